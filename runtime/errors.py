@@ -1,0 +1,81 @@
+"""Errors meant for people: what went wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AifError(Exception):
+    """Base of every error that a user can mend.
+
+    `message` says what went wrong, `fix` what to do about it (a command, the valid names). The command
+    line prints both without a traceback and exits with `exit_code`.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, fix: str | None = None) -> None:
+        super().__init__(message if fix is None else f"{message}\n{fix}")
+        self.message = message
+        self.fix = fix
+
+
+class ConfigError(AifError):
+    """A setting is out of range or does not fit the others."""
+
+    exit_code = 2
+
+
+class BundleError(AifError):
+    """A bundle is missing, damaged, tampered with or too new."""
+
+
+class CheckpointError(AifError):
+    """A checkpoint is missing, damaged or of another configuration."""
+
+
+class DataError(AifError):
+    """Training data is missing, damaged or lacks what was asked for."""
+
+
+class ExportError(AifError):
+    """An exported graph does not reproduce the trained network."""
+
+
+class ImageError(AifError):
+    """An image cannot be read or written."""
+
+
+class NoFaceError(AifError):
+    """No face was found in an image."""
+
+    exit_code = 3
+
+
+class ProviderError(AifError):
+    """An ONNX Runtime execution provider was asked for and is not available."""
+
+
+class TrainingError(AifError):
+    """Training stopped because going on would have been pointless."""
+
+
+class UnknownAttributeError(AifError):
+    """An attribute name is not among the known ones."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, known: Iterable[str], where: str) -> None:
+        names = list(known)
+        super().__init__(f"There is no attribute {name!r} in {where}.", nearest_names(name, names))
+
+
+def nearest_names(name: str, known: Iterable[str]) -> str:
+    """One line naming the closest known names to `name`, or all of them when none is close."""
+    names = list(known)
+    by_lower = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    if close:
+        return f"Did you mean {' or '.join(by_lower[c] for c in close)}?"
+    return f"Known names: {', '.join(names)}." if names else "There are no names to choose from."
