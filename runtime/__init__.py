@@ -1,0 +1,1 @@
+"""Everything needed to edit faces: NumPy, OpenCV and ONNX Runtime, never torch."""

@@ -1,0 +1,1 @@
+"""Data, networks, objectives, the training loop and evaluation (PyTorch)."""

@@ -1,0 +1,1 @@
+"""Faces with attribute labels: one interface over every layout that aif reads."""
