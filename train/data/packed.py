@@ -24,7 +24,9 @@ META_COLUMNS = ("file", "shard", "split", "source", "identity", *LANDMARK_COLUMN
 
 
 class PackedFaces(FaceDataset):
-    """Reads `labels.csv` (file, shard, split, optional identity and landmarks, attributes as 0/1) and its shards.
+    """Reads `labels.csv` and its shards.
+
+    Columns: file, shard, split, optional identity and landmarks, then the attributes as 0/1.
 
     Args:
         root: the folder that holds labels.csv and the shards.
@@ -77,7 +79,9 @@ class PackedFaces(FaceDataset):
         self.missing = 0
         for row in reader:  # type: ignore[attr-defined]
             if len(row) != len(header):
-                raise DataError(f"{self._root / 'labels.csv'}: a row has {len(row)} fields, not {len(header)}: {row[:3]}")
+                raise DataError(
+                    f"{self._root / 'labels.csv'}: a row has {len(row)} fields, not {len(header)}: {row[:3]}"
+                )
             if row[where] != split:
                 continue
             name = row[shard]

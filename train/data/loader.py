@@ -1,0 +1,305 @@
+"""Training batches as a pure function of (dataset, seed, step), for any number of workers and ranks."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from aif.runtime.errors import ConfigError, DataError
+from aif.train.data.augment import Augmentation, augment_crop, resize_crop
+from aif.train.data.base import CorruptImageError, FaceDataset
+from aif.train.data.sampling import SampleOrder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Faces and their labels.
+
+    Attributes:
+        images: uint8 (N, 3, S, S) RGB.
+        y: float32 (N, A), 0 or 1.
+        indices: int64 (N,), positions in the dataset.
+    """
+
+    images: torch.Tensor
+    y: torch.Tensor
+    indices: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on `device`."""
+        return Batch(*(t.to(device, non_blocking=non_blocking) for t in self._tensors()))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory (DataLoader calls this when asked to pin)."""
+        return Batch(*(t.pin_memory() for t in self._tensors()))
+
+    def _tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self.images, self.y, self.indices
+
+
+def make_batch(dataset: FaceDataset, crops: Sequence[npt.NDArray[np.uint8]], indices: Sequence[int]) -> Batch:
+    """Stack (S, S, 3) crops with the dataset's labels at `indices` into one `Batch`."""
+    where = np.asarray(indices, dtype=np.int64)
+    images = np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
+    y = dataset.labels[where].astype(np.float32)
+    return Batch(torch.from_numpy(images), torch.from_numpy(y), torch.from_numpy(where))
+
+
+def default_corrupt_limit(dataset: FaceDataset) -> int:
+    """How many unreadable images are put up with: 1 % of the dataset, at least 10."""
+    return max(10, len(dataset) // 100)
+
+
+def too_many_corrupt(dataset: FaceDataset, names: Sequence[str], limit: int) -> DataError:
+    """The error that names a few of the unreadable images."""
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return DataError(
+        f"{len(names)} images of {dataset.name} cannot be read, more than the limit of {limit}: {shown}",
+        "Restore or remove these files, or raise the limit on corrupt images.",
+    )
+
+
+class _Steps(Dataset[tuple["Batch | None", list[int]]]):
+    """Step number -> (this rank's batch, indices found unreadable on the way). Runs in the workers.
+
+    The batch is None when more images are unreadable than allowed.
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        order: SampleOrder,
+        *,
+        image_size: int,
+        augmentation: Augmentation | None,
+        seed: int,
+        shares: tuple[int, int, int],
+        corrupt: torch.Tensor,
+        limit: int,
+    ) -> None:
+        self.dataset, self.order, self.image_size = dataset, order, image_size
+        self.augmentation, self.seed = augmentation, seed
+        self.batch_size, self.rank, self.world_size = shares
+        self.corrupt, self.limit = corrupt, limit
+
+    def __getitem__(self, step: int) -> tuple[Batch | None, list[int]]:
+        first = step * self.batch_size
+        crops: list[npt.NDArray[np.uint8]] = []
+        indices: list[int] = []
+        bad: list[int] = []
+        for sample in range(first + self.rank, first + self.batch_size, self.world_size):
+            found = self._readable(sample, bad)
+            if found is None:
+                return None, bad
+            image, index = found
+            if self.augmentation is None:
+                crops.append(resize_crop(image, self.image_size))
+            else:
+                rng = np.random.default_rng([self.seed, 2, sample])
+                crops.append(augment_crop(image, self.image_size, self.augmentation, rng))
+            indices.append(index)
+        return make_batch(self.dataset, crops, indices), bad
+
+    def _readable(self, sample: int, bad: list[int]) -> tuple[npt.NDArray[np.uint8], int] | None:
+        """The image of a sample, or of its replacements, which depend on (seed, sample) alone."""
+        index = self.order[sample]
+        replacements: np.random.Generator | None = None
+        while True:
+            if not self.corrupt[index]:
+                try:
+                    return self.dataset.image(index), index
+                except CorruptImageError:
+                    self.corrupt[index] = 1  # shared by all workers; setting it twice does no harm
+                    bad.append(index)
+            if int(self.corrupt.sum()) > self.limit or bool(self.corrupt.all()):
+                return None
+            if replacements is None:
+                replacements = np.random.default_rng([self.seed, 3, sample])
+            index = int(replacements.integers(len(self.dataset)))
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)  # torch itself is already set to one thread in workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides what Ctrl-C means
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+class FaceLoader:
+    """Endless deterministic batches; iterating yields the `Batch` of start_step, start_step + 1, ...
+
+    Batch k depends on (dataset, seed, k) and the settings alone: not on where iteration started, nor on the
+    number of workers. With several ranks, rank r gets samples r, r + world_size, ... of the global batch, so
+    the ranks' shares together are exactly the batch of a single process.
+
+    Args:
+        dataset: the faces.
+        image_size: side S of the images in pixels.
+        batch_size: faces in the global batch, over all ranks.
+        seed: of order and augmentation, >= 0.
+        augment: random changes; None for the plain faces.
+        balance: show rare attribute values more often (`sampling.balanced_weights` has the rule).
+        workers: worker processes that decode; 0 = decode in this process, None = one a core.
+        rank, world_size: this process's place among several.
+        start_step: number of the first batch.
+        corrupt_limit: unreadable images put up with; None = 1 % of the dataset, at least 10. Each is reported
+            once through `logging` and replaced by another face, chosen by (seed, sample number).
+        pin_memory: hand out page-locked tensors, for copying to a GPU in the background.
+
+    Raises:
+        ConfigError: a number is out of range, or batch_size is no multiple of world_size.
+        DataError: (while iterating) more images are unreadable than allowed.
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        image_size: int,
+        batch_size: int,
+        seed: int,
+        *,
+        augment: Augmentation | None = None,
+        balance: bool = False,
+        workers: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        start_step: int = 0,
+        corrupt_limit: int | None = None,
+        pin_memory: bool = False,
+    ) -> None:
+        if len(dataset) == 0:
+            raise DataError(f"{dataset.name} has no faces.")
+        for name, value, least in (
+            ("image_size", image_size, 1),
+            ("batch_size", batch_size, 1),
+            ("seed", seed, 0),
+            ("workers", workers or 0, 0),
+            ("start_step", start_step, 0),
+            ("corrupt_limit", corrupt_limit or 0, 0),
+        ):
+            if value < least:
+                raise ConfigError(f"{name} = {value} is out of range.", f"It must be at least {least}.")
+        if not 0 <= rank < world_size:
+            raise ConfigError(f"Rank {rank} does not exist among {world_size} processes.")
+        if batch_size % world_size:
+            raise ConfigError(
+                f"A global batch of {batch_size} faces cannot be shared evenly by {world_size} processes.",
+                f"Use a multiple of {world_size}.",
+            )
+        self.dataset = dataset
+        self.start_step = start_step
+        self.workers = _cores() if workers is None else workers
+        self.corrupt_limit = default_corrupt_limit(dataset) if corrupt_limit is None else corrupt_limit
+        self._pin = pin_memory
+        self._corrupt = torch.zeros(len(dataset), dtype=torch.uint8)
+        self._corrupt.share_memory_()  # type: ignore[no-untyped-call]
+        self._reported: set[int] = set()
+        order = SampleOrder(dataset.labels, seed, balance)
+        self._steps = _Steps(
+            dataset,
+            order,
+            image_size=image_size,
+            augmentation=augment,
+            seed=seed,
+            shares=(batch_size, rank, world_size),
+            corrupt=self._corrupt,
+            limit=self.corrupt_limit,
+        )
+
+    @property
+    def corrupt(self) -> tuple[str, ...]:
+        """Names of the images found unreadable so far, by any worker of this process."""
+        return tuple(self.dataset.file_name(int(i)) for i in torch.nonzero(self._corrupt).flatten())
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch, bad in self._raw():
+            for index in bad:
+                if index not in self._reported:
+                    self._reported.add(index)
+                    log.warning("cannot read %s; another face takes its place", self.dataset.file_name(index))
+            if batch is None:
+                raise too_many_corrupt(self.dataset, self.corrupt, self.corrupt_limit)
+            yield batch
+
+    def _raw(self) -> Iterator[tuple[Batch | None, list[int]]]:
+        steps = itertools.count(self.start_step)
+        if self.workers == 0:
+            for step in steps:
+                batch, bad = self._steps[step]
+                yield (batch.pin_memory() if batch is not None and self._pin else batch), bad
+        # One item is one whole batch (batch_size=None); DataLoader keeps the order of `steps`.
+        yield from DataLoader(
+            self._steps,
+            batch_size=None,
+            sampler=steps,
+            num_workers=self.workers,
+            prefetch_factor=4,
+            collate_fn=_as_it_is,
+            worker_init_fn=_start_worker,
+            pin_memory=self._pin,
+            multiprocessing_context=multiprocessing.get_context("fork") if sys.platform == "linux" else None,
+        )
+
+
+def evaluation_batches(
+    dataset: FaceDataset, image_size: int, batch_size: int, indices: Sequence[int] | None = None
+) -> Iterator[Batch]:
+    """The faces at `indices` (None: all) once, in order, without augmentation; the last batch may be smaller.
+
+    Unreadable images are reported and left out: `Batch.indices` says which faces are there.
+
+    Raises:
+        DataError: more images are unreadable than `default_corrupt_limit`, or none is readable.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size = {batch_size} is out of range.", "It must be at least 1.")
+    limit = default_corrupt_limit(dataset)
+    bad: list[str] = []
+    crops: list[npt.NDArray[np.uint8]] = []
+    kept: list[int] = []
+    seen = 0
+    for index in range(len(dataset)) if indices is None else indices:
+        try:
+            crops.append(resize_crop(dataset.image(index), image_size))
+        except CorruptImageError as error:
+            log.warning("cannot read %s; it is left out", error.name)
+            bad.append(dataset.file_name(index))
+            if len(bad) > limit:
+                raise too_many_corrupt(dataset, bad, limit) from error
+            continue
+        kept.append(index)
+        seen += 1
+        if len(kept) == batch_size:
+            yield make_batch(dataset, crops, kept)
+            crops, kept = [], []
+    if kept:
+        yield make_batch(dataset, crops, kept)
+    if bad and not seen:
+        raise too_many_corrupt(dataset, bad, 0)
+
+
+def _cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
