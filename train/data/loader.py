@@ -257,6 +257,7 @@ class FaceLoader:
             collate_fn=_as_it_is,
             worker_init_fn=_start_worker,
             pin_memory=self._pin,
+            generator=torch.Generator(),  # else torch's own random state would depend on `workers`
             multiprocessing_context=multiprocessing.get_context("fork") if sys.platform == "linux" else None,
         )
 

@@ -33,11 +33,22 @@ def balanced_weights(
         for a in useful:
             share = weights[present[:, a]].sum() / weights.sum()
             weights = np.where(present[:, a], weights / share, weights / (1.0 - share))
-        weights = np.clip(weights / weights.mean(), 1.0 / most, most)
-        weights /= weights.mean()
+        weights = _bounded(weights, most)
         if np.abs(weights - before).max() < 1e-6:
             break
     return weights
+
+
+def _bounded(weights: npt.NDArray[np.float64], most: float) -> npt.NDArray[np.float64]:
+    """Scale, then clip to [1/most, most], so that the mean is 1 afterwards (by bisection of the scale)."""
+    low, high = 0.0, most / float(weights.min())
+    for _ in range(40):
+        middle = (low + high) / 2
+        if np.clip(middle * weights, 1.0 / most, most).mean() < 1.0:
+            low = middle
+        else:
+            high = middle
+    return np.clip(high * weights, 1.0 / most, most)
 
 
 class SampleOrder:

@@ -1,0 +1,210 @@
+"""Batches are a pure function of (dataset, seed, step), whatever the workers, ranks and starting point."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from aif.runtime.errors import ConfigError, DataError
+from aif.train.data.augment import Augmentation
+from aif.train.data.base import CorruptImageError, FaceDataset
+from aif.train.data.loader import Batch, FaceLoader, evaluation_batches
+from aif.train.data.sampling import SampleOrder, balanced_weights
+
+JITTER = Augmentation(flip=True, rotation=5, scale=0.05, shift=0.03)
+
+
+class NoiseFaces(FaceDataset):
+    """Coloured noise, with some images unreadable."""
+
+    def __init__(self, count: int, corrupt: frozenset[int] = frozenset(), side: int = 24) -> None:
+        self.name, self.attributes, self.fingerprint = "noise", ("Common", "Rare"), "0"
+        rng = np.random.default_rng(count)
+        self.labels = (rng.random((count, 2)) < [0.5, 0.1]).astype(np.uint8)
+        self.pixels = rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+        self.bad = corrupt
+
+    def image(self, index: int) -> np.ndarray:
+        if index in self.bad:
+            raise CorruptImageError(self.file_name(index))
+        return self.pixels[index]
+
+    def file_name(self, index: int) -> str:
+        return f"noise-{index}"
+
+
+def take(loader: FaceLoader, count: int) -> list[Batch]:
+    return list(itertools.islice(loader, count))
+
+
+def same(a: list[Batch], b: list[Batch]) -> bool:
+    return len(a) == len(b) and all(
+        torch.equal(x.images, y.images) and torch.equal(x.y, y.y) and torch.equal(x.indices, y.indices)
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+@pytest.mark.parametrize("balance", [False, True])
+@pytest.mark.parametrize("augment", [None, JITTER])
+def test_resume_and_workers_change_nothing(augment: Augmentation | None, balance: bool) -> None:
+    faces = NoiseFaces(37, corrupt=frozenset({3, 20}))
+    whole = take(FaceLoader(faces, 16, 8, 5, augment=augment, balance=balance, workers=0), 12)
+    for workers in (0, 1, 2):
+        later = FaceLoader(faces, 16, 8, 5, augment=augment, balance=balance, workers=workers, start_step=4)
+        assert same(whole[4:], take(later, 8)), workers
+    other_seed = take(FaceLoader(faces, 16, 8, 6, augment=augment, balance=balance, workers=0), 12)
+    assert not same(whole, other_seed)
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_ranks_together_are_the_global_batch(world_size: int) -> None:
+    faces = NoiseFaces(37, corrupt=frozenset({1}))
+    whole = take(FaceLoader(faces, 16, 8, 0, augment=JITTER, workers=0), 6)
+    shares = [
+        take(FaceLoader(faces, 16, 8, 0, augment=JITTER, workers=0, rank=r, world_size=world_size), 6)
+        for r in range(world_size)
+    ]
+    for step, batch in enumerate(whole):
+        for rank in range(world_size):
+            share = shares[rank][step]
+            assert torch.equal(batch.images[rank::world_size], share.images)
+            assert torch.equal(batch.indices[rank::world_size], share.indices)
+
+
+def test_batch_contents() -> None:
+    faces = NoiseFaces(10)
+    batch = take(FaceLoader(faces, 24, 4, 0, workers=0), 1)[0]
+    assert (batch.images.dtype, batch.y.dtype, batch.indices.dtype) == (
+        torch.uint8,
+        torch.float32,
+        torch.int64,
+    )
+    assert batch.images.shape == (4, 3, 24, 24) and batch.y.shape == (4, 2) and len(batch) == 4
+    for image, y, index in zip(batch.images, batch.y, batch.indices, strict=True):
+        assert np.array_equal(image.numpy().transpose(1, 2, 0), faces.pixels[index])
+        assert np.array_equal(y.numpy(), faces.labels[index])
+
+
+def test_every_face_once_an_epoch() -> None:
+    faces = NoiseFaces(21)
+    seen = torch.cat([b.indices for b in take(FaceLoader(faces, 8, 6, 0, workers=0), 7)])
+    for epoch in (seen[:21], seen[21:42]):
+        assert sorted(epoch.tolist()) == list(range(21))
+    assert not torch.equal(seen[:21], seen[21:42])
+
+
+def test_batch_larger_than_the_dataset() -> None:
+    faces = NoiseFaces(3)
+    batch = take(FaceLoader(faces, 8, 10, 0, workers=0), 1)[0]
+    assert sorted(batch.indices[:9].tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_torch_random_state_is_left_alone() -> None:
+    states = []
+    for workers in (0, 1):
+        torch.manual_seed(1)
+        take(FaceLoader(NoiseFaces(10), 8, 4, 0, workers=workers), 2)
+        states.append(torch.get_rng_state())
+    assert torch.equal(states[0], states[1])
+
+
+@pytest.mark.parametrize(
+    ("rates", "least"),
+    [((0.5, 0.5), 0.49), ((0.2, 0.6), 0.49), ((0.1, 0.3, 0.8), 0.48), ((0.02,), 0.15)],
+)
+def test_balanced_rates(rates: tuple[float, ...], least: float) -> None:
+    labels = (np.random.default_rng(0).random((4000, len(rates))) < rates).astype(np.uint8)
+    order = SampleOrder(labels, seed=3, balance=True)
+    shown = labels[order.epoch(2)].mean(axis=0)
+    assert (shown > least).all() and (shown < 1 - least).all()
+    assert (
+        np.abs(labels[order.epoch(2)].mean(axis=0) - 0.5) <= np.abs(labels.mean(axis=0) - 0.5) + 0.01
+    ).all()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.zeros((5, 1)), np.ones((5, 2)), np.zeros((5, 0)), np.zeros((1, 1)), np.array([[0, 1], [0, 1]])],
+)
+def test_constant_attributes_keep_even_weights(labels: np.ndarray) -> None:
+    assert np.array_equal(balanced_weights(labels.astype(np.uint8)), np.ones(len(labels)))
+
+
+def test_contradicting_attributes_stay_bounded() -> None:
+    labels = np.array([[1, 0]] * 99 + [[0, 1]], dtype=np.uint8)  # one face against ninety-nine
+    weights = balanced_weights(labels)
+    assert weights[-1] == 10 and weights[0] >= 0.1 and weights.mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_corrupt_images_are_replaced_and_named(workers: int, caplog: pytest.LogCaptureFixture) -> None:
+    faces = NoiseFaces(40, corrupt=frozenset({7, 11}))
+    loader = FaceLoader(faces, 8, 8, 0, workers=workers)
+    with caplog.at_level(logging.WARNING):
+        batches = take(loader, 15)
+    assert loader.corrupt == ("noise-7", "noise-11")
+    assert all(len(b) == 8 for b in batches)
+    assert not {7, 11} & set(torch.cat([b.indices for b in batches]).tolist())
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == 2 and any("noise-7" in w for w in warned) and any("noise-11" in w for w in warned)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("corrupt", "limit"), [(range(11), None), (range(2), 1), (range(1), 0), (range(40), 1000)]
+)
+def test_too_many_corrupt_images(corrupt: range, limit: int | None, workers: int) -> None:
+    faces = NoiseFaces(40, corrupt=frozenset(corrupt))
+    loader = FaceLoader(faces, 8, 8, 0, workers=workers, corrupt_limit=limit)
+    with pytest.raises(DataError, match=r"(?s)noise-\d+.*Restore or remove") as error:
+        take(loader, 60)
+    assert "cannot be read" in error.value.message
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"batch_size": 0},
+        {"image_size": 0},
+        {"seed": -1},
+        {"workers": -1},
+        {"start_step": -1},
+        {"corrupt_limit": -1},
+        {"rank": 2, "world_size": 2},
+        {"rank": 0, "world_size": 3},
+    ],
+)
+def test_settings_out_of_range(bad: dict[str, int]) -> None:
+    with pytest.raises(ConfigError):
+        FaceLoader(NoiseFaces(4), **({"image_size": 8, "batch_size": 4, "seed": 0} | bad))
+
+
+def test_no_faces() -> None:
+    with pytest.raises(DataError, match="has no faces"):
+        FaceLoader(NoiseFaces(0), 8, 4, 0)
+
+
+@pytest.mark.parametrize(
+    ("indices", "sizes"), [(None, [4, 4, 1]), ([5, 0, 5], [3]), ([], []), (range(4), [4])]
+)
+def test_evaluation_in_order(indices: list[int] | None, sizes: list[int]) -> None:
+    faces = NoiseFaces(9)
+    batches = list(evaluation_batches(faces, 24, 4, indices))
+    assert [len(b) for b in batches] == sizes
+    shown = [i for b in batches for i in b.indices.tolist()]
+    assert shown == list(range(9) if indices is None else indices)
+    for batch in batches:
+        assert np.array_equal(batch.images[0].numpy().transpose(1, 2, 0), faces.pixels[batch.indices[0]])
+
+
+def test_evaluation_leaves_unreadable_images_out(caplog: pytest.LogCaptureFixture) -> None:
+    batches = list(evaluation_batches(NoiseFaces(9, corrupt=frozenset({0, 4})), 8, 4))
+    assert [b.indices.tolist() for b in batches] == [[1, 2, 3, 5], [6, 7, 8]]
+    assert "noise-4" in caplog.text
+    for faces in (NoiseFaces(9, frozenset(range(9))), NoiseFaces(30, frozenset(range(11)))):
+        with pytest.raises(DataError, match="cannot be read"):
+            list(evaluation_batches(faces, 8, 4))
