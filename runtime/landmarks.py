@@ -16,8 +16,9 @@ from aif.runtime.align import Float32Array, UInt8Array, similarity_transform, wa
 # Side of the square crop around a face box, in units of the box's larger side.
 CROP_SCALE = 1.5
 
-# The usual box of a frontal face in the 128 px template: a square of this side around this centre (x, y). It is the
-# median box of OpenCV's frontal Haar cascades on aligned faces; YuNet's boxes are as high and somewhat narrower.
+# The usual box of a frontal face in the 128 px template: a square of this side around this centre (x, y).
+# It is the median box of OpenCV's frontal Haar cascades on aligned faces; YuNet's boxes are as high and
+# somewhat narrower.
 TEMPLATE_BOX_CENTRE = (64.0, 74.0)
 TEMPLATE_BOX_SIDE = 96.0
 
@@ -28,14 +29,15 @@ def landmark_crop(
     """Cut the square around a face box that the landmark network looks at.
 
     The square has the box's centre and `CROP_SCALE` times its larger side. Beyond the frame's edge the border
-    pixels are repeated. A point at `p` in the crop lies at the fraction `p / size` of the crop's side, which is
-    what the network gives.
+    pixels are repeated. A point at `p` in the crop lies at the fraction `p / size` of the crop's side,
+    which is what the network gives.
 
     Args:
         frame_hwc: uint8 (H, W, C), any channel order.
         box_xywh: left, top, width and height in frame pixels; may reach beyond the frame.
         size: side of the crop in pixels.
-        angle: how far the face is turned clockwise as seen in the frame, in radians; the crop is turned back by it.
+        angle: how far the face is turned clockwise as seen in the frame, in radians; the crop is turned
+            back by it.
 
     Returns:
         uint8 (size, size, C) crop, and float32 (2, 3): frame pixel coordinates to crop pixel coordinates.
