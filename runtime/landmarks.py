@@ -7,11 +7,16 @@ The training of that network cuts its crops with `landmark_crop`, and starts its
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.align import Float32Array, UInt8Array, similarity_transform, warp_crop
+from aif.runtime.align import Float32Array, UInt8Array, similarity_transform, transform_points, warp_crop
+from aif.runtime.bundle import Bundle
+from aif.runtime.errors import BundleError
+from aif.runtime.sessions import Session
 
 # Side of the square crop around a face box, in units of the box's larger side.
 CROP_SCALE = 1.5
@@ -89,3 +94,93 @@ def landmark_angle(landmarks: npt.ArrayLike) -> float:
     """
     matrix = similarity_transform(landmarks, 128)
     return -math.atan2(float(matrix[1, 0]), float(matrix[0, 0]))
+
+
+class LandmarkNet:
+    """The landmark network of a bundle. Calls may come from several threads at once.
+
+    Attributes:
+        input_size: side of its crop in pixels.
+    """
+
+    def __init__(self, source: Bundle | bytes, threads: int | None = None) -> None:
+        """Load the network on the CPU, where one face takes it about a millisecond.
+
+        Args:
+            source: a bundle that brings the network, or the ONNX bytes of one.
+            threads: threads of one call; None = one a core.
+
+        Raises:
+            BundleError: the bundle brings none, or the graph is not one.
+        """
+        graph = source if isinstance(source, bytes) else source.landmarks_bytes()
+        self._session = Session(graph, "cpu", threads, "landmark network")
+        image = self._session.inputs.get("image")
+        size = image[-1] if image else None
+        fits = (
+            self._session.inputs == {"image": (None, 3, size, size)}
+            and self._session.outputs == {"landmarks": (None, 5, 2), "confidence": (None,)}
+            and size is not None
+        )
+        if not fits or size is None:
+            raise BundleError(
+                f"The landmark network takes {self._session.inputs} and gives {self._session.outputs}, "
+                "where image Nx3xSxS, landmarks Nx5x2 and confidence N are needed.",
+                "Export the bundle again with aif-export.",
+            )
+        self.input_size = size
+
+    def refine(
+        self, frame_hwc_bgr: UInt8Array, box_xywh: npt.ArrayLike, passes: int = 2
+    ) -> tuple[Float32Array, float]:
+        """Find the five landmarks of the face in one box: `refine_all` for a single box."""
+        landmarks, confidence = self.refine_all(frame_hwc_bgr, [box_xywh], passes)
+        return landmarks[0], float(confidence[0])
+
+    def refine_all(
+        self, frame_hwc_bgr: UInt8Array, boxes_xywh: Sequence[npt.ArrayLike], passes: int = 2
+    ) -> tuple[Float32Array, Float32Array]:
+        """Find the five landmarks of the face in each box, all boxes in one call of the network.
+
+        Args:
+            frame_hwc_bgr: uint8 (H, W, 3).
+            boxes_xywh: face boxes in frame pixels, as a detector gives them.
+            passes: how often to look: each further pass cuts its crop around the landmarks of the one before,
+                turned upright by them.
+
+        Returns:
+            float32 (N, 5, 2) landmarks in frame pixels and float32 (N,) probabilities that the box shows a
+            face, as of the last pass.
+
+        Raises:
+            ValueError: a box is empty or not finite, or passes is below 1.
+        """
+        if passes < 1:
+            raise ValueError(f"passes must be at least 1, not {passes}")
+        landmarks = np.zeros((len(boxes_xywh), 5, 2), dtype=np.float32)
+        confidence = np.zeros(len(boxes_xywh), dtype=np.float32)
+        if not len(boxes_xywh):
+            return landmarks, confidence
+        views = [(box, 0.0) for box in boxes_xywh]
+        for number in range(passes):
+            if number:
+                views = [_next_view(points, view) for points, view in zip(landmarks, views, strict=True)]
+            cut = [landmark_crop(frame_hwc_bgr, box, self.input_size, angle) for box, angle in views]
+            crops = np.stack([crop[:, :, ::-1].transpose(2, 0, 1) for crop, _ in cut])
+            fractions, confidence = self._session.run(
+                ["landmarks", "confidence"], {"image": crops.astype(np.float32) / np.float32(255)}
+            )
+            for index, (_, matrix) in enumerate(cut):
+                inverse = cv2.invertAffineTransform(matrix.astype(np.float64))
+                landmarks[index] = transform_points(fractions[index] * self.input_size, inverse)
+        return landmarks, confidence
+
+
+def _next_view(landmarks: Float32Array, last: tuple[npt.ArrayLike, float]) -> tuple[npt.ArrayLike, float]:
+    """Box and angle around `landmarks`, or the last view again when the landmarks make no face."""
+    try:
+        box, angle = box_from_landmarks(landmarks), landmark_angle(landmarks)
+    except ValueError:
+        return last
+    old, new = max(np.asarray(last[0])[2:]), float(box[2])
+    return (box, angle) if np.isfinite(box).all() and old / 4 < new < old * 4 else last

@@ -1,0 +1,181 @@
+"""Encoder and decoder of a bundle as one object: face crops to codes and back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.bundle import Bundle
+from aif.runtime.errors import BundleError, ProviderError
+from aif.runtime.sessions import Device, Provider, Session, choose_devices
+
+logger = logging.getLogger(__name__)
+
+Float32Array = npt.NDArray[np.float32]
+_Shapes = Mapping[str, tuple[int | None, ...] | None]
+
+# Which precision to take when none is asked for.
+_PREFERRED: dict[Device, tuple[str, ...]] = {"cpu": ("fp32", "fp16"), "cuda": ("fp16", "fp32")}
+
+# Larger batches are run in pieces of this many faces, which bounds the memory.
+MAX_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the encoder says of N faces.
+
+    Attributes:
+        z: float32 (N, Z) identity codes, the posterior means.
+        y: float32 (N, A) attribute values in [0, 1].
+        features: name to float32 (N, ...) of the further tensors that the decoder takes.
+    """
+
+    z: Float32Array
+    y: Float32Array
+    features: dict[str, Float32Array] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def rows(self, index: slice | npt.NDArray[np.intp]) -> Encoding:
+        """The chosen faces, in the order of `index` (repeats allowed)."""
+        return Encoding(self.z[index], self.y[index], {name: f[index] for name, f in self.features.items()})
+
+    def repeat(self, times: int) -> Encoding:
+        """All faces, `times` over: rows 0..N-1, 0..N-1, ..."""
+        return self.rows(np.tile(np.arange(len(self)), times))
+
+
+class FaceModel:
+    """The networks of a bundle on one device. Calls may come from several threads at once.
+
+    Attributes:
+        bundle, manifest: where it came from.
+        device: where it really runs, "cpu" or "cuda".
+        precision: the precision in use.
+        attributes: names of y's columns.
+        image_size: side of a face crop in pixels.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        provider: Provider = "cpu",
+        threads: int | None = None,
+        precision: str | None = None,
+    ) -> None:
+        """Load both graphs.
+
+        Args:
+            bundle: a verified bundle.
+            provider: "cpu", "cuda", or "auto" for CUDA where it really loads and the processor elsewhere.
+            threads: threads of one call on the CPU; None = one a core.
+            precision: None takes FP32 on the CPU and FP16 on CUDA, where the bundle has them.
+
+        Raises:
+            BundleError: no such precision, or graphs that do not fit the manifest.
+            ProviderError: "cuda" was asked for and cannot be loaded.
+        """
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.attributes = self.manifest.attribute_names
+        self.image_size = self.manifest.image_size
+        devices = choose_devices(provider)
+        for device in devices:
+            self.precision = precision or self._default_precision(device)
+            encoder = bundle.graph_bytes(self.precision, "encoder")
+            decoder = bundle.graph_bytes(self.precision, "decoder")
+            last = device == devices[-1]
+            try:
+                self._encoder = Session(encoder, device, threads, "encoder", quiet=not last)
+                self._decoder = Session(decoder, device, threads, "decoder", quiet=not last)
+                break
+            except ProviderError as error:
+                if last:
+                    raise
+                logger.info("Running on the processor: %s", error.message)
+        self.device = self._encoder.device
+        self._check_graphs()
+
+    def encode(self, crops_nchw: npt.ArrayLike) -> Encoding:
+        """Encode aligned face crops.
+
+        Args:
+            crops_nchw: float32 (N, 3, S, S) RGB in [0, 1]; N may be 0.
+
+        Raises:
+            ValueError: another shape.
+        """
+        crops = np.ascontiguousarray(crops_nchw, dtype=np.float32)
+        if crops.ndim != 4 or crops.shape[1:] != (3, self.image_size, self.image_size):
+            raise ValueError(f"crops must be (N, 3, {self.image_size}, {self.image_size}), not {crops.shape}")
+        names = ["z", "y", *self.manifest.features]
+        pieces = [
+            self._encoder.run(names, {"image": crops[start : start + MAX_BATCH]})
+            for start in _starts(len(crops))
+        ]
+        z, y, *features = (np.concatenate(columns) for columns in zip(*pieces, strict=True))
+        return Encoding(z, y, dict(zip(self.manifest.features, features, strict=True)))
+
+    def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Float32Array:
+        """Decode faces with the attribute values `y` in place of the encoder's own.
+
+        Args:
+            encoding: N faces.
+            y: (N, A) attribute values.
+
+        Returns:
+            float32 (N, 3, S, S) RGB in [0, 1].
+
+        Raises:
+            ValueError: y has another shape.
+        """
+        values = np.ascontiguousarray(y, dtype=np.float32)
+        if values.shape != (len(encoding), len(self.attributes)):
+            raise ValueError(f"y must be {(len(encoding), len(self.attributes))}, not {values.shape}")
+        pieces = []
+        for start in _starts(len(encoding)):
+            part = encoding.rows(slice(start, start + MAX_BATCH))
+            inputs = {"z": part.z, "y": values[start : start + MAX_BATCH], **part.features}
+            pieces += self._decoder.run(["image"], inputs)
+        return np.concatenate(pieces).clip(0, 1)
+
+    def _default_precision(self, device: Device) -> str:
+        known = self.manifest.graphs
+        return next((p for p in _PREFERRED[device] if p in known), next(iter(known)))
+
+    def _check_graphs(self) -> None:
+        """Raise BundleError unless both graphs take and give what the manifest says."""
+        size, count = self.image_size, len(self.attributes)
+        image, z, y = (None, 3, size, size), (None, self.manifest.latent_size), (None, count)
+        features = {name: self._encoder.outputs.get(name) for name in self.manifest.features}
+        expected: list[tuple[Session, str, _Shapes, _Shapes]] = [
+            (self._encoder, "takes", self._encoder.inputs, {"image": image}),
+            (self._encoder, "gives", self._encoder.outputs, {"z": z, "y": y, **features}),
+            (self._decoder, "takes", self._decoder.inputs, {"z": z, "y": y, **features}),
+            (self._decoder, "gives", self._decoder.outputs, {"image": image}),
+        ]
+        for session, verb, found, wanted in expected:
+            if found != wanted:
+                raise BundleError(
+                    f"{self.bundle.path}: the {session.name} {verb} {_described(found)}, "
+                    f"where the manifest says {_described(wanted)}.",
+                    "Export the bundle again with aif-export.",
+                )
+
+
+def _starts(count: int) -> range:
+    """Where the pieces of a batch begin; one empty piece for an empty batch."""
+    return range(0, max(count, 1), MAX_BATCH)
+
+
+def _described(shapes: _Shapes) -> str:
+    def text(shape: tuple[int | None, ...] | None) -> str:
+        return "missing" if shape is None else "x".join("N" if n is None else str(n) for n in shape)
+
+    return ", ".join(f"{name} {text(shape)}" for name, shape in shapes.items())
