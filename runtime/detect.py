@@ -1,0 +1,276 @@
+"""Faces in a frame: YuNet where its file is at hand, else OpenCV's Haar cascades with the landmark network."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.bundle import Bundle
+from aif.runtime.errors import ConfigError, ImageError
+from aif.runtime.fetch import yunet_path
+from aif.runtime.landmarks import LandmarkNet, box_from_landmarks
+
+DetectorName = Literal["auto", "yunet", "haar"]
+
+# Two boxes that overlap more than this (intersection over union) show one face.
+SAME_FACE = 0.35
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One face.
+
+    Attributes:
+        box_xywh: float32 (4,) left, top, width, height in frame pixels; may reach beyond the frame.
+        landmarks: float32 (5, 2) x, y in frame pixels, in the template's order.
+        score: how sure the detector is, 0 to 1.
+    """
+
+    box_xywh: Float32Array
+    landmarks: Float32Array
+    score: float
+
+
+class Detector(Protocol):
+    """Anything that finds faces."""
+
+    def detect(self, frame_hwc_bgr: UInt8Array) -> list[Detection]:
+        """Faces in a uint8 (H, W, 3) frame, the surest first; empty where there is none."""
+        ...
+
+
+class YuNetDetector:
+    """OpenCV's YuNet network. Calls from several threads take turns.
+
+    It finds faces of about 10 to 300 px, so frames are shrunk to `work_side` and, when nothing is found
+    there, to other sizes too. Faces that the shrinking left small are looked at again, larger, for their
+    landmarks' sake.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], threshold: float = 0.6, work_side: int = 640) -> None:
+        """Load the network.
+
+        Args:
+            path: YuNet's ONNX file.
+            threshold: lowest score of a face, 0 to 1.
+            work_side: longer side in pixels to which a frame is shrunk at first.
+
+        Raises:
+            ConfigError: the file is missing or not YuNet.
+        """
+        self._work_side = work_side
+        self._lock = threading.Lock()
+        try:
+            model = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
+            self._net = cv2.FaceDetectorYN.create(
+                "onnx", model, np.empty(0, dtype=np.uint8), (320, 320), threshold, 0.3, 5000
+            )
+        except (OSError, cv2.error) as error:
+            raise ConfigError(
+                f"YuNet cannot be loaded from {os.fspath(path)}: {error}",
+                "Fetch it with: aif fetch yunet, or choose another detector with --detector haar.",
+            ) from error
+
+    def detect(self, frame_hwc_bgr: UInt8Array) -> list[Detection]:
+        """Faces in a uint8 (H, W, 3) frame, the surest first; empty where there is none."""
+        check_frame(frame_hwc_bgr)
+        longer = max(frame_hwc_bgr.shape[:2])
+        tried = set()
+        for side in (1.0, 0.5, 2.0, 0.25, 4.0):
+            scale = min(1.0, self._work_side * side / longer)
+            if scale in tried:
+                continue
+            tried.add(scale)
+            faces = self._detect_at(frame_hwc_bgr, scale)
+            if faces:
+                return [self._looked_closer(frame_hwc_bgr, face, scale) for face in faces]
+        return []
+
+    def _detect_at(self, frame: UInt8Array, scale: float) -> list[Detection]:
+        small = _shrunk(frame, scale)
+        height, width = small.shape[:2]
+        with self._lock:
+            self._net.setInputSize((width, height))
+            _, rows = self._net.detect(small)
+        factors = np.array([frame.shape[1] / width, frame.shape[0] / height], dtype=np.float32)
+        found = []
+        for row in (
+            np.empty((0, 15), dtype=np.float32) if rows is None else np.asarray(rows, dtype=np.float32)
+        ):
+            if np.isfinite(row).all():
+                box = (row[:4].reshape(2, 2) * factors).reshape(4)
+                found.append(Detection(box, row[4:14].reshape(5, 2) * factors, float(row[14])))
+        return sorted(found, key=lambda face: -face.score)
+
+    def _looked_closer(self, frame: UInt8Array, face: Detection, scale: float) -> Detection:
+        """The same face, found again in a larger cut-out when it was small because the frame was shrunk."""
+        side = float(max(face.box_xywh[2:]))
+        if scale >= 1 or side * scale >= 64:
+            return face
+        x, y, width, height = face.box_xywh
+        left, top = max(0, int(x - width)), max(0, int(y - height))
+        cut = frame[top : int(y + 2 * height) + 1, left : int(x + 2 * width) + 1]
+        offset = np.array([left, top], dtype=np.float32)
+        for closer in self._detect_at(np.ascontiguousarray(cut), min(1.0, 96 / side)):
+            box = closer.box_xywh + np.array([left, top, 0, 0], dtype=np.float32)
+            if overlap(box, face.box_xywh) > SAME_FACE:
+                return Detection(box, closer.landmarks + offset, face.score)
+        return face
+
+
+class HaarDetector:
+    """OpenCV's Haar cascades propose boxes; the landmark network judges them and finds the five points.
+
+    Works with no file but the bundle. Calls from several threads take turns.
+    """
+
+    def __init__(self, landmark_net: LandmarkNet, threshold: float = 0.5, work_side: int = 640) -> None:
+        """Load the cascades that OpenCV brings.
+
+        Args:
+            landmark_net: finds the points, and tells faces from the cascades' false alarms.
+            threshold: lowest probability of a face, 0 to 1.
+            work_side: longer side in pixels to which a frame is shrunk for the cascades.
+
+        Raises:
+            ConfigError: this OpenCV has no cascades (version 5 has dropped them).
+        """
+        self._net = landmark_net
+        self._threshold = threshold
+        self._work_side = work_side
+        self._lock = threading.Lock()
+        self._frontal = [_cascade("frontalface_default"), _cascade("frontalface_alt2")]
+        self._profile = _cascade("profileface")
+
+    def detect(self, frame_hwc_bgr: UInt8Array) -> list[Detection]:
+        """Faces in a uint8 (H, W, 3) frame, the surest first; empty where there is none."""
+        check_frame(frame_hwc_bgr)
+        longer = max(frame_hwc_bgr.shape[:2])
+        tried = set()
+        for side in (1.0, 2.0, 4.0):
+            scale = min(1.0, self._work_side * side / longer)
+            if scale in tried:
+                break
+            tried.add(scale)
+            grey = cv2.cvtColor(_shrunk(frame_hwc_bgr, scale), cv2.COLOR_BGR2GRAY)
+            for propose in (self._frontal_boxes, self._profile_boxes):
+                boxes = [box / np.float32(scale) for box in propose(np.asarray(grey, dtype=np.uint8))]
+                faces = self._judged(frame_hwc_bgr, boxes)
+                if faces:
+                    return faces
+        return []
+
+    def _frontal_boxes(self, grey: UInt8Array) -> list[Float32Array]:
+        boxes = []
+        with self._lock:
+            for cascade in self._frontal:
+                boxes += [np.asarray(box, dtype=np.float32) for box in cascade.detectMultiScale(grey, 1.1, 2)]
+        return boxes
+
+    def _profile_boxes(self, grey: UInt8Array) -> list[Float32Array]:
+        """The profile cascade knows one side; the mirrored frame gives the other."""
+        boxes = []
+        with self._lock:
+            for mirrored in (False, True):
+                view = np.ascontiguousarray(grey[:, ::-1]) if mirrored else grey
+                for box in self._profile.detectMultiScale(view, 1.1, 2):
+                    x = grey.shape[1] - box[0] - box[2] if mirrored else box[0]
+                    boxes.append(np.array([x, *box[1:]], dtype=np.float32))
+        return boxes
+
+    def _judged(self, frame: UInt8Array, boxes: Sequence[Float32Array]) -> list[Detection]:
+        landmarks, confidence = self._net.refine_all(frame, suppress(boxes, [1.0] * len(boxes), 0.6))
+        faces = []
+        for points, score in zip(landmarks, confidence, strict=True):
+            if score >= self._threshold:
+                faces.append(Detection(box_from_landmarks(points), points, float(score)))
+        kept = suppress([face.box_xywh for face in faces], [face.score for face in faces], SAME_FACE)
+        return [next(face for face in faces if face.box_xywh is box) for box in kept]
+
+
+def make_detector(
+    name: DetectorName,
+    bundle: Bundle,
+    yunet: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+) -> Detector:
+    """The detector of a name: "auto" is YuNet where its file is at hand, else Haar.
+
+    Args:
+        name: "auto", "yunet" or "haar".
+        bundle: brings the landmark network that Haar needs.
+        yunet: YuNet's file; None = what `AIF_YUNET` names or `aif fetch yunet` has fetched.
+        threads: threads of the landmark network; None = one a core.
+
+    Raises:
+        ConfigError: no such detector, or YuNet is wanted and not at hand.
+        BundleError: Haar is wanted and the bundle brings no landmark network.
+    """
+    if name not in get_args(DetectorName):
+        raise ConfigError(f"There is no detector {name!r}.", f"Known: {', '.join(get_args(DetectorName))}.")
+    path = None if name == "haar" else (Path(yunet) if yunet is not None else yunet_path())
+    if path is not None:
+        return YuNetDetector(path)
+    if name == "yunet":
+        raise ConfigError(
+            "YuNet's file is not here.", "Fetch it with: aif fetch yunet, or name it with AIF_YUNET."
+        )
+    return HaarDetector(LandmarkNet(bundle, threads))
+
+
+def check_frame(frame: npt.NDArray[np.generic]) -> None:
+    """Raise ImageError unless `frame` is a non-empty uint8 (H, W, 3) array."""
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        raise ImageError(
+            f"A frame must be a uint8 array (height, width, 3) in BGR order, not {frame.dtype} {frame.shape}.",
+            "Grey images: cv2.cvtColor(image, cv2.COLOR_GRAY2BGR). 16 bit: divide by 257 first.",
+        )
+
+
+def overlap(one_xywh: Float32Array, other_xywh: Float32Array) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    low = np.maximum(one_xywh[:2], other_xywh[:2])
+    high = np.minimum(one_xywh[:2] + one_xywh[2:], other_xywh[:2] + other_xywh[2:])
+    common = float(np.prod(np.maximum(high - low, 0)))
+    union = float(np.prod(one_xywh[2:]) + np.prod(other_xywh[2:])) - common
+    return common / union if union > 0 else 0.0
+
+
+def suppress(boxes_xywh: Sequence[Float32Array], scores: Sequence[float], limit: float) -> list[Float32Array]:
+    """The boxes without those that overlap a better one by more than `limit`, the best first."""
+    kept: list[Float32Array] = []
+    for index in sorted(range(len(boxes_xywh)), key=lambda i: -scores[i]):
+        if all(overlap(boxes_xywh[index], other) <= limit for other in kept):
+            kept.append(boxes_xywh[index])
+    return kept
+
+
+def _shrunk(frame: UInt8Array, scale: float) -> UInt8Array:
+    if scale >= 1:
+        return frame
+    size = tuple(max(1, round(side * scale)) for side in (frame.shape[1], frame.shape[0]))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _cascade(name: str) -> cv2.CascadeClassifier:
+    """One of the Haar cascades that OpenCV 4's wheels bring."""
+    try:
+        cascade = cv2.CascadeClassifier(os.path.join(cv2.data.haarcascades, f"haarcascade_{name}.xml"))
+        missing = cascade.empty()
+    except (AttributeError, cv2.error):
+        missing = True
+    if missing:
+        raise ConfigError(
+            f"OpenCV {cv2.__version__} has no Haar cascades.",
+            'Install OpenCV 4 (pip install "opencv-python<5"), or fetch YuNet: aif fetch yunet',
+        )
+    return cascade
