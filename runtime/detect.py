@@ -1,4 +1,4 @@
-"""Faces in a frame: YuNet where its file is at hand, else OpenCV's Haar cascades with the landmark network."""
+"""Faces in a frame: by YuNet where its file is at hand, else by Haar cascades and the landmark network."""
 
 from __future__ import annotations
 
@@ -188,13 +188,14 @@ class HaarDetector:
         return boxes
 
     def _judged(self, frame: UInt8Array, boxes: Sequence[Float32Array]) -> list[Detection]:
-        landmarks, confidence = self._net.refine_all(frame, suppress(boxes, [1.0] * len(boxes), 0.6))
+        distinct = [boxes[index] for index in suppress(boxes, [1.0] * len(boxes), 0.6)]
+        landmarks, confidence = self._net.refine_all(frame, distinct)
         faces = []
         for points, score in zip(landmarks, confidence, strict=True):
             if score >= self._threshold:
                 faces.append(Detection(box_from_landmarks(points), points, float(score)))
         kept = suppress([face.box_xywh for face in faces], [face.score for face in faces], SAME_FACE)
-        return [next(face for face in faces if face.box_xywh is box) for box in kept]
+        return [faces[index] for index in kept]
 
 
 def make_detector(
@@ -231,7 +232,7 @@ def check_frame(frame: npt.NDArray[np.generic]) -> None:
     """Raise ImageError unless `frame` is a non-empty uint8 (H, W, 3) array."""
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
         raise ImageError(
-            f"A frame must be a uint8 array (height, width, 3) in BGR order, not {frame.dtype} {frame.shape}.",
+            f"A frame must be uint8 (height, width, 3) in BGR order, not {frame.dtype} {frame.shape}.",
             "Grey images: cv2.cvtColor(image, cv2.COLOR_GRAY2BGR). 16 bit: divide by 257 first.",
         )
 
@@ -245,12 +246,12 @@ def overlap(one_xywh: Float32Array, other_xywh: Float32Array) -> float:
     return common / union if union > 0 else 0.0
 
 
-def suppress(boxes_xywh: Sequence[Float32Array], scores: Sequence[float], limit: float) -> list[Float32Array]:
-    """The boxes without those that overlap a better one by more than `limit`, the best first."""
-    kept: list[Float32Array] = []
+def suppress(boxes_xywh: Sequence[Float32Array], scores: Sequence[float], limit: float) -> list[int]:
+    """Numbers of the boxes that overlap no better one by more than `limit`, the best first."""
+    kept: list[int] = []
     for index in sorted(range(len(boxes_xywh)), key=lambda i: -scores[i]):
-        if all(overlap(boxes_xywh[index], other) <= limit for other in kept):
-            kept.append(boxes_xywh[index])
+        if all(overlap(boxes_xywh[index], boxes_xywh[other]) <= limit for other in kept):
+            kept.append(index)
     return kept
 
 
@@ -263,10 +264,11 @@ def _shrunk(frame: UInt8Array, scale: float) -> UInt8Array:
 
 def _cascade(name: str) -> cv2.CascadeClassifier:
     """One of the Haar cascades that OpenCV 4's wheels bring."""
+    folder = Path(cv2.__file__).parent / "data"
     try:
-        cascade = cv2.CascadeClassifier(os.path.join(cv2.data.haarcascades, f"haarcascade_{name}.xml"))
+        cascade = cv2.CascadeClassifier(str(folder / f"haarcascade_{name}.xml"))
         missing = cascade.empty()
-    except (AttributeError, cv2.error):
+    except cv2.error:
         missing = True
     if missing:
         raise ConfigError(

@@ -15,7 +15,7 @@ _YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 
 
 def cache_folder() -> Path:
-    """The folder for fetched files: `AIF_CACHE` where set, else `aif` in the user's cache folder. May not exist."""
+    """The folder for fetched files: `AIF_CACHE` where set, else the user's cache folder. May not exist."""
     own = os.environ.get("AIF_CACHE")
     if own:
         return Path(own)
@@ -49,7 +49,7 @@ def yunet_path() -> Path | None:
 
 
 def fetch_yunet(url: str = YUNET_URL) -> Path:
-    """Download YuNet (230 kB, MIT licence) from OpenCV's model zoo into the cache, unless it is there already.
+    """Download YuNet (230 kB, MIT licence) from OpenCV's model zoo into the cache, unless it is there.
 
     Raises:
         AifError: pooch is not installed, the network fails, or the file is not the pinned one.
