@@ -1,1 +1,62 @@
-"""Everything needed to edit faces: NumPy, OpenCV and ONNX Runtime, never torch."""
+"""Edit faces with NumPy, OpenCV and ONNX Runtime.
+
+Importing this package is cheap; what it offers is loaded on first use:
+
+    from aif.runtime import Editor
+
+    with Editor.load() as editor:
+        result = editor.edit(frame_hwc_bgr, {"Smiling": 1.0})
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aif.runtime.bundle import Bundle, write_bundle
+    from aif.runtime.detect import Detection, Detector, HaarDetector, YuNetDetector, make_detector
+    from aif.runtime.editor import Editor, EditResult, FaceAnalysis, FaceEdit
+    from aif.runtime.landmarks import LandmarkNet
+    from aif.runtime.manifest import Manifest
+    from aif.runtime.model import Encoding, FaceModel
+
+_HOMES = {
+    "bundle": ("Bundle", "write_bundle"),
+    "detect": ("Detection", "Detector", "HaarDetector", "YuNetDetector", "make_detector"),
+    "editor": ("EditResult", "Editor", "FaceAnalysis", "FaceEdit"),
+    "landmarks": ("LandmarkNet",),
+    "manifest": ("Manifest",),
+    "model": ("Encoding", "FaceModel"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Bundle",
+    "Detection",
+    "Detector",
+    "EditResult",
+    "Editor",
+    "Encoding",
+    "FaceAnalysis",
+    "FaceEdit",
+    "FaceModel",
+    "HaarDetector",
+    "LandmarkNet",
+    "Manifest",
+    "YuNetDetector",
+    "make_detector",
+    "write_bundle",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,216 @@
+"""Blend an edited face back into its photo, inside the face's bounding box only.
+
+Every mode comes down to two small maps in crop space, a weight W and an addition A, with
+
+    result = (1 - W) x photo + A
+
+so that one warp of four channels does for a face, however large it is in the photo. With the feathered mask m
+(zero at the crop's edge), the photo's crop C, and the decodings S = D(z, y_source) and T = D(z, y_target):
+
+    delta     W = 0                A = m (T - S)
+    replace   W = m                A = m T
+    hybrid    W = m w (1 - k)      A = m ((1 - w)(T - S) + w T' - w k C)
+
+In `hybrid`, w in [0, 1] says where the decodings differ. There the photo must go, for a delta leaves behind
+what the decoder did not draw (the teeth of an old smile); T' is T, matched to the photo's colour and
+sharpness. k keeps detail finer than the crop can hold (skin, grain) where the difference is small. Where
+the decodings agree (w = 0) all of this is delta compositing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import get_args
+
+import cv2
+import numpy as np
+
+from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.errors import ConfigError
+from aif.runtime.manifest import Mode
+
+# The mask's taper from 1 to 0 at the crop's edges, in pixels of a 128 px crop. The chin lies near the lower
+# edge.
+FEATHER_SIDES, FEATHER_TOP, FEATHER_BOTTOM = 16.0, 14.0, 9.0
+
+# Differences of the decodings, in units of the full range: up to the first they count as agreeing, from the
+# second on as different (w), and between these the photo's finest detail fades out (k).
+CHANGED = (0.03, 0.12)
+DETAIL_FADES = (0.08, 0.25)
+
+# Reach in pixels of a 128 px crop: of the smoothing of w, and of the colour match.
+CHANGE_BLUR, COLOUR_BLUR = 2.0, 8.0
+
+# The decoded face is sharpened at most by this factor of its own fine detail.
+MOST_SHARPENING = 0.6
+
+# Mean colourfulness (channel spread, 0 to 255) up to which a crop counts as grey; the edit is then grey, too.
+GREY_SPREAD = 2.0
+
+
+@dataclass(frozen=True)
+class FacePatch:
+    """One face to blend in; all images are RGB in [0, 1], float32 (3, S, S).
+
+    Attributes:
+        matrix: (2, 3), photo pixel coordinates to crop pixel coordinates.
+        crop_chw: the photo's own crop.
+        source_chw: the decoding with the face's own attribute values.
+        target_chw: the decoding with the wanted ones.
+    """
+
+    matrix: Float32Array
+    crop_chw: Float32Array
+    source_chw: Float32Array
+    target_chw: Float32Array
+
+
+def composite(photo_hwc_bgr: UInt8Array, patches: Iterable[FacePatch], mode: Mode) -> UInt8Array:
+    """A copy of the photo with the faces blended in, one after the other.
+
+    Pixels outside the faces' bounding boxes are the photo's own, bit for bit; so is the whole result in
+    `delta` and `hybrid` where both decodings are equal.
+
+    Args:
+        photo_hwc_bgr: uint8 (H, W, 3).
+        patches: the faces.
+        mode: "delta", "replace" or "hybrid".
+
+    Raises:
+        ConfigError: there is no such mode.
+    """
+    if mode not in get_args(Mode):
+        raise ConfigError(f"There is no compositing mode {mode!r}.", f"Known: {', '.join(get_args(Mode))}.")
+    result = photo_hwc_bgr.copy()
+    for patch in patches:
+        weight, addition = layers(patch, mode)
+        _blend(result, patch.matrix, weight, addition)
+    return result
+
+
+def layers(patch: FacePatch, mode: Mode) -> tuple[Float32Array | None, Float32Array]:
+    """The maps W (S, S), None for zero, and A (S, S, 3) BGR in units of 0 to 255, of the module's formula."""
+    crop, source, target = (_hwc_bgr(image) for image in (patch.crop_chw, patch.source_chw, patch.target_chw))
+    if float((crop.max(axis=2) - crop.min(axis=2)).mean()) * 255 <= GREY_SPREAD:
+        source, target = _greyed(source), _greyed(target)
+    mask = face_mask(len(crop))
+    if mode == "replace":
+        return mask, 255 * mask[:, :, None] * target
+    delta = target - source
+    if mode == "delta" or not delta.any():
+        return None, 255 * mask[:, :, None] * delta
+    changed, fine = _change_maps(delta)
+    matched = _matched(crop, source, target, changed)
+    w, k = changed[:, :, None], fine[:, :, None]
+    addition = (1 - w) * delta + w * matched - w * k * crop
+    return mask * changed * (1 - fine), 255 * mask[:, :, None] * addition
+
+
+@lru_cache(maxsize=16)
+def face_mask(size: int) -> Float32Array:
+    """The feathered mask of a crop: float32 (size, size) in [0, 1], 0 on the outermost pixels. Read-only."""
+    scale = size / 128
+    inside = np.arange(size, dtype=np.float32)
+    before, after = inside, inside[::-1]
+    across = _smoothstep(before, 0, FEATHER_SIDES * scale) * _smoothstep(after, 0, FEATHER_SIDES * scale)
+    down = _smoothstep(before, 0, FEATHER_TOP * scale) * _smoothstep(after, 0, FEATHER_BOTTOM * scale)
+    mask = np.outer(down, across).astype(np.float32)
+    mask.flags.writeable = False
+    return mask
+
+
+def _change_maps(delta: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """w: where the decodings differ; k: where the photo's finest detail may stay. Both (S, S) in [0, 1]."""
+    sigma = CHANGE_BLUR * len(delta) / 128
+    difference = np.abs(delta).max(axis=2)
+    # Widened first, so that the smoothing does not lower it inside the changed region.
+    widened = cv2.dilate(difference, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+    smooth = np.asarray(cv2.GaussianBlur(widened, (0, 0), sigma), dtype=np.float32)
+    return _smoothstep(smooth, *CHANGED), 1 - _smoothstep(smooth, *DETAIL_FADES)
+
+
+def _matched(
+    crop: Float32Array, source: Float32Array, target: Float32Array, changed: Float32Array
+) -> Float32Array:
+    """`target` with the photo's colour and sharpness, as measured where the decodings agree.
+
+    Colour: the photo's slow deviation from its own reconstruction, carried from the agreeing places into the
+    changed ones (a blur weighted by agreement). Sharpness: unsharp masking with the gain that the
+    reconstruction would need there, within the range of each pixel's neighbours, so that no halo can arise.
+    """
+    agree = 1 - changed + np.float32(0.02)
+    sigma = COLOUR_BLUR * len(crop) / 128
+    weighted = cv2.GaussianBlur((crop - source) * agree[:, :, None], (0, 0), sigma)
+    shift = weighted / cv2.GaussianBlur(agree, (0, 0), sigma)[:, :, None]
+
+    def fine_detail(image: Float32Array) -> Float32Array:
+        return image - np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), dtype=np.float32)
+
+    weight = agree[:, :, None]
+    wanted, present = (float((weight * fine_detail(image) ** 2).sum()) for image in (crop, source))
+    gain = min(max((wanted / max(present, 1e-9)) ** 0.5 - 1, 0.0), MOST_SHARPENING)
+    neighbours = np.ones((3, 3), dtype=np.uint8)
+    sharp = target + np.float32(gain) * fine_detail(target)
+    sharp = np.clip(sharp, cv2.erode(target, neighbours), cv2.dilate(target, neighbours))
+    return np.asarray(sharp + shift, dtype=np.float32)
+
+
+def _blend(
+    photo: UInt8Array, matrix: Float32Array, weight: Float32Array | None, addition: Float32Array
+) -> None:
+    """(1 - W) x photo + A inside the crop's bounding box, in place."""
+    size = len(addition)
+    inverse = cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
+    edge = np.array([[-0.5, -0.5], [size - 0.5, -0.5], [size - 0.5, size - 0.5], [-0.5, size - 0.5]])
+    corners = edge @ inverse[:, :2].T + inverse[:, 2]
+    left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
+    right, bottom = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, (photo.shape[1], photo.shape[0]))
+    if left >= right or top >= bottom:
+        return
+    maps = addition if weight is None else np.dstack([addition, weight])
+    to_crop = np.array(matrix, dtype=np.float32)
+    to_crop[:, 2] += to_crop[:, :2] @ (left, top)
+    maps, to_crop = _shrunk(maps, to_crop)
+    warped = cv2.warpAffine(
+        maps,
+        to_crop,
+        (int(right - left), int(bottom - top)),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
+    box = photo[top:bottom, left:right]
+    if weight is None:
+        box[:] = cv2.add(box, warped, dtype=cv2.CV_8U)
+    else:
+        kept = box * (1 - warped[:, :, 3:])
+        box[:] = cv2.add(kept, warped[:, :, :3], dtype=cv2.CV_8U)
+
+
+def _shrunk(maps: Float32Array, to_crop: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Average the maps down for a face that is smaller in the photo than in the crop, against aliasing."""
+    scale = float(np.hypot(to_crop[0, 0], to_crop[1, 0]))
+    if scale <= 1.25:
+        return maps, to_crop
+    size = len(maps)
+    small = max(4, round(size / scale))
+    ratio = small / size
+    matrix = to_crop * ratio
+    matrix[:, 2] += (ratio - 1) / 2
+    return np.asarray(cv2.resize(maps, (small, small), interpolation=cv2.INTER_AREA)), matrix
+
+
+def _hwc_bgr(image_chw: Float32Array) -> Float32Array:
+    return np.ascontiguousarray(np.asarray(image_chw, dtype=np.float32)[::-1].transpose(1, 2, 0))
+
+
+def _greyed(image: Float32Array) -> Float32Array:
+    grey = image @ np.array([0.114, 0.587, 0.299], dtype=np.float32)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _smoothstep(value: Float32Array, low: float, high: float) -> Float32Array:
+    """0 up to `low`, 1 from `high` on, a cubic with level ends between."""
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
