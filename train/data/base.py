@@ -78,8 +78,11 @@ def decode_rgb(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     """Decode an image file's bytes to uint8 (H, W, 3) RGB.
 
     Raises:
-        CorruptImageError: the bytes are no readable image.
+        CorruptImageError: the bytes are no readable image, or a JPEG that was cut short (which OpenCV would
+            fill up with grey).
     """
+    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-65536:]:
+        raise CorruptImageError(f"{name} (cut short)")
     bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR) if data else None
     if bgr is None:
         raise CorruptImageError(name)
