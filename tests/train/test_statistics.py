@@ -1,0 +1,86 @@
+"""Shares and their intervals, against values worked out elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from aif.train.statistics import Share, balanced_accuracy, entropy_bits, majority_rate, wilson_interval
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        (13, 16, 0.5699, 0.9341),  # 81.3 %, the paper's smallest table
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (50, 100, 0.4038, 0.5962),
+        (1, 2, 0.0945, 0.9055),
+    ],
+)
+def test_wilson_against_known_values(successes: int, n: int, low: float, high: float) -> None:
+    assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-4)
+
+
+def test_wilson_widens_with_confidence_and_narrows_with_n() -> None:
+    low, high = wilson_interval(30, 40)
+    assert wilson_interval(30, 40, 0.99)[0] < low < 0.75 < high < wilson_interval(30, 40, 0.99)[1]
+    assert wilson_interval(3000, 4000)[0] > low
+
+
+def test_wilson_ends_are_exact_and_empty_says_nothing() -> None:
+    assert wilson_interval(0, 7)[0] == 0.0
+    assert wilson_interval(7, 7)[1] == 1.0
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "confidence"), [(-1, 3, 0.95), (4, 3, 0.95), (1, 3, 0), (1, 3, 1)]
+)
+def test_wilson_refuses(successes: int, n: int, confidence: float) -> None:
+    with pytest.raises(ValueError, match="must lie"):
+        wilson_interval(successes, n, confidence)
+
+
+def test_share() -> None:
+    share = Share.of([True, False, True, True])
+    assert (share.successes, share.n, share.rate) == (3, 4, 0.75)
+    assert str(share).startswith("75.0% [")
+    empty = Share.of([])
+    assert math.isnan(empty.rate)
+    assert str(empty) == "none"
+    with pytest.raises(ValueError, match="between 0 and n"):
+        Share(2, 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "rate"), [([1, 0, 0, 0], 0.75), ([1, 1, 1, 0], 0.75), ([1, 1], 1.0), ([0, 1], 0.5)]
+)
+def test_majority_rate(labels: list[int], rate: float) -> None:
+    assert majority_rate(labels) == rate
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "labels", "expected"),
+    [
+        ([1, 1, 0, 0], [1, 1, 0, 0], 1.0),
+        ([0, 0, 0, 0], [1, 0, 0, 0], 0.5),  # always saying no earns nothing, however rare yes is
+        ([1, 1], [1, 1], 1.0),
+        ([0, 0, 1, 1], [1, 1, 0, 0], 0.0),
+    ],
+)
+def test_balanced_accuracy(verdicts: list[int], labels: list[int], expected: float) -> None:
+    assert balanced_accuracy(verdicts, labels) == expected
+
+
+def test_empty_and_ill_fitting() -> None:
+    assert math.isnan(balanced_accuracy([], []))
+    assert math.isnan(majority_rate([]))
+    with pytest.raises(ValueError, match="differ in shape"):
+        balanced_accuracy([1, 0], [1])
+
+
+@pytest.mark.parametrize(("share", "bits"), [(0.5, 1.0), (0.0, 0.0), (1.0, 0.0), (0.25, 0.8113)])
+def test_entropy(share: float, bits: float) -> None:
+    assert entropy_bits(share) == pytest.approx(bits, abs=1e-4)

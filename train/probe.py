@@ -1,0 +1,179 @@
+"""Fresh classifiers on frozen codes: the honest test of what z still says about an attribute.
+
+The auxiliary network of training is no proof, for it chases a moving encoder. A probe is trained afterwards,
+on codes that no longer move, and judged on codes of people whom it has not seen.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aif.runtime.errors import ConfigError, DataError
+from aif.train.statistics import Share, balanced_accuracy, entropy_bits, majority_rate
+
+ProbeKind = Literal["linear", "mlp"]
+
+MAX_EPOCHS, PATIENCE = 60, 5
+HELD_OUT = 0.15  # share of the training codes that decides when the MLP stops
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What a probe reads from codes of unseen people.
+
+    Attributes:
+        kind: "linear" or "mlp".
+        accuracy: share of right verdicts (probability above one half), in [0, 1].
+        interval: its 95 % Wilson interval.
+        balanced_accuracy: mean of the accuracies on both label values, with the verdict cut at the share of
+            positives in training; 0.5 means that nothing is read, also for rare attributes.
+        majority_rate: accuracy of always naming the commoner label.
+        bits: lower bound of the information I(z; y): entropy of y less the probe's cross-entropy, at least 0.
+        n: faces that the figures rest on.
+    """
+
+    kind: ProbeKind
+    accuracy: float
+    interval: tuple[float, float]
+    balanced_accuracy: float
+    majority_rate: float
+    bits: float
+    n: int
+
+    @property
+    def excess(self) -> float:
+        """Accuracy above the majority rate; 0 or less when nothing is gained by looking at z."""
+        return self.accuracy - self.majority_rate
+
+
+def probe(
+    z_train: npt.ArrayLike,
+    y_train: npt.ArrayLike,
+    z_val: npt.ArrayLike,
+    y_val: npt.ArrayLike,
+    *,
+    kind: ProbeKind = "mlp",
+    seed: int = 0,
+) -> ProbeResult:
+    """Train a classifier of one attribute on frozen codes and judge it on others.
+
+    Inputs are standardised by the training codes. For the MLP a part of the training codes is held out;
+    training stops when the cross-entropy there no longer falls, and the best weights are kept.
+
+    Args:
+        z_train, z_val: (N, Z) codes of different people.
+        y_train, y_val: (N,) labels, 0 or 1.
+        kind: "linear" (logistic regression) or "mlp" (two hidden layers of 256).
+        seed: of weights, split and order; the caller's random state is left alone.
+
+    Raises:
+        ConfigError: there is no such kind.
+        DataError: the codes are not finite, there is no validation face, or a label value is missing (or
+            stands alone) in training.
+        ValueError: shapes do not fit each other.
+    """
+    if kind not in get_args(ProbeKind):
+        raise ConfigError(f"There is no probe {kind!r}.", f"Known: {', '.join(get_args(ProbeKind))}.")
+    x, t = _checked(z_train, y_train, "training")
+    x_val, t_val = _checked(z_val, y_val, "validation")
+    if x.shape[1] != x_val.shape[1]:
+        raise ValueError(f"codes differ in size: {x.shape[1]} in training, {x_val.shape[1]} in validation")
+    if not len(x_val):
+        raise DataError("There is no validation face to judge a probe on.")
+    if min(t.sum(), (1 - t).sum()) < 2:
+        raise DataError("A probe needs at least two training faces with and two without the attribute.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        mean, spread = x.mean(0), x.std(0)
+        spread[spread < 1e-6] = 1.0
+        network = _fit(kind, (x - mean) / spread, t)
+        with torch.no_grad():
+            logits = network((x_val - mean) / spread).squeeze(1)
+    loss_bits = F.binary_cross_entropy_with_logits(logits, t_val).item() / math.log(2)
+    truth, positives = t_val.numpy() > 0.5, float(t.mean())
+    hits = Share.of((logits > 0).numpy() == truth)
+    return ProbeResult(
+        kind=kind,
+        accuracy=hits.rate,
+        interval=hits.interval,
+        balanced_accuracy=balanced_accuracy((logits.sigmoid() > positives).numpy(), truth),
+        majority_rate=majority_rate(truth),
+        bits=max(0.0, entropy_bits(float(truth.mean())) - loss_bits),
+        n=hits.n,
+    )
+
+
+def _checked(z: npt.ArrayLike, y: npt.ArrayLike, what: str) -> tuple[Tensor, Tensor]:
+    codes, labels = np.asarray(z, dtype=np.float32), np.asarray(y, dtype=np.float32)
+    if codes.ndim != 2 or labels.shape != (len(codes),):
+        raise ValueError(
+            f"{what}: codes must be (N, Z) and labels (N,), got {codes.shape} and {labels.shape}"
+        )
+    if not np.isfinite(codes).all():
+        raise DataError(f"The {what} codes hold values that are not finite; the encoder has diverged.")
+    if not np.isin(labels, (0, 1)).all():
+        raise DataError(f"The {what} labels must be 0 or 1.")
+    return torch.from_numpy(codes.copy()), torch.from_numpy(labels.copy())
+
+
+def _fit(kind: ProbeKind, x: Tensor, t: Tensor) -> nn.Module:
+    size = x.shape[1]
+    if kind == "linear":
+        return _fit_linear(nn.Linear(size, 1), x, t)
+    mlp = nn.Sequential(
+        nn.Linear(size, 256), nn.ReLU(), nn.Dropout(0.1), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 1)
+    )
+    return _fit_mlp(mlp, x, t)
+
+
+def _fit_linear(network: nn.Linear, x: Tensor, t: Tensor) -> nn.Module:
+    """Logistic regression by L-BFGS with a trace of weight decay, which keeps separable classes finite."""
+    optimizer = torch.optim.LBFGS(network.parameters(), max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        value = F.binary_cross_entropy_with_logits(network(x).squeeze(1), t)
+        value = value + 1e-4 * network.weight.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return network
+
+
+def _fit_mlp(network: nn.Module, x: Tensor, t: Tensor) -> nn.Module:
+    """Adam until the loss on a held-out part no longer falls; the best weights, in evaluation mode."""
+    order = torch.randperm(len(x))
+    held = max(1, round(HELD_OUT * len(x)))
+    x_held, t_held = x[order[:held]], t[order[:held]]
+    x, t = x[order[held:]], t[order[held:]]
+    batch = min(512, max(16, len(x) // 32))
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3, weight_decay=1e-4)
+    best, best_loss, waited = copy.deepcopy(network.state_dict()), math.inf, 0
+    for _ in range(MAX_EPOCHS):
+        network.train()
+        for rows in torch.randperm(len(x)).split(batch):  # type: ignore[no-untyped-call]
+            loss = F.binary_cross_entropy_with_logits(network(x[rows]).squeeze(1), t[rows])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        network.eval()
+        with torch.no_grad():
+            held_loss = F.binary_cross_entropy_with_logits(network(x_held).squeeze(1), t_held).item()
+        if held_loss < best_loss - 1e-4:
+            best, best_loss, waited = copy.deepcopy(network.state_dict()), held_loss, 0
+        else:
+            waited += 1
+            if waited >= PATIENCE:
+                break
+    network.load_state_dict(best)
+    return network.eval()
