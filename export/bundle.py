@@ -1,0 +1,179 @@
+"""A training run becomes a bundle: graphs, parity gate, manifest, landmark network, model card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from aif.export.graphs import OPSET, export_graphs
+from aif.export.parity import Parity, check_parity
+from aif.runtime.bundle import Bundle, write_bundle
+from aif.runtime.errors import BundleError
+from aif.runtime.manifest import (
+    AttributeInfo,
+    GraphFile,
+    GraphPair,
+    LandmarkInfo,
+    Manifest,
+    Mode,
+    Provenance,
+    SourceValues,
+)
+from aif.train.data.base import FaceDataset
+from aif.train.data.loader import evaluation_batches
+from aif.train.run import TrainedRun, load_run
+
+RESEARCH_LICENCE = "Research use only, as the terms of the training data ask; the code has its own licence."
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What goes into a bundle beside the networks."""
+
+    name: str | None = None
+    """Model name in the manifest; None = the run folder's name."""
+    version: str = "1"
+    """Model version in the manifest."""
+    landmarks: Path | None = None
+    """A landmark network (ONNX) to ship; None = the one of the embedded bundle, if there is one."""
+    card: Path | None = None
+    """A model card (Markdown) to ship; None = none."""
+    metrics: Mapping[str, float] | None = None
+    """Measured figures for the manifest; None = none."""
+    compositing: Mode = "hybrid"
+    """Default compositing mode."""
+    source_values: SourceValues = "predicted"
+    """Which y the decoder gets for attributes that nobody asked for."""
+    minimum: float = -1.0
+    """Lower end of every attribute's usable range."""
+    maximum: float = 2.0
+    """Upper end of every attribute's usable range."""
+    weights_licence: str = RESEARCH_LICENCE
+    """Licence of the weights."""
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and how closely the graphs follow the network."""
+
+    path: Path
+    bytes: int
+    step: int
+    parity: tuple[Parity, ...]
+
+
+def export_bundle(
+    run_folder: Path, out: Path, crops: FaceDataset, options: ExportOptions | None = None
+) -> ExportReport:
+    """Export the newest checkpoint of a run (its moving average, if it has one) as a bundle at `out`.
+
+    Args:
+        run_folder: what `aif-train --out` wrote.
+        out: a folder, or a file name for a zip.
+        crops: at least 16 faces, on which graphs and networks are compared.
+        options: see `ExportOptions`.
+
+    Raises:
+        CheckpointError: no usable checkpoint.
+        ExportError: the graphs differ from the network by more than 1e-4; nothing is written.
+        BundleError: `out` holds something that is not a bundle.
+    """
+    options = options or ExportOptions()
+    run = load_run(run_folder)
+    lone = _manifest(run, run_folder, options, features=(), graphs={}, landmarks=None, parity={})
+    graphs = export_graphs(run, lone.model_dump_json())
+    parity = check_parity(run, graphs, parity_crops(crops, run.config.network.image_size))
+    files = {"encoder.onnx": graphs.encoder, "decoder.onnx": graphs.decoder}
+    pair = GraphPair(
+        encoder=GraphFile(file="encoder.onnx", sha256=_sha256(graphs.encoder)),
+        decoder=GraphFile(file="decoder.onnx", sha256=_sha256(graphs.decoder)),
+    )
+    landmarks = _landmarks(options.landmarks)
+    if landmarks is not None:
+        files["landmarks.onnx"] = landmarks[1]
+    if options.card is not None:
+        files["MODEL_CARD.md"] = options.card.read_bytes()
+    manifest = _manifest(
+        run,
+        run_folder,
+        options,
+        features=graphs.features,
+        graphs={"fp32": pair},
+        landmarks=None if landmarks is None else landmarks[0],
+        parity={"fp32": {p.batch: p.worst for p in parity}},
+    )
+    bundle = write_bundle(out, manifest, files)
+    size = sum(len(data) for data in files.values())
+    return ExportReport(bundle.path, size, run.step, tuple(parity))
+
+
+def parity_crops(faces: FaceDataset, size: int) -> npt.NDArray[np.float32]:
+    """The first 16 faces of a dataset as float32 (16, 3, size, size) in [0, 1]."""
+    batch = next(iter(evaluation_batches(faces, size, 16, list(range(min(16, len(faces)))))))
+    return np.asarray(batch.images.numpy(), dtype=np.float32) / np.float32(255)
+
+
+def _manifest(
+    run: TrainedRun,
+    folder: Path,
+    options: ExportOptions,
+    features: tuple[str, ...],
+    graphs: dict[str, GraphPair],
+    landmarks: LandmarkInfo | None,
+    parity: dict[str, dict[int, float]],
+) -> Manifest:
+    config = run.config
+    return Manifest(
+        name=options.name or folder.resolve().name,
+        version=options.version,
+        image_size=config.network.image_size,
+        latent_size=config.network.latent_size,
+        attributes=tuple(
+            AttributeInfo(name=name, minimum=options.minimum, maximum=options.maximum)
+            for name in config.data.attributes
+        ),
+        features=features,
+        graphs=graphs,
+        landmarks=landmarks,
+        opset=OPSET,
+        compositing=options.compositing,
+        source_values=options.source_values,
+        provenance=Provenance(
+            dataset=run.data_name,
+            dataset_fingerprint=run.data_fingerprint,
+            preset=config.preset,
+            steps=run.step,
+            faces_seen=run.faces_seen,
+            seed=config.seed,
+            weights_licence=options.weights_licence,
+            metrics=dict(options.metrics or {}),
+        ),
+        parity=parity,
+    )
+
+
+def _landmarks(path: Path | None) -> tuple[LandmarkInfo, bytes] | None:
+    """The landmark network from a file, else from the embedded bundle, else None."""
+    if path is not None:
+        import onnx
+
+        data = path.read_bytes()
+        size = onnx.load_from_string(data).graph.input[0].type.tensor_type.shape.dim[2].dim_value
+        return LandmarkInfo(file="landmarks.onnx", sha256=_sha256(data), input_size=size), data
+    try:
+        embedded = Bundle.open()
+        data = embedded.landmarks_bytes()
+    except BundleError:
+        return None
+    known = embedded.manifest.landmarks
+    assert known is not None
+    return LandmarkInfo(file="landmarks.onnx", sha256=known.sha256, input_size=known.input_size), data
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,86 @@
+"""The gate of every export: the graphs must compute what the trained network computes, on real crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from aif.export.graphs import DecoderGraph, EncoderGraph, ExportedGraphs
+from aif.runtime.errors import ExportError
+from aif.runtime.sessions import Session
+from aif.train.run import TrainedRun
+
+BATCHES = (1, 3, 16)
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest absolute differences at one batch size; z and features relative to their largest magnitude."""
+
+    batch: int
+    z: float
+    y: float
+    features: float
+    image: float
+
+    @property
+    def worst(self) -> float:
+        return max(self.z, self.y, self.features, self.image)
+
+
+def check_parity(
+    run: TrainedRun,
+    graphs: ExportedGraphs,
+    crops_nchw: npt.NDArray[np.float32],
+    tolerance: float = TOLERANCE,
+) -> list[Parity]:
+    """Compare the graphs (ONNX Runtime, CPU) with the networks (PyTorch, float32) at batches 1, 3 and 16.
+
+    Args:
+        crops_nchw: at least 16 real crops in [0, 1], (N, 3, S, S).
+
+    Raises:
+        ExportError: a difference is above `tolerance`.
+    """
+    if len(crops_nchw) < max(BATCHES):
+        raise ExportError(f"The parity check needs {max(BATCHES)} face crops, got {len(crops_nchw)}.")
+    encoder, decoder = EncoderGraph(run).eval(), DecoderGraph(run).eval()
+    encoder_session = Session(graphs.encoder, "cpu", None, "encoder")
+    decoder_session = Session(graphs.decoder, "cpu", None, "decoder")
+    found = []
+    for batch in BATCHES:
+        image = np.ascontiguousarray(crops_nchw[:batch])
+        with torch.no_grad():
+            code = encoder(torch.from_numpy(image))
+            z, y, *features = (tensor.numpy() for tensor in code)
+            y_edit = np.ascontiguousarray(1 - y)
+            wanted = decoder(code[0], torch.from_numpy(y_edit), *code[2:]).numpy()
+        z_graph, y_graph, *feature_graphs = encoder_session.run(
+            ["z", "y", *graphs.features], {"image": image}
+        )
+        feeds = {"z": z, "y": y_edit, **dict(zip(graphs.features, features, strict=True))}
+        (image_graph,) = decoder_session.run(["image"], feeds)
+        parity = Parity(
+            batch,
+            z=_relative(z_graph, z),
+            y=float(np.abs(y_graph - y).max()),
+            features=max(map(_relative, feature_graphs, features), default=0.0),
+            image=float(np.abs(image_graph - wanted).max()),
+        )
+        found.append(parity)
+        if not parity.worst <= tolerance:
+            raise ExportError(
+                f"At batch {batch} the exported graphs differ from the network by {parity.worst:.2e} "
+                f"(z {parity.z:.1e}, y {parity.y:.1e}, features {parity.features:.1e}, "
+                f"image {parity.image:.1e}); {tolerance:.0e} is allowed.",
+                "Nothing was written. Please report this together with the run's config.json.",
+            )
+    return found
+
+
+def _relative(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> float:
+    return float(np.abs(found - wanted).max() / max(1.0, float(np.abs(wanted).max())))

@@ -1,0 +1,220 @@
+"""The typed configuration of a training run: networks, objective, optimisation.
+
+Every field has its unit and the meaning of None under it. A configuration is checked when it is made, and
+errors are in plain English.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_type_hints
+
+from aif.runtime.errors import ConfigError, nearest_names
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the four networks."""
+
+    kind: Literal["dcgan", "residual"] = "dcgan"
+    """dcgan: the authors' plain convolutions; residual: residual blocks."""
+    image_size: int = 64
+    """Side of the face crop in pixels: 64, 128 or 256."""
+    width: int = 64
+    """Channels of the first layer; deeper layers have up to 8 times as many."""
+    discriminator_width: int | None = None
+    """Channels of the discriminator's first layer; None = `width`."""
+    latent_size: int = 100
+    """Length of the identity code z."""
+    norm: Literal["batch", "none"] = "batch"
+    """Normalisation in the decoder (and, when residual, the encoder). Batch norm folds away at export."""
+    handed: tuple[int, ...] = ()
+    """Resolutions (pixels) at which the encoder hands features to the decoder, gated there; () = none."""
+    inject_y: bool = False
+    """Whether y enters every stage of the decoder; False = only its input, as the authors do."""
+    aux_hidden: int = 1000
+    """Units of each of the auxiliary network's two hidden layers."""
+    aux_dropout: float = 0.0
+    """Dropout rate in the auxiliary network."""
+
+    def __post_init__(self) -> None:
+        _require(self.image_size in (64, 128, 256), f"image size {self.image_size} is not 64, 128 or 256")
+        _require(
+            self.width >= 4 and self.width % 4 == 0, f"width {self.width} is not a multiple of 4 from 4 up"
+        )
+        _require(self.latent_size >= 1, f"latent size {self.latent_size} is not at least 1")
+        _require(0 <= self.aux_dropout < 1, f"auxiliary dropout {self.aux_dropout} is not in [0, 1)")
+        known = [r for r in (8, 16, 32, 64, 128) if r < self.image_size]
+        for resolution in self.handed:
+            _require(
+                resolution in known, f"features cannot be handed at {resolution} px; choose from {known}"
+            )
+        _require(
+            not self.handed or self.kind == "residual", "features are handed by the residual networks only"
+        )
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """Weights and switches of the loss terms; names as in the paper (section 3, Algorithm 1)."""
+
+    rec_loss: Literal["bce", "l1"] = "bce"
+    """Reconstruction: binary cross-entropy of pixels, or mean absolute error."""
+    reduction: Literal["authors", "mean"] = "authors"
+    """authors: L_rec summed over batch and pixels / side^2, L_KL summed / latent size; mean: means of both."""
+    rec_weight: float = 1.0
+    """Weight of L_rec."""
+    alpha: float = 0.2
+    """Weight of L_KL."""
+    rho: float = 0.1
+    """Weight of L_class."""
+    delta: float = 0.1
+    """Weight of L_gan in the encoder's and decoder's losses; 0 = no discriminator at all."""
+    aux_weight: float = 1.0
+    """Weight of the encoder's adversarial term; 0 = naive cVAE-GAN, no auxiliary network."""
+    aux_target: Literal["ascend", "prior", "flip"] = "ascend"
+    """What the encoder wants of A(z): -BCE without bound (paper), the label's mean rate, or flipped labels."""
+    aux_ramp_steps: int = 0
+    """Steps over which aux_weight grows linearly from 0; 0 = full from the start."""
+    aux_steps: int = 1
+    """Updates of the auxiliary network in one training step."""
+    aux_second_sample: bool = True
+    """Whether A sees a second, independent sample of z (authors) or the one that is decoded (printed)."""
+    detach_y_trunk: bool = True
+    """Whether the y head reads detached trunk features (authors)."""
+    rec_reaches_y: bool = True
+    """Whether reconstruction gradients reach the y head through the decoder (authors)."""
+    class_on_reconstruction: bool = False
+    """Whether the encoder is also trained to classify its reconstructions (the decoder never is)."""
+    gan_on: Literal["reconstruction", "edit"] = "reconstruction"
+    """Which pictures the discriminator judges: reconstructions and prior samples (paper), or edited faces."""
+    edit_class: float = 0.0
+    """Weight of the discriminator's attribute verdict on edited faces (needs gan_on = edit)."""
+    edit_rate: float = 0.25
+    """Probability with which each attribute is flipped in an edited face (at least one is)."""
+    feature_dropout: float = 0.0
+    """Share of faces decoded without handed features, so that z and y alone must describe a face."""
+    r1_weight: float = 0.0
+    """Weight of the R1 gradient penalty on real faces (Mescheder et al., 2018); 0 = none."""
+    r1_every: int = 16
+    """Steps between penalties; the penalty is scaled up by as much."""
+
+    def __post_init__(self) -> None:
+        for name in ("rec_weight", "alpha", "rho", "delta", "aux_weight", "edit_class", "r1_weight"):
+            _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} is negative")
+        for name in ("edit_rate", "feature_dropout"):
+            _require(0 <= getattr(self, name) <= 1, f"{name} {getattr(self, name)} is not in [0, 1]")
+        _require(self.aux_steps >= 1 and self.r1_every >= 1, "aux_steps and r1_every must be at least 1")
+        _require(self.aux_ramp_steps >= 0, f"aux_ramp_steps {self.aux_ramp_steps} is negative")
+        _require(self.gan_on == "edit" or not self.edit_class, "edit_class needs gan_on = edit")
+        _require(self.gan_on != "edit" or self.delta > 0, "gan_on = edit needs delta above 0")
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """How the weights move."""
+
+    name: Literal["rmsprop", "adam"] = "rmsprop"
+    """rmsprop (paper) or adam (betas 0.5 and 0.999)."""
+    learning_rate: float = 2e-4
+    """Step size of all networks, held constant."""
+    smoothing: float = 0.5
+    """RMSprop's smoothing constant (the paper's "momentum")."""
+    decay_last: float = 0.0
+    """Share of the steps, at the end, over which the learning rate falls linearly to 0."""
+    batch_size: int = 64
+    """Faces a step, over all processes together."""
+    clip: float | None = None
+    """Largest norm of each network's gradient; None = unclipped."""
+    ema_decay: float | None = None
+    """Decay of the moving average of weights that is exported, a step; None = export the weights themselves."""
+
+    def __post_init__(self) -> None:
+        _require(self.learning_rate > 0, f"learning rate {self.learning_rate} is not above 0")
+        _require(0 <= self.smoothing < 1, f"smoothing {self.smoothing} is not in [0, 1)")
+        _require(0 <= self.decay_last <= 1, f"decay_last {self.decay_last} is not in [0, 1]")
+        _require(self.batch_size >= 1, f"batch size {self.batch_size} is not at least 1")
+        _require(self.clip is None or self.clip > 0, f"clip {self.clip} is not above 0")
+        _require(
+            self.ema_decay is None or 0 < self.ema_decay < 1, f"EMA decay {self.ema_decay} is not in (0, 1)"
+        )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which faces are seen, and how."""
+
+    path: str | None = None
+    """Folder of the data; None = synthetic faces."""
+    attributes: tuple[str, ...] = ("Smiling",)
+    """Columns of y, in this order."""
+    flip: bool = False
+    """Whether faces are mirrored at random."""
+    jitter: float = 0.0
+    """Strength of the random similarity jitter: 1 = 4 degrees, 4 % of scale, 2 % of shift (standard deviations)."""
+    balance: bool = False
+    """Whether faces with rare attribute values are drawn more often."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.attributes), "at least one attribute is needed")
+        _require(self.jitter >= 0, f"jitter {self.jitter} is negative")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides the outcome of a training run."""
+
+    preset: str = "authors"
+    """The preset that this configuration started from."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    steps: int = 20_000
+    """Training steps in all."""
+    seed: int = 0
+    """Seed of everything random."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Arithmetic of the networks (Lightning's names)."""
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1, f"steps {self.steps} is not at least 1")
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as plain JSON values."""
+    plain: dict[str, Any] = dataclasses.asdict(config)
+    return plain
+
+
+def from_dict(values: dict[str, Any]) -> TrainConfig:
+    """Rebuild a configuration from `to_dict`'s values.
+
+    Raises:
+        ConfigError: an unknown field, or a value that its field does not allow.
+    """
+    config: TrainConfig = _build(TrainConfig, values)
+    return config
+
+
+def _build(kind: type[Any], values: dict[str, Any]) -> Any:
+    hints = get_type_hints(kind)
+    built: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise ConfigError(f"{kind.__name__} has no field {name!r}.", nearest_names(name, hints))
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            built[name] = _build(hint, value)  # type: ignore[arg-type]
+        else:
+            built[name] = tuple(value) if isinstance(value, list) else value
+            choices = get_args(hint)
+            if choices and all(isinstance(c, str) for c in choices) and value not in choices:
+                raise ConfigError(f"{name} is {value!r}, not one of {', '.join(choices)}.")
+    return kind(**built)

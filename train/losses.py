@@ -1,0 +1,84 @@
+"""The loss terms as pure functions, one equation each (names as in the paper, section 3)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def reconstruction(
+    image_hat: Tensor, image: Tensor, kind: Literal["bce", "l1"], reduction: Literal["authors", "mean"]
+) -> Tensor:
+    """L_rec = -E_q(z|x) log p(x | z, y): binary cross-entropy of pixels, or mean absolute error.
+
+    Both images (N, 3, S, S) in [0, 1]. `authors`: summed over everything and divided by S^2; `mean`: averaged
+    over everything.
+    """
+    image_hat = image_hat.float()
+    if kind == "bce":
+        image_hat = image_hat.clamp(1e-6, 1 - 1e-6)
+        error = F.binary_cross_entropy(image_hat, image, reduction="none")
+    else:
+        error = (image_hat - image).abs()
+    if reduction == "authors":
+        return error.sum() / (image.shape[2] * image.shape[3])
+    return error.mean()
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor, reduction: Literal["authors", "mean"]) -> Tensor:
+    """L_KL = KL(q(z|x) || N(0, I)) = -1/2 sum(1 + log s^2 - m^2 - s^2).
+
+    mean, log_variance (N, Z). `authors`: summed over the batch, divided by Z; `mean`: averaged over both.
+    """
+    mean, log_variance = mean.float(), log_variance.float()
+    kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp())
+    return kl.sum() / mean.shape[1] if reduction == "authors" else kl.mean()
+
+
+def classification(y_logits: Tensor, y: Tensor) -> Tensor:
+    """L_class = BCE(E_y(x), y), averaged over faces and attributes. Logits and y are (N, A)."""
+    return F.binary_cross_entropy_with_logits(y_logits.float(), y)
+
+
+def auxiliary(a_logits: Tensor, y: Tensor) -> Tensor:
+    """L_aux = BCE(A(z), y), averaged over faces and attributes: what the auxiliary network minimises."""
+    return F.binary_cross_entropy_with_logits(a_logits.float(), y)
+
+
+def encoder_adversary(
+    a_logits: Tensor, y: Tensor, y_rate: Tensor, target: Literal["ascend", "prior", "flip"]
+) -> Tensor:
+    """The encoder's term against the auxiliary network; to be minimised by the encoder.
+
+    ascend: -L_aux, as printed (unbounded). prior: BCE(A(z), mean rate of y), least when A can only guess.
+    flip: BCE(A(z), 1 - y), as Fader Networks. `y_rate` (A,) is each attribute's rate in the training data.
+    """
+    a_logits = a_logits.float()
+    if target == "ascend":
+        return -F.binary_cross_entropy_with_logits(a_logits, y)
+    goal = y_rate.expand_as(y) if target == "prior" else 1 - y
+    return F.binary_cross_entropy_with_logits(a_logits, goal)
+
+
+def gan_generator(fake_logits: Tensor) -> Tensor:
+    """Non-saturating -log C(fake), averaged: what encoder and decoder minimise (-L_gan in the paper)."""
+    return F.softplus(-fake_logits.float()).mean()
+
+
+def gan_real(real_logits: Tensor) -> Tensor:
+    """-log C(real), averaged: the discriminator's part on real faces."""
+    return F.softplus(-real_logits.float()).mean()
+
+
+def gan_fake(fake_logits: Tensor) -> Tensor:
+    """-log(1 - C(fake)), averaged: the discriminator's part on decoded faces."""
+    return F.softplus(fake_logits.float()).mean()
+
+
+def r1_penalty(real_logits: Tensor, image: Tensor) -> Tensor:
+    """R1 = 1/2 E |grad_x C(x)|^2 on real faces (Mescheder et al., 2018, equation 9); image requires grad."""
+    (gradient,) = torch.autograd.grad(real_logits.float().sum(), image, create_graph=True)
+    return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()

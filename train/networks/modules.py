@@ -1,0 +1,179 @@
+"""The four networks of the method: encoder, decoder, discriminator, auxiliary network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from aif.train.config import NetworkConfig
+from aif.train.networks.blocks import DcganTrunk, ResidualTrunk, UpBlock, norm_layer, stage_channels
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """q(z | x) and E_y(x): mean and log_variance (N, Z), y_logits (N, A), handed features (N, C_k, R_k, R_k)."""
+
+    mean: Tensor
+    log_variance: Tensor
+    y_logits: Tensor
+    features: tuple[Tensor, ...]
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """z = mean + exp(log_variance / 2) * noise, noise (N, Z) standard normal."""
+        return self.mean.float() + (0.5 * self.log_variance.float()).exp() * noise
+
+    @property
+    def y(self) -> Tensor:
+        """Predicted attribute values in (0, 1), (N, A)."""
+        return self.y_logits.float().sigmoid()
+
+
+def feature_channels(config: NetworkConfig) -> list[int]:
+    """Channels of each handed feature map, in the order of `config.handed`: fewer where the map is larger."""
+    return [max(8, 16 * config.width // side) for side in config.handed]
+
+
+class Encoder(nn.Module):
+    """E: image (N, 3, S, S) in [0, 1] -> identity code, attribute values, handed features."""
+
+    def __init__(self, config: NetworkConfig, attributes: int, detach_y: bool) -> None:
+        super().__init__()
+        self.detach_y = detach_y
+        if config.kind == "dcgan":
+            self.trunk: nn.Module = DcganTrunk(config.image_size, config.width)
+        else:
+            self.trunk = ResidualTrunk(config.image_size, config.width, config.norm)
+        channels = stage_channels(config.width, config.image_size)
+        sides = [config.image_size >> (k + 1) for k in range(len(channels))]
+        flat = channels[-1] * 16
+        self.mean = nn.Linear(flat, config.latent_size)
+        self.log_variance = nn.Linear(flat, config.latent_size)
+        self.y = nn.Linear(flat, attributes)
+        self._stages = [sides.index(side) for side in config.handed]
+        self.hand = nn.ModuleList(
+            nn.Conv2d(channels[stage], size, 1)
+            for stage, size in zip(self._stages, feature_channels(config), strict=True)
+        )
+
+    def forward(self, image: Tensor) -> EncoderOutput:
+        maps = self.trunk(image)
+        flat = maps[-1].flatten(1)
+        # log-variance is kept where exp() is harmless in half precision
+        log_variance = self.log_variance(flat).clamp(-12.0, 6.0)
+        y_logits = self.y(flat.detach() if self.detach_y else flat)
+        features = tuple(hand(maps[stage]) for hand, stage in zip(self.hand, self._stages, strict=True))
+        return EncoderOutput(self.mean(flat), log_variance, y_logits, features)
+
+
+class DcganDecoder(nn.Module):
+    """The authors' decoder: y and z joined once at the input, 3x3 transposed convolutions of stride 2."""
+
+    def __init__(self, config: NetworkConfig, attributes: int) -> None:
+        super().__init__()
+        channels = stage_channels(config.width, config.image_size)[::-1]
+        self.top = channels[0]
+        self.input = nn.Linear(config.latent_size + attributes, channels[0] * 16)
+        stages: list[nn.Module] = []
+        for i, o in zip(channels[:-1], channels[1:], strict=True):
+            stages += [
+                nn.ConvTranspose2d(
+                    i, o, 3, stride=2, padding=1, output_padding=1, bias=config.norm == "none"
+                ),
+                norm_layer(config.norm, o),
+                nn.ReLU(),
+            ]
+        stages.append(nn.ConvTranspose2d(channels[-1], 3, 3, stride=2, padding=1, output_padding=1))
+        self.stages = nn.Sequential(*stages)
+
+    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> Tensor:
+        """z (N, Z), y (N, A) -> image (N, 3, S, S) in [0, 1]; takes no features."""
+        h = torch.relu(self.input(torch.cat([y, z], dim=1)))
+        return torch.sigmoid(self.stages(h.view(-1, self.top, 4, 4)).float())
+
+
+class ResidualDecoder(nn.Module):
+    """Residual stages from 4x4 to half size, then a sub-pixel convolution (Shi et al., 2016) to full size.
+
+    y joins the input and, if configured, every stage; features are gated.
+    """
+
+    def __init__(self, config: NetworkConfig, attributes: int) -> None:
+        super().__init__()
+        inner = stage_channels(config.width, config.image_size)[::-1][:-1]
+        outputs = [*inner[1:], config.width]
+        self.top = inner[0]
+        self.input = nn.Linear(config.latent_size + attributes, inner[0] * 16)
+        sizes = dict(zip(config.handed, feature_channels(config), strict=True))
+        injected = attributes if config.inject_y else 0
+        self._order: list[int | None] = []
+        blocks = []
+        side = 4
+        for i, o in zip(inner, outputs, strict=True):
+            side *= 2
+            blocks.append(UpBlock(i, o, config.norm, injected, sizes.get(side, 0)))
+            self._order.append(config.handed.index(side) if side in sizes else None)
+        self.blocks = nn.ModuleList(blocks)
+        self.output = nn.Sequential(nn.Conv2d(outputs[-1], 12, 3, padding=1), nn.PixelShuffle(2))
+
+    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> Tensor:
+        """z (N, Z), y (N, A), features (N, C_k, R_k, R_k) -> image (N, 3, S, S) in [0, 1]."""
+        h = torch.relu(self.input(torch.cat([y, z], dim=1)))
+        h = h.view(-1, self.top, 4, 4)
+        for block, which in zip(self.blocks, self._order, strict=True):
+            h = block(h, y, None if which is None else features[which])
+        return torch.sigmoid(self.output(h).float())
+
+
+class Discriminator(nn.Module):
+    """C: image (N, 3, S, S) -> real/fake logit (N,) and, for judging edits, attribute logits (N, A)."""
+
+    def __init__(self, config: NetworkConfig, attributes: int) -> None:
+        super().__init__()
+        width = config.discriminator_width or config.width
+        kernel, slope = (5, 0.0) if config.kind == "dcgan" else (4, 0.2)
+        self.trunk = DcganTrunk(config.image_size, width, kernel, slope)
+        flat = self.trunk.channels[-1] * 16
+        self.real = nn.Linear(flat, 1)
+        self.y = nn.Linear(flat, attributes) if attributes else None
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        flat = self.trunk(image)[-1].flatten(1)
+        return self.real(flat).squeeze(1), None if self.y is None else self.y(flat)
+
+
+class Auxiliary(nn.Module):
+    """A: z (N, Z) -> attribute logits (N, A); two hidden layers (the authors: 1000 units each)."""
+
+    def __init__(self, config: NetworkConfig, attributes: int) -> None:
+        super().__init__()
+        hidden, rate = config.aux_hidden, config.aux_dropout
+        self.layers = nn.Sequential(
+            nn.Linear(config.latent_size, hidden),
+            nn.ReLU(),
+            nn.Dropout(rate),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Dropout(rate),
+            nn.Linear(hidden, attributes),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        logits: Tensor = self.layers(z)
+        return logits
+
+
+class Networks(nn.Module):
+    """The four networks of a run, under the names that checkpoints use."""
+
+    def __init__(self, config: NetworkConfig, attributes: int, detach_y: bool, judge_y: bool) -> None:
+        super().__init__()
+        self.encoder = Encoder(config, attributes, detach_y)
+        self.decoder: nn.Module = (
+            DcganDecoder(config, attributes)
+            if config.kind == "dcgan"
+            else ResidualDecoder(config, attributes)
+        )
+        self.discriminator = Discriminator(config, attributes if judge_y else 0)
+        self.auxiliary = Auxiliary(config, attributes)

@@ -1,0 +1,82 @@
+"""Named starting points. `docs/decisions/training.md` tells why `best` is as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from aif.runtime.errors import ConfigError, nearest_names
+from aif.train.config import DataConfig, NetworkConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
+
+AUTHORS = TrainConfig(preset="authors", steps=25_000)
+"""The authors' released 64 px experiment (Table 1: rho 0.1, delta 0.1, alpha 0.2)."""
+
+PAPER = dataclasses.replace(
+    AUTHORS,
+    preset="paper",
+    objective=ObjectiveConfig(detach_y_trunk=False, aux_second_sample=False),
+)
+"""The printed equations: one sample of z serves decoder and auxiliary, L_class trains the whole encoder."""
+
+RESIDUAL = TrainConfig(
+    preset="residual",
+    network=NetworkConfig(kind="residual", width=32, latent_size=128),
+    objective=ObjectiveConfig(
+        rho=1.0,
+        delta=0.005,
+        alpha=0.005,
+        detach_y_trunk=False,
+        aux_target="prior",
+        aux_ramp_steps=1_000,
+    ),
+    optimiser=OptimiserConfig(ema_decay=0.999),
+    precision="bf16-mixed",
+)
+"""Tables 2 and 3 (residual layers, rho 1.0, delta 0.005, alpha 0.005), with a bounded encoder adversary."""
+
+BEST = TrainConfig(
+    preset="best",
+    network=NetworkConfig(
+        kind="residual",
+        width=32,
+        latent_size=128,
+        handed=(16, 32),
+        inject_y=True,
+        aux_hidden=256,
+        aux_dropout=0.2,
+    ),
+    objective=ObjectiveConfig(
+        rec_loss="l1",
+        reduction="mean",
+        rec_weight=100.0,
+        alpha=0.1,
+        rho=1.0,
+        delta=1.0,
+        aux_weight=2.0,
+        aux_target="prior",
+        aux_ramp_steps=500,
+        aux_second_sample=False,
+        detach_y_trunk=False,
+        rec_reaches_y=False,
+        gan_on="edit",
+        edit_class=10.0,
+        feature_dropout=0.2,
+        r1_weight=1.0,
+    ),
+    optimiser=OptimiserConfig(name="adam", learning_rate=3e-4, ema_decay=0.999, clip=50.0, decay_last=0.3),
+    data=DataConfig(flip=True, jitter=1.0, balance=True),
+    precision="bf16-mixed",
+)
+"""What measured best here: features handed to the decoder, edited faces judged."""
+
+PRESETS = {preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, BEST)}
+
+
+def get_preset(name: str) -> TrainConfig:
+    """The preset called `name`.
+
+    Raises:
+        ConfigError: there is none; the nearest names are given.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"There is no preset {name!r}.", nearest_names(name, PRESETS))
+    return PRESETS[name]

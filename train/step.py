@@ -1,0 +1,175 @@
+"""One training step: Algorithm 1 of the paper, with the switches that it leaves unsaid."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from aif.train import losses
+from aif.train.config import TrainConfig
+from aif.train.networks.modules import EncoderOutput, Networks
+from aif.train.noise import StepNoise
+
+
+@dataclass(frozen=True)
+class Optimisers:
+    """One optimiser a player: encoder and decoder, discriminator, auxiliary network."""
+
+    autoencoder: Optimizer
+    discriminator: Optimizer
+    auxiliary: Optimizer
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the decoder made in a step.
+
+    reconstruction (N, 3, S, S); judged: the pictures that the discriminator sees; y_judged (N, A): what an
+    edited picture ought to show, None where reconstructions are judged.
+    """
+
+    reconstruction: Tensor
+    judged: tuple[Tensor, ...]
+    y_judged: Tensor | None
+
+
+def train_step(
+    networks: Networks,
+    optimisers: Optimisers,
+    image: Tensor,
+    y: Tensor,
+    y_rate: Tensor,
+    noise: StepNoise,
+    config: TrainConfig,
+    step: int,
+    fabric: Fabric,
+) -> dict[str, Tensor]:
+    """Algorithm 1, one iteration. image (N, 3, S, S) in [0, 1], y (N, A) 0/1; returns the terms as scalars.
+
+    Who is moved by what: L_rec and the generator's GAN term move encoder and decoder; L_KL, L_class and the
+    adversarial term the encoder alone; L_gan the discriminator; L_aux the auxiliary network.
+    """
+    o = config.objective
+    encoder, decoder, critic, aux = (
+        networks.encoder,
+        networks.decoder,
+        networks.discriminator,
+        networks.auxiliary,
+    )
+    terms: dict[str, Tensor] = {}
+
+    # encoder and decoder, with the discriminator and the auxiliary network held still
+    with frozen(critic, aux), fabric.autocast():
+        code = encoder(image)  # z_mean, z_log_variance, y_hat <- E(x)
+        z = code.sample(noise.z)
+        decoded = decode(decoder, code, z, y, noise, config)  # x_hat <- D(y_hat, z)
+
+        terms["rec"] = losses.reconstruction(decoded.reconstruction, image, o.rec_loss, o.reduction)
+        terms["kl"] = losses.kl_divergence(code.mean, code.log_variance, o.reduction)
+        terms["class"] = losses.classification(code.y_logits, y)
+        loss = o.rec_weight * terms["rec"] + o.alpha * terms["kl"] + o.rho * terms["class"]
+        if o.delta > 0:
+            verdicts = [critic(picture) for picture in decoded.judged]
+            terms["gan"] = torch.stack([losses.gan_generator(real) for real, _ in verdicts]).sum()
+            loss = loss + o.delta * terms["gan"]
+            if o.edit_class > 0 and decoded.y_judged is not None:
+                terms["edit_class"] = losses.classification(verdicts[0][1], decoded.y_judged)
+                loss = loss + o.edit_class * terms["edit_class"]
+        if o.aux_weight > 0:
+            z_aux = code.sample(noise.z_second) if o.aux_second_sample else z
+            terms["adversary"] = losses.encoder_adversary(aux(z_aux), y, y_rate, o.aux_target)
+            loss = loss + ramp(o.aux_weight, step, o.aux_ramp_steps) * terms["adversary"]
+        if o.class_on_reconstruction:
+            terms["class_rec"] = losses.classification(encoder(decoded.reconstruction).y_logits, y)
+    optimisers.autoencoder.zero_grad()
+    if o.class_on_reconstruction:  # reaches the encoder only
+        fabric.backward(o.rho * terms["class_rec"], inputs=list(encoder.parameters()), retain_graph=True)
+    fabric.backward(loss)
+    update(fabric, optimisers.autoencoder, [encoder, decoder], config)
+
+    if o.delta > 0:  # discriminator: min L_gan
+        with fabric.autocast():
+            real, y_seen = critic(image)
+            terms["gan_real"] = losses.gan_real(real)
+            fakes = [critic(picture.detach())[0] for picture in decoded.judged]
+            terms["gan_fake"] = torch.stack([losses.gan_fake(fake) for fake in fakes]).sum()
+            loss = terms["gan_real"] + terms["gan_fake"]
+            if y_seen is not None:
+                terms["critic_class"] = losses.classification(y_seen, y)
+                loss = loss + terms["critic_class"]
+        if o.r1_weight > 0 and step % o.r1_every == 0:
+            seen = image.detach().requires_grad_()
+            terms["r1"] = losses.r1_penalty(critic(seen)[0], seen)
+            loss = loss + o.r1_weight * o.r1_every * terms["r1"]
+        optimisers.discriminator.zero_grad()
+        fabric.backward(loss)
+        update(fabric, optimisers.discriminator, [critic], config)
+
+    if o.aux_weight > 0:  # auxiliary network: min L_aux
+        for _ in range(o.aux_steps):
+            with fabric.autocast():
+                terms["aux"] = losses.auxiliary(aux(z_aux.detach()), y)
+            optimisers.auxiliary.zero_grad()
+            fabric.backward(terms["aux"])
+            update(fabric, optimisers.auxiliary, [aux], config)
+    return {name: term.detach() for name, term in terms.items()}
+
+
+def decode(
+    decoder: nn.Module, code: EncoderOutput, z: Tensor, y: Tensor, noise: StepNoise, config: TrainConfig
+) -> Decoded:
+    """Reconstructions and, in the same pass, what the discriminator judges beside or instead of them."""
+    o = config.objective
+    y_hat = code.y if o.rec_reaches_y else code.y.detach()
+    features = tuple(feature * noise.keep.to(feature.dtype) for feature in code.features)
+    if o.gan_on == "edit":
+        y_asked = torch.where(noise.flip, 1 - y, y_hat.detach())
+        twice = tuple(torch.cat([feature, feature]) for feature in features)
+        both = decoder(torch.cat([z, z]), torch.cat([y_hat, y_asked]), twice)
+        reconstruction, edited = both.chunk(2)
+        return Decoded(reconstruction, (edited,), torch.where(noise.flip, 1 - y, y))
+    if o.delta == 0:
+        return Decoded(decoder(z, y_hat, features), (), None)
+    nothing = tuple(torch.cat([feature, torch.zeros_like(feature)]) for feature in features)
+    both = decoder(torch.cat([z, noise.z_prior]), torch.cat([y_hat, y]), nothing)
+    reconstruction, sample = both.chunk(2)
+    return Decoded(reconstruction, (reconstruction, sample), None)
+
+
+def ramp(weight: float, step: int, over: int) -> float:
+    """`weight`, grown linearly from 0 over the first `over` steps."""
+    return weight * min(1.0, (step + 1) / over) if over else weight
+
+
+def update(fabric: Fabric, optimiser: Optimizer, moved: Iterable[nn.Module], config: TrainConfig) -> None:
+    """Average gradients over the processes, clip each network's, and step."""
+    for module in moved:
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        if fabric.world_size > 1:
+            flat = torch.cat([g.flatten() for g in gradients])
+            flat = cast(Tensor, fabric.all_reduce(flat, reduce_op="mean"))
+            sizes = [g.numel() for g in gradients]
+            for gradient, part in zip(gradients, torch.split(flat, sizes), strict=True):
+                gradient.copy_(part.view_as(gradient))
+        if config.optimiser.clip is not None:
+            fabric.clip_gradients(module, optimiser, max_norm=config.optimiser.clip, error_if_nonfinite=False)
+    optimiser.step()
+
+
+@contextlib.contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Let gradients pass through the modules without reaching their parameters."""
+    for module in modules:
+        module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.requires_grad_(True)
