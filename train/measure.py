@@ -1,0 +1,269 @@
+"""Measure a model's reconstructions and edits, as decoded and as the user sees them: composed into the photo.
+
+The judge is the evaluator, a classifier of real faces that no model was trained with. Labels choose the faces
+and nothing else: the attribute values that an edit starts from are the encoder's own prediction, as in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.compose import FacePatch, composite
+from aif.runtime.errors import DataError, UnknownAttributeError
+from aif.runtime.manifest import Mode
+from aif.runtime.model import Encoding
+from aif.train.data.augment import resize_crop
+from aif.train.data.base import FaceDataset
+from aif.train.data.loader import evaluation_batches
+from aif.train.measure_report import Direction, EditScore, Measurement, Path
+from aif.train.statistics import Share
+
+BoolArray = npt.NDArray[np.bool_]
+MODES: tuple[Mode, ...] = ("delta", "replace", "hybrid")
+
+
+class EditingModel(Protocol):
+    """What is measured; `aif.runtime.model.FaceModel` is one as it stands."""
+
+    @property
+    def attributes(self) -> Sequence[str]: ...
+    @property
+    def image_size(self) -> int: ...
+    def encode(self, crops_nchw: npt.ArrayLike, /) -> Encoding: ...
+    def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Float32Array: ...
+
+
+class Judge(Protocol):
+    """What judges; `aif.train.evaluator.Evaluator` is one."""
+
+    @property
+    def attributes(self) -> Sequence[str]: ...
+    @property
+    def accuracy(self) -> dict[str, float]: ...
+    def predict(self, crops_nchw: torch.Tensor, /) -> torch.Tensor: ...
+
+
+class TorchModel:
+    """PyTorch networks as an `EditingModel`: z is the posterior mean, nothing is random.
+
+    Args:
+        encoder: image (N, 3, S, S) -> an object with mean, y and features.
+        decoder: (z, y, features) -> image (N, 3, S, S) in [0, 1].
+        attributes: names of y's columns.
+        image_size: S.
+        device: where to run; both networks are moved there and set to evaluation mode.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        attributes: Sequence[str],
+        image_size: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.attributes = tuple(attributes)
+        self.image_size = image_size
+        self._device = torch.device(device)
+        self._encoder = encoder.to(self._device).eval()
+        self._decoder = decoder.to(self._device).eval()
+
+    @torch.no_grad()
+    def encode(self, crops_nchw: npt.ArrayLike) -> Encoding:
+        """float32 (N, 3, S, S) RGB in [0, 1] -> codes."""
+        crops = torch.from_numpy(np.ascontiguousarray(crops_nchw, dtype=np.float32))
+        out = self._encoder(crops.to(self._device))
+        features = {f"feature_{k}": _numpy(feature) for k, feature in enumerate(out.features)}
+        return Encoding(_numpy(out.mean), _numpy(out.y), features)
+
+    @torch.no_grad()
+    def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Float32Array:
+        """Codes and attribute values (N, A) -> float32 (N, 3, S, S) RGB in [0, 1]."""
+        arrays = [encoding.z, np.asarray(y, dtype=np.float32), *encoding.features.values()]
+        z, values, *features = (torch.from_numpy(np.ascontiguousarray(a)).to(self._device) for a in arrays)
+        return _numpy(self._decoder(z, values, tuple(features)))
+
+
+@dataclass
+class _Tally:
+    """Verdicts of one attribute, direction and path as they come in."""
+
+    hits: list[BoolArray] = field(default_factory=list)
+    flips: list[BoolArray] = field(default_factory=list)
+
+
+def measure(
+    model: EditingModel,
+    dataset: FaceDataset,
+    evaluator: Judge,
+    *,
+    indices: Sequence[int] | None = None,
+    attributes: Sequence[str] | None = None,
+    modes: Sequence[Mode] = MODES,
+    strength: float = 1.0,
+    batch_size: int = 64,
+) -> Measurement:
+    """Reconstruct and edit the faces at `indices`, and let the evaluator judge.
+
+    An attribute is switched on where the label says absent and the evaluator, on the real image, agrees; and
+    off the other way round. The photo of the composed pictures is the dataset's own crop at its full size.
+
+    Args:
+        model: what is measured.
+        dataset: held-out faces whose labels include the model's attributes.
+        evaluator: the judge.
+        indices: which faces; None for all.
+        attributes: which of the model's attributes to edit; None for all.
+        modes: compositing modes to judge beside the decoded pictures.
+        strength: how far y is moved: on sets `strength`, off sets `1 - strength`.
+        batch_size: faces at a time.
+
+    Raises:
+        UnknownAttributeError: model, dataset or evaluator does not know an attribute.
+        DataError: there is no face.
+    """
+    wanted = tuple(model.attributes if attributes is None else attributes)
+    for known, where in (
+        (model.attributes, "the model"),
+        (dataset.attributes, f"the labels of {dataset.name}"),
+        (evaluator.attributes, "the evaluator"),
+    ):
+        for name in wanted:
+            if name not in known:
+                raise UnknownAttributeError(name, known, where)
+    session = _Session(model, dataset, evaluator, wanted=wanted, modes=tuple(modes), strength=strength)
+    if len(dataset) == 0 or (indices is not None and not len(indices)):
+        raise DataError(f"There is no face of {dataset.name} to measure on.")
+    first = 0 if indices is None else indices[0]
+    photo_size = dataset.image(first).shape[0]
+    for batch in evaluation_batches(dataset, photo_size, batch_size, indices):
+        photos = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
+        session.add(photos, dataset.labels[batch.indices.numpy()] > 0)
+    return session.result()
+
+
+class _Session:
+    """Collects verdicts batch by batch."""
+
+    def __init__(
+        self,
+        model: EditingModel,
+        dataset: FaceDataset,
+        evaluator: Judge,
+        *,
+        wanted: tuple[str, ...],
+        modes: tuple[Mode, ...],
+        strength: float,
+    ) -> None:
+        self._model, self._dataset, self._judge, self._wanted = model, dataset, evaluator, wanted
+        self._modes, self._strength = modes, strength
+        paths: tuple[Path, ...] = ("decoded", *modes)
+        sides: tuple[Direction, ...] = ("on", "off")
+        self._tallies = {(name, side, path): _Tally() for name in wanted for side in sides for path in paths}
+        self._errors: list[Float32Array] = []
+        self._right: list[BoolArray] = []
+        self._changed: list[BoolArray] = []
+
+    def add(self, photos_nhwc: UInt8Array, labels: BoolArray) -> None:
+        """photos uint8 (N, P, P, 3) RGB, labels (N, dataset attributes)."""
+        size = self._model.image_size
+        crops = _nchw(np.stack([resize_crop(photo, size) for photo in photos_nhwc]))
+        encoding = self._model.encode(crops)
+        source = self._model.decode(encoding, encoding.y)
+        self._errors.append(np.square(source - crops).mean(axis=(1, 2, 3)))
+        real, rebuilt = self._verdicts(_nchw(photos_nhwc)), self._verdicts(source)
+        self._changed.append(real != rebuilt)
+        columns = [list(self._dataset.attributes).index(name) for name in self._wanted]
+        own = [list(self._model.attributes).index(name) for name in self._wanted]
+        self._right.append((encoding.y[:, own] > 0.5) == labels[:, columns])
+        plain = {mode: real for mode in self._modes}
+        if "replace" in plain:  # the other modes leave the photo as it is where nothing is edited
+            plain["replace"] = self._verdicts(_composed(photos_nhwc, crops, source, source, "replace"))
+        for name, column, mine in zip(self._wanted, columns, own, strict=True):
+            judged = list(self._judge.attributes).index(name)
+            for direction in ("on", "off"):
+                on = direction == "on"
+                rows = np.flatnonzero((labels[:, column] != on) & (real[:, judged] != on))
+                if not len(rows):
+                    continue
+                y = encoding.y[rows].copy()
+                y[:, mine] = self._strength if on else 1 - self._strength
+                target = self._model.decode(encoding.rows(rows), y)
+                self._count((name, direction, "decoded"), judged, on, self._verdicts(target), rebuilt[rows])
+                for mode in self._modes:
+                    seen = _composed(photos_nhwc[rows], crops[rows], source[rows], target, mode)
+                    verdicts = self._verdicts(seen)
+                    self._count((name, direction, mode), judged, on, verdicts, plain[mode][rows])
+
+    def result(self) -> Measurement:
+        errors = np.concatenate(self._errors) if self._errors else np.empty(0, dtype=np.float32)
+        if not len(errors):
+            raise DataError(f"No image of {self._dataset.name} could be read.")
+        changed = np.concatenate(self._changed).mean(axis=0)
+        right = np.concatenate(self._right).mean(axis=0)
+        return Measurement(
+            dataset=self._dataset.name,
+            dataset_fingerprint=self._dataset.fingerprint,
+            image_size=self._model.image_size,
+            faces=len(errors),
+            mse=float(errors.mean()),
+            psnr=float((-10 * np.log10(np.maximum(errors, 1e-10))).mean()),
+            y_accuracy=dict(zip(self._wanted, map(float, right), strict=True)),
+            reconstruction_flips=dict(zip(self._judge.attributes, map(float, changed), strict=True)),
+            evaluator_accuracy={
+                n: self._judge.accuracy[n] for n in self._wanted if n in self._judge.accuracy
+            },
+            strength=self._strength,
+            edits=tuple(self._score(*key, tally) for key, tally in self._tallies.items()),
+        )
+
+    def _verdicts(self, images_nchw: Float32Array) -> BoolArray:
+        probabilities = self._judge.predict(torch.from_numpy(np.ascontiguousarray(images_nchw)))
+        return np.asarray(probabilities.numpy() > 0.5)
+
+    def _count(
+        self, key: tuple[str, Direction, Path], judged: int, on: bool, edited: BoolArray, plain: BoolArray
+    ) -> None:
+        self._tallies[key].hits.append(edited[:, judged] == on)
+        self._tallies[key].flips.append(edited != plain)
+
+    def _score(self, attribute: str, direction: Direction, path: Path, tally: _Tally) -> EditScore:
+        if not tally.hits:
+            return EditScore(attribute, direction, path, Share(0, 0), float("nan"))
+        flips = np.concatenate(tally.flips).mean(axis=0)
+        others = [(n, float(f)) for n, f in zip(self._judge.attributes, flips, strict=True) if n != attribute]
+        worst = sorted((pair for pair in others if pair[1] > 0), key=lambda pair: -pair[1])[:3]
+        collateral = float(np.mean([share for _, share in others])) if others else 0.0
+        return EditScore(
+            attribute, direction, path, Share.of(np.concatenate(tally.hits)), collateral, tuple(worst)
+        )
+
+
+def _composed(
+    photos_nhwc: UInt8Array, crops: Float32Array, source: Float32Array, target: Float32Array, mode: Mode
+) -> Float32Array:
+    """Blend each face into its photo with the runtime's own compositor: float32 (N, 3, P, P) in [0, 1]."""
+    scale = crops.shape[-1] / photos_nhwc.shape[1]
+    # `resize_crop` works in pixel-centre coordinates: centre (x + 1/2) goes to scale * (x + 1/2).
+    matrix = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2]], dtype=np.float32)
+    out = []
+    for photo, crop, before, after in zip(photos_nhwc, crops, source, target, strict=True):
+        bgr = np.ascontiguousarray(photo[:, :, ::-1])
+        out.append(composite(bgr, [FacePatch(matrix, crop, before, after)], mode)[:, :, ::-1])
+    return _nchw(np.stack(out))
+
+
+def _nchw(images_nhwc: UInt8Array) -> Float32Array:
+    return np.ascontiguousarray(images_nhwc.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
+
+
+def _numpy(tensor: torch.Tensor) -> Float32Array:
+    return np.asarray(tensor.detach().float().cpu().numpy())
