@@ -66,7 +66,7 @@ class PackedFaces(FaceDataset):
         shard, name = header.index("shard"), header.index("file")
         self._files = [(row[shard], row[name]) for row in rows]
         self.labels = _numbers(path, rows, columns, np.uint8, "a label")
-        if self.labels.max() > 1:
+        if self.labels.size and self.labels.max() > 1:
             raise DataError(f"{path}: labels must be 0 or 1, found {self.labels.max()}.")
         if "identity" in header:
             self.identities = _numbers(path, rows, [header.index("identity")], np.int64, "an identity")[:, 0]

@@ -1,0 +1,184 @@
+"""Writes packed faces: everything beside the final place, which gets its name when all of it is there."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import secrets
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.errors import DataError
+from aif.train.data.packed import LANDMARK_COLUMNS
+
+
+class PackedWriter:
+    """A context in which faces are added one by one; leaving it without an error names the result `out`.
+
+    Faces of one split are dealt to its shards by a hash of their names, so that one shard alone is a fair
+    sample. The same faces give the same bytes.
+
+    Args:
+        out: the folder to make.
+        attributes: names of the label columns.
+        shards: number of zip files for each split.
+        with_identity: whether there is a column of person numbers.
+        quality: of the WebP images, 1 to 100.
+        overwrite: replace packed faces that are there already.
+
+    Raises:
+        DataError: `out` exists (and is not to be, or is no packed dataset), or cannot be written.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        attributes: Sequence[str],
+        shards: Mapping[str, int],
+        *,
+        with_identity: bool = False,
+        quality: int = 92,
+        overwrite: bool = False,
+    ) -> None:
+        check_target(out, overwrite)
+        self.out = out
+        self.faces: dict[str, int] = {}
+        self._attributes = tuple(attributes)
+        self._shards = dict(shards)
+        self._with_identity = with_identity
+        self._quality = quality
+        self._overwrite = overwrite
+        self._part = out.parent / f".{out.name}.part-{os.getpid()}-{secrets.token_hex(4)}"
+        self._zips: dict[str, zipfile.ZipFile] = {}
+        self._names: set[str] = set()
+
+    def __enter__(self) -> PackedWriter:
+        try:
+            self._part.mkdir(parents=True)
+        except OSError as error:
+            raise DataError(f"{self.out} cannot be made: {error.strerror or error}.") from error
+        self._csv = (self._part / "labels.csv").open("w", newline="", encoding="utf-8")
+        self._table = csv.writer(self._csv, lineterminator="\n")
+        identity = ["identity"] if self._with_identity else []
+        self._table.writerow(
+            [
+                "file",
+                "shard",
+                "split",
+                "source",
+                *identity,
+                *LANDMARK_COLUMNS,
+                "detector_score",
+                *self._attributes,
+            ]
+        )
+        return self
+
+    def add(
+        self,
+        source: str,
+        split: str,
+        crop_hwc_bgr: npt.NDArray[np.uint8],
+        *,
+        landmarks: npt.NDArray[np.float32],
+        score: float,
+        labels: Sequence[int],
+        identity: int | None = None,
+    ) -> None:
+        """Add one face.
+
+        Args:
+            source: name of the photo, from which the face's own name is made.
+            split: a key of `shards`.
+            crop_hwc_bgr: uint8 (S, S, 3).
+            landmarks: float32 (5, 2) in pixels of the crop.
+            score: the detector's.
+            labels: one 0 or 1 for each attribute.
+            identity: person number; needed when the table has that column.
+        """
+        if len(labels) != len(self._attributes) or (identity is None) == self._with_identity:
+            raise ValueError("labels or identity do not fit the table's columns")
+        name = self._unused_name(source)
+        part = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % self._shards[split]
+        shard = f"{split}-{part}.zip"
+        if shard not in self._zips:
+            self._zips[shard] = zipfile.ZipFile(self._part / shard, "w")
+        good, data = cv2.imencode(".webp", crop_hwc_bgr, [cv2.IMWRITE_WEBP_QUALITY, self._quality])
+        if not good:
+            raise DataError(f"OpenCV could not encode the face of {source} as WebP.")
+        # A fixed date: the same faces give the same bytes.
+        self._zips[shard].writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data.tobytes())
+        points = [f"{value:.2f}" for value in landmarks.reshape(-1)]
+        person = [str(identity)] if self._with_identity else []
+        self._table.writerow(
+            [name, shard, split, source, *person, *points, f"{score:.3f}", *map(int, labels)]
+        )
+        self.faces[split] = self.faces.get(split, 0) + 1
+
+    def _unused_name(self, source: str) -> str:
+        stem = str(PurePosixPath(source).with_suffix(""))
+        name, number = f"{stem}.webp", 1
+        while name in self._names:
+            number += 1
+            name = f"{stem}-{number}.webp"
+        self._names.add(name)
+        return name
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            for archive in self._zips.values():
+                archive.close()
+            self._csv.close()
+            if kind is None:
+                self._publish()
+        finally:
+            shutil.rmtree(self._part, ignore_errors=True)
+
+    def _publish(self) -> None:
+        check_target(self.out, self._overwrite)
+        try:
+            if not self.out.exists():
+                self._part.rename(self.out)
+                return
+            old = self._part.with_name(self._part.name + "-old")
+            self.out.rename(old)
+            try:
+                self._part.rename(self.out)
+            except OSError:
+                old.rename(self.out)
+                raise
+            shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            raise DataError(f"{self.out} cannot be written: {error.strerror or error}.") from error
+
+
+def check_target(out: Path, overwrite: bool) -> None:
+    """Whether packed faces may be written to `out`: it is new, empty, or older packed faces to be replaced.
+
+    Raises:
+        DataError: it may not.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise DataError(f"{out} exists and is no folder.", "Choose another place with --out.")
+    inside = {path.name for path in out.iterdir()}
+    strange = sorted(n for n in inside if n != "labels.csv" and not n.endswith(".zip"))
+    if inside and (strange or "labels.csv" not in inside):
+        raise DataError(
+            f"{out} holds something other than packed faces ({', '.join(strange[:3]) or 'no labels.csv'}); "
+            "it is left alone.",
+            "Choose another place with --out.",
+        )
+    if inside and not overwrite:
+        raise DataError(f"{out} holds packed faces already.", "Choose another place, or say --overwrite.")

@@ -1,0 +1,248 @@
+"""`aif prepare`: photos and their labels in, packed faces aligned to the template out."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.align import similarity_transform, transform_points, warp_crop
+from aif.runtime.detect import Detection, Detector
+from aif.runtime.errors import ConfigError, DataError, ImageError
+from aif.runtime.image_io import SUFFIXES, read_image
+from aif.train.data.base import CorruptImageError
+from aif.train.data.celeba import CelebAImages, find_celeba, read_celeba_table
+from aif.train.data.folder import only_table
+from aif.train.data.packed_writer import PackedWriter, check_target
+from aif.train.data.tables import LabelTable, hash_split, read_csv_table
+
+log = logging.getLogger(__name__)
+
+ReadPhoto = Callable[[str], npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What became of the photos.
+
+    Attributes:
+        out: the folder that was made.
+        photos: how many were listed.
+        faces: faces written, by split.
+        attributes: label columns of the result.
+        without_face: names of photos in which no face was found.
+        too_small: names of photos whose face or faces were all smaller than `min_face`.
+        unreadable: names of photos that could not be decoded.
+        missing: listed names that are not there.
+    """
+
+    out: Path
+    photos: int
+    faces: dict[str, int]
+    attributes: tuple[str, ...]
+    without_face: tuple[str, ...]
+    too_small: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def prepare(
+    source: Path,
+    table: Path | None,
+    out: Path,
+    detector: Detector,
+    *,
+    attributes: Sequence[str] | None = None,
+    size: int = 128,
+    min_face: float = 32.0,
+    shard_faces: int = 12_000,
+    quality: int = 92,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> PrepareReport:
+    """Find, align and pack the faces of a folder of photos.
+
+    Labelled photos (a CSV as `read_csv_table` reads it, or CelebA's lists) give their largest face, to which
+    the labels are taken to belong. Without labels every face is packed. The result appears under `out` when
+    all of it is written; an interruption leaves nothing there.
+
+    Args:
+        source: folder of photos, or CelebA's official layout.
+        table: the labels; None for the CSV or the CelebA lists in `source`, or no labels if it has none.
+        out: folder to make, for `PackedFaces`.
+        detector: finds faces with their five landmarks.
+        attributes: which label columns to keep, in this order; None for all.
+        size: side of the face crops in pixels.
+        min_face: smaller faces (the shorter side of the detector's box, in pixels) are left out.
+        shard_faces: about how many faces a zip file holds.
+        quality: of the WebP images, 1 to 100.
+        overwrite: replace packed faces at `out`.
+        progress: called with (photos done, photos in all).
+
+    Raises:
+        ConfigError: a number is out of range.
+        DataError: no photos, a malformed table, no face in any photo, or `out` is taken.
+        UnknownAttributeError: there is no such label column.
+    """
+    for name, value, least, most in (
+        ("size", size, 16, 1024),
+        ("shard_faces", shard_faces, 1, math.inf),
+        ("quality", quality, 1, 100),
+        ("min_face", min_face, 0, math.inf),
+    ):
+        if not least <= value <= most:
+            raise ConfigError(f"{name} = {value} is out of range.", f"Use {least} to {most}.")
+    check_target(out, overwrite)
+    if source.resolve().is_relative_to(out.resolve()):
+        raise DataError(f"The photos lie in {out} itself.", "Choose another place with --out.")
+    labels, read, missing = _open_photos(source, table, attributes)
+    everyone = not labels.attributes
+    photos = Counter(labels.splits)
+    shards = {split: math.ceil(count / shard_faces) for split, count in photos.items()}
+    without_face: list[str] = []
+    too_small: list[str] = []
+    unreadable: list[str] = []
+    identities = labels.identities
+    with PackedWriter(
+        out,
+        labels.attributes,
+        shards,
+        with_identity=identities is not None,
+        quality=quality,
+        overwrite=overwrite,
+    ) as writer:
+        for index, frame in enumerate(_ahead(read, labels.files)):
+            name = labels.files[index]
+            found: list[Detection] = []
+            if frame is None:
+                unreadable.append(name)
+            else:
+                found = sorted((d for d in detector.detect(frame) if _usable(d)), key=_area, reverse=True)
+                large = [d for d in found if float(min(d.box_xywh[2:])) >= min_face]
+                if not large:
+                    (too_small if found else without_face).append(name)
+                for detection in large if everyone else large[:1]:
+                    matrix = similarity_transform(detection.landmarks, size)
+                    writer.add(
+                        name,
+                        labels.splits[index],
+                        warp_crop(frame, matrix, size),
+                        landmarks=transform_points(detection.landmarks, matrix),
+                        score=detection.score,
+                        labels=labels.labels[index].tolist(),
+                        identity=None if identities is None else int(identities[index]),
+                    )
+            if progress is not None:
+                progress(index + 1, len(labels.files))
+        if not writer.faces:
+            raise DataError(
+                f"No face was found in any of the {len(labels.files)} photos of {source}.",
+                f"{len(unreadable)} cannot be read, {len(too_small)} show only faces below {min_face:g} px.",
+            )
+        faces = dict(writer.faces)
+    for names, what in (
+        (without_face, "show no face"),
+        (unreadable, "cannot be read"),
+        (missing, "are missing"),
+    ):
+        if names:
+            log.warning("%d photos %s, for example %s", len(names), what, ", ".join(names[:3]))
+    return PrepareReport(
+        out=out,
+        photos=len(labels.files) + len(missing),
+        faces=faces,
+        attributes=labels.attributes,
+        without_face=tuple(without_face),
+        too_small=tuple(too_small),
+        unreadable=tuple(unreadable),
+        missing=tuple(missing),
+    )
+
+
+def _open_photos(
+    source: Path, table: Path | None, attributes: Sequence[str] | None
+) -> tuple[LabelTable, ReadPhoto, list[str]]:
+    """The labels of the photos that are there, the way to read one, and the names of those missing."""
+    if not source.is_dir():
+        raise DataError(f"There is no folder {source}.", "Name the folder that holds the photos.")
+    if table is None and find_celeba(source) is not None:
+        images = CelebAImages(source)
+        labels = read_celeba_table(source, attributes)
+        known = [i for i, split in enumerate(labels.splits) if split]
+        return _there(labels.rows(known), images.__contains__, lambda name: _decode(images.read(name), name))
+
+    def from_folder(name: str) -> npt.NDArray[np.uint8]:
+        return read_image(source / name).pixels_hwc_bgr
+
+    if table is None and any(source.glob("*.csv")):
+        table = only_table(source)
+    if table is not None:
+        return _there(read_csv_table(table, attributes), lambda name: (source / name).is_file(), from_folder)
+    if attributes:
+        raise DataError(f"There is no label table in {source} to take {', '.join(attributes)} from.")
+    suffixes = {suffix.lower() for suffix in SUFFIXES}
+    paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    names = tuple(path.relative_to(source).as_posix() for path in paths)
+    if not names:
+        raise DataError(f"There are no photos in {source}.", f"Looked for {', '.join(sorted(suffixes))}.")
+    nothing = np.zeros((len(names), 0), dtype=np.uint8)
+    return LabelTable(names, (), nothing, tuple(hash_split(name) for name in names), None), from_folder, []
+
+
+def _there(
+    labels: LabelTable, exists: Callable[[str], bool], read: ReadPhoto
+) -> tuple[LabelTable, ReadPhoto, list[str]]:
+    present = [exists(name) for name in labels.files]
+    if not any(present):
+        raise DataError(
+            f"None of the {len(present)} listed photos is there.", f"The first is {labels.files[0]}."
+        )
+    missing = [name for name, here in zip(labels.files, present, strict=True) if not here]
+    return labels.rows([i for i, here in enumerate(present) if here]), read, missing
+
+
+def _decode(data: bytes, name: str) -> npt.NDArray[np.uint8]:
+    return read_image(data, name).pixels_hwc_bgr
+
+
+def _ahead(read: ReadPhoto, names: Sequence[str]) -> Iterator[npt.NDArray[np.uint8] | None]:
+    """Read the photos in order, a few ahead on other threads; None for those that cannot be read."""
+
+    def one(name: str) -> npt.NDArray[np.uint8] | None:
+        try:
+            return read(name)
+        except (ImageError, CorruptImageError) as error:
+            log.warning("%s: %s", name, error)
+            return None
+
+    threads = min(8, os.cpu_count() or 1)
+    rest = iter(names)
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[npt.NDArray[np.uint8] | None]] = deque()
+        try:
+            for name in rest:
+                waiting.append(pool.submit(one, name))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _usable(detection: Detection) -> bool:
+    points = np.asarray(detection.landmarks, dtype=np.float64)
+    return bool(np.isfinite(points).all()) and float(np.ptp(points, axis=0).max()) > 1.0
+
+
+def _area(detection: Detection) -> float:
+    return float(detection.box_xywh[2] * detection.box_xywh[3])
