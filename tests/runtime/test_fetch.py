@@ -1,0 +1,94 @@
+"""Optional files: where they lie, and that only the right one is ever kept."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aif.runtime import fetch
+from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.fetch import cache_folder, fetch_yunet, yunet_path
+
+FILE = "face_detection_yunet_2023mar.onnx"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("AIF_YUNET", raising=False)
+    monkeypatch.setenv("AIF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "ends"),
+    [
+        ("linux", {"AIF_CACHE": "/own"}, "/own"),
+        ("linux", {"XDG_CACHE_HOME": "/xdg"}, "/xdg/aif"),
+        ("linux", {}, ".cache/aif"),
+        ("darwin", {}, "Library/Caches/aif"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/aif"),
+        ("win32", {}, "AppData/Local/aif"),
+    ],
+)
+def test_cache_folder(
+    monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], ends: str
+) -> None:
+    for name in ("AIF_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(fetch.sys, "platform", platform)
+    assert cache_folder().as_posix().endswith(ends)
+
+
+def test_nothing_there() -> None:
+    assert yunet_path() is None
+
+
+def test_a_damaged_fetched_file(own_cache: Path) -> None:
+    own_cache.mkdir()
+    (own_cache / FILE).write_bytes(b"half a download")
+    with pytest.raises(ConfigError, match="aif fetch yunet"):
+        yunet_path()
+
+
+def test_the_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "mine.onnx"
+    monkeypatch.setenv("AIF_YUNET", str(mine))
+    with pytest.raises(ConfigError, match="AIF_YUNET names"):
+        yunet_path()
+    mine.write_bytes(b"x")
+    assert yunet_path() == mine
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/wrong.onnx" else 404)
+        self.end_headers()
+        self.wfile.write(b"this is not YuNet")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("page", ["wrong.onnx", "absent.onnx"])
+def test_a_wrong_download_is_not_kept(server: str, own_cache: Path, page: str) -> None:
+    pytest.importorskip("pooch")
+    with pytest.raises(AifError, match="could not be fetched"):
+        fetch_yunet(f"{server}/{page}")
+    assert [path for path in own_cache.rglob("*") if path.is_file()] == []
+    assert yunet_path() is None
