@@ -67,7 +67,7 @@ class ObjectiveConfig:
     rec_loss: Literal["bce", "l1"] = "bce"
     """Reconstruction: binary cross-entropy of pixels, or mean absolute error."""
     reduction: Literal["authors", "mean"] = "authors"
-    """authors: L_rec summed over batch and pixels / side^2, L_KL summed / latent size; mean: means of both."""
+    """authors: L_rec summed / side^2, L_KL summed / latent size (both over the batch too); mean: means."""
     rec_weight: float = 1.0
     """Weight of L_rec."""
     alpha: float = 0.2
@@ -79,7 +79,7 @@ class ObjectiveConfig:
     aux_weight: float = 1.0
     """Weight of the encoder's adversarial term; 0 = naive cVAE-GAN, no auxiliary network."""
     aux_target: Literal["ascend", "prior", "flip"] = "ascend"
-    """What the encoder wants of A(z): -BCE without bound (paper), the label's mean rate, or flipped labels."""
+    """What the encoder wants of A(z): -BCE unbounded (paper), the label's mean rate, or flipped labels."""
     aux_ramp_steps: int = 0
     """Steps over which aux_weight grows linearly from 0; 0 = full from the start."""
     aux_steps: int = 1
@@ -133,7 +133,7 @@ class OptimiserConfig:
     clip: float | None = None
     """Largest norm of each network's gradient; None = unclipped."""
     ema_decay: float | None = None
-    """Decay of the moving average of weights that is exported, a step; None = export the weights themselves."""
+    """Decay a step of the moving average of weights that is exported; None = export the last weights."""
 
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, f"learning rate {self.learning_rate} is not above 0")
@@ -157,7 +157,7 @@ class DataConfig:
     flip: bool = False
     """Whether faces are mirrored at random."""
     jitter: float = 0.0
-    """Strength of the random similarity jitter: 1 = 4 degrees, 4 % of scale, 2 % of shift (standard deviations)."""
+    """Strength of random similarity jitter: 1 = 4 degrees, 4 % scale, 2 % shift (standard deviations)."""
     balance: bool = False
     """Whether faces with rare attribute values are drawn more often."""
 

@@ -17,7 +17,7 @@ from aif.train.networks.modules import Encoder
 
 
 class RunLog:
-    """`metrics.jsonl` (one object a logging step), TensorBoard events and `samples/*.png` under a run's folder."""
+    """`metrics.jsonl` (one object a logging step), TensorBoard events and `samples/*.png` of a run."""
 
     def __init__(self, folder: Path, resume_step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from aif.train.config import TrainConfig
 
 @dataclass(frozen=True)
 class StepNoise:
-    """Random numbers for N faces: z, z_second, z_prior (N, Z) normal; flip (N, A) bool; keep (N, 1, 1, 1) 0/1."""
+    """For N faces: z, z_second, z_prior (N, Z) normal; flip (N, A) bool; keep (N, 1, 1, 1) 0 or 1."""
 
     z: Tensor
     z_second: Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from aif.train.networks.blocks import DcganTrunk, ResidualTrunk, UpBlock, norm_l
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """q(z | x) and E_y(x): mean and log_variance (N, Z), y_logits (N, A), handed features (N, C_k, R_k, R_k)."""
+    """q(z | x) and E_y(x): mean, log_variance (N, Z), y_logits (N, A), features (N, C_k, R_k, R_k)."""
 
     mean: Tensor
     log_variance: Tensor
@@ -76,7 +77,7 @@ class DcganDecoder(nn.Module):
         self.top = channels[0]
         self.input = nn.Linear(config.latent_size + attributes, channels[0] * 16)
         stages: list[nn.Module] = []
-        for i, o in zip(channels[:-1], channels[1:], strict=True):
+        for i, o in itertools.pairwise(channels):
             stages += [
                 nn.ConvTranspose2d(
                     i, o, 3, stride=2, padding=1, output_padding=1, bias=config.norm == "none"
