@@ -27,6 +27,8 @@ __all__ = [
     "demo_picture",
     "encode_image",
     "format_for",
+    "missing_file",
+    "read_bytes",
     "read_image",
     "write_bytes",
     "write_image",
@@ -71,18 +73,22 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        beside: list[str] = []
-        with contextlib.suppress(OSError):
-            beside = [entry.name for entry in path.parent.iterdir()]
-        close = nearest_names(path.name, beside)
-        fix: str | None = close if close.startswith("Did you mean") else None
-        if not path.parent.is_dir():
-            fix = f"There is no folder {path.parent} either."
-        raise ImageError(f"There is no file {path}.", fix) from error
+        raise missing_file(path) from error
     except IsADirectoryError as error:
         raise ImageError(f"{path} is a folder, not a picture.") from error
     except (OSError, ValueError) as error:
         raise ImageError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def missing_file(path: Path) -> ImageError:
+    """The error for a file that is not there: names what lies beside it under a similar name."""
+    if not path.parent.is_dir():
+        return ImageError(f"There is no file {path}.", f"There is no folder {path.parent} either.")
+    beside: list[str] = []
+    with contextlib.suppress(OSError):
+        beside = [entry.name for entry in path.parent.iterdir()]
+    close = nearest_names(path.name, beside)
+    return ImageError(f"There is no file {path}.", close if close.startswith("Did you mean") else None)
 
 
 def encode_image(

@@ -1,0 +1,172 @@
+"""How every command speaks: messages on standard error, errors without tracebacks, exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from aif.runtime.errors import AifError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Result = TypeVar("Result")
+
+INTERRUPTED = 130
+REPORT = "This is a fault of aif itself: please report it, with the lines above and the command."
+
+# What each optional set of packages brings, by the name under which Python imports it.
+_EXTRAS = {
+    "torch": "train",
+    "torchvision": "train",
+    "lightning": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "tensorboard": "train",
+    "safetensors": "train",
+    "tensorrt": "trt",
+    "polygraphy": "trt",
+    "skimage": "demo",
+    "pooch": "fetch",
+}
+
+
+@dataclass
+class _State:
+    """What the user asked for with --verbose and --debug."""
+
+    verbose: bool = False
+    debug: bool = False
+
+
+state = _State()
+
+
+def error_console() -> Console:
+    """Standard error: colours on a terminal, plain text elsewhere."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def output_console() -> Console:
+    """Standard output: colours on a terminal, plain text elsewhere."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def notice(text: str) -> None:
+    """Tell the user something on standard error, when a person is there to read it (or with --verbose)."""
+    console = error_console()
+    if console.is_terminal or state.verbose:
+        console.print(text, markup=False)
+
+
+def show_error(error: AifError, label: str = "Error") -> None:
+    """Print an error and how to mend it on standard error, and its traceback with --debug."""
+    from rich.text import Text
+
+    console = error_console()
+    if state.debug:
+        lines = traceback.format_exception(error)
+        console.print("".join(lines), markup=False, end="")
+    console.print(Text.assemble((f"{label}: ", "bold red"), error.message))
+    if error.fix:
+        console.print(Text(error.fix, "yellow"))
+
+
+class _Terminal(logging.Handler):
+    """Log lines on standard error as it is at that moment, so that they go around a live progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"{record.levelname.capitalize()}: {record.getMessage()}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    logger = logging.getLogger("aif")
+    handler = _Terminal()
+    level = logging.DEBUG if state.debug else logging.INFO if state.verbose else logging.WARNING
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        with warnings.catch_warnings():
+            if not state.debug:
+                warnings.filterwarnings("ignore", module=r"PIL\.")  # remarks on damaged metadata
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        state.verbose = state.debug = False
+
+
+def guard(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Wrap a command: errors that a user can mend are printed without a traceback, with their exit code.
+
+    Ctrl-C exits with 130; any other exception is a fault of ours, keeps its traceback and exits with 1.
+    """
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **options: Any) -> Result:
+        with _logging():
+            try:
+                return function(*arguments, **options)
+            except AifError as error:
+                show_error(error)
+                raise typer.Exit(error.exit_code) from error
+            except KeyboardInterrupt as error:
+                error_console().print("Interrupted.")
+                raise typer.Exit(INTERRUPTED) from error
+            except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+                raise
+            except Exception as error:
+                traceback.print_exc(file=sys.stderr)
+                error_console().print(REPORT)
+                raise typer.Exit(1) from error
+
+    return guarded
+
+
+@contextlib.contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar where standard error is a terminal; told (done, in all), shown for two items or more."""
+    console = error_console()
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=total > 1)
+
+
+@contextlib.contextmanager
+def needs_extras() -> Iterator[None]:
+    """Around the imports of a command whose packages are optional: a missing one is named with its cure.
+
+    Raises:
+        AifError: a package of an extra is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in _EXTRAS:
+            raise
+        raise AifError(
+            f"This needs {package}, which is not installed.",
+            f'Install it with: pip install "aif[{_EXTRAS[package]}]"',
+        ) from error

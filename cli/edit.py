@@ -1,0 +1,174 @@
+"""`aif-edit`: options in, pictures out. The work is in edit_run and the modules beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aif.cli.options import Debug, Verbose, Version
+
+
+def edit(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Pictures, folders, patterns ('*.jpg'), 'demo' for a portrait to try with, '-' for standard "
+            "input.",
+        ),
+    ],
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="NAME=VALUE",
+            help="Attribute to change, may be repeated. 1 or on: present; 0 or off: absent; between: partly; "
+            "beyond: exaggerated. NAME alone means on.",
+        ),
+    ] = [],  # noqa: B006 - Typer reads the default, nobody changes it
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="File, folder (existing, or ending in /), pattern with {stem} {name} {ext} {index}, or '-' "
+            "for standard output. Default: {stem}_edited{ext} beside the picture.",
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(metavar="delta|replace|hybrid", help="How to blend. Default: the bundle's."),
+    ] = None,
+    faces: Annotated[
+        str, typer.Option(metavar="all|largest|N", help="Which faces; N counts from the left, from 0 on.")
+    ] = "all",
+    detector: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|yunet|haar", help="Face detector. auto: YuNet where it has been fetched, else Haar."
+        ),
+    ] = "auto",
+    yunet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
+    ] = None,
+    provider: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda", help="Where the networks run; auto: CUDA where it works.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads of the networks. Default: one a core.")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write original and result side by side.")
+    ] = False,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Write a strip of each face with this attribute from absent to beyond."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", help="Pictures in a sweep.")] = 7,
+    show_attributes: Annotated[
+        bool, typer.Option("--show-attributes", help="Print each face's attributes as the model sees them.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON a picture: faces, attributes, output.")
+    ] = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Print the time of each stage.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace existing files, and the picture itself if --out is it."),
+    ] = False,
+    copy_unedited: Annotated[
+        bool, typer.Option("--copy-unedited", help="Copy pictures without a face to their output, and go on.")
+    ] = False,
+    keep_going: Annotated[
+        bool,
+        typer.Option("--keep-going/--fail-fast", help="After a failure, do the other pictures, or stop."),
+    ] = True,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="jpeg, png, webp, tiff or bmp. Default: by --out, else as read."
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option(metavar="1-100", help="Of JPEG and WebP. Default: as read, else 95.")
+    ] = None,
+    max_megapixels: Annotated[
+        float, typer.Option(metavar="N", help="Refuse larger pictures; 0 for no limit.")
+    ] = 200.0,
+    verbose: Verbose = False,
+    debug: Debug = False,
+    version: Version = False,
+) -> None:
+    """Edit attributes of the faces in pictures and leave everything else alone.
+
+    \b
+    aif-edit photo.jpg --set Smiling=1 -o smile.jpg
+    aif-edit holiday/ --set Smiling --set Eyeglasses=off -o edited/
+    aif-edit '*.png' --set Smiling=0.5 -o 'new/{index:03d}_{stem}.jpg'
+    aif-edit demo --sweep Smiling -o strip.png
+    aif-edit photo.jpg --show-attributes
+
+    Kept: size, format, orientation, transparency, 16 bits, black and white, colour profile, EXIF. Nothing is
+    overwritten unless you say --overwrite.
+
+    Exit codes: 0 done, 1 a picture failed, 2 a wrong option, 3 no face was found, 130 interrupted.
+    """
+    from aif.cli.edit_paths import Job, find_sources, plan_outputs
+    from aif.cli.edit_run import EditPlan, load_editor, run_plan
+    from aif.cli.edit_values import check_options, parse_faces, parse_settings, sweep_values
+    from aif.runtime.bundle import Bundle
+    from aif.runtime.image_io import format_for
+
+    edits = bool(settings) or sweep is not None
+    check_options(
+        edits=edits,
+        looks=show_attributes or as_json,
+        to_stdout=out == "-" or (out is None and "-" in inputs),
+        compare=compare,
+        sweep=sweep,
+        mode=mode,
+        detector=detector,
+        yunet=yunet is not None,
+        provider=provider,
+        threads=threads,
+        quality=quality,
+    )
+    chosen_faces, chosen_kind = parse_faces(faces), None if kind is None else format_for(kind)
+    opened = Bundle.open(bundle)
+    known, where = opened.manifest.attributes, f"the bundle {opened.manifest.name}"
+    values = parse_settings(settings, known, where)
+    strip = None if sweep is None else (sweep, sweep_values(sweep, steps, known, where, values))
+    sources = find_sources(inputs, recursive)
+    tag = "_sweep" if sweep else "_compare" if compare else "_edited"
+    jobs = (
+        plan_outputs(sources, out, tag, chosen_kind, overwrite)
+        if edits
+        else [Job(source, None) for source in sources]
+    )
+    plan = EditPlan(
+        settings=values,
+        faces=chosen_faces,
+        mode=mode,  # type: ignore[arg-type]
+        sweep=strip,
+        compare=compare,
+        kind=chosen_kind,
+        quality=quality,
+        max_megapixels=max_megapixels or None,
+        copy_unedited=copy_unedited,
+        show_attributes=show_attributes,
+        as_json=as_json,
+        timings=timings,
+        keep_going=keep_going,
+    )
+    with load_editor(opened, provider, detector, yunet, threads) as editor:
+        raise typer.Exit(run_plan(editor, plan, jobs))

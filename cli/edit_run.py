@@ -1,0 +1,248 @@
+"""Do what `aif-edit` was asked: read, edit, write, one picture after the other, and say how it went."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from aif.cli import console
+from aif.cli.edit_paths import DEMO, STREAM, Job
+from aif.cli.edit_report import Report, print_attributes, print_timings
+from aif.cli.edit_sheets import Panel, compare_sheet, face_view, lay_out
+from aif.cli.edit_values import describe
+from aif.runtime.align import UInt8Array
+from aif.runtime.bundle import Bundle
+from aif.runtime.detect import Detector, DetectorName, make_detector
+from aif.runtime.editor import Editor, FaceChoice
+from aif.runtime.errors import AifError, NoFaceError
+from aif.runtime.image_io import (
+    SUFFIXES,
+    Format,
+    Picture,
+    demo_picture,
+    read_bytes,
+    read_image,
+    write_bytes,
+    write_image,
+)
+from aif.runtime.manifest import Mode
+from aif.runtime.sessions import Provider
+
+# Stages as the editor calls them to stages of the whole, where reading a file is the first decoding.
+_RENAMED = {"decode": "decode_faces"}
+
+
+@dataclass(frozen=True)
+class EditPlan:
+    """What to do with every picture.
+
+    Attributes:
+        settings: attribute to wanted value.
+        faces: which faces to edit.
+        mode: how to blend; None = the bundle's default.
+        sweep: attribute to show through its range, and the values; None = no sweep.
+        compare: write original and result side by side.
+        kind: format to write; None = by the output's suffix, else as read.
+        quality: of JPEG and WebP; None = as read.
+        max_megapixels: larger pictures are refused; None = no limit.
+        copy_unedited: a picture without a face is copied to its output.
+        show_attributes, as_json, timings: what to print.
+        keep_going: go on to the next picture after a failure.
+    """
+
+    settings: Mapping[str, float] = field(default_factory=dict)
+    faces: FaceChoice = "all"
+    mode: Mode | None = None
+    sweep: tuple[str, tuple[float, ...]] | None = None
+    compare: bool = False
+    kind: Format | None = None
+    quality: int | None = None
+    max_megapixels: float | None = None
+    copy_unedited: bool = False
+    show_attributes: bool = False
+    as_json: bool = False
+    timings: bool = False
+    keep_going: bool = True
+
+    @property
+    def edits(self) -> bool:
+        """Whether pictures are made, not only looked at."""
+        return bool(self.settings) or self.sweep is not None
+
+
+def load_editor(
+    bundle: Bundle, provider: str, detector: str, yunet: Path | None, threads: int | None
+) -> Editor:
+    """The editor for the command line's choices, which `check_options` has found to be known ones.
+
+    Raises:
+        AifError: see `Editor.load`; a ConfigError when the YuNet file cannot be used.
+    """
+    finder: DetectorName | Detector = cast(DetectorName, detector)
+    if yunet is not None:
+        finder = make_detector("yunet", bundle, yunet, threads)
+    return Editor.load(bundle, cast(Provider, provider), finder, threads)
+
+
+def run_plan(editor: Editor, plan: EditPlan, jobs: Sequence[Job]) -> int:
+    """Work through the jobs; the exit code: 0, 3 when all failures were missing faces, else 1.
+
+    Raises:
+        AifError: the only picture failed, or the first one that fails when not told to keep going.
+    """
+    reports: list[Report] = []
+    failures: list[AifError] = []
+    go_on = plan.keep_going and len(jobs) > 1
+    with console.progress_bar("Editing") as progress:
+        for done, job in enumerate(jobs, start=1):
+            report = Report(job.source.label, settings=plan.settings)
+            failure = _attempt(editor, plan, job, report, go_on)
+            reports.append(report)
+            if plan.as_json:
+                print(report.as_json(plan.timings), flush=True)
+            elif plan.show_attributes and report.faces:
+                print_attributes(report)
+            if failure is not None:
+                failures.append(failure)
+                if not go_on:
+                    raise failure
+                console.show_error(failure)
+            progress(done, len(jobs))
+    if plan.timings and not plan.as_json:
+        print_timings(reports)
+    if len(jobs) > 1:
+        console.notice(_summary(reports))
+    if not failures:
+        return 0
+    return NoFaceError.exit_code if all(isinstance(error, NoFaceError) for error in failures) else 1
+
+
+def _attempt(editor: Editor, plan: EditPlan, job: Job, report: Report, go_on: bool) -> AifError | None:
+    """Do one job, and return what a person should know of its failure."""
+    try:
+        _run_job(editor, plan, job, report)
+        return None
+    except AifError as error:
+        report.status = "no_face" if isinstance(error, NoFaceError) else "failed"
+        failure = error
+    except Exception as error:
+        if not go_on:
+            raise
+        # A fault of ours in one picture of many: shown in full, but the others get their turn.
+        traceback.print_exc(file=sys.stderr)
+        failure = AifError(f"{type(error).__name__}: {error}", console.REPORT)
+    report.target, report.error = None, failure.message
+    if job.source.label not in failure.message:
+        failure.message = f"{job.source.label}: {failure.message}"
+    return failure
+
+
+def _run_job(editor: Editor, plan: EditPlan, job: Job, report: Report) -> None:
+    start = time.perf_counter()
+    picture, data = _read(job, plan)
+    report.size = (picture.width, picture.height)
+    report.seconds["decode"] = time.perf_counter() - start
+    if not plan.edits:
+        report.faces, report.status = editor.analyse(picture.pixels_hwc_bgr, plan.faces), "analysed"
+        return
+    report.target = STREAM if job.target is None else str(job.target)
+    try:
+        result, pixels = _edited(editor, plan, picture, report)
+    except NoFaceError:
+        if not plan.copy_unedited:
+            raise
+        _copy(plan, job, picture, data)
+        report.status = "copied"
+        console.notice(f"{job.source.label}: no face, copied to {_named(job)}")
+        return
+    start = time.perf_counter()
+    write_image(result, pixels, job.target or STREAM, _kind(plan, job, picture), plan.quality)
+    report.seconds["write"] = time.perf_counter() - start
+    report.status = "edited"
+    count = len(report.faces)
+    console.notice(f"{job.source.label} -> {_named(job)} ({count} {'face' if count == 1 else 'faces'})")
+
+
+def _read(job: Job, plan: EditPlan) -> tuple[Picture, bytes]:
+    """The picture, and its file's bytes (none for the demo)."""
+    source = job.source
+    if source.label == DEMO and source.path is None:
+        return demo_picture(), b""
+    data = sys.stdin.buffer.read() if source.path is None else read_bytes(source.path)
+    return read_image(data, source.label, plan.max_megapixels), data
+
+
+def _edited(editor: Editor, plan: EditPlan, picture: Picture, report: Report) -> tuple[Picture, UInt8Array]:
+    """What to write: the picture itself with edited pixels, or a sheet."""
+    frame = picture.pixels_hwc_bgr
+    if plan.sweep is not None:
+        pixels = _sweep(editor, plan, picture, report)
+        return picture.sheet(pixels), pixels
+    result = editor.edit(frame, plan.settings, plan.mode, plan.faces)
+    report.faces = result.faces
+    _add_seconds(report, result.timings)
+    if plan.compare:
+        sheet = compare_sheet(frame, picture.settle(result.image_hwc_bgr), describe(plan.settings))
+        return picture.sheet(sheet), sheet
+    return picture, result.image_hwc_bgr
+
+
+def _sweep(editor: Editor, plan: EditPlan, picture: Picture, report: Report) -> UInt8Array:
+    """A row of panels a face: the original, then one attribute through its range."""
+    assert plan.sweep is not None
+    name, values = plan.sweep
+    frame, size = picture.pixels_hwc_bgr, editor.model.image_size
+    report.faces = editor.analyse(frame, plan.faces)
+    rows = [[Panel(face_view(frame, face.matrix, size), "original")] for face in report.faces]
+    detections = [face.detection for face in report.faces]
+    for value in values:
+        result = editor.edit(frame, {**plan.settings, name: value}, plan.mode, "all", detections)
+        _add_seconds(report, result.timings)
+        shown = picture.settle(result.image_hwc_bgr)
+        for row, face in zip(rows, report.faces, strict=True):
+            row.append(Panel(face_view(shown, face.matrix, size), f"{name} {value:g}"))
+    return lay_out(rows)
+
+
+def _copy(plan: EditPlan, job: Job, picture: Picture, data: bytes) -> None:
+    """The input as it is: its very bytes where the output has the same format."""
+    kind = _kind(plan, job, picture)
+    if job.target is not None and data and kind == picture.format:
+        write_bytes(job.target, data)
+    elif job.target is None and data and kind == picture.format:
+        sys.stdout.buffer.write(data)
+    else:
+        write_image(picture, picture.pixels_hwc_bgr, job.target or STREAM, kind, plan.quality)
+
+
+def _kind(plan: EditPlan, job: Job, picture: Picture) -> Format:
+    """The format asked for, else the one that the output's suffix means, else the picture's own."""
+    by_suffix = SUFFIXES.get(job.target.suffix.lower()) if job.target is not None else None
+    return plan.kind or by_suffix or picture.format
+
+
+def _named(job: Job) -> str:
+    return "standard output" if job.target is None else str(job.target)
+
+
+def _add_seconds(report: Report, timings: Mapping[str, float]) -> None:
+    for stage, seconds in timings.items():
+        name = _RENAMED.get(stage, stage)
+        report.seconds[name] = report.seconds.get(name, 0.0) + seconds
+
+
+def _summary(reports: list[Report]) -> str:
+    words = {
+        "edited": "edited",
+        "analysed": "looked at",
+        "copied": "copied without a face",
+        "no_face": "without a face",
+        "failed": "failed",
+    }
+    counts = [(sum(report.status == status for report in reports), text) for status, text in words.items()]
+    return ", ".join(f"{count} {text}" for count, text in counts if count)

@@ -1,0 +1,104 @@
+"""The commands `aif`, `aif-train`, `aif-export` and `aif-edit`: a table, each loaded when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, cast
+
+import typer
+from typer.core import TyperGroup
+
+from aif.cli.console import guard
+from aif.cli.options import Debug, Verbose, Version
+
+# Command to "module:function". The function's signature makes its options, its docstring its help. Its module
+# must import nothing heavy at its top (NumPy, OpenCV, ONNX Runtime, torch): `--help` loads it.
+COMMANDS: dict[str, str] = {
+    "edit": "aif.cli.edit:edit",
+    "prepare": "aif.cli.prepare:prepare",
+    "fetch": "aif.cli.fetch:fetch",
+}
+
+# Plain help: Rich's costs 0.2 s more.
+_PLAIN: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+
+def load_command(name: str) -> Any:
+    """The Typer command of that name; errors meant for people are printed, not raised."""
+    module, function = COMMANDS[name].split(":")
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, **_PLAIN)
+    app.command(name)(guard(getattr(importlib.import_module(module), function)))
+    return typer.main.get_command(app)
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands stand in `COMMANDS`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = cast(
+            Any, dict.fromkeys(COMMANDS)
+        )  # names alone: a mistyped one is corrected from them
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, or None."""
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
+
+
+def build_app() -> typer.Typer:
+    """The umbrella command `aif`."""
+    app = typer.Typer(
+        cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, **_PLAIN
+    )
+
+    @app.callback()
+    def aif(version: Version = False, verbose: Verbose = False, debug: Debug = False) -> None:
+        """Edit one attribute of a face and nothing else. `aif COMMAND --help` explains each command."""
+
+    return app
+
+
+def _run(command: Any, name: str, words: list[str]) -> None:
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its decoders' remarks are no use to anyone here
+    try:
+        command(args=words, prog_name=name)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def main() -> None:
+    """Entry point of `aif`."""
+    words = sys.argv[1:]
+    if words and words[0] in COMMANDS:
+        # Straight to the command: Typer's group would load pydantic (0.3 s) before `aif edit --help` answers.
+        _run(load_command(words[0]), f"aif {words[0]}", words[1:])
+    else:
+        _run(typer.main.get_command(build_app()), "aif", words)
+
+
+def train_main() -> None:
+    """Entry point of `aif-train`."""
+    _run(load_command("train"), "aif-train", sys.argv[1:])
+
+
+def export_main() -> None:
+    """Entry point of `aif-export`."""
+    _run(load_command("export"), "aif-export", sys.argv[1:])
+
+
+def edit_main() -> None:
+    """Entry point of `aif-edit`."""
+    _run(load_command("edit"), "aif-edit", sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""`aif prepare`: photos and their labels in, packed faces for training out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aif.cli.options import Debug, Verbose, Version
+
+
+def prepare(
+    photos: Annotated[
+        Path, typer.Argument(metavar="PHOTOS", help="Folder of photos, or CelebA in its official layout.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to make, for aif-train --data.")
+    ],
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--table",
+            metavar="CSV",
+            help="Labels: a column with the file names, and columns of 0/1 or -1/1. Default: the one CSV in "
+            "PHOTOS, or CelebA's lists.",
+        ),
+    ] = None,
+    attributes: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME", help="Label columns to keep, in this order. Default: all."),
+    ] = None,
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of the face crops.")] = 128,
+    min_face: Annotated[float, typer.Option(metavar="PX", help="Leave out smaller faces.")] = 32.0,
+    shard_faces: Annotated[
+        int, typer.Option(metavar="N", help="About how many faces a zip file holds.")
+    ] = 12_000,
+    quality: Annotated[int, typer.Option(metavar="1-100", help="Of the WebP images.")] = 92,
+    detector: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|yunet|haar", help="Face detector. auto: YuNet where it has been fetched, else Haar."
+        ),
+    ] = "auto",
+    yunet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Bundle whose landmark network serves Haar. Default: aif's own."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace packed faces at --out.")] = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+    version: Version = False,
+) -> None:
+    """Find, align and pack the faces of photos, exactly as editing will align them.
+
+    \b
+    aif prepare photos/ --table labels.csv -o faces/
+    aif prepare celeba/ --attributes Smiling,Eyeglasses -o faces/
+
+    A labelled photo gives its largest face, an unlabelled one every face.
+    """
+    from aif.cli.console import needs_extras, progress_bar
+
+    with needs_extras():
+        from aif.train.data.prepare import prepare as pack
+    from aif.runtime.bundle import Bundle
+    from aif.runtime.detect import make_detector
+
+    finder = make_detector("yunet" if yunet else detector, Bundle.open(bundle), yunet)  # type: ignore[arg-type]
+    columns = None if attributes is None else [name.strip() for name in attributes.split(",") if name.strip()]
+    with progress_bar("Preparing") as progress:
+        report = pack(
+            photos,
+            table,
+            out,
+            finder,
+            attributes=columns,
+            size=size,
+            min_face=min_face,
+            shard_faces=shard_faces,
+            quality=quality,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    left_out = {
+        "without a face": report.without_face,
+        "with only small faces": report.too_small,
+        "unreadable": report.unreadable,
+        "missing": report.missing,
+    }
+    typer.echo(
+        f"{report.photos} photos: " + ", ".join(f"{n} {split} faces" for split, n in report.faces.items())
+    )
+    for what, names in left_out.items():
+        if names:
+            typer.echo(f"{len(names)} {what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
+    typer.echo(f"Train on them with: aif-train --data {out}")
