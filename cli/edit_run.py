@@ -198,7 +198,11 @@ def _sweep(editor: Editor, plan: EditPlan, picture: Picture, report: Report) -> 
     name, values = plan.sweep
     frame, size = picture.pixels_hwc_bgr, editor.model.image_size
     report.faces = editor.analyse(frame, plan.faces)
-    rows = [[Panel(face_view(frame, face.matrix, size), "original")] for face in report.faces]
+    many = len(report.faces) > 1
+    rows = [
+        [Panel(face_view(frame, face.matrix, size), f"face {number}" if many else "original")]
+        for number, face in enumerate(report.faces)
+    ]
     detections = [face.detection for face in report.faces]
     for value in values:
         result = editor.edit(frame, {**plan.settings, name: value}, plan.mode, "all", detections)

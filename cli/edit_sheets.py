@@ -65,25 +65,24 @@ def lay_out(rows: Sequence[Sequence[Panel]]) -> UInt8Array:
 def face_view(
     frame_hwc_bgr: UInt8Array, matrix: Float32Array, crop_size: int, side: int = SWEEP_PANEL
 ) -> UInt8Array:
-    """The surroundings of a face, upright: uint8 (side, side, 3) BGR.
+    """A face and its surroundings, not turned: uint8 (side, side, 3) BGR.
 
     Args:
-        frame_hwc_bgr: uint8 (H, W, 3); beyond its edge the border pixels are repeated.
+        frame_hwc_bgr: uint8 (H, W, 3); near its edge the view is moved or shrunk to stay inside.
         matrix: (2, 3), frame pixel coordinates to those of a face crop.
         crop_size: side of the face crop in pixels.
         side: of the view in pixels.
     """
+    height, width = frame_hwc_bgr.shape[:2]
     inverse = cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
     middle = (crop_size - 1) / 2
     x, y = inverse @ (middle, middle, 1.0)
-    half = max(1, round(float(np.hypot(inverse[0, 0], inverse[1, 0])) * crop_size * SWEEP_VIEW / 2))
-    left, top = round(float(x)) - half, round(float(y)) - half
-    height, width = frame_hwc_bgr.shape[:2]
-    # Only the part inside the frame is copied before its border is repeated.
-    rows = np.clip(np.arange(top, top + 2 * half), 0, height - 1)
-    columns = np.clip(np.arange(left, left + 2 * half), 0, width - 1)
-    view = frame_hwc_bgr[rows[:, None], columns[None, :]]
-    method = cv2.INTER_AREA if 2 * half > side else cv2.INTER_CUBIC
+    wanted = round(float(np.hypot(inverse[0, 0], inverse[1, 0])) * crop_size * SWEEP_VIEW)
+    extent = max(1, min(wanted, height, width))
+    left = min(max(round(float(x) - extent / 2), 0), width - extent)
+    top = min(max(round(float(y) - extent / 2), 0), height - extent)
+    view = frame_hwc_bgr[top : top + extent, left : left + extent]
+    method = cv2.INTER_AREA if extent > side else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(view, (side, side), interpolation=method), dtype=np.uint8)
 
 

@@ -1,0 +1,198 @@
+"""A toy bundle for the command line, and a way to run a command as the shell would."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from aif.cli.main import load_command
+from aif.runtime.align import template
+from aif.runtime.bundle import write_bundle
+from aif.runtime.manifest import AttributeInfo, GraphFile, GraphPair, LandmarkInfo, Manifest, Provenance
+
+SIZE, GRID = 32, 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+
+class _Stream(io.TextIOWrapper):
+    """A text stream over bytes that is no terminal, as a pipe is."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        super().__init__(io.BytesIO(content), encoding="utf-8", write_through=True)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Run `aif COMMAND WORDS...` in this process: run("edit", "photo.jpg", stdin=b"")."""
+
+    def call(command: str, *words: str | Path, stdin: bytes = b"") -> Outcome:
+        out, err = _Stream(), _Stream()
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdin", _Stream(stdin))
+            patched.setattr(sys, "stdout", out)
+            patched.setattr(sys, "stderr", err)
+            with pytest.raises(SystemExit) as stopped:
+                load_command(command)(args=[str(word) for word in words], prog_name=f"aif {command}")
+        code = stopped.value.code
+        return Outcome(
+            code if isinstance(code, int) else 0,
+            out.buffer.getvalue(),  # type: ignore[attr-defined]
+            err.buffer.getvalue().decode(),  # type: ignore[attr-defined]
+        )
+
+    return call
+
+
+def _graph(
+    nodes: list[object],
+    inputs: dict[str, list[object]],
+    outputs: dict[str, list[object]],
+    **constants: object,
+) -> bytes:
+    def info(values: dict[str, list[object]]) -> list[object]:
+        return [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in values.items()
+        ]
+
+    named = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "toy", info(inputs), info(outputs), named)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return model.SerializeToString()
+
+
+def _encoder() -> bytes:
+    """z: the picture on a coarse grid; y: its mean red and mean blue."""
+    node = helper.make_node
+    return _graph(
+        [
+            node(
+                "AveragePool",
+                ["image"],
+                ["grid"],
+                kernel_shape=[SIZE // GRID] * 2,
+                strides=[SIZE // GRID] * 2,
+            ),
+            node("Flatten", ["grid"], ["z"]),
+            node("ReduceMean", ["image", "space"], ["means"], keepdims=0),
+            node("Gather", ["means", "red_blue"], ["y"], axis=1),
+        ],
+        {"image": ["N", 3, SIZE, SIZE]},
+        {"z": ["N", 3 * GRID * GRID], "y": ["N", 2]},
+        space=np.array([2, 3]),
+        red_blue=np.array([0, 2]),
+    )
+
+
+def _decoder() -> bytes:
+    """The coarse picture, the mouth reddened by the first attribute, the hair yellowed by the other."""
+    node = helper.make_node
+    paint = np.zeros((2, 3, SIZE, SIZE), np.float32)
+    paint[0, 1:, 23:28, 11:21] = -0.3
+    paint[1, 2, 6:10, 10:22] = -0.5
+    return _graph(
+        [
+            node("Reshape", ["z", "grid_shape"], ["grid"]),
+            node("Resize", ["grid", "", "up"], ["coarse"], mode="linear"),
+            node("MatMul", ["y", "paint"], ["flat"]),
+            node("Reshape", ["flat", "image_shape"], ["painted"]),
+            node("Add", ["coarse", "painted"], ["sum"]),
+            node("Clip", ["sum", "zero", "one"], ["image"]),
+        ],
+        {"z": ["N", 3 * GRID * GRID], "y": ["N", 2]},
+        {"image": ["N", 3, SIZE, SIZE]},
+        grid_shape=np.array([-1, 3, GRID, GRID]),
+        image_shape=np.array([-1, 3, SIZE, SIZE]),
+        up=np.array([1, 1, SIZE / GRID, SIZE / GRID], np.float32),
+        paint=paint.reshape(2, -1),
+        zero=np.float32(0),
+        one=np.float32(1),
+    )
+
+
+def _landmarks(size: int = 48) -> bytes:
+    """Always an upright face that fills the box (96 of the template's pixels; the crop shows 144)."""
+    node = helper.make_node
+    points = (template(128) - template(128).mean(axis=0)) / 144 + 0.5
+    return _graph(
+        [
+            node("ReduceMean", ["image", "all"], ["mean"], keepdims=0),
+            node("Mul", ["mean", "none"], ["nothing"]),
+            node("Unsqueeze", ["nothing", "one_two"], ["nothings"]),
+            node("Add", ["nothings", "points"], ["landmarks"]),
+            node("Add", ["nothing", "sure"], ["confidence"]),
+        ],
+        {"image": ["N", 3, size, size]},
+        {"landmarks": ["N", 5, 2], "confidence": ["N"]},
+        all=np.array([1, 2, 3]),
+        none=np.float32(0),
+        one_two=np.array([1, 2]),
+        points=points.astype(np.float32)[None],
+        sure=np.float32(1),
+    )
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that edits Smiling (-1 to 2) and Blond_Hair (0 to 1) in a way that is easy to see."""
+    files = {"encoder.onnx": _encoder(), "decoder.onnx": _decoder(), "landmarks.onnx": _landmarks()}
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    manifest = Manifest(
+        name="toy",
+        version="1",
+        image_size=SIZE,
+        latent_size=3 * GRID * GRID,
+        attributes=(
+            AttributeInfo(name="Smiling"),
+            AttributeInfo(name="Blond_Hair", minimum=0, maximum=1),
+        ),
+        graphs={
+            "fp32": GraphPair(
+                encoder=GraphFile(file="encoder.onnx", sha256=sums["encoder.onnx"]),
+                decoder=GraphFile(file="decoder.onnx", sha256=sums["decoder.onnx"]),
+            )
+        },
+        landmarks=LandmarkInfo(file="landmarks.onnx", sha256=sums["landmarks.onnx"], input_size=48),
+        opset=20,
+        provenance=Provenance(
+            dataset="none",
+            dataset_fingerprint="0" * 64,
+            preset="toy",
+            steps=0,
+            faces_seen=0,
+            weights_licence="MIT",
+        ),
+    )
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "toy.aif", manifest, files).path
+
+
+@pytest.fixture
+def aif_edit(run: Callable[..., Outcome], bundle: Path) -> Callable[..., Outcome]:
+    """`aif-edit WORDS...` with the toy bundle and the detector that needs no download."""
+
+    def call(*words: str | Path, stdin: bytes = b"") -> Outcome:
+        return run("edit", *words, "--bundle", bundle, "--detector", "haar", "--threads", "1", stdin=stdin)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def portrait_rgb() -> np.ndarray:
+    """A real face: uint8 (240, 200, 3) RGB, and nothing else that a detector could take for one."""
+    data = pytest.importorskip("skimage.data")
+    return np.ascontiguousarray(data.astronaut()[0:240, 110:310])

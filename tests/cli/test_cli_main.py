@@ -1,0 +1,170 @@
+"""The frame of the command line: fast help, one way of speaking of errors, exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+from aif.cli import console, main
+from aif.runtime.errors import AifError, ConfigError, NoFaceError, UnknownAttributeError
+
+HEAVY = {"torch", "cv2", "onnxruntime", "numpy", "PIL", "pydantic", "rich", "lightning", "onnx", "av"}
+
+PROBE = """
+import sys
+from aif.cli import main
+entry, sys.argv = sys.argv[1], sys.argv[1:]
+try:
+    getattr(main, entry)()
+except SystemExit as stopped:
+    assert not stopped.code, stopped.code
+print("LOADED", *sorted(set(sys.modules) & HEAVY))
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("main", ["--help"]),
+        ("main", ["-h"]),
+        ("main", ["--version"]),
+        ("edit_main", ["--help"]),
+        ("edit_main", ["--version"]),
+        *(("main", [name, "--help"]) for name in main.COMMANDS),
+    ],
+)
+def test_help_and_version_load_nothing_heavy(entry: str, words: list[str]) -> None:
+    code = PROBE.replace("HEAVY", repr(HEAVY))
+    done = subprocess.run(
+        [sys.executable, "-c", code, entry, *words], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    said, loaded = done.stdout.rsplit("LOADED", 1)
+    assert loaded.split() == []
+    assert said.startswith("aif 0." if words == ["--version"] else "Usage: ")
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_every_command_of_the_table_explains_itself(name: str) -> None:
+    module, function = main.COMMANDS[name].split(":")
+    text = getattr(importlib.import_module(module), function).__doc__
+    assert len(text.strip().splitlines()[0]) > 20
+    assert main.load_command(name).name == name
+
+
+def test_the_entry_points_of_the_package_exist() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(project["scripts"]) >= {"aif", "aif-edit", "aif-train", "aif-export"}
+    for place in project["scripts"].values():
+        module, function = place.split(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["edti"], 2, "Did you mean 'edit'?"),
+        (["--nonsense"], 2, "No such option"),
+        (["-v", "fetch", "nonsense"], 2, "There is nothing called 'nonsense'"),
+        (["fetch", "nonsense"], 2, "There is nothing called 'nonsense'"),
+        (["edit"], 2, "Missing argument"),
+    ],
+)
+def test_wrong_words(
+    words: list[str],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["aif", *words])
+    with pytest.raises(SystemExit) as stopped:
+        main.main()
+    captured = capsys.readouterr()
+    assert stopped.value.code == code
+    assert said in captured.err and "Traceback" not in captured.err and not captured.out
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def command() -> None:
+        raise error
+
+    return console.guard(command)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (AifError("It broke.", "Mend it."), 1, ["Error: It broke.\n", "Mend it.\n"]),
+        (AifError("No fix known."), 1, ["Error: No fix known.\n"]),
+        (AifError("[red]not markup[/red] [/]", "C:\\[bold]"), 1, ["[red]not markup[/red] [/]", "C:\\[bold]"]),
+        (AifError("x" * 300), 1, ["x" * 300]),
+        (ConfigError("Wrong."), 2, ["Error: Wrong."]),
+        (UnknownAttributeError("Smilng", ["Smiling"], "it"), 2, ["Did you mean Smiling?"]),
+        (NoFaceError("No face was found."), 3, ["No face was found."]),
+        (KeyboardInterrupt(), 130, ["Interrupted."]),
+        (typer.Exit(7), 7, []),
+    ],
+)
+def test_errors_are_told_without_a_traceback(
+    error: BaseException, code: int, said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as stopped:
+        raising(error)()
+    captured = capsys.readouterr()
+    assert stopped.value.exit_code == code
+    assert all(text in captured.err for text in said)
+    assert "Traceback" not in captured.err and "\x1b" not in captured.err and captured.out == ""
+
+
+def test_a_fault_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as stopped:
+        raising(ZeroDivisionError("oh"))()
+    said = capsys.readouterr().err
+    assert stopped.value.exit_code == 1
+    assert "Traceback" in said and "ZeroDivisionError: oh" in said and "please report it" in said
+
+
+def test_debug_shows_the_traceback_of_a_users_error_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, expected in ((["fetch", "x", "--debug"], True), (["fetch", "x"], False)):
+        monkeypatch.setattr(sys, "argv", ["aif", *words])
+        with pytest.raises(SystemExit):
+            main.main()
+        assert ("Traceback" in capsys.readouterr().err) == expected
+
+
+@pytest.mark.parametrize(
+    ("package", "said"),
+    [
+        ("torch", 'pip install "aif[train]"'),
+        ("lightning.fabric", 'pip install "aif[train]"'),
+        ("pooch", 'pip install "aif[fetch]"'),
+        ("tensorrt", 'pip install "aif[trt]"'),
+    ],
+)
+def test_a_missing_extra_is_named_with_its_cure(package: str, said: str) -> None:
+    with pytest.raises(AifError, match=package.split(".", maxsplit=1)[0]) as caught, console.needs_extras():
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    assert caught.value.fix is not None and said in caught.value.fix
+
+
+def test_a_missing_module_of_our_own_is_no_missing_extra() -> None:
+    with pytest.raises(ModuleNotFoundError), console.needs_extras():
+        raise ModuleNotFoundError("No module named 'aif.nonsense'", name="aif.nonsense")
+
+
+def test_fetch_prints_where_the_file_is(
+    run: Callable[..., object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("aif.runtime.fetch.fetch_yunet", lambda: tmp_path / "yunet.onnx")
+    outcome = run("fetch", "yunet")
+    assert (outcome.code, outcome.stdout.decode()) == (0, f"{tmp_path / 'yunet.onnx'}\n")  # type: ignore[attr-defined]

@@ -1,0 +1,393 @@
+"""`aif-edit` from the words of the command line to files on disk, on a real face with a toy model."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from aif.runtime.image_codecs import Extras, encode_samples
+from aif.runtime.image_io import read_image
+
+Edit = Callable[..., Any]
+
+
+def save(path: Path, rgb: np.ndarray, **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rgb).save(path, **options)
+    return path
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def nothing(size: tuple[int, int] = (60, 80)) -> np.ndarray:
+    """A picture without a face."""
+    return np.full((*size, 3), 120, np.uint8)
+
+
+@pytest.fixture
+def photo(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
+    return save(tmp_path / "photo.png", portrait_rgb)
+
+
+def test_a_face_is_edited_and_all_else_is_left_alone(
+    photo: Path, portrait_rgb: np.ndarray, aif_edit: Edit
+) -> None:
+    out = photo.with_name("out.png")
+    done = aif_edit(photo, "--set", "Smiling=2", "-o", out)
+    assert (done.code, done.stdout, done.stderr) == (0, b"", "")
+    change = pixels(out) - portrait_rgb
+    rows, columns = np.nonzero(np.abs(change).max(axis=2))
+    assert 120 < rows.mean() < 175 and 85 < columns.mean() < 135, "around the mouth"
+    assert change[:, :, 1:].min() < -40 and np.abs(change[:, :, 0]).max() <= 2, "less green and blue: redder"
+    assert len(rows) < 0.2 * change[:, :, 0].size
+
+
+@pytest.mark.parametrize("value", ["on", "1", "1.0"])
+def test_ways_to_say_the_same(photo: Path, aif_edit: Edit, value: str) -> None:
+    for name, words in {"a": f"Smiling={value}", "b": "Smiling"}.items():
+        assert aif_edit(photo, "--set", words, "-o", photo.with_name(f"{name}.png")).code == 0
+    assert photo.with_name("a.png").read_bytes() == photo.with_name("b.png").read_bytes()
+
+
+def test_several_attributes_in_one_edit(photo: Path, portrait_rgb: np.ndarray, aif_edit: Edit) -> None:
+    out = photo.with_name("out.png")
+    assert aif_edit(photo, "-s", "Smiling=2", "-s", "Blond_Hair=1", "-o", out).code == 0
+    changed = np.abs(pixels(out) - portrait_rgb).max(axis=2) > 5
+    assert changed[:80].any() and changed[130:].any()
+
+
+@pytest.mark.parametrize("mode", ["delta", "replace", "hybrid"])
+def test_modes(photo: Path, portrait_rgb: np.ndarray, aif_edit: Edit, mode: str) -> None:
+    out = photo.with_name("out.png")
+    assert aif_edit(photo, "-s", "Smiling", "-o", out, "--mode", mode).code == 0
+    assert np.abs(pixels(out) - portrait_rgb).max() > 10
+
+
+@pytest.mark.parametrize(
+    "name", ["plain.png", "two words/and more.jpg", "Üb ung/笑顔 😀.webp", "UPPER.JPEG", "t.tiff", "b.bmp"]
+)
+def test_any_name_and_kind_with_the_default_output(
+    tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit, name: str
+) -> None:
+    path = save(tmp_path / name, portrait_rgb)
+    done = aif_edit(path, "--set", "Smiling=2")
+    assert (done.code, done.stderr) == (0, "")
+    out = path.with_name(f"{path.stem}_edited{path.suffix}")
+    assert sorted(path.parent.iterdir()) == sorted([path, out])
+    assert Image.open(out).format == Image.open(path).format
+    assert np.abs(pixels(out) - pixels(path)).max() > 40
+
+
+def test_a_file_without_a_suffix_keeps_its_own_format(
+    tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit
+) -> None:
+    path = save(tmp_path / "picture", portrait_rgb, format="WEBP")
+    assert aif_edit(path, "--set", "Smiling").code == 0
+    assert Image.open(tmp_path / "picture_edited").format == "WEBP"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bits_and_transparency(
+    tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit, kind: str
+) -> None:
+    rng = np.random.default_rng(0)
+    fine = portrait_rgb.astype(np.uint16) * 257 + rng.integers(-100, 100, portrait_rgb.shape)
+    deep = np.clip(fine, 0, 65535).astype(np.uint16)
+    alpha = rng.integers(0, 65536, (*deep.shape[:2], 1)).astype(np.uint16)
+    path, out = tmp_path / f"deep.{kind.lower()}", tmp_path / f"out.{kind.lower()}"
+    path.write_bytes(encode_samples(np.concatenate([deep, alpha], axis=2), kind, Extras(), None))  # type: ignore[arg-type]
+    assert aif_edit(path, "--set", "Smiling=2", "-o", out).code == 0
+    result = read_image(out)
+    assert result.deep_hwc is not None and result.alpha_hw is not None
+    np.testing.assert_array_equal(result.alpha_hw, alpha[:, :, 0])
+    same = (result.deep_hwc[:, :, ::-1] == deep).all(axis=2)
+    assert 0.8 < same.mean() < 1 and same[:100].all()
+
+
+def test_black_and_white_stays_so(tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit) -> None:
+    for mode in ("L", "RGB"):
+        path = tmp_path / f"{mode}.png"
+        Image.fromarray(portrait_rgb).convert("L").convert(mode).save(path)
+        out = tmp_path / f"{mode}_edited.png"
+        assert aif_edit(path, "--set", "Smiling=2").code == 0
+        assert Image.open(out).mode == mode
+        assert np.ptp(pixels(out), axis=2).max() == 0
+        assert np.abs(pixels(out) - pixels(path)).max() > 20
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_turned_photo_is_edited_upright(
+    tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit, orientation: int
+) -> None:
+    turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    exif[ExifTags.Base.Artist] = "Someone"
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(portrait_rgb).transpose(turn[orientation]).save(path, exif=exif, quality=95)
+    assert aif_edit(path, "--set", "Smiling=2").code == 0
+    out = Image.open(tmp_path / "turned_edited.jpg")
+    assert out.size == (200, 240)
+    assert out.getexif()[ExifTags.Base.Orientation] == 1 and out.getexif()[ExifTags.Base.Artist] == "Someone"
+    change = np.abs(np.asarray(out).astype(int) - portrait_rgb).max(axis=2)
+    assert 110 < np.argmax(change.mean(axis=1)) < 175
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (2, 2), (19, 7)])
+def test_tiny_pictures_have_no_face(tmp_path: Path, aif_edit: Edit, size: tuple[int, int]) -> None:
+    path = save(tmp_path / "tiny.png", nothing(size))
+    done = aif_edit(path, "--set", "Smiling")
+    assert done.code == 3 and "tiny.png: No face was found." in done.stderr and "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.slow
+def test_a_picture_of_108_megapixels(tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit) -> None:
+    large = Image.new("RGB", (12000, 9000), (120, 120, 120))
+    large.paste(Image.fromarray(portrait_rgb).resize((4000, 4800)), (1000, 2000))
+    path = tmp_path / "large.jpg"
+    large.save(path)
+    done = aif_edit(path, "--set", "Smiling=2")
+    assert (done.code, done.stderr) == (0, "")
+    before, after = (read_image(each).pixels_hwc_bgr for each in (path, tmp_path / "large_edited.jpg"))
+    assert after.shape == (9000, 12000, 3)
+    change = np.abs(after[::20, ::20].astype(int) - before[::20, ::20]).max(axis=2) > 30
+    rows, columns = np.nonzero(change)
+    assert rows.min() > 100 and rows.max() < 340 and columns.min() > 50 and columns.max() < 250
+
+
+def test_a_picture_above_the_limit_needs_the_option(tmp_path: Path, photo: Path, aif_edit: Edit) -> None:
+    refused = aif_edit(photo, "--set", "Smiling", "--max-megapixels", "0.01")
+    assert refused.code == 1 and "--max-megapixels 1" in refused.stderr
+    assert aif_edit(photo, "--set", "Smiling", "--max-megapixels", "0").code == 0
+
+
+def test_standard_input_to_standard_output(photo: Path, aif_edit: Edit) -> None:
+    done = aif_edit("-", "--set", "Smiling=2", stdin=photo.read_bytes())
+    assert aif_edit(photo, "--set", "Smiling=2").code == 0
+    assert done.code == 0 and done.stdout == photo.with_name("photo_edited.png").read_bytes()
+    jpeg = aif_edit("-", "--set", "Smiling=2", "-o", "-", "--format", "jpeg", stdin=photo.read_bytes())
+    assert Image.open(io.BytesIO(jpeg.stdout)).format == "JPEG"
+    assert aif_edit("-", "--set", "Smiling", stdin=b"").code == 1
+
+
+def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aif_edit: Edit) -> None:
+    pytest.importorskip("skimage")
+    monkeypatch.chdir(tmp_path)
+    assert (
+        aif_edit("demo", "--set", "Smiling=0", "--faces", "largest", "-o", "demo.jpg", "--compare").code == 0
+    )
+    sheet = Image.open("demo.jpg")
+    assert sheet.width > 2 * 512 and sheet.height > 512
+
+
+@pytest.mark.parametrize("options", [["--compare"], ["--sweep", "Blond_Hair", "--steps", "3"]])
+def test_sheets_keep_the_input_and_show_the_edit(photo: Path, aif_edit: Edit, options: list[str]) -> None:
+    assert aif_edit(photo, "--set", "Smiling=2", *options).code == 0
+    sheet = pixels(photo.with_name("photo_compare.png" if options == ["--compare"] else "photo_sweep.png"))
+    panels = 2 if options == ["--compare"] else 4
+    assert sheet.shape[1] > panels * 200
+    redness = sheet[:, :, 0] - sheet[:, :, 1:].max(axis=2)
+    left, right = np.array_split(redness, panels, axis=1)[:: panels - 1]
+    assert (right > 120).sum() > (left > 120).sum() + 100
+
+
+def test_a_sweep_has_a_row_a_face(tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit) -> None:
+    path = save(tmp_path / "two.png", np.concatenate([portrait_rgb, portrait_rgb[:, ::-1]], axis=1))
+    assert aif_edit(path, "--sweep", "Smiling").code == 0
+    heights = {}
+    for faces in ("all", "1"):
+        out = tmp_path / f"{faces}.png"
+        assert aif_edit(path, "--sweep", "Smiling", "--faces", faces, "-o", out).code == 0
+        heights[faces] = Image.open(out).height
+    assert heights["all"] > 1.8 * heights["1"]
+
+
+def test_attributes_as_a_table_and_as_json(photo: Path, aif_edit: Edit) -> None:
+    table = aif_edit(photo, "--show-attributes").stdout.decode()
+    assert "Smiling" in table and "face 0" in table and "->" not in table
+    done = aif_edit(photo, "--json")
+    record = json.loads(done.stdout)
+    assert (record["status"], record["output"], record["width"], record["height"]) == (
+        "analysed",
+        None,
+        200,
+        240,
+    )
+    (face,) = record["faces"]
+    assert set(face["attributes"]) == {"Smiling", "Blond_Hair"} and len(face["landmarks"]) == 5
+    assert f"{face['attributes']['Smiling']:.2f}" in table
+    edited = aif_edit(photo, "--set", "Smiling=2", "--show-attributes").stdout.decode()
+    assert f"{face['attributes']['Smiling']:.2f} -> 2" in edited
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_timings_name_every_stage(photo: Path, aif_edit: Edit, as_json: bool) -> None:
+    stages = ["decode", "detect", "align", "encode", "decode_faces", "composite", "write"]
+    done = aif_edit(photo, "--set", "Smiling", "--timings", *(["--json"] if as_json else []))
+    if as_json:
+        seconds = json.loads(done.stdout)["seconds"]
+        assert list(seconds) == stages and all(value >= 0 for value in seconds.values())
+    else:
+        assert all(f" {stage} " in done.stdout.decode() for stage in [*stages, "sum"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--set", "Smilng=1"], 2, "Did you mean Smiling?"),
+        (["--set", "Smiling=3"], 2, "out of range"),
+        (["--sweep", "Smilng"], 2, "Did you mean Smiling?"),
+        (["--set", "Smiling", "--mode", "mix"], 2, "Known: delta, replace, hybrid"),
+        (["--set", "Smiling", "--faces", "some"], 2, "all, largest"),
+        (["--set", "Smiling", "--format", "gif"], 1, "cannot write"),
+        (["--set", "Smiling", "-o", "x.gif"], 1, "cannot write"),
+        (["--set", "Smiling", "-o", "{nome}.png"], 2, "unknown field"),
+        (["--set", "Smiling", "--bundle", "nowhere.aif"], 1, "no bundle at nowhere.aif"),
+        (["--set", "Smiling", "--yunet", "nowhere.onnx"], 2, "contradict"),
+        ([], 2, "nothing to do"),
+    ],
+)
+def test_wrong_words_are_told_before_any_picture_is_read(
+    photo: Path,
+    run: Edit,
+    bundle: Path,
+    words: list[str],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("aif.cli.edit_run.read_bytes", None)
+    monkeypatch.setattr("aif.cli.edit_run.load_editor", None)
+    monkeypatch.chdir(photo.parent)
+    own = [] if "--bundle" in words else ["--bundle", bundle]
+    done = run("edit", photo, "--detector", "haar", *own, *words)
+    assert (done.code, done.stdout) == (code, b"")
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert list(photo.parent.iterdir()) == [photo]
+
+
+def test_a_missing_yunet_file_is_named(photo: Path, run: Edit, bundle: Path) -> None:
+    done = run("edit", photo, "--set", "Smiling", "--bundle", bundle, "--yunet", "nowhere.onnx")
+    assert done.code == 2 and "nowhere.onnx" in done.stderr
+
+
+def test_nothing_is_overwritten_unasked(photo: Path, aif_edit: Edit) -> None:
+    before = photo.read_bytes()
+    refused = aif_edit(photo, "--set", "Smiling=2", "-o", photo)
+    assert refused.code == 2 and "--overwrite" in refused.stderr and photo.read_bytes() == before
+    assert aif_edit(photo, "--set", "Smiling=2", "-o", photo, "--overwrite").code == 0
+    assert photo.read_bytes() != before
+
+
+def test_no_face_is_said_and_nothing_written_unless_asked(tmp_path: Path, aif_edit: Edit) -> None:
+    path = save(tmp_path / "empty.jpg", nothing(), quality=33)
+    done = aif_edit(path, "--set", "Smiling")
+    assert done.code == 3 and "empty.jpg: No face was found." in done.stderr
+    assert list(tmp_path.iterdir()) == [path]
+    assert aif_edit(path, "--set", "Smiling", "--copy-unedited").code == 0
+    assert (tmp_path / "empty_edited.jpg").read_bytes() == path.read_bytes()
+    assert aif_edit(path, "--set", "Smiling", "--copy-unedited", "-o", tmp_path / "as.png").code == 0
+    np.testing.assert_array_equal(pixels(tmp_path / "as.png"), pixels(path))
+    piped = aif_edit("-", "--set", "Smiling", "--copy-unedited", stdin=path.read_bytes())
+    assert (piped.code, piped.stdout) == (0, path.read_bytes())
+
+
+def test_no_face_of_that_number(photo: Path, aif_edit: Edit) -> None:
+    done = aif_edit(photo, "--set", "Smiling", "--faces", "5")
+    assert done.code == 3 and "no face number 5" in done.stderr
+
+
+@pytest.fixture
+def album(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
+    """A folder with two portraits, one of them deeper, an empty scene, a damaged file and a note."""
+    folder = tmp_path / "my album"
+    save(folder / "a.png", portrait_rgb)
+    save(folder / "in" / "d.png", portrait_rgb[:, ::-1])
+    save(folder / "b.png", nothing())
+    (folder / "c.jpg").write_bytes(b"\xff\xd8\xff damaged")
+    (folder / "note.txt").write_text("no picture")
+    return folder
+
+
+def test_many_files_each_failure_is_told_and_the_rest_done(
+    album: Path, tmp_path: Path, aif_edit: Edit
+) -> None:
+    out = tmp_path / "out"
+    done = aif_edit(album, "--recursive", "--set", "Smiling=2", "-o", out)
+    assert done.code == 1
+    assert "b.png: No face was found." in done.stderr and "c.jpg begins like a JPEG" in done.stderr
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.*")) == ["a.png", "in/d.png"]
+
+
+def test_json_has_a_line_a_picture_also_for_failures(album: Path, tmp_path: Path, aif_edit: Edit) -> None:
+    done = aif_edit(album, "-r", "--set", "Smiling=2", "-o", tmp_path / "out", "--json")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record["status"] for record in records] == ["edited", "no_face", "failed", "edited"]
+    assert [record["output"] is None for record in records] == [False, True, True, False]
+    assert all(("error" in record) == (record["status"] != "edited") for record in records)
+
+
+def test_only_missing_faces_exit_with_3(album: Path, tmp_path: Path, aif_edit: Edit) -> None:
+    (album / "c.jpg").unlink()
+    assert aif_edit(album, "--set", "Smiling", "-o", tmp_path / "out").code == 3
+    words = ("--set", "Smiling", "-o", tmp_path / "out", "--overwrite", "--copy-unedited")
+    assert aif_edit(album, *words).code == 0
+    assert (tmp_path / "out" / "b.png").read_bytes() == (album / "b.png").read_bytes()
+
+
+def test_fail_fast_stops_at_the_first(album: Path, tmp_path: Path, aif_edit: Edit) -> None:
+    save(album / "z.png", nothing())
+    done = aif_edit(album, "--set", "Smiling", "-o", tmp_path / "out", "--fail-fast")
+    assert done.code == 3 and "c.jpg" not in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_a_fault_in_one_picture_of_many_does_not_stop_the_others(
+    album: Path, tmp_path: Path, aif_edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path) -> bytes:
+        if path.name == "b.png":
+            raise ZeroDivisionError("oh")
+        return path.read_bytes()
+
+    (album / "c.jpg").unlink()
+    monkeypatch.setattr("aif.cli.edit_run.read_bytes", broken)
+    done = aif_edit(album, "-r", "--set", "Smiling", "-o", tmp_path / "out")
+    assert done.code == 1 and "ZeroDivisionError" in done.stderr and "please report it" in done.stderr
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 2
+
+
+def test_a_pattern_counts_the_pictures(album: Path, tmp_path: Path, aif_edit: Edit) -> None:
+    done = aif_edit(f"{album}/**/*.png", "--set", "Smiling", "-o", f"{tmp_path}/{{index:03d}} {{stem}}.jpg")
+    assert done.code == 3
+    assert sorted(path.name for path in tmp_path.glob("*.jpg")) == ["001 a.jpg", "003 d.jpg"]
+
+
+def test_quality_makes_a_smaller_file(photo: Path, aif_edit: Edit) -> None:
+    sizes = []
+    for quality in ("20", "95"):
+        out = photo.with_name(f"{quality}.jpg")
+        assert aif_edit(photo, "--set", "Smiling", "-o", out, "--quality", quality).code == 0
+        sizes.append(out.stat().st_size)
+    assert sizes[0] < sizes[1] / 2
+
+
+def test_verbose_says_where_the_result_went(photo: Path, aif_edit: Edit) -> None:
+    done = aif_edit(photo, "--set", "Smiling", "-v")
+    assert f"{photo} -> {photo.with_name('photo_edited.png')} (1 face)" in done.stderr
+
+
+def test_losses_are_warned_of(tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit) -> None:
+    path = save(tmp_path / "clear.png", np.dstack([portrait_rgb, np.full((240, 200), 128, np.uint8)]))
+    done = aif_edit(path, "--set", "Smiling", "-o", tmp_path / "out.jpg")
+    assert done.code == 0 and "Warning: " in done.stderr and "transparency" in done.stderr

@@ -1,0 +1,147 @@
+"""Words of the command line to settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from aif.cli.edit_values import check_options, describe, parse_faces, parse_settings, sweep_values
+from aif.runtime.errors import AifError, ConfigError, UnknownAttributeError
+from aif.runtime.manifest import AttributeInfo
+
+KNOWN = (
+    AttributeInfo(name="Smiling", default_on=0.9),
+    AttributeInfo(name="Eyeglasses", minimum=0, maximum=1.5),
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        ([], {}),
+        (["Smiling=1"], {"Smiling": 1}),
+        (["Smiling=0.5", "Eyeglasses=0"], {"Smiling": 0.5, "Eyeglasses": 0}),
+        (["Smiling=-1"], {"Smiling": -1}),
+        (["Smiling=2"], {"Smiling": 2}),
+        (["Smiling"], {"Smiling": 0.9}),
+        (["Smiling=on"], {"Smiling": 0.9}),
+        (["Smiling=YES"], {"Smiling": 0.9}),
+        (["Smiling=off"], {"Smiling": 0}),
+        (["Smiling=False"], {"Smiling": 0}),
+        ([" Smiling = 1e-1 "], {"Smiling": 0.1}),
+    ],
+)
+def test_settings(texts: list[str], values: dict[str, float]) -> None:
+    assert parse_settings(texts, KNOWN, "it") == values
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind", "said"),
+    [
+        (["Smilng=1"], UnknownAttributeError, "Did you mean Smiling"),
+        (["smiling=1"], UnknownAttributeError, "Did you mean Smiling"),
+        (["Hat=1"], UnknownAttributeError, "Known names: Smiling, Eyeglasses"),
+        (["=1"], ConfigError, "names no attribute"),
+        ([""], ConfigError, "names no attribute"),
+        (["Smiling="], ConfigError, "Smiling=0.5"),
+        (["Smiling=much"], ConfigError, "no value that aif understands"),
+        (["Smiling=1=2"], ConfigError, "no value that aif understands"),
+        (["Smiling=nan"], ConfigError, "out of range"),
+        (["Smiling=inf"], ConfigError, "out of range"),
+        (["Smiling=2.01"], ConfigError, "takes -1 to 2"),
+        (["Eyeglasses=-0.1"], ConfigError, "takes 0 to 1.5"),
+        (["Smiling=1", "Smiling=0"], ConfigError, "set twice"),
+    ],
+)
+def test_wrong_settings(texts: list[str], kind: type[AifError], said: str) -> None:
+    with pytest.raises(kind) as caught:
+        parse_settings(texts, KNOWN, "it")
+    assert said in str(caught.value) and caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "values"),
+    [
+        ("Smiling", 7, (-1, -0.5, 0, 0.5, 1, 1.5, 2)),
+        ("Eyeglasses", 4, (0, 0.5, 1, 1.5)),
+        ("Eyeglasses", 2, (0, 1.5)),
+        ("Smiling", 10, (-1, -0.6667, -0.3333, 0, 0.3333, 0.6667, 1, 1.3333, 1.6667, 2)),
+    ],
+)
+def test_sweeps_stay_in_the_range(name: str, steps: int, values: tuple[float, ...]) -> None:
+    assert sweep_values(name, steps, KNOWN, "it", []) == pytest.approx(values)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "settings", "said"),
+    [
+        ("Smilin", 7, [], "Did you mean Smiling"),
+        ("Smiling", 7, ["Smiling"], "both set and swept"),
+        ("Smiling", 1, [], "2 to 50"),
+        ("Smiling", 51, [], "2 to 50"),
+    ],
+)
+def test_wrong_sweeps(name: str, steps: int, settings: list[str], said: str) -> None:
+    with pytest.raises(ConfigError if "mean" not in said else UnknownAttributeError, match=said):
+        sweep_values(name, steps, KNOWN, "it", settings)
+
+
+@pytest.mark.parametrize(("text", "faces"), [("all", "all"), ("largest", "largest"), ("0", 0), ("12", 12)])
+def test_faces(text: str, faces: object) -> None:
+    assert parse_faces(text) == faces
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "smallest", "ALL", "²"])
+def test_wrong_faces(text: str) -> None:
+    with pytest.raises(ConfigError, match="all, largest"):
+        parse_faces(text)
+
+
+GOOD = {
+    "edits": True,
+    "looks": False,
+    "to_stdout": False,
+    "compare": False,
+    "sweep": None,
+    "mode": None,
+    "detector": "auto",
+    "yunet": False,
+    "provider": "auto",
+    "threads": None,
+    "quality": None,
+}
+
+
+def test_the_defaults_are_allowed() -> None:
+    check_options(**GOOD)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"edits": False}, "nothing to do"),
+        ({"compare": True, "sweep": "Smiling"}, "different sheets"),
+        ({"edits": False, "looks": True, "compare": True}, "nothing to compare"),
+        ({"mode": "mix"}, "Known: delta, replace, hybrid"),
+        ({"detector": "dlib"}, "Known: auto, yunet, haar"),
+        ({"provider": "gpu"}, "Known: cpu, cuda, auto"),
+        ({"yunet": True, "detector": "haar"}, "contradict"),
+        ({"threads": 0}, "at least 1"),
+        ({"quality": 0}, "1 to 100"),
+        ({"quality": 101}, "1 to 100"),
+        ({"to_stdout": True, "looks": True}, "Standard output cannot carry"),
+    ],
+)
+def test_options_at_odds(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_options(**{**GOOD, **changes})  # type: ignore[arg-type]
+    assert said in str(caught.value)
+
+
+def test_a_picture_does_not_go_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    with pytest.raises(ConfigError, match="to the terminal"):
+        check_options(**{**GOOD, "to_stdout": True})  # type: ignore[arg-type]
+
+
+def test_settings_as_a_caption() -> None:
+    assert describe({"Smiling": 1.0, "Eyeglasses": 0.25}) == "Smiling 1, Eyeglasses 0.25"

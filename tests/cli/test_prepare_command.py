@@ -1,0 +1,69 @@
+"""`aif prepare`: the words of the command line reach the library, and what became of the photos is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def photos(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    names = []
+    for number in range(12):
+        Image.fromarray(portrait_rgb[:, :: (-1) ** number]).save(folder / f"{number}.png")
+        names.append(f"{number}.png,{number % 2},1")
+    Image.new("RGB", (50, 50)).save(folder / "blank.png")
+    (folder / "labels.csv").write_text(
+        "\n".join(["file,Smiling,Hat", *names, "blank.png,0,0", "gone.png,0,0"])
+    )
+    return folder
+
+
+def test_photos_become_packed_faces(photos: Path, tmp_path: Path, run: Run, bundle: Path) -> None:
+    out = tmp_path / "faces"
+    done = run(
+        "prepare",
+        photos,
+        "-o",
+        out,
+        "--attributes",
+        "Smiling",
+        "--size",
+        "64",
+        "--detector",
+        "haar",
+        "--bundle",
+        bundle,
+    )
+    said = done.stdout.decode()
+    assert done.code == 0, done.stderr
+    assert "14 photos: " in said and "1 without a face: blank.png" in said and "1 missing: gone.png" in said
+    table = (out / "labels.csv").read_text().splitlines()
+    assert "Smiling" in table[0] and "Hat" not in table[0] and len(table) == 13
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--attributes", "Smilng"], 2, "Did you mean Smiling?"),
+        (["--size", "4"], 2, "out of range"),
+        (["--table", "nowhere.csv"], 1, "nowhere.csv"),
+        (["--detector", "dlib"], 2, "Known: auto, yunet, haar"),
+    ],
+)
+def test_wrong_words(
+    photos: Path, tmp_path: Path, run: Run, bundle: Path, words: list[str], code: int, said: str
+) -> None:
+    detector = [] if "--detector" in words else ["--detector", "haar"]
+    done = run("prepare", photos, "-o", tmp_path / "faces", "--bundle", bundle, *detector, *words)
+    assert done.code == code and said in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "faces").exists()
