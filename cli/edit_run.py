@@ -99,6 +99,7 @@ def run_plan(editor: Editor, plan: EditPlan, jobs: Sequence[Job]) -> int:
     failures: list[AifError] = []
     go_on = plan.keep_going and len(jobs) > 1
     with console.progress_bar("Editing") as progress:
+        progress(0, len(jobs))
         for done, job in enumerate(jobs, start=1):
             report = Report(job.source.label, settings=plan.settings)
             failure = _attempt(editor, plan, job, report, go_on)
@@ -107,6 +108,8 @@ def run_plan(editor: Editor, plan: EditPlan, jobs: Sequence[Job]) -> int:
                 print(report.as_json(plan.timings), flush=True)
             elif plan.show_attributes and report.faces:
                 print_attributes(report)
+            if len(jobs) == 1 or console.state.verbose:
+                _say(report)
             if failure is not None:
                 failures.append(failure)
                 if not go_on:
@@ -158,14 +161,11 @@ def _run_job(editor: Editor, plan: EditPlan, job: Job, report: Report) -> None:
             raise
         _copy(plan, job, picture, data)
         report.status = "copied"
-        console.notice(f"{job.source.label}: no face, copied to {_named(job)}")
         return
     start = time.perf_counter()
     write_image(result, pixels, job.target or STREAM, _kind(plan, job, picture), plan.quality)
     report.seconds["write"] = time.perf_counter() - start
     report.status = "edited"
-    count = len(report.faces)
-    console.notice(f"{job.source.label} -> {_named(job)} ({count} {'face' if count == 1 else 'faces'})")
 
 
 def _read(job: Job, plan: EditPlan) -> tuple[Picture, bytes]:
@@ -230,8 +230,14 @@ def _kind(plan: EditPlan, job: Job, picture: Picture) -> Format:
     return plan.kind or by_suffix or picture.format
 
 
-def _named(job: Job) -> str:
-    return "standard output" if job.target is None else str(job.target)
+def _say(report: Report) -> None:
+    """One line on what was written."""
+    place = "standard output" if report.target == STREAM else report.target
+    if report.status == "copied":
+        console.notice(f"{report.source}: no face, copied to {place}")
+    elif report.status == "edited":
+        count = len(report.faces)
+        console.notice(f"{report.source} -> {place} ({count} {'face' if count == 1 else 'faces'})")
 
 
 def _add_seconds(report: Report, timings: Mapping[str, float]) -> None:

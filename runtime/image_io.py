@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib.util
 import os
 import secrets
@@ -10,7 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from aif.runtime.errors import ImageError, nearest_names
+from aif.runtime.errors import ImageError
 from aif.runtime.image_codecs import Extras, encode_samples
 from aif.runtime.image_decode import decode_picture
 from aif.runtime.image_kinds import FORMATS, SUFFIXES, Format, format_for
@@ -87,8 +88,8 @@ def missing_file(path: Path) -> ImageError:
     beside: list[str] = []
     with contextlib.suppress(OSError):
         beside = [entry.name for entry in path.parent.iterdir()]
-    close = nearest_names(path.name, beside)
-    return ImageError(f"There is no file {path}.", close if close.startswith("Did you mean") else None)
+    close = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.75)
+    return ImageError(f"There is no file {path}.", f"Did you mean {' or '.join(close)}?" if close else None)
 
 
 def encode_image(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ HEAVY = {"torch", "cv2", "onnxruntime", "numpy", "PIL", "pydantic", "rich", "lig
 
 PROBE = """
 import sys
+import time
 from aif.cli import main
 entry, sys.argv = sys.argv[1], sys.argv[1:]
 try:
@@ -168,3 +171,44 @@ def test_fetch_prints_where_the_file_is(
     monkeypatch.setattr("aif.runtime.fetch.fetch_yunet", lambda: tmp_path / "yunet.onnx")
     outcome = run("fetch", "yunet")
     assert (outcome.code, outcome.stdout.decode()) == (0, f"{tmp_path / 'yunet.onnx'}\n")  # type: ignore[attr-defined]
+
+
+def test_ctrl_c_between_files_leaves_whole_files_and_exits_with_130(tmp_path: Path, bundle: Path) -> None:
+    from PIL import Image
+
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for number in range(300):
+        Image.new("RGB", (1200, 1200), (number % 256, 90, 90)).save(
+            folder / f"{number:03d}.png", compress_level=1
+        )
+    words = [
+        "edit",
+        folder,
+        "--set",
+        "Smiling",
+        "--copy-unedited",
+        "-o",
+        out,
+        "--bundle",
+        bundle,
+        "--detector",
+        "haar",
+    ]
+    code = "from aif.cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline and len(list(out.glob("*.png"))) < 2:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == console.INTERRUPTED, said
+    assert "Interrupted." in said and "Traceback" not in said
+    written = list(out.iterdir())
+    assert 2 <= len(written) < 300
+    assert all(path.read_bytes() == (folder / path.name).read_bytes() for path in written)

@@ -155,6 +155,7 @@ def test_an_embedded_preview_of_the_unedited_face_does_not_survive() -> None:
     assert preview not in encode_image(picture, picture.pixels_hwc_bgr)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on it, too
 def test_damaged_exif_costs_only_the_exif() -> None:
     data = file_bytes(Image.fromarray(smooth(8, 8)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
     picture = read_image(data)
