@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from aif.export.graphs import OPSET, export_graphs
 from aif.export.parity import Parity, check_parity
 from aif.runtime.bundle import Bundle, write_bundle
-from aif.runtime.errors import BundleError
+from aif.runtime.errors import BundleError, ExportError
 from aif.runtime.manifest import (
     AttributeInfo,
     GraphFile,
@@ -177,3 +178,16 @@ def _landmarks(path: Path | None) -> tuple[LandmarkInfo, bytes] | None:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """Figures for the manifest from a flat JSON object of name: number.
+
+    Raises:
+        ExportError: the file is no such object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): float(value) for name, value in values.items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ExportError(f"{path} is no JSON object of names and numbers ({error}).") from error

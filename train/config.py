@@ -7,8 +7,12 @@ errors are in plain English.
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from aif.runtime.errors import ConfigError, nearest_names
 
@@ -199,22 +203,46 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
     Raises:
         ConfigError: an unknown field, or a value that its field does not allow.
     """
-    config: TrainConfig = _build(TrainConfig, values)
-    return config
+    _check_names(TrainConfig, values)
+    try:
+        return TypeAdapter(TrainConfig).validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{place} = {first['input']!r}: {first['msg'].lower()}.") from error
 
 
-def _build(kind: type[Any], values: dict[str, Any]) -> Any:
+def override(config: TrainConfig, assignments: Sequence[str]) -> TrainConfig:
+    """Apply assignments such as `objective.aux_weight=0` or `network.handed=[16,32]` (values as in JSON).
+
+    Raises:
+        ConfigError: no `=`, an unknown field (the nearest names are given), or a value that is not allowed.
+    """
+    values = to_dict(config)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"{assignment!r} is no assignment.", "Write it as objective.rho=0.5.")
+        *groups, field_name = path.strip().split(".")
+        place: Any = values
+        for group in groups:
+            place = place.get(group)
+            if not isinstance(place, dict):
+                known = [name for name, value in values.items() if isinstance(value, dict)]
+                raise ConfigError(f"There is no group {group!r} of settings.", nearest_names(group, known))
+        try:
+            place[field_name] = json.loads(text)
+        except ValueError:
+            place[field_name] = text.strip()
+    return from_dict(values)
+
+
+def _check_names(kind: Any, values: dict[str, Any]) -> None:
+    """Raise ConfigError for the first name that is no field, with the nearest ones."""
+    fields = {item.name: item for item in dataclasses.fields(kind)}
     hints = get_type_hints(kind)
-    built: dict[str, Any] = {}
     for name, value in values.items():
-        if name not in hints:
-            raise ConfigError(f"{kind.__name__} has no field {name!r}.", nearest_names(name, hints))
-        hint = hints[name]
-        if dataclasses.is_dataclass(hint):
-            built[name] = _build(hint, value)  # type: ignore[arg-type]
-        else:
-            built[name] = tuple(value) if isinstance(value, list) else value
-            choices = get_args(hint)
-            if choices and all(isinstance(c, str) for c in choices) and value not in choices:
-                raise ConfigError(f"{name} is {value!r}, not one of {', '.join(choices)}.")
-    return kind(**built)
+        if name not in fields:
+            raise ConfigError(f"{kind.__name__} has no field {name!r}.", nearest_names(name, fields))
+        if dataclasses.is_dataclass(hints[name]) and isinstance(value, dict):
+            _check_names(hints[name], value)

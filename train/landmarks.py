@@ -7,6 +7,7 @@ give no more) into the five points that alignment needs, and throws out boxes th
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from aif.runtime.errors import CheckpointError, ConfigError, DataError, ExportError
 from aif.train.data.base import FaceDataset
+from aif.train.ema import Ema
 from aif.train.landmark_data import LandmarkBatch, LandmarkSamples, harvest_false_boxes
 
 PARITY_LIMIT = 1e-4
@@ -48,7 +50,7 @@ class LandmarkConfig:
     """Training faces searched for boxes that Haar cascades wrongly take for faces."""
     confidence_weight: float = 0.05
     """Weight of the face/no-face loss beside the loss of the points (in units of the crop's side)."""
-    ema: float = 0.999
+    ema: float = 0.998
     """Decay of the running average of the weights, which is what is kept."""
     seed: int = 0
     """Seed of weights and samples."""
@@ -125,11 +127,18 @@ def landmark_loss(points: Tensor, logit: Tensor, batch: LandmarkBatch, confidenc
     return F.smooth_l1_loss(points[face], batch.points[face], beta=0.01) + confidence_weight * confidence
 
 
+def rate_factor(step: int, steps: int) -> float:
+    """Factor of the learning rate at `step` of `steps`: a linear rise over the first 5%, then a cosine to 0."""
+    rise = max(1.0, 0.05 * steps)
+    return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
 def train_landmarks(
     dataset: FaceDataset,
     out: Path,
     config: LandmarkConfig | None = None,
     *,
+    start: Path | None = None,
     workers: int = 1,
     log_every: int = 200,
     log: Callable[[str], None] = print,
@@ -139,11 +148,13 @@ def train_landmarks(
     Args:
         dataset: aligned faces with landmarks (packed faces have them).
         out: file to write.
+        start: an earlier checkpoint of the same shape to go on from; None for random weights.
         workers: processes that make samples; 0 = this one.
         log_every: steps between two log lines and checkpoints (a usable network at any time).
 
     Raises:
         DataError: the dataset has no landmarks.
+        CheckpointError: `start` cannot be read or is of another shape.
     """
     config = config or LandmarkConfig()
     torch.manual_seed(config.seed)
@@ -159,20 +170,20 @@ def train_landmarks(
         negatives=config.negatives,
         false_boxes=false_boxes,
     )
-    network = LandmarkNet(config.input_size, config.widths).to(memory_format=torch.channels_last)
-    keep = torch.optim.swa_utils.get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
-    average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=keep, use_buffers=True)
+    network = LandmarkNet(config.input_size, config.widths)
+    if start is not None:
+        earlier, was = load_landmarks(start)
+        if (was.input_size, was.widths) != (config.input_size, config.widths):
+            raise CheckpointError(f"{start} is of another shape: {was.input_size} px, widths {was.widths}.")
+        network.load_state_dict(earlier.state_dict())
+    network.to(memory_format=torch.channels_last)
+    average = Ema(network, config.ema)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.02)
     steps = config.samples // config.batch_size
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        config.learning_rate,
-        total_steps=steps,
-        pct_start=min(0.5, 300 / steps),
-        cycle_momentum=False,
-    )
     loader = DataLoader(samples, batch_size=None, sampler=range(steps), num_workers=workers)
     for step, batch in enumerate(loader, 1):
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * rate_factor(step - 1, steps)
         images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             points, logit = network(images)
@@ -180,8 +191,7 @@ def train_landmarks(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        schedule.step()
-        average.update_parameters(network)
+        average.update(network, step)
         if step % log_every == 0 or step == steps:
             _save(out, average.module, config)
             log(f"landmarks: step {step} of {steps}, loss {loss.item():.5f}")
@@ -229,6 +239,7 @@ def export_landmarks(checkpoint: Path, path: Path) -> float:
     if program is None:
         raise ExportError("torch.onnx.export gave no program.")
     model = program.model_proto
+    _forget_origin(model.graph)
     onnx.checker.check_model(model, full_check=True)
     graph = model.SerializeToString()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
@@ -247,6 +258,13 @@ def export_landmarks(checkpoint: Path, path: Path) -> float:
     beside.write_bytes(graph)
     beside.replace(path)
     return error
+
+
+def _forget_origin(graph: onnx.GraphProto) -> None:
+    """Drop the exporter's notes, which name source files of the machine that exported."""
+    for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del item.metadata_props[:]
+        item.doc_string = ""
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def reconstruction(
-    image_hat: Tensor, image: Tensor, kind: Literal["bce", "l1"], reduction: Literal["authors", "mean"]
-) -> Tensor:
+def reconstruction(image_hat: Tensor, image: Tensor, kind: Literal["bce", "l1"], batch: int | None) -> Tensor:
     """L_rec = -E_q(z|x) log p(x | z, y): binary cross-entropy of pixels, or mean absolute error.
 
-    Both images (N, 3, S, S) in [0, 1]. `authors`: summed over everything and divided by S^2; `mean`: averaged
-    over everything.
+    Both images (N, 3, S, S) in [0, 1]. batch: None averages over everything; a number gives the authors'
+    reduction, the sum over a whole batch of that many faces divided by S^2 (the N faces at hand may be one
+    process's share of it).
     """
     image_hat = image_hat.float()
     if kind == "bce":
@@ -23,19 +22,18 @@ def reconstruction(
         error = F.binary_cross_entropy(image_hat, image, reduction="none")
     else:
         error = (image_hat - image).abs()
-    if reduction == "authors":
-        return error.sum() / (image.shape[2] * image.shape[3])
-    return error.mean()
+    return error.mean() if batch is None else batch * image.shape[1] * error.mean()
 
 
-def kl_divergence(mean: Tensor, log_variance: Tensor, reduction: Literal["authors", "mean"]) -> Tensor:
+def kl_divergence(mean: Tensor, log_variance: Tensor, batch: int | None) -> Tensor:
     """L_KL = KL(q(z|x) || N(0, I)) = -1/2 sum(1 + log s^2 - m^2 - s^2).
 
-    mean, log_variance (N, Z). `authors`: summed over the batch, divided by Z; `mean`: averaged over both.
+    mean, log_variance (N, Z). batch: None averages over everything; a number gives the authors' reduction,
+    the sum over a whole batch of that many faces divided by Z.
     """
     mean, log_variance = mean.float(), log_variance.float()
     kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp())
-    return kl.sum() / mean.shape[1] if reduction == "authors" else kl.mean()
+    return kl.mean() if batch is None else batch * kl.mean()
 
 
 def classification(y_logits: Tensor, y: Tensor) -> Tensor:

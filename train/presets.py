@@ -35,9 +35,11 @@ RESIDUAL = TrainConfig(
 
 BEST = TrainConfig(
     preset="best",
+    steps=12_000,
     network=NetworkConfig(
         kind="residual",
-        width=32,
+        width=24,
+        discriminator_width=32,
         latent_size=128,
         handed=(16, 32),
         inject_y=True,
@@ -59,10 +61,13 @@ BEST = TrainConfig(
         rec_reaches_y=False,
         gan_on="edit",
         edit_class=10.0,
-        feature_dropout=0.2,
+        edit_rate=0.1,
+        feature_dropout=0.1,
         r1_weight=1.0,
     ),
-    optimiser=OptimiserConfig(name="adam", learning_rate=3e-4, ema_decay=0.999, clip=50.0, decay_last=0.3),
+    optimiser=OptimiserConfig(
+        name="adam", learning_rate=4e-4, batch_size=32, ema_decay=0.999, clip=50.0, decay_last=0.4
+    ),
     data=DataConfig(flip=True, jitter=1.0, balance=True),
     precision="bf16-mixed",
 )

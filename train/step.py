@@ -57,6 +57,7 @@ def train_step(
     adversarial term the encoder alone; L_gan the discriminator; L_aux the auxiliary network.
     """
     o = config.objective
+    batch = config.optimiser.batch_size if o.reduction == "authors" else None
     encoder, decoder, critic, aux = (
         networks.encoder,
         networks.decoder,
@@ -71,8 +72,8 @@ def train_step(
         z = code.sample(noise.z)
         decoded = decode(decoder, code, z, y, noise, config)  # x_hat <- D(y_hat, z)
 
-        terms["rec"] = losses.reconstruction(decoded.reconstruction, image, o.rec_loss, o.reduction)
-        terms["kl"] = losses.kl_divergence(code.mean, code.log_variance, o.reduction)
+        terms["rec"] = losses.reconstruction(decoded.reconstruction, image, o.rec_loss, batch)
+        terms["kl"] = losses.kl_divergence(code.mean, code.log_variance, batch)
         terms["class"] = losses.classification(code.y_logits, y)
         loss = o.rec_weight * terms["rec"] + o.alpha * terms["kl"] + o.rho * terms["class"]
         if o.delta > 0:

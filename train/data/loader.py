@@ -95,7 +95,9 @@ class _Steps(Dataset[tuple["Batch | None", list[int]]]):
 
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)  # torch itself is already set to one thread in workers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides what Ctrl-C means
+    # Both may reach the whole process group; the main process decides what they mean, workers end with it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _as_it_is(item: Any) -> Any:

@@ -32,8 +32,9 @@ class EncoderOutput:
 
 
 def feature_channels(config: NetworkConfig) -> list[int]:
-    """Channels of each handed feature map, in the order of `config.handed`: fewer where the map is larger."""
-    return [max(8, 16 * config.width // side) for side in config.handed]
+    """Channels of each handed feature map, in the order of `config.handed`: those of the encoder's stage."""
+    channels = stage_channels(config.width, config.image_size)
+    return [channels[(config.image_size // side).bit_length() - 2] for side in config.handed]
 
 
 class Encoder(nn.Module):
@@ -117,6 +118,9 @@ class ResidualDecoder(nn.Module):
             self._order.append(config.handed.index(side) if side in sizes else None)
         self.blocks = nn.ModuleList(blocks)
         self.output = nn.Sequential(nn.Conv2d(outputs[-1], 12, 3, padding=1), nn.PixelShuffle(2))
+        with torch.no_grad():  # all four sub-pixels start alike: no checkerboard (Aitken et al., 2017)
+            for tensor in self.output.parameters():
+                tensor.copy_(tensor[::4].repeat_interleave(4, dim=0))
 
     def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> Tensor:
         """z (N, Z), y (N, A), features (N, C_k, R_k, R_k) -> image (N, 3, S, S) in [0, 1]."""

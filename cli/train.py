@@ -1,0 +1,142 @@
+"""`aif train` (aif-train)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aif.cli.options import Debug, Verbose, Version
+
+if TYPE_CHECKING:
+    from aif.train.config import TrainConfig
+    from aif.train.data.base import FaceDataset
+
+
+def train(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; a run there is resumed.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Packed faces, CelebA's official layout, or images with a CSV. None: synthetic."),
+    ] = None,
+    attributes: Annotated[str, typer.Option(help="Attributes to learn, separated by commas.")] = "Smiling",
+    preset: Annotated[str, typer.Option(help="authors, paper, residual or best.")] = "best",
+    steps: Annotated[int | None, typer.Option(help="Training steps in all.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Faces a step, over all processes.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Step size of all networks.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Face crop in pixels: 64, 128 or 256.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of the first layer.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option("--config", "-c", help="Any other setting, such as objective.aux_weight=0. Repeatable."),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
+    ] = None,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    devices: Annotated[int, typer.Option(help="Devices of this machine to use.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Machines, each started with torchrun.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode images. None: one a core.")
+    ] = None,
+    cache: Annotated[bool, typer.Option(help="Keep decoded faces in a temporary file.")] = True,
+    log_every: Annotated[int, typer.Option(help="Steps between log lines.")] = 50,
+    checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,
+    sample_every: Annotated[int, typer.Option(help="Steps between sample grids; 0 for none.")] = 1000,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+    version: Version = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Train a model, or go on with one that was interrupted: run the same command again.
+
+    Ctrl-C stops after the step in hand and writes a checkpoint. The folder holds config.json, checkpoints,
+    metrics.jsonl, TensorBoard logs and sample pictures.
+
+    Example: aif-train --data faces128 --attributes Smiling --preset residual --out runs/smile
+    """
+    from aif.train.config import override
+    from aif.train.presets import get_preset
+
+    names = tuple(name.strip() for name in attributes.split(",") if name.strip())
+    wanted = {
+        "steps": steps,
+        "seed": seed,
+        "precision": precision,
+        "network.image_size": image_size,
+        "network.width": width,
+        "optimiser.batch_size": batch_size,
+        "optimiser.learning_rate": learning_rate,
+    }
+    assignments = [f"{name}={value}" for name, value in wanted.items() if value is not None]
+    start = _with_data(get_preset(preset), data, names)
+    settings = override(start, [*assignments, *(config or [])])
+    if dry_run:
+        import json
+
+        from aif.train.config import to_dict
+
+        typer.echo(json.dumps(to_dict(settings), indent=2))
+        return
+    from aif.train.data.open import open_faces
+    from aif.train.loop import LoopOptions
+
+    options = LoopOptions(
+        accelerator=accelerator,
+        devices=devices,
+        nodes=nodes,
+        workers=workers,
+        cache=cache,
+        log_every=log_every,
+        checkpoint_every=checkpoint_every,
+        sample_every=sample_every,
+    )
+    size = settings.network.image_size
+    faces = open_faces(data, "train", settings.data.attributes, table=table, image_size=size)
+    validation = open_faces(data, "val", settings.data.attributes, table=table, image_size=size)
+    _run(settings, out, faces, validation, options)
+
+
+def _with_data(preset: TrainConfig, data: Path | None, names: tuple[str, ...]) -> TrainConfig:
+    import dataclasses
+
+    place = None if data is None or str(data) == "synthetic" else str(data.resolve())
+    return dataclasses.replace(preset, data=dataclasses.replace(preset.data, path=place, attributes=names))
+
+
+def _run(
+    settings: TrainConfig, out: Path, faces: FaceDataset, validation: FaceDataset, options: object
+) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from aif.cli.console import error_console
+    from aif.train.loop import LoopOptions, train
+    from aif.train.loop import Progress as Report
+
+    assert isinstance(options, LoopOptions)
+    console = error_console()
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]} faces/s"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[terms]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=settings.steps, rate="-", terms="")
+
+        def show(report: Report) -> None:
+            shown = " ".join(
+                f"{name} {report.terms[name]:.3f}" for name in ("rec", "class", "aux") if name in report.terms
+            )
+            bar.update(task, completed=report.step, rate=f"{report.faces_per_second:.0f}", terms=shown)
+
+        result = train(settings, out, faces, validation, options, show)
+    if result.finished:
+        typer.echo(f"Trained {result.step} steps into {out}. Next: aif-export {out} -o {out.name}.aif")
+    else:
+        typer.echo(f"Stopped at step {result.step} of {settings.steps}; the same command goes on from there.")

@@ -1,0 +1,274 @@
+"""The loop on synthetic faces: exact resume, interruption, damage, several processes, factorization."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aif.runtime.errors import CheckpointError, ConfigError, TrainingError
+from aif.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from aif.train.config import TrainConfig, from_dict, override, to_dict
+from aif.train.data.synthetic import SyntheticFaces
+from aif.train.loop import LoopOptions, train
+from aif.train.presets import BEST, PRESETS, RESIDUAL, get_preset
+from aif.train.run import load_run
+
+SMALL = [
+    "network.width=4",
+    "network.latent_size=8",
+    "network.aux_hidden=16",
+    "optimiser.batch_size=8",
+    "steps=8",
+    "precision=32-true",
+]
+
+
+def small(preset: TrainConfig = BEST, *extra: str) -> TrainConfig:
+    wide = ["network.discriminator_width=4"] if preset is BEST else []
+    return override(preset, [*SMALL, *wide, *extra])
+
+
+def options(**changes: object) -> LoopOptions:
+    return LoopOptions(
+        **{
+            "accelerator": "cpu",
+            "workers": 0,
+            "cache": False,
+            "log_every": 2,
+            "checkpoint_every": 4,
+            "sample_every": 4,
+            **changes,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return SyntheticFaces(64, attributes=("Smiling",)), SyntheticFaces(16, attributes=("Smiling",), first=500)
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    groups, _ = load_checkpoint(list_checkpoints(folder / "checkpoints")[-1])
+    return {f"{group}/{name}": tensor for group, found in groups.items() for name, tensor in found.items()}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    a, b = state(one), state(other)
+    assert a.keys() == b.keys() and a
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_trains_and_resumes_bit_for_bit(name, tmp_path, faces):
+    """A run of 2N steps equals N steps, a resume, and N more; batch norm, dropout, EMA and R1 included."""
+    config = small(get_preset(name))
+    train(config, tmp_path / "whole", *faces, options())
+    train(dataclasses.replace(config, steps=4), tmp_path / "parts", *faces, options(checkpoint_every=3))
+    result = train(config, tmp_path / "parts", *faces, options(workers=1))
+    assert result.finished and result.step == 8
+    if config.optimiser.decay_last == 0:  # the schedule of `best` depends on the number of steps
+        assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert all(np.isfinite(value) for value in result.terms.values())
+
+
+def test_interrupted_best_run_resumes_bit_for_bit(tmp_path, faces):
+    config = small(BEST)
+
+    def stop_at_three(report):
+        if report.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train(config, tmp_path / "whole", *faces, options())
+    first = train(config, tmp_path / "parts", *faces, options(log_every=1), stop_at_three)
+    assert not first.finished and first.step in (3, 4)
+    assert train(config, tmp_path / "parts", *faces, options()).finished
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_logs_and_samples(tmp_path, faces):
+    train(small(BEST), tmp_path / "run", *faces, options())
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    assert {"rec", "kl", "class", "gan", "adversary", "aux", "faces_per_second"} <= lines[-1].keys()
+    assert sorted(p.name for p in (tmp_path / "run/samples").iterdir()) == [
+        "step-0000004.png",
+        "step-0000008.png",
+    ]
+    assert list((tmp_path / "run/tensorboard").iterdir())
+    run = load_run(tmp_path / "run")
+    assert (run.step, run.faces_seen, run.data_name) == (8, 64, "synthetic")
+
+
+def test_a_finished_run_is_left_alone(tmp_path, faces):
+    config = small(BEST)
+    train(config, tmp_path / "run", *faces, options())
+    before = (tmp_path / "run/metrics.jsonl").read_bytes()
+    assert train(config, tmp_path / "run", *faces, options()).step == 8
+    assert (tmp_path / "run/metrics.jsonl").read_bytes() == before
+
+
+def test_another_configuration_data_or_folder_is_refused(tmp_path, faces):
+    config = small(BEST)
+    train(config, tmp_path / "run", *faces, options())
+    with pytest.raises(ConfigError, match=r"objective\.rho"):
+        train(override(config, ["objective.rho=0.5"]), tmp_path / "run", *faces, options())
+    other = SyntheticFaces(64, attributes=("Smiling",), seed=9)
+    with pytest.raises(ConfigError, match="other data"):
+        train(config, tmp_path / "run", other, faces[1], options())
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.txt").write_text("dear")
+    with pytest.raises(ConfigError, match="not empty"):
+        train(config, tmp_path / "full", *faces, options())
+    with pytest.raises(CheckpointError, match="not a training run"):
+        load_run(tmp_path / "nowhere")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path, faces):
+    config = small(BEST, "optimiser.learning_rate=1e30", "optimiser.clip=null")
+    with pytest.raises(TrainingError, match=r"step \d+: .*no longer finite") as caught:
+        train(config, tmp_path / "run", *faces, options(checkpoint_every=1))
+    assert "checkpoints" in str(caught.value)
+    kept = state(tmp_path / "run")
+    assert kept  # loadable; and nothing was saved after the step that failed
+    step = int(str(caught.value).split("step ")[1].split(":")[0])
+    assert list_checkpoints(tmp_path / "run/checkpoints")[-1].name == f"step-{step:07d}"
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "garbage", "newer"])
+def test_damaged_checkpoints_are_named(tmp_path, damage):
+    path = save_checkpoint(tmp_path, 3, {"networks": {"a": torch.ones(100)}}, {})
+    weights, info = path / "networks.safetensors", path / "state.json"
+    if damage == "truncate":
+        weights.write_bytes(weights.read_bytes()[:50])
+    elif damage == "remove":
+        weights.unlink()
+    elif damage == "garbage":
+        info.write_text("{")
+    else:
+        info.write_text(json.dumps({**json.loads(info.read_text()), "format": 99}))
+    with pytest.raises(CheckpointError, match="newer" if damage == "newer" else "cannot be read"):
+        load_checkpoint(path)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+from aif.train.checkpoint import save_checkpoint
+step = 0
+while True:
+    step += 1
+    tensors = {"networks": {"a": torch.full((400_000,), float(step)), "b": torch.full((7,), float(step))}}
+    save_checkpoint(Path(sys.argv[1]), step, tensors, {})
+    print(step, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_leaves_a_loadable_checkpoint(tmp_path):
+    """The process is killed at many different moments while it does nothing but write checkpoints."""
+    for round_ in range(6):
+        folder = tmp_path / str(round_)
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.013 * round_)
+        process.kill()
+        process.wait()
+        found = list_checkpoints(folder)
+        assert found
+        for path in found:
+            groups, info = load_checkpoint(path)
+            assert torch.equal(groups["networks"]["a"].unique(), torch.tensor([float(info["step"])]))
+
+
+RANKS = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    import torch
+    torch.set_num_threads(1)
+    from aif.train.config import from_dict
+    from aif.train.data.synthetic import SyntheticFaces
+    from aif.train.loop import LoopOptions, train
+    import json
+    config = from_dict(json.loads(Path(sys.argv[1]).read_text()))
+    faces = SyntheticFaces(64, attributes=("Smiling",))
+    val = SyntheticFaces(16, attributes=("Smiling",), first=500)
+    options = LoopOptions(accelerator="cpu", devices=int(sys.argv[3]), workers=0, cache=False, sample_every=0)
+    train(config, Path(sys.argv[2]), faces, val, options)
+    """
+)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(tmp_path, faces):
+    """torchrun, gloo, two processes: the result is that of one process with the whole batch."""
+    config = small(RESIDUAL, "network.norm=none", "objective.delta=0.1", "optimiser.learning_rate=1e-3")
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, str(script), str(tmp_path / "config.json"), str(tmp_path / "two"), "2"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    train(config, tmp_path / "one", *faces, options(sample_every=0))
+    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    start = small(RESIDUAL, "network.norm=none", "steps=1")
+    train(start, tmp_path / "start", *faces, options(sample_every=0))
+    moved = 0.0
+    for name, tensor in one.items():
+        if name.startswith("networks/"):
+            torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=2e-5)
+            moved = max(moved, (tensor - state(tmp_path / "start")[name]).abs().max().item())
+    assert moved > 1e-3  # far beyond the tolerance
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("objective.rho", "no assignment"),
+        ("objective.rhoo=1", "rho"),
+        ("objectiv.rho=1", "objective"),
+        ("objective.rho=-1", "negative"),
+        ("objective.rho=much", "valid number"),
+        ("objective.aux_target=down", "ascend"),
+        ("network.image_size=96", "64, 128 or 256"),
+        ("network.handed=[16,24]", "24 px"),
+        ("steps=0", "at least 1"),
+        ("optimiser.ema_decay=2", "EMA"),
+        ("objective.gan_on=reconstruction", "edit_class"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(assignment, message):
+    with pytest.raises(ConfigError, match=message):
+        override(BEST, [assignment])
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_configurations_survive_json(name):
+    config = get_preset(name)
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+    assert config.preset == name
+
+
+def test_unknown_preset_names_the_nearest():
+    with pytest.raises(ConfigError, match="residual"):
+        get_preset("residul")

@@ -1,0 +1,86 @@
+import math
+
+import pytest
+import torch
+
+from aif.train import losses
+
+X = torch.tensor([0.0, 0.5, 1.0, 0.25]).view(1, 1, 2, 2).repeat(3, 3, 1, 1)
+BCE_OF_X = -(0.5 * math.log(0.5) * 2 + 0.25 * math.log(0.25) + 0.75 * math.log(0.75))  # of one 2x2 channel
+
+
+@pytest.mark.parametrize(
+    ("image_hat", "kind", "batch", "expected"),
+    [
+        (X, "l1", None, 0.0),
+        (1 - X, "l1", None, (1 + 0 + 1 + 0.5) / 4),
+        (1 - X, "l1", 3, 3 * 3 * 2.5 / 4),
+        (1 - X, "l1", 6, 6 * 3 * 2.5 / 4),
+        (X, "bce", 3, 3 * 3 * BCE_OF_X / 4),
+        (X, "bce", None, BCE_OF_X / 4),
+    ],
+)
+def test_reconstruction(image_hat, kind, batch, expected):
+    assert losses.reconstruction(image_hat, X, kind, batch).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_reconstruction_is_finite_for_saturated_pixels():
+    assert torch.isfinite(losses.reconstruction(1 - X.round(), X.round(), "bce", None))
+
+
+@pytest.mark.parametrize(
+    ("mean", "log_variance", "batch", "expected"),
+    [
+        (0.0, 0.0, 5, 0.0),
+        (2.0, 0.0, None, 2.0),
+        (2.0, 0.0, 5, 5 * 2.0),
+        (0.0, 1.0, None, 0.5 * (math.e - 2)),
+    ],
+)
+def test_kl_divergence(mean, log_variance, batch, expected):
+    shape = (5, 7)
+    found = losses.kl_divergence(torch.full(shape, mean), torch.full(shape, log_variance), batch)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("target", "logit", "y", "expected"),
+    [
+        ("ascend", 0.0, 1.0, -math.log(2)),
+        ("ascend", 20.0, 0.0, -20.0),  # unbounded: grows with A's confidence
+        ("prior", math.log(0.25 / 0.75), 1.0, -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))),
+        ("flip", 0.0, 1.0, math.log(2)),
+        ("flip", 20.0, 1.0, 20.0),
+    ],
+)
+def test_encoder_adversary(target, logit, y, expected):
+    found = losses.encoder_adversary(
+        torch.full((4, 1), logit), torch.full((4, 1), y), torch.tensor([0.25]), target
+    )
+    assert found.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_prior_target_is_least_where_a_guesses_the_rate():
+    logits = torch.linspace(-4, 4, 81)
+    y = torch.ones(1, 1)
+    values = [
+        losses.encoder_adversary(logit.view(1, 1), y, torch.tensor([0.2]), "prior").item() for logit in logits
+    ]
+    best = logits[values.index(min(values))]
+    assert torch.sigmoid(best).item() == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("logit", [-30.0, -1.0, 0.0, 2.0, 30.0])
+def test_gan_terms_are_the_cross_entropies(logit):
+    one = torch.full((3,), logit)
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+    assert losses.gan_real(one).item() == pytest.approx(bce(one, torch.ones(3)).item(), abs=1e-6)
+    assert losses.gan_generator(one).item() == pytest.approx(bce(one, torch.ones(3)).item(), abs=1e-6)
+    assert losses.gan_fake(one).item() == pytest.approx(bce(one, torch.zeros(3)).item(), abs=1e-6)
+
+
+def test_r1_penalty_of_a_linear_critic():
+    image = torch.rand(2, 3, 4, 4, requires_grad=True)
+    weight = torch.randn(3, 4, 4)
+    penalty = losses.r1_penalty((image * weight).sum(dim=(1, 2, 3)), image)
+    assert penalty.item() == pytest.approx(0.5 * weight.square().sum().item(), rel=1e-5)

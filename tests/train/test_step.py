@@ -1,0 +1,197 @@
+"""Who is moved by what: the gradient routing of Algorithm 1."""
+
+import dataclasses
+
+import pytest
+import torch
+from lightning.fabric import Fabric
+
+from aif.train import losses
+from aif.train.config import NetworkConfig, TrainConfig
+from aif.train.loop import make_optimiser
+from aif.train.networks.modules import Networks
+from aif.train.noise import draw_noise
+from aif.train.presets import AUTHORS, BEST, PAPER, RESIDUAL
+from aif.train.step import Optimisers, frozen, train_step
+
+PLAYERS = ("encoder", "decoder", "discriminator", "auxiliary")
+
+
+def small(preset: TrainConfig, **objective: object) -> TrainConfig:
+    network = dataclasses.replace(preset.network, width=8, latent_size=6, aux_hidden=16, aux_dropout=0.0)
+    return dataclasses.replace(
+        preset,
+        network=network,
+        objective=dataclasses.replace(preset.objective, **objective),
+        optimiser=dataclasses.replace(preset.optimiser, batch_size=8),
+        data=dataclasses.replace(preset.data, attributes=("Smiling", "Eyeglasses")),
+        precision="32-true",
+    )
+
+
+class Stage:
+    """Networks, a batch, and one training step."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        torch.manual_seed(0)
+        self.config = config
+        self.networks = Networks(
+            config.network, 2, config.objective.detach_y_trunk, config.objective.edit_class > 0
+        )
+        self.image = torch.rand(8, 3, 64, 64)
+        self.y = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(4, 1)
+        self.rate = torch.tensor([0.5, 0.5])
+        self.fabric = Fabric(accelerator="cpu", devices=1)
+        self.noise = draw_noise(config, 0, slice(None), torch.device("cpu"))
+
+    def step(self) -> dict[str, torch.Tensor]:
+        """One step with a learning rate so small that only gradients remain to be seen."""
+        n = self.networks
+        players = ([*n.encoder.parameters(), *n.decoder.parameters()], n.discriminator, n.auxiliary)
+        made = [
+            make_optimiser(
+                dataclasses.replace(self.config.optimiser, learning_rate=1e-12),
+                list(p) if isinstance(p, list) else list(p.parameters()),
+            )
+            for p in players
+        ]
+        optimisers = Optimisers(*(self.fabric.setup_optimizers(o) for o in made))
+        return train_step(
+            n, optimisers, self.image, self.y, self.rate, self.noise, self.config, 0, self.fabric
+        )
+
+    def gradients(self) -> dict[str, torch.Tensor]:
+        return {
+            name: torch.cat(
+                [
+                    torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten()
+                    for p in getattr(self.networks, name).parameters()
+                ]
+            ).clone()
+            for name in PLAYERS
+        }
+
+
+OFF = {"rec_weight": 0.0, "alpha": 0.0, "rho": 0.0, "delta": 0.0, "aux_weight": 0.0}
+
+
+@pytest.mark.parametrize("preset", [AUTHORS, RESIDUAL], ids=lambda p: p.preset)
+@pytest.mark.parametrize(
+    ("term", "moved"),
+    [
+        ({"rec_weight": 1.0}, {"encoder", "decoder"}),
+        ({"alpha": 1.0}, {"encoder"}),
+        ({"rho": 1.0}, {"encoder"}),
+        ({"delta": 1.0}, {"encoder", "decoder", "discriminator"}),
+        ({"aux_weight": 1.0, "aux_ramp_steps": 0}, {"encoder", "auxiliary"}),
+    ],
+    ids=["rec", "kl", "class", "gan", "aux"],
+)
+def test_each_term_moves_its_players_only(preset, term, moved):
+    stage = Stage(small(preset, **{**OFF, **term}))
+    stage.step()
+    assert {name for name, g in stage.gradients().items() if g.abs().max() > 0} == moved
+
+
+@pytest.mark.parametrize(("detach", "reaches_trunk"), [(True, False), (False, True)])
+def test_class_loss_reaches_the_trunk_only_where_asked(detach, reaches_trunk):
+    stage = Stage(small(AUTHORS, **{**OFF, "rho": 1.0, "detach_y_trunk": detach}))
+    stage.step()
+    encoder = stage.networks.encoder
+    assert encoder.y.weight.grad.abs().max() > 0
+    trunk = [p.grad for p in encoder.trunk.parameters()]
+    assert bool(max(g.abs().max() for g in trunk) > 0) is reaches_trunk
+
+
+def test_encoder_ascends_what_the_auxiliary_descends():
+    """With the printed target the encoder's gradient is exactly minus that of L_aux."""
+    stage = Stage(small(PAPER, **{**OFF, "aux_weight": 1.0}))
+    n, aux = stage.networks, stage.networks.auxiliary
+    stage.step()
+    found = stage.gradients()
+    n.zero_grad()
+    l_aux = losses.auxiliary(aux(n.encoder(stage.image).sample(stage.noise.z)), stage.y)
+    l_aux.backward()
+    wanted = stage.gradients()
+    torch.testing.assert_close(found["encoder"], -wanted["encoder"])
+    torch.testing.assert_close(found["auxiliary"], wanted["auxiliary"])
+    assert found["encoder"].abs().max() > 0
+
+
+@pytest.mark.parametrize("which", ["prior", "flip", "ascend"])
+def test_an_encoder_step_raises_the_auxiliary_loss(which):
+    """Every target makes A worse once A has learnt something (the printed one least: it starts flat)."""
+    config = small(PAPER, **{**OFF, "aux_weight": 1.0, "aux_target": which})
+    stage = Stage(config)
+    n = stage.networks
+    descend = torch.optim.Adam(n.auxiliary.parameters(), 1e-2)
+    z = n.encoder(stage.image).mean.detach() * 50
+    z = (z - z.mean(0)) / z.std(0)
+    code = torch.nn.Parameter(z)
+    for _ in range(100):
+        loss = losses.auxiliary(n.auxiliary(code), stage.y)
+        descend.zero_grad()
+        loss.backward()
+        descend.step()
+    before = losses.auxiliary(n.auxiliary(code), stage.y).item()
+    assert before < 0.1
+    move = torch.optim.SGD([code], 0.5)
+    for _ in range(20):
+        move.zero_grad()
+        losses.encoder_adversary(n.auxiliary(code), stage.y, stage.rate, which).backward()
+        move.step()
+    assert losses.auxiliary(n.auxiliary(code), stage.y).item() > before * 1.02
+
+
+def test_classification_of_reconstructions_never_reaches_the_decoder():
+    plain = Stage(small(AUTHORS, **{**OFF, "rho": 1.0}))
+    with_it = Stage(small(AUTHORS, **{**OFF, "rho": 1.0, "class_on_reconstruction": True}))
+    plain.step()
+    terms = with_it.step()
+    assert "class_rec" in terms
+    assert with_it.gradients()["decoder"].abs().max() == 0
+    assert not torch.allclose(with_it.gradients()["encoder"], plain.gradients()["encoder"])
+
+
+@pytest.mark.parametrize(("reaches", "expected"), [(True, True), (False, False)])
+def test_reconstruction_reaches_the_y_head_only_where_asked(reaches, expected):
+    stage = Stage(small(AUTHORS, **{**OFF, "rec_weight": 1.0, "rec_reaches_y": reaches}))
+    stage.step()
+    gradient = stage.networks.encoder.y.weight.grad
+    assert (gradient is not None and bool(gradient.abs().max() > 0)) is expected
+
+
+def test_edits_are_judged_by_what_was_asked_for():
+    """The attribute verdict on edited faces moves encoder and decoder and leaves the critic to real faces."""
+    config = small(BEST, **{**OFF, "delta": 1e-9, "edit_class": 1.0, "r1_weight": 0.0})
+    stage = Stage(config)
+    terms = stage.step()
+    found = stage.gradients()
+    assert found["decoder"].abs().max() > 1e-6 and found["encoder"].abs().max() > 1e-6
+    critic = stage.networks.discriminator
+    critic.zero_grad()
+    seen = critic(stage.image)
+    (losses.classification(seen[1], stage.y) + losses.gan_real(seen[0])).backward()
+    torch.testing.assert_close(found["discriminator"][-2:], critic.y.bias.grad)
+    assert {"edit_class", "critic_class", "gan"} <= terms.keys()
+
+
+def test_frozen_gives_parameters_back_after_an_error():
+    module = torch.nn.Linear(1, 1)
+    with pytest.raises(ZeroDivisionError), frozen(module):
+        assert not module.weight.requires_grad
+        raise ZeroDivisionError
+    assert module.weight.requires_grad
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+@pytest.mark.parametrize("kind", ["dcgan", "residual"])
+def test_networks_at_every_size(kind, size):
+    handed = (32, size // 2) if kind == "residual" and size > 64 else ()
+    config = NetworkConfig(kind=kind, image_size=size, width=4, latent_size=5, handed=handed, aux_hidden=8)
+    networks = Networks(config, 3, detach_y=True, judge_y=False)
+    code = networks.encoder(torch.rand(2, 3, size, size))
+    assert code.mean.shape == code.log_variance.shape == (2, 5) and code.y.shape == (2, 3)
+    image = networks.decoder(code.mean, code.y, code.features)
+    assert image.shape == (2, 3, size, size) and image.min() >= 0 and image.max() <= 1
+    assert networks.discriminator(image)[0].shape == (2,) and networks.auxiliary(code.mean).shape == (2, 3)
