@@ -60,6 +60,7 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0
         (saved("TIFF", Image.new("LAB", (4, 4))), "a.tif", "CIE Lab"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on damaged TIFF tags
 def test_what_the_file_is_and_how_to_mend_it(data: bytes, name: str, said: str) -> None:
     with pytest.raises(ImageError, match=said) as caught:
         read_image(data, name=name)
