@@ -17,6 +17,8 @@ from aif.cli.options import Debug, Verbose, Version
 # must import nothing heavy at its top (NumPy, OpenCV, ONNX Runtime, torch): `--help` loads it.
 COMMANDS: dict[str, str] = {
     "edit": "aif.cli.edit:edit",
+    "train": "aif.cli.train:train",
+    "export": "aif.cli.export:export",
     "prepare": "aif.cli.prepare:prepare",
     "fetch": "aif.cli.fetch:fetch",
 }
