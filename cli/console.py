@@ -114,7 +114,8 @@ def _logging() -> Iterator[None]:
 def guard(function: Callable[..., Result]) -> Callable[..., Result]:
     """Wrap a command: errors that a user can mend are printed without a traceback, with their exit code.
 
-    Ctrl-C exits with 130; any other exception is a fault of ours, keeps its traceback and exits with 1.
+    A package of an extra that is not installed is such an error. Ctrl-C exits with 130; any other exception is
+    a fault of ours, keeps its traceback and exits with 1.
     """
 
     @functools.wraps(function)
@@ -131,6 +132,10 @@ def guard(function: Callable[..., Result]) -> Callable[..., Result]:
             except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
                 raise
             except Exception as error:
+                missing = _missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
+                if missing is not None:
+                    show_error(missing)
+                    raise typer.Exit(missing.exit_code) from error
                 traceback.print_exc(file=sys.stderr)
                 error_console().print(REPORT)
                 raise typer.Exit(1) from error
@@ -153,20 +158,10 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total, visible=total > 1)
 
 
-@contextlib.contextmanager
-def needs_extras() -> Iterator[None]:
-    """Around the imports of a command whose packages are optional: a missing one is named with its cure.
-
-    Raises:
-        AifError: a package of an extra is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package not in _EXTRAS:
-            raise
-        raise AifError(
-            f"This needs {package}, which is not installed.",
-            f'Install it with: pip install "aif[{_EXTRAS[package]}]"',
-        ) from error
+def _missing_extra(error: ModuleNotFoundError) -> AifError | None:
+    """The error for a package of an extra that is not installed; None when it is another module."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _EXTRAS:
+        return None
+    fix = f'Install it with: pip install "aif[{_EXTRAS[package]}]"'
+    return AifError(f"This needs the package {package}, which is not installed.", fix)

@@ -62,12 +62,10 @@ def prepare(
 
     A labelled photo gives its largest face, an unlabelled one every face.
     """
-    from aif.cli.console import needs_extras, progress_bar
-
-    with needs_extras():
-        from aif.train.data.prepare import prepare as pack
+    from aif.cli.console import progress_bar
     from aif.runtime.bundle import Bundle
     from aif.runtime.detect import make_detector
+    from aif.train.data.prepare import prepare as pack
 
     finder = make_detector("yunet" if yunet else detector, Bundle.open(bundle), yunet)  # type: ignore[arg-type]
     columns = None if attributes is None else [name.strip() for name in attributes.split(",") if name.strip()]
