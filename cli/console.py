@@ -114,8 +114,8 @@ def _logging() -> Iterator[None]:
 def guard(function: Callable[..., Result]) -> Callable[..., Result]:
     """Wrap a command: errors that a user can mend are printed without a traceback, with their exit code.
 
-    A package of an extra that is not installed is such an error. Ctrl-C exits with 130; any other exception is
-    a fault of ours, keeps its traceback and exits with 1.
+    A package of an extra that is not installed is such an error. Ctrl-C exits with 130; any other exception
+    is a fault of ours, keeps its traceback and exits with 1.
     """
 
     @functools.wraps(function)
