@@ -179,7 +179,7 @@ class HaarDetector:
         boxes = []
         with self._lock:
             for cascade in self._frontal:
-                boxes += [np.asarray(box, dtype=np.float32) for box in cascade.detectMultiScale(grey, 1.1, 2)]
+                boxes += [np.asarray(box, dtype=np.float32) for box in cascade.detectMultiScale(grey, 1.1, 1)]
         return boxes
 
     def _profile_boxes(self, grey: UInt8Array) -> list[Float32Array]:
@@ -188,7 +188,7 @@ class HaarDetector:
         with self._lock:
             for mirrored in (False, True):
                 view = np.ascontiguousarray(grey[:, ::-1]) if mirrored else grey
-                for box in self._profile.detectMultiScale(view, 1.1, 2):
+                for box in self._profile.detectMultiScale(view, 1.1, 1):
                     x = grey.shape[1] - box[0] - box[2] if mirrored else box[0]
                     boxes.append(np.array([x, *box[1:]], dtype=np.float32))
         return boxes
