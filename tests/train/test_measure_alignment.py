@@ -32,7 +32,11 @@ class Fixed:
         return self.faces
 
 
-LARGE, SMALL = TEMPLATE_128 * 2, TEMPLATE_128 + np.float32([400, 200])
+def shifted(points: Points, x: float, y: float) -> Points:
+    return points + np.array([x, y], dtype=np.float32)
+
+
+LARGE, SMALL = TEMPLATE_128 * 2, shifted(TEMPLATE_128, 400, 200)
 
 
 @pytest.mark.parametrize(
@@ -41,10 +45,10 @@ LARGE, SMALL = TEMPLATE_128 * 2, TEMPLATE_128 + np.float32([400, 200])
         ([LARGE, SMALL], 2, 2, 0, 0.0),
         ([], 0, 0, 0, math.nan),
         ([LARGE], 1, 1, 0, 0.0),
-        ([LARGE + [0.05 * 2 * EYES, 0]], 1, 1, 0, 0.05),  # a little aside: still a good crop
-        ([LARGE + [0.2 * 2 * EYES, 0]], 1, 0, 0, 0.2),  # found, but the crop lies a fifth beside
-        ([TEMPLATE_128 + [10, 250]], 0, 0, 1, math.nan),  # no face there
-        ([LARGE, LARGE + [0, 1]], 1, 1, 0, 0.0),  # twice the same face is neither two nor false
+        ([shifted(LARGE, 0.05 * 2 * EYES, 0)], 1, 1, 0, 0.05),  # a little aside: still a good crop
+        ([shifted(LARGE, 0.2 * 2 * EYES, 0)], 1, 0, 0, 0.2),  # found, but the crop lies a fifth beside
+        ([shifted(TEMPLATE_128, 10, 250)], 0, 0, 1, math.nan),  # no face there
+        ([LARGE, shifted(LARGE, 0, 1)], 1, 1, 0, 0.0),  # twice the same face is neither two nor false
     ],
 )
 def test_counts(faces: list[Points], found: int, aligned: int, false_faces: int, nme: float) -> None:
@@ -76,12 +80,12 @@ def test_nothing_to_look_at() -> None:
     ("move", "error"),
     [
         (lambda p: p, 0.0),
-        (lambda p: p + [0.1 * EYES, 0], 0.1),
-        (lambda p: p * 3 + [50, 20], 0.0),  # where and how large the face is makes no difference
+        (lambda p: shifted(p, 0.1 * EYES, 0), 0.1),
+        (lambda p: shifted(p * 3, 50, 20), 0.0),  # where and how large the face is makes no difference
     ],
 )
 def test_alignment_error(move: Callable[[Points], Points], error: float) -> None:
-    reference = TEMPLATE_128 * 3 + [50, 20] if move(TEMPLATE_128)[0, 0] > 100 else TEMPLATE_128
+    reference = shifted(TEMPLATE_128 * 3, 50, 20) if move(TEMPLATE_128)[0, 0] > 100 else TEMPLATE_128
     assert alignment_error(move(TEMPLATE_128), reference) == pytest.approx(error, abs=1e-4)
 
 
