@@ -40,11 +40,11 @@ class EvaluatorConfig:
 
     image_size: int = 64
     """Side of the input in pixels; crops of other sizes are resized by area."""
-    faces: int = 225_000
+    faces: int = 200_000
     """Training length in faces seen."""
     warm_size: int = 40
     """Side in pixels during the first part of training, which costs less and learns the coarse shape."""
-    warm_share: float = 0.4
+    warm_share: float = 0.6
     """Share of the training that works at `warm_size`, 0 for none."""
     learning_rate: float = 2e-3
     """Peak of the one-cycle schedule of AdamW."""
@@ -122,7 +122,7 @@ class Evaluator:
             network.load_state_dict(load_file(path / WEIGHTS_FILE))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
-                f"{path} holds no readable evaluator ({error}).", "Train one with `aif eval train`."
+                f"{path} holds no readable evaluator ({error}).", "Train one with `aif fit evaluator`."
             ) from error
         return cls(network, attributes, image_size, scores, device)
 
