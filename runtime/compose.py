@@ -7,14 +7,15 @@ Every mode comes down to two small maps in crop space, a weight W and an additio
 so that one warp of four channels does for a face, however large it is in the photo. With the feathered mask m
 (zero at the crop's edge), the photo's crop C, and the decodings S = D(z, y_source) and T = D(z, y_target):
 
-    delta     W = 0                A = m (T - S)
-    replace   W = m                A = m T
-    hybrid    W = m w (1 - k)      A = m ((1 - w)(T - S) + w T' - w k C)
+    delta     W = 0        A = m (T - S)
+    replace   W = m        A = m T
+    hybrid    W = m w^2    A = m ((1 - w)(T - S) + w T' - w (1 - w) C)
 
 In `hybrid`, w in [0, 1] says where the decodings differ. There the photo must go, for a delta leaves behind
 what the decoder did not draw (the teeth of an old smile); T' is T, matched to the photo's colour and
-sharpness. k keeps detail finer than the crop can hold (skin, grain) where the difference is small. Where
-the decodings agree (w = 0) all of this is delta compositing.
+sharpness. Where the decodings agree (w = 0) this is delta compositing. Detail finer than the crop, photo -
+C, is scaled by 1 - m w^2 in this formula; what that takes away is given back up to `DETAIL_KEPT` levels, so
+that skin keeps its grain and the edges of the old teeth go.
 """
 
 from __future__ import annotations
@@ -31,20 +32,25 @@ from aif.runtime.align import Float32Array, UInt8Array
 from aif.runtime.errors import ConfigError
 from aif.runtime.manifest import Mode
 
+_Place = tuple[slice, slice]
+
 # The mask's taper from 1 to 0 at the crop's edges, in pixels of a 128 px crop. The chin lies near the lower
 # edge.
 FEATHER_SIDES, FEATHER_TOP, FEATHER_BOTTOM = 16.0, 14.0, 9.0
 
-# Differences of the decodings, in units of the full range: up to the first they count as agreeing, from the
-# second on as different (w), and between these the photo's finest detail fades out (k).
+# Differences of the decodings, in units of the full range: up to the first they count as agreeing (w = 0),
+# from the second on as different (w = 1).
 CHANGED = (0.03, 0.12)
-DETAIL_FADES = (0.08, 0.25)
 
 # Reach in pixels of a 128 px crop: of the smoothing of w, and of the colour match.
 CHANGE_BLUR, COLOUR_BLUR = 2.0, 8.0
 
 # The decoded face is sharpened at most by this factor of its own fine detail.
 MOST_SHARPENING = 0.6
+
+# Of the photo's detail finer than the crop, this much stays in changed places, in levels of 0 to 255 either
+# way.
+DETAIL_KEPT = 6.0
 
 # Mean colourfulness (channel spread, 0 to 255) up to which a crop counts as grey; the edit is then grey, too.
 GREY_SPREAD = 2.0
@@ -86,7 +92,14 @@ def composite(photo_hwc_bgr: UInt8Array, patches: Iterable[FacePatch], mode: Mod
     result = photo_hwc_bgr.copy()
     for patch in patches:
         weight, addition = layers(patch, mode)
-        _blend(result, patch.matrix, weight, addition)
+        if mode == "hybrid" and weight is not None:
+            detail = _kept_detail(result, patch, weight)
+            _blend(result, patch.matrix, weight, addition)
+            if detail is not None:
+                where, kept = detail
+                result[where] = cv2.add(result[where], kept, dtype=cv2.CV_8U)
+        else:
+            _blend(result, patch.matrix, weight, addition)
     return result
 
 
@@ -101,11 +114,10 @@ def layers(patch: FacePatch, mode: Mode) -> tuple[Float32Array | None, Float32Ar
     delta = target - source
     if mode == "delta" or not delta.any():
         return None, 255 * mask[:, :, None] * delta
-    changed, fine = _change_maps(delta)
-    matched = _matched(crop, source, target, changed)
-    w, k = changed[:, :, None], fine[:, :, None]
-    addition = (1 - w) * delta + w * matched - w * k * crop
-    return mask * changed * (1 - fine), 255 * mask[:, :, None] * addition
+    changed = _change_map(delta)
+    w = changed[:, :, None]
+    addition = (1 - w) * delta + w * _matched(crop, source, target, changed) - w * (1 - w) * crop
+    return mask * changed**2, 255 * mask[:, :, None] * addition
 
 
 @lru_cache(maxsize=16)
@@ -121,14 +133,13 @@ def face_mask(size: int) -> Float32Array:
     return mask
 
 
-def _change_maps(delta: Float32Array) -> tuple[Float32Array, Float32Array]:
-    """w: where the decodings differ; k: where the photo's finest detail may stay. Both (S, S) in [0, 1]."""
+def _change_map(delta: Float32Array) -> Float32Array:
+    """w: where the decodings differ, (S, S) in [0, 1]."""
     sigma = CHANGE_BLUR * len(delta) / 128
     difference = np.abs(delta).max(axis=2)
     # Widened first, so that the smoothing does not lower it inside the changed region.
     widened = cv2.dilate(difference, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-    smooth = np.asarray(cv2.GaussianBlur(widened, (0, 0), sigma), dtype=np.float32)
-    return _smoothstep(smooth, *CHANGED), 1 - _smoothstep(smooth, *DETAIL_FADES)
+    return _smoothstep(np.asarray(cv2.GaussianBlur(widened, (0, 0), sigma), dtype=np.float32), *CHANGED)
 
 
 def _matched(
@@ -162,14 +173,56 @@ def _blend(
 ) -> None:
     """(1 - W) x photo + A inside the crop's bounding box, in place."""
     size = len(addition)
+    maps = addition if weight is None else np.dstack([addition, weight])
+    placed = _warped(maps, matrix, photo.shape, (0, 0, size, size))
+    if placed is None:
+        return
+    where, warped = placed
+    if weight is None:
+        photo[where] = cv2.add(photo[where], warped, dtype=cv2.CV_8U)
+    else:
+        kept = photo[where] * (1 - warped[:, :, 3:])
+        photo[where] = cv2.add(kept, warped[:, :, :3], dtype=cv2.CV_8U)
+
+
+def _kept_detail(
+    photo: UInt8Array, patch: FacePatch, weight: Float32Array
+) -> tuple[_Place, Float32Array] | None:
+    """What to give back of the detail that W takes away, W x limited (photo - C), and where; None: nothing."""
+    rows, columns = np.nonzero(weight.max(axis=1) > 1e-3)[0], np.nonzero(weight.max(axis=0) > 1e-3)[0]
+    if not len(rows):
+        return None
+    changed = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    maps = np.dstack([255 * _hwc_bgr(patch.crop_chw), weight])
+    placed = _warped(maps, patch.matrix, photo.shape, changed)
+    if placed is None:
+        return None
+    where, warped = placed
+    detail = np.clip(photo[where] - warped[:, :, :3], -DETAIL_KEPT, DETAIL_KEPT)
+    return where, np.asarray(detail * warped[:, :, 3:], dtype=np.float32)
+
+
+def _warped(
+    maps: Float32Array, matrix: Float32Array, shape: tuple[int, ...], part: tuple[int, int, int, int]
+) -> tuple[_Place, Float32Array] | None:
+    """Crop-space maps brought into the photo: the place they take there, and the maps sampled at its pixels.
+
+    None when that place lies wholly outside the photo.
+
+    Args:
+        maps: (S, S, C) in crop space; zero beyond.
+        matrix: photo to crop.
+        shape: the photo's.
+        part: left, top, right, bottom in crop pixels, the last two exclusive: what the place must cover.
+    """
     inverse = cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
-    edge = np.array([[-0.5, -0.5], [size - 0.5, -0.5], [size - 0.5, size - 0.5], [-0.5, size - 0.5]])
+    # The outermost pixels reach half a pixel beyond their centres.
+    edge = np.array([[x - 0.5, y - 0.5] for x in part[::2] for y in part[1::2]])
     corners = edge @ inverse[:, :2].T + inverse[:, 2]
     left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
-    right, bottom = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, (photo.shape[1], photo.shape[0]))
+    right, bottom = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, (shape[1], shape[0]))
     if left >= right or top >= bottom:
-        return
-    maps = addition if weight is None else np.dstack([addition, weight])
+        return None
     to_crop = np.array(matrix, dtype=np.float32)
     to_crop[:, 2] += to_crop[:, :2] @ (left, top)
     maps, to_crop = _shrunk(maps, to_crop)
@@ -180,12 +233,7 @@ def _blend(
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
     )
-    box = photo[top:bottom, left:right]
-    if weight is None:
-        box[:] = cv2.add(box, warped, dtype=cv2.CV_8U)
-    else:
-        kept = box * (1 - warped[:, :, 3:])
-        box[:] = cv2.add(kept, warped[:, :, :3], dtype=cv2.CV_8U)
+    return (slice(top, bottom), slice(left, right)), np.asarray(warped, dtype=np.float32)
 
 
 def _shrunk(maps: Float32Array, to_crop: Float32Array) -> tuple[Float32Array, Float32Array]:
