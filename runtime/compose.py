@@ -188,7 +188,7 @@ def _blend(
 def _kept_detail(
     photo: UInt8Array, patch: FacePatch, weight: Float32Array
 ) -> tuple[_Place, Float32Array] | None:
-    """What to give back of the detail that W takes away, W x limited (photo - C), and where; None: nothing."""
+    """Where and what of the detail that W takes away is given back, W x limited (photo - C), or None."""
     rows, columns = np.nonzero(weight.max(axis=1) > 1e-3)[0], np.nonzero(weight.max(axis=0) > 1e-3)[0]
     if not len(rows):
         return None
