@@ -19,8 +19,11 @@ COMMANDS: dict[str, str] = {
     "edit": "aif.cli.edit:edit",
     "train": "aif.cli.train:train",
     "export": "aif.cli.export:export",
+    "eval": "aif.cli.eval:evaluate",
+    "fit": "aif.cli.fit:fit",
     "prepare": "aif.cli.prepare:prepare",
     "fetch": "aif.cli.fetch:fetch",
+    "bench": "aif.cli.bench:bench",
 }
 
 # Plain help: Rich's costs 0.2 s more.

@@ -85,7 +85,9 @@ def _export(
 ) -> bytes:
     batch = {0: torch.export.Dim("N", min=1, max=1024)}
     plain = what == "encoder"
-    shapes = (batch,) if plain else (batch, batch, tuple(batch for _ in inputs[2:]))
+    shapes: tuple[object, ...] = (batch,) if plain else (batch, batch)
+    if not plain and len(inputs) > 2:
+        shapes = (*shapes, tuple(batch for _ in inputs[2:]))
     chatter = logging.getLogger("onnxscript")
     level = chatter.level
     chatter.setLevel(logging.ERROR)

@@ -100,6 +100,8 @@ class ObjectiveConfig:
     """Which pictures the discriminator judges: reconstructions and prior samples (paper), or edited faces."""
     edit_class: float = 0.0
     """Weight of the discriminator's attribute verdict on edited faces (needs gan_on = edit)."""
+    edit_keep: float = 0.0
+    """Weight of the mean absolute change that an edit makes to the reconstruction (needs gan_on = edit)."""
     edit_rate: float = 0.25
     """Probability with which each attribute is flipped in an edited face (at least one is)."""
     feature_dropout: float = 0.0
@@ -110,13 +112,23 @@ class ObjectiveConfig:
     """Steps between penalties; the penalty is scaled up by as much."""
 
     def __post_init__(self) -> None:
-        for name in ("rec_weight", "alpha", "rho", "delta", "aux_weight", "edit_class", "r1_weight"):
+        for name in (
+            "rec_weight",
+            "alpha",
+            "rho",
+            "delta",
+            "aux_weight",
+            "edit_class",
+            "edit_keep",
+            "r1_weight",
+        ):
             _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} is negative")
         for name in ("edit_rate", "feature_dropout"):
             _require(0 <= getattr(self, name) <= 1, f"{name} {getattr(self, name)} is not in [0, 1]")
         _require(self.aux_steps >= 1 and self.r1_every >= 1, "aux_steps and r1_every must be at least 1")
         _require(self.aux_ramp_steps >= 0, f"aux_ramp_steps {self.aux_ramp_steps} is negative")
-        _require(self.gan_on == "edit" or not self.edit_class, "edit_class needs gan_on = edit")
+        for name in ("edit_class", "edit_keep"):
+            _require(self.gan_on == "edit" or not getattr(self, name), f"{name} needs gan_on = edit")
         _require(self.gan_on != "edit" or self.delta > 0, "gan_on = edit needs delta above 0")
 
 

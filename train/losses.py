@@ -61,6 +61,12 @@ def encoder_adversary(
     return F.binary_cross_entropy_with_logits(a_logits, goal)
 
 
+def edit_keep(edited: Tensor, reconstruction: Tensor) -> Tensor:
+    """Mean absolute difference of an edited face from its reconstruction, which stands still: what an edit
+    changes without need costs. Both (N, 3, S, S)."""
+    return (edited.float() - reconstruction.detach().float()).abs().mean()
+
+
 def gan_generator(fake_logits: Tensor) -> Tensor:
     """Non-saturating -log C(fake), averaged: what encoder and decoder minimise (-L_gan in the paper)."""
     return F.softplus(-fake_logits.float()).mean()

@@ -35,13 +35,13 @@ RESIDUAL = TrainConfig(
 
 BEST = TrainConfig(
     preset="best",
-    steps=12_000,
+    steps=9_000,
     network=NetworkConfig(
         kind="residual",
         width=24,
         discriminator_width=32,
         latent_size=128,
-        handed=(16, 32),
+        handed=(16,),
         inject_y=True,
         aux_hidden=256,
         aux_dropout=0.2,
@@ -62,8 +62,9 @@ BEST = TrainConfig(
         gan_on="edit",
         edit_class=10.0,
         edit_rate=0.1,
+        edit_keep=5.0,
         feature_dropout=0.1,
-        r1_weight=1.0,
+        r1_weight=0.05,
     ),
     optimiser=OptimiserConfig(
         name="adam", learning_rate=4e-4, batch_size=32, ema_decay=0.999, clip=50.0, decay_last=0.4

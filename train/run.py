@@ -43,8 +43,14 @@ def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
     """Make the run's folder, or check that the run in it is this one (only `steps` may differ).
 
     Raises:
-        ConfigError: the folder holds a run of another configuration or of other data.
+        ConfigError: the folder holds a run of another configuration or of other data, or the data have other
+            attributes than the configuration names.
     """
+    if tuple(data.attributes) != config.data.attributes:
+        raise ConfigError(
+            f"The data have the attributes {', '.join(data.attributes)}, the configuration names "
+            f"{', '.join(config.data.attributes)}."
+        )
     wanted = to_dict(config)
     path = out / "config.json"
     about = {"name": data.name, "fingerprint": data.fingerprint, "faces": len(data)}

@@ -83,6 +83,9 @@ def train_step(
             if o.edit_class > 0 and decoded.y_judged is not None:
                 terms["edit_class"] = losses.classification(verdicts[0][1], decoded.y_judged)
                 loss = loss + o.edit_class * terms["edit_class"]
+            if o.edit_keep > 0:
+                terms["edit_keep"] = losses.edit_keep(decoded.judged[0], decoded.reconstruction)
+                loss = loss + o.edit_keep * terms["edit_keep"]
         if o.aux_weight > 0:
             z_aux = code.sample(noise.z_second) if o.aux_second_sample else z
             terms["adversary"] = losses.encoder_adversary(aux(z_aux), y, y_rate, o.aux_target)

@@ -1,0 +1,86 @@
+"""`aif fit`: train the instruments, an evaluator or a landmark network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aif.cli.options import Debug, Verbose, Version
+
+
+def fit(
+    what: Annotated[str, typer.Argument(help="evaluator or landmarks.")],
+    data: Annotated[Path, typer.Option(help="Labelled faces with a train and a val split.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Evaluator: a folder. Landmarks: an .onnx file.")],
+    table: Annotated[
+        Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
+    ] = None,
+    faces: Annotated[
+        int | None, typer.Option(help="Training length in faces seen; None: the default.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that decode images. None: one a core.")
+    ] = None,
+    version: Version = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Train the evaluator that judges edits, or the landmark network that bundles bring.
+
+    Interrupted, the same command goes on from its last checkpoint (evaluator only).
+
+    Examples: aif fit evaluator --data faces128 -o runs/evaluator;
+    aif fit landmarks --data faces128 -o landmarks.onnx
+    """
+    from aif.runtime.errors import ConfigError, nearest_names
+
+    if what == "evaluator":
+        _evaluator(data, table, out, faces, workers)
+    elif what == "landmarks":
+        _landmarks(data, table, out, faces, workers)
+    else:
+        raise ConfigError(
+            f"There is no instrument {what!r}.", nearest_names(what, ["evaluator", "landmarks"])
+        )
+
+
+def _evaluator(data: Path, table: Path | None, out: Path, faces: int | None, workers: int | None) -> None:
+    import dataclasses
+
+    from aif.train.data.augment import Augmentation
+    from aif.train.data.cache import cached
+    from aif.train.data.loader import FaceLoader, evaluation_batches
+    from aif.train.data.open import open_faces
+    from aif.train.evaluator import EvaluatorConfig, train_evaluator
+
+    config = EvaluatorConfig()
+    if faces is not None:
+        config = dataclasses.replace(config, faces=faces)
+    size = config.image_size * 9 // 8  # the evaluator's own jitter crops from a little more
+    train = open_faces(data, "train", None, table=table, image_size=size)
+    validation = open_faces(data, "val", None, table=table, image_size=size)
+    batches = FaceLoader(
+        cached(train), size, 128, config.seed, augment=Augmentation(flip=False), workers=workers
+    )
+    held_out = list(evaluation_batches(validation, size, 256))
+    judge = train_evaluator(batches, held_out, train.attributes, out, config, log=typer.echo)
+    for name, score in judge.scores.items():
+        typer.echo(f"{name}: {100 * score.accuracy:.1f}% of {score.n}")
+
+
+def _landmarks(data: Path, table: Path | None, out: Path, faces: int | None, workers: int | None) -> None:
+    import dataclasses
+
+    from aif.train.data.open import open_faces
+    from aif.train.landmarks import LandmarkConfig, export_landmarks, train_landmarks
+
+    config = LandmarkConfig()
+    if faces is not None:
+        config = dataclasses.replace(config, samples=faces)
+    train = open_faces(data, "train", None, table=table)
+    weights = out.with_suffix(".safetensors")
+    train_landmarks(train, weights, config, workers=1 if workers is None else workers, log=typer.echo)
+    error = export_landmarks(weights, out)
+    typer.echo(f"{out}: largest difference from the network {error:.1e}")
