@@ -136,6 +136,8 @@ def _run(
             bar.update(task, completed=report.step, rate=f"{report.faces_per_second:.0f}", terms=shown)
 
         result = train(settings, out, faces, validation, options, show)
+    if not result.main_process:
+        return
     if result.finished:
         typer.echo(f"Trained {result.step} steps into {out}. Next: aif-export {out} -o {out.name}.aif")
     else:

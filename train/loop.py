@@ -76,12 +76,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a call of `train` ended."""
+    """How a call of `train` ended; `main_process` is False in all processes but one."""
 
     step: int
     finished: bool
     folder: Path
     terms: dict[str, float]
+    main_process: bool
 
 
 def train(
@@ -116,7 +117,7 @@ def train(
     players = _Players(config, fabric)
     start = players.resume(out)
     if start >= config.steps:
-        return TrainResult(start, True, out, {})
+        return TrainResult(start, True, out, {}, fabric.is_global_zero)
     source = cached(data) if options.cache else data
     jitter = config.data.jitter
     loader = FaceLoader(
@@ -157,7 +158,7 @@ def train(
                 clock, seen = time.perf_counter(), 0
                 if run_log is not None:
                     run_log.scalars(done, {**values, "faces_per_second": rate})
-                if progress is not None:
+                if progress is not None and fabric.is_global_zero:
                     progress(Progress(done, config.steps, rate, values))
             if fabric.is_global_zero and (done % options.checkpoint_every == 0 or last):
                 players.save(out, done)
@@ -167,7 +168,7 @@ def train(
                 finished = done == config.steps
                 break
     fabric.barrier()
-    return TrainResult(step + 1, finished, out, values)
+    return TrainResult(step + 1, finished, out, values, fabric.is_global_zero)
 
 
 class _Players:
