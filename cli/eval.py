@@ -20,6 +20,9 @@ def evaluate(
     table: Annotated[
         Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
     ] = None,
+    attributes: Annotated[
+        str | None, typer.Option(help="Attributes to edit and probe, separated by commas; None: all.")
+    ] = None,
     faces: Annotated[int | None, typer.Option(help="Validation faces to edit; None: all.")] = None,
     probe_faces: Annotated[int, typer.Option(help="Training faces that the probes are fitted on.")] = 10_000,
     features: Annotated[
@@ -58,6 +61,7 @@ def evaluate(
         train,
         validation,
         judge,
+        attributes=None if attributes is None else [name.strip() for name in attributes.split(",")],
         edit_faces=faces,
         probe_faces=probe_faces,
         features=features,

@@ -88,8 +88,9 @@ class ObjectiveConfig:
     """Steps over which aux_weight grows linearly from 0; 0 = full from the start."""
     aux_steps: int = 1
     """Updates of the auxiliary network in one training step."""
-    aux_second_sample: bool = True
-    """Whether A sees a second, independent sample of z (authors) or the one that is decoded (printed)."""
+    aux_input: Literal["second", "sample", "mean"] = "second"
+    """What A sees: a second sample of z (authors), the sample that is decoded (printed), or the posterior
+    mean, standardised over the batch, so that nothing hides below the noise (what a probe reads)."""
     detach_y_trunk: bool = True
     """Whether the y head reads detached trunk features (authors)."""
     rec_reaches_y: bool = True

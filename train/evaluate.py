@@ -81,6 +81,7 @@ def evaluate(
     validation: FaceDataset,
     evaluator: Evaluator,
     *,
+    attributes: Sequence[str] | None = None,
     edit_faces: int | None = None,
     probe_faces: int = 10_000,
     modes: Sequence[Mode] = MODES,
@@ -93,6 +94,7 @@ def evaluate(
         train: faces that the probes are fitted on.
         validation: held-out faces for everything else.
         evaluator: the judge of edits, trained on real faces only.
+        attributes: which attributes to edit and to probe; None = all of the model's.
         edit_faces: how many validation faces are edited; None = all.
         probe_faces: how many training faces the probes are fitted on, at the most.
         modes: compositing modes to judge beside the decoded pictures.
@@ -103,11 +105,15 @@ def evaluate(
         DataError: there are no faces.
     """
     count = len(validation) if edit_faces is None else min(edit_faces, len(validation))
-    measurement = measure(model, validation, evaluator, indices=range(count), modes=modes)
+    measurement = measure(
+        model, validation, evaluator, indices=range(count), attributes=attributes, modes=modes
+    )
     known = _codes(model, train, min(probe_faces, len(train)), features)
     held_out = _codes(model, validation, len(validation), features)
     leaks = []
     for column, attribute in enumerate(model.attributes):
+        if attributes is not None and attribute not in attributes:
+            continue
         y_train = train.labels[: min(probe_faces, len(train)), column]
         y_val = validation.labels[:, column]
         for code in known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from lightning.fabric import Fabric
@@ -87,7 +87,7 @@ def train_step(
                 terms["edit_keep"] = losses.edit_keep(decoded.judged[0], decoded.reconstruction)
                 loss = loss + o.edit_keep * terms["edit_keep"]
         if o.aux_weight > 0:
-            z_aux = code.sample(noise.z_second) if o.aux_second_sample else z
+            z_aux = auxiliary_input(code, z, noise, o.aux_input)
             terms["adversary"] = losses.encoder_adversary(aux(z_aux), y, y_rate, o.aux_target)
             loss = loss + ramp(o.aux_weight, step, o.aux_ramp_steps) * terms["adversary"]
         if o.class_on_reconstruction:
@@ -145,6 +145,19 @@ def decode(
     both = decoder(torch.cat([z, noise.z_prior]), torch.cat([y_hat, y]), nothing)
     reconstruction, sample = both.chunk(2)
     return Decoded(reconstruction, (reconstruction, sample), None)
+
+
+def auxiliary_input(
+    code: EncoderOutput, z: Tensor, noise: StepNoise, kind: Literal["second", "sample", "mean"]
+) -> Tensor:
+    """What the auxiliary network sees of a code, (N, Z)."""
+    if kind == "second":
+        return code.sample(noise.z_second)
+    if kind == "sample":
+        return z
+    mean = code.mean.float()
+    spread = mean.detach().std(dim=0, keepdim=True) + 1e-3
+    return (mean - mean.detach().mean(dim=0, keepdim=True)) / spread
 
 
 def ramp(weight: float, step: int, over: int) -> float:

@@ -1,0 +1,94 @@
+"""aif-train, aif-export, aif fit, aif eval and aif bench as a user types them, on drawn faces."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+SMALL = [
+    *("--steps", "4", "--batch-size", "8", "--width", "4", "--precision", "32-true"),
+    *("-c", "network.latent_size=8", "-c", "network.aux_hidden=16"),
+    *("--accelerator", "cpu", "--workers", "0", "--no-cache", "--sample-every", "0"),
+]
+
+
+def aif(*words, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "aif.cli.main", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert ("Traceback" in done.stderr) is False
+    return done
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli") / "smile"
+    done = aif("train", "--out", out, "--attributes", "Smiling, Eyeglasses", *SMALL)
+    assert "Trained 4 steps" in done.stdout and "aif-export" in done.stdout
+    return out
+
+
+@pytest.mark.slow
+def test_from_training_to_an_edited_photo(run_folder, tmp_path):
+    bundle = tmp_path / "smile.aif"
+    done = aif("export", run_folder, "-o", bundle)
+    assert "batch 16" in done.stdout and bundle.exists()
+    data = pytest.importorskip("skimage.data")
+    photo = tmp_path / "portrait.png"
+    cv2.imwrite(str(photo), cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR))
+    edit = ("edit", photo, "--bundle", bundle, "--mode", "replace", "--set", "Smiling=1")
+    aif(*edit, "-o", tmp_path / "out.png")
+    before, after = cv2.imread(str(photo)), cv2.imread(str(tmp_path / "out.png"))
+    assert np.abs(after.astype(int) - before).max() > 10
+
+
+def test_training_goes_on_and_says_so(run_folder):
+    done = aif("train", "--out", run_folder, "--attributes", "Smiling,Eyeglasses", *SMALL, "--steps", "6")
+    assert "Trained 6 steps" in done.stdout
+
+
+def test_dry_run_prints_the_settings(tmp_path):
+    words = ("train", "--out", tmp_path / "x", "--preset", "authors", "--dry-run", "-c", "objective.rho=0.5")
+    settings = json.loads(aif(*words).stdout)
+    assert settings["objective"]["rho"] == 0.5 and settings["network"]["latent_size"] == 100
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["train", "--out", "{tmp}/x", "--preset", "besst"], 2, "best"),
+        (["train", "--out", "{tmp}/x", "--attributes", "Smilling"], 2, "Smiling"),
+        (["train", "--out", "{tmp}/x", "--data", "{tmp}/nowhere"], 1, "nowhere"),
+        (["train", "--out", "{tmp}/x", "-c", "objective.rhoo=1"], 2, "rho"),
+        (["train", "--out", "{tmp}/x", "--steps", "0"], 2, "at least 1"),
+        (["export", "{tmp}", "-o", "{tmp}/b.aif"], 1, "not a training run"),
+        (["export", "{tmp}", "-o", "{tmp}/b.aif", "--compositing", "blend"], 2, "hybrid"),
+        (["fit", "judge", "--data", "{tmp}", "-o", "{tmp}/e"], 2, "evaluator"),
+        (["eval", "{tmp}", "--data", "{tmp}", "--evaluator", "{tmp}", "-o", "{tmp}/e"], 1, "evaluator"),
+        (["bench", "walking"], 2, "training"),
+    ],
+)
+def test_mistakes_are_named_without_a_traceback(tmp_path, words, code, said):
+    done = aif(*[word.replace("{tmp}", str(tmp_path)) for word in words], code=code)
+    assert said in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_bench_training_gives_ratios():
+    lines = aif("bench", "training", "--width", "4", "--batch-size", "4", "--rounds", "1").stdout.splitlines()
+    assert [line.split("  ")[0].strip() for line in lines] == [
+        "plain PyTorch",
+        "aif, 32-true",
+        "aif, bf16-mixed",
+    ]
+    assert lines[0].endswith("ratio 1.00")
