@@ -89,6 +89,7 @@ class Evaluator:
         accuracy: held-out accuracy on real faces by attribute, in [0, 1].
         scores: the same with balanced accuracy and counts.
         image_size: side of its input in pixels.
+        network: normalised images (N, 3, S, S) -> logits (N, A).
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Evaluator:
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        self._network = network.to(self.device).eval()
+        self.network = network.to(self.device).eval()
         self.attributes = attributes
         self.image_size = image_size
         self.scores = dict(scores or {})
@@ -139,7 +140,7 @@ class Evaluator:
             crops = crops_nchw[start : start + batch_size]
             images = normalise(resize_area(crops.to(self.device).float(), self.image_size))
             with half_precision(self.device):
-                logits = self._network(images) + self._network(images.flip(-1))
+                logits = self.network(images) + self.network(images.flip(-1))
             parts.append((logits.float() / 2).sigmoid().cpu())
         return torch.cat(parts)
 
@@ -216,6 +217,7 @@ def train_evaluator(
     out: Path,
     config: EvaluatorConfig | None = None,
     *,
+    start: Path | None = None,
     device: torch.device | str = "cpu",
     checkpoint_every: int = 20_000,
     log: Callable[[str], None] = print,
@@ -230,11 +232,13 @@ def train_evaluator(
         val: one pass over held-out faces of other people.
         attributes: names of the columns of y.
         out: folder for evaluator.safetensors and evaluator.json.
+        start: an earlier evaluator's folder, whose weights to begin with; None for random ones.
         checkpoint_every: faces between two checkpoints.
 
     Raises:
         DataError: there is no batch, or y has not one column an attribute.
-        CheckpointError: `out` holds a checkpoint of another configuration.
+        CheckpointError: `out` holds a checkpoint of another configuration, or `start` no evaluator of these
+            attributes.
     """
     config = config or EvaluatorConfig()
     out.mkdir(parents=True, exist_ok=True)
@@ -242,6 +246,11 @@ def train_evaluator(
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     network = evaluator_network(len(attributes)).to(device)
+    if start is not None:
+        earlier = Evaluator.load(start)
+        if earlier.attributes != attributes:
+            raise CheckpointError(f"{start} judges other attributes: {', '.join(earlier.attributes)}.")
+        network.load_state_dict(earlier.network.state_dict())
     optimizer = torch.optim.AdamW(
         network.parameters(), config.learning_rate, weight_decay=config.weight_decay
     )

@@ -150,14 +150,19 @@ def decode(
 def auxiliary_input(
     code: EncoderOutput, z: Tensor, noise: StepNoise, kind: Literal["second", "sample", "mean"]
 ) -> Tensor:
-    """What the auxiliary network sees of a code, (N, Z)."""
+    """What the auxiliary network sees of a code, (N, Z).
+
+    The mean is standardised over the batch going forward only: gradients pass as if it were not, lest numbers
+    with little spread be driven apart by large gradients.
+    """
     if kind == "second":
         return code.sample(noise.z_second)
     if kind == "sample":
         return z
     mean = code.mean.float()
-    spread = mean.detach().std(dim=0, keepdim=True) + 1e-3
-    return (mean - mean.detach().mean(dim=0, keepdim=True)) / spread
+    still = mean.detach()
+    standardised = (still - still.mean(dim=0, keepdim=True)) / (still.std(dim=0, keepdim=True) + 1e-3)
+    return mean + (standardised - still)
 
 
 def ramp(weight: float, step: int, over: int) -> float:
