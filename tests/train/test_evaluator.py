@@ -124,6 +124,16 @@ def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path: Pa
         train_evaluator(batches(), held_out(), NAMES, tmp_path, config)
 
 
+def test_beginning_with_earlier_weights(trained: Path, tmp_path: Path) -> None:
+    config = EvaluatorConfig(image_size=16, warm_size=16, faces=16, learning_rate=1e-9)
+    again = train_evaluator(batches(1), held_out(), NAMES, tmp_path / "on", config, start=trained)
+    assert min(again.accuracy.values()) > 0.95
+    fresh = train_evaluator(batches(1), held_out(), NAMES, tmp_path / "fresh", config)
+    assert min(fresh.accuracy.values()) < 0.95
+    with pytest.raises(CheckpointError, match="other attributes"):
+        train_evaluator(batches(1), held_out(), ("Bald", "Young"), tmp_path / "no", config, start=trained)
+
+
 @pytest.mark.parametrize("damage", ["no folder", "no weights", "cut weights", "bad json", "other attributes"])
 def test_damaged_evaluators_are_refused(trained: Path, tmp_path: Path, damage: str) -> None:
     weights, sidecar = (trained / WEIGHTS_FILE).read_bytes(), (trained / SIDECAR_FILE).read_text()
