@@ -95,8 +95,10 @@ def train(
         sample_every=sample_every,
     )
     size = settings.network.image_size
-    faces = open_faces(data, "train", settings.data.attributes, table=table, image_size=size)
-    validation = open_faces(data, "val", settings.data.attributes, table=table, image_size=size)
+    place = None if settings.data.path is None else Path(settings.data.path)
+    names, crop = settings.data.attributes, settings.data.crop
+    faces = open_faces(place, "train", names, table=table, crop=crop, image_size=size)
+    validation = open_faces(place, "val", names, table=table, crop=crop, image_size=size)
     _run(settings, out, faces, validation, options)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ import numpy.typing as npt
 
 from aif.export.graphs import OPSET, export_graphs
 from aif.export.parity import Parity, check_parity
-from aif.runtime.bundle import Bundle, write_bundle
-from aif.runtime.errors import BundleError, ExportError
+from aif.runtime.bundle import EMBEDDED_BUNDLE, Bundle, write_bundle
+from aif.runtime.errors import ExportError
 from aif.runtime.manifest import (
     AttributeInfo,
     GraphFile,
@@ -25,6 +26,7 @@ from aif.runtime.manifest import (
     Provenance,
     SourceValues,
 )
+from aif.runtime.sessions import Session
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import evaluation_batches
 from aif.train.run import TrainedRun, load_run
@@ -85,8 +87,11 @@ def export_bundle(
         BundleError: `out` holds something that is not a bundle.
     """
     options = options or ExportOptions()
+    landmarks = _landmarks(options.landmarks)
+    card = None if options.card is None else _bytes(options.card)
     run = load_run(run_folder)
-    lone = _manifest(run, run_folder, options, features=(), graphs={}, landmarks=None, parity={})
+    names = tuple(f"feature_{k}" for k in range(len(run.config.network.handed)))
+    lone = _manifest(run, run_folder, options, features=names, graphs={}, landmarks=None, parity={})
     graphs = export_graphs(run, lone.model_dump_json())
     parity = check_parity(run, graphs, parity_crops(crops, run.config.network.image_size))
     files = {"encoder.onnx": graphs.encoder, "decoder.onnx": graphs.decoder}
@@ -94,11 +99,10 @@ def export_bundle(
         encoder=GraphFile(file="encoder.onnx", sha256=_sha256(graphs.encoder)),
         decoder=GraphFile(file="decoder.onnx", sha256=_sha256(graphs.decoder)),
     )
-    landmarks = _landmarks(options.landmarks)
     if landmarks is not None:
         files["landmarks.onnx"] = landmarks[1]
-    if options.card is not None:
-        files["MODEL_CARD.md"] = options.card.read_bytes()
+    if card is not None:
+        files["MODEL_CARD.md"] = card
     manifest = _manifest(
         run,
         run_folder,
@@ -161,19 +165,28 @@ def _manifest(
 def _landmarks(path: Path | None) -> tuple[LandmarkInfo, bytes] | None:
     """The landmark network from a file, else from the embedded bundle, else None."""
     if path is not None:
-        import onnx
-
-        data = path.read_bytes()
-        size = onnx.load_from_string(data).graph.input[0].type.tensor_type.shape.dim[2].dim_value
+        data = _bytes(path)
+        size = Session(data, "cpu", 1, "landmark network").inputs.get("image", (None,) * 4)[2]
+        if size is None:
+            raise ExportError(
+                f"{path} has no input `image` of a fixed size.", "Make it with aif fit landmarks."
+            )
         return LandmarkInfo(file="landmarks.onnx", sha256=_sha256(data), input_size=size), data
-    try:
-        embedded = Bundle.open()
-        data = embedded.landmarks_bytes()
-    except BundleError:
+    if not EMBEDDED_BUNDLE.exists():
         return None
+    embedded = Bundle.open()
     known = embedded.manifest.landmarks
-    assert known is not None
-    return LandmarkInfo(file="landmarks.onnx", sha256=known.sha256, input_size=known.input_size), data
+    if known is None:
+        return None
+    info = LandmarkInfo(file="landmarks.onnx", sha256=known.sha256, input_size=known.input_size)
+    return info, embedded.landmarks_bytes()
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _sha256(data: bytes) -> str:
@@ -188,6 +201,9 @@ def read_metrics(path: Path) -> dict[str, float]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): float(value) for name, value in values.items()}
+        figures = {str(name): float(value) for name, value in values.items()}
+        if not all(map(math.isfinite, figures.values())):
+            raise ValueError("a figure is not finite")
+        return figures
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ExportError(f"{path} is no JSON object of names and numbers ({error}).") from error

@@ -29,7 +29,7 @@ class Parity:
 
     @property
     def worst(self) -> float:
-        return max(self.z, self.y, self.features, self.image)
+        return float(np.max([self.z, self.y, self.features, self.image]))  # NaN wins
 
 
 def check_parity(
@@ -68,7 +68,7 @@ def check_parity(
             batch,
             z=_relative(z_graph, z),
             y=float(np.abs(y_graph - y).max()),
-            features=max(map(_relative, feature_graphs, features), default=0.0),
+            features=float(np.max([0.0, *map(_relative, feature_graphs, features)])),
             image=float(np.abs(image_graph - wanted).max()),
         )
         found.append(parity)

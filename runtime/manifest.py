@@ -110,8 +110,8 @@ class Manifest(_Frozen):
     `template` is the five landmarks in a 128 px crop. `features` names the further tensors that go from
     encoder to decoder. `graphs` maps a precision ("fp32", "fp16", "int8") to its graphs. `compositing` is
     the default mode. `source_values` says which y the decoder gets for an attribute nobody asked for: the
-    encoder's prediction, or that prediction rounded to 0 or 1. `parity` is the largest absolute error of a
-    graph's image against the trained network by precision and batch size.
+    encoder's prediction, or that prediction rounded to 0 or 1. `parity` is the largest error of the
+    graphs against the trained network by precision and batch size (z and features relative to their size).
     """
 
     schema_version: Literal[1] = 1

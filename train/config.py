@@ -53,6 +53,10 @@ class NetworkConfig:
             self.width >= 4 and self.width % 4 == 0, f"width {self.width} is not a multiple of 4 from 4 up"
         )
         _require(self.latent_size >= 1, f"latent size {self.latent_size} is not at least 1")
+        _require(self.aux_hidden >= 1, f"auxiliary units {self.aux_hidden} are not at least 1")
+        critic = self.discriminator_width
+        _require(critic is None or critic >= 1, f"discriminator width {critic} is not at least 1")
+        _require(len(set(self.handed)) == len(self.handed), "a resolution is handed twice")
         _require(0 <= self.aux_dropout < 1, f"auxiliary dropout {self.aux_dropout} is not in [0, 1)")
         known = [r for r in (8, 16, 32, 64, 128) if r < self.image_size]
         for resolution in self.handed:
@@ -71,7 +75,8 @@ class ObjectiveConfig:
     rec_loss: Literal["bce", "l1"] = "bce"
     """Reconstruction: binary cross-entropy of pixels, or mean absolute error."""
     reduction: Literal["authors", "mean"] = "authors"
-    """authors: L_rec summed / side^2, L_KL summed / latent size (both over the batch too); mean: means."""
+    """authors: L_rec summed / side^2, L_KL summed / latent size, GAN terms summed x 0.5 (decoder) and x 0.3
+    (discriminator), all over the batch too; mean: means."""
     rec_weight: float = 1.0
     """Weight of L_rec."""
     alpha: float = 0.2
@@ -142,18 +147,18 @@ class OptimiserConfig:
     learning_rate: float = 2e-4
     """Step size of all networks, held constant."""
     smoothing: float = 0.5
-    """RMSprop's smoothing constant (the paper's "momentum")."""
+    """RMSprop's smoothing constant for the discriminator (the paper's "momentum"); the others have 0.99."""
     decay_last: float = 0.0
     """Share of the steps, at the end, over which the learning rate falls linearly to 0."""
     batch_size: int = 64
     """Faces a step, over all processes together."""
     clip: float | None = None
-    """Largest norm of each network's gradient; None = unclipped."""
+    """Largest gradient norm of a player (encoder with decoder are one); None = unclipped."""
     ema_decay: float | None = None
     """Decay a step of the moving average of weights that is exported; None = export the last weights."""
 
     def __post_init__(self) -> None:
-        _require(self.learning_rate > 0, f"learning rate {self.learning_rate} is not above 0")
+        _require(0 < self.learning_rate < 1e31, f"learning rate {self.learning_rate} is not above 0")
         _require(0 <= self.smoothing < 1, f"smoothing {self.smoothing} is not in [0, 1)")
         _require(0 <= self.decay_last <= 1, f"decay_last {self.decay_last} is not in [0, 1]")
         _require(self.batch_size >= 1, f"batch size {self.batch_size} is not at least 1")
@@ -169,6 +174,8 @@ class DataConfig:
 
     path: str | None = None
     """Folder of the data; None = synthetic faces."""
+    crop: Literal["template", "authors"] = "template"
+    """Crop of CelebA's official layout: to the landmark template, or the centre 178x178 as the authors."""
     attributes: tuple[str, ...] = ("Smiling",)
     """Columns of y, in this order."""
     flip: bool = False
@@ -180,7 +187,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _require(bool(self.attributes), "at least one attribute is needed")
-        _require(self.jitter >= 0, f"jitter {self.jitter} is negative")
+        _require(0 <= self.jitter <= 5, f"jitter {self.jitter} is not in [0, 5]")
 
 
 @dataclass(frozen=True)
@@ -202,6 +209,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _require(self.steps >= 1, f"steps {self.steps} is not at least 1")
+        _require(self.seed >= 0, f"seed {self.seed} is negative")
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -237,6 +245,8 @@ def override(config: TrainConfig, assignments: Sequence[str]) -> TrainConfig:
         if not equals:
             raise ConfigError(f"{assignment!r} is no assignment.", "Write it as objective.rho=0.5.")
         *groups, field_name = path.strip().split(".")
+        if path.strip() == "preset":
+            raise ConfigError("The preset cannot be overridden.", "Choose it with --preset.")
         place: Any = values
         for group in groups:
             place = place.get(group)

@@ -108,14 +108,13 @@ def evaluate(
     measurement = measure(
         model, validation, evaluator, indices=range(count), attributes=attributes, modes=modes
     )
-    known = _codes(model, train, min(probe_faces, len(train)), features)
-    held_out = _codes(model, validation, len(validation), features)
+    known, seen_train = _codes(model, train, min(probe_faces, len(train)), features)
+    held_out, seen_val = _codes(model, validation, len(validation), features)
     leaks = []
     for column, attribute in enumerate(model.attributes):
         if attributes is not None and attribute not in attributes:
             continue
-        y_train = train.labels[: min(probe_faces, len(train)), column]
-        y_val = validation.labels[:, column]
+        y_train, y_val = train.labels[seen_train, column], validation.labels[seen_val, column]
         for code in known:
             for kind in ("linear", "mlp") if code == "z" else ("linear",):
                 result = probe(known[code], y_train, held_out[code], y_val, kind=kind)
@@ -139,14 +138,17 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
 
 def _codes(
     model: EditingModel, faces: FaceDataset, count: int, features: bool
-) -> dict[str, npt.NDArray[np.float32]]:
-    """z (and 4x4 averages of the handed features) of the first `count` faces, each (count, D)."""
+) -> tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.int64]]:
+    """z (and 4x4 averages of the handed features) of the first `count` faces, each (n, D); and which n faces
+    could be read."""
     parts: dict[str, list[npt.NDArray[np.float32]]] = {}
+    seen: list[npt.NDArray[np.int64]] = []
     for batch in evaluation_batches(faces, model.image_size, 64, range(count)):
+        seen.append(batch.indices.numpy())
         encoding = model.encode(batch.images.numpy().astype(np.float32) / 255)
         parts.setdefault("z", []).append(encoding.z)
         for name, feature in encoding.features.items() if features else ():
             n, c, h, w = feature.shape
             pooled = feature.reshape(n, c, 4, h // 4, 4, w // 4).mean(axis=(3, 5))
             parts.setdefault(name, []).append(pooled.reshape(n, -1))
-    return {name: np.concatenate(found) for name, found in parts.items()}
+    return {name: np.concatenate(found) for name, found in parts.items()}, np.concatenate(seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +24,11 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         path = folder / "metrics.jsonl"
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= resume_step]
-        path.write_text("".join(kept), encoding="utf-8")  # lines after the checkpoint will be written anew
+        partial = path.with_suffix(".partial")  # lines after the checkpoint will be written anew
+        partial.write_text(
+            "".join(line for line in _lines(path) if _step(line) <= resume_step), encoding="utf-8"
+        )
+        partial.replace(path)
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
 
@@ -50,6 +54,14 @@ class RunLog:
     ) -> None:
         self._file.close()
         self._board.close()
+
+
+def _step(line: str) -> float:
+    """The step of a log line; infinite for a line that is none."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def _lines(path: Path) -> list[str]:

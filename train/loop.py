@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
 import threading
 import time
@@ -11,14 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer, RMSprop
 
-from aif.runtime.errors import TrainingError
+from aif.runtime.errors import ConfigError, TrainingError
 from aif.train.checkpoint import (
     list_checkpoints,
     load_checkpoint,
@@ -63,6 +66,13 @@ class LoopOptions:
     sample_every: int = 1_000
     """Steps between sample grids; 0 = none."""
 
+    def __post_init__(self) -> None:
+        for name in ("log_every", "checkpoint_every", "nodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.sample_every < 0 or (self.workers or 0) < 0:
+            raise ConfigError("sample_every and workers cannot be negative.")
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -104,13 +114,7 @@ def train(
         DataError: too many unreadable images.
     """
     options = options or LoopOptions()
-    fabric = Fabric(
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.nodes,
-        precision=config.precision,
-    )
-    fabric.launch()
+    fabric = _launch(config, options)
     if fabric.is_global_zero:
         prepare_run(config, out, data)
     fabric.barrier()
@@ -151,7 +155,7 @@ def train(
             players.average(step)
             seen += config.optimiser.batch_size
             done = step + 1
-            last = done == config.steps or stop.is_set()
+            last = done == config.steps or _asked_to_stop(stop, fabric)
             if done % options.log_every == 0 or last:
                 values = {name: term.item() for name, term in terms.items()}
                 rate = seen / (time.perf_counter() - clock)
@@ -169,6 +173,43 @@ def train(
                 break
     fabric.barrier()
     return TrainResult(step + 1, finished, out, values, fabric.is_global_zero)
+
+
+def _launch(config: TrainConfig, options: LoopOptions) -> Fabric:
+    """Lightning Fabric, started; its complaints about devices become errors for people."""
+    if config.precision == "16-mixed" and options.accelerator == "cpu":
+        raise ConfigError("16-mixed needs a GPU.", "On the CPU use --precision bf16-mixed or 32-true.")
+    try:
+        fabric = Fabric(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.nodes,
+            precision=config.precision,
+        )
+        fabric.launch()
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        raise ConfigError(
+            f"The devices cannot be used: {error}", "See --accelerator and --devices."
+        ) from error
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if fabric.world_size != started:
+        raise ConfigError(
+            f"torchrun started {started} processes, --devices and --nodes ask for {fabric.world_size}.",
+            "Give --devices the processes of one machine, and --nodes the number of machines.",
+        )
+    if config.optimiser.batch_size % fabric.world_size:
+        raise ConfigError(
+            f"{config.optimiser.batch_size} faces a step do not divide by {fabric.world_size} processes."
+        )
+    return fabric
+
+
+def _asked_to_stop(stop: threading.Event, fabric: Fabric) -> bool:
+    """Whether any process was asked to stop; all processes get the same answer."""
+    if fabric.world_size == 1:
+        return stop.is_set()
+    flag = torch.tensor(float(stop.is_set()), device=fabric.device)
+    return bool(cast(Tensor, fabric.all_reduce(flag, reduce_op="sum")) > 0)
 
 
 class _Players:
@@ -192,6 +233,9 @@ class _Players:
                 list(self.networks.auxiliary.parameters()),
             )
         ]
+        if config.optimiser.name == "rmsprop":  # the authors smooth the discriminator's alone
+            for group in made[1].param_groups:
+                group["alpha"] = config.optimiser.smoothing
         self._plain = dict(zip(("autoencoder", "discriminator", "auxiliary"), made, strict=True))
         self.optimisers = Optimisers(*(fabric.setup_optimizers(optimiser) for optimiser in made))  # type: ignore[arg-type]
         decay = config.optimiser.ema_decay
@@ -219,6 +263,10 @@ class _Players:
         return int(info["step"])
 
     def save(self, out: Path, step: int) -> None:
+        """Write a checkpoint, unless the step has ruined the weights: then the one before stays."""
+        spoilt = [name for name, value in self.networks.state_dict().items() if not value.isfinite().all()]
+        if spoilt:
+            raise _not_finite(f"the weights {spoilt[0]} are", step - 1, out)
         groups = {"networks": self.networks.state_dict()}
         groups |= {f"optimiser_{name}": optimiser_tensors(o) for name, o in self._plain.items()}
         if self.ema is not None:
@@ -245,7 +293,7 @@ def make_optimiser(config: OptimiserConfig, parameters: list[nn.Parameter]) -> O
     """RMSprop or Adam over `parameters`, in its multi-tensor form."""
     if config.name == "adam":
         return Adam(parameters, lr=config.learning_rate, betas=(0.5, 0.999), foreach=True)
-    return RMSprop(parameters, lr=config.learning_rate, alpha=config.smoothing, foreach=True)
+    return RMSprop(parameters, lr=config.learning_rate, alpha=0.99, foreach=True)
 
 
 def _set_learning_rate(optimisers: Optimisers, config: OptimiserConfig, step: int, steps: int) -> None:
@@ -272,8 +320,12 @@ def _require_finite(terms: dict[str, Tensor], step: int, out: Path) -> None:
     if math.isfinite(torch.stack([term.float() for term in terms.values()]).sum().item()):
         return
     bad = [name for name, term in terms.items() if not math.isfinite(term.item())]
-    raise TrainingError(
-        f"Training stopped at step {step}: {', '.join(bad) or 'the sum of the terms'} is no longer finite.",
+    raise _not_finite(f"{', '.join(bad) or 'the sum of the terms'} is", step, out)
+
+
+def _not_finite(what: str, step: int, out: Path) -> TrainingError:
+    return TrainingError(
+        f"Training stopped at step {step}: {what} no longer finite.",
         f"The last good checkpoint is kept in {checkpoint_folder(out)}. A lower --learning-rate or gradient "
         "clipping usually helps; with --precision 16-mixed try bf16-mixed.",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +33,22 @@ class TrainedRun:
     data_fingerprint: str
 
 
+# What a run that has not reached its first checkpoint leaves behind.
+_OURS = {
+    *("config.json", "data.json", "config.partial", "data.partial", "checkpoints", "samples"),
+    *("metrics.jsonl", "metrics.partial", "tensorboard"),
+}
+
+
 def checkpoint_folder(out: Path) -> Path:
     """Where a run's checkpoints lie."""
     return out / "checkpoints"
 
 
 def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
-    """Make the run's folder, or check that the run in it is this one (only `steps` may differ).
+    """Make the run's folder, or check that the run in it is this one.
+
+    Only `steps` and the place of the data may differ.
 
     Raises:
         ConfigError: the folder holds a run of another configuration or of other data, or the data have other
@@ -54,9 +62,9 @@ def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
     wanted = to_dict(config)
     path = out / "config.json"
     about = {"name": data.name, "fingerprint": data.fingerprint, "faces": len(data)}
-    if path.exists():
-        there = _read(path)
-        different = sorted(_differences(there, wanted) - {"steps"})
+    if path.exists() and list_checkpoints(checkpoint_folder(out)):
+        there = to_dict(from_dict(_read(path)))  # settings that are newer than the run take their defaults
+        different = sorted(_differences(there, wanted) - {"steps", "data.path"})
         if different:
             raise ConfigError(
                 f"{out} holds a run of another configuration (different: {', '.join(different)}).",
@@ -64,7 +72,7 @@ def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
             )
         if _read(out / "data.json")["fingerprint"] != data.fingerprint:
             raise ConfigError(f"{out} holds a run that was trained on other data.", "Choose another --out.")
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and {item.name for item in out.iterdir()} - _OURS:
         raise ConfigError(f"{out} is not empty and holds no run.", "Choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     _write(out / "data.json", about)
@@ -106,11 +114,6 @@ def load_run(out: Path) -> TrainedRun:
         data_name=about["name"],
         data_fingerprint=about["fingerprint"],
     )
-
-
-def with_steps(config: TrainConfig, steps: int) -> TrainConfig:
-    """The same run, longer or shorter."""
-    return dataclasses.replace(config, steps=steps)
 
 
 def _differences(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> set[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
+import torch.nn.functional as F
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -79,7 +80,7 @@ def train_step(
         if o.delta > 0:
             verdicts = [critic(picture) for picture in decoded.judged]
             terms["gan"] = torch.stack([losses.gan_generator(real) for real, _ in verdicts]).sum()
-            loss = loss + o.delta * terms["gan"]
+            loss = loss + o.delta * (1.0 if batch is None else 0.5 * batch) * terms["gan"]
             if o.edit_class > 0 and decoded.y_judged is not None:
                 terms["edit_class"] = losses.classification(verdicts[0][1], decoded.y_judged)
                 loss = loss + o.edit_class * terms["edit_class"]
@@ -104,7 +105,7 @@ def train_step(
             terms["gan_real"] = losses.gan_real(real)
             fakes = [critic(picture.detach())[0] for picture in decoded.judged]
             terms["gan_fake"] = torch.stack([losses.gan_fake(fake) for fake in fakes]).sum()
-            loss = terms["gan_real"] + terms["gan_fake"]
+            loss = (1.0 if batch is None else 0.3 * batch) * (terms["gan_real"] + terms["gan_fake"])
             if y_seen is not None:
                 terms["critic_class"] = losses.classification(y_seen, y)
                 loss = loss + terms["critic_class"]
@@ -152,17 +153,14 @@ def auxiliary_input(
 ) -> Tensor:
     """What the auxiliary network sees of a code, (N, Z).
 
-    The mean is standardised over the batch going forward only: gradients pass as if it were not, lest numbers
-    with little spread be driven apart by large gradients.
+    The mean is standardised over the batch (of this process), and gradients pass through that: they cannot
+    gain by scaling a number up or down.
     """
     if kind == "second":
         return code.sample(noise.z_second)
     if kind == "sample":
         return z
-    mean = code.mean.float()
-    still = mean.detach()
-    standardised = (still - still.mean(dim=0, keepdim=True)) / (still.std(dim=0, keepdim=True) + 1e-3)
-    return mean + (standardised - still)
+    return F.batch_norm(code.mean.float(), None, None, training=True, eps=1e-4)
 
 
 def ramp(weight: float, step: int, over: int) -> float:
@@ -171,17 +169,17 @@ def ramp(weight: float, step: int, over: int) -> float:
 
 
 def update(fabric: Fabric, optimiser: Optimizer, moved: Iterable[nn.Module], config: TrainConfig) -> None:
-    """Average gradients over the processes, clip each network's, and step."""
-    for module in moved:
-        gradients = [p.grad for p in module.parameters() if p.grad is not None]
-        if fabric.world_size > 1:
-            flat = torch.cat([g.flatten() for g in gradients])
-            flat = cast(Tensor, fabric.all_reduce(flat, reduce_op="mean"))
-            sizes = [g.numel() for g in gradients]
-            for gradient, part in zip(gradients, torch.split(flat, sizes), strict=True):
-                gradient.copy_(part.view_as(gradient))
-        if config.optimiser.clip is not None:
-            fabric.clip_gradients(module, optimiser, max_norm=config.optimiser.clip, error_if_nonfinite=False)
+    """Average gradients over the processes, clip their norm, and step."""
+    player = nn.ModuleList(moved)
+    if fabric.world_size > 1:
+        gradients = [p.grad for p in player.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        flat = cast(Tensor, fabric.all_reduce(flat, reduce_op="mean"))
+        sizes = [g.numel() for g in gradients]
+        for gradient, part in zip(gradients, torch.split(flat, sizes), strict=True):
+            gradient.copy_(part.view_as(gradient))
+    if config.optimiser.clip is not None:
+        fabric.clip_gradients(player, optimiser, max_norm=config.optimiser.clip, error_if_nonfinite=False)
     optimiser.step()
 
 

@@ -8,10 +8,9 @@ import onnx
 import pytest
 import torch
 
-from aif.export import parity as parity_module
 from aif.export.bundle import ExportOptions, export_bundle, parity_crops, read_metrics
 from aif.export.graphs import export_graphs
-from aif.export.parity import BATCHES, TOLERANCE, check_parity
+from aif.export.parity import BATCHES, TOLERANCE, Parity, check_parity
 from aif.runtime.bundle import Bundle
 from aif.runtime.errors import BundleError, CheckpointError, ExportError
 from aif.runtime.manifest import parse_manifest
@@ -19,7 +18,7 @@ from aif.runtime.model import FaceModel
 from aif.train.config import override
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.loop import LoopOptions, train
-from aif.train.presets import AUTHORS, BEST
+from aif.train.presets import AUTHORS, EDITS
 from aif.train.run import load_run
 
 ATTRIBUTES = ("Smiling", "Eyeglasses")
@@ -39,10 +38,10 @@ def faces():
     return SyntheticFaces(32, attributes=ATTRIBUTES)
 
 
-@pytest.fixture(scope="module", params=["authors", "best"])
+@pytest.fixture(scope="module", params=["authors", "edits"])
 def run_folder(request, tmp_path_factory, faces):
-    preset = {"authors": AUTHORS, "best": BEST}[request.param]
-    extra = ["network.discriminator_width=4"] if request.param == "best" else []
+    preset = {"authors": AUTHORS, "edits": EDITS}[request.param]
+    extra = ["network.discriminator_width=4"] if request.param == "edits" else []
     out = tmp_path_factory.mktemp("runs") / request.param
     options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
     train(override(preset, [*SMALL, *extra]), out, faces, faces, options)
@@ -70,7 +69,7 @@ def test_the_moving_average_is_exported(run_folder):
 
     groups, _ = load_checkpoint(list_checkpoints(run_folder / "checkpoints")[-1])
     weights = load_run(run_folder).encoder.mean.weight
-    assert ("ema" in groups) == (run_folder.name == "best")
+    assert ("ema" in groups) == (run_folder.name == "edits")
     if "ema" in groups:
         assert torch.equal(weights, groups["ema"]["encoder.mean.weight"])
         assert not torch.equal(weights, groups["networks"]["encoder.mean.weight"])
@@ -85,7 +84,7 @@ def test_manifest_and_graphs_explain_themselves(run_folder, tmp_path, faces):
     assert manifest.provenance.dataset == "synthetic" and manifest.provenance.faces_seen == 48
     assert manifest.provenance.metrics == {"mse": 0.5}
     assert set(manifest.parity["fp32"]) == set(BATCHES)
-    assert len(manifest.features) == (1 if run_folder.name == "best" else 0)
+    assert len(manifest.features) == (1 if run_folder.name == "edits" else 0)
     for part in ("encoder", "decoder"):
         graph = onnx.load_from_string(Bundle.open(tmp_path / "b").graph_bytes("fp32", part))
         props = {entry.key: entry.value for entry in graph.metadata_props}
@@ -108,7 +107,6 @@ def test_the_gate_refuses_graphs_that_differ(run_folder, faces):
 
 
 def test_nothing_is_written_when_the_gate_fails(run_folder, tmp_path, faces, monkeypatch):
-    monkeypatch.setattr(parity_module, "TOLERANCE", -1.0)
     monkeypatch.setattr(check_parity, "__defaults__", (-1.0,))
     with pytest.raises(ExportError):
         export_bundle(run_folder, tmp_path / "x.aif", faces)
@@ -127,7 +125,11 @@ def test_mistakes_are_named(run_folder, tmp_path, faces):
     assert (tmp_path / "thesis.aif").read_text() == "not a bundle"
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"a": "much"}', '{"a": null}'])
+def test_not_a_number_is_the_worst_of_all():
+    assert not Parity(1, z=0.0, y=1e-7, features=0.0, image=float("nan")).worst <= TOLERANCE
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"a": NaN}', '{"a": "much"}', '{"a": null}'])
 def test_metrics_must_be_names_and_numbers(tmp_path, text):
     path = tmp_path / "metrics.json"
     path.write_text(text)
