@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from aif.runtime.errors import ExportError
+from aif.train.landmarks import forget_origin
 from aif.train.run import TrainedRun
 
 OPSET = 20
@@ -107,6 +108,7 @@ def _export(
             )
         assert program is not None
         model = program.model_proto
+        forget_origin(model.graph)
         onnx.helper.set_model_props(model, {"aif": metadata, "aif_graph": what})
         onnx.checker.check_model(model, full_check=True)
     except (RuntimeError, onnx.checker.ValidationError, torch.onnx.OnnxExporterError) as error:

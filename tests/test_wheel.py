@@ -67,7 +67,7 @@ def test_installed_wheel_edits_a_photo(wheel, tmp_path):
     before, after = cv2.imread(str(photo)), cv2.imread(str(tmp_path / "out.png"))
     assert after.shape == before.shape
     change = np.abs(after.astype(int) - before).max(axis=2)
-    assert change[180:230, 200:260].max() > 20  # around the mouth and chin of the portrait's face
+    assert change[130:165, 200:250].max() > 20  # around the mouth of the portrait's face
     assert change[300:].max() == 0  # the suit is left alone
     where = run(
         binaries / "python", "-c", "import aif.runtime.editor as m; print(m.__file__)", cwd=tmp_path

@@ -96,7 +96,11 @@ def _our_step(config: TrainConfig) -> Callable[[], None]:
 
 
 def _plain_step(config: TrainConfig) -> Callable[[], None]:
-    """The same computation as a straightforward script has it: float32, default layout, plain loops."""
+    """The same step as a straightforward script has it.
+
+    float32, default layout, single-tensor optimisers, reconstructions and samples decoded in two calls, and
+    gradients of the discriminator and the auxiliary network computed (and dropped) in the encoder's step.
+    """
     count, latent = len(config.data.attributes), config.network.latent_size
     n = Networks(config.network, count, True, False)
     smoothing = config.optimiser.smoothing

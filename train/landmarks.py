@@ -262,7 +262,7 @@ def export_landmarks(checkpoint: Path, path: Path) -> float:
     if program is None:
         raise ExportError("torch.onnx.export gave no program.")
     model = program.model_proto
-    _forget_origin(model.graph)
+    forget_origin(model.graph)
     onnx.checker.check_model(model, full_check=True)
     graph = model.SerializeToString()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
@@ -283,7 +283,7 @@ def export_landmarks(checkpoint: Path, path: Path) -> float:
     return error
 
 
-def _forget_origin(graph: onnx.GraphProto) -> None:
+def forget_origin(graph: onnx.GraphProto) -> None:
     """Drop the exporter's notes, which name source files of the machine that exported."""
     for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del item.metadata_props[:]

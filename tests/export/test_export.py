@@ -89,6 +89,7 @@ def test_manifest_and_graphs_explain_themselves(run_folder, tmp_path, faces):
         graph = onnx.load_from_string(Bundle.open(tmp_path / "b").graph_bytes("fp32", part))
         props = {entry.key: entry.value for entry in graph.metadata_props}
         lone = parse_manifest(props["aif"], "graph")
+        assert not any(node.metadata_props or node.doc_string for node in graph.graph.node)  # no paths
         assert props["aif_graph"] == part and lone.attribute_names == ATTRIBUTES
         assert {node.op_type for node in graph.graph.node} & {"BatchNormalization", "RandomNormal"} == set()
         assert graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param
