@@ -79,12 +79,14 @@ class ObjectiveConfig:
     (discriminator), all over the batch too; mean: means."""
     rec_weight: float = 1.0
     """Weight of L_rec."""
+    rec_focus: float = 0.0
+    """How much more an error counts between nose and mouth than at the crop's border; 0 = alike."""
     alpha: float = 0.2
     """Weight of L_KL."""
     rho: float = 0.1
     """Weight of L_class."""
     delta: float = 0.1
-    """Weight of L_gan in the encoder's and decoder's losses; 0 = no discriminator at all."""
+    """Weight of L_gan in the encoder's and decoder's losses; 0 = none (but see `SettleConfig`)."""
     aux_weight: float = 1.0
     """Weight of the encoder's adversarial term; 0 = naive cVAE-GAN, no auxiliary network."""
     aux_target: Literal["ascend", "prior", "flip"] = "ascend"
@@ -98,20 +100,12 @@ class ObjectiveConfig:
     mean, standardised over the batch, so that nothing hides below the noise (what a probe reads)."""
     detach_y_trunk: bool = True
     """Whether the y head reads detached trunk features (authors)."""
+    decoder_y: Literal["predicted", "label"] = "predicted"
+    """What the decoder is told in training: the encoder's prediction (paper), or the label."""
     rec_reaches_y: bool = True
     """Whether reconstruction gradients reach the y head through the decoder (authors)."""
     class_on_reconstruction: bool = False
     """Whether the encoder is also trained to classify its reconstructions (the decoder never is)."""
-    gan_on: Literal["reconstruction", "edit"] = "reconstruction"
-    """Which pictures the discriminator judges: reconstructions and prior samples (paper), or edited faces."""
-    edit_class: float = 0.0
-    """Weight of the discriminator's attribute verdict on edited faces (needs gan_on = edit)."""
-    edit_keep: float = 0.0
-    """Weight of the mean absolute change that an edit makes to the reconstruction (needs gan_on = edit)."""
-    edit_rate: float = 0.25
-    """Probability with which each attribute is flipped in an edited face (at least one is)."""
-    feature_dropout: float = 0.0
-    """Share of faces decoded without handed features, so that z and y alone must describe a face."""
     r1_weight: float = 0.0
     """Weight of the R1 gradient penalty on real faces (Mescheder et al., 2018); 0 = none."""
     r1_every: int = 16
@@ -123,19 +117,13 @@ class ObjectiveConfig:
             "alpha",
             "rho",
             "delta",
+            "rec_focus",
             "aux_weight",
-            "edit_class",
-            "edit_keep",
             "r1_weight",
         ):
             _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} is negative")
-        for name in ("edit_rate", "feature_dropout"):
-            _require(0 <= getattr(self, name) <= 1, f"{name} {getattr(self, name)} is not in [0, 1]")
         _require(self.aux_steps >= 1 and self.r1_every >= 1, "aux_steps and r1_every must be at least 1")
         _require(self.aux_ramp_steps >= 0, f"aux_ramp_steps {self.aux_ramp_steps} is negative")
-        for name in ("edit_class", "edit_keep"):
-            _require(self.gan_on == "edit" or not getattr(self, name), f"{name} needs gan_on = edit")
-        _require(self.gan_on != "edit" or self.delta > 0, "gan_on = edit needs delta above 0")
 
 
 @dataclass(frozen=True)
@@ -191,6 +179,34 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class SettleConfig:
+    """The last part of a run: the trunk rests, z is cleaned of y, and the decoder goes on."""
+
+    at: float = 1.0
+    """Share of the steps after which the encoder's trunk rests; 1 = never (the paper)."""
+    game_steps: int = 400
+    """Steps of the game between the layer that makes z and a fresh auxiliary network."""
+    game_weight: float = 0.1
+    """Weight of the adversarial term in that game; what z loses is counted in shares of its variance."""
+    delta: float = 0.0
+    """Weight of L_gan on reconstructions and edited faces from then on; 0 = no discriminator."""
+    edit_class: float = 0.0
+    """Weight of the discriminator's attribute verdict on those faces (needs delta above 0)."""
+    edit_keep: float = 0.0
+    """Weight of the mean absolute change that an edit makes to the reconstruction (needs delta above 0)."""
+    edit_rate: float = 0.1
+    """Probability with which each attribute is set to its other value there (at least one is)."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.at <= 1, f"the share {self.at} at which a run settles is not in [0, 1]")
+        _require(0 <= self.edit_rate <= 1, f"edit_rate {self.edit_rate} is not in [0, 1]")
+        for name in ("game_steps", "game_weight", "delta", "edit_class", "edit_keep"):
+            _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} is negative")
+        needy = max(self.edit_class, self.edit_keep)
+        _require(self.delta > 0 or not needy, "edit_class and edit_keep need settle.delta above 0")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides the outcome of a training run."""
 
@@ -200,6 +216,7 @@ class TrainConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    settle: SettleConfig = field(default_factory=SettleConfig)
     steps: int = 20_000
     """Training steps in all."""
     seed: int = 0
@@ -210,6 +227,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _require(self.steps >= 1, f"steps {self.steps} is not at least 1")
         _require(self.seed >= 0, f"seed {self.seed} is negative")
+
+    @property
+    def judges_y(self) -> bool:
+        """Whether the discriminator also names attributes."""
+        return self.settle.edit_class > 0
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from aif.train.logs import RunLog, sample_grid
 from aif.train.networks.modules import Networks
 from aif.train.noise import draw_noise, step_seed
 from aif.train.run import checkpoint_folder, prepare_run
+from aif.train.settle import FACES, collect, factorize, settled_step, settles_at
 from aif.train.step import Optimisers, train_step
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,7 @@ def train(
         start_step=start,
     )
     y_rate = _label_rate(data, config.data.balance).to(fabric.device)
+    rest = settles_at(config)
     share = slice(fabric.global_rank, None, fabric.world_size)
     step, values, finished = start, {}, True
     with RunLog(out, start) if fabric.is_global_zero else _nothing() as run_log, stop_signals() as stop:
@@ -148,9 +150,16 @@ def train(
             _set_learning_rate(players.optimisers, config.optimiser, step, config.steps)
             torch.manual_seed(step_seed(config.seed, step) ^ fabric.global_rank)  # dropout
             noise = draw_noise(config, step, share, fabric.device)
-            terms = train_step(
-                players.networks, players.optimisers, image, y, y_rate, noise, config, step, fabric
-            )
+            if step == rest:
+                players.settle(source)
+            if step < rest:
+                terms = train_step(
+                    players.networks, players.optimisers, image, y, y_rate, noise, config, step, fabric
+                )
+            else:
+                terms = settled_step(
+                    players.networks, players.optimisers, image, y, noise, config, step, fabric
+                )
             _require_finite(terms, step, out)
             players.average(step)
             seen += config.optimiser.batch_size
@@ -219,7 +228,7 @@ class _Players:
         self.config, self.fabric = config, fabric
         torch.manual_seed(config.seed)
         o = config.objective
-        networks = Networks(config.network, len(config.data.attributes), o.detach_y_trunk, o.edit_class > 0)
+        networks = Networks(config.network, len(config.data.attributes), o.detach_y_trunk, config.judges_y)
         networks = networks.to(fabric.device).to(memory_format=torch.channels_last)
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             networks = nn.SyncBatchNorm.convert_sync_batchnorm(networks)  # type: ignore[no-untyped-call]
@@ -247,6 +256,21 @@ class _Players:
     def average(self, step: int) -> None:
         if self.ema is not None:
             self.ema.update(self._averaged(), step)
+
+    def settle(self, data: FaceDataset) -> None:
+        """Go on from the averaged weights, with a code that is clean of the attributes."""
+        if self.ema is not None:
+            self._averaged().load_state_dict(self.ema.module.state_dict())
+        encoder = self.networks.encoder
+        indices = list(range(min(FACES, len(data))))
+        batches = evaluation_batches(data, self.config.network.image_size, 64, indices)
+        with self.fabric.autocast():
+            features, y, y_hat = collect(encoder, batches, self.fabric.device)
+        factorize(encoder.mean, features, y, y_hat, self.config)
+        for parameter in encoder.mean.parameters() if self.fabric.world_size > 1 else ():
+            parameter.data.copy_(self.fabric.broadcast(parameter.data))  # the same on all, to the last bit
+        if self.ema is not None:
+            self.ema.module.load_state_dict(self._averaged().state_dict())
 
     def resume(self, out: Path) -> int:
         """Load the newest checkpoint, if there is one; returns the step to go on from."""

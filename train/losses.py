@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import torch
@@ -9,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def reconstruction(image_hat: Tensor, image: Tensor, kind: Literal["bce", "l1"], batch: int | None) -> Tensor:
+def reconstruction(
+    image_hat: Tensor, image: Tensor, kind: Literal["bce", "l1"], batch: int | None, focus: float = 0.0
+) -> Tensor:
     """L_rec = -E_q(z|x) log p(x | z, y): binary cross-entropy of pixels, or mean absolute error.
 
     Both images (N, 3, S, S) in [0, 1]. batch: None averages over everything; a number gives the authors'
     reduction, the sum over a whole batch of that many faces divided by S^2 (the N faces at hand may be one
-    process's share of it).
+    process's share of it). focus: see `focus_weights`.
     """
     image_hat = image_hat.float()
     if kind == "bce":
@@ -23,7 +26,18 @@ def reconstruction(image_hat: Tensor, image: Tensor, kind: Literal["bce", "l1"],
         error = -(image * image_hat.log() + (1 - image) * (1 - image_hat).log())
     else:
         error = (image_hat - image).abs()
+    if focus:
+        error = error * focus_weights(image.shape[-1], focus).to(error.device)
     return error.mean() if batch is None else batch * image.shape[1] * error.mean()
+
+
+@functools.cache
+def focus_weights(size: int, focus: float) -> Tensor:
+    """(size, size) weights of mean 1: 1 + focus * a bell over eyes, nose and mouth, where most edits are."""
+    side = (torch.arange(size) + 0.5) / size
+    bell = torch.exp(-((side[:, None] - 0.62) ** 2 + (side[None] - 0.5) ** 2) / (2 * 0.2**2))
+    weights = 1 + focus * bell
+    return weights / weights.mean()
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor, batch: int | None) -> Tensor:
@@ -37,14 +51,19 @@ def kl_divergence(mean: Tensor, log_variance: Tensor, batch: int | None) -> Tens
     return kl.mean() if batch is None else batch * kl.mean()
 
 
+def bernoulli(logits: Tensor, goal: Tensor) -> Tensor:
+    """Binary cross-entropy of logits (N, A) against goals in [0, 1], averaged over N, summed over A."""
+    return logits.shape[1] * F.binary_cross_entropy_with_logits(logits.float(), goal)
+
+
 def classification(y_logits: Tensor, y: Tensor) -> Tensor:
-    """L_class = BCE(E_y(x), y), averaged over faces and attributes. Logits and y are (N, A)."""
-    return F.binary_cross_entropy_with_logits(y_logits.float(), y)
+    """L_class = BCE(E_y(x), y), averaged over faces, summed over attributes. Logits and y are (N, A)."""
+    return bernoulli(y_logits, y)
 
 
 def auxiliary(a_logits: Tensor, y: Tensor) -> Tensor:
-    """L_aux = BCE(A(z), y), averaged over faces and attributes: what the auxiliary network minimises."""
-    return F.binary_cross_entropy_with_logits(a_logits.float(), y)
+    """L_aux = BCE(A(z), y), averaged over faces, summed over attributes: what A minimises. Both (N, A)."""
+    return bernoulli(a_logits, y)
 
 
 def encoder_adversary(
@@ -55,11 +74,9 @@ def encoder_adversary(
     ascend: -L_aux, as printed (unbounded). prior: BCE(A(z), mean rate of y), least when A can only guess.
     flip: BCE(A(z), 1 - y), as Fader Networks. `y_rate` (A,) is each attribute's rate in the training data.
     """
-    a_logits = a_logits.float()
     if target == "ascend":
-        return -F.binary_cross_entropy_with_logits(a_logits, y)
-    goal = y_rate.expand_as(y) if target == "prior" else 1 - y
-    return F.binary_cross_entropy_with_logits(a_logits, goal)
+        return -bernoulli(a_logits, y)
+    return bernoulli(a_logits, y_rate.expand_as(y) if target == "prior" else 1 - y)
 
 
 def edit_keep(edited: Tensor, reconstruction: Tensor) -> Tensor:

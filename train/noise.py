@@ -16,13 +16,12 @@ from aif.train.config import TrainConfig
 
 @dataclass(frozen=True)
 class StepNoise:
-    """For N faces: z, z_second, z_prior (N, Z) normal; flip (N, A) bool; keep (N, 1, 1, 1) 0 or 1."""
+    """For N faces: z, z_second, z_prior (N, Z) normal; flip (N, A) bool, which attributes to edit."""
 
     z: Tensor
     z_second: Tensor
     z_prior: Tensor
     flip: Tensor
-    keep: Tensor
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -42,9 +41,8 @@ def draw_noise(config: TrainConfig, step: int, share: slice, device: torch.devic
     )
     generator = torch.Generator().manual_seed(step_seed(config.seed, step))
     z = torch.randn(3, n, latent, generator=generator)
-    flip = torch.rand(n, attributes, generator=generator) < config.objective.edit_rate
+    flip = torch.rand(n, attributes, generator=generator) < config.settle.edit_rate
     certain = torch.randint(attributes, (n,), generator=generator)
     flip[torch.arange(n), certain] = True
-    keep = torch.rand(n, 1, 1, 1, generator=generator) >= config.objective.feature_dropout
     z = z[:, share].to(device)
-    return StepNoise(z[0], z[1], z[2], flip[share].to(device), keep[share].float().to(device))
+    return StepNoise(z[0], z[1], z[2], flip[share].to(device))

@@ -5,7 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from aif.runtime.errors import ConfigError, nearest_names
-from aif.train.config import DataConfig, NetworkConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
+from aif.train.config import (
+    DataConfig,
+    NetworkConfig,
+    ObjectiveConfig,
+    OptimiserConfig,
+    SettleConfig,
+    TrainConfig,
+)
 
 AUTHORS = TrainConfig(preset="authors", data=DataConfig(crop="authors"), steps=25_433)
 """The authors' released 64 px experiment (Table 1: rho 0.1, delta 0.1, alpha 0.2)."""
@@ -42,68 +49,32 @@ BEST = TrainConfig(
         rec_loss="l1",
         reduction="mean",
         rec_weight=100.0,
-        alpha=1.0,
+        rec_focus=2.0,
+        alpha=0.5,
         rho=1.0,
         delta=0.0,
-        aux_weight=3.0,
+        aux_weight=0.5,
         aux_target="prior",
         aux_input="mean",
         aux_ramp_steps=1_000,
-        aux_steps=2,
+        aux_steps=3,
         detach_y_trunk=False,
-        rec_reaches_y=False,
-    ),
-    optimiser=OptimiserConfig(
-        name="adam", learning_rate=7e-4, batch_size=32, ema_decay=0.999, clip=50.0, decay_last=0.4
-    ),
-    data=DataConfig(flip=True, jitter=1.0, balance=True),
-    steps=9_300,
-    precision="bf16-mixed",
-)
-"""The embedded bundle's: a large code, L1, a bounded adversary on the posterior mean, no discriminator."""
-
-EDITS = TrainConfig(
-    preset="edits",
-    network=NetworkConfig(
-        kind="residual",
-        width=24,
-        discriminator_width=32,
-        latent_size=128,
-        handed=(16,),
-        inject_y=True,
-        aux_hidden=256,
-        aux_dropout=0.2,
-    ),
-    objective=ObjectiveConfig(
-        rec_loss="l1",
-        reduction="mean",
-        rec_weight=100.0,
-        alpha=0.1,
-        rho=1.0,
-        delta=1.0,
-        aux_weight=2.0,
-        aux_target="prior",
-        aux_input="sample",
-        aux_ramp_steps=500,
-        detach_y_trunk=False,
-        rec_reaches_y=False,
-        gan_on="edit",
-        edit_class=10.0,
-        edit_rate=0.1,
-        edit_keep=5.0,
-        feature_dropout=0.1,
+        decoder_y="label",
         r1_weight=0.05,
     ),
     optimiser=OptimiserConfig(
-        name="adam", learning_rate=4e-4, batch_size=32, ema_decay=0.999, clip=50.0, decay_last=0.4
+        name="adam", learning_rate=7e-4, batch_size=32, ema_decay=0.999, clip=50.0, decay_last=0.3
     ),
     data=DataConfig(flip=True, jitter=1.0, balance=True),
-    steps=9_000,
+    settle=SettleConfig(
+        at=0.75, game_steps=1_000, game_weight=0.2, delta=1.0, edit_class=0.2, edit_keep=10.0
+    ),
+    steps=20_000,
     precision="bf16-mixed",
 )
-"""An experiment: encoder features are handed to the decoder and edited faces are judged, as in STGAN."""
+"""The embedded bundle's: a large code and L1; z is cleaned once the trunk rests, then edits are judged."""
 
-PRESETS = {preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, BEST, EDITS)}
+PRESETS = {preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, BEST)}
 
 
 def get_preset(name: str) -> TrainConfig:

@@ -18,6 +18,8 @@ from aif.train.config import TrainConfig
 from aif.train.networks.modules import EncoderOutput, Networks
 from aif.train.noise import StepNoise
 
+STILL = 0.1  # added to the variance of a number of z, so that one that hardly varies is not blown up
+
 
 @dataclass(frozen=True)
 class Optimisers:
@@ -26,19 +28,6 @@ class Optimisers:
     autoencoder: Optimizer
     discriminator: Optimizer
     auxiliary: Optimizer
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What the decoder made in a step.
-
-    reconstruction (N, 3, S, S); judged: the pictures that the discriminator sees; y_judged (N, A): what an
-    edited picture ought to show, None where reconstructions are judged.
-    """
-
-    reconstruction: Tensor
-    judged: tuple[Tensor, ...]
-    y_judged: Tensor | None
 
 
 def train_step(
@@ -71,28 +60,22 @@ def train_step(
     with frozen(critic, aux), fabric.autocast():
         code = encoder(image)  # z_mean, z_log_variance, y_hat <- E(x)
         z = code.sample(noise.z)
-        decoded = decode(decoder, code, z, y, noise, config)  # x_hat <- D(y_hat, z)
+        judged = decode(decoder, code, z, y, noise, config)  # x_hat <- D(y_hat, z), and a sample
+        reconstruction = judged[0]
 
-        terms["rec"] = losses.reconstruction(decoded.reconstruction, image, o.rec_loss, batch)
+        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, batch, o.rec_focus)
         terms["kl"] = losses.kl_divergence(code.mean, code.log_variance, batch)
         terms["class"] = losses.classification(code.y_logits, y)
         loss = o.rec_weight * terms["rec"] + o.alpha * terms["kl"] + o.rho * terms["class"]
         if o.delta > 0:
-            verdicts = [critic(picture) for picture in decoded.judged]
-            terms["gan"] = torch.stack([losses.gan_generator(real) for real, _ in verdicts]).sum()
+            terms["gan"] = torch.stack([losses.gan_generator(critic(seen)[0]) for seen in judged]).sum()
             loss = loss + o.delta * (1.0 if batch is None else 0.5 * batch) * terms["gan"]
-            if o.edit_class > 0 and decoded.y_judged is not None:
-                terms["edit_class"] = losses.classification(verdicts[0][1], decoded.y_judged)
-                loss = loss + o.edit_class * terms["edit_class"]
-            if o.edit_keep > 0:
-                terms["edit_keep"] = losses.edit_keep(decoded.judged[0], decoded.reconstruction)
-                loss = loss + o.edit_keep * terms["edit_keep"]
         if o.aux_weight > 0:
-            z_aux = auxiliary_input(code, z, noise, o.aux_input)
-            terms["adversary"] = losses.encoder_adversary(aux(z_aux), y, y_rate, o.aux_target)
+            z_aux, y_aux = auxiliary_input(code, z, noise, o.aux_input, fabric), whole(y, fabric)
+            terms["adversary"] = losses.encoder_adversary(aux(z_aux), y_aux, y_rate, o.aux_target)
             loss = loss + ramp(o.aux_weight, step, o.aux_ramp_steps) * terms["adversary"]
         if o.class_on_reconstruction:
-            terms["class_rec"] = losses.classification(encoder(decoded.reconstruction).y_logits, y)
+            terms["class_rec"] = losses.classification(encoder(reconstruction).y_logits, y)
     optimisers.autoencoder.zero_grad()
     if o.class_on_reconstruction:  # reaches the encoder only
         fabric.backward(o.rho * terms["class_rec"], inputs=list(encoder.parameters()), retain_graph=True)
@@ -100,67 +83,92 @@ def train_step(
     update(fabric, optimisers.autoencoder, [encoder, decoder], config)
 
     if o.delta > 0:  # discriminator: min L_gan
-        with fabric.autocast():
-            real, y_seen = critic(image)
-            terms["gan_real"] = losses.gan_real(real)
-            fakes = [critic(picture.detach())[0] for picture in decoded.judged]
-            terms["gan_fake"] = torch.stack([losses.gan_fake(fake) for fake in fakes]).sum()
-            loss = (1.0 if batch is None else 0.3 * batch) * (terms["gan_real"] + terms["gan_fake"])
-            if y_seen is not None:
-                terms["critic_class"] = losses.classification(y_seen, y)
-                loss = loss + terms["critic_class"]
-        if o.r1_weight > 0 and step % o.r1_every == 0:
-            seen = image.detach().requires_grad_()
-            terms["r1"] = losses.r1_penalty(critic(seen)[0], seen)
-            loss = loss + o.r1_weight * o.r1_every * terms["r1"]
-        optimisers.discriminator.zero_grad()
-        fabric.backward(loss)
-        update(fabric, optimisers.discriminator, [critic], config)
+        update_discriminator(networks, optimisers, image, y, judged, config, step, fabric, terms)
 
     if o.aux_weight > 0:  # auxiliary network: min L_aux
         for _ in range(o.aux_steps):
             with fabric.autocast():
-                terms["aux"] = losses.auxiliary(aux(z_aux.detach()), y)
+                terms["aux"] = losses.auxiliary(aux(z_aux.detach()), y_aux)
             optimisers.auxiliary.zero_grad()
             fabric.backward(terms["aux"])
             update(fabric, optimisers.auxiliary, [aux], config)
     return {name: term.detach() for name, term in terms.items()}
 
 
+def update_discriminator(
+    networks: Networks,
+    optimisers: Optimisers,
+    image: Tensor,
+    y: Tensor,
+    judged: tuple[Tensor, ...],
+    config: TrainConfig,
+    step: int,
+    fabric: Fabric,
+    terms: dict[str, Tensor],
+) -> None:
+    """One step of the discriminator: min L_gan on real and decoded pictures; adds its terms to `terms`."""
+    o, critic = config.objective, networks.discriminator
+    batch = config.optimiser.batch_size if o.reduction == "authors" else None
+    with fabric.autocast():
+        real, y_seen = critic(image)
+        terms["gan_real"] = losses.gan_real(real)
+        fakes = [critic(picture.detach())[0] for picture in judged]
+        terms["gan_fake"] = torch.stack([losses.gan_fake(fake) for fake in fakes]).sum()
+        loss = (1.0 if batch is None else 0.3 * batch) * (terms["gan_real"] + terms["gan_fake"])
+        if y_seen is not None:
+            terms["critic_class"] = losses.classification(y_seen, y)
+            loss = loss + terms["critic_class"]
+    if o.r1_weight > 0 and step % o.r1_every == 0:
+        seen = image.detach().requires_grad_()
+        terms["r1"] = losses.r1_penalty(critic(seen)[0], seen)
+        loss = loss + o.r1_weight * o.r1_every * terms["r1"]
+    optimisers.discriminator.zero_grad()
+    fabric.backward(loss)
+    update(fabric, optimisers.discriminator, [critic], config)
+
+
 def decode(
     decoder: nn.Module, code: EncoderOutput, z: Tensor, y: Tensor, noise: StepNoise, config: TrainConfig
-) -> Decoded:
-    """Reconstructions and, in the same pass, what the discriminator judges beside or instead of them."""
+) -> tuple[Tensor, ...]:
+    """The reconstructions and, in the same pass, samples from the prior where the discriminator sees them."""
     o = config.objective
-    y_hat = code.y if o.rec_reaches_y else code.y.detach()
-    features = tuple(feature * noise.keep.to(feature.dtype) for feature in code.features)
-    if o.gan_on == "edit":
-        y_asked = torch.where(noise.flip, 1 - y, y_hat.detach())
-        twice = tuple(torch.cat([feature, feature]) for feature in features)
-        both = decoder(torch.cat([z, z]), torch.cat([y_hat, y_asked]), twice)
-        reconstruction, edited = both.chunk(2)
-        return Decoded(reconstruction, (edited,), torch.where(noise.flip, 1 - y, y))
+    y_told = y if o.decoder_y == "label" else code.y if o.rec_reaches_y else code.y.detach()
     if o.delta == 0:
-        return Decoded(decoder(z, y_hat, features), (), None)
-    nothing = tuple(torch.cat([feature, torch.zeros_like(feature)]) for feature in features)
-    both = decoder(torch.cat([z, noise.z_prior]), torch.cat([y_hat, y]), nothing)
-    reconstruction, sample = both.chunk(2)
-    return Decoded(reconstruction, (reconstruction, sample), None)
+        return (decoder(z, y_told, code.features),)
+    nothing = tuple(torch.cat([feature, torch.zeros_like(feature)]) for feature in code.features)
+    both = decoder(torch.cat([z, noise.z_prior]), torch.cat([y_told, y]), nothing)
+    return tuple(both.chunk(2))
 
 
 def auxiliary_input(
-    code: EncoderOutput, z: Tensor, noise: StepNoise, kind: Literal["second", "sample", "mean"]
+    code: EncoderOutput,
+    z: Tensor,
+    noise: StepNoise,
+    kind: Literal["second", "sample", "mean"],
+    fabric: Fabric,
 ) -> Tensor:
-    """What the auxiliary network sees of a code, (N, Z).
+    """What the auxiliary network sees of the codes of all processes, (N, Z).
 
-    The mean is standardised over the batch (of this process), and gradients pass through that: they cannot
-    gain by scaling a number up or down.
+    The mean is standardised over the batch, and gradients pass through that: they cannot gain by scaling a
+    number up or down.
     """
     if kind == "second":
-        return code.sample(noise.z_second)
+        return whole(code.sample(noise.z_second), fabric)
     if kind == "sample":
-        return z
-    return F.batch_norm(code.mean.float(), None, None, training=True, eps=1e-4)
+        return whole(z, fabric)
+    return standardised(whole(code.mean.float(), fabric))
+
+
+def whole(share: Tensor, fabric: Fabric) -> Tensor:
+    """The shares (N / processes, ...) of all processes as one batch (N, ...), gradients included."""
+    if fabric.world_size == 1:
+        return share
+    return cast(Tensor, fabric.all_gather(share, sync_grads=True)).flatten(0, 1)
+
+
+def standardised(z: Tensor) -> Tensor:
+    """z (N, Z) with mean 0 and variance 1 over the batch, gradients included."""
+    return F.batch_norm(z.float(), None, None, training=True, eps=STILL)
 
 
 def ramp(weight: float, step: int, over: int) -> float:

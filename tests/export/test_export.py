@@ -18,7 +18,7 @@ from aif.runtime.model import FaceModel
 from aif.train.config import override
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.loop import LoopOptions, train
-from aif.train.presets import AUTHORS, EDITS
+from aif.train.presets import AUTHORS, RESIDUAL
 from aif.train.run import load_run
 
 ATTRIBUTES = ("Smiling", "Eyeglasses")
@@ -38,10 +38,10 @@ def faces():
     return SyntheticFaces(32, attributes=ATTRIBUTES)
 
 
-@pytest.fixture(scope="module", params=["authors", "edits"])
+@pytest.fixture(scope="module", params=["authors", "handed"])
 def run_folder(request, tmp_path_factory, faces):
-    preset = {"authors": AUTHORS, "edits": EDITS}[request.param]
-    extra = ["network.discriminator_width=4"] if request.param == "edits" else []
+    preset = {"authors": AUTHORS, "handed": RESIDUAL}[request.param]
+    extra = ["network.handed=[16]", "network.inject_y=true"] if request.param == "handed" else []
     out = tmp_path_factory.mktemp("runs") / request.param
     options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
     train(override(preset, [*SMALL, *extra]), out, faces, faces, options)
@@ -69,7 +69,7 @@ def test_the_moving_average_is_exported(run_folder):
 
     groups, _ = load_checkpoint(list_checkpoints(run_folder / "checkpoints")[-1])
     weights = load_run(run_folder).encoder.mean.weight
-    assert ("ema" in groups) == (run_folder.name == "edits")
+    assert ("ema" in groups) == (run_folder.name == "handed")
     if "ema" in groups:
         assert torch.equal(weights, groups["ema"]["encoder.mean.weight"])
         assert not torch.equal(weights, groups["networks"]["encoder.mean.weight"])
@@ -84,7 +84,7 @@ def test_manifest_and_graphs_explain_themselves(run_folder, tmp_path, faces):
     assert manifest.provenance.dataset == "synthetic" and manifest.provenance.faces_seen == 48
     assert manifest.provenance.metrics == {"mse": 0.5}
     assert set(manifest.parity["fp32"]) == set(BATCHES)
-    assert len(manifest.features) == (1 if run_folder.name == "edits" else 0)
+    assert len(manifest.features) == (1 if run_folder.name == "handed" else 0)
     for part in ("encoder", "decoder"):
         graph = onnx.load_from_string(Bundle.open(tmp_path / "b").graph_bytes("fp32", part))
         props = {entry.key: entry.value for entry in graph.metadata_props}

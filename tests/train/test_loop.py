@@ -19,8 +19,9 @@ from aif.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpo
 from aif.train.config import TrainConfig, from_dict, override, to_dict
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.loop import LoopOptions, train
-from aif.train.presets import EDITS, PRESETS, RESIDUAL, get_preset
+from aif.train.presets import BEST, PRESETS, RESIDUAL, get_preset
 from aif.train.run import load_run
+from aif.train.settle import settles_at
 
 SMALL = [
     "network.width=4",
@@ -29,12 +30,12 @@ SMALL = [
     "optimiser.batch_size=8",
     "steps=8",
     "precision=32-true",
+    "settle.game_steps=3",
 ]
 
 
-def small(preset: TrainConfig = EDITS, *extra: str) -> TrainConfig:
-    wide = ["network.discriminator_width=4"] if preset is EDITS else []
-    return override(preset, [*SMALL, *wide, *extra])
+def small(preset: TrainConfig = BEST, *extra: str) -> TrainConfig:
+    return override(preset, [*SMALL, *extra])
 
 
 def options(**changes: object) -> LoopOptions:
@@ -76,30 +77,33 @@ def test_every_preset_trains_and_resumes_bit_for_bit(name, tmp_path, faces):
     train(dataclasses.replace(config, steps=4), tmp_path / "parts", *faces, options(checkpoint_every=3))
     result = train(config, tmp_path / "parts", *faces, options(workers=1))
     assert result.finished and result.step == 8
-    if config.optimiser.decay_last == 0:  # such a schedule depends on the number of steps
+    if config.optimiser.decay_last == 0 and config.settle.at == 1:  # else it depends on the number of steps
         assert_same(tmp_path / "whole", tmp_path / "parts")
     assert all(np.isfinite(value) for value in result.terms.values())
 
 
-def test_interrupted_run_resumes_bit_for_bit(tmp_path, faces):
-    config = small(EDITS)
+@pytest.mark.parametrize("step", [3, 6, 7], ids=["before", "when", "after the encoder rests"])
+def test_interrupted_run_resumes_bit_for_bit(step, tmp_path, faces):
+    config = small(BEST)
+    assert settles_at(config) == 6
 
-    def stop_at_three(report):
-        if report.step == 3:
+    def stop(report):
+        if report.step == step:
             os.kill(os.getpid(), signal.SIGINT)
 
     train(config, tmp_path / "whole", *faces, options())
-    first = train(config, tmp_path / "parts", *faces, options(log_every=1), stop_at_three)
-    assert not first.finished and first.step in (3, 4)
+    first = train(config, tmp_path / "parts", *faces, options(log_every=1), stop)
+    assert first.step in (step, step + 1)
     assert train(config, tmp_path / "parts", *faces, options()).finished
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_logs_and_samples(tmp_path, faces):
-    train(small(EDITS), tmp_path / "run", *faces, options())
+    train(small(BEST), tmp_path / "run", *faces, options())
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
-    assert {"rec", "kl", "class", "gan", "adversary", "aux", "faces_per_second"} <= lines[-1].keys()
+    assert {"rec", "kl", "class", "adversary", "aux", "faces_per_second"} <= lines[0].keys()
+    assert {"rec", "gan", "gan_fake", "edit_class", "faces_per_second"} <= lines[-1].keys()
     assert sorted(p.name for p in (tmp_path / "run/samples").iterdir()) == [
         "step-0000004.png",
         "step-0000008.png",
@@ -110,7 +114,7 @@ def test_logs_and_samples(tmp_path, faces):
 
 
 def test_a_finished_run_is_left_alone(tmp_path, faces):
-    config = small(EDITS)
+    config = small(BEST)
     train(config, tmp_path / "run", *faces, options())
     before = (tmp_path / "run/metrics.jsonl").read_bytes()
     assert train(config, tmp_path / "run", *faces, options()).step == 8
@@ -118,7 +122,7 @@ def test_a_finished_run_is_left_alone(tmp_path, faces):
 
 
 def test_another_configuration_data_or_folder_is_refused(tmp_path, faces):
-    config = small(EDITS)
+    config = small(BEST)
     train(config, tmp_path / "run", *faces, options())
     with pytest.raises(ConfigError, match=r"objective\.rho"):
         train(override(config, ["objective.rho=0.5"]), tmp_path / "run", *faces, options())
@@ -134,7 +138,7 @@ def test_another_configuration_data_or_folder_is_refused(tmp_path, faces):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path, faces):
-    config = small(EDITS, "optimiser.learning_rate=1e30", "optimiser.clip=null")
+    config = small(BEST, "optimiser.learning_rate=1e30", "optimiser.clip=null")
     with pytest.raises(TrainingError, match=r"step \d+: .*no longer finite") as caught:
         train(config, tmp_path / "run", *faces, options(checkpoint_every=1))
     assert "checkpoints" in str(caught.value)
@@ -213,9 +217,11 @@ RANKS = textwrap.dedent(
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_one_does(tmp_path, faces):
+@pytest.mark.parametrize("aux_input", ["second", "mean"])
+def test_two_processes_train_what_one_does(aux_input, tmp_path, faces):
     """torchrun, gloo, two processes: the result is that of one process with the whole batch."""
-    config = small(RESIDUAL, "network.norm=none", "objective.delta=0.1", "optimiser.learning_rate=1e-3")
+    changes = ("network.norm=none", "objective.delta=0.1", "optimiser.learning_rate=1e-3")
+    config = small(RESIDUAL, *changes, f"objective.aux_input={aux_input}", "objective.aux_ramp_steps=0")
     (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
     script = tmp_path / "ranks.py"
     script.write_text(RANKS)
@@ -253,12 +259,14 @@ def test_two_processes_train_what_one_does(tmp_path, faces):
         ("network.handed=[16,24]", "24 px"),
         ("steps=0", "at least 1"),
         ("optimiser.ema_decay=2", "EMA"),
-        ("objective.gan_on=reconstruction", "edit_class"),
+        ("settle.delta=0", "edit_class"),
+        ("settle.at=1.5", "1.5"),
+        ("settle.edit_rate=2", "edit_rate"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(assignment, message):
     with pytest.raises(ConfigError, match=message):
-        override(EDITS, [assignment])
+        override(BEST, [assignment])
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

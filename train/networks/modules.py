@@ -59,6 +59,11 @@ class Encoder(nn.Module):
             for stage, size in zip(self._stages, feature_channels(config), strict=True)
         )
 
+    def flat(self, image: Tensor) -> Tensor:
+        """The trunk's last map in one row, (N, F): what all heads read."""
+        last: Tensor = self.trunk(image)[-1]
+        return last.flatten(1)
+
     def forward(self, image: Tensor) -> EncoderOutput:
         maps = self.trunk(image)
         flat = maps[-1].flatten(1)
