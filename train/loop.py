@@ -259,6 +259,7 @@ class _Players:
 
     def settle(self, data: FaceDataset) -> None:
         """Go on from the averaged weights, with a code that is clean of the attributes."""
+        log.info("the encoder rests from here on; cleaning z of y takes a few minutes")
         if self.ema is not None:
             self._averaged().load_state_dict(self.ema.module.state_dict())
         encoder = self.networks.encoder

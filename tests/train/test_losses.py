@@ -84,3 +84,23 @@ def test_r1_penalty_of_a_linear_critic():
     weight = torch.randn(3, 4, 4)
     penalty = losses.r1_penalty((image * weight).sum(dim=(1, 2, 3)), image)
     assert penalty.item() == pytest.approx(0.5 * weight.square().sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_focus_counts_the_middle_more_and_the_whole_alike(size):
+    weights = losses.focus_weights(size, 2.0)
+    assert weights.shape == (size, size) and weights.mean().item() == pytest.approx(1.0, abs=1e-5)
+    assert weights[int(0.62 * size), size // 2] > 2.5 * weights[0, 0]
+    image = torch.zeros(1, 3, size, size)
+    middle, corner = image.clone(), image.clone()
+    middle[..., int(0.62 * size), size // 2] = corner[..., 0, 0] = 1
+    near, far = (losses.reconstruction(x, image, "l1", None, 2.0) for x in (middle, corner))
+    assert near > 2.5 * far
+    assert losses.reconstruction(image + 0.5, image, "l1", None, 2.0).item() == pytest.approx(0.5, abs=1e-5)
+
+
+def test_what_an_edit_changes_costs_the_edit_alone():
+    edited, reconstruction = (torch.rand(2, 3, 8, 8, requires_grad=True) for _ in range(2))
+    losses.edit_keep(edited, reconstruction).backward()
+    assert edited.grad is not None and edited.grad.abs().max() > 0
+    assert reconstruction.grad is None

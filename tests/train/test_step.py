@@ -150,9 +150,12 @@ def test_classification_of_reconstructions_never_reaches_the_decoder():
     assert not torch.allclose(with_it.gradients()["encoder"], plain.gradients()["encoder"])
 
 
-@pytest.mark.parametrize(("reaches", "expected"), [(True, True), (False, False)])
-def test_reconstruction_reaches_the_y_head_only_where_asked(reaches, expected):
-    stage = Stage(small(AUTHORS, **{**OFF, "rec_weight": 1.0, "rec_reaches_y": reaches}))
+@pytest.mark.parametrize(
+    ("told", "reaches", "expected"),
+    [("predicted", True, True), ("predicted", False, False), ("label", True, False)],
+)
+def test_reconstruction_reaches_the_y_head_only_where_asked(told, reaches, expected):
+    stage = Stage(small(AUTHORS, **{**OFF, "rec_weight": 1.0, "rec_reaches_y": reaches, "decoder_y": told}))
     stage.step()
     gradient = stage.networks.encoder.y.weight.grad
     assert (gradient is not None and bool(gradient.abs().max() > 0)) is expected
