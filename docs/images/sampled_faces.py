@@ -2,7 +2,7 @@
 
     python docs/images/sampled_faces.py DATA
 
-Codes are drawn from a normal distribution with the mean and covariance of the codes of DATA's validation faces,
+Codes come from a normal distribution with the mean and covariance of the codes of DATA's validation faces,
 attribute values as often as they are predicted there; nothing else of the data goes into the picture.
 """
 
