@@ -67,9 +67,9 @@ BEST = TrainConfig(
     ),
     data=DataConfig(flip=True, jitter=1.0, balance=True),
     settle=SettleConfig(
-        at=0.68, game_steps=1_000, game_weight=0.2, delta=0.5, edit_class=0.4, edit_keep=40.0
+        at=0.67, game_steps=1_000, game_weight=0.2, delta=0.2, edit_class=0.4, edit_keep=40.0
     ),
-    steps=22_000,
+    steps=22_500,
     precision="bf16-mixed",
 )
 """The embedded bundle's: a large code and L1; z is cleaned once the trunk rests, then edits are judged."""
