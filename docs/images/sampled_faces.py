@@ -1,9 +1,9 @@
-"""Draw docs/images/sampled.png: faces that nobody has, out of a bundle's decoder, each with a few edits.
+"""Draw docs/images/sampled.jpg: faces that nobody has, out of a bundle's decoder, each with a few edits.
 
     python docs/images/sampled_faces.py DATA
 
-Codes come from a normal distribution with the mean and covariance of the codes of DATA's validation faces,
-attribute values as often as they are predicted there; nothing else of the data goes into the picture.
+Codes come from a normal distribution with the mean and 0.7 times the spread of the codes of DATA's validation
+faces, attribute values as often as they are predicted there; nothing else of the data goes into the picture.
 """
 
 import sys
@@ -17,7 +17,8 @@ from aif.runtime.model import Encoding, FaceModel
 from aif.train.data.loader import evaluation_batches
 from aif.train.data.open import open_faces
 
-FACES, ROWS, SIDE, SEED = 2_000, 4, 128, 3
+FACES, ROWS, SIDE, SEED = 2_000, 4, 128, 5
+SPREAD = 0.7  # of the drawn codes, in standard deviations of the found ones: nearer to the mean is cleaner
 EDITS = ({}, {"Smiling": 0}, {"Smiling": 1}, {"Eyeglasses": 1}, {"Blond_Hair": 1}, {"Young": 0}, {"Male": 1})
 
 
@@ -30,7 +31,7 @@ def main(data: Path, out: Path) -> None:
     found = [model.encode(batch.images.numpy().astype(np.float32) / 255) for batch in batches]
     z, y = np.concatenate([code.z for code in found]), np.concatenate([code.y for code in found])
     rng = np.random.default_rng(SEED)
-    drawn = rng.multivariate_normal(z.mean(0), np.cov(z.T), size=ROWS).astype(np.float32)
+    drawn = rng.multivariate_normal(z.mean(0), SPREAD**2 * np.cov(z.T), size=ROWS).astype(np.float32)
     values = y[rng.integers(len(y), size=ROWS)].round()
     columns = []
     for edit in EDITS:
@@ -48,4 +49,4 @@ def main(data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(__file__).with_name("sampled.png"))
+    main(Path(sys.argv[1]), Path(__file__).with_name("sampled.jpg"))
