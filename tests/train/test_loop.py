@@ -238,15 +238,14 @@ def test_two_processes_train_what_one_does(aux_input, tmp_path, faces):
     one, two = state(tmp_path / "one"), state(tmp_path / "two")
     start = small(RESIDUAL, "network.norm=none", "steps=1")
     train(start, tmp_path / "start", *faces, options(sample_every=0))
-    moved = 0.0
+    moved, far = 0.0, []
     for name, tensor in one.items():
         if name.startswith("networks/"):
-            # RMSprop divides by the gradient's size, so where it is nearly 0 float errors grow
-            far = (two[name] - tensor).abs() > 2e-5 + 1e-3 * tensor.abs()
-            assert far.float().mean() < 0.05, name
-            torch.testing.assert_close(two[name], tensor, rtol=0.1, atol=1e-3)
+            far.append(((two[name] - tensor).abs() > 2e-5 + 1e-3 * tensor.abs()).flatten())
             moved = max(moved, (tensor - state(tmp_path / "start")[name]).abs().max().item())
     assert moved > 1e-2  # far beyond the tolerance
+    # RMSprop divides by the gradient's size, so where that is nearly 0 (a dead filter) float errors grow
+    assert torch.cat(far).float().mean() < 0.02
 
 
 @pytest.mark.parametrize(
