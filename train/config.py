@@ -40,8 +40,13 @@ class NetworkConfig:
     """Normalisation in the decoder (and, when residual, the encoder). Batch norm folds away at export."""
     handed: tuple[int, ...] = ()
     """Resolutions (pixels) at which the encoder hands features to the decoder, gated there; () = none."""
+    y_to: tuple[Literal["encoder", "decoder", "discriminator"], ...] = ("decoder",)
+    """Who is told y. An encoder that makes z knowing y gets the label in training, its own verdict in use;
+    a decoder that is not told is a plain autoencoder's."""
     inject_y: bool = False
     """Whether y enters every stage of the decoder; False = only its input, as the authors do."""
+    y_head: Literal["trunk", "own", "code"] = "trunk"
+    """What y is read from: the trunk's features; a trunk of its own; or the posterior mean, untouched."""
     aux_hidden: int = 1000
     """Units of each of the auxiliary network's two hidden layers."""
     aux_dropout: float = 0.0
@@ -66,27 +71,50 @@ class NetworkConfig:
         _require(
             not self.handed or self.kind == "residual", "features are handed by the residual networks only"
         )
+        _require(
+            not ("encoder" in self.y_to and self.y_head == "code"),
+            "z cannot know a y that is read from z",
+        )
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """Weights and switches of the loss terms; names as in the paper (section 3, Algorithm 1)."""
 
-    rec_loss: Literal["bce", "l1"] = "bce"
-    """Reconstruction: binary cross-entropy of pixels, or mean absolute error."""
-    reduction: Literal["authors", "mean"] = "authors"
+    method: Literal["joint", "icgan"] = "joint"
+    """joint: Algorithm 1; icgan: a conditional GAN first, then encoders that invert it (`train/icgan.py`)."""
+    gan_share: float = 0.5
+    """Share of the steps that train the conditional GAN (icgan only)."""
+    rec_loss: Literal["bce", "l1", "mse"] = "bce"
+    """Reconstruction: binary cross-entropy of pixels, mean absolute or mean squared error."""
+    reduction: Literal["authors", "mean", "elbo"] = "authors"
     """authors: L_rec summed / side^2, L_KL summed / latent size, GAN terms summed x 0.5 (decoder) and x 0.3
-    (discriminator), all over the batch too; mean: means."""
+    (discriminator), all over the batch too; mean: means; elbo: L_rec and L_KL summed over a face, averaged
+    over the batch, GAN terms averaged."""
     rec_weight: float = 1.0
     """Weight of L_rec."""
     rec_focus: float = 0.0
     """How much more an error counts between nose and mouth than at the crop's border; 0 = alike."""
+    sampled: bool = True
+    """Whether z is drawn from the posterior; False = its mean (a deterministic autoencoder)."""
     alpha: float = 0.2
-    """Weight of L_KL."""
+    """Weight of L_KL; a beta-VAE's beta."""
+    dip: Literal["mean", "sample"] = "mean"
+    """Whose covariance is pressed towards the identity: posterior means' (DIP-VAE I) or samples' (II)."""
+    dip_off: float = 0.0
+    """Weight of the squared off-diagonal covariances (lambda_od); 0 = none."""
+    dip_diagonal: float = 0.0
+    """Weight of the squared distances of variances from 1 (lambda_d); 0 = none."""
     rho: float = 0.1
     """Weight of L_class."""
     delta: float = 0.1
     """Weight of L_gan in the encoder's and decoder's losses; 0 = none (but see `SettleConfig`)."""
+    gan_loss: Literal["nonsaturating", "means"] = "nonsaturating"
+    """What L_gan asks of decoded faces: to fool the discriminator, or that the mean of its features on faces
+    from the prior be that on real ones (cVAE-GAN of Bao et al., 2017, section 3.2)."""
+    matching: float = 0.0
+    """Weight of half the squared distance of the discriminator's features on face and reconstruction (section
+    3.3 there); needs delta above 0."""
     aux_weight: float = 1.0
     """Weight of the encoder's adversarial term; 0 = naive cVAE-GAN, no auxiliary network."""
     aux_target: Literal["ascend", "prior", "flip"] = "ascend"
@@ -118,12 +146,17 @@ class ObjectiveConfig:
             "rho",
             "delta",
             "rec_focus",
+            "dip_off",
+            "dip_diagonal",
+            "matching",
             "aux_weight",
             "r1_weight",
         ):
             _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} is negative")
         _require(self.aux_steps >= 1 and self.r1_every >= 1, "aux_steps and r1_every must be at least 1")
         _require(self.aux_ramp_steps >= 0, f"aux_ramp_steps {self.aux_ramp_steps} is negative")
+        _require(0 <= self.gan_share <= 1, f"gan_share {self.gan_share} is not in [0, 1]")
+        _require(self.matching == 0 or self.delta > 0, "matching needs delta above 0")
 
 
 @dataclass(frozen=True)
@@ -227,6 +260,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _require(self.steps >= 1, f"steps {self.steps} is not at least 1")
         _require(self.seed >= 0, f"seed {self.seed} is negative")
+        ours = self.objective.method == "joint" and self.network.y_head == "trunk"
+        _require(
+            self.settle.at == 1 or (ours and self.network.y_to == ("decoder",)),
+            "a run settles only where y is read from the trunk and told to the decoder alone",
+        )
 
     @property
     def judges_y(self) -> bool:

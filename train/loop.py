@@ -36,9 +36,10 @@ from aif.train.data.cache import cached
 from aif.train.data.loader import Batch, FaceLoader, evaluation_batches
 from aif.train.data.sampling import balanced_weights
 from aif.train.ema import Ema
+from aif.train.icgan import icgan_step
 from aif.train.logs import RunLog, sample_grid
 from aif.train.networks.modules import Networks
-from aif.train.noise import draw_noise, step_seed
+from aif.train.noise import StepNoise, draw_noise, step_seed
 from aif.train.run import checkpoint_folder, prepare_run
 from aif.train.settle import FACES, collect, factorize, settled_step, settles_at
 from aif.train.step import Optimisers, train_step
@@ -152,14 +153,7 @@ def train(
             noise = draw_noise(config, step, share, fabric.device)
             if step == rest:
                 players.settle(source)
-            if step < rest:
-                terms = train_step(
-                    players.networks, players.optimisers, image, y, y_rate, noise, config, step, fabric
-                )
-            else:
-                terms = settled_step(
-                    players.networks, players.optimisers, image, y, noise, config, step, fabric
-                )
+            terms = _one_step(players, image, y, y_rate, noise, step)
             _require_finite(terms, step, out)
             players.average(step)
             seen += config.optimiser.batch_size
@@ -182,6 +176,23 @@ def train(
                 break
     fabric.barrier()
     return TrainResult(step + 1, finished, out, values, fabric.is_global_zero)
+
+
+def _one_step(
+    players: _Players, image: Tensor, y: Tensor, y_rate: Tensor, noise: StepNoise, step: int
+) -> dict[str, Tensor]:
+    """The step of the configured method at this point of the run."""
+    networks, optimisers, config, fabric = (
+        players.networks,
+        players.optimisers,
+        players.config,
+        players.fabric,
+    )
+    if config.objective.method == "icgan":
+        return icgan_step(networks, optimisers, image, y, noise, config, step, fabric)
+    if step < settles_at(config):
+        return train_step(networks, optimisers, image, y, y_rate, noise, config, step, fabric)
+    return settled_step(networks, optimisers, image, y, noise, config, step, fabric)
 
 
 def _launch(config: TrainConfig, options: LoopOptions) -> Fabric:

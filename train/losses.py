@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,13 +12,11 @@ from torch import Tensor
 
 
 def reconstruction(
-    image_hat: Tensor, image: Tensor, kind: Literal["bce", "l1"], batch: int | None, focus: float = 0.0
+    image_hat: Tensor, image: Tensor, kind: Literal["bce", "l1", "mse"], focus: float = 0.0
 ) -> Tensor:
-    """L_rec = -E_q(z|x) log p(x | z, y): binary cross-entropy of pixels, or mean absolute error.
+    """L_rec = -E_q(z|x) log p(x | z, y): binary cross-entropy of pixels, mean absolute or squared error.
 
-    Both images (N, 3, S, S) in [0, 1]. batch: None averages over everything; a number gives the authors'
-    reduction, the sum over a whole batch of that many faces divided by S^2 (the N faces at hand may be one
-    process's share of it). focus: see `focus_weights`.
+    Both images (N, 3, S, S) in [0, 1]; averaged over everything. focus: see `focus_weights`.
     """
     image_hat = image_hat.float()
     if kind == "bce":
@@ -25,10 +24,10 @@ def reconstruction(
         # written out: PyTorch's own refuses to run under CUDA's autocast
         error = -(image * image_hat.log() + (1 - image) * (1 - image_hat).log())
     else:
-        error = (image_hat - image).abs()
+        error = (image_hat - image).abs() if kind == "l1" else (image_hat - image).square()
     if focus:
         error = error * focus_weights(image.shape[-1], focus).to(error.device)
-    return error.mean() if batch is None else batch * image.shape[1] * error.mean()
+    return error.mean()
 
 
 @functools.cache
@@ -40,15 +39,36 @@ def focus_weights(size: int, focus: float) -> Tensor:
     return weights / weights.mean()
 
 
-def kl_divergence(mean: Tensor, log_variance: Tensor, batch: int | None) -> Tensor:
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """L_KL = KL(q(z|x) || N(0, I)) = -1/2 sum(1 + log s^2 - m^2 - s^2).
 
-    mean, log_variance (N, Z). batch: None averages over everything; a number gives the authors' reduction,
-    the sum over a whole batch of that many faces divided by Z.
+    mean, log_variance (N, Z); averaged over faces and numbers of z.
     """
     mean, log_variance = mean.float(), log_variance.float()
-    kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp())
-    return kl.mean() if batch is None else batch * kl.mean()
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What turns the means that the loss functions return into the sums that a paper writes."""
+
+    rec: float
+    kl: float
+    generator: float
+    discriminator: float
+
+
+def scales(reduction: Literal["authors", "mean", "elbo"], batch: int, side: int, latent: int) -> Scales:
+    """The factors of L_rec, L_KL and L_gan (for the decoder, for the discriminator).
+
+    authors: L_rec summed over the batch and divided by side^2, L_KL summed and divided by the size of z,
+    L_gan summed x 0.5 and x 0.3. mean: means. elbo: L_rec and L_KL summed over one face, averaged over faces.
+    """
+    if reduction == "authors":
+        return Scales(3.0 * batch, float(batch), 0.5 * batch, 0.3 * batch)
+    if reduction == "elbo":
+        return Scales(3.0 * side * side, float(latent), 1.0, 1.0)
+    return Scales(1.0, 1.0, 1.0, 1.0)
 
 
 def bernoulli(logits: Tensor, goal: Tensor) -> Tensor:
@@ -98,6 +118,32 @@ def gan_real(real_logits: Tensor) -> Tensor:
 def gan_fake(fake_logits: Tensor) -> Tensor:
     """-log(1 - C(fake)), averaged: the discriminator's part on decoded faces."""
     return F.softplus(fake_logits.float()).mean()
+
+
+def feature_means(real: Tensor, fake: Tensor) -> Tensor:
+    """L_GD = 1/2 |E f_C(x) - E f_C(x_p)|^2 of features (N, F): what the decoder of Bao et al. minimises."""
+    return 0.5 * (real.float().mean(0) - fake.float().mean(0)).square().sum()
+
+
+def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
+    """1/2 |f_C(x) - f_C(x_hat)|^2 of features (N, F), averaged over faces (Bao et al., 2017, section 3.3)."""
+    return 0.5 * (real.float() - fake.float()).square().sum(1).mean()
+
+
+def disentangled_prior(
+    mean: Tensor, log_variance: Tensor, of: Literal["mean", "sample"]
+) -> tuple[Tensor, Tensor]:
+    """What DIP-VAE adds (Kumar et al., 2018, equations 6 and 7): sum of C_ij^2 off the diagonal, and of
+    (C_ii - 1)^2 on it.
+
+    mean, log_variance (N, Z). C is the covariance of the posterior means ("mean", DIP-VAE I), to which the
+    mean posterior variance is added for that of the samples ("sample", DIP-VAE II).
+    """
+    covariance = torch.cov(mean.float().T, correction=0)
+    if of == "sample":
+        covariance = covariance + torch.diag(log_variance.float().exp().mean(0))
+    diagonal = covariance.diagonal()
+    return covariance.square().sum() - diagonal.square().sum(), (diagonal - 1).square().sum()
 
 
 def r1_penalty(real_logits: Tensor, image: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from aif.runtime.errors import ConfigError, nearest_names
 from aif.train.config import (
@@ -13,6 +14,13 @@ from aif.train.config import (
     SettleConfig,
     TrainConfig,
 )
+from aif.train.rivals import rivals
+
+
+def _variant(of: TrainConfig, name: str, **objective: Any) -> TrainConfig:
+    """The preset `of` under another name, with some of its objective's settings changed."""
+    return dataclasses.replace(of, preset=name, objective=dataclasses.replace(of.objective, **objective))
+
 
 AUTHORS = TrainConfig(preset="authors", data=DataConfig(crop="authors"), steps=25_433)
 """The authors' released 64 px experiment (Table 1: rho 0.1, delta 0.1, alpha 0.2)."""
@@ -74,7 +82,25 @@ BEST = TrainConfig(
 )
 """The embedded bundle's: a large code and L1; z is cleaned once the trunk rests, then edits are judged."""
 
-PRESETS = {preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, BEST)}
+ABLATIONS = (
+    _variant(AUTHORS, "authors-no-aux", aux_weight=0.0),
+    _variant(AUTHORS, "authors-class-rec", class_on_reconstruction=True),
+    _variant(RESIDUAL, "residual-rho-0.1", rho=0.1),
+    _variant(RESIDUAL, "residual-no-aux", aux_weight=0.0),
+    _variant(RESIDUAL, "residual-class-rec", class_on_reconstruction=True),
+    _variant(RESIDUAL, "residual-no-kl", alpha=0.0),
+    _variant(RESIDUAL, "residual-no-gan", delta=0.0),
+    _variant(RESIDUAL, "residual-alpha-0.1", alpha=0.1),
+    dataclasses.replace(
+        _variant(BEST, "best-no-aux", aux_weight=0.0),
+        settle=dataclasses.replace(BEST.settle, game_weight=0.0),
+    ),
+)
+"""One thing changed in each: without L_aux, with L_class on the reconstruction too, without L_KL, ..."""
+
+PRESETS = {
+    preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, BEST, *ABLATIONS, *rivals(RESIDUAL))
+}
 
 
 def get_preset(name: str) -> TrainConfig:

@@ -161,7 +161,7 @@ def settled_step(
                 loss = loss + settle.edit_class * terms["edit_class"]
         else:
             reconstruction, loss = decoder(z, y_hat, code.features), z.new_zeros(())
-        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, None, o.rec_focus)
+        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, o.rec_focus)
         loss = loss + o.rec_weight * terms["rec"]
     optimisers.autoencoder.zero_grad()
     fabric.backward(loss)

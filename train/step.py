@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from aif.train import losses
 from aif.train.config import TrainConfig
-from aif.train.networks.modules import EncoderOutput, Networks
+from aif.train.networks.modules import Discriminator, EncoderOutput, Networks
 from aif.train.noise import StepNoise
 
 STILL = 0.1  # added to the variance of a number of z, so that one that hardly varies is not blown up
@@ -46,8 +46,7 @@ def train_step(
     Who is moved by what: L_rec and the generator's GAN term move encoder and decoder; L_KL, L_class and the
     adversarial term the encoder alone; L_gan the discriminator; L_aux the auxiliary network.
     """
-    o = config.objective
-    batch = config.optimiser.batch_size if o.reduction == "authors" else None
+    o, scale = config.objective, scales(config)
     encoder, decoder, critic, aux = (
         networks.encoder,
         networks.decoder,
@@ -58,24 +57,32 @@ def train_step(
 
     # encoder and decoder, with the discriminator and the auxiliary network held still
     with frozen(critic, aux), fabric.autocast():
-        code = encoder(image)  # z_mean, z_log_variance, y_hat <- E(x)
-        z = code.sample(noise.z)
+        code = encoder(image, y)  # z_mean, z_log_variance, y_hat <- E(x); y only where E is told
+        z = code.sample(noise.z) if o.sampled else code.mean.float()
         judged = decode(decoder, code, z, y, noise, config)  # x_hat <- D(y_hat, z), and a sample
         reconstruction = judged[0]
 
-        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, batch, o.rec_focus)
-        terms["kl"] = losses.kl_divergence(code.mean, code.log_variance, batch)
+        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, o.rec_focus)
+        terms["kl"] = losses.kl_divergence(code.mean, code.log_variance)
         terms["class"] = losses.classification(code.y_logits, y)
-        loss = o.rec_weight * terms["rec"] + o.alpha * terms["kl"] + o.rho * terms["class"]
+        loss = o.rec_weight * scale.rec * terms["rec"] + o.alpha * scale.kl * terms["kl"]
+        loss = loss + o.rho * terms["class"]
         if o.delta > 0:
-            terms["gan"] = torch.stack([losses.gan_generator(critic(seen)[0]) for seen in judged]).sum()
-            loss = loss + o.delta * (1.0 if batch is None else 0.5 * batch) * terms["gan"]
+            loss = loss + o.delta * scale.generator * gan_term(critic, image, y, judged, config, terms)
+        if o.matching > 0:
+            real, seen = (critic.features(picture, y) for picture in (image, reconstruction))
+            terms["matching"] = losses.feature_matching(real, seen)
+            loss = loss + o.matching * terms["matching"]
+        if o.dip_off > 0 or o.dip_diagonal > 0:
+            moments = (whole(code.mean.float(), fabric), whole(code.log_variance.float(), fabric))
+            terms["dip_off"], terms["dip_diagonal"] = losses.disentangled_prior(*moments, o.dip)
+            loss = loss + o.dip_off * terms["dip_off"] + o.dip_diagonal * terms["dip_diagonal"]
         if o.aux_weight > 0:
             z_aux, y_aux = auxiliary_input(code, z, noise, o.aux_input, fabric), whole(y, fabric)
             terms["adversary"] = losses.encoder_adversary(aux(z_aux), y_aux, y_rate, o.aux_target)
             loss = loss + ramp(o.aux_weight, step, o.aux_ramp_steps) * terms["adversary"]
         if o.class_on_reconstruction:
-            terms["class_rec"] = losses.classification(encoder(reconstruction).y_logits, y)
+            terms["class_rec"] = losses.classification(encoder(reconstruction, y).y_logits, y)
     optimisers.autoencoder.zero_grad()
     if o.class_on_reconstruction:  # reaches the encoder only
         fabric.backward(o.rho * terms["class_rec"], inputs=list(encoder.parameters()), retain_graph=True)
@@ -95,6 +102,30 @@ def train_step(
     return {name: term.detach() for name, term in terms.items()}
 
 
+def scales(config: TrainConfig) -> losses.Scales:
+    """The factors that this configuration's reduction puts before the loss terms."""
+    network = config.network
+    return losses.scales(
+        config.objective.reduction, config.optimiser.batch_size, network.image_size, network.latent_size
+    )
+
+
+def gan_term(
+    critic: Discriminator,
+    image: Tensor,
+    y: Tensor,
+    judged: tuple[Tensor, ...],
+    config: TrainConfig,
+    terms: dict[str, Tensor],
+) -> Tensor:
+    """What encoder and decoder minimise against the discriminator; added to `terms`."""
+    if config.objective.gan_loss == "means":
+        terms["gan"] = losses.feature_means(critic.features(image, y), critic.features(judged[-1], y))
+    else:
+        terms["gan"] = torch.stack([losses.gan_generator(critic(seen, y)[0]) for seen in judged]).sum()
+    return terms["gan"]
+
+
 def update_discriminator(
     networks: Networks,
     optimisers: Optimisers,
@@ -108,19 +139,18 @@ def update_discriminator(
 ) -> None:
     """One step of the discriminator: min L_gan on real and decoded pictures; adds its terms to `terms`."""
     o, critic = config.objective, networks.discriminator
-    batch = config.optimiser.batch_size if o.reduction == "authors" else None
     with fabric.autocast():
-        real, y_seen = critic(image)
+        real, y_seen = critic(image, y)
         terms["gan_real"] = losses.gan_real(real)
-        fakes = [critic(picture.detach())[0] for picture in judged]
+        fakes = [critic(picture.detach(), y)[0] for picture in judged]
         terms["gan_fake"] = torch.stack([losses.gan_fake(fake) for fake in fakes]).sum()
-        loss = (1.0 if batch is None else 0.3 * batch) * (terms["gan_real"] + terms["gan_fake"])
+        loss = scales(config).discriminator * (terms["gan_real"] + terms["gan_fake"])
         if y_seen is not None:
             terms["critic_class"] = losses.classification(y_seen, y)
             loss = loss + terms["critic_class"]
     if o.r1_weight > 0 and step % o.r1_every == 0:
         seen = image.detach().requires_grad_()
-        terms["r1"] = losses.r1_penalty(critic(seen)[0], seen)
+        terms["r1"] = losses.r1_penalty(critic(seen, y)[0], seen)
         loss = loss + o.r1_weight * o.r1_every * terms["r1"]
     optimisers.discriminator.zero_grad()
     fabric.backward(loss)

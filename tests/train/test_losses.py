@@ -10,37 +10,79 @@ BCE_OF_X = -(0.5 * math.log(0.5) * 2 + 0.25 * math.log(0.25) + 0.75 * math.log(0
 
 
 @pytest.mark.parametrize(
-    ("image_hat", "kind", "batch", "expected"),
+    ("image_hat", "kind", "expected"),
     [
-        (X, "l1", None, 0.0),
-        (1 - X, "l1", None, (1 + 0 + 1 + 0.5) / 4),
-        (1 - X, "l1", 3, 3 * 3 * 2.5 / 4),
-        (1 - X, "l1", 6, 6 * 3 * 2.5 / 4),
-        (X, "bce", 3, 3 * 3 * BCE_OF_X / 4),
-        (X, "bce", None, BCE_OF_X / 4),
+        (X, "l1", 0.0),
+        (1 - X, "l1", (1 + 0 + 1 + 0.5) / 4),
+        (1 - X, "mse", (1 + 0 + 1 + 0.25) / 4),
+        (X, "bce", BCE_OF_X / 4),
     ],
 )
-def test_reconstruction(image_hat, kind, batch, expected):
-    assert losses.reconstruction(image_hat, X, kind, batch).item() == pytest.approx(expected, abs=1e-4)
+def test_reconstruction(image_hat, kind, expected):
+    assert losses.reconstruction(image_hat, X, kind).item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_reconstruction_is_finite_for_saturated_pixels():
-    assert torch.isfinite(losses.reconstruction(1 - X.round(), X.round(), "bce", None))
+    assert torch.isfinite(losses.reconstruction(1 - X.round(), X.round(), "bce"))
 
 
 @pytest.mark.parametrize(
-    ("mean", "log_variance", "batch", "expected"),
+    ("mean", "log_variance", "expected"),
+    [(0.0, 0.0, 0.0), (2.0, 0.0, 2.0), (0.0, 1.0, 0.5 * (math.e - 2))],
+)
+def test_kl_divergence(mean, log_variance, expected):
+    shape = (5, 7)
+    found = losses.kl_divergence(torch.full(shape, mean), torch.full(shape, log_variance))
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "rec", "kl"),
     [
-        (0.0, 0.0, 5, 0.0),
-        (2.0, 0.0, None, 2.0),
-        (2.0, 0.0, 5, 5 * 2.0),
-        (0.0, 1.0, None, 0.5 * (math.e - 2)),
+        ("mean", lambda e: e.mean(), lambda k: k.mean()),
+        ("authors", lambda e: e.sum() / 8**2, lambda k: k.sum() / 5),
+        ("elbo", lambda e: e.sum() / 6, lambda k: k.sum() / 6),
     ],
 )
-def test_kl_divergence(mean, log_variance, batch, expected):
-    shape = (5, 7)
-    found = losses.kl_divergence(torch.full(shape, mean), torch.full(shape, log_variance), batch)
-    assert found.item() == pytest.approx(expected, rel=1e-5)
+def test_scales_turn_means_into_the_sums_of_the_papers(reduction, rec, kl):
+    """Six faces of 8 px and codes of 5 numbers, summed as the papers write it."""
+    error, divergence = torch.rand(6, 3, 8, 8), torch.rand(6, 5)
+    found = losses.scales(reduction, 6, 8, 5)
+    assert found.rec * error.mean().item() == pytest.approx(rec(error).item(), rel=1e-5)
+    assert found.kl * divergence.mean().item() == pytest.approx(kl(divergence).item(), rel=1e-5)
+    gan = (3.0, 1.8) if reduction == "authors" else (1.0, 1.0)  # 0.5 and 0.3 of six faces
+    assert (found.generator, found.discriminator) == pytest.approx(gan)
+
+
+FEATURES = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    ("fake", "means", "matching"),
+    [
+        (FEATURES, 0.0, 0.0),
+        (FEATURES.flip(0), 0.0, 0.5 * (4 + 16)),  # the same set in another order has the same mean
+        (FEATURES + torch.tensor([1.0, -2.0]), 0.5 * 5, 0.5 * 5),
+    ],
+)
+def test_feature_losses(fake, means, matching):
+    assert losses.feature_means(FEATURES, fake).item() == pytest.approx(means)
+    assert losses.feature_matching(FEATURES, fake).item() == pytest.approx(matching)
+
+
+@pytest.mark.parametrize(
+    ("of", "log_variance", "off", "diagonal"),
+    [
+        # covariance of (1, 1), (-1, -1), (2, 0), (-2, 0): variances 2.5 and 0.5, covariance 0.5
+        ("mean", 0.0, 2 * 0.25, 1.5**2 + 0.5**2),
+        ("sample", 0.0, 2 * 0.25, 2.5**2 + 0.5**2),
+        ("sample", math.log(0.5), 2 * 0.25, 2.0**2 + 0.0),
+    ],
+)
+def test_disentangled_prior(of, log_variance, off, diagonal):
+    mean = torch.tensor([[1.0, 1.0], [-1.0, -1.0], [2.0, 0.0], [-2.0, 0.0]])
+    found = losses.disentangled_prior(mean, torch.full((4, 2), log_variance), of)
+    assert [term.item() for term in found] == pytest.approx([off, diagonal])
 
 
 @pytest.mark.parametrize(
@@ -94,9 +136,9 @@ def test_focus_counts_the_middle_more_and_the_whole_alike(size):
     image = torch.zeros(1, 3, size, size)
     middle, corner = image.clone(), image.clone()
     middle[..., int(0.62 * size), size // 2] = corner[..., 0, 0] = 1
-    near, far = (losses.reconstruction(x, image, "l1", None, 2.0) for x in (middle, corner))
+    near, far = (losses.reconstruction(x, image, "l1", 2.0) for x in (middle, corner))
     assert near > 2.5 * far
-    assert losses.reconstruction(image + 0.5, image, "l1", None, 2.0).item() == pytest.approx(0.5, abs=1e-5)
+    assert losses.reconstruction(image + 0.5, image, "l1", 2.0).item() == pytest.approx(0.5, abs=1e-5)
 
 
 def test_what_an_edit_changes_costs_the_edit_alone():

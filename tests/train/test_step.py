@@ -1,74 +1,13 @@
 """Who is moved by what: the gradient routing of Algorithm 1."""
 
-import dataclasses
-
 import pytest
 import torch
-from lightning.fabric import Fabric
 
 from aif.train import losses
-from aif.train.config import NetworkConfig, TrainConfig
-from aif.train.loop import make_optimiser
+from aif.train.config import NetworkConfig
 from aif.train.networks.modules import Networks
-from aif.train.noise import draw_noise
 from aif.train.presets import AUTHORS, PAPER, RESIDUAL
-from aif.train.step import Optimisers, frozen, train_step
-
-PLAYERS = ("encoder", "decoder", "discriminator", "auxiliary")
-
-
-def small(preset: TrainConfig, **objective: object) -> TrainConfig:
-    network = dataclasses.replace(preset.network, width=8, latent_size=6, aux_hidden=16, aux_dropout=0.0)
-    return dataclasses.replace(
-        preset,
-        network=network,
-        objective=dataclasses.replace(preset.objective, **objective),
-        optimiser=dataclasses.replace(preset.optimiser, batch_size=8),
-        data=dataclasses.replace(preset.data, attributes=("Smiling", "Eyeglasses")),
-        precision="32-true",
-    )
-
-
-class Stage:
-    """Networks, a batch, and one training step."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        torch.manual_seed(0)
-        self.config = config
-        self.networks = Networks(config.network, 2, config.objective.detach_y_trunk, config.judges_y)
-        self.image = torch.rand(8, 3, 64, 64)
-        self.y = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(4, 1)
-        self.rate = torch.tensor([0.5, 0.5])
-        self.fabric = Fabric(accelerator="cpu", devices=1)
-        self.noise = draw_noise(config, 0, slice(None), torch.device("cpu"))
-
-    def step(self) -> dict[str, torch.Tensor]:
-        """One step with a learning rate so small that only gradients remain to be seen."""
-        n = self.networks
-        players = ([*n.encoder.parameters(), *n.decoder.parameters()], n.discriminator, n.auxiliary)
-        made = [
-            make_optimiser(
-                dataclasses.replace(self.config.optimiser, learning_rate=1e-12),
-                list(p) if isinstance(p, list) else list(p.parameters()),
-            )
-            for p in players
-        ]
-        optimisers = Optimisers(*(self.fabric.setup_optimizers(o) for o in made))
-        return train_step(
-            n, optimisers, self.image, self.y, self.rate, self.noise, self.config, 0, self.fabric
-        )
-
-    def gradients(self) -> dict[str, torch.Tensor]:
-        return {
-            name: torch.cat(
-                [
-                    torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten()
-                    for p in getattr(self.networks, name).parameters()
-                ]
-            ).clone()
-            for name in PLAYERS
-        }
-
+from aif.train.step import frozen
 
 OFF = {"rec_weight": 0.0, "alpha": 0.0, "rho": 0.0, "delta": 0.0, "aux_weight": 0.0}
 
@@ -85,15 +24,15 @@ OFF = {"rec_weight": 0.0, "alpha": 0.0, "rho": 0.0, "delta": 0.0, "aux_weight": 
     ],
     ids=["rec", "kl", "class", "gan", "aux"],
 )
-def test_each_term_moves_its_players_only(preset, term, moved):
-    stage = Stage(small(preset, **{**OFF, **term}))
+def test_each_term_moves_its_players_only(staged, preset, term, moved):
+    stage = staged(preset, **{**OFF, **term})
     stage.step()
-    assert {name for name, g in stage.gradients().items() if g.abs().max() > 0} == moved
+    assert stage.moved() == moved
 
 
 @pytest.mark.parametrize(("detach", "reaches_trunk"), [(True, False), (False, True)])
-def test_class_loss_reaches_the_trunk_only_where_asked(detach, reaches_trunk):
-    stage = Stage(small(AUTHORS, **{**OFF, "rho": 1.0, "detach_y_trunk": detach}))
+def test_class_loss_reaches_the_trunk_only_where_asked(staged, detach, reaches_trunk):
+    stage = staged(AUTHORS, **{**OFF, "rho": 1.0, "detach_y_trunk": detach})
     stage.step()
     encoder = stage.networks.encoder
     assert encoder.y.weight.grad.abs().max() > 0
@@ -101,9 +40,9 @@ def test_class_loss_reaches_the_trunk_only_where_asked(detach, reaches_trunk):
     assert bool(max(g.abs().max() for g in trunk) > 0) is reaches_trunk
 
 
-def test_encoder_ascends_what_the_auxiliary_descends():
+def test_encoder_ascends_what_the_auxiliary_descends(staged):
     """With the printed target the encoder's gradient is exactly minus that of L_aux."""
-    stage = Stage(small(PAPER, **{**OFF, "aux_weight": 1.0}))
+    stage = staged(PAPER, **{**OFF, "aux_weight": 1.0})
     n, aux = stage.networks, stage.networks.auxiliary
     stage.step()
     found = stage.gradients()
@@ -117,9 +56,9 @@ def test_encoder_ascends_what_the_auxiliary_descends():
 
 
 @pytest.mark.parametrize("which", ["prior", "flip", "ascend"])
-def test_every_target_raises_the_auxiliary_loss(which):
+def test_every_target_raises_the_auxiliary_loss(staged, which):
     """Descending the encoder's term makes A worse once A has learnt something."""
-    stage = Stage(small(PAPER, **OFF))
+    stage = staged(PAPER, **OFF)
     n = stage.networks
     descend = torch.optim.Adam(n.auxiliary.parameters(), 1e-2)
     z = n.encoder(stage.image).mean.detach() * 50
@@ -140,9 +79,9 @@ def test_every_target_raises_the_auxiliary_loss(which):
     assert losses.auxiliary(n.auxiliary(code), stage.y).item() > before * 1.02
 
 
-def test_classification_of_reconstructions_never_reaches_the_decoder():
-    plain = Stage(small(PAPER, **{**OFF, "rho": 1.0}))
-    with_it = Stage(small(PAPER, **{**OFF, "rho": 1.0, "class_on_reconstruction": True}))
+def test_classification_of_reconstructions_never_reaches_the_decoder(staged):
+    plain = staged(PAPER, **{**OFF, "rho": 1.0})
+    with_it = staged(PAPER, **{**OFF, "rho": 1.0, "class_on_reconstruction": True})
     plain.step()
     terms = with_it.step()
     assert "class_rec" in terms
@@ -154,8 +93,8 @@ def test_classification_of_reconstructions_never_reaches_the_decoder():
     ("told", "reaches", "expected"),
     [("predicted", True, True), ("predicted", False, False), ("label", True, False)],
 )
-def test_reconstruction_reaches_the_y_head_only_where_asked(told, reaches, expected):
-    stage = Stage(small(AUTHORS, **{**OFF, "rec_weight": 1.0, "rec_reaches_y": reaches, "decoder_y": told}))
+def test_reconstruction_reaches_the_y_head_only_where_asked(staged, told, reaches, expected):
+    stage = staged(AUTHORS, **{**OFF, "rec_weight": 1.0, "rec_reaches_y": reaches, "decoder_y": told})
     stage.step()
     gradient = stage.networks.encoder.y.weight.grad
     assert (gradient is not None and bool(gradient.abs().max() > 0)) is expected

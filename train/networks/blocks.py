@@ -24,23 +24,30 @@ def norm_layer(kind: str, channels: int) -> nn.Module:
 class DcganTrunk(nn.Module):
     """Convolutions of stride 2 without normalisation, down to 4x4 (5x5: the authors' encoder trunk).
 
-    Input (N, 3, S, S); output: the list of maps, of side S/2 first and 4 last.
+    Input (N, 3, S, S) and, where attributes are told, y (N, A), joined to the first map as planes (as in
+    IcGAN's discriminator); output: the list of maps, of side S/2 first and 4 last.
     """
 
-    def __init__(self, image_size: int, width: int, kernel: int = 5, slope: float = 0.0) -> None:
+    def __init__(
+        self, image_size: int, width: int, kernel: int = 5, slope: float = 0.0, told: int = 0
+    ) -> None:
         super().__init__()
-        self.slope = slope
+        self.slope, self.told = slope, told
         padding = (kernel - 1) // 2
         self.channels = stage_channels(width, image_size)
-        inputs = [3, *self.channels[:-1]]
+        inputs = [3, self.channels[0] + told, *self.channels[1:-1]]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(i, o, kernel, stride=2, padding=padding)
             for i, o in zip(inputs, self.channels, strict=True)
         )
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        maps, x = [], image
+    def forward(self, image: Tensor, y: Tensor | None = None) -> list[Tensor]:
+        maps: list[Tensor] = []
+        x = image
         for convolution in self.convolutions:
+            if self.told and y is not None and len(maps) == 1:
+                planes = y[:, :, None, None].expand(-1, -1, *x.shape[2:])
+                x = torch.cat([x, planes.to(x.dtype)], dim=1)
             x = F.leaky_relu(convolution(x), self.slope)
             maps.append(x)
         return maps

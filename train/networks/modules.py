@@ -37,22 +37,32 @@ def feature_channels(config: NetworkConfig) -> list[int]:
     return [channels[(config.image_size // side).bit_length() - 2] for side in config.handed]
 
 
+def encoder_trunk(config: NetworkConfig) -> nn.Module:
+    """The convolutions of an encoder, plain or residual."""
+    if config.kind == "dcgan":
+        return DcganTrunk(config.image_size, config.width)
+    return ResidualTrunk(config.image_size, config.width, config.norm)
+
+
 class Encoder(nn.Module):
-    """E: image (N, 3, S, S) in [0, 1] -> identity code, attribute values, handed features."""
+    """E: image (N, 3, S, S) in [0, 1] -> identity code, attribute values, handed features.
+
+    Where z is made knowing y (`NetworkConfig.y_to`), training tells the labels; in use, where nobody knows
+    them, the encoder's own verdicts take their place.
+    """
 
     def __init__(self, config: NetworkConfig, attributes: int, detach_y: bool) -> None:
         super().__init__()
         self.detach_y = detach_y
-        if config.kind == "dcgan":
-            self.trunk: nn.Module = DcganTrunk(config.image_size, config.width)
-        else:
-            self.trunk = ResidualTrunk(config.image_size, config.width, config.norm)
+        self.trunk = encoder_trunk(config)
+        self.y_head, self.told = config.y_head, attributes if "encoder" in config.y_to else 0
         channels = stage_channels(config.width, config.image_size)
         sides = [config.image_size >> (k + 1) for k in range(len(channels))]
         flat = channels[-1] * 16
-        self.mean = nn.Linear(flat, config.latent_size)
-        self.log_variance = nn.Linear(flat, config.latent_size)
-        self.y = nn.Linear(flat, attributes)
+        self.mean = nn.Linear(flat + self.told, config.latent_size)
+        self.log_variance = nn.Linear(flat + self.told, config.latent_size)
+        self.y_trunk = encoder_trunk(config) if config.y_head == "own" else None
+        self.y = nn.Linear(config.latent_size if config.y_head == "code" else flat, attributes)
         self._stages = [sides.index(side) for side in config.handed]
         self.hand = nn.ModuleList(
             nn.Conv2d(channels[stage], size, 1)
@@ -64,14 +74,23 @@ class Encoder(nn.Module):
         last: Tensor = self.trunk(image)[-1]
         return last.flatten(1)
 
-    def forward(self, image: Tensor) -> EncoderOutput:
+    def forward(self, image: Tensor, y: Tensor | None = None) -> EncoderOutput:
         maps = self.trunk(image)
         flat = maps[-1].flatten(1)
+        features = tuple(hand(maps[stage]) for hand, stage in zip(self.hand, self._stages, strict=True))
+        if self.y_trunk is not None:
+            y_logits = self.y(self.y_trunk(image)[-1].flatten(1))
+        elif self.y_head == "trunk":
+            y_logits = self.y(flat.detach() if self.detach_y else flat)
+        if self.told:
+            told = (y_logits > 0).to(flat.dtype) if y is None else y.to(flat.dtype)
+            flat = torch.cat([flat, told], dim=1)
+        mean = self.mean(flat)
+        if self.y_head == "code":
+            y_logits = self.y(mean.detach())
         # log-variance is kept where exp() is harmless in half precision
         log_variance = self.log_variance(flat).clamp(-12.0, 6.0)
-        y_logits = self.y(flat.detach() if self.detach_y else flat)
-        features = tuple(hand(maps[stage]) for hand, stage in zip(self.hand, self._stages, strict=True))
-        return EncoderOutput(self.mean(flat), log_variance, y_logits, features)
+        return EncoderOutput(mean, log_variance, y_logits, features)
 
 
 class DcganDecoder(nn.Module):
@@ -81,7 +100,8 @@ class DcganDecoder(nn.Module):
         super().__init__()
         channels = stage_channels(config.width, config.image_size)[::-1]
         self.top = channels[0]
-        self.input = nn.Linear(config.latent_size + attributes, channels[0] * 16)
+        self.told = attributes if "decoder" in config.y_to else 0
+        self.input = nn.Linear(config.latent_size + self.told, channels[0] * 16)
         stages: list[nn.Module] = []
         for i, o in itertools.pairwise(channels):
             stages += [
@@ -96,7 +116,7 @@ class DcganDecoder(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> Tensor:
         """z (N, Z), y (N, A) -> image (N, 3, S, S) in [0, 1]; takes no features."""
-        h = torch.relu(self.input(torch.cat([y, z], dim=1)))
+        h = torch.relu(self.input(torch.cat([y[:, : self.told], z], dim=1)))
         return torch.sigmoid(self.stages(h.view(-1, self.top, 4, 4)).float())
 
 
@@ -111,9 +131,10 @@ class ResidualDecoder(nn.Module):
         inner = stage_channels(config.width, config.image_size)[::-1][:-1]
         outputs = [*inner[1:], config.width]
         self.top = inner[0]
-        self.input = nn.Linear(config.latent_size + attributes, inner[0] * 16)
+        self.told = attributes if "decoder" in config.y_to else 0
+        self.input = nn.Linear(config.latent_size + self.told, inner[0] * 16)
         sizes = dict(zip(config.handed, feature_channels(config), strict=True))
-        injected = attributes if config.inject_y else 0
+        injected = self.told if config.inject_y else 0
         self._order: list[int | None] = []
         blocks = []
         side = 4
@@ -129,7 +150,7 @@ class ResidualDecoder(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> Tensor:
         """z (N, Z), y (N, A), features (N, C_k, R_k, R_k) -> image (N, 3, S, S) in [0, 1]."""
-        h = torch.relu(self.input(torch.cat([y, z], dim=1)))
+        h = torch.relu(self.input(torch.cat([y[:, : self.told], z], dim=1)))
         h = h.view(-1, self.top, 4, 4)
         for block, which in zip(self.blocks, self._order, strict=True):
             h = block(h, y, None if which is None else features[which])
@@ -137,19 +158,26 @@ class ResidualDecoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """C: image (N, 3, S, S) -> real/fake logit (N,) and, for judging edits, attribute logits (N, A)."""
+    """C: image (N, 3, S, S), y (N, A) where it is told -> real/fake logit (N,) and, for judging edits,
+    attribute logits (N, A)."""
 
-    def __init__(self, config: NetworkConfig, attributes: int) -> None:
+    def __init__(self, config: NetworkConfig, attributes: int, judge_y: bool) -> None:
         super().__init__()
         width = config.discriminator_width or config.width
         kernel, slope = (5, 0.0) if config.kind == "dcgan" else (4, 0.2)
-        self.trunk = DcganTrunk(config.image_size, width, kernel, slope)
+        told = attributes if "discriminator" in config.y_to else 0
+        self.trunk = DcganTrunk(config.image_size, width, kernel, slope, told)
         flat = self.trunk.channels[-1] * 16
         self.real = nn.Linear(flat, 1)
-        self.y = nn.Linear(flat, attributes) if attributes else None
+        self.y = nn.Linear(flat, attributes) if judge_y else None
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        flat = self.trunk(image)[-1].flatten(1)
+    def features(self, image: Tensor, y: Tensor | None = None) -> Tensor:
+        """f_C: what its last layer reads, (N, F)."""
+        flat: Tensor = self.trunk(image, y)[-1]
+        return flat.flatten(1)
+
+    def forward(self, image: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        flat = self.features(image, y)
         return self.real(flat).squeeze(1), None if self.y is None else self.y(flat)
 
 
@@ -185,5 +213,5 @@ class Networks(nn.Module):
             if config.kind == "dcgan"
             else ResidualDecoder(config, attributes)
         )
-        self.discriminator = Discriminator(config, attributes if judge_y else 0)
+        self.discriminator = Discriminator(config, attributes, judge_y)
         self.auxiliary = Auxiliary(config, attributes)
