@@ -295,6 +295,9 @@ class _Players:
             restore_optimiser(optimiser, groups[f"optimiser_{name}"])
         if self.ema is not None:
             self.ema.module.load_state_dict(groups["ema"])
+        if "precision" in groups:  # the scale of float16's gradients
+            plugin = self.fabric.strategy.precision
+            plugin.load_state_dict({name: value.item() for name, value in groups["precision"].items()})
         log.info("resuming %s at step %d", out, info["step"])
         return int(info["step"])
 
@@ -307,6 +310,8 @@ class _Players:
         groups |= {f"optimiser_{name}": optimiser_tensors(o) for name, o in self._plain.items()}
         if self.ema is not None:
             groups["ema"] = self.ema.module.state_dict()
+        if scale := self.fabric.strategy.precision.state_dict():
+            groups["precision"] = {name: torch.as_tensor(value) for name, value in scale.items()}
         save_checkpoint(
             checkpoint_folder(out), step, groups, {"faces_seen": step * self.config.optimiser.batch_size}
         )

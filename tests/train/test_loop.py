@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.plugins.precision import Precision
 
 from aif.runtime.errors import CheckpointError, ConfigError, TrainingError
 from aif.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -285,3 +286,23 @@ def test_configurations_survive_json(name):
 def test_unknown_preset_names_the_nearest():
     with pytest.raises(ConfigError, match="residual"):
         get_preset("residul")
+
+
+def test_the_scale_of_half_precision_gradients_is_kept(tmp_path, faces, monkeypatch):
+    """float16 needs a GPU; its gradient scaler, which must go on where it was, works anywhere."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=3)
+    scaler._lazy_init_scale_growth_tracker(torch.device("cpu"))
+    seen = []
+
+    def state(_plugin):
+        return scaler.state_dict()
+
+    monkeypatch.setattr(Precision, "state_dict", state)
+    monkeypatch.setattr(Precision, "load_state_dict", lambda _plugin, found: seen.append(found))
+    config = small(get_preset("residual"))
+    train(dataclasses.replace(config, steps=4), tmp_path / "run", *faces, options())
+    train(config, tmp_path / "run", *faces, options())
+    assert seen == [scaler.state_dict()] and seen[0]["scale"] == 1024.0
+    fresh = torch.amp.GradScaler("cpu")
+    fresh.load_state_dict(seen[0])
+    assert fresh.get_scale() == 1024.0 and fresh.get_growth_interval() == 3
