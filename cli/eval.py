@@ -9,62 +9,107 @@ import typer
 
 from aif.cli.options import Debug, Verbose, Version
 
+EXHIBITS = (
+    *("table1", "table2", "table3", "figure2", "figure3", "figure4", "figure5", "figure6", "figure7"),
+    *("leakage", "composed", "quality", "truth", "all"),
+)
+"""What `aif eval` makes beside measuring a model; the same names as in `aif.train.paper.exhibits`."""
+
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Folder of a training run, or a bundle.")],
-    data: Annotated[Path, typer.Option(help="Labelled faces with a train and a val split.")],
-    evaluator: Annotated[Path, typer.Option(help="Folder of an evaluator (aif fit evaluator).")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for evaluation.md, .json and metrics.json.")
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|BUNDLE|" + "|".join(EXHIBITS), help="What to measure, or what to reproduce."
+        ),
     ],
+    evaluator: Annotated[Path, typer.Option(help="Folder of an evaluator (aif fit evaluator).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is found.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Labelled faces with a train and a val split. None: synthetic."),
+    ] = None,
     table: Annotated[
         Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
     ] = None,
     attributes: Annotated[
-        str | None, typer.Option(help="Attributes to edit and probe, separated by commas; None: all.")
+        str | None,
+        typer.Option(help="Attributes, separated by commas. A model: None = all. Tables: None = Smiling."),
     ] = None,
     faces: Annotated[int | None, typer.Option(help="Validation faces to edit; None: all.")] = None,
     probe_faces: Annotated[int, typer.Option(help="Training faces that the probes are fitted on.")] = 10_000,
     features: Annotated[
-        bool, typer.Option("--features", help="Also probe the features handed to the decoder.")
+        bool, typer.Option("--features", help="Model only: also probe the features handed to the decoder.")
     ] = False,
+    protocol: Annotated[
+        str, typer.Option(help="Model only. paper: the first 100 test faces, positives, y 0 and 1; or full.")
+    ] = "full",
+    identity: Annotated[
+        Path | None, typer.Option(help="Tables only: folder of an identity network (aif fit identity).")
+    ] = None,
+    portraits: Annotated[
+        list[str] | None,
+        typer.Option(help="Tables only: photos for the pictures, or demo; None: held-out faces. Repeatable."),
+    ] = None,
+    faces_seen: Annotated[
+        int | None, typer.Option(help="Tables only: training of each system; None: the preset's.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Tables only: channels of the first layer.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Tables only: face crop in pixels.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Tables only: arithmetic of the training.")] = None,
+    seeds: Annotated[str, typer.Option(help="Tables only: seeds, separated by commas.")] = "0",
+    picture_faces: Annotated[
+        int, typer.Option(help="Tables only: faces for likeness, identity and Frechet distance.")
+    ] = 1_000,
+    accelerator: Annotated[str, typer.Option(help="Tables only: auto, cpu, cuda or mps.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(help="Tables only: processes that decode images. None: one a core.")
+    ] = None,
     version: Version = False,
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Measure a model: reconstruction, edits judged by an independent evaluator, leaks of y in z.
+    """Measure a model, or reproduce a table or figure of the paper.
 
-    Example: aif eval runs/smile --data faces128 --evaluator runs/evaluator -o runs/smile-eval
+    A model: reconstruction, edits judged by an independent evaluator, leaks of y in z.
+    A table or figure (or all): trains every system that it shows with one budget, measures it, and writes a
+    report as Markdown, JSON and HTML. What is done already is not done again.
+
+    Examples: aif eval runs/smile --data faces128 --evaluator runs/evaluator -o runs/smile-eval;
+    aif eval table1 --data faces128 --evaluator runs/evaluator --faces-seen 100000 --width 32 -o results
     """
-    from aif.runtime.bundle import Bundle
-    from aif.runtime.model import FaceModel
-    from aif.train.data.open import open_faces
-    from aif.train.evaluate import evaluate as measure_all
-    from aif.train.evaluate import write_evaluation
-    from aif.train.evaluator import Evaluator
-    from aif.train.measure import EditingModel, TorchModel
-    from aif.train.run import load_run
+    names = None if attributes is None else [name.strip() for name in attributes.split(",") if name.strip()]
+    if target not in EXHIBITS:
+        from aif.cli.eval_model import measure_model
 
-    judge = Evaluator.load(evaluator)
-    measured: EditingModel
-    if (model / "config.json").exists():
-        run = load_run(model)
-        size = run.config.network.image_size
-        measured = TorchModel(run.encoder, run.decoder, run.config.data.attributes, size)
-    else:
-        measured = FaceModel(Bundle.open(model))
-    size, names = measured.image_size, list(measured.attributes)
-    train = open_faces(data, "train", names, table=table, image_size=size)
-    validation = open_faces(data, "val", names, table=table, image_size=size)
-    result = measure_all(
-        measured,
-        train,
-        validation,
-        judge,
-        attributes=None if attributes is None else [name.strip() for name in attributes.split(",")],
-        edit_faces=faces,
-        probe_faces=probe_faces,
-        features=features,
+        measure_model(
+            Path(target),
+            data,
+            evaluator,
+            out,
+            table=table,
+            attributes=names,
+            faces=faces,
+            probe_faces=probe_faces,
+            features=features,
+            protocol=protocol,
+        )
+        return
+    from aif.cli.eval_study import reproduce
+    from aif.train.loop import LoopOptions
+    from aif.train.paper.budget import make_budget
+    from aif.train.paper.measures import Effort
+
+    reproduce(
+        target,
+        data,
+        evaluator,
+        out,
+        table=table,
+        identity=identity,
+        attributes=names or ["Smiling"],
+        portraits=portraits,
+        budget=make_budget(faces_seen, width, image_size, precision, seeds),
+        effort=Effort(faces, picture_faces, probe_faces),
+        options=LoopOptions(accelerator=accelerator, workers=workers),
     )
-    write_evaluation(result, out)
-    typer.echo(result.to_markdown())

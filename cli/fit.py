@@ -1,4 +1,4 @@
-"""`aif fit`: train the instruments, an evaluator or a landmark network."""
+"""`aif fit`: train the instruments, an evaluator, an identity network or a landmark network."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from aif.cli.options import Debug, Verbose, Version
 
 
 def fit(
-    what: Annotated[str, typer.Argument(help="evaluator or landmarks.")],
+    what: Annotated[str, typer.Argument(help="evaluator, identity or landmarks.")],
     data: Annotated[Path, typer.Option(help="Labelled faces with a train and a val split.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Evaluator: a folder. Landmarks: an .onnx file.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Evaluator, identity: a folder. Landmarks: an .onnx file.")
+    ],
     table: Annotated[
         Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
     ] = None,
@@ -27,9 +29,9 @@ def fit(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Train the evaluator that judges edits, or the landmark network that bundles bring.
+    """Train the evaluator or the identity network that judge edits, or the landmark network of bundles.
 
-    Interrupted, the same command goes on from its last checkpoint (evaluator only).
+    Interrupted, the same command goes on from its last checkpoint (evaluator and identity).
 
     Examples: aif fit evaluator --data faces128 -o runs/evaluator;
     aif fit landmarks --data faces128 -o landmarks.onnx
@@ -38,11 +40,13 @@ def fit(
 
     if what == "evaluator":
         _evaluator(data, table, out, faces, workers)
+    elif what == "identity":
+        _identity(data, table, out, faces, workers)
     elif what == "landmarks":
         _landmarks(data, table, out, faces, workers)
     else:
         raise ConfigError(
-            f"There is no instrument {what!r}.", nearest_names(what, ["evaluator", "landmarks"])
+            f"There is no instrument {what!r}.", nearest_names(what, ["evaluator", "identity", "landmarks"])
         )
 
 
@@ -68,6 +72,32 @@ def _evaluator(data: Path, table: Path | None, out: Path, faces: int | None, wor
     judge = train_evaluator(batches, held_out, train.attributes, out, config, log=typer.echo)
     for name, score in judge.scores.items():
         typer.echo(f"{name}: {100 * score.accuracy:.1f}% of {score.n}")
+
+
+def _identity(data: Path, table: Path | None, out: Path, faces: int | None, workers: int | None) -> None:
+    import dataclasses
+
+    from aif.train.data.augment import Augmentation
+    from aif.train.data.cache import cached
+    from aif.train.data.loader import FaceLoader, evaluation_batches
+    from aif.train.data.open import open_faces
+    from aif.train.identity import IdentityConfig, known_identities, train_identity
+
+    config = IdentityConfig()
+    if faces is not None:
+        config = dataclasses.replace(config, faces=faces)
+    size = config.image_size * 9 // 8  # the network's own jitter crops from a little more
+    train = open_faces(data, "train", None, table=table, image_size=size)
+    validation = open_faces(data, "val", None, table=table, image_size=size)
+    people, held_out = known_identities(train), known_identities(validation)
+    batches = FaceLoader(
+        cached(train), size, 128, config.seed, augment=Augmentation(flip=False), workers=workers
+    )
+    judge = train_identity(
+        batches, people, evaluation_batches(validation, size, 256), held_out, out, config, log=typer.echo
+    )
+    found = judge.verification
+    typer.echo(f"verification: {100 * found.accuracy:.1f}% of {found.pairs} pairs, AUC {found.auc:.3f}")
 
 
 def _landmarks(data: Path, table: Path | None, out: Path, faces: int | None, workers: int | None) -> None:

@@ -21,7 +21,9 @@ def train(
         typer.Option(help="Packed faces, CelebA's official layout, or images with a CSV. None: synthetic."),
     ] = None,
     attributes: Annotated[str, typer.Option(help="Attributes to learn, separated by commas.")] = "Smiling",
-    preset: Annotated[str, typer.Option(help="best, residual, authors, paper, or another system (docs/presets.md).")] = "best",
+    preset: Annotated[
+        str, typer.Option(help="best, residual, authors, paper, or another system (docs/presets.md).")
+    ] = "best",
     steps: Annotated[int | None, typer.Option(help="Training steps in all.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Faces a step, over all processes.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Step size of all networks.")] = None,

@@ -85,6 +85,13 @@ class TorchModel:
         return Encoding(_numpy(out.mean), _numpy(out.y), features)
 
     @torch.no_grad()
+    def posterior(self, crops_nchw: npt.ArrayLike) -> tuple[Float32Array, Float32Array]:
+        """float32 (N, 3, S, S) RGB in [0, 1] -> mean and standard deviation of q(z | x), (N, Z) each."""
+        crops = torch.from_numpy(np.ascontiguousarray(crops_nchw, dtype=np.float32))
+        out = self._encoder(crops.to(self._device))
+        return _numpy(out.mean), _numpy((0.5 * out.log_variance.float()).exp())
+
+    @torch.no_grad()
     def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Float32Array:
         """Codes and attribute values (N, A) -> float32 (N, 3, S, S) RGB in [0, 1]."""
         arrays = [encoding.z, np.asarray(y, dtype=np.float32), *encoding.features.values()]
@@ -175,7 +182,7 @@ class _Session:
     def add(self, photos_nhwc: UInt8Array, labels: BoolArray) -> None:
         """photos uint8 (N, P, P, 3) RGB, labels (N, dataset attributes)."""
         size = self._model.image_size
-        crops = _nchw(np.stack([resize_crop(photo, size) for photo in photos_nhwc]))
+        crops = face_crops(photos_nhwc, size)
         encoding = self._model.encode(crops)
         source = self._model.decode(encoding, encoding.y)
         self._errors.append(np.square(source - crops).mean(axis=(1, 2, 3)))
@@ -186,7 +193,7 @@ class _Session:
         self._right.append((encoding.y[:, own] > 0.5) == labels[:, columns])
         plain = {mode: real for mode in self._modes}
         if "replace" in plain:  # the other modes leave the photo as it is where nothing is edited
-            plain["replace"] = self._verdicts(_composed(photos_nhwc, crops, source, source, "replace"))
+            plain["replace"] = self._verdicts(composed(photos_nhwc, crops, source, source, "replace"))
         for name, column, mine in zip(self._wanted, columns, own, strict=True):
             judged = list(self._judge.attributes).index(name)
             for direction in ("on", "off"):
@@ -199,7 +206,7 @@ class _Session:
                 target = self._model.decode(encoding.rows(rows), y)
                 self._count((name, direction, "decoded"), judged, on, self._verdicts(target), rebuilt[rows])
                 for mode in self._modes:
-                    seen = _composed(photos_nhwc[rows], crops[rows], source[rows], target, mode)
+                    seen = composed(photos_nhwc[rows], crops[rows], source[rows], target, mode)
                     verdicts = self._verdicts(seen)
                     self._count((name, direction, mode), judged, on, verdicts, plain[mode][rows])
 
@@ -247,10 +254,14 @@ class _Session:
         )
 
 
-def _composed(
+def composed(
     photos_nhwc: UInt8Array, crops: Float32Array, source: Float32Array, target: Float32Array, mode: Mode
 ) -> Float32Array:
-    """Blend each face into its photo with the runtime's own compositor: float32 (N, 3, P, P) in [0, 1]."""
+    """Blend each face into its photo with the runtime's own compositor.
+
+    photos uint8 (N, P, P, 3) RGB; crops, source (decoded as it is) and target (decoded as edited) float32
+    (N, 3, S, S) in [0, 1] -> float32 (N, 3, P, P) in [0, 1].
+    """
     scale = crops.shape[-1] / photos_nhwc.shape[1]
     # `resize_crop` works in pixel-centre coordinates: centre (x + 1/2) goes to scale * (x + 1/2).
     matrix = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2]], dtype=np.float32)
@@ -259,6 +270,11 @@ def _composed(
         bgr = np.ascontiguousarray(photo[:, :, ::-1])
         out.append(composite(bgr, [FacePatch(matrix, crop, before, after)], mode)[:, :, ::-1])
     return _nchw(np.stack(out))
+
+
+def face_crops(photos_nhwc: UInt8Array, size: int) -> Float32Array:
+    """uint8 (N, P, P, 3) RGB crops at full size -> float32 (N, 3, size, size) in [0, 1] for a model."""
+    return _nchw(np.stack([resize_crop(photo, size) for photo in photos_nhwc]))
 
 
 def _nchw(images_nhwc: UInt8Array) -> Float32Array:

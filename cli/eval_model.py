@@ -1,0 +1,68 @@
+"""`aif eval RUN`: measure one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from aif.runtime.errors import CheckpointError, ConfigError
+
+
+def measure_model(
+    model: Path,
+    data: Path | None,
+    evaluator: Path,
+    out: Path,
+    *,
+    table: Path | None,
+    attributes: list[str] | None,
+    faces: int | None,
+    probe_faces: int,
+    features: bool,
+    protocol: str,
+) -> None:
+    """Measure a run or a bundle, write what was found, and print it."""
+    from aif.runtime.bundle import Bundle
+    from aif.runtime.errors import nearest_names
+    from aif.runtime.model import FaceModel
+    from aif.train.data.open import open_faces
+    from aif.train.evaluate import evaluate, write_evaluation
+    from aif.train.evaluator import Evaluator
+    from aif.train.measure import EditingModel, TorchModel
+    from aif.train.paper_protocol import paper_protocol
+    from aif.train.run import load_run
+
+    if protocol not in ("full", "paper"):
+        raise ConfigError(f"There is no protocol {protocol!r}.", nearest_names(protocol, ["full", "paper"]))
+    if not model.exists():
+        from aif.cli.eval import EXHIBITS
+
+        raise CheckpointError(f"There is no run or bundle {model}.", nearest_names(str(model), EXHIBITS))
+    judge = Evaluator.load(evaluator)
+    measured: EditingModel
+    if (model / "config.json").exists():
+        run = load_run(model)
+        size = run.config.network.image_size
+        measured = TorchModel(run.encoder, run.decoder, run.config.data.attributes, size)
+    else:
+        measured = FaceModel(Bundle.open(model))
+    size, names = measured.image_size, list(measured.attributes)
+    validation = open_faces(data, "val", names, table=table, image_size=size)
+    if protocol == "paper":
+        for score in paper_protocol(measured, validation, judge, attributes or names):
+            typer.echo(str(score))
+        return
+    train = open_faces(data, "train", names, table=table, image_size=size)
+    result = evaluate(
+        measured,
+        train,
+        validation,
+        judge,
+        attributes=attributes,
+        edit_faces=faces,
+        probe_faces=probe_faces,
+        features=features,
+    )
+    write_evaluation(result, out)
+    typer.echo(result.to_markdown())

@@ -1,0 +1,99 @@
+"""`aif eval` for tables and figures, and that the commands which reports quote do what they say."""
+
+import dataclasses
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from aif.cli.eval import EXHIBITS
+from aif.train.config import to_dict
+from aif.train.evaluator import EvaluatorConfig, evaluator_network
+from aif.train.paper.budget import Budget, command, configure
+from aif.train.paper.exhibits import NAMES
+
+ATTRIBUTES = ("Smiling", "Eyeglasses")
+
+
+def aif(*words, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "aif.cli.main", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def evaluator(tmp_path_factory):
+    """The folder of an evaluator that has learnt nothing."""
+    folder = tmp_path_factory.mktemp("judge") / "evaluator"
+    folder.mkdir()
+    torch.manual_seed(0)
+    weights = {k: v.contiguous() for k, v in evaluator_network(2).state_dict().items()}
+    save_file(weights, folder / "evaluator.safetensors")
+    score = {"accuracy": 0.5, "balanced_accuracy": 0.5, "n": 10, "positives": 5}
+    about = {
+        "attributes": ATTRIBUTES,
+        "config": dataclasses.asdict(EvaluatorConfig()),
+        "scores": dict.fromkeys(ATTRIBUTES, score),
+    }
+    (folder / "evaluator.json").write_text(json.dumps(about))
+    return folder
+
+
+def test_the_command_line_knows_every_exhibit():
+    assert (*NAMES, "all") == EXHIBITS
+
+
+@pytest.mark.parametrize("preset", ["authors", "fader", "best"])
+def test_quoted_commands_train_what_was_measured(preset):
+    budget = Budget(faces_seen=6_400, width=8, image_size=128, precision="32-true")
+    config = configure(preset, budget, 3, ATTRIBUTES, None)
+    _, *words = shlex.split(command(config, None))
+    settings = json.loads(aif("train", *words, "--dry-run").stdout)
+    settings["data"]["crop"] = "template"  # concerns CelebA's own layout alone
+    assert settings == json.loads(json.dumps(to_dict(config)))
+
+
+@pytest.mark.slow
+def test_a_figure_from_the_command_line(evaluator, tmp_path):
+    words = ["--evaluator", evaluator, "-o", tmp_path / "out", "--portraits", "demo", "--width", "4"]
+    words += ["--faces-seen", "64", "--precision", "32-true", "--accelerator", "cpu", "--workers", "0"]
+    words += ["--faces", "8", "--picture-faces", "8", "--probe-faces", "60"]
+    pytest.importorskip("skimage.data")
+    done = aif("eval", "figure3", *words)
+    assert "figure3.html" in done.stdout
+    for name in ("figure3.html", "figure3.md", "figure3.json", "pictures/figure3.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 200
+    assert sorted(p.name for p in (tmp_path / "out/runs").iterdir()) == [
+        "authors-Smiling-0",
+        "authors-no-aux-Smiling-0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["tabel1"], 1, "table1"),
+        (["truth", "--data", "{tmp}"], 2, "drawn faces"),
+        (["table1", "--seeds", "one"], 2, "whole numbers"),
+        (["table1", "--precision", "fp8"], 2, "precision"),
+        (["table1", "--faces-seen", "0"], 2, "trains nothing"),
+        (["table1", "--attributes", "Bald"], 2, "Bald"),
+        (["table1", "--identity", "{tmp}"], 1, "identity"),
+    ],
+)
+def test_mistakes_are_named(evaluator, tmp_path, words, code, said):
+    given = [word.replace("{tmp}", str(tmp_path)) for word in words]
+    done = aif("eval", *given, "--evaluator", evaluator, "-o", tmp_path / "out", code=code)
+    assert said in done.stderr
+    assert not (tmp_path / "out/runs").exists()

@@ -1,0 +1,224 @@
+"""The tables and figures: which systems each shows, by which measures.
+
+Numbered as in the paper; beside them stand four that the paper lacks: `leakage`, `composed`, `quality` and,
+on drawn faces, `truth`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from aif.runtime.errors import ConfigError, nearest_names
+
+
+@dataclass(frozen=True)
+class System:
+    """A preset under the name that a reader knows."""
+
+    preset: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One table, chart or picture.
+
+    Attributes:
+        name: as `aif eval` takes it.
+        kind: table; chart (a table by attribute, drawn as bars too); or picture (edited faces).
+        title, caption: what it shows.
+        systems: the rows.
+        several: whether the systems learn all attributes that are asked for, or the first alone.
+        columns: keys of measures; `{a}` stands for the first attribute, or for each one in a chart.
+    """
+
+    name: str
+    kind: Literal["table", "chart", "picture"]
+    title: str
+    caption: str
+    systems: tuple[System, ...]
+    several: bool = False
+    columns: tuple[str, ...] = ()
+
+
+_DCGAN = (
+    System("authors", "IFcVAE-GAN"),
+    System("authors-no-aux", "without L_aux (naive cVAE-GAN)"),
+    System("authors-class-rec", "with L_class on reconstructions too"),
+)
+_OURS = System("residual", "IFcVAE-GAN, residual")
+_NAIVE = System("residual-no-aux", "without L_aux (naive cVAE-GAN)")
+_CLASS = System("residual-class-rec", "with L_class on reconstructions too")
+_BEST = System("best", "this project's preset `best`")
+_BEST_NAIVE = System("best-no-aux", "`best` without L_aux")
+_RIVALS = (
+    System("cvae-gan", "cVAE-GAN (Bao et al., 2017)"),
+    System("icgan", "IcGAN (Perarnau et al., 2016)"),
+    System("fader", "Fader Networks (Lample et al., 2017)"),
+)
+_PLAIN = (
+    System("vae", "VAE"),
+    System("beta-vae", "beta-VAE"),
+    System("dip-vae-1", "DIP-VAE-I (Kumar et al., 2018)"),
+    System("dip-vae-2", "DIP-VAE-II"),
+)
+_RESIDUAL = (_OURS, _NAIVE, _CLASS, *_RIVALS, _BEST, _BEST_NAIVE)
+
+_EDITS = ("mse", "{a}.on.decoded", "{a}.off.decoded", "paper.on", "paper.off", "y.{a}")
+_ABLATION = (*_EDITS, "probe.linear.mean.{a}", "probe.mlp.mean.{a}", "majority.{a}")
+
+EXHIBITS = (
+    Exhibit(
+        "table1",
+        "table",
+        "Table 1: the 64 px DCGAN",
+        "The authors' networks (rho 0.1, delta 0.1, alpha 0.2) with one thing changed a row.",
+        _DCGAN,
+        columns=_ABLATION,
+    ),
+    Exhibit(
+        "table2",
+        "table",
+        "Table 2: residual networks, and the other methods",
+        "alpha 0.005, delta 0.005, rho 1.0; the other methods on the same networks, data and budget.",
+        _RESIDUAL,
+        columns=_ABLATION,
+    ),
+    Exhibit(
+        "table3",
+        "table",
+        "Table 3: what each term is for",
+        "The residual networks with one setting changed a row.",
+        (
+            _OURS,
+            System("residual-rho-0.1", "rho 0.1"),
+            System("residual-no-kl", "without L_KL"),
+            System("residual-no-gan", "without L_gan"),
+            System("residual-alpha-0.1", "alpha 0.1"),
+        ),
+        columns=_ABLATION,
+    ),
+    Exhibit(
+        "figure2",
+        "chart",
+        "Figure 2: how well E_y classifies",
+        "Held-out accuracy of the encoder's own y, beside a network of the same size that does nothing else.",
+        (_OURS, _BEST, System("classifier", "a classifier alone")),
+        several=True,
+        columns=("y.{a}",),
+    ),
+    Exhibit(
+        "figure3",
+        "picture",
+        "Figure 3: edits with and without L_aux, DCGAN",
+        "Each face: original, reconstruction, attribute off, attribute on.",
+        _DCGAN[:2],
+    ),
+    Exhibit(
+        "figure4",
+        "picture",
+        "Figure 4: edits with and without L_aux, residual networks",
+        "Each face: original, reconstruction, attribute off, attribute on.",
+        (_OURS, _NAIVE, _BEST),
+    ),
+    Exhibit(
+        "figure5",
+        "picture",
+        "Figure 5: other attributes",
+        "Original, reconstruction, then each attribute off and on.",
+        (_OURS, _BEST),
+        several=True,
+    ),
+    Exhibit(
+        "figure6",
+        "picture",
+        "Figure 6: the same edits by the other methods",
+        "Each face: original, reconstruction, attribute off, attribute on.",
+        (_OURS, *_RIVALS),
+    ),
+    Exhibit(
+        "figure7",
+        "chart",
+        "Figure 7: what a linear classifier reads from the latent mean",
+        "Held-out balanced accuracy by attribute; one half means that nothing is read. The VAEs want all "
+        "attributes to be readable, IFcVAE-GAN wants its own attribute not to be.",
+        (*_PLAIN, _OURS, _NAIVE, _BEST),
+        columns=("balanced.linear.mean.{a}",),
+    ),
+    Exhibit(
+        "leakage",
+        "table",
+        "What z still tells of y",
+        "Fresh probes on frozen codes, and the lower bound that they give for I(z; y) in bits.",
+        (*_DCGAN[:2], *_RESIDUAL, *_PLAIN),
+        columns=(
+            *("balanced.linear.mean.{a}", "balanced.mlp.mean.{a}", "bits.mlp.mean.{a}"),
+            *("balanced.linear.sample.{a}", "balanced.mlp.sample.{a}", "bits.mlp.sample.{a}"),
+        ),
+    ),
+    Exhibit(
+        "composed",
+        "table",
+        "What a user sees: edits composed into the photo",
+        "The same edits after each compositing mode on the photo's own crop.",
+        (*_DCGAN[:2], *_RESIDUAL),
+        columns=(
+            *(f"{{a}}.{side}.{mode}" for mode in ("delta", "replace", "hybrid") for side in ("on", "off")),
+            *(f"identity.kept.{path}" for path in ("decoded", "delta", "replace", "hybrid")),
+            *(f"sharpness.{mode}" for mode in ("delta", "replace", "hybrid")),
+        ),
+    ),
+    Exhibit(
+        "quality",
+        "table",
+        "Pictures: likeness, identity, collateral change, sample quality",
+        "Reconstructions and samples, and what else an edit flips.",
+        (*_DCGAN[:2], *_RESIDUAL, *_PLAIN),
+        columns=(
+            *(
+                "mse",
+                "psnr",
+                "ssim",
+                "lpips",
+                "identity.reconstruction",
+                "identity.decoded",
+                "identity.other",
+            ),
+            *("reconstruction.flips", "{a}.on.decoded.collateral", "{a}.off.decoded.collateral"),
+            *("frechet.reconstruction", "frechet.sample"),
+        ),
+    ),
+    Exhibit(
+        "truth",
+        "table",
+        "Distance from the true counterfactual (drawn faces)",
+        "The same drawn face with the attribute flipped is the right answer.",
+        (*_DCGAN[:2], *_RESIDUAL),
+        columns=tuple(
+            f"truth.{side}.{what}.{where}"
+            for side in ("on", "off")
+            for what in ("edit", "nothing", "floor")
+            for where in ("inside", "outside")
+        ),
+    ),
+)
+
+NAMES = tuple(exhibit.name for exhibit in EXHIBITS)
+
+
+def find_exhibits(name: str, synthetic: bool) -> tuple[Exhibit, ...]:
+    """The exhibit of that name, or all that apply to the data.
+
+    Raises:
+        ConfigError: there is none; or it needs drawn faces.
+    """
+    if name == "all":
+        return tuple(e for e in EXHIBITS if synthetic or e.name != "truth")
+    if name not in NAMES:
+        raise ConfigError(f"There is no table or figure {name!r}.", nearest_names(name, [*NAMES, "all"]))
+    if name == "truth" and not synthetic:
+        raise ConfigError(
+            "Only drawn faces have a true counterfactual.", "Give --data synthetic, and an evaluator for it."
+        )
+    return (EXHIBITS[NAMES.index(name)],)

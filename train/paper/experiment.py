@@ -1,0 +1,227 @@
+"""Train a system under a budget, measure it, and keep what was found: each only where it is not done yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aif.runtime.errors import CheckpointError, DataError, TrainingError
+from aif.train.checkpoint import list_checkpoints
+from aif.train.config import TrainConfig
+from aif.train.data.open import open_faces
+from aif.train.loop import LoopOptions, Progress, train
+from aif.train.measure import TorchModel
+from aif.train.paper.budget import Budget, command, configure
+from aif.train.paper.measures import Effort, Faces, Instruments, measure_system
+from aif.train.paper.report import Number, Provenance
+from aif.train.run import TrainedRun, checkpoint_folder, load_run
+
+log = logging.getLogger(__name__)
+
+MEASURES_VERSION = 1
+"""Raised when a measure changes its meaning: what was measured before is then measured again."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One trained system with everything that was measured of it."""
+
+    provenance: Provenance
+    numbers: dict[str, Number]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What all systems of a report have in common.
+
+    Attributes:
+        out: folder of runs, measures and reports.
+        data: labelled faces; None = synthetic.
+        table: the CSV of labels, where it is not beside the images.
+        instruments: who judges.
+        instruments_hash: `folder_hash` of their weights.
+        budget: training of each system.
+        effort: faces that the measures rest on.
+        options: devices and workers.
+        command: the command line that asked for it.
+    """
+
+    out: Path
+    data: Path | None
+    table: Path | None
+    instruments: Instruments
+    instruments_hash: str
+    budget: Budget
+    effort: Effort
+    options: LoopOptions
+    command: str
+
+    def faces(self, attributes: Sequence[str]) -> Faces:
+        """The splits, with these attributes as columns of y."""
+        size = self.budget.image_size or 64
+        train_faces, validation = (
+            open_faces(self.data, split, list(attributes), table=self.table, image_size=size)
+            for split in ("train", "val")
+        )
+        try:
+            test = open_faces(self.data, "test", list(attributes), table=self.table, image_size=size)
+        except DataError:  # not all data sets have one
+            test = validation
+        return Faces(train_faces, validation, test)
+
+
+def run_folder(out: Path, config: TrainConfig) -> Path:
+    """Where the run of a configuration lies: by preset, attributes and seed."""
+    names = config.data.attributes
+    what = names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
+    return out / "runs" / f"{config.preset}-{what}-{config.seed}"
+
+
+def system(
+    experiment: Experiment,
+    preset: str,
+    seed: int,
+    attributes: Sequence[str],
+    probed: Sequence[str],
+    progress: Callable[[str, Progress], None] | None = None,
+) -> Measured:
+    """Train and measure one system; what is already there is taken as it is.
+
+    Raises:
+        ConfigError: the folder holds a run of another budget.
+        TrainingError: the training was interrupted, or its losses are no longer finite.
+    """
+    config = configure(preset, experiment.budget, seed, attributes, experiment.data)
+    folder = run_folder(experiment.out, config)
+    train_once(experiment, config, folder, progress)
+    return measure_once(experiment, config, folder, probed)
+
+
+def train_once(
+    experiment: Experiment,
+    config: TrainConfig,
+    folder: Path,
+    progress: Callable[[str, Progress], None] | None,
+) -> None:
+    """Train `config` into `folder`, or go on with the run that is there, or leave it where it is done."""
+    found = list_checkpoints(checkpoint_folder(folder))
+    if found and int(found[-1].name.removeprefix("step-")) >= config.steps and _same(config, folder):
+        return
+    faces = experiment.faces(config.data.attributes)
+    tell = None if progress is None else lambda report: progress(config.preset, report)
+    result = train(config, folder, faces.train, faces.validation, experiment.options, tell)
+    if not result.finished:
+        raise TrainingError(
+            f"Stopped at step {result.step} of {config.steps} of {config.preset}.",
+            "The same command goes on from there.",
+        )
+
+
+def measure_once(
+    experiment: Experiment, config: TrainConfig, folder: Path, probed: Sequence[str]
+) -> Measured:
+    """Measure the run in `folder`, unless just this was measured before."""
+    attributes = list(config.data.attributes)
+    everything = [*attributes, *(name for name in probed if name not in attributes)]
+    faces = experiment.faces(everything)
+    checkpoint = checkpoint_hash(folder)
+    run = load_run(folder)
+    provenance = Provenance(
+        system=config.preset,
+        seed=config.seed,
+        command=command(config, None if experiment.data is None else experiment.data.name),
+        checkpoint=checkpoint,
+        data=f"{faces.validation.name} {faces.validation.fingerprint[:12]}",
+        faces_seen=run.faces_seen,
+    )
+    wanted = {
+        "version": MEASURES_VERSION,
+        "checkpoint": checkpoint,
+        "data": [faces.train.fingerprint, faces.validation.fingerprint, faces.test.fingerprint],
+        "instruments": experiment.instruments_hash,
+        "effort": dataclasses.asdict(experiment.effort),
+        "probed": everything,
+    }
+    store = experiment.out / "measures" / f"{folder.name}.json"
+    if (numbers := _read_numbers(store, wanted)) is None:
+        log.info("measuring %s", folder.name)
+        numbers = measure_system(
+            editing_model(run), faces, experiment.instruments, experiment.effort, everything
+        )
+        _write_numbers(store, wanted, numbers)
+    return Measured(provenance, numbers, folder)
+
+
+def editing_model(run: TrainedRun) -> TorchModel:
+    """The networks of a run as the measures take them."""
+    return TorchModel(run.encoder, run.decoder, run.config.data.attributes, run.config.network.image_size)
+
+
+def checkpoint_hash(folder: Path) -> str:
+    """SHA-256 of the weights and the configuration that a run would be measured or exported with.
+
+    Raises:
+        CheckpointError: the run has no checkpoint.
+    """
+    found = list_checkpoints(checkpoint_folder(folder))
+    if not found:
+        raise CheckpointError(f"{folder} has no checkpoint yet.", "Train it first.")
+    digest = hashlib.sha256()
+    for path in (
+        folder / "config.json",
+        *sorted(found[-1].glob("networks.*")),
+        *sorted(found[-1].glob("ema.*")),
+    ):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def folder_hash(*folders: Path | None) -> str:
+    """SHA-256 of the weights in the folders of instruments; None counts as "none"."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        digest.update(b"none" if folder is None else b"some")
+        for path in sorted(folder.glob("*.safetensors")) if folder is not None else ():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _same(config: TrainConfig, folder: Path) -> bool:
+    """Whether the finished run has just this configuration; else `train` says what differs."""
+    return load_run(folder).config == config
+
+
+def _read_numbers(path: Path, wanted: dict[str, Any]) -> dict[str, Number] | None:
+    """The numbers in `path`, if they were measured just as wanted."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["identity"] != json.loads(json.dumps(wanted)):
+            return None
+        return {
+            name: Number(math.nan if n["value"] is None else n["value"], n["n"], n["low"], n["high"])
+            for name, n in stored["numbers"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_numbers(path: Path, identity: dict[str, Any], numbers: dict[str, Number]) -> None:
+    plain = {
+        name: {**dataclasses.asdict(n), "value": n.value if math.isfinite(n.value) else None}
+        for name, n in numbers.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(
+        json.dumps({"identity": identity, "numbers": plain}, indent=1) + "\n", encoding="utf-8"
+    )
+    partial.replace(path)

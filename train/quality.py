@@ -1,0 +1,292 @@
+"""How close two pictures of a face are, face by face: MSE, PSNR, SSIM, LPIPS, and the sharpness that is left.
+
+LPIPS looks through a network that others trained. It is computed only where that network's file already lies
+on the disk: nothing here can reach the internet, for the backbone is built empty and filled from that file.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import NormalDist
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from aif.runtime.errors import CheckpointError, ConfigError, DataError
+
+LpipsNet = Literal["alex", "squeeze", "vgg"]
+
+LPIPS_FILES: dict[LpipsNet, str] = {
+    "alex": "alexnet-owt-7be5be79.pth",
+    "squeeze": "squeezenet1_1-b8a52dc0.pth",
+    "vgg": "vgg16-397923af.pth",
+}
+"""torchvision's names of the backbones' weights trained on ImageNet."""
+
+# Left, top, right and bottom of the inner face in pixels of a 128 px crop: from the brows to below the mouth,
+# within the outer corners of the eyes. The landmark template lies inside.
+INNER_FACE = (36, 48, 92, 112)
+
+# Below this mean square of the detail (values in [0, 1]) a photo holds nothing whose loss could be judged.
+LEAST_DETAIL = 1e-7
+
+_CHUNK = 64  # faces at a time, which bounds the memory
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over faces and how far it can be trusted.
+
+    Attributes:
+        mean: of the values, one a face; NaN where there is none.
+        n: how many faces.
+        low, high: 95 % interval of the mean by the normal approximation, mean -+ 1.96 s / sqrt(n) with the
+            sample's standard deviation s; NaN for fewer than two faces, whose spread is unknown.
+    """
+
+    mean: float
+    n: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike) -> Mean:
+        """Summarise (N,) values.
+
+        Raises:
+            ValueError: the values are not one row of numbers.
+        """
+        row = np.asarray(values, dtype=np.float64)
+        if row.ndim != 1:
+            raise ValueError(f"values must be (N,), one a face, got {row.shape}")
+        if len(row) < 2:
+            return cls(float(row[0]) if len(row) else math.nan, len(row), math.nan, math.nan)
+        mean = float(row.mean())
+        reach = NormalDist().inv_cdf(0.975) * float(row.std(ddof=1)) / math.sqrt(len(row))
+        return cls(mean, len(row), mean - reach, mean + reach)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}] n={self.n}" if self.n else "none"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Likeness of pictures to their references, averaged over faces.
+
+    Attributes:
+        mse: mean squared error, values in [0, 1]; 0 = equal.
+        psnr: peak signal-to-noise ratio in dB, averaged over faces; 100 at the most.
+        ssim: structural similarity; 1 = equal.
+        lpips: learned perceptual distance, 0 = equal; None where it could not be computed (`lpips_lacks`).
+        lpips_net: the backbone that LPIPS looked through, None where there was none.
+    """
+
+    mse: Mean
+    psnr: Mean
+    ssim: Mean
+    lpips: Mean | None
+    lpips_net: LpipsNet | None
+
+
+def quality(images: Tensor, references: Tensor, *, lpips_net: LpipsNet | None = "alex") -> Quality:
+    """Compare pictures with the references that they ought to equal.
+
+    Args:
+        images, references: float (N, 3, H, W) RGB in [0, 1].
+        lpips_net: backbone of LPIPS; None to leave it out.
+
+    Raises:
+        DataError: there is no face.
+        ConfigError: there is no such backbone.
+        CheckpointError: the backbone's file is there and cannot be read.
+        ValueError: shapes differ or are no pictures, or the pictures are too small for SSIM.
+    """
+    _check(images, references)
+    if not len(images):
+        raise DataError("There is no face whose quality could be measured.")
+    lpips = None if lpips_net is None else lpips_per_face(images, references, lpips_net)
+    return Quality(
+        mse=Mean.of(mse_per_face(images, references).numpy()),
+        psnr=Mean.of(psnr_per_face(images, references).numpy()),
+        ssim=Mean.of(ssim_per_face(images, references).numpy()),
+        lpips=None if lpips is None else Mean.of(lpips.numpy()),
+        lpips_net=None if lpips is None else lpips_net,
+    )
+
+
+def mse_per_face(images: Tensor, references: Tensor) -> Tensor:
+    """Mean squared error over channels and pixels: (N, 3, H, W) in [0, 1], twice -> float32 (N,)."""
+    return _by_chunks(
+        images, references, lambda image, reference: (image - reference).square().mean((1, 2, 3))
+    )
+
+
+def psnr_per_face(images: Tensor, references: Tensor) -> Tensor:
+    """-10 log10(MSE) in dB of each face: float32 (N,). An MSE below 1e-10 counts as that: 100 dB."""
+    return -10 * mse_per_face(images, references).clamp_min(1e-10).log10()
+
+
+def ssim_per_face(images: Tensor, references: Tensor) -> Tensor:
+    """Structural similarity of each face, float32 (N,), 1 = equal.
+
+    A Gaussian window of sigma 1.5 px, K1 = 0.01, K2 = 0.03, range 1, averaged over the colour channels and
+    the whole picture (its borders mirrored).
+
+    Raises:
+        ValueError: shapes differ or are no pictures, or a side is shorter than 6 px.
+
+    Source: Wang, Bovik, Sheikh and Simoncelli (2004), equation 13, as in torchmetrics.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+    if min(images.shape[-2:]) < 6:
+        raise ValueError(f"SSIM needs pictures of at least 6 px, got {tuple(images.shape)}")
+
+    def compare(image: Tensor, reference: Tensor) -> Tensor:
+        found = ssim(image, reference, data_range=1.0, reduction="none")
+        assert isinstance(found, Tensor)  # a pair only where the full picture is asked for
+        return found.reshape(len(image))
+
+    return _by_chunks(images, references, compare)
+
+
+def lpips_lacks(net: LpipsNet = "alex") -> str | None:
+    """What keeps LPIPS from being computed, in plain words; None where nothing does.
+
+    Raises:
+        ConfigError: there is no such backbone.
+    """
+    place = _lpips_file(net)
+    if place.is_file():
+        return None
+    return (
+        f"LPIPS with the {net} backbone needs torchvision's weights in the file {place}, which is not there. "
+        "aif does not download it; put it there yourself to have this figure."
+    )
+
+
+def lpips_per_face(images: Tensor, references: Tensor, net: LpipsNet = "alex") -> Tensor | None:
+    """Learned perceptual distance of each face, float32 (N,), 0 = equal; None where `lpips_lacks` says why.
+
+    Raises:
+        ConfigError: there is no such backbone.
+        CheckpointError: its file is there and cannot be read.
+        ValueError: shapes differ or are no pictures.
+
+    Source: Zhang, Isola, Efros, Shechtman and Wang (2018), equation 1, as in torchmetrics.
+    """
+    _check(images, references)
+    if lpips_lacks(net) is not None:
+        return None
+    network = _lpips_network(net, _lpips_file(net)).to(images.device)
+    return _by_chunks(
+        images,
+        references,
+        lambda image, reference: network(image, reference, normalize=True).reshape(len(image)),
+    )
+
+
+def sharpness(composed: Tensor, photo: Tensor) -> Mean:
+    """How much of the photo's fine detail is left in the inner face: 1 = as sharp, below 1 = blurred.
+
+    Detail is a picture minus its Gaussian blur of sigma 1 px at 64 px (sigma S / 64 at S px, so that
+    the figure means the same at every size). Each face gives the ratio of its energy (sum of squares over
+    `INNER_FACE` and the colours) in `composed` to that in `photo`; the mean is over faces. An edit that draws
+    edges of its own, such as glasses, raises the figure: compare systems on the same edit. Faces whose photo
+    holds no detail there are left out; n counts the others.
+
+    Args:
+        composed, photo: float (N, 3, S, S) RGB in [0, 1], S at least 16.
+
+    Raises:
+        ValueError: shapes differ or are no squares of at least 16 px.
+    """
+    size = photo.shape[-1]
+    if photo.ndim != 4 or photo.shape[-2] != size or size < 16:
+        raise ValueError(f"sharpness needs square pictures of at least 16 px, got {tuple(photo.shape)}")
+    found = _by_chunks(composed, photo, lambda a, b: torch.stack([_detail(a), _detail(b)], 1))
+    seen, wanted = found.reshape(-1, 2).unbind(1)
+    judged = wanted > LEAST_DETAIL
+    return Mean.of((seen[judged] / wanted[judged]).numpy())
+
+
+def _detail(images: Tensor) -> Tensor:
+    """Mean square of the fine detail in the inner face: (N, 3, S, S) -> (N,)."""
+    from torchvision.transforms.functional import gaussian_blur
+
+    size = images.shape[-1]
+    sigma = size / 64
+    left, top, right, bottom = (round(edge * size / 128) for edge in INNER_FACE)
+    width = 2 * math.ceil(4 * sigma) + 1
+    detail: Tensor = images - gaussian_blur(images, [width, width], [sigma, sigma])
+    return detail[:, :, top:bottom, left:right].square().mean((1, 2, 3))
+
+
+def _check(images: Tensor, references: Tensor) -> None:
+    if images.shape != references.shape or images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(
+            f"pictures and references must both be (N, 3, H, W), got {tuple(images.shape)} "
+            f"and {tuple(references.shape)}"
+        )
+    if not images.is_floating_point() or not references.is_floating_point():
+        raise ValueError("pictures must be floating-point numbers in [0, 1]")
+
+
+@torch.no_grad()
+def _by_chunks(images: Tensor, references: Tensor, compare: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """One value (or row) a face, computed a few faces at a time: float32 on the CPU."""
+    _check(images, references)
+    parts = [torch.zeros(0)]
+    for start in range(0, len(images), _CHUNK):
+        image, reference = (pictures[start : start + _CHUNK].float() for pictures in (images, references))
+        part = compare(image, reference).cpu()
+        parts = [part] if start == 0 else [*parts, part]
+    return torch.cat(parts)
+
+
+def _lpips_file(net: LpipsNet) -> Path:
+    if net not in get_args(LpipsNet):
+        raise ConfigError(f"There is no LPIPS backbone {net!r}.", f"Known: {', '.join(get_args(LpipsNet))}.")
+    return Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_FILES[net]
+
+
+@lru_cache(maxsize=1)
+def _lpips_network(net: LpipsNet, place: Path) -> nn.Module:
+    """LPIPS with its linear layers from torchmetrics' own package and its backbone from the file `place`.
+
+    torchmetrics' public class would fetch a missing backbone from the internet, and read the file as an
+    arbitrary pickle; hence its module with an empty backbone, and torch's restricted reader of tensors.
+    """
+    from torchmetrics.functional.image.lpips import _LPIPS
+
+    network = _LPIPS(pretrained=True, net=net, pnet_rand=True)
+    try:
+        weights = torch.load(place, map_location="cpu", weights_only=True)
+        # torchmetrics cuts torchvision's `features` into slices: slice2.3.weight is features.3.weight.
+        filled = {
+            name: weights[re.sub(r"^slices?\.?\d+\.", "features.", name)] for name in network.net.state_dict()
+        }
+        network.net.load_state_dict(filled)
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise CheckpointError(
+            f"{place} holds no readable weights of torchvision's {net} backbone ({error}).",
+            "Remove the file, or copy it there again.",
+        ) from error
+    return network
