@@ -1,4 +1,4 @@
-"""`aif-edit`: options in, pictures out. The work is in edit_run and the modules beside it."""
+"""`aif-edit`: options in, pictures and videos out. The work is in edit_run and the modules beside it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def edit(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Pictures, folders, patterns ('*.jpg'), 'demo' for a portrait to try with, '-' for standard "
-            "input.",
+            help="Pictures, videos, GIFs, folders, patterns ('*.jpg'), numbered frames (f_%04d.png), 'demo' "
+            "for a portrait to try with, '-' for a picture from standard input.",
         ),
     ],
     settings: Annotated[
@@ -65,7 +65,7 @@ def edit(
         int | None, typer.Option(metavar="N", help="Threads of the networks. Default: one a core.")
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Write original and result side by side.")
+        bool, typer.Option("--compare", help="Write original and result side by side, also of videos.")
     ] = False,
     sweep: Annotated[
         str | None,
@@ -100,7 +100,32 @@ def edit(
         ),
     ] = None,
     quality: Annotated[
-        int | None, typer.Option(metavar="1-100", help="Of JPEG and WebP. Default: as read, else 95.")
+        int | None,
+        typer.Option(
+            metavar="1-100",
+            help="Of JPEG and WebP; default: as read, else 95. Of videos, whatever size it takes; default: "
+            "75, which looks like the original (H.264's CRF 18; ten more or less are 4 CRF).",
+        ),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin a video here: seconds or hh:mm:ss.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="End a video here.")] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Of videos: h264, h265, vp9, av1. Default: h264; in .webm vp9, in .gif gif."
+        ),
+    ] = None,
+    hardware: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encode videos on nvenc, videotoolbox, vaapi, qsv or amf. Default: on the processor.",
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Frames a second of numbered pictures.")
     ] = None,
     max_megapixels: Annotated[
         float, typer.Option(metavar="N", help="Refuse larger pictures; 0 for no limit.")
@@ -109,7 +134,7 @@ def edit(
     debug: Debug = False,
     version: Version = False,
 ) -> None:
-    """Edit attributes of the faces in pictures and leave everything else alone.
+    """Edit attributes of the faces in pictures and videos and leave everything else alone.
 
     \b
     aif-edit photo.jpg --set Smiling=1 -o smile.jpg
@@ -117,15 +142,18 @@ def edit(
     aif-edit '*.png' --set Smiling=0.5 -o 'new/{index:03d}_{stem}.jpg'
     aif-edit demo --sweep Smiling -o strip.png
     aif-edit photo.jpg --show-attributes
+    aif-edit clip.mp4 --set Smiling=1 --start 0:10 --end 0:20 -o smile.mp4
 
-    Kept: size, format, orientation, transparency, 16 bits, black and white, colour profile, EXIF. Nothing is
-    overwritten unless you say --overwrite.
+    Kept: size, format, orientation, transparency, 16 bits, black and white, colour profile, EXIF; of videos
+    every frame's time, sound, subtitles and colours. Nothing is overwritten unless you say --overwrite.
+    Ctrl-C ends a video where it stands, playable.
 
-    Exit codes: 0 done, 1 a picture failed, 2 a wrong option, 3 no face was found, 130 interrupted.
+    Exit codes: 0 done, 1 an input failed, 2 a wrong option, 3 no face was found, 130 interrupted.
     """
     from aif.cli.edit_paths import Job, find_sources, plan_outputs
     from aif.cli.edit_run import EditPlan, load_editor, run_plan
     from aif.cli.edit_values import check_options, parse_faces, parse_settings, sweep_values
+    from aif.cli.edit_video import VideoChoices, check_videos, parse_time
     from aif.runtime.bundle import Bundle
     from aif.runtime.image_io import format_for
 
@@ -143,6 +171,7 @@ def edit(
         threads=threads,
         quality=quality,
     )
+    video = VideoChoices(parse_time(start, "--start"), parse_time(end, "--end"), codec, hardware, fps)
     chosen_faces, chosen_kind = parse_faces(faces), None if kind is None else format_for(kind)
     opened = Bundle.open(bundle)
     known, where = opened.manifest.attributes, f"the bundle {opened.manifest.name}"
@@ -155,6 +184,7 @@ def edit(
         if edits
         else [Job(source, None) for source in sources]
     )
+    check_videos(jobs, video, edits, sweep is not None, quality)
     plan = EditPlan(
         settings=values,
         faces=chosen_faces,
@@ -169,6 +199,8 @@ def edit(
         as_json=as_json,
         timings=timings,
         keep_going=keep_going,
+        video=video,
+        threads=threads,
     )
     with load_editor(opened, provider, detector, yunet, threads) as editor:
         raise typer.Exit(run_plan(editor, plan, jobs))

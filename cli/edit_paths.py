@@ -1,9 +1,10 @@
-"""Which pictures to read and where each result goes; every clash is found before any work is done."""
+"""Which pictures and videos to read and where each result goes; every clash is found before any work."""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +13,18 @@ from pathlib import Path
 from aif.runtime.errors import ConfigError, ImageError
 from aif.runtime.image_io import missing_file
 from aif.runtime.image_kinds import SUFFIXES, Format, format_for
+from aif.runtime.video_kinds import VIDEO_SUFFIXES, WRITTEN_SUFFIXES, is_sequence, is_video, sequence_files
 
 STREAM = "-"
 DEMO = "demo"
 FIELDS = ("stem", "name", "ext", "index")
 
+_FOUND = (*SUFFIXES, *VIDEO_SUFFIXES)
+
 
 @dataclass(frozen=True)
 class Source:
-    """One picture to read.
+    """One picture or video to read.
 
     Attributes:
         label: what to call it in messages.
@@ -33,6 +37,11 @@ class Source:
     path: Path | None
     place: Path
     listed: bool = False
+
+    @property
+    def is_video(self) -> bool:
+        """It is a video, an animation or a sequence of numbered pictures."""
+        return self.path is not None and is_video(self.path)
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,9 @@ def find_sources(words: Sequence[str], recursive: bool) -> list[Source]:
     """The pictures that the words of the command line mean, each once, in order.
 
     Args:
-        words: paths of files and folders, glob patterns (`*` `?` `[...]`, `**` for any depth), `demo` for the
-            portrait, `-` for standard input. A file called demo is `./demo`.
+        words: paths of files and folders, glob patterns (`*` `?` `[...]`, `**` for any depth), patterns of
+            numbered pictures (`frame_%04d.png`) for a video, `demo` for the portrait, `-` for standard input.
+            A file called demo is `./demo`.
         recursive: look into folders within folders.
 
     Raises:
@@ -65,6 +75,8 @@ def find_sources(words: Sequence[str], recursive: bool) -> list[Source]:
             sources += _in_folder(path, recursive)
         elif path.exists():
             sources.append(Source(word, path, Path(path.name)))
+        elif is_sequence(path):
+            sources.append(Source(word, path, Path(f"{_without_number(path)}.mp4")))
         elif glob.has_magic(word):
             sources += _matching(word)
         else:
@@ -74,28 +86,33 @@ def find_sources(words: Sequence[str], recursive: bool) -> list[Source]:
     return list(unique.values())
 
 
+def _without_number(pattern: Path) -> str:
+    """A name for the video that numbered pictures make: "walk" for walk_%04d.png."""
+    return re.sub(r"[\s._-]*%\w*d", "", pattern.stem) or "frames"
+
+
 def _in_folder(folder: Path, recursive: bool) -> list[Source]:
     found = [file for file in sorted(folder.glob("**/*" if recursive else "*")) if _is_picture(file, folder)]
     if not found:
         deeper = not recursive and any(_is_picture(file, folder) for file in folder.glob("**/*"))
         raise ImageError(
             f"There are no pictures in the folder {folder}.",
-            "Its subfolders have some: add --recursive." if deeper else f"Looked for {', '.join(SUFFIXES)}.",
+            "Its subfolders have some: add --recursive." if deeper else f"Looked for {', '.join(_FOUND)}.",
         )
     return [Source(str(file), file, file.relative_to(folder), listed=True) for file in found]
 
 
 def _matching(pattern: str) -> list[Source]:
     found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - absolute ones too
-    pictures = [file for file in found if file.suffix.lower() in SUFFIXES and file.is_file()]
+    pictures = [file for file in found if file.suffix.lower() in _FOUND and file.is_file()]
     if not pictures:
-        raise ImageError(f"No picture matches {pattern}.", f"Looked for {', '.join(SUFFIXES)}.")
+        raise ImageError(f"No picture matches {pattern}.", f"Looked for {', '.join(_FOUND)}.")
     return [Source(str(file), file, Path(file.name), listed=True) for file in pictures]
 
 
 def _is_picture(file: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return not hidden and file.suffix.lower() in SUFFIXES and file.is_file()
+    return not hidden and file.suffix.lower() in _FOUND and file.is_file()
 
 
 def plan_outputs(
@@ -108,11 +125,12 @@ def plan_outputs(
         out: a file, a folder (existing, ending in a slash, or for several pictures), a pattern with {stem},
             {name}, {ext} or {index}, "-" for standard output; None = beside each picture, named with `tag`.
         tag: what to add to a picture's name when `out` is None ("_edited").
-        kind: format that the user asked for; its suffix then replaces the picture's own.
+        kind: format that the user asked for; its suffix then replaces a picture's own.
         overwrite: existing files, and the picture itself, may be replaced.
 
     Raises:
-        ConfigError: an output exists, is itself to be edited, or serves two results; `out` is malformed.
+        ConfigError: an output exists, is itself to be edited, or serves two results; `out` is malformed; a
+            video is to go to standard output.
         ImageError: the output's suffix is no format that aif writes.
     """
     if out is None:
@@ -128,10 +146,12 @@ def plan_outputs(
 def _target(
     source: Source, *, index: int, out: str | None, tag: str, kind: Format | None, count: int
 ) -> Path | None:
-    suffix = source.place.suffix if kind is None else _SUFFIX_OF[kind]
+    suffix = _suffix(source, kind)
     if out == STREAM or (out is None and source.label == "standard input"):
         if count > 1:
             raise ConfigError("Only one picture can go to standard output.", "Name a folder with --out.")
+        if source.is_video:
+            raise ConfigError("A video cannot go to standard output.", "Name a file with --out.")
         return None
     if out is None:
         return (source.path or source.place).with_name(f"{source.place.stem}{tag}{suffix}")
@@ -146,7 +166,8 @@ def _target(
             "Name a folder (--out edited/) or a pattern (--out '{stem}_new{ext}').",
         )
     if path.suffix:
-        format_for(path.suffix)
+        if not source.is_video:
+            format_for(path.suffix)
     elif kind is None:
         raise ConfigError(
             f"--out {out} is neither a folder nor a picture's name.",
@@ -164,6 +185,14 @@ _SUFFIX_OF: dict[Format, str] = {
 }
 
 
+def _suffix(source: Source, kind: Format | None) -> str:
+    """The suffix of a result that is not named: the source's own, where aif can write such files."""
+    own = source.place.suffix
+    if source.is_video:
+        return own if own.lower() in WRITTEN_SUFFIXES else ".mp4"
+    return own if kind is None else _SUFFIX_OF[kind]
+
+
 def _from_pattern(pattern: str, source: Source, index: int, suffix: str) -> Path:
     known = f"Known: {', '.join('{' + field + '}' for field in FIELDS)}; {{index:04d}} counts 0001, 0002, ..."
     try:
@@ -176,7 +205,7 @@ def _from_pattern(pattern: str, source: Source, index: int, suffix: str) -> Path
         raise ConfigError(f"--out {pattern} is not a pattern: {error}.", known) from None
     if not path.suffix:
         raise ConfigError(f"--out {pattern} makes names without a suffix.", f"Write {pattern}{{ext}}.")
-    if path.suffix != suffix:
+    if path.suffix != suffix and not source.is_video:
         format_for(path.suffix)
     return path
 
@@ -217,7 +246,11 @@ def _check(jobs: Sequence[Job], overwrite: bool) -> None:
             )
         if job.target.is_dir():
             raise ConfigError(f"{job.target} is a folder; {own} cannot be written there.")
-        if job.target.exists():
+        if is_sequence(job.target) and inputs.get(real) == own:
+            raise ConfigError(
+                f"{own} cannot be read and written at once.", "Choose another place with --out."
+            )
+        if job.target.exists() or (job.source.is_video and sequence_files(job.target)):
             existing.append(str(job.target))
     if existing and not overwrite:
         some = ", ".join(existing[:3]) + (f" and {len(existing) - 3} more" if len(existing) > 3 else "")

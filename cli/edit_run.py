@@ -1,20 +1,22 @@
-"""Do what `aif-edit` was asked: read, edit, write, one picture after the other, and say how it went."""
+"""Do what `aif-edit` was asked: read, edit, write, one input after the other, and say how it went."""
 
 from __future__ import annotations
 
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 from aif.cli import console
 from aif.cli.edit_paths import DEMO, STREAM, Job
+from aif.cli.edit_progress import Bars, video_bars
 from aif.cli.edit_report import Report, print_attributes, print_timings
 from aif.cli.edit_sheets import Panel, compare_sheet, face_view, lay_out
 from aif.cli.edit_values import describe
+from aif.cli.edit_video import VideoChoices, VideoReport, run_video
 from aif.runtime.align import UInt8Array
 from aif.runtime.bundle import Bundle
 from aif.runtime.detect import Detector, DetectorName, make_detector
@@ -39,7 +41,7 @@ _RENAMED = {"decode": "decode_faces"}
 
 @dataclass(frozen=True)
 class EditPlan:
-    """What to do with every picture.
+    """What to do with every picture and video.
 
     Attributes:
         settings: attribute to wanted value.
@@ -48,11 +50,13 @@ class EditPlan:
         sweep: attribute to show through its range, and the values; None = no sweep.
         compare: write original and result side by side.
         kind: format to write; None = by the output's suffix, else as read.
-        quality: of JPEG and WebP; None = as read.
+        quality: of JPEG and WebP (None = as read) and of videos (None = looks like the original).
         max_megapixels: larger pictures are refused; None = no limit.
         copy_unedited: a picture without a face is copied to its output.
         show_attributes, as_json, timings: what to print.
         keep_going: go on to the next picture after a failure.
+        video: what was asked for of videos only.
+        threads: of the networks; None = one a core.
     """
 
     settings: Mapping[str, float] = field(default_factory=dict)
@@ -68,6 +72,8 @@ class EditPlan:
     as_json: bool = False
     timings: bool = False
     keep_going: bool = True
+    video: VideoChoices = field(default_factory=VideoChoices)
+    threads: int | None = None
 
     @property
     def edits(self) -> bool:
@@ -98,11 +104,13 @@ def run_plan(editor: Editor, plan: EditPlan, jobs: Sequence[Job]) -> int:
     reports: list[Report] = []
     failures: list[AifError] = []
     go_on = plan.keep_going and len(jobs) > 1
-    with console.progress_bar("Editing") as progress:
+    videos = any(job.source.is_video for job in jobs)
+    with video_bars() if videos else console.progress_bar("Editing") as progress:
         progress(0, len(jobs))
         for done, job in enumerate(jobs, start=1):
-            report = Report(job.source.label, settings=plan.settings)
-            failure = _attempt(editor, plan, job, report, go_on)
+            kind = VideoReport if job.source.is_video else Report
+            report = kind(job.source.label, settings=plan.settings)
+            failure = _attempt(editor, plan, job, report, go_on, progress)
             reports.append(report)
             if plan.as_json:
                 print(report.as_json(plan.timings), flush=True)
@@ -125,10 +133,20 @@ def run_plan(editor: Editor, plan: EditPlan, jobs: Sequence[Job]) -> int:
     return NoFaceError.exit_code if all(isinstance(error, NoFaceError) for error in failures) else 1
 
 
-def _attempt(editor: Editor, plan: EditPlan, job: Job, report: Report, go_on: bool) -> AifError | None:
+def _attempt(
+    editor: Editor,
+    plan: EditPlan,
+    job: Job,
+    report: Report,
+    go_on: bool,
+    progress: Callable[[int, int], None],
+) -> AifError | None:
     """Do one job, and return what a person should know of its failure."""
     try:
-        _run_job(editor, plan, job, report)
+        if isinstance(report, VideoReport):
+            run_video(editor, plan, job, report, cast(Bars, progress))
+        else:
+            _run_job(editor, plan, job, report)
         return None
     except AifError as error:
         report.status = "no_face" if isinstance(error, NoFaceError) else "failed"
@@ -237,7 +255,10 @@ def _say(report: Report) -> None:
         console.notice(f"{report.source}: no face, copied to {place}")
     elif report.status == "edited":
         count = len(report.faces)
-        console.notice(f"{report.source} -> {place} ({count} {'face' if count == 1 else 'faces'})")
+        what = f"{count} {'face' if count == 1 else 'faces'}"
+        if isinstance(report, VideoReport):
+            what = f"{report.frames} frames, {report.frames_with_faces} with faces, {report.fps:.1f} a second"
+        console.notice(f"{report.source} -> {place} ({what})")
 
 
 def _add_seconds(report: Report, timings: Mapping[str, float]) -> None:

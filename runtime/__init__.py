@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from aif.runtime.landmarks import LandmarkNet
     from aif.runtime.manifest import Manifest
     from aif.runtime.model import Encoding, FaceModel
+    from aif.runtime.tracking import FaceTracker
+    from aif.runtime.video_editor import VideoEditor, VideoFrameResult
+    from aif.runtime.video_pipeline import run_pipeline
+    from aif.runtime.video_read import VideoSource
+    from aif.runtime.video_write import VideoSink
 
 _HOMES = {
     "bundle": ("Bundle", "write_bundle"),
@@ -28,6 +33,11 @@ _HOMES = {
     "landmarks": ("LandmarkNet",),
     "manifest": ("Manifest",),
     "model": ("Encoding", "FaceModel"),
+    "tracking": ("FaceTracker",),
+    "video_editor": ("VideoEditor", "VideoFrameResult"),
+    "video_pipeline": ("run_pipeline",),
+    "video_read": ("VideoSource",),
+    "video_write": ("VideoSink",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -41,11 +51,17 @@ __all__ = [
     "FaceAnalysis",
     "FaceEdit",
     "FaceModel",
+    "FaceTracker",
     "HaarDetector",
     "LandmarkNet",
     "Manifest",
+    "VideoEditor",
+    "VideoFrameResult",
+    "VideoSink",
+    "VideoSource",
     "YuNetDetector",
     "make_detector",
+    "run_pipeline",
     "write_bundle",
 ]
 

@@ -148,7 +148,7 @@ class Editor:
             ImageError: the frame is no uint8 (H, W, 3) array.
         """
         model = self.model
-        columns = {self._column(name, value): value for name, value in edits.items()}
+        columns = self.columns(edits)
         found, crops, encoding, timings = self._encoded(frame_hwc_bgr, faces, detections)
         source, target = decode_values(encoding.y, columns, model.manifest.source_values)
         start = time.perf_counter()
@@ -187,6 +187,15 @@ class Editor:
         check_frame(frame_hwc_bgr)
         return _left_to_right(self._detector.detect(frame_hwc_bgr))
 
+    def columns(self, edits: Mapping[str, float]) -> dict[int, float]:
+        """The wanted values by y's columns, once all names and values are found to be good.
+
+        Raises:
+            UnknownAttributeError: the bundle has no such attribute.
+            ConfigError: a value out of its range.
+        """
+        return {self._column(name, value): value for name, value in edits.items()}
+
     def close(self) -> None:
         """Give the networks' memory back. Calling it twice does no harm."""
         self._model = None
@@ -214,10 +223,7 @@ class Editor:
         times.append(time.perf_counter())
         size = model.image_size
         matrices = [similarity_transform(face.landmarks, size) for face in chosen]
-        crops_nhwc = np.stack([warp_crop(frame, matrix, size) for matrix in matrices])
-        crops = np.ascontiguousarray(
-            crops_nhwc[..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32
-        ) / np.float32(255)
+        crops = face_crops(frame, matrices, size)
         times.append(time.perf_counter())
         encoding = model.encode(crops)
         times.append(time.perf_counter())
@@ -249,6 +255,20 @@ class Editor:
 
     def _named(self, values: Float32Array) -> dict[str, float]:
         return dict(zip(self.model.attributes, values.tolist(), strict=True))
+
+
+def face_crops(frame_hwc_bgr: UInt8Array, matrices: Sequence[Float32Array], size: int) -> Float32Array:
+    """The faces as the encoder takes them: float32 (N, 3, size, size) RGB in [0, 1].
+
+    Args:
+        frame_hwc_bgr: uint8 (H, W, 3).
+        matrices: (2, 3) each, frame pixel coordinates to crop pixel coordinates; there may be none.
+        size: side of a crop in pixels.
+    """
+    crops = np.empty((len(matrices), 3, size, size), dtype=np.float32)
+    for crop, matrix in zip(crops, matrices, strict=True):
+        crop[:] = warp_crop(frame_hwc_bgr, matrix, size)[..., ::-1].transpose(2, 0, 1)
+    return crops / np.float32(255)
 
 
 def decode_values(

@@ -35,7 +35,7 @@ _CONVERT_HEIC = (
 )
 _CONVERT = f"{SUPPORTED} Convert it to one of these first."
 _DEVELOP = "Export it as TIFF or JPEG from a raw converter (darktable, RawTherapee, Lightroom) first."
-_FRAMES = "aif-edit edits pictures; take the frames out first: ffmpeg -i IN frame%04d.png"
+_FRAMES = "aif-edit edits videos that are named as such (.mp4, .mov, .mkv ...); this is the way for pictures."
 
 # Known files that are no picture for aif: where the mark stands, the mark, what it is, what to do.
 _FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (

@@ -36,7 +36,7 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0
         (b"8BPS\0\1", "a.psd", "Photoshop"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "a.heic", "HEIC.*\n.*heif-convert"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0", "a.jpg", "HEIC"),
-        (b"\0\0\0\x18ftypisom\0\0\0\0", "a.mp4", "a video.*\n.*ffmpeg"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "a.mp4", "a video.*\n.*mp4"),
         (b"\x1a\x45\xdf\xa3" + bytes(20), "a.webm", "a video"),
         (b"RIFF\0\0\0\0AVI LIST", "a.avi", "a video"),
         (b"\0\0\0\x18ftypcrx \0\0\0\0", "a.cr3", "camera raw"),

@@ -1,0 +1,90 @@
+"""How far a video is, for a person at a terminal, and Ctrl-C as a wish to stop rather than a blow."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from aif.cli import console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class Bars:
+    """Progress bars where standard error is a terminal: one over the inputs, one over a video's frames."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._inputs = None if progress is None else progress.add_task("Editing", visible=False, unit="")
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many of the inputs are done; shown for two or more."""
+        if self._progress is not None and self._inputs is not None:
+            self._progress.update(self._inputs, completed=done, total=total, visible=total > 1)
+
+    @contextlib.contextmanager
+    def video(self, name: str, frames: int | None) -> Iterator[Callable[[int], None]]:
+        """A bar for one video of so many frames (None = not known); to be told how many are done."""
+        progress = self._progress
+        if progress is None:
+            yield lambda done: None
+            return
+        task = progress.add_task(name, total=frames, unit="frames/s")
+        try:
+            # The estimate may be a few frames short: the bar then grows instead of going beyond its end.
+            yield lambda done: progress.update(
+                task, completed=done, total=None if frames is None else max(frames, done)
+            )
+        finally:
+            progress.remove_task(task)
+
+
+@contextlib.contextmanager
+def video_bars() -> Iterator[Bars]:
+    """Bars with frames a second and the time left."""
+    error_console = console.error_console()
+    if not error_console.is_terminal:
+        yield Bars(None)
+        return
+    from rich import progress as rich_progress
+    from rich.text import Text
+
+    class Speed(rich_progress.ProgressColumn):
+        def render(self, task: rich_progress.Task) -> Text:
+            unit = task.fields.get("unit", "")
+            return Text(f"{task.speed:.1f} {unit}" if task.speed and unit else "")
+
+    columns = (
+        rich_progress.TextColumn("{task.description}", markup=False),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        Speed(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    with rich_progress.Progress(*columns, console=error_console, transient=True) as progress:
+        yield Bars(progress)
+
+
+@contextlib.contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets. A second Ctrl-C interrupts at once; the file is still finished."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

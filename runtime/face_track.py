@@ -1,0 +1,122 @@
+"""One face of a stream: where it was, where it should be by now, and how strongly an effect may show."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from aif.runtime.align import Float32Array, alignment_residual, similarity_transform
+from aif.runtime.face_matching import eye_distance
+from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.one_euro import Float64Array, OneEuroFilter
+
+# The landmarks' filter: cutoffs in hertz, beta in hertz for each eye distance a second, so that the size of a
+# face does not matter. Measured on films at 25 and 30 frames/s: at rest the points shake by 2 thousandths of
+# the eye distance from frame to frame, and 1 Hz leaves a sixth of that. A head that turns and talks moves by
+# 0.3 to 3 eye distances a second; there beta keeps the lag within 2 hundredths, a dancer's within 3, while
+# half a pixel of a 64 px crop is 3. The speed's own cutoff lies above the paper's 1 Hz, for five points
+# together give a steady speed: with 1 Hz, the same calm costs up to twice the lag.
+MIN_CUTOFF, BETA, DERIVATIVE_CUTOFF = 1.0, 20.0, 3.0
+
+# Alignment residual (see `alignment_residual`) up to which an edit has full strength and from which on none.
+FRONTAL, PROFILE = 0.17, 0.27
+
+# A face that is not seen for so many seconds keeps its strength: a blurred frame, a slip of the detector.
+# Where something surely hides it, the effect goes at once, and HURRY times as fast.
+HOLD_S, HURRY = 0.1, 3
+
+# A face out of sight moves on for about this many seconds.
+COAST_S = 0.2
+
+
+@dataclass(frozen=True)
+class TrackedFace:
+    """A face of a stream, as of one frame.
+
+    Attributes:
+        id: its number, kept as long as it is tracked; no number is given twice.
+        landmarks: float32 (5, 2) x, y in frame pixels, smoothed.
+        box: float32 (4,) left, top, width, height in frame pixels, drawn around the landmarks.
+        confidence: the network's probability of a face, 0 to 1; 0 where it is not seen in this frame.
+        age: seconds since it was first seen.
+        weight: how strong an effect on it should be, 0 to 1: rises and falls gently as faces come, go and
+            turn away.
+    """
+
+    id: int
+    landmarks: Float32Array
+    box: Float32Array
+    confidence: float
+    age: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A face as found in one frame."""
+
+    landmarks: Float32Array
+    confidence: float
+
+
+class FaceTrack:
+    """One face's past.
+
+    Attributes:
+        id: its number.
+        first_s, seen_s: when it was first and last seen, in seconds.
+        sighted: whether the last frame shows it.
+        gone: whether its place surely shows something else.
+        confidence, weight: as in `TrackedFace`.
+    """
+
+    def __init__(self, number: int, time_s: float) -> None:
+        self.id = number
+        self.first_s = self.seen_s = time_s
+        self.sighted = self.gone = False
+        self.confidence = self.weight = 0.0
+        self._filter = OneEuroFilter(MIN_CUTOFF, BETA, DERIVATIVE_CUTOFF)
+        self._raw: Float64Array = np.zeros((5, 2))
+        self._calm: Float64Array = np.zeros((5, 2))
+        self._velocity: Float64Array = np.zeros(2)
+
+    def go_on(self, sight: Sight | None, time_s: float) -> None:
+        """Take in what the frame at `time_s` shows of the face, None for nothing."""
+        if sight is None:
+            self.sighted, self.confidence = False, 0.0
+            return
+        if not (self.sighted or self.weight):  # nothing of it is shown: it may come back anywhere
+            self._filter.reset()
+        self._raw = sight.landmarks.astype(np.float64)
+        self._calm = self._filter(self._raw, time_s, eye_distance(self._raw))
+        self._velocity = self._filter.derivative.mean(axis=0)
+        self.sighted, self.gone, self.confidence, self.seen_s = True, False, sight.confidence, time_s
+
+    def place(self, time_s: float, smooth: bool = True) -> Float64Array:
+        """Where the five landmarks should be at `time_s`: a little further on their way."""
+        reach = COAST_S * -math.expm1(-(time_s - self.seen_s) / COAST_S)
+        return (self._calm if smooth else self._raw) + self._velocity * reach
+
+    def fade(self, time_s: float, step_s: float, fade_s: float) -> None:
+        """Let the weight rise or fall towards what pose and sight allow.
+
+        Args:
+            time_s: the frame's time.
+            step_s: seconds since the frame before; infinite where nothing needs to be gentle.
+            fade_s: seconds from no effect to the full one; 0 = at once.
+        """
+        hurry = HURRY if self.gone else 1
+        most = step_s * hurry / fade_s if fade_s else math.inf
+        aim = 0.0
+        if not self.gone and time_s - self.seen_s <= HOLD_S:
+            residual = alignment_residual(self._calm, similarity_transform(self._calm, 128), 128)
+            aim = min(max((PROFILE - residual) / (PROFILE - FRONTAL), 0.0), 1.0)
+        self.weight += min(max(aim - self.weight, -most), most)
+
+    def face(self, time_s: float, smooth: bool) -> TrackedFace:
+        """The face as of `time_s`."""
+        points = self.place(time_s, smooth).astype(np.float32)
+        age = time_s - self.first_s
+        return TrackedFace(self.id, points, box_from_landmarks(points), self.confidence, age, self.weight)

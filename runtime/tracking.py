@@ -1,0 +1,203 @@
+"""Faces of a stream: found now and then, followed in between, smoothed, with numbers that stay.
+
+The detector runs on every k-th frame and where a face is lost. On every frame the landmark network looks for
+each face where it should be by now. All points come from that network alone: two sources differ by a tenth of
+the eye distance, and a face would jump whenever they take turns.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy.typing as npt
+
+from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.detect import Detection, Detector, check_frame
+from aif.runtime.errors import ConfigError
+from aif.runtime.face_matching import TWIN, assign, is_face, landmark_distance, match_costs, same_face
+from aif.runtime.face_track import FaceTrack, Sight, TrackedFace
+from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.scene_cut import SceneCut
+
+__all__ = ["FaceTracker", "LandmarkFinder", "TrackedFace", "check_seconds"]
+
+logger = logging.getLogger(__name__)
+
+# The landmark network's probability of a face from which on a new one is believed and a known one followed,
+# and below which there surely is none: more than half of it is covered, or smeared beyond recognition.
+NEW_CONFIDENCE, KNOWN_CONFIDENCE, GONE_CONFIDENCE = 0.5, 0.3, 0.05
+
+
+class LandmarkFinder(Protocol):
+    """Anything that finds five landmarks in face boxes, as `LandmarkNet` does."""
+
+    def refine_all(
+        self, frame_hwc_bgr: UInt8Array, boxes_xywh: Sequence[npt.ArrayLike], passes: int = 2
+    ) -> tuple[Float32Array, Float32Array]:
+        """Landmarks (N, 5, 2) in frame pixels and probabilities (N,) of N boxes."""
+        ...
+
+
+class FaceTracker:
+    """Follows the faces of one stream. Frames come in order and one at a time; not for several threads.
+
+    Attributes:
+        detected: whether the detector ran on the last frame.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        landmark_net: LandmarkFinder | None,
+        every: int = 15,
+        *,
+        fade_s: float = 0.25,
+        memory_s: float = 2.0,
+        smooth: bool = True,
+    ) -> None:
+        """Set up a tracker that has seen nothing yet.
+
+        Args:
+            detector: finds new and lost faces.
+            landmark_net: the bundle's landmark network; None = there is none, and the detector runs on every
+                frame.
+            every: frames from one detection to the next while no face is missing. A newcomer waits as long at
+                most.
+            fade_s: seconds in which an effect comes and goes; 0 = at once. Where something hides the face it
+                goes three times as fast, lest the effect be seen on whatever that is.
+            memory_s: seconds for which a vanished face is remembered by its number.
+            smooth: filter the landmarks; False hands them on as they were found.
+
+        Raises:
+            ConfigError: `every` is below 1, or a time is negative or not finite.
+        """
+        if every < 1:
+            raise ConfigError(f"Faces cannot be detected every {every} frames.", "Choose 1 or more.")
+        check_seconds(fade_s=fade_s, memory_s=memory_s)
+        if landmark_net is None:
+            logger.info("No landmark network: faces are detected anew on every frame, which is slow.")
+        self._detector, self._net = detector, landmark_net
+        self._every = every if landmark_net is not None else 1
+        self._fade_s, self._memory_s, self._smooth = fade_s, memory_s, smooth
+        self._cut = SceneCut()
+        self._next_id = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all faces, as at the start of another stream; numbers go on."""
+        self._cut.reset()
+        self._begin_scene()
+
+    def _begin_scene(self) -> None:
+        self._tracks: list[FaceTrack] = []
+        self._time: float | None = None
+        self._countdown, self._patience = 0, 1
+        self.detected = False
+
+    def update(self, frame_hwc_bgr: UInt8Array, time_s: float) -> tuple[TrackedFace, ...]:
+        """The faces of the next frame, left to right.
+
+        Faces of a scene's first frame have full weight at once, for where the picture jumps, nothing can
+        pop; later ones fade in. Lost faces stay in the answer until they have faded out.
+
+        Args:
+            frame_hwc_bgr: uint8 (H, W, 3).
+            time_s: when the frame is shown, in seconds; steps may differ. One before the last frame's is
+                taken for a jump in the film, and begins anew like a cut.
+
+        Raises:
+            ImageError: the frame is no uint8 (H, W, 3) array.
+            ValueError: the time is not finite.
+        """
+        check_frame(frame_hwc_bgr)
+        if not math.isfinite(time_s):
+            raise ValueError(f"a frame's time must be finite, not {time_s}")
+        if self._cut(frame_hwc_bgr) or (self._time is not None and time_s < self._time):
+            self._begin_scene()
+        step = math.inf if self._time is None else time_s - self._time
+        self._time = time_s
+        seen = self._followed(frame_hwc_bgr, time_s)
+        self._countdown -= 1
+        lost = any(track.sighted and track.id not in seen for track in self._tracks)
+        self.detected = lost or self._countdown <= 0
+        if self.detected:
+            self._find(frame_hwc_bgr, time_s, seen)
+            self._plan(seen, lost)
+        for track in self._tracks:
+            track.go_on(seen.get(track.id), time_s)
+            track.fade(time_s, step, self._fade_s)
+        self._tracks = [track for track in self._tracks if time_s - track.seen_s <= self._memory_s]
+        shown = [
+            track.face(time_s, self._smooth) for track in self._tracks if track.sighted or track.weight > 0
+        ]
+        return tuple(sorted(shown, key=lambda face: float(face.box[0] + face.box[2] / 2)))
+
+    def _followed(self, frame: UInt8Array, time_s: float) -> dict[int, Sight]:
+        """What the landmark network sees of the known faces, by their numbers; each face once."""
+        if self._net is None or not self._tracks:
+            return {}
+        boxes = [box_from_landmarks(track.place(time_s)) for track in self._tracks]
+        found = []
+        for track, points, confidence in zip(self._tracks, *self._net.refine_all(frame, boxes), strict=True):
+            track.gone = bool(confidence < GONE_CONFIDENCE)
+            if confidence >= KNOWN_CONFIDENCE and is_face(points):
+                jump = landmark_distance(points, track.place(time_s))
+                found.append((not track.sighted, jump, track.id, Sight(points, float(confidence))))
+        seen: dict[int, Sight] = {}
+        # Where two tracks look at one face, as when one passes behind the other, it belongs to that which
+        # was in sight and expected it there.
+        for _, _, number, sight in sorted(found, key=lambda each: each[:3]):
+            if all(landmark_distance(sight.landmarks, other.landmarks) > TWIN for other in seen.values()):
+                seen[number] = sight
+        return seen
+
+    def _find(self, frame: UInt8Array, time_s: float, seen: dict[int, Sight]) -> None:
+        """Detect; give faces out of sight their numbers back, and new faces new numbers."""
+        faces = [face for face in self._detector.detect(frame) if is_face(face.landmarks)]
+        places = [
+            seen[track.id].landmarks if track.id in seen else track.place(time_s) for track in self._tracks
+        ]
+        reach = [
+            TWIN if track.id in seen else min(1 + 2 * (time_s - track.seen_s), 3) for track in self._tracks
+        ]
+        owner = {face: track for track, face in assign(match_costs(places, reach, faces))}
+        unseen = [
+            number
+            for number in range(len(faces))
+            if number not in owner or self._tracks[owner[number]].id not in seen
+        ]
+        for number, sight in zip(unseen, self._judged(frame, [faces[i] for i in unseen]), strict=True):
+            if sight is None or any(same_face(sight.landmarks, other.landmarks) for other in seen.values()):
+                continue
+            if number not in owner:
+                self._tracks.append(FaceTrack(self._next_id, time_s))
+                self._next_id += 1
+            seen[self._tracks[owner.get(number, -1)].id] = sight
+
+    def _judged(self, frame: UInt8Array, faces: Sequence[Detection]) -> list[Sight | None]:
+        """The detected faces as the network sees them, None where it sees none; without it as they are."""
+        if self._net is None:
+            return [Sight(face.landmarks, face.score) for face in faces]
+        boxes = [box_from_landmarks(face.landmarks) for face in faces]
+        points, confidence = self._net.refine_all(frame, boxes)
+        return [
+            Sight(each, score) if score >= NEW_CONFIDENCE and is_face(each) else None
+            for each, score in zip(points, confidence.tolist(), strict=True)
+        ]
+
+    def _plan(self, seen: dict[int, Sight], lost: bool) -> None:
+        """When to detect next: while faces are missing after 1, 2, 4, ... frames, else after `every`."""
+        missing = not seen or len(seen) < len(self._tracks)
+        self._patience = 1 if lost or not missing else self._patience
+        self._countdown = min(self._patience, self._every) if missing else self._every
+        self._patience = min(2 * self._patience, self._every)
+
+
+def check_seconds(**settings: float) -> None:
+    """Raise ConfigError unless all settings are finite and not negative."""
+    for name, value in settings.items():
+        if not 0 <= value < math.inf:
+            raise ConfigError(f"{name} cannot be {value:g}.", "Choose 0 seconds or more.")

@@ -1,0 +1,405 @@
+"""`aif-edit` on videos, from the command line to files on disk, on a real face with a toy model."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from aif.cli.edit_video import parse_time
+from aif.runtime.align import template
+from aif.runtime.errors import ConfigError
+from aif.runtime.video_editor import VideoEditor
+
+Edit = Callable[..., Any]
+Clip = Callable[..., Path]
+FRAMES, RATE = 8, Fraction(30000, 1001)
+
+
+@pytest.fixture(autouse=True)
+def still_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy's landmark network draws its points around the middle of a box: followed, a face then stays."""
+    monkeypatch.setattr("aif.runtime.landmarks.TEMPLATE_BOX_CENTRE", template(128).mean(axis=0))
+
+
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory: pytest.TempPathFactory, make_clip: Clip, portrait_rgb: np.ndarray) -> Path:
+    """A video of a face that goes a pixel to the right with each frame, with sound."""
+    images = [np.roll(portrait_rgb[:, :, ::-1], i, axis=1) for i in range(FRAMES)]
+    path = tmp_path_factory.mktemp("walk") / "walk.mp4"
+    return make_clip(path, images=images, rate=RATE, audio="aac", options={"crf": "10"})
+
+
+@pytest.fixture
+def clip(walk: Path, tmp_path: Path) -> Path:
+    """A copy of the walk for one test."""
+    path = tmp_path / "walk.mp4"
+    path.write_bytes(walk.read_bytes())
+    return path
+
+
+@pytest.fixture
+def street(tmp_path: Path, make_clip: Clip) -> Path:
+    """A video without a face."""
+    return make_clip(tmp_path / "street.mp4", frames=5, rate=RATE, audio="aac")
+
+
+def pixels(path: Path) -> np.ndarray:
+    """All frames: int (N, H, W, 3) BGR."""
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]).astype(int)
+
+
+def times(path: Path) -> list[Fraction]:
+    with av.open(str(path)) as container:
+        return [frame.pts * Fraction(frame.time_base) for frame in container.decode(video=0)]
+
+
+def sound(path: Path) -> list[tuple[int, bytes]]:
+    with av.open(str(path)) as container:
+        return [(each.pts or 0, bytes(each)) for each in container.demux(audio=0) if each.size]
+
+
+def test_every_frame_is_edited_and_all_else_is_left_alone(clip: Path, aif_edit: Edit) -> None:
+    out = clip.with_name("out.mp4")
+    done = aif_edit(clip, "--set", "Smiling=2", "-o", out)
+    assert (done.code, done.stdout, done.stderr) == (0, b"", "")
+    assert times(out) == times(clip) and sound(out) == sound(clip)
+    before, after = pixels(clip), pixels(out)
+    assert before.shape == after.shape == (FRAMES, 240, 200, 3)
+    for i, change in enumerate(after - before):
+        rows, columns = np.nonzero(np.abs(change).max(axis=2) > 40)
+        assert 120 < rows.mean() < 175 and 85 < columns.mean() - i < 135, "around the mouth"
+        assert np.abs(change[:90]).mean() < 3
+    assert [each.name for each in sorted(clip.parent.iterdir())] == ["out.mp4", "walk.mp4"]
+
+
+def test_side_by_side(clip: Path, aif_edit: Edit) -> None:
+    assert aif_edit(clip, "--set", "Smiling=2", "--compare").code == 0
+    both = pixels(clip.with_name("walk_compare.mp4"))
+    assert both.shape == (FRAMES, 240, 400, 3)
+    left, right = both[:, :, :200], both[:, :, 200:]
+    assert np.abs(left - pixels(clip)).mean() < 3 and np.abs(right - left)[:, 120:175].max() > 60
+    assert sound(clip.with_name("walk_compare.mp4")) == sound(clip)
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["--start", "0.1"], range(3, 8)),
+        (["--end", "0:00:00.1"], range(3)),
+        (["--start", "00:00.05", "--end", "0.2"], range(2, 6)),
+    ],
+)
+def test_a_part(clip: Path, aif_edit: Edit, words: list[str], kept: range) -> None:
+    assert aif_edit(clip, "--set", "Smiling=2", *words).code == 0
+    out, every = clip.with_name("walk_edited.mp4"), times(clip)
+    assert times(out) == [every[i] - every[kept[0]] for i in kept]
+    before = pixels(clip)[:, :90]
+    for frame, wanted in zip(pixels(out)[:, :90], kept, strict=True):
+        assert np.abs(before - frame).mean(axis=(1, 2, 3)).argmin() == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("90", 90), ("90.5", 90.5), (".5", 0.5), ("1:30", 90), ("1:02:03.25", 3723.25), (" 7 ", 7)],
+)
+def test_times(text: str, seconds: float) -> None:
+    assert parse_time(text, "--start") == seconds
+    assert parse_time(None, "--start") is None
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1:", ":5", "a", "1:2:3:4", "1.5:00", "nan", "inf", "1e3", "5s"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(ConfigError, match="--end"):
+        parse_time(text, "--end")
+
+
+@pytest.mark.parametrize("name", ["two words.mp4", "Ü 笑 ☺.MP4", "a.b.mov", "clip.mkv", "noname", "100%.mp4"])
+def test_any_name_with_the_default_output(walk: Path, tmp_path: Path, aif_edit: Edit, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("mkv"):
+        with av.open(str(walk)) as old, av.open(str(path), "w") as new:
+            streams = {each.index: new.add_stream_from_template(each, opaque=True) for each in old.streams}
+            for packet in old.demux():
+                if packet.size:
+                    packet.stream = streams[packet.stream_index]
+                    new.mux(packet)
+    else:
+        path.write_bytes(walk.read_bytes())
+    done = aif_edit(path, "--set", "Smiling=2")
+    assert (done.code, done.stderr) == (0, "")
+    out = path.with_name(f"{path.stem}_edited{path.suffix or '.mp4'}")
+    assert sorted(tmp_path.iterdir()) == sorted([path, out]) and len(pixels(out)) == FRAMES
+
+
+def test_a_kind_that_aif_does_not_write_becomes_mp4(tmp_path: Path, make_clip: Clip, aif_edit: Edit) -> None:
+    make_clip(tmp_path / "old.avi", codec="mpeg4", rate=Fraction(25), frames=3)
+    assert aif_edit(tmp_path / "old.avi", "--set", "Smiling", "--copy-unedited").code == 0
+    assert len(times(tmp_path / "old_edited.mp4")) == 3
+
+
+def test_no_face_is_said_and_nothing_written_unless_asked(street: Path, aif_edit: Edit) -> None:
+    done = aif_edit(street, "--set", "Smiling")
+    assert done.code == 3 and "street.mp4: No face was found in any of the 5 frames." in done.stderr
+    assert [*street.parent.iterdir()] == [street]
+    assert aif_edit(street, "--set", "Smiling", "--copy-unedited").code == 0
+    assert street.with_name("street_edited.mp4").read_bytes() == street.read_bytes()
+    other = street.with_name("other.mkv")
+    assert aif_edit(street, "--set", "Smiling", "--copy-unedited", "-o", other).code == 0
+    assert np.abs(pixels(other) - pixels(street)).mean() < 2
+    part = street.with_name("part.mp4")
+    assert aif_edit(street, "--set", "Smiling", "--copy-unedited", "--start", "0.1", "-o", part).code == 0
+    assert len(times(part)) == 2
+
+
+def test_a_face_in_some_frames_is_enough(
+    tmp_path: Path, make_clip: Clip, portrait_rgb: np.ndarray, aif_edit: Edit
+) -> None:
+    face, empty = portrait_rgb[:, :, ::-1], np.full((240, 200, 3), 90, np.uint8)
+    path = make_clip(tmp_path / "a.mp4", images=[empty, empty, *[face] * 6, empty], rate=Fraction(5))
+    done = aif_edit(path, "--set", "Smiling=2", "--json")
+    record = json.loads(done.stdout)
+    assert done.code == 0 and record["frames"] == 9 and 3 <= record["frames_with_faces"] <= 7
+    before, after = pixels(path), pixels(tmp_path / "a_edited.mp4")
+    assert np.abs(after - before)[[0, 1, 8]].mean() < 1 and np.abs(after - before)[6].max() > 40
+
+
+def test_which_face(tmp_path: Path, make_clip: Clip, portrait_rgb: np.ndarray, aif_edit: Edit) -> None:
+    face = portrait_rgb[:, :, ::-1]
+    two = np.hstack([face, np.full((240, 60, 3), 30, np.uint8), face])
+    path = make_clip(tmp_path / "two.mp4", images=[two] * 3)
+    changed = {}
+    for choice in ("all", "0", "1"):
+        out = tmp_path / f"{choice}.mp4"
+        assert aif_edit(path, "--set", "Smiling=2", "--faces", choice, "-o", out).code == 0
+        change = np.abs(pixels(out) - pixels(path)).max(axis=(0, 3)) > 40
+        changed[choice] = (bool(change[:, :200].any()), bool(change[:, 260:].any()))
+    assert changed == {"all": (True, True), "0": (True, False), "1": (False, True)}
+    assert aif_edit(path, "--set", "Smiling", "--faces", "7", "-o", tmp_path / "7.mp4").code == 3
+
+
+def test_json_and_timings(clip: Path, aif_edit: Edit) -> None:
+    done = aif_edit(clip, "--set", "Smiling=2", "--json", "--timings")
+    record = json.loads(done.stdout)
+    assert (record["status"], record["frames"], record["frames_with_faces"]) == ("edited", FRAMES, FRAMES)
+    assert (record["width"], record["height"], record["output"]) == (
+        200,
+        240,
+        str(clip.with_stem("walk_edited")),
+    )
+    assert len(record["faces"]) == 1 and set(record["faces"][0]["attributes"]) == {"Smiling", "Blond_Hair"}
+    stages = ["decode", "detect", "align", "encode", "decode_faces", "composite", "write"]
+    assert list(record["seconds"]) == stages and record["fps"] > 0
+    table = aif_edit(clip, "--set", "Smiling=2", "--timings", "--overwrite").stdout.decode()
+    assert all(f" {stage} " in table for stage in stages)
+
+
+def test_looking_at_a_video(clip: Path, street: Path, aif_edit: Edit) -> None:
+    assert "Smiling" in aif_edit(clip, "--show-attributes").stdout.decode()
+    record = json.loads(aif_edit(clip, "--json").stdout)
+    assert (record["status"], record["output"], record["frames"]) == ("analysed", None, 1)
+    assert aif_edit(street, "--show-attributes").code == 3
+    assert sorted(each.name for each in clip.parent.iterdir()) == ["street.mp4", "walk.mp4"]
+
+
+def test_pictures_and_videos_in_one_folder(
+    clip: Path, street: Path, tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit
+) -> None:
+    cv2.imwrite(str(tmp_path / "photo.png"), portrait_rgb[:, :, ::-1])
+    (tmp_path / "broken.mp4").write_bytes(b"not a video at all")
+    (tmp_path / "note.txt").write_text("note")
+    out = tmp_path / "out"
+    done = aif_edit(tmp_path, "--set", "Smiling=2", "-o", out, "--json")
+    assert done.code == 1 and "Traceback" not in done.stderr
+    assert "street.mp4: No face" in done.stderr and "broken.mp4 is not a video" in done.stderr
+    status = {Path(each["input"]).name: each["status"] for each in map(json.loads, done.stdout.splitlines())}
+    assert status == {
+        "broken.mp4": "failed", "photo.png": "edited", "street.mp4": "no_face", "walk.mp4": "edited"
+    }  # fmt: skip
+    assert sorted(each.name for each in out.iterdir()) == ["photo.png", "walk.mp4"]
+    again = tmp_path / "again"
+    done = aif_edit(f"{tmp_path}/w*.mp4", f"{tmp_path}/*.png", "--set", "Smiling", "-o", again)
+    assert done.code == 0 and len([*again.iterdir()]) == 2
+
+
+def test_own_results_are_left_out_of_the_next_run(clip: Path, aif_edit: Edit) -> None:
+    for _ in range(2):
+        assert aif_edit(clip.parent, "--set", "Smiling", "--overwrite").code == 0
+    assert len([*clip.parent.iterdir()]) == 2
+
+
+def test_nothing_is_overwritten_unasked(clip: Path, aif_edit: Edit) -> None:
+    before = clip.read_bytes()
+    refused = aif_edit(clip, "--set", "Smiling=2", "-o", clip)
+    assert refused.code == 2 and "--overwrite" in refused.stderr and clip.read_bytes() == before
+    assert aif_edit(clip, "--set", "Smiling=2", "-o", clip, "--overwrite").code == 0
+    assert clip.read_bytes() != before and len(times(clip)) == FRAMES
+
+
+def test_gif_in_and_out(clip: Path, aif_edit: Edit) -> None:
+    gif, back = clip.with_name("walk.gif"), clip.with_name("walk_edited.gif")
+    done = aif_edit(clip, "--set", "Smiling=0", "-o", gif)
+    assert done.code == 0 and "no sound" in done.stderr
+    assert aif_edit(gif, "--set", "Smiling=2").code == 0
+    assert times(back) == times(gif) and len(times(back)) == FRAMES
+    assert np.abs(pixels(back) - pixels(gif))[:, 120:175].max() > 60
+
+
+def test_numbered_pictures_in_and_out(clip: Path, tmp_path: Path, aif_edit: Edit) -> None:
+    pattern = tmp_path / "frames" / "walk_%03d.png"
+    assert aif_edit(clip, "--set", "Smiling=0", "-o", pattern).code == 0
+    assert len([*pattern.parent.iterdir()]) == FRAMES
+    assert aif_edit(clip, "--set", "Smiling=0", "-o", pattern).code == 2, "they are there already"
+    assert aif_edit(pattern, "--set", "Smiling=2", "--fps", "25").code == 0
+    out = tmp_path / "frames" / "walk_edited.mp4"
+    assert times(out) == [Fraction(i, 25) for i in range(FRAMES)]
+    refused = aif_edit(pattern, "--set", "Smiling", "--fps", "25", "-o", pattern, "--overwrite")
+    assert refused.code == 2 and "at once" in refused.stderr
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_leaves_a_playable_file(
+    clip: Path, aif_edit: Edit, monkeypatch: pytest.MonkeyPatch, presses: int
+) -> None:
+    process, seen = VideoEditor.process, []
+
+    def pressed(self: VideoEditor, frame: np.ndarray, time_s: float) -> Any:
+        seen.append(time_s)
+        if len(seen) == 4:
+            for _ in range(presses):
+                signal.raise_signal(signal.SIGINT)
+        return process(self, frame, time_s)
+
+    monkeypatch.setattr(VideoEditor, "process", pressed)
+    before = signal.getsignal(signal.SIGINT)
+    done = aif_edit(clip, "--set", "Smiling=2")
+    out = clip.with_name("walk_edited.mp4")
+    assert done.code == 130 and "Interrupted" in done.stderr and "Traceback" not in done.stderr
+    kept = 4 if presses == 1 else 3
+    assert times(out) == times(clip)[:kept]
+    if presses == 1:
+        assert "walk_edited.mp4 holds 4 frames, the last at 0.1 s" in done.stderr
+    assert signal.getsignal(signal.SIGINT) == before and len([*clip.parent.iterdir()]) == 2
+
+
+def test_ctrl_c_ends_a_run_over_many(
+    clip: Path, street: Path, aif_edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = VideoEditor.process
+
+    def pressed(self: VideoEditor, frame: np.ndarray, time_s: float) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return process(self, frame, time_s)
+
+    monkeypatch.setattr(VideoEditor, "process", pressed)
+    done = aif_edit(street, clip, "--set", "Smiling", "-o", clip.parent / "out")
+    assert done.code == 130 and [each.name for each in (clip.parent / "out").iterdir()] == ["street.mp4"]
+
+
+def test_a_fault_in_the_middle_leaves_nothing(
+    clip: Path, aif_edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: VideoEditor, frame: np.ndarray, time_s: float) -> Any:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(VideoEditor, "process", broken)
+    done = aif_edit(clip, "--set", "Smiling")
+    assert done.code == 1 and "please report it" in done.stderr and [*clip.parent.iterdir()] == [clip]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--set", "Smiling", "--start", "abc"], 2, "--start abc is no time"),
+        (["--set", "Smiling", "--start", "2", "--end", "1"], 2, "not after --start"),
+        (["--set", "Smiling", "--codec", "h26"], 2, "Did you mean h26"),
+        (["--set", "Smiling", "--codec", "vp9", "-o", "x.mov"], 2, "cannot hold vp9"),
+        (["--set", "Smiling", "-o", "x.avi"], 1, "cannot write videos"),
+        (["--set", "Smiling", "-o", "x.jpg"], 1, "cannot write videos"),
+        (["--set", "Smiling", "-o", "-"], 2, "A video cannot go to standard output"),
+        (["--set", "Smiling", "--quality", "0"], 2, "1 to 100"),
+        (["--set", "Smiling", "--hardware", "gpu"], 2, "nvenc, videotoolbox"),
+        (["--set", "Smiling", "--fps", "25"], 2, "numbered pictures"),
+        (["--sweep", "Smiling"], 2, "is for pictures"),
+    ],
+)
+def test_wrong_words_are_told_before_anything_is_loaded(
+    clip: Path,
+    run: Edit,
+    bundle: Path,
+    words: list[str],
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("aif.cli.edit_run.load_editor", None)
+    monkeypatch.chdir(clip.parent)
+    done = run("edit", clip, "--detector", "haar", "--bundle", bundle, *words)
+    assert done.code == code and said in done.stderr and "Traceback" not in done.stderr
+    assert [*clip.parent.iterdir()] == [clip]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "code", "said"),
+    [
+        ("walk.mp4", ["--start", "60"], 1, "0.27 seconds long"),
+        ("walk.mp4", ["-o", "out.webm"], 1, "--out NAME.mkv"),
+        ("walk.mp4", ["--max-megapixels", "0.01"], 1, "--max-megapixels 1"),
+        ("cut.mp4", [], 1, "cut short"),
+        ("text.mp4", [], 1, "is not a video"),
+        ("frame_%04d.png", ["--fps", "25"], 1, "No file matches"),
+        ("frame_%04d.png", [], 2, "--fps 25"),
+        ("nowhere.mp4", [], 1, "There is no file"),
+        ("photo.png", ["--start", "1"], 2, "--start is for videos"),
+    ],
+)
+def test_errors_without_a_traceback(
+    clip: Path,
+    aif_edit: Edit,
+    portrait_rgb: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    words: list[str],
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    Path("cut.mp4").write_bytes(clip.read_bytes()[:3000])
+    Path("text.mp4").write_text("just words " * 30)
+    cv2.imwrite("photo.png", portrait_rgb)
+    there = sorted(clip.parent.iterdir())
+    done = aif_edit(name, "--set", "Smiling", *words)
+    assert done.code == code and said in done.stderr and "Traceback" not in done.stderr
+    assert sorted(clip.parent.iterdir()) == there
+
+
+def test_quality_and_codec(clip: Path, aif_edit: Edit) -> None:
+    sizes = []
+    for quality in ("30", "95"):
+        out = clip.with_name(f"{quality}.mp4")
+        words = ("--set", "Smiling", "-o", out, "--quality", quality, "--codec", "h265")
+        assert aif_edit(clip, *words).code == 0
+        sizes.append(out.stat().st_size)
+    assert sizes[0] < sizes[1] / 2
+    with av.open(str(clip.with_name("95.mp4"))) as container:
+        assert container.streams.video[0].codec_context.name == "hevc"
+
+
+def test_a_missing_hardware_encoder_is_told(clip: Path, aif_edit: Edit) -> None:
+    done = aif_edit(clip, "--set", "Smiling", "--hardware", "videotoolbox")
+    if done.code:  # not a Mac
+        assert done.code == 1 and "It needs a Mac" in done.stderr and [*clip.parent.iterdir()] == [clip]
+
+
+def test_verbose_says_where_the_result_went(clip: Path, aif_edit: Edit) -> None:
+    done = aif_edit(clip, "--set", "Smiling", "-v")
+    assert f"{clip} -> {clip.with_stem('walk_edited')} (8 frames, 8 with faces, " in done.stderr

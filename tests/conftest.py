@@ -1,0 +1,113 @@
+"""Small videos, made with PyAV when a test asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Clip = Callable[..., Path]
+NTSC = Fraction(30000, 1001)
+
+
+def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """Frame `index` of a test video: uint8 (H, W, 3) BGR, brighter frame by frame, three coloured corners."""
+    image = np.full((height, width, 3), (30 + 6 * index) % 256, np.uint8)
+    side = min(width, height) // 3
+    image[:side, :side] = (200, 40, 40)  # top left: blue
+    image[:side, -side:] = (40, 180, 40)  # top right: green
+    image[-side:, :side] = (40, 40, 220)  # bottom left: red
+    return image
+
+
+@pytest.fixture(scope="session")
+def make_clip() -> Clip:
+    """Write a test video: make_clip(path, frames=12, codec="libx264", ...)."""
+    av = pytest.importorskip("av")
+
+    def make(
+        path: Path,
+        *,
+        frames: int = 12,
+        size: tuple[int, int] = (64, 48),
+        images: Sequence[np.ndarray] | None = None,
+        codec: str = "libx264",
+        pix_fmt: str = "yuv420p",
+        rate: Fraction = NTSC,
+        pts: Sequence[int] | None = None,
+        time_base: Fraction | None = None,
+        options: dict[str, str] | None = None,
+        container_options: dict[str, str] | None = None,
+        rotation: tuple[int, bool] | None = None,
+        colour: tuple[int, int, int, int] | None = None,
+        pixel_aspect: Fraction | None = None,
+        audio: str | None = None,
+        audio_rate: int = 44100,
+        subtitles: Sequence[tuple[int, int, str]] = (),
+        metadata: dict[str, str] | None = None,
+        chapters: Sequence[dict[str, Any]] = (),
+        format: str | None = None,
+    ) -> Path:
+        """Frames: `picture(i)` or `images`; sound: a rising tone; subtitles: (from ms, to ms, text)."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if images is not None:
+            frames, size = len(images), (images[0].shape[1], images[0].shape[0])
+        clock = 1 / rate if time_base is None else time_base
+        with av.open(str(path), "w", format=format, container_options=container_options or {}) as out:
+            stream = out.add_stream(codec, rate=rate, options={"g": "6", **(options or {})})
+            stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
+            stream.time_base = stream.codec_context.time_base = clock
+            if rotation is not None:
+                stream.set_display_rotation(rotation[0], hflip=rotation[1])
+            if colour is not None:
+                context = stream.codec_context
+                context.color_range, context.colorspace, context.color_primaries, context.color_trc = colour
+            if pixel_aspect is not None:
+                stream.codec_context.sample_aspect_ratio = pixel_aspect
+            sound = None if audio is None else out.add_stream(audio, rate=audio_rate, layout="mono")
+            texts = _subtitles(path.with_suffix(".srt"), subtitles)
+            words = None if texts is None else out.add_stream_from_template(texts.streams.subtitles[0])
+            out.metadata.update(metadata or {})
+            if chapters:
+                out.set_chapters(list(chapters))
+            if sound is not None:
+                sound.metadata["language"] = "deu"
+                length = float((pts[-1] * clock if pts else (frames - 1) / rate) + 1 / rate)
+                for start in range(0, round(length * audio_rate), 1024):
+                    steps = np.arange(start, start + 1024) / audio_rate
+                    tone = np.sin(2 * np.pi * (300 + 200 * steps) * steps).astype(np.float32) / 4
+                    block = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
+                    block.sample_rate, block.pts, block.time_base = audio_rate, start, Fraction(1, audio_rate)
+                    out.mux(sound.encode(block))
+                out.mux(sound.encode(None))
+            for packet in [] if texts is None else texts.demux():
+                if packet.size:
+                    packet.stream = words
+                    out.mux(packet)
+            for i in range(frames):
+                image = picture(i, *size) if images is None else images[i]
+                frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+                if colour is not None:
+                    frame.color_range, frame.colorspace = colour[0], colour[1]
+                frame = frame.reformat(format=pix_fmt, dst_color_range=colour and colour[0])
+                frame.pts, frame.time_base = i if pts is None else pts[i], clock
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+        return path
+
+    def _subtitles(path: Path, lines: Sequence[tuple[int, int, str]]) -> Any:
+        """An opened SubRip file with these lines: begin and end in milliseconds, and the text."""
+        if not lines:
+            return None
+        blocks = []
+        for number, (begin, end, text) in enumerate(lines, start=1):
+            times = [f"00:00:0{time // 1000},{time % 1000:03d}" for time in (begin, end)]
+            blocks.append(f"{number}\n{' --> '.join(times)}\n{text}\n")
+        path.write_text("\n".join(blocks))
+        return av.open(str(path))
+
+    return make

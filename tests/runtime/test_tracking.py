@@ -1,0 +1,353 @@
+"""The tracker on scripted faces: numbers that stay, gentle comings and goings, few detections, cuts."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from aif.runtime.align import TEMPLATE_128
+from aif.runtime.bundle import EMBEDDED_BUNDLE, Bundle
+from aif.runtime.detect import Detection, HaarDetector
+from aif.runtime.errors import ConfigError, ImageError
+from aif.runtime.landmarks import LandmarkNet, box_from_landmarks
+from aif.runtime.tracking import FaceTracker, TrackedFace
+
+Array = npt.NDArray[Any]
+Script = Callable[[int], list[Array]]
+
+FPS, FADE_S, EYES = 25, 0.2, 36.0
+STEP = 1 / FPS / FADE_S  # by this much a weight changes from frame to frame
+
+
+def face(x: float, y: float, eyes: float = EYES, narrow: float = 1.0) -> Array:
+    """Landmarks around (x, y); `narrow` below 1 squeezes them as in a profile."""
+    return ((TEMPLATE_128 - (64, 82)) * (narrow, 1) * eyes / 36 + (x, y)).astype(np.float32)
+
+
+class Stage:
+    """Detector and landmark network in one: they see the faces of a script, the foremost first.
+
+    The frame's first pixel tells its number. The network finds the nearest face within half a box width;
+    where there is none, it gives the probability `doubt`.
+    """
+
+    def __init__(self, script: Script, noise: float = 0.0, doubt: float = 0.01) -> None:
+        self.script, self.noise, self.doubt = script, noise, doubt
+        self.detections: list[int] = []
+        self.rng = np.random.default_rng(0)
+
+    def faces(self, frame: Array) -> list[Array]:
+        return self.script(int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1]))
+
+    def detect(self, frame: Array) -> list[Detection]:
+        self.detections.append(int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1]))
+        return [Detection(box_from_landmarks(each), each, 0.8) for each in self.faces(frame)]
+
+    def refine_all(
+        self, frame: Array, boxes: Sequence[npt.ArrayLike], passes: int = 2
+    ) -> tuple[Array, Array]:
+        points, confidence = [np.zeros((0, 5, 2), np.float32)], []
+        for box in boxes:
+            x, y, width, height = np.asarray(box, dtype=np.float64)
+            centre = np.array([x + width / 2, y + height / 2])
+            away = [(float(np.abs(each.mean(axis=0) - centre).max()), each) for each in self.faces(frame)]
+            near = [each for each in away if each[0] < width / 2]
+            found = min(near, key=lambda pair: pair[0])[1] if near else face(*centre)
+            points.append(found[None] + self.rng.normal(0, self.noise, (1, 5, 2)).astype(np.float32))
+            confidence.append(0.9 if near else self.doubt)
+        return np.concatenate(points), np.array(confidence, dtype=np.float32)
+
+
+def frame_of(number: int, background: int | Array = 128) -> Array:
+    frame = np.zeros((240, 320, 3), dtype=np.uint8)
+    frame[:] = background
+    frame[0, 0] = number % 256, number // 256, 0
+    return frame
+
+
+def played(
+    script: Script, count: int, doubt: float = 0.01, **settings: Any
+) -> tuple[list[tuple[TrackedFace, ...]], Stage]:
+    stage = Stage(script, doubt=doubt)
+    tracker = FaceTracker(stage, stage, **{"fade_s": FADE_S, **settings})
+    return [tracker.update(frame_of(i), i / FPS) for i in range(count)], stage
+
+
+def test_faces_of_the_first_frame() -> None:
+    shown, _ = played(lambda i: [face(220, 100), face(80, 120, 30)], 1)
+    assert [each.id for each in shown[0]] == [1, 0]
+    left, right = shown[0]
+    np.testing.assert_allclose(left.landmarks, face(80, 120, 30), atol=1e-4)
+    np.testing.assert_allclose(right.box, box_from_landmarks(face(220, 100)), atol=1e-3)
+    assert left.landmarks.dtype == left.box.dtype == np.float32
+    for each in shown[0]:
+        assert each.weight == 1 and each.age == 0 and each.confidence == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("hides", [0, 45])
+@pytest.mark.parametrize("seconds", [0.6, 1.2, 2.4])
+def test_numbers_stay_where_faces_cross(hides: float, seconds: float) -> None:
+    count = round(seconds * FPS)
+
+    def script(i: int) -> list[Array]:
+        part = min(i / count, 1)
+        front, behind = face(70 + 180 * part, 118), face(250 - 180 * part, 112)
+        hidden = abs(float((front - behind).mean(axis=0)[0])) < hides
+        return [front] if hidden else [front, behind]
+
+    shown, _ = played(script, count + 12)
+    assert {each.id for faces in shown for each in faces} == {0, 1}
+    at = {each.id: float(each.landmarks[:, 0].mean()) for each in shown[-1]}
+    assert at[0] == pytest.approx(250, abs=3) and at[1] == pytest.approx(70, abs=3)
+    front = [each for faces in shown for each in faces if each.id == 0]
+    assert len(front) == len(shown)
+    if hides:  # else both are seen in one place, and either may be taken for the hidden one
+        assert all(each.weight == 1 for each in front)
+
+
+@pytest.mark.parametrize(
+    ("gone", "moved", "number"),
+    [
+        *((0, 0, 0), (1, 0, 0), (10, 0, 0), (30, 15, 0), (48, 0, 0)),
+        (60, 0, 1),
+        # Further than the landmark network looks; whether it is near enough depends on the time that passed.
+        *((30, 60, 0), (2, 100, 1), (30, 170, 1)),
+    ],
+)
+def test_a_face_that_vanishes_and_returns(gone: int, moved: float, number: int) -> None:
+    """Its number is kept for two seconds, that is 50 frames, and near its place."""
+    shown, _ = played(lambda i: [face(90 + (moved if i >= 20 else 0), 100)] * (not 20 <= i < 20 + gone), 110)
+    ids = [{each.id for each in faces} for faces in shown]
+    assert ids[19] == {0} and ids[-1] == {number}
+    weights = [next((each.weight for each in faces if each.id == 0), 0.0) for faces in shown]
+    assert all(-3 * STEP - 1e-9 <= b - a <= STEP + 1e-9 for a, b in itertools.pairwise(weights))
+    assert (min(weights[20:]) == 1) == (gone == 0)
+    assert shown[-1][0].weight == pytest.approx(1)
+    if gone >= 10 and number == 0:  # nothing of it was shown any more, so it does not come gliding
+        first = next(faces for faces in shown[20 + gone :] if faces)[0]
+        np.testing.assert_allclose(first.landmarks, face(90 + moved, 100), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("doubt", "expected"),
+    [
+        # The network is not sure: two frames are forgiven (0.1 s), then the effect fades over 0.2 s.
+        (0.2, [1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0, 0, 0, 0]),
+        # Something hides the face: the effect goes at once, and three times as fast.
+        (0.01, [1, 0.4, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_fading_out(doubt: float, expected: list[float]) -> None:
+    shown, _ = played(lambda i: [face(100, 100)] * (i < 10), 20, doubt=doubt)
+    assert [round(faces[0].weight, 6) if faces else 0 for faces in shown[9:]] == expected
+    assert [faces[0].confidence > 0 for faces in shown if faces][8:11] == [True, True, False]
+
+
+def test_fading_in() -> None:
+    shown, _ = played(lambda i: [face(100, 100)] + [face(220, 100)] * (i >= 4), 16, every=4)
+    newcomer = [faces[1] for faces in shown[4:]]
+    assert [round(each.weight, 6) for each in newcomer] == [0.2, 0.4, 0.6, 0.8, *[1] * 8]
+    assert [each.age for each in newcomer] == pytest.approx([i / FPS for i in range(12)])
+    assert {each.id for each in newcomer} == {1}
+    assert all(faces[0].weight == 1 for faces in shown)
+
+
+def test_weights_follow_the_clock_not_the_count_of_frames() -> None:
+    stage = Stage(lambda i: [face(100, 100)] * (i >= 1))
+    tracker = FaceTracker(stage, stage, fade_s=0.5)
+    times = [0.0, 0.1, 0.1, 0.35, 0.36, 2.0]
+    weights = [[each.weight for each in tracker.update(frame_of(i), t)] for i, t in enumerate(times)]
+    assert weights == [[], [pytest.approx(0.2)]] + [[pytest.approx(w)] for w in (0.2, 0.7, 0.72, 1.0)]
+
+
+def test_no_fade() -> None:
+    shown, _ = played(lambda i: [face(100, 100)] * (2 <= i < 8), 14, fade_s=0, every=1)
+    assert [faces[0].weight if faces else 0 for faces in shown] == [0, 0, *[1] * 6, 0, 0, 0, 0, 0, 0]
+
+
+def test_a_face_out_of_sight_moves_on_a_little() -> None:
+    """At 50 px/s it coasts for about 0.2 s: on, and not for ever."""
+    shown, _ = played(lambda i: [face(100 + 2 * i, 100)] * (i < 20), 27, doubt=0.2)
+    xs = [float(faces[0].landmarks[:, 0].mean()) for faces in shown if faces]
+    assert np.all(np.diff(xs) > 0)
+    assert xs[-1] - xs[19] < 0.25 * 50
+
+
+@pytest.mark.parametrize(("narrow", "weight"), [(1.0, 1), (0.8, 1), (0.45, 0.58), (0.4, 0.35), (0.3, 0)])
+def test_profiles(narrow: float, weight: float) -> None:
+    """Squeezed to 0.45, the landmarks miss the template by 0.212 eye distances; between 0.17 and 0.27."""
+    shown, _ = played(lambda i: [face(160, 100, narrow=1 if i < 10 or i >= 60 else narrow)], 90)
+    weights = [faces[0].weight for faces in shown]
+    assert weights[50] == pytest.approx(weight, abs=0.01)
+    assert weights[-1] == 1
+    assert max(abs(b - a) for a, b in itertools.pairwise(weights)) <= STEP + 1e-9
+    assert {each.id for faces in shown for each in faces} == {0}
+
+
+@pytest.mark.parametrize("every", [1, 4, 15])
+def test_detection_on_every_kth_frame(every: int) -> None:
+    shown, stage = played(lambda i: [face(100 + i, 100), face(220, 100)], 31, every=every)
+    assert stage.detections == list(range(0, 31, every))
+    assert all(len(faces) == 2 for faces in shown)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (lambda i: [face(100, 100)] * (i < 10), [0, 10, 11, 13, 17, 25, 41]),
+        (lambda i: [], [0, 1, 3, 7, 15, 31]),
+        # Lost and found elsewhere in the same frame; the old number is still looked for.
+        (lambda i: [face(100 if i < 10 else 250, 100)], [0, 10, 11, 13, 17, 25, 41]),
+        (lambda i: [face(100, 100)] * (i != 10), [0, 10, 11, 31]),
+    ],
+)
+def test_loss_triggers_detection(script: Script, expected: list[int]) -> None:
+    _, stage = played(script, 48, every=20)
+    assert stage.detections == expected
+
+
+def test_the_last_frame_s_detection_is_told() -> None:
+    stage = Stage(lambda i: [face(100, 100)])
+    tracker = FaceTracker(stage, stage, every=3)
+    told = []
+    for i in range(7):
+        tracker.update(frame_of(i), i / FPS)
+        told.append(tracker.detected)
+    assert told == [True, False, False, True, False, False, True]
+
+
+def texture(seed: int) -> Array:
+    small = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(small, (320, 240), interpolation=cv2.INTER_LINEAR))
+
+
+@pytest.mark.parametrize("after", ["same place", "elsewhere", "nobody"])
+def test_a_cut_resets_everything(after: str) -> None:
+    there = {"same place": [face(100, 100)], "elsewhere": [face(230, 140)], "nobody": []}[after]
+    stage = Stage(lambda i: [face(100, 100)] if i < 5 else there)
+    tracker = FaceTracker(stage, stage)
+    shown = [tracker.update(frame_of(i, texture(1 if i < 5 else 2)), i / FPS) for i in range(8)]
+    assert stage.detections[:2] == [0, 5]
+    assert [{each.id for each in faces} for faces in shown] == [{0}] * 5 + [{1} if there else set()] * 3
+    assert all(each.weight == 1 for faces in shown for each in faces)
+    if there:
+        np.testing.assert_allclose(shown[5][0].landmarks, there[0], atol=1e-4)
+        assert shown[5][0].age == 0
+
+
+@pytest.mark.parametrize("how", ["backward", "reset"])
+def test_another_place_of_the_film(how: str) -> None:
+    stage = Stage(lambda i: [face(100 if i < 2 else 110, 100)])
+    tracker = FaceTracker(stage, stage)
+    tracker.update(frame_of(0), 7.0)
+    tracker.update(frame_of(1), 7.04)
+    if how == "reset":
+        tracker.reset()
+    (only,) = tracker.update(frame_of(2), 3.0 if how == "backward" else 7.08)
+    assert only.id == 1 and only.weight == 1 and only.age == 0
+    np.testing.assert_allclose(only.landmarks, face(110, 100), atol=1e-4)
+
+
+def test_smoothing_calms_and_can_be_left_out() -> None:
+    paths = {}
+    for smooth in (True, False):
+        stage = Stage(lambda i: [face(160, 100)], noise=0.2)
+        tracker = FaceTracker(stage, stage, smooth=smooth)
+        found = [tracker.update(frame_of(i), i / FPS)[0].landmarks for i in range(100)]
+        paths[smooth] = np.stack(found).astype(np.float64)
+    bends = {smooth: float(np.diff(path, 2, axis=0).std()) for smooth, path in paths.items()}
+    assert bends[False] == pytest.approx(0.2 * math.sqrt(6), rel=0.1)
+    assert bends[True] < bends[False] / 3
+    assert np.abs(paths[True].mean(axis=0) - face(160, 100)).max() < 0.1
+
+
+@pytest.mark.parametrize("eyes", [12, 36, 90])
+def test_lag_does_not_depend_on_the_size_of_the_face(eyes: float) -> None:
+    """At two eye distances a second the landmarks trail by a few hundredths of the eye distance."""
+    trails = []
+    for size in (36, eyes):
+        shown, _ = played(lambda i, s=size: [face(60 + 2 * s * i / FPS, 100, s)], 30)
+        trails.append((face(60 + 2 * size * 29 / FPS, 100, size) - shown[-1][0].landmarks)[:, 0] / size)
+    assert np.all(trails[0] > 0) and np.all(trails[0] < 0.03)
+    np.testing.assert_allclose(trails[1], trails[0], rtol=0.01, atol=1e-5)
+
+
+def test_without_a_landmark_network(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage(lambda i: [face(100 + 3 * i, 100), face(220, 160)] if i % 9 else [face(220, 160)])
+    with caplog.at_level(logging.INFO, logger="aif.runtime.tracking"):
+        tracker = FaceTracker(stage, None, every=10)
+    assert "every frame" in caplog.text
+    shown = [tracker.update(frame_of(i), i / FPS) for i in range(20)]
+    assert stage.detections == list(range(20))
+    assert {each.id for faces in shown for each in faces} == {0, 1}
+    assert shown[18][0].confidence == 0 and shown[19][0].confidence == pytest.approx(0.8)
+
+
+class Alarmist:
+    """A detector that finds faces where there are none, and faces that cannot be."""
+
+    def detect(self, frame: Array) -> list[Detection]:
+        box = np.array([10, 10, 40, 40], dtype=np.float32)
+        odd = [face(60, 60), np.zeros((5, 2), np.float32), np.full((5, 2), np.nan, np.float32)]
+        return [Detection(box, points, 0.9) for points in odd]
+
+
+def test_false_alarms() -> None:
+    stage = Stage(lambda i: [])
+    tracker = FaceTracker(Alarmist(), stage)
+    assert [tracker.update(frame_of(i), i / FPS) for i in range(4)] == [()] * 4
+    assert len(FaceTracker(Alarmist(), None).update(frame_of(0), 0.0)) == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"every": 0}, {"every": -3}, {"fade_s": -1}, {"fade_s": math.nan}),
+        *({"fade_s": math.inf}, {"memory_s": -0.1}, {"memory_s": math.nan}),
+    ],
+)
+def test_impossible_settings(settings: dict[str, Any]) -> None:
+    stage = Stage(lambda i: [])
+    with pytest.raises(ConfigError, match=r"Choose \d"):
+        FaceTracker(stage, stage, **settings)
+
+
+@pytest.mark.parametrize(
+    ("frame", "time_s", "error"),
+    [
+        (np.zeros((5, 5), np.uint8), 0.0, ImageError),
+        (np.zeros((0, 5, 3), np.uint8), 0.0, ImageError),
+        (np.zeros((5, 5, 3), np.float32), 0.0, ImageError),
+        (np.zeros((5, 5, 3), np.uint8), math.nan, ValueError),
+        (np.zeros((5, 5, 3), np.uint8), math.inf, ValueError),
+    ],
+)
+def test_impossible_frames(frame: Array, time_s: float, error: type[Exception]) -> None:
+    stage = Stage(lambda i: [])
+    with pytest.raises(error):
+        FaceTracker(stage, stage).update(frame, time_s)
+
+
+@pytest.mark.skipif(not EMBEDDED_BUNDLE.exists(), reason="no embedded bundle")
+def test_a_real_face_that_moves(astronaut_bgr: Array) -> None:
+    """Path of Haar cascades and landmark network: one detection, then 12 frames of a moving portrait."""
+    net = LandmarkNet(Bundle.open(), threads=1)
+    tracker = FaceTracker(HaarDetector(net), net, every=100)
+    start, _ = net.refine(astronaut_bgr, [178, 63, 90, 113])
+    for i in range(13):
+        shift = np.array([2.0 * i, 1.0 * i], dtype=np.float32)
+        matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], dtype=np.float32)
+        frame = cv2.warpAffine(astronaut_bgr, matrix, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+        faces = tracker.update(np.asarray(frame, dtype=np.uint8), i / FPS)
+        assert tracker.detected == (i == 0)
+        nearest = min(faces, key=lambda each: float(np.abs(each.landmarks - start - shift).max()))
+        assert nearest.id == 0 and nearest.weight == 1
+        assert float(np.abs(nearest.landmarks - start - shift).max()) < 0.06 * 47
