@@ -104,6 +104,8 @@ def factorize(head: nn.Linear, features: Tensor, y: Tensor, y_hat: Tensor, confi
             z = head(seen) @ matrix.T + offset
             with frozen(aux):
                 adversary = losses.encoder_adversary(aux(standardised(z)), told, rate, "prior")
+            if rounds.game_match > 0:
+                adversary = adversary + rounds.game_match * losses.class_discrepancy(standardised(z), told)
             kept = F.mse_loss(restore(torch.cat([z, told], dim=1)), goal) / goal.var(0).mean()
             mover.zero_grad()
             torch.autograd.backward(kept + rounds.game_weight * adversary)

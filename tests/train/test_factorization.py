@@ -18,7 +18,7 @@ SMALL = [
     *("network.width=8", "network.latent_size=8", "network.aux_hidden=128", "optimiser.learning_rate=0.001"),
     *("data.flip=false", "data.jitter=0", "objective.aux_ramp_steps=50", "precision=32-true", "steps=200"),
     *("settle.edit_class=0", "settle.edit_keep=0", "settle.delta=0", "settle.game_steps=800"),
-    "settle.game_weight=1",
+    *("settle.game_weight=1", "settle.game_match=10"),
     f'data.attributes=["{ATTRIBUTE}"]',
 ]
 WITHOUT = ["objective.aux_weight=0", "settle.game_weight=0"]
@@ -56,6 +56,5 @@ def test_l_aux_and_only_l_aux_takes_the_attribute_out_of_z(tmp_path):
     assert accuracy["without", "linear"] > majority + 0.1
     assert accuracy["without", "mlp"] > majority + 0.25
     assert accuracy["with", "linear"] < majority + 0.05
-    # so short a game ends at the majority rate or up to 13 points above it, by chance
-    assert accuracy["with", "mlp"] < majority + 0.2
+    assert accuracy["with", "mlp"] < majority + 0.1
     assert error["with"] < 1.5 * error["without"]  # z still describes the face
