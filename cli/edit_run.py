@@ -19,7 +19,7 @@ from aif.cli.edit_values import describe
 from aif.cli.edit_video import VideoChoices, VideoReport, run_video
 from aif.runtime.align import UInt8Array
 from aif.runtime.bundle import Bundle
-from aif.runtime.detect import Detector, DetectorName, make_detector
+from aif.runtime.detect import DetectorName
 from aif.runtime.editor import Editor, FaceChoice
 from aif.runtime.errors import AifError, NoFaceError
 from aif.runtime.image_io import (
@@ -89,10 +89,8 @@ def load_editor(
     Raises:
         AifError: see `Editor.load`; a ConfigError when the YuNet file cannot be used.
     """
-    finder: DetectorName | Detector = cast(DetectorName, detector)
-    if yunet is not None:
-        finder = make_detector("yunet", bundle, yunet, threads)
-    return Editor.load(bundle, cast(Provider, provider), finder, threads)
+    finder = cast(DetectorName, detector)
+    return Editor.load(bundle, cast(Provider, provider), finder, threads, yunet=yunet)
 
 
 def run_plan(editor: Editor, plan: EditPlan, jobs: Sequence[Job]) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast, get_args
 
+from aif.runtime.attribute_values import check_value
 from aif.runtime.detect import DetectorName
 from aif.runtime.editor import FaceChoice
 from aif.runtime.errors import ConfigError, UnknownAttributeError
@@ -55,11 +55,7 @@ def _value(text: str, wanted: str, info: AttributeInfo) -> float:
         value = float(wanted)
     except ValueError:
         raise ConfigError(f"--set {text!r} has no value that aif understands.", _SYNTAX) from None
-    if not (math.isfinite(value) and info.minimum <= value <= info.maximum):
-        raise ConfigError(
-            f"{info.name}={wanted} is out of range.",
-            f"It takes {info.minimum:g} to {info.maximum:g}: 0 = absent, 1 = present, beyond = exaggerated.",
-        )
+    check_value(info, value)
     return value
 
 

@@ -11,12 +11,15 @@ Importing this package is cheap; what it offers is loaded on first use:
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aif.runtime.bundle import Bundle, write_bundle
+    from aif.runtime.crops import EditedCrops
     from aif.runtime.detect import Detection, Detector, HaarDetector, YuNetDetector, make_detector
     from aif.runtime.editor import Editor, EditResult, FaceAnalysis, FaceEdit
+    from aif.runtime.frame_worker import FrameWorker
     from aif.runtime.landmarks import LandmarkNet
     from aif.runtime.manifest import Manifest
     from aif.runtime.model import Encoding, FaceModel
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bundle": ("Bundle", "write_bundle"),
+    "crops": ("EditedCrops",),
     "detect": ("Detection", "Detector", "HaarDetector", "YuNetDetector", "make_detector"),
     "editor": ("EditResult", "Editor", "FaceAnalysis", "FaceEdit"),
+    "frame_worker": ("FrameWorker",),
     "landmarks": ("LandmarkNet",),
     "manifest": ("Manifest",),
     "model": ("Encoding", "FaceModel"),
@@ -39,6 +44,9 @@ _HOMES = {
     "video_read": ("VideoSource",),
     "video_write": ("VideoSink",),
 }
+# What is logged goes where the program wants it, and nowhere while it has not said so.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -46,12 +54,14 @@ __all__ = [
     "Detection",
     "Detector",
     "EditResult",
+    "EditedCrops",
     "Editor",
     "Encoding",
     "FaceAnalysis",
     "FaceEdit",
     "FaceModel",
     "FaceTracker",
+    "FrameWorker",
     "HaarDetector",
     "LandmarkNet",
     "Manifest",

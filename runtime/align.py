@@ -6,6 +6,8 @@ sees another geometry in use than it saw in training.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -103,3 +105,17 @@ def warp_crop(image_hwc: UInt8Array, matrix: npt.ArrayLike, size: int) -> UInt8A
 def crop_face(image_hwc: UInt8Array, landmarks: npt.ArrayLike, size: int) -> UInt8Array:
     """Align and cut one face: `similarity_transform` and `warp_crop` in one call."""
     return warp_crop(image_hwc, similarity_transform(landmarks, size), size)
+
+
+def face_crops(frame_hwc_bgr: UInt8Array, matrices: Sequence[Float32Array], size: int) -> Float32Array:
+    """The faces as the encoder takes them: float32 (N, 3, size, size) RGB in [0, 1].
+
+    Args:
+        frame_hwc_bgr: uint8 (H, W, 3).
+        matrices: (2, 3) each, frame pixel coordinates to crop pixel coordinates; there may be none.
+        size: side of a crop in pixels.
+    """
+    crops = np.empty((len(matrices), 3, size, size), dtype=np.float32)
+    for crop, matrix in zip(crops, matrices, strict=True):
+        crop[:] = warp_crop(frame_hwc_bgr, matrix, size)[..., ::-1].transpose(2, 0, 1)
+    return crops / np.float32(255)

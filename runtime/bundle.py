@@ -24,6 +24,8 @@ EMBEDDED_BUNDLE = Path(__file__).parent / "bundles" / "default.aif"
 class Bundle:
     """A verified bundle. Nothing is executed or opened as a graph while loading.
 
+    Thread-safe: it never changes, and holds no file open.
+
     Attributes:
         path: the folder or zip file.
         manifest: what it says of itself.

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 
-from aif.runtime.align import Float32Array, UInt8Array, alignment_residual, similarity_transform, warp_crop
+from aif.runtime.align import Float32Array, UInt8Array, alignment_residual, face_crops, similarity_transform
+from aif.runtime.attribute_values import decode_values, value_columns
 from aif.runtime.bundle import Bundle
 from aif.runtime.compose import FacePatch, composite
+from aif.runtime.crops import EditedCrops, edit_crops
 from aif.runtime.detect import Detection, Detector, DetectorName, check_frame, make_detector
-from aif.runtime.errors import AifError, ConfigError, NoFaceError, UnknownAttributeError
-from aif.runtime.manifest import Mode, SourceValues
+from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.face_choice import FaceChoice, choose_faces, left_to_right
+from aif.runtime.manifest import Mode
 from aif.runtime.model import Encoding, FaceModel
 from aif.runtime.sessions import Provider
 
-FaceChoice = Literal["all", "largest"] | int
+__all__ = [
+    "EditResult",
+    "Editor",
+    "FaceAnalysis",
+    "FaceChoice",
+    "FaceEdit",
+    "choose_faces",
+    "decode_values",
+    "face_crops",
+]
 
 
 @dataclass(frozen=True)
@@ -74,12 +85,16 @@ class EditResult:
 
 
 class Editor:
-    """Detector and model together. One editor may serve several threads; detection takes turns among them."""
+    """Detector and model together.
+
+    Thread-safe: one editor may serve any number of threads, and every picture comes out as if it were alone.
+    The networks run side by side, detection takes turns. A detector of your own must be thread-safe, too.
+    """
 
     def __init__(self, model: FaceModel, detector: Detector) -> None:
         """Use a model and a detector that are loaded already; `load` makes both."""
         self._model: FaceModel | None = model
-        self._detector = detector
+        self._detector: Detector | None = detector
 
     @classmethod
     def load(
@@ -89,6 +104,7 @@ class Editor:
         detector: DetectorName | Detector = "auto",
         threads: int | None = None,
         precision: str | None = None,
+        yunet: str | os.PathLike[str] | None = None,
     ) -> Editor:
         """Load everything that editing needs.
 
@@ -99,12 +115,18 @@ class Editor:
                 your own.
             threads: threads of the networks on the CPU; None = one a core.
             precision: which of the bundle's graphs; None = FP32 on the CPU and FP16 on CUDA, where there.
+            yunet: YuNet's file, which "auto" then takes; None = what `AIF_YUNET` names or `aif fetch yunet`
+                has fetched.
 
         Raises:
             AifError: a `BundleError`, `ProviderError` or `ConfigError` that says what to do.
         """
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        finder = make_detector(detector, opened, threads=threads) if isinstance(detector, str) else detector
+        if yunet is not None and (detector == "haar" or not isinstance(detector, str)):
+            raise ConfigError(
+                "A YuNet file and another detector contradict each other.", "Leave one of them out."
+            )
+        finder = make_detector(detector, opened, yunet, threads) if isinstance(detector, str) else detector
         return cls(FaceModel(opened, provider, threads, precision), finder)
 
     @property
@@ -114,9 +136,9 @@ class Editor:
         Raises:
             AifError: the editor has been closed.
         """
-        if self._model is None:
-            raise AifError("This editor has been closed.", "Make a new one with Editor.load().")
-        return self._model
+        if (model := self._model) is None:
+            raise _closed()
+        return model
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -183,9 +205,38 @@ class Editor:
         return tuple(self._encoded(frame_hwc_bgr, faces, detections)[0])
 
     def detect(self, frame_hwc_bgr: UInt8Array) -> list[Detection]:
-        """Faces in a uint8 (H, W, 3) frame, left to right; empty where there is none."""
+        """Faces in a uint8 (H, W, 3) frame, left to right; empty where there is none.
+
+        Raises:
+            AifError: the editor has been closed.
+            ImageError: the frame is no uint8 (H, W, 3) array.
+        """
         check_frame(frame_hwc_bgr)
-        return _left_to_right(self._detector.detect(frame_hwc_bgr))
+        detector = self._detector
+        if detector is None:
+            raise _closed()
+        return left_to_right(detector.detect(frame_hwc_bgr))
+
+    def edit_crops(
+        self,
+        crops_nhwc_bgr: UInt8Array,
+        edits: Mapping[str, float] | Sequence[Mapping[str, float]],
+        mode: Mode | None = None,
+    ) -> EditedCrops:
+        """Edit many face crops that are aligned already, in batches; each comes out as if it were alone.
+
+        Args:
+            crops_nhwc_bgr: uint8 (N, S, S, 3), squares of any one size in which the landmarks lie on the
+                template (`aif.runtime.align.crop_face` cuts such); N may be 0. Left as they are.
+            edits: attribute to wanted value, for all crops, or N such mappings.
+            mode: how to blend; None = the bundle's default.
+
+        Raises:
+            UnknownAttributeError: the bundle has no such attribute.
+            ConfigError: a value out of its range, an unknown mode, or edits for another number of crops.
+            ImageError: the crops are no uint8 (N, S, S, 3) array.
+        """
+        return edit_crops(self.model, crops_nhwc_bgr, edits, mode)
 
     def columns(self, edits: Mapping[str, float]) -> dict[int, float]:
         """The wanted values by y's columns, once all names and values are found to be good.
@@ -194,11 +245,15 @@ class Editor:
             UnknownAttributeError: the bundle has no such attribute.
             ConfigError: a value out of its range.
         """
-        return {self._column(name, value): value for name, value in edits.items()}
+        return value_columns(edits, self.model.manifest.attributes)
 
     def close(self) -> None:
-        """Give the networks' memory back. Calling it twice does no harm."""
-        self._model = None
+        """Let go of networks and detector, which gives their memory back. Calling it twice does no harm.
+
+        May be called while other threads edit: they finish the picture in work, or get the error of a closed
+        editor.
+        """
+        self._model = self._detector = None
 
     def __enter__(self) -> Self:
         return self
@@ -218,7 +273,7 @@ class Editor:
         model = self.model
         times = [time.perf_counter()]
         check_frame(frame)
-        every = self.detect(frame) if detections is None else _left_to_right(detections)
+        every = self.detect(frame) if detections is None else left_to_right(detections)
         chosen = choose_faces(every, faces)
         times.append(time.perf_counter())
         size = model.image_size
@@ -238,90 +293,9 @@ class Editor:
             dict(zip(("detect", "align", "encode"), np.diff(times).tolist(), strict=True)),
         )
 
-    def _column(self, name: str, value: float) -> int:
-        """The column of an attribute, once name and value are found to be good."""
-        names = self.model.attributes
-        if name not in names:
-            raise UnknownAttributeError(name, names, "this bundle")
-        column = names.index(name)
-        info = self.model.manifest.attributes[column]
-        if not (math.isfinite(value) and info.minimum <= value <= info.maximum):
-            raise ConfigError(
-                f"{name}={value:g} is out of range.",
-                f"{name} takes {info.minimum:g} to {info.maximum:g}: 0 = absent, 1 = present, "
-                "beyond them = exaggerated.",
-            )
-        return column
-
     def _named(self, values: Float32Array) -> dict[str, float]:
         return dict(zip(self.model.attributes, values.tolist(), strict=True))
 
 
-def face_crops(frame_hwc_bgr: UInt8Array, matrices: Sequence[Float32Array], size: int) -> Float32Array:
-    """The faces as the encoder takes them: float32 (N, 3, size, size) RGB in [0, 1].
-
-    Args:
-        frame_hwc_bgr: uint8 (H, W, 3).
-        matrices: (2, 3) each, frame pixel coordinates to crop pixel coordinates; there may be none.
-        size: side of a crop in pixels.
-    """
-    crops = np.empty((len(matrices), 3, size, size), dtype=np.float32)
-    for crop, matrix in zip(crops, matrices, strict=True):
-        crop[:] = warp_crop(frame_hwc_bgr, matrix, size)[..., ::-1].transpose(2, 0, 1)
-    return crops / np.float32(255)
-
-
-def decode_values(
-    y_source: Float32Array, edits: Mapping[int, float], source_values: SourceValues
-) -> tuple[Float32Array, Float32Array]:
-    """The attribute values to decode with: (source, target), each float32 (N, A).
-
-    Args:
-        y_source: (N, A) as the encoder predicts, in [0, 1].
-        edits: column to wanted value.
-        source_values: "predicted" takes the predictions as they are; "rounded" takes them as 0 or 1, which is
-            what the decoder saw in training.
-    """
-    source = np.array(y_source, dtype=np.float32)
-    if source_values == "rounded":
-        source = (source >= 0.5).astype(np.float32)
-    target = source.copy()
-    for column, value in edits.items():
-        target[:, column] = value
-    return source, target
-
-
-def choose_faces(detections: Sequence[Detection], faces: FaceChoice) -> list[Detection]:
-    """The wanted ones of the faces, which come left to right.
-
-    Args:
-        detections: all faces.
-        faces: "all", "largest", or the number of a face from the left, from 0 on.
-
-    Raises:
-        NoFaceError: there is no face, or none of that number.
-        ConfigError: `faces` is none of these.
-    """
-    number = isinstance(faces, int) and not isinstance(faces, bool)
-    if not (faces in ("all", "largest") or (number and int(faces) >= 0)):
-        raise ConfigError(f"faces cannot be {faces!r}.", 'Known: "all", "largest", or a number from 0 on.')
-    if not detections:
-        raise NoFaceError(
-            "No face was found.",
-            "Faces must look roughly at the camera and be at least about 20 pixels wide.",
-        )
-    if faces == "all":
-        return list(detections)
-    if faces == "largest":
-        return [max(detections, key=lambda face: float(np.prod(face.box_xywh[2:])))]
-    if int(faces) >= len(detections):
-        count = "is 1 face" if len(detections) == 1 else f"are {len(detections)} faces"
-        raise NoFaceError(
-            f"There is no face number {faces}: there {count}.",
-            f"They are numbered 0 to {len(detections) - 1} from left to right.",
-        )
-    return [detections[int(faces)]]
-
-
-def _left_to_right(detections: Sequence[Detection]) -> list[Detection]:
-    return sorted(detections, key=lambda face: float(face.box_xywh[0] + face.box_xywh[2] / 2))
+def _closed() -> AifError:
+    return AifError("This editor has been closed.", "Make a new one with Editor.load().")

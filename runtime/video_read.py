@@ -64,6 +64,8 @@ class VideoSource:
     Kept going, and said in a log line: missing, repeated and backward timestamps (see `Decoder`), damaged
     packets, a file that breaks off (all frames up to there), frames of another size (resized to the first).
 
+    Not thread-safe: one thread reads at a time.
+
     Attributes:
         path: the file, or the pattern of a numbered sequence.
         width, height: of the frames in pixels, as shown.

@@ -33,6 +33,8 @@ class Sink(Protocol):
 class SequenceSink:
     """Writes edited frames as numbered PNG pictures, without loss; times and sound have no place there.
 
+    Not thread-safe: one thread writes at a time.
+
     Attributes:
         path: the pattern, such as "frames/%04d.png"; the first number is 1.
         frames: how many have been written.

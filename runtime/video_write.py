@@ -51,6 +51,8 @@ class VideoSink:
     odd side grows by one pixel, a copy of its neighbour, rather than the video becoming 4:4:4, which hardware
     decoders and browsers refuse.
 
+    Not thread-safe: one thread writes at a time.
+
     Attributes:
         path: the file to write.
         frames: how many have been written.

@@ -1,0 +1,74 @@
+"""Attribute values: which are allowed, which columns of y they belong to, and what to decode with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from aif.runtime.align import Float32Array
+from aif.runtime.errors import ConfigError, UnknownAttributeError
+from aif.runtime.manifest import AttributeInfo, SourceValues
+
+
+def check_value(info: AttributeInfo, value: float) -> None:
+    """Find out whether an attribute may take a value: a finite one within its range, the ends included.
+
+    Args:
+        info: the attribute with its range.
+        value: 0 = absent, 1 = present, beyond them = exaggerated.
+
+    Raises:
+        ConfigError: it may not; the range is told.
+    """
+    if not (math.isfinite(value) and info.minimum <= value <= info.maximum):
+        raise ConfigError(
+            f"{info.name}={value:g} is out of range.",
+            f"{info.name} takes {info.minimum:g} to {info.maximum:g}: 0 = absent, 1 = present, "
+            "beyond them = exaggerated.",
+        )
+
+
+def value_columns(
+    edits: Mapping[str, float], attributes: Sequence[AttributeInfo], where: str = "this bundle"
+) -> dict[int, float]:
+    """The wanted values by the columns of y, once all names and values are found to be good.
+
+    Args:
+        edits: attribute to wanted value.
+        attributes: what can be edited, in the order of y's columns.
+        where: what to call the bundle in an error.
+
+    Raises:
+        UnknownAttributeError: there is no such attribute; the nearest names are told.
+        ConfigError: a value out of its range.
+    """
+    column_of = {info.name: column for column, info in enumerate(attributes)}
+    columns: dict[int, float] = {}
+    for name, value in edits.items():
+        if name not in column_of:
+            raise UnknownAttributeError(name, column_of, where)
+        check_value(attributes[column_of[name]], value)
+        columns[column_of[name]] = value
+    return columns
+
+
+def decode_values(
+    y_source: Float32Array, edits: Mapping[int, float], source_values: SourceValues
+) -> tuple[Float32Array, Float32Array]:
+    """The attribute values to decode with: (source, target), each float32 (N, A).
+
+    Args:
+        y_source: (N, A) as the encoder predicts, in [0, 1].
+        edits: column to wanted value.
+        source_values: "predicted" takes the predictions as they are; "rounded" takes them as 0 or 1, which is
+            what the decoder saw in training.
+    """
+    source = np.array(y_source, dtype=np.float32)
+    if source_values == "rounded":
+        source = (source >= 0.5).astype(np.float32)
+    target = source.copy()
+    for column, value in edits.items():
+        target[:, column] = value
+    return source, target

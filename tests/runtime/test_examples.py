@@ -1,0 +1,220 @@
+"""The examples of docs/, run as they stand: with the embedded bundle, a real face and real files."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from aif.runtime import VideoSource
+from aif.runtime.bundle import EMBEDDED_BUNDLE
+
+FOLDER = Path(__file__).parents[2] / "docs" / "examples"
+FRAMES = 6
+
+pytestmark = pytest.mark.skipif(not EMBEDDED_BUNDLE.exists(), reason="the embedded bundle is not here")
+
+
+@pytest.fixture
+def example(request: pytest.FixtureRequest) -> Iterator[Callable[[str], ModuleType]]:
+    """Load an example by its name, as `python NAME.py` would."""
+    loaded = []
+
+    def load(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        loaded.append(spec.name)
+        spec.loader.exec_module(module)
+        return module
+
+    yield load
+    for name in loaded:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def portrait_bgr(astronaut_bgr: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(astronaut_bgr[:240, 110:310])
+
+
+@pytest.fixture
+def clip(tmp_path: Path, make_clip: Callable[..., Path], portrait_bgr: np.ndarray) -> Path:
+    images = [np.roll(portrait_bgr, i, axis=1) for i in range(FRAMES)]
+    return make_clip(tmp_path / "clip.mp4", images=images, audio="aac", options={"crf": "10"})
+
+
+def frames_of(path: Path) -> np.ndarray:
+    with VideoSource(path) as source:
+        return np.stack([frame.image_hwc_bgr for frame in source]).astype(int)
+
+
+def is_edited(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether the face has changed and the ground of the picture has not: int (H, W, 3) each."""
+    change = np.abs(after - before)
+    return bool(change[60:200, 40:190].max() > 25 and change[:, :20].mean() < 3)
+
+
+def test_every_example_is_tested_and_short() -> None:
+    names = {path.stem for path in FOLDER.glob("*.py")}
+    assert names == {"opencv_loop", "fastapi_endpoint", "asyncio_worker", "frame_generator"}
+    for path in FOLDER.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 75
+
+
+@pytest.mark.parametrize(("keys", "shown"), [("", FRAMES), ("--", FRAMES), ("  q", 3)])
+def test_opencv_loop(
+    example: Any, clip: Path, monkeypatch: pytest.MonkeyPatch, keys: str, shown: int
+) -> None:
+    """The loop as it stands, with a window that remembers and a keyboard that plays a script."""
+    seen: list[np.ndarray] = []
+    pressed = iter(keys)
+    monkeypatch.setattr(cv2, "imshow", lambda title, image: seen.append(image.astype(int)))
+    monkeypatch.setattr(cv2, "waitKey", lambda wait: ord(next(pressed, "\xff")))
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
+    example("opencv_loop").main(str(clip), "Eyeglasses")
+    assert len(seen) == shown
+    assert is_edited(frames_of(clip)[1], seen[1])
+
+
+@pytest.mark.parametrize(
+    ("source", "said"), [("nowhere.mp4", "nowhere.mp4 cannot be opened"), (None, "Smiling")]
+)
+def test_opencv_loop_says_what_is_wrong(
+    example: Any, clip: Path, monkeypatch: pytest.MonkeyPatch, source: str | None, said: str
+) -> None:
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
+    with pytest.raises(SystemExit, match=said):
+        example("opencv_loop").main(source or str(clip), "Smilng")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Any], str]]:
+    """Serve an application on a free port of this machine; its address."""
+    uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install fastapi uvicorn")
+    running: list[tuple[Any, threading.Thread]] = []
+
+    def start(app: Any) -> str:
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        running.append((server, thread))
+        deadline = time.monotonic() + 30
+        while not server.started:
+            assert thread.is_alive() and time.monotonic() < deadline
+            time.sleep(0.02)
+        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+    yield start
+    for server, thread in running:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def fetch(address: str, data: bytes | None = None, **wish: object) -> tuple[int, str, bytes]:
+    """Status, content type and body of a GET, or of a POST of `data`."""
+    request = urllib.request.Request(f"{address}?{urllib.parse.urlencode(wish)}", data)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=30) as answer:
+            return answer.status, answer.headers["content-type"], answer.read()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.headers["content-type"], refused.read()
+
+
+def test_fastapi_endpoint(example: Any, serve: Any, portrait_bgr: np.ndarray) -> None:
+    pytest.importorskip("fastapi", reason="fastapi is not installed: pip install fastapi uvicorn")
+    photo = cv2.imencode(".png", portrait_bgr)[1].tobytes()
+    empty = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
+    module = example("fastapi_endpoint")
+    address = serve(module.app)
+    assert b"Smiling" in fetch(f"{address}/attributes")[2]
+    status, kind, body = fetch(f"{address}/edit", photo, attribute="Smiling", value=0)
+    assert (status, kind) == (200, "image/jpeg")
+    edited = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+    assert edited is not None and is_edited(portrait_bgr.astype(int), edited.astype(int))
+    for content, wish, code, said in (
+        (empty, {"attribute": "Smiling"}, 422, "No face"),
+        (b"no picture", {"attribute": "Smiling"}, 415, "The upload"),
+        (b"", {"attribute": "Smiling"}, 415, "The upload"),
+        (photo, {"attribute": "Smilng"}, 400, "Did you mean Smiling"),
+        (photo, {"attribute": "Smiling", "value": 99}, 400, "out of range"),
+        (photo, {"attribute": "Smiling", "value": "much"}, 422, "number"),
+        (photo, {}, 422, "attribute"),
+        (bytes(module.MOST_BYTES + 1), {"attribute": "Smiling"}, 413, "too large"),
+    ):
+        status, _, body = fetch(f"{address}/edit", content, **wish)
+        assert (status, said in body.decode()) == (code, True), body
+
+
+def test_asyncio_worker(
+    example: Any, clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three videos for two workers, one of them no video at all."""
+    other, broken = clip.with_name("other.mp4"), clip.with_name("broken.mp4")
+    other.write_bytes(clip.read_bytes())
+    broken.write_bytes(b"no video")
+    module = example("asyncio_worker")
+    monkeypatch.setattr(module, "EDITS", {"Smiling": 0.0})
+    done = asyncio.run(module.main(str(clip), str(broken), str(other)))
+    assert done == {clip: FRAMES, other: FRAMES}
+    for path in (clip, other):
+        edited = frames_of(path.with_stem(f"{path.stem}_edited"))
+        assert len(edited) == FRAMES and is_edited(frames_of(path)[1], edited[1])
+    out, err = capsys.readouterr()
+    assert out.count(f"{FRAMES} frames") == 2 and "broken.mp4 is not a video" in err
+    assert not broken.with_stem("broken_edited").exists()
+
+
+def test_asyncio_worker_cancelled(example: Any, make_clip: Any, tmp_path: Path) -> None:
+    """A cancelled worker leaves a playable file, and no thread behind."""
+    path = make_clip(tmp_path / "long.mp4", frames=2000)
+    module = example("asyncio_worker")
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(module.main(str(path)))
+        while not list(tmp_path.glob(".aif-*.part")):
+            assert not task.done()
+            await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(asyncio.wait_for(cancelled(), 60))
+    out = tmp_path / "long_edited.mp4"
+    assert not list(tmp_path.glob(".aif-*.part"))
+    assert not out.exists() or 0 < len(frames_of(out)) < 2000
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("aif-")]
+
+
+def test_frame_generator(
+    example: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    module = example("frame_generator")
+    monkeypatch.setattr(module, "EVERY", 2)
+    module.main(str(clip), str(tmp_path / "stills"), "Eyeglasses", "2")
+    stills = sorted((tmp_path / "stills").iterdir())
+    assert [path.name for path in stills] == ["0000.png", "0001.png"]
+    assert "2 pictures" in capsys.readouterr().out
+    image = cv2.imread(str(stills[0]))
+    assert image is not None and is_edited(frames_of(clip)[0], image.astype(int))
+    frames = module.edited_frames(str(clip), {"Smiling": 1.0})
+    assert next(frames).image_hwc_bgr.shape == (240, 200, 3)
+    frames.close()
+    with pytest.raises(SystemExit, match="There is no file"):
+        module.main(str(tmp_path / "nowhere.mp4"), str(tmp_path / "stills"))

@@ -1,0 +1,188 @@
+"""Frames in, callbacks out: in order, with bounded delay or without loss, and no error lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aif.runtime import FrameWorker
+from aif.runtime.errors import AifError, ConfigError
+
+
+def image(number: int) -> np.ndarray:
+    return np.full((4, 4, 3), number % 256, np.uint8)
+
+
+def number_of(frame: np.ndarray, time_s: float) -> tuple[int, float]:
+    return int(frame[0, 0, 0]), time_s
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 50])
+@pytest.mark.parametrize("depth", [1, 7])
+def test_without_dropping_every_frame_comes_back_in_order(count: int, depth: int) -> None:
+    seen: list[Any] = []
+    with FrameWorker(number_of, seen.append, depth=depth, drop=False) as worker:
+        for i in range(count):
+            worker.submit(image(i), i / 25)
+    assert seen == [(i, i / 25) for i in range(count)] and worker.dropped == 0
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_newest_frames_win(depth: int) -> None:
+    go, begun, seen = threading.Event(), threading.Event(), []
+
+    def slow(frame: np.ndarray, time_s: float) -> int:
+        begun.set()
+        assert go.wait(10)
+        return int(frame[0, 0, 0])
+
+    with FrameWorker(slow, seen.append, depth=depth) as worker:
+        worker.submit(image(0), 0.0)
+        assert begun.wait(10)
+        for i in range(1, 10):
+            worker.submit(image(i), i / 25)
+        go.set()
+    assert seen == [0, *range(10 - depth, 10)] and worker.dropped == 9 - depth
+
+
+def test_waiting_for_room() -> None:
+    go, submitted = threading.Event(), []
+
+    def wait(frame: np.ndarray, time_s: float) -> None:
+        assert go.wait(10)
+
+    worker = FrameWorker(wait, lambda result: None, depth=2, drop=False)
+
+    def submit() -> None:
+        for i in range(6):
+            worker.submit(image(i), i)
+            submitted.append(i)
+
+    thread = threading.Thread(target=submit)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while len(submitted) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    assert submitted == [0, 1, 2], "one in work and two that wait"
+    assert not worker.flush(0.01)
+    go.set()
+    thread.join(10)
+    assert worker.flush(10) and submitted == [*range(6)]
+    worker.close()
+
+
+def test_closing_finishes_the_frame_in_work_and_drops_the_rest() -> None:
+    go, begun, seen = threading.Event(), threading.Event(), []
+
+    def slow(frame: np.ndarray, time_s: float) -> float:
+        begun.set()
+        assert go.wait(10)
+        return time_s
+
+    before = threading.active_count()
+    worker = FrameWorker(slow, seen.append, depth=5)
+    for i in range(4):
+        worker.submit(image(i), i)
+    assert begun.wait(10) and threading.active_count() == before + 1
+    threading.Timer(0.05, go.set).start()
+    worker.close()
+    worker.close()
+    assert seen == [0]
+    with pytest.raises(AifError, match="closed"):
+        worker.submit(image(0), 0)
+    assert worker.flush() and not worker._thread.is_alive()
+
+
+@pytest.mark.parametrize("where", ["edit", "callback"])
+@pytest.mark.parametrize("call", ["submit", "flush", "close", "leave"])
+def test_an_error_reaches_the_caller_once(where: str, call: str) -> None:
+    def edit(frame: np.ndarray, time_s: float) -> float:
+        return 1 / 0 if where == "edit" else time_s
+
+    def callback(result: float) -> None:
+        raise ZeroDivisionError("in the callback")
+
+    worker = FrameWorker(edit, callback)
+    worker.submit(image(0), 0)
+    worker._thread.join(10)
+    with pytest.raises(ZeroDivisionError):
+        if call == "submit":
+            worker.submit(image(1), 1)
+        elif call == "leave":
+            with worker:
+                pass
+        else:
+            getattr(worker, call)()
+    worker.close()
+    with pytest.raises(AifError, match="closed"):
+        worker.submit(image(1), 1)
+
+
+def test_an_error_frees_those_who_wait_for_room() -> None:
+    def edit(frame: np.ndarray, time_s: float) -> None:
+        time.sleep(0.02)
+        raise ValueError("no")
+
+    worker = FrameWorker(edit, lambda result: None, drop=False)
+    with pytest.raises(ValueError, match="no"):
+        for i in range(100):
+            worker.submit(image(i), i)
+
+
+def test_the_error_of_the_caller_comes_first(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(KeyError), FrameWorker(lambda *_: 1 / 0, lambda result: None) as worker:
+        worker.submit(image(0), 0)
+        worker._thread.join(10)
+        raise KeyError
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_callback_may_submit_and_close() -> None:
+    seen: list[float] = []
+
+    def callback(time_s: float) -> None:
+        seen.append(time_s)
+        if time_s < 3:
+            worker.submit(image(0), time_s + 1)
+        else:
+            worker.close()
+
+    worker = FrameWorker(lambda frame, time_s: time_s, callback, drop=False)
+    worker.submit(image(0), 0)
+    worker._thread.join(10)
+    assert seen == [0, 1, 2, 3] and not worker._thread.is_alive()
+
+
+def test_a_callback_cannot_wait_for_itself() -> None:
+    worker: FrameWorker[float] = FrameWorker(lambda frame, time_s: time_s, lambda result: worker.flush())  # type: ignore[func-returns-value, arg-type]
+    worker.submit(image(0), 0)
+    worker._thread.join(10)
+    with pytest.raises(AifError, match="from a callback"):
+        worker.close()
+
+
+def test_frames_from_several_threads() -> None:
+    seen: list[tuple[int, float]] = []
+    worker = FrameWorker(number_of, seen.append, depth=2, drop=False)
+    threads = [
+        threading.Thread(target=lambda n=n: [worker.submit(image(n), i) for i in range(50)]) for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    worker.flush()
+    worker.close()
+    for n in range(4):
+        assert [time_s for number, time_s in seen if number == n] == [*range(50)]
+
+
+@pytest.mark.parametrize("depth", [0, -1])
+def test_a_depth_that_cannot_be(depth: int) -> None:
+    with pytest.raises(ConfigError, match="at least 1"):
+        FrameWorker(number_of, print, depth=depth)
