@@ -16,9 +16,11 @@ def edit(
         typer.Argument(
             metavar="INPUT...",
             help="Pictures, videos, GIFs, folders, patterns ('*.jpg'), numbered frames (f_%04d.png), 'demo' "
-            "for a portrait to try with, '-' for a picture from standard input.",
+            "for a portrait to try with, '-' for a picture from standard input. With --webcam: a camera's "
+            "number, /dev/videoN, rtsp://..., http://..., a video file, or 'synthetic'.",
+            show_default=False,
         ),
-    ],
+    ] = [],  # noqa: B006 - Typer reads the default, nobody changes it
     settings: Annotated[
         list[str],
         typer.Option(
@@ -130,6 +132,29 @@ def edit(
     max_megapixels: Annotated[
         float, typer.Option(metavar="N", help="Refuse larger pictures; 0 for no limit.")
     ] = 200.0,
+    webcam: Annotated[
+        bool,
+        typer.Option("--webcam", help="Edit a camera's picture live; INPUT names it, camera 0 without one."),
+    ] = False,
+    camera_size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Ask the camera for this size: 1280x720.")
+    ] = None,
+    camera_fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Ask the camera for so many frames a second.")
+    ] = None,
+    camera_format: Annotated[
+        str | None, typer.Option(metavar="XXXX", help="Ask the camera for this pixel format: MJPG, YUYV.")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Record the live picture to this .mp4, .m4v, .mov or .mkv."),
+    ] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="Edit live without a window.")] = False,
+    virtual_camera: Annotated[
+        bool,
+        typer.Option("--virtual-camera", help="Offer the live picture to other programs as a camera."),
+    ] = False,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Mirror the live picture.")] = False,
     verbose: Verbose = False,
     debug: Debug = False,
     version: Version = False,
@@ -143,10 +168,12 @@ def edit(
     aif-edit demo --sweep Smiling -o strip.png
     aif-edit photo.jpg --show-attributes
     aif-edit clip.mp4 --set Smiling=1 --start 0:10 --end 0:20 -o smile.mp4
+    aif-edit --webcam --set Smiling=1
+    aif-edit --webcam 1 --camera-size 1280x720 --headless --record out.mp4
 
     Kept: size, format, orientation, transparency, 16 bits, black and white, colour profile, EXIF; of videos
     every frame's time, sound, subtitles and colours. Nothing is overwritten unless you say --overwrite.
-    Ctrl-C ends a video where it stands, playable.
+    Ctrl-C ends a video where it stands, playable. A live picture ends with --end, Ctrl-C, q, or its window.
 
     Exit codes: 0 done, 1 an input failed, 2 a wrong option, 3 no face was found, 130 interrupted.
     """
@@ -155,13 +182,18 @@ def edit(
     from aif.cli.edit_values import check_options, parse_faces, parse_settings, sweep_values
     from aif.cli.edit_video import VideoChoices, check_videos, parse_time
     from aif.runtime.bundle import Bundle
+    from aif.runtime.errors import ConfigError
     from aif.runtime.image_io import format_for
 
+    if not inputs and not webcam:
+        raise ConfigError(
+            "Missing argument INPUT: nothing to edit was named.", "Name a picture or video, or use --webcam."
+        )
     edits = bool(settings) or sweep is not None
     check_options(
-        edits=edits,
+        edits=edits or webcam,
         looks=show_attributes or as_json,
-        to_stdout=out == "-" or (out is None and "-" in inputs),
+        to_stdout=not webcam and (out == "-" or (out is None and "-" in inputs)),
         compare=compare,
         sweep=sweep,
         mode=mode,
@@ -171,6 +203,55 @@ def edit(
         threads=threads,
         quality=quality,
     )
+    if webcam:
+        from aif.cli import edit_live_choices as live
+        from aif.cli.edit_live import run_live
+
+        choices = live.LiveChoices(
+            source=live.parse_source(inputs),
+            wanted=live.parse_format(camera_size, camera_fps, camera_format),
+            record=record,
+            headless=headless,
+            virtual_camera=virtual_camera,
+            compare=compare,
+            mirror=mirror,
+            seconds=parse_time(end, "--end"),
+            timings=timings,
+            quality=quality,
+            codec=codec,
+            hardware=hardware,
+            mode=mode,  # type: ignore[arg-type]
+            faces=parse_faces(faces),
+            threads=threads,
+        )
+        misplaced = {
+            "--out": out is not None,
+            "--sweep": sweep is not None,
+            "--show-attributes": show_attributes,
+            "--json": as_json,
+            "--recursive": recursive,
+            "--copy-unedited": copy_unedited,
+            "--format": kind is not None,
+            "--start": start is not None,
+            "--fps": fps is not None,
+        }
+        live.check_live(choices, misplaced, overwrite)
+        opened = Bundle.open(bundle)
+        values = parse_settings(settings, opened.manifest.attributes, f"the bundle {opened.manifest.name}")
+        with load_editor(opened, provider, detector, yunet, live.live_threads(threads)) as editor:
+            raise typer.Exit(run_live(editor, choices, values))
+    live_only = {
+        "--camera-size": camera_size,
+        "--camera-fps": camera_fps,
+        "--camera-format": camera_format,
+        "--record": record,
+        "--headless": headless,
+        "--virtual-camera": virtual_camera,
+        "--mirror": mirror,
+    }
+    for option, given in live_only.items():
+        if given:
+            raise ConfigError(f"{option} is for live pictures.", "Add --webcam, or leave it out.")
     video = VideoChoices(parse_time(start, "--start"), parse_time(end, "--end"), codec, hardware, fps)
     chosen_faces, chosen_kind = parse_faces(faces), None if kind is None else format_for(kind)
     opened = Bundle.open(bundle)

@@ -68,14 +68,24 @@ class Camera(Protocol):
 
 
 def public_name(source: str | int) -> str:
-    """What a source may be called in messages: credentials and queries of an address are left out."""
+    """What a source may be called in messages: credentials and queries of an address are left out.
+
+    Where a password is written with characters that belong into an address only in encoded form (`/ ? # @`),
+    it cannot be told for sure where it ends, and nothing but the scheme is given.
+    """
     text = str(source)
     if "://" not in text:
         return f"camera {text}" if text.isdigit() else text
-    parts = urlsplit(text)
+    scheme = text.split("://", 1)[0]
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return f"{scheme}://***"
+    if "@" in parts.path + parts.query + parts.fragment:
+        return f"{scheme}://***"
     host = parts.netloc.rsplit("@", 1)[-1]
     hidden = "***@" if "@" in parts.netloc else ""
-    return f"{parts.scheme}://{hidden}{host}{parts.path}" + ("?***" if parts.query else "")
+    return f"{scheme}://{hidden}{host}{parts.path}" + ("?***" if parts.query or parts.fragment else "")
 
 
 def open_camera(source: str | int, wanted: CameraFormat | None = None) -> Camera:

@@ -79,11 +79,7 @@ def box_from_landmarks(landmarks: npt.ArrayLike) -> Float32Array:
     Raises:
         ValueError: the landmarks are not five finite points, or all lie in one point.
     """
-    matrix = similarity_transform(landmarks, 128).astype(np.float64)
-    linear = matrix[:, :2]
-    centre = np.linalg.solve(linear, np.asarray(TEMPLATE_BOX_CENTRE) - matrix[:, 2])
-    side = TEMPLATE_BOX_SIDE / math.hypot(linear[0, 0], linear[1, 0])
-    return np.array([centre[0] - side / 2, centre[1] - side / 2, side, side], dtype=np.float32)
+    return _box_and_angle(landmarks)[0]
 
 
 def landmark_angle(landmarks: npt.ArrayLike) -> float:
@@ -92,8 +88,20 @@ def landmark_angle(landmarks: npt.ArrayLike) -> float:
     Raises:
         ValueError: the landmarks are not five finite points, or all lie in one point.
     """
+    return _box_and_angle(landmarks)[1]
+
+
+def _box_and_angle(landmarks: npt.ArrayLike) -> tuple[Float32Array, float]:
+    """`box_from_landmarks` and `landmark_angle`, from one fit."""
     matrix = similarity_transform(landmarks, 128)
-    return -math.atan2(float(matrix[1, 0]), float(matrix[0, 0]))
+    (cos, back, shift_x), (sin, _, shift_y) = matrix.astype(np.float64).tolist()
+    # The inverse of a similarity is its transpose over the square of its scale.
+    square = cos * cos + sin * sin
+    x, y = TEMPLATE_BOX_CENTRE[0] - shift_x, TEMPLATE_BOX_CENTRE[1] - shift_y
+    centre_x, centre_y = (cos * x + sin * y) / square, (back * x + cos * y) / square
+    side = TEMPLATE_BOX_SIDE / math.sqrt(square)
+    box = np.array([centre_x - side / 2, centre_y - side / 2, side, side], dtype=np.float32)
+    return box, -math.atan2(sin, cos)
 
 
 class LandmarkNet:
@@ -179,7 +187,7 @@ class LandmarkNet:
 def _next_view(landmarks: Float32Array, last: tuple[npt.ArrayLike, float]) -> tuple[npt.ArrayLike, float]:
     """Box and angle around `landmarks`, or the last view again when the landmarks make no face."""
     try:
-        box, angle = box_from_landmarks(landmarks), landmark_angle(landmarks)
+        box, angle = _box_and_angle(landmarks)
     except ValueError:
         return last
     old, new = max(np.asarray(last[0])[2:]), float(box[2])

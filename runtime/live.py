@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
-
-import numpy as np
 
 from aif.runtime.align import UInt8Array
 from aif.runtime.camera import Camera, CameraError, CameraFormat, Captured
 from aif.runtime.errors import AifError
+from aif.runtime.live_figures import LiveClock, LiveStats
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +21,6 @@ Item = TypeVar("Item")
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0
 """Seconds between attempts to open a lost camera again: doubled each time, up to the longest."""
-WINDOW = 120
-"""Frames over which rates and latencies are taken."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,7 @@ class LiveFrame:
     Attributes:
         original, image: as captured, and edited.
         captured_s, edited_s: when, in seconds of `time.monotonic`.
+        begun_s: when the edit began; the time before was spent waiting.
         details: what the edit function gave beside the picture.
     """
 
@@ -42,28 +39,7 @@ class LiveFrame:
     captured_s: float
     edited_s: float
     details: object = None
-
-
-@dataclass(frozen=True)
-class LiveStats:
-    """How it goes, over the last frames.
-
-    Attributes:
-        captured_fps, edited_fps: frames a second from the camera, and edited.
-        edit_ms: median time of an edit.
-        latency_ms, latency_p95_ms: from capture to the edited frame, median and 95th percentile.
-        dropped: frames that were overtaken by a newer one, in all.
-        captured, edited: frames in all.
-    """
-
-    captured_fps: float = 0.0
-    edited_fps: float = 0.0
-    edit_ms: float = 0.0
-    latency_ms: float = 0.0
-    latency_p95_ms: float = 0.0
-    dropped: int = 0
-    captured: int = 0
-    edited: int = 0
+    begun_s: float = 0.0
 
 
 class Latest(Generic[Item]):
@@ -101,18 +77,6 @@ class Latest(Generic[Item]):
         return self._closed
 
 
-@dataclass
-class _Clock:
-    """Times of the last frames; one writer, any readers."""
-
-    captured: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    edited: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    edits: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    captured_count: int = 0
-    edited_count: int = 0
-
-
 class LiveSession:
     """Reads a camera and edits its frames until closed; a lost camera is opened again.
 
@@ -125,22 +89,26 @@ class LiveSession:
     Args:
         connect: opens the camera; called again whenever it is lost.
         edit: (uint8 (H, W, 3) BGR, seconds) -> (edited frame, details); called in one thread, in order.
+        each: told of every edited frame, in the editing thread; must return at once. For recorders, which
+            want all frames, while `next` gives the newest.
     """
 
     def __init__(
         self,
         connect: Callable[[], Camera],
         edit: Callable[[UInt8Array, float], tuple[UInt8Array, object]],
+        each: Callable[[LiveFrame], None] | None = None,
     ) -> None:
-        self._connect, self._edit = connect, edit
+        self._connect, self._edit, self._each = connect, edit, each
         self._stop = threading.Event()
         self._raw: Latest[Captured] = Latest()
         self._done: Latest[LiveFrame] = Latest()
-        self._clock, self._failure = _Clock(), _Failure()
+        self._clock, self._failure = LiveClock(), _Failure()
         self._status = "connecting"
         self._granted = CameraFormat()
         camera = connect()  # the first failure is the caller's
         self._granted, self._status = camera.granted, f"{camera.name}: {camera.granted}"
+        self._connected, self._heard = True, time.monotonic()
         self._threads = [
             threading.Thread(
                 target=self._guard, args=(self._capture, camera), name="aif-capture", daemon=True
@@ -154,6 +122,16 @@ class LiveSession:
     def status(self) -> str:
         """One line on the camera: its name and format, or why there is no picture."""
         return self._status
+
+    @property
+    def connected(self) -> bool:
+        """Whether the camera is open; False while a lost one is awaited, and after the end."""
+        return self._connected
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since the camera gave a frame, or was opened."""
+        return time.monotonic() - self._heard
 
     @property
     def granted(self) -> CameraFormat:
@@ -171,6 +149,10 @@ class LiveSession:
             self._failure.raise_once()
         return frame
 
+    def shown(self, frame: LiveFrame) -> None:
+        """Say that a frame has just been displayed, for the figures."""
+        self._clock.show(frame.captured_s, time.monotonic())
+
     @property
     def ended(self) -> bool:
         """Whether no frame will come any more."""
@@ -184,18 +166,7 @@ class LiveSession:
 
     def stats(self) -> LiveStats:
         """Rates and latencies over the last frames."""
-        clock = self._clock
-        latencies, edits = list(clock.latencies), list(clock.edits)
-        return LiveStats(
-            captured_fps=_rate(list(clock.captured)),
-            edited_fps=_rate(list(clock.edited)),
-            edit_ms=1000 * float(np.median(edits)) if edits else 0.0,
-            latency_ms=1000 * float(np.median(latencies)) if latencies else 0.0,
-            latency_p95_ms=1000 * float(np.percentile(latencies, 95)) if latencies else 0.0,
-            dropped=self._raw.dropped,
-            captured=clock.captured_count,
-            edited=clock.edited_count,
-        )
+        return self._clock.stats(self._raw.dropped)
 
     def close(self) -> None:
         """Stop the threads and release the camera; may be called twice."""
@@ -232,15 +203,15 @@ class LiveSession:
                 if frame is None:
                     endless, name = current.endless, current.name
                     current.close()
-                    current = None
+                    current, self._connected = None, False
                     if not endless:
                         self._status = f"{name}: the end"
                         return
                     self._status = f"{name} gives no more frames"
                     log.warning("%s; trying to open it again", self._status)
                     continue
-                self._clock.captured.append(time.monotonic())
-                self._clock.captured_count += 1
+                self._heard = time.monotonic()
+                self._clock.capture(self._heard)
                 self._raw.put(frame)
         finally:
             if current is not None:
@@ -258,7 +229,8 @@ class LiveSession:
             else:
                 self._granted = camera.granted
                 self._status = f"{camera.name}: {camera.granted}"
-                log.info("%s is back", camera.name)
+                self._connected, self._heard = True, time.monotonic()
+                log.warning("%s is back: %s", camera.name, camera.granted)
                 return camera
             wait, attempt = min(2 * wait, LONGEST_WAIT), attempt + 1
         return None
@@ -273,12 +245,11 @@ class LiveSession:
             start = time.monotonic()
             image, details = self._edit(frame.image_hwc_bgr, frame.time_s)
             end = time.monotonic()
-            clock = self._clock
-            clock.edits.append(end - start)
-            clock.edited.append(end)
-            clock.latencies.append(end - frame.time_s)
-            clock.edited_count += 1
-            self._done.put(LiveFrame(frame.image_hwc_bgr, image, frame.time_s, end, details))
+            self._clock.edit(frame.time_s, start, end)
+            edited = LiveFrame(frame.image_hwc_bgr, image, frame.time_s, end, details, start)
+            if self._each is not None:
+                self._each(edited)
+            self._done.put(edited)
 
 
 class _Failure:
@@ -297,11 +268,6 @@ class _Failure:
             error, self._error = self._error, None
         if error is not None:
             raise error
-
-
-def _rate(times: list[float]) -> float:
-    """Frames a second between the first and the last of the times."""
-    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
 
 
 __all__ = ["CameraError", "Latest", "LiveFrame", "LiveSession", "LiveStats"]

@@ -3,6 +3,9 @@
 The detector runs on every k-th frame and where a face is lost. On every frame the landmark network looks for
 each face where it should be by now. All points come from that network alone: two sources differ by a tenth of
 the eye distance, and a face would jump whenever they take turns.
+
+For live pictures the detector can run beside: its answer speaks of a frame that is past, so it is compared
+with where the faces were in that frame, and faces that are new are looked for in the present one.
 """
 
 from __future__ import annotations
@@ -10,11 +13,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy.typing as npt
 
 from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.background import BackgroundDetector
 from aif.runtime.detect import Detection, Detector, check_frame
 from aif.runtime.errors import ConfigError
 from aif.runtime.face_matching import TWIN, assign, is_face, landmark_distance, match_costs, same_face
@@ -41,11 +46,20 @@ class LandmarkFinder(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a face was when the detector looked, and within how many eye distances it may be found again."""
+
+    id: int
+    landmarks: npt.ArrayLike
+    reach: float
+
+
 class FaceTracker:
     """Follows the faces of one stream. Frames come in order and one at a time; not for several threads.
 
     Attributes:
-        detected: whether the detector ran on the last frame.
+        detected: whether faces that the detector found were taken in with the last frame.
     """
 
     def __init__(
@@ -57,6 +71,7 @@ class FaceTracker:
         fade_s: float = 0.25,
         memory_s: float = 2.0,
         smooth: bool = True,
+        background: bool = False,
     ) -> None:
         """Set up a tracker that has seen nothing yet.
 
@@ -70,6 +85,9 @@ class FaceTracker:
                 goes three times as fast, lest the effect be seen on whatever that is.
             memory_s: seconds for which a vanished face is remembered by its number.
             smooth: filter the landmarks; False hands them on as they were found.
+            background: detect in a thread of its own, so that no frame waits for it. Faces then appear a
+                little later, and not always with the same frame: for live pictures. Cuts are not looked for.
+                `close` ends the thread. Of no use without a landmark network.
 
         Raises:
             ConfigError: `every` is below 1, or a time is negative or not finite.
@@ -82,9 +100,15 @@ class FaceTracker:
         self._detector, self._net = detector, landmark_net
         self._every = every if landmark_net is not None else 1
         self._fade_s, self._memory_s, self._smooth = fade_s, memory_s, smooth
+        self._background = BackgroundDetector(detector) if background and landmark_net is not None else None
         self._cut = SceneCut()
         self._next_id = 0
         self.reset()
+
+    def close(self) -> None:
+        """End the detector's own thread, where there is one. Calling it twice does no harm."""
+        if self._background is not None:
+            self._background.close()
 
     def reset(self) -> None:
         """Forget all faces, as at the start of another stream; numbers go on."""
@@ -95,6 +119,7 @@ class FaceTracker:
         self._tracks: list[FaceTrack] = []
         self._time: float | None = None
         self._countdown, self._patience = 0, 1
+        self._offered: list[_Place] | None = None
         self.detected = False
 
     def update(self, frame_hwc_bgr: UInt8Array, time_s: float) -> tuple[TrackedFace, ...]:
@@ -115,16 +140,19 @@ class FaceTracker:
         check_frame(frame_hwc_bgr)
         if not math.isfinite(time_s):
             raise ValueError(f"a frame's time must be finite, not {time_s}")
-        if self._cut(frame_hwc_bgr) or (self._time is not None and time_s < self._time):
+        # Not beside: cameras have no cuts, and where frames come seldom, everything looks like one.
+        cut = self._background is None and self._cut(frame_hwc_bgr)
+        if cut or (self._time is not None and time_s < self._time):
             self._begin_scene()
         step = math.inf if self._time is None else time_s - self._time
         self._time = time_s
         seen = self._followed(frame_hwc_bgr, time_s)
         self._countdown -= 1
         lost = any(track.sighted and track.id not in seen for track in self._tracks)
-        self.detected = lost or self._countdown <= 0
-        if self.detected:
-            self._find(frame_hwc_bgr, time_s, seen)
+        detections = self._detections(frame_hwc_bgr, time_s, seen, lost or self._countdown <= 0)
+        self.detected = detections is not None
+        if detections is not None:
+            self._join(*detections, frame_hwc_bgr, time_s, seen)
             self._plan(seen, lost)
         for track in self._tracks:
             track.go_on(seen.get(track.id), time_s)
@@ -154,28 +182,59 @@ class FaceTracker:
                 seen[number] = sight
         return seen
 
-    def _find(self, frame: UInt8Array, time_s: float, seen: dict[int, Sight]) -> None:
-        """Detect; give faces out of sight their numbers back, and new faces new numbers."""
-        faces = [face for face in self._detector.detect(frame) if is_face(face.landmarks)]
-        places = [
-            seen[track.id].landmarks if track.id in seen else track.place(time_s) for track in self._tracks
+    def _detections(
+        self, frame: UInt8Array, time_s: float, seen: dict[int, Sight], due: bool
+    ) -> tuple[list[Detection], list[_Place]] | None:
+        """What the detector has found, if anything is known now, and where the faces were in its frame."""
+        if self._background is None:
+            return (self._detector.detect(frame), self._places(time_s, seen)) if due else None
+        faces, offered = self._background.take(), self._offered
+        if faces is not None and offered is not None:  # else they belong to a scene that is over
+            self._offered = None
+            return faces, offered
+        if due and self._background.offer(frame, not seen or len(seen) < len(self._tracks)):
+            self._offered = self._places(time_s, seen)
+        return None
+
+    def _places(self, time_s: float, seen: dict[int, Sight]) -> list[_Place]:
+        """Where the faces are: as seen, or where those out of sight should be, give or take."""
+        return [
+            _Place(track.id, seen[track.id].landmarks, TWIN)
+            if track.id in seen
+            else _Place(track.id, track.place(time_s), min(1 + 2 * (time_s - track.seen_s), 3))
+            for track in self._tracks
         ]
-        reach = [
-            TWIN if track.id in seen else min(1 + 2 * (time_s - track.seen_s), 3) for track in self._tracks
-        ]
-        owner = {face: track for track, face in assign(match_costs(places, reach, faces))}
-        unseen = [
-            number
-            for number in range(len(faces))
-            if number not in owner or self._tracks[owner[number]].id not in seen
-        ]
+
+    def _join(
+        self,
+        detections: Sequence[Detection],
+        places: Sequence[_Place],
+        frame: UInt8Array,
+        time_s: float,
+        seen: dict[int, Sight],
+    ) -> None:
+        """Give detected faces that are out of sight their numbers back, and new faces new numbers.
+
+        Args:
+            detections: what the detector found, in this frame or an earlier one.
+            places: where the known faces were in that frame.
+            frame, time_s: the present.
+            seen: the faces in sight now; those found are added.
+        """
+        faces = [face for face in detections if is_face(face.landmarks)]
+        known = {track.id for track in self._tracks}
+        places = [place for place in places if place.id in known]
+        costs = match_costs([each.landmarks for each in places], [each.reach for each in places], faces)
+        owner = {face: places[place].id for place, face in assign(costs)}
+        unseen = [number for number in range(len(faces)) if owner.get(number) not in seen]
         for number, sight in zip(unseen, self._judged(frame, [faces[i] for i in unseen]), strict=True):
             if sight is None or any(same_face(sight.landmarks, other.landmarks) for other in seen.values()):
                 continue
             if number not in owner:
+                owner[number] = self._next_id
                 self._tracks.append(FaceTrack(self._next_id, time_s))
                 self._next_id += 1
-            seen[self._tracks[owner.get(number, -1)].id] = sight
+            seen[owner[number]] = sight
 
     def _judged(self, frame: UInt8Array, faces: Sequence[Detection]) -> list[Sight | None]:
         """The detected faces as the network sees them, None where it sees none; without it as they are."""

@@ -1,12 +1,17 @@
-"""Small videos, made with PyAV when a test asks for them."""
+"""Small videos, made with PyAV when a test asks for them, and a camera on the network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -111,3 +116,66 @@ def make_clip() -> Clip:
         return av.open(str(path))
 
     return make
+
+
+class Broadcast:
+    """A camera on the network, as cheap ones are: JPEG after JPEG over HTTP.
+
+    Attributes:
+        url: its address, with a password in it.
+        pictures: how many a connection gets; then it is cut in mid picture.
+        on: whether it answers.
+        served: connections so far.
+    """
+
+    def __init__(self, picture: np.ndarray) -> None:
+        self.data = cv2.imencode(".jpg", picture)[1].tobytes()
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://user:secret@127.0.0.1:{self.socket.getsockname()[1]}/video.mjpg"
+        self.pictures, self.served, self.on = 10**9, 0, True
+        self._calls = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), connection:
+                connection.recv(4096)
+                if self.on:
+                    self.served += 1
+                    self._stream(connection)
+
+    def _stream(self, connection: socket.socket) -> None:
+        kind = b"Content-Type: multipart/x-mixed-replace; boundary=cut\r\n\r\n"
+        connection.sendall(b"HTTP/1.0 200 OK\r\n" + kind)
+        head = b"--cut\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(self.data)
+        calls = self._calls
+        for _ in range(self.pictures):
+            if calls != self._calls:
+                break
+            connection.sendall(head + self.data + b"\r\n")
+            time.sleep(0.02)
+        connection.sendall(head + self.data[: len(self.data) // 2])
+
+    def hang_up(self) -> None:
+        """Cut the connection of now in mid picture."""
+        self._calls += 1
+
+    def close(self) -> None:
+        """Serve nobody any more."""
+        self.hang_up()
+        self.socket.close()
+
+
+@pytest.fixture
+def broadcast() -> Iterator[Callable[[np.ndarray], Broadcast]]:
+    """Start a network camera that shows a picture, uint8 (H, W, 3) BGR: broadcast(picture)."""
+    with contextlib.ExitStack() as stack:
+
+        def start(picture: np.ndarray) -> Broadcast:
+            return stack.enter_context(contextlib.closing(Broadcast(picture)))
+
+        yield start

@@ -17,6 +17,7 @@ from aif.runtime.camera import (
     public_name,
 )
 from aif.runtime.errors import ConfigError
+from aif.runtime.live import LiveSession
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
 
@@ -111,3 +112,40 @@ def test_a_file_comes_at_its_own_pace_and_ends(tmp_path):
         count += 1
     assert count == 10 and time.monotonic() - start > 0.3
     camera.close()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://user:sec/ret@cam/live",
+        "rtsp://user:sec#ret@cam/live",
+        "rtsp://user:sec?ret@cam/live",
+        "rtsp://user:se@c/ret@cam/live",
+        "rtsp://user:secret@[cam/live",
+        "http://cam/video?mail=a@b&token=secret",
+        "http://cam/video#secret",
+        "http://:secret@cam",
+    ],
+)
+def test_passwords_with_odd_characters_stay_hidden(source):
+    name = public_name(source)
+    assert "sec" not in name and "ret" not in name and "***" in name
+
+
+def test_a_stream_cut_in_mid_picture_comes_back(broadcast, monkeypatch, capfd):
+    """Real sockets, decoder and threads: the picture stops, the reason is said, the picture is back."""
+    monkeypatch.setattr("aif.runtime.live.FIRST_WAIT", 0.1)
+    server = broadcast(np.full((64, 96, 3), 200, np.uint8))
+    server.pictures = 30
+    said, sizes = set(), set()
+    with LiveSession(lambda: open_camera(server.url), lambda image, _: (image, None)) as session:
+        deadline = time.monotonic() + 30
+        while server.served < 3 and time.monotonic() < deadline:
+            if (frame := session.next(0.1)) is not None:
+                sizes.add(frame.image.shape)
+            said.add(session.status)
+            server.on = server.served != 1 or any("Attempt" in line for line in said)  # away for a while
+    assert server.served >= 3 and sizes == {(64, 96, 3)}
+    assert any("gives no more frames" in line for line in said)
+    assert any("cannot be opened" in line for line in said)
+    assert not any("secret" in line for line in said) and "secret" not in "".join(capfd.readouterr())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -351,3 +352,97 @@ def test_a_real_face_that_moves(astronaut_bgr: Array) -> None:
         nearest = min(faces, key=lambda each: float(np.abs(each.landmarks - start - shift).max()))
         assert nearest.id == 0 and nearest.weight == 1
         assert float(np.abs(nearest.landmarks - start - shift).max()) < 0.06 * 47
+
+
+class Beside(Stage):
+    """A stage whose detector answers only when it is told to, as one in a slow thread does."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(script)
+        self.gate = threading.Semaphore(0)
+
+    def detect(self, frame: Array) -> list[Detection]:
+        assert self.gate.acquire(timeout=20)
+        return super().detect(frame)
+
+
+def answered(tracker: FaceTracker, stage: Beside) -> None:
+    """Let the detector answer, and wait until it has."""
+    stage.gate.release()
+    beside = tracker._background
+    assert beside is not None
+    with beside._changed:
+        assert beside._changed.wait_for(beside._answered, 20)
+
+
+def test_detection_beside_keeps_no_frame_waiting() -> None:
+    """The face moves while the detector looks; it is found where it is by then, and fades in."""
+    stage = Beside(lambda i: [face(90 + 3 * i, 100)])
+    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
+    for i in range(5):
+        assert tracker.update(frame_of(i), i / FPS) == () and not tracker.detected
+    answered(tracker, stage)
+    shown = tracker.update(frame_of(5), 5 / FPS)
+    assert tracker.detected and stage.detections == [0]
+    np.testing.assert_allclose(shown[0].landmarks, face(105, 100), atol=1e-3)
+    assert 0 < shown[0].weight < 1 or shown[0].weight == pytest.approx(STEP)
+    for i in range(6, 20):
+        shown = tracker.update(frame_of(i), i / FPS)
+    assert [each.id for each in shown] == [0] and shown[0].weight == 1
+    stage.gate.release(9)
+    tracker.close()
+
+
+def test_what_the_detector_saw_long_ago_gives_no_second_number() -> None:
+    """A tracked face has moved on by more than its width when the answer comes; a newcomer is taken in."""
+    stage = Beside(lambda i: [face(60 + 4 * i, 100)] + [face(60, 200, 24)] * (i >= 20))
+    tracker = FaceTracker(stage, stage, every=15, fade_s=FADE_S, background=True)
+    ids = set()
+    for i in range(62):
+        shown = tracker.update(frame_of(i), i / FPS)
+        ids |= {each.id for each in shown}
+        if i in {1, 40, 57}:
+            answered(tracker, stage)
+    assert ids == {0, 1}
+    at = {each.id: float(each.landmarks[:, 0].mean()) for each in shown}
+    assert at[0] == pytest.approx(60 + 4 * 61, abs=6) and at[1] == pytest.approx(60, abs=1)
+    stage.gate.release(9)
+    tracker.close()
+
+
+def test_an_answer_of_a_time_that_is_over_is_dropped() -> None:
+    """The clock jumps back while the detector looks: what it finds belongs to nothing any more."""
+    stage = Beside(lambda i: [face(100, 100)] * (i < 5))
+    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
+    for i in range(5):
+        tracker.update(frame_of(i), 100 + i / FPS)
+    tracker.update(frame_of(5), 0.0)
+    answered(tracker, stage)  # of frame 0
+    assert tracker.update(frame_of(6), 1 / FPS) == () and not tracker.detected
+    answered(tracker, stage)  # of frame 6
+    assert tracker.update(frame_of(7), 2 / FPS) == () and tracker.detected
+    assert stage.detections == [0, 6]
+    stage.gate.release(9)
+    tracker.close()
+
+
+def test_beside_a_frame_that_differs_much_is_no_cut() -> None:
+    """Where frames come seldom, a face that is still there keeps its number and its strength."""
+    ramp = np.repeat(np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None], 3, axis=2)
+    stage = Beside(lambda i: [face(100, 100)])
+    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
+    for i in range(30):
+        shown = tracker.update(frame_of(i, ramp if i < 20 else ramp[:, ::-1]), i / FPS)
+        if i == 0:
+            answered(tracker, stage)
+    assert [(each.id, each.weight) for each in shown] == [(0, 1)]
+    stage.gate.release(9)
+    tracker.close()
+
+
+def test_a_minute_without_a_face_costs_few_detections_beside() -> None:
+    stage = Stage(lambda i: [])
+    tracker = FaceTracker(stage, stage, background=True)
+    assert all(tracker.update(frame_of(i), i / 30) == () for i in range(1800))
+    tracker.close()
+    assert 1 <= len(stage.detections) <= 1800 / 15 + 10

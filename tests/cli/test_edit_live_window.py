@@ -1,0 +1,231 @@
+"""The live window for real: on a screen of its own, by real keys and mouse, judged by what one sees."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from aif.cli.edit_live_panel import WIDTH, Panel
+from aif.cli.edit_live_state import Controls
+from aif.cli.edit_live_text import ACCENT, ALARM
+from aif.runtime.manifest import AttributeInfo
+
+_ABSENT = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
+pytestmark = pytest.mark.skipif(bool(_ABSENT), reason=f"needs {_ABSENT} (Debian: apt install xvfb xdotool)")
+
+TITLE = "aif"
+INSIDE = 640 + WIDTH, 480
+"""Width and height of the window's inside for a small camera."""
+
+
+class Screen:
+    """An X server of our own, 1000 x 600: xdotool for keys and mouse, its memory for pictures."""
+
+    def __init__(self, folder: Path) -> None:
+        read, write = os.pipe()
+        words = f"Xvfb -displayfd {write} -screen 0 1000x600x24 -nolisten tcp -fbdir".split()
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._server = subprocess.Popen([*words, str(folder)], pass_fds=[write], **quiet)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            self.display = f":{pipe.readline().strip()}"
+        self._memory = folder / "Xvfb_screen0"
+
+    def picture(self) -> np.ndarray:
+        """What is on the screen: uint8 (600, 1000, 3) BGR. Xvfb keeps it as an XWD file."""
+        data = self._memory.read_bytes()
+        head = np.frombuffer(data[:100], ">u4").tolist()
+        offset, width, height, line = head[0] + 12 * head[19], head[4], head[5], head[12]
+        pixels = np.frombuffer(data, np.uint8, line * height, offset).reshape(height, line)
+        return pixels[:, : 4 * width].reshape(height, width, 4)[:, :, :3]
+
+    def do(self, *words: str | int) -> str:
+        """One xdotool command."""
+        place = {**os.environ, "DISPLAY": self.display}
+        command = ["xdotool", *map(str, words)]
+        done = subprocess.run(command, check=False, env=place, capture_output=True, text=True, timeout=20)
+        return done.stdout.strip()
+
+    def ask_to_close(self, window: int) -> None:
+        """What a window manager does when the user clicks the cross: a WM_DELETE_WINDOW message."""
+        x11 = ctypes.CDLL("libX11.so.6")
+        x11.XOpenDisplay.restype, x11.XInternAtom.restype = ctypes.c_void_p, ctypes.c_ulong
+        display = ctypes.c_void_p(x11.XOpenDisplay(self.display.encode()))
+        protocols, delete = (
+            x11.XInternAtom(display, b"WM_" + name, 0) for name in (b"PROTOCOLS", b"DELETE_WINDOW")
+        )
+        message = (ctypes.c_long * 24)()  # an XClientMessageEvent: type, window, kind, format, first datum
+        message[0], message[4], message[5], message[6], message[7] = 33, window, protocols, 32, delete
+        x11.XSendEvent(display, ctypes.c_ulong(window), 0, ctypes.c_long(0), ctypes.byref(message))
+        x11.XCloseDisplay(display)
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.terminate()
+        self._server.wait(timeout=20)
+
+
+class App:
+    """`aif-edit --webcam` on a screen, in a folder of its own."""
+
+    def __init__(self, screen: Screen, bundle: Path, folder: Path, *words: str) -> None:
+        self.screen, self.folder = screen, folder
+        start = [sys.executable, "-m", "aif.cli.main", "edit", "--webcam", *words, "--bundle", str(bundle)]
+        place = {**os.environ, "DISPLAY": screen.display}
+        self.process = subprocess.Popen(
+            [*start, "--detector", "haar", "--threads", "1"],
+            env=place,
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        found = until(lambda: screen.do("search", "--onlyvisible", "--name", f"^{TITLE}$"))
+        self.window = int(found.split()[-1])
+        until(lambda: self.area().std() > 15)  # a picture is there
+
+    def keys(self, *names: str) -> None:
+        """Press keys, one after the other."""
+        self.screen.do("windowfocus", "--sync", self.window)
+        for name in names:
+            self.screen.do("key", name)
+            time.sleep(0.1)
+
+    def inside(self) -> np.ndarray:
+        """The window's inside, uint8 BGR."""
+        return self.screen.picture()[: INSIDE[1], : INSIDE[0]]
+
+    def panel(self) -> np.ndarray:
+        return self.inside()[:, :WIDTH]
+
+    def area(self) -> np.ndarray:
+        """The part with the camera's picture."""
+        return self.inside()[:, WIDTH:]
+
+    def files(self, pattern: str) -> list[Path]:
+        return sorted(self.folder.glob(pattern))
+
+    def ended(self) -> str:
+        """Wait for a clean end; what was said on standard error."""
+        _, said = self.process.communicate(timeout=40)
+        assert self.process.returncode == 0, said
+        assert "Traceback" not in said
+        return said
+
+
+def until(condition: Callable[[], object], seconds: float = 25.0) -> object:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+def near(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
+    """How many pixels have this colour."""
+    return int((np.abs(picture.astype(int) - colour).max(axis=2) < 12).sum())
+
+
+def length(path: Path) -> int:
+    with av.open(str(path)) as film:
+        return sum(1 for _ in film.decode(video=0))
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    made = Screen(tmp_path_factory.mktemp("screen"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def start(screen: Screen, bundle: Path, tmp_path: Path) -> Iterator[Callable[..., App]]:
+    apps: list[App] = []
+
+    def begin(*words: str) -> App:
+        apps.append(App(screen, bundle, tmp_path, *words))
+        return apps[-1]
+
+    yield begin
+    for app in apps:
+        if app.process.poll() is None:
+            app.process.kill()
+            app.process.wait(timeout=20)
+
+
+def test_keys_and_mouse(start: Callable[..., App]) -> None:
+    """Every key shows; screenshots and recordings hold what was seen; the sliders follow the mouse."""
+    app = start("synthetic:320x240@10", "--set", "Smiling=1")
+    moved = near(app.panel(), ACCENT)  # with the handle of the slider that --set has moved
+    plain = app.area()
+    app.keys("h")
+    until(lambda: near(app.area(), ACCENT) > 120)  # the keys' names
+    app.keys("h", "i")
+    until(
+        lambda: (
+            near(app.area(), ACCENT) < 30
+            and app.area()[20:300, 460:620].mean() < plain[20:300, 460:620].mean() / 2
+        )
+    )
+    app.keys("i", "x")
+    until(lambda: near(app.panel(), ACCENT) < moved - 200)  # handle, line and number have gone
+    slider = Panel(Controls([AttributeInfo(name="Smiling"), AttributeInfo(name="Blond_Hair")], {}), INSIDE[1])
+    app.screen.do("mousemove", *slider.slider(1, 0.0), "mousedown", 1)
+    app.screen.do("mousemove", *slider.slider(1, 0.6), "mouseup", 1)
+    until(lambda: near(app.panel()[slider.slider(1, 0)[1] - 4 :], ACCENT) > 100)
+    app.keys("c")
+    until(lambda: app.area()[2, :, :].max() < 40)  # two small pictures leave room above
+    app.keys("s")
+    until(lambda: app.files("aif_*.png"))
+    assert cv2.imread(str(app.files("aif_*.png")[0])).shape == (240, 640, 3)
+    app.keys("c", "r")
+    until(lambda: near(app.area()[:60], ALARM) > 50 and app.files("aif_*.mp4.part"))
+    time.sleep(1.0)
+    app.keys("r")
+    until(lambda: app.files("aif_*.mp4"))
+    assert length(app.files("aif_*.mp4")[0]) >= 3 and near(app.area()[:60], ALARM) < 50
+    app.keys("p")
+    until(lambda: near(app.panel(), (30, 28, 26)) < 1000)  # the sliders have gone
+    app.keys("q")
+    assert "320x240" in app.ended()
+
+
+def test_a_window_closed_by_its_user(start: Callable[..., App]) -> None:
+    """A clean end, and the recording is finished."""
+    app = start("synthetic:320x240@10", "--record", "out.mp4")
+    until(lambda: app.files("out.mp4.part"))
+    time.sleep(1.0)
+    app.screen.ask_to_close(app.window)
+    assert "out.mp4" in app.ended()
+    assert length(app.folder / "out.mp4") >= 3 and not app.files("*.part")
+
+
+def test_a_camera_that_is_lost_and_comes_back(
+    start: Callable[..., App], broadcast: Callable[..., object]
+) -> None:
+    """The reason stands in the window, without the password; keys still work; then the picture is back."""
+    ramp = np.repeat(np.linspace(40, 250, 320, dtype=np.uint8)[None, :, None], 240, axis=0).repeat(3, axis=2)
+    camera = broadcast(ramp)
+    app = start(camera.url)
+    bright = app.area().mean()
+    camera.on, camera.pictures = False, 0
+    camera.hang_up()
+    until(lambda: near(app.area(), ALARM) > 300 and app.area().mean() < 0.6 * bright)
+    app.keys("h")
+    until(lambda: near(app.area(), ACCENT) > 120)
+    app.keys("h")
+    camera.on, camera.pictures = True, 10**9
+    until(lambda: near(app.area(), ALARM) < 50 and app.area().mean() > 0.9 * bright)
+    app.keys("Escape")
+    said = app.ended()
+    assert "gives no more frames" in said and "is back" in said and "secret" not in said
