@@ -1,32 +1,180 @@
-"""`aif bench`."""
+"""`aif bench`: options in, tables or JSON out. The measuring is in aif.runtime.bench_*."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from aif.cli.options import Debug, Verbose, Version
 
+KINDS = ("image", "video", "live", "networks", "training")
+
+# Options and the benchmarks that take them.
+_EDITING = ("image", "video", "live")
+_TAKEN_BY = {
+    "source": _EDITING,
+    "set": _EDITING,
+    "detector": _EDITING,
+    "yunet": _EDITING,
+    "seconds": (*_EDITING, "networks"),
+    "bundle": (*_EDITING, "networks"),
+    "threads": (*_EDITING, "networks"),
+    "providers": (*_EDITING, "networks"),
+    "json": (*_EDITING, "networks"),
+    "run": ("networks",),
+    "batches": ("networks",),
+    "width": ("training",),
+    "batch-size": ("training",),
+}
+
 
 def bench(
-    what: Annotated[str, typer.Argument(help="training.")],
-    width: Annotated[int, typer.Option(help="Channels of the first layer.")] = 64,
-    batch_size: Annotated[int, typer.Option(help="Faces a step.")] = 64,
-    rounds: Annotated[int, typer.Option(help="Turns of each rival; the median counts.")] = 3,
+    what: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to measure.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="image: a photo; default: the demo portrait. video: a film. live: a camera number, a "
+            "stream, a film or synthetic:1280x720@30, which is the default.",
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
+    ] = None,
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set", "-s", metavar="NAME=VALUE", help="As of aif-edit. Default: the first attribute, on."
+        ),
+    ] = [],  # noqa: B006 - Typer reads the default, nobody changes it
+    threads: Annotated[
+        str | None,
+        typer.Option(metavar="N,N", help="Threads of the networks. Default: 1, 2, 4 ... one a core."),
+    ] = None,
+    providers: Annotated[
+        str | None, typer.Option(metavar="cpu,cuda", help="Where they run. Default: wherever they can.")
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Option(metavar="auto|yunet|haar", help="Face detector, as of aif-edit.")
+    ] = None,
+    yunet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="image, networks: time of each measurement in each round (default 2; 0.3). video: how much "
+            "of the film (default: all). live: length of a session (default 20; 600 for the long run).",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Turns of each rival; the median counts. Default 3; live: 1."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="networks: a training run, to compare with PyTorch on its weights."),
+    ] = None,
+    batches: Annotated[
+        str | None, typer.Option(metavar="N,N", help="networks: faces a call. Default: 1,2,4,8,16,32.")
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON; -: print them.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="training: channels of the first layer (64).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="training: faces a step (64).")] = None,
     version: Version = False,
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Measure speed, always as a ratio to a named rival in the same run.
+    """Measure speed; whatever is compared takes turns in one run, and is given as a ratio.
 
-    training: steps of the authors' networks, against the same in plain PyTorch, on the CPU.
+    \b
+    image: an edit from a file's bytes to a file's bytes, stage by stage.
+    video: a film from file to file, beside the two networks alone and the codecs alone.
+    live: a camera, with its wait and without; delay, and whether delay or memory grow.
+    networks: encoder and decoder by batch size; with --run beside PyTorch on the same weights.
+    training: steps of the authors' networks, beside the same in plain PyTorch, on the processor.
+
+    \b
+    aif bench video film.mp4 --threads 1,2 --json film.json
+    aif bench live --seconds 600
+
+    docs/benchmarks.md says what each figure means.
     """
     from aif.runtime.errors import ConfigError, nearest_names
 
-    if what != "training":
-        raise ConfigError(f"There is no benchmark {what!r}.", nearest_names(what, ["training"]))
+    if what not in KINDS:
+        raise ConfigError(f"There is no benchmark {what!r}.", nearest_names(what, KINDS))
+    given: dict[str, Any] = {
+        "source": source,
+        "set": settings or None,
+        "detector": detector,
+        "yunet": yunet,
+        "seconds": seconds,
+        "bundle": bundle,
+        "threads": threads,
+        "providers": providers,
+        "json": json_file,
+        "run": run,
+        "batches": batches,
+        "width": width,
+        "batch-size": batch_size,
+    }
+    _check_given(what, given)
+    if what == "training":
+        _training(64 if width is None else width, 64 if batch_size is None else batch_size, rounds)
+        return
+    from aif.cli.bench_report import check_json_place, present
+    from aif.cli.bench_run import BenchPlan, run_bench
+
+    check_json_place(json_file)
+    plan = BenchPlan(
+        what=what,
+        source=source,
+        bundle=bundle,
+        settings=tuple(settings),
+        threads=_numbers(threads, "--threads"),
+        providers=None if providers is None else tuple(name.strip() for name in providers.split(",")),
+        detector=detector or "auto",
+        yunet=yunet,
+        seconds=seconds,
+        rounds=(1 if what == "live" else 3) if rounds is None else rounds,
+        run=run,
+        batches=_numbers(batches, "--batches"),
+    )
+    present(run_bench(plan), json_file)
+
+
+def _check_given(what: str, given: dict[str, Any]) -> None:
+    """Raise ConfigError for an option that this benchmark does not take."""
+    from aif.runtime.errors import ConfigError
+
+    for name, value in given.items():
+        if value is not None and what not in _TAKEN_BY[name]:
+            called = f"{value!r}" if name == "source" else f"--{name}"
+            raise ConfigError(
+                f"aif bench {what} takes no {called}.", f"That is for: {', '.join(_TAKEN_BY[name])}."
+            )
+
+
+def _numbers(text: str | None, option: str) -> tuple[int, ...] | None:
+    """Whole numbers separated by commas; None stays None."""
+    from aif.runtime.errors import ConfigError
+
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.removeprefix("-").isdecimal() for part in parts):
+        raise ConfigError(f"{option} {text} is no list of whole numbers.", f"Write {option} 1,2,4")
+    return tuple(int(part) for part in parts)
+
+
+def _training(width: int, batch_size: int, rounds: int | None) -> None:
     from aif.train.bench import bench_training
 
-    for row in bench_training(width, batch_size, rounds):
+    for row in bench_training(width, batch_size, 3 if rounds is None else rounds):
         typer.echo(f"{row.name:18} {row.faces_per_second:7.1f} faces/s   ratio {row.ratio:.2f}")

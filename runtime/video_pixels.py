@@ -169,13 +169,21 @@ def bgr_to_yuv420p(image_hwc_bgr: UInt8Array, colour: Colour, even: bool) -> Vid
         even: where a side is odd, the last column or row is repeated once, for codecs that need even sides.
     """
     high, wide = image_hwc_bgr.shape[:2]
-    padded = cv2.copyMakeBorder(image_hwc_bgr, 0, high % 2, 0, wide % 2, cv2.BORDER_REPLICATE)
-    y, u, v = cv2.split(cv2.transform(padded, colour.from_bgr(high)))
-    size = (y.shape[1] // 2, y.shape[0] // 2)
-    u, v = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (u, v))
-    frame = VideoFrame(y.shape[1] if even else wide, y.shape[0] if even else high, "yuv420p")
-    for target, plane in zip(_planes(frame), (y, u, v), strict=True):
-        target[:] = plane[: target.shape[0], : target.shape[1]]
+    if high % 2 or wide % 2:
+        image_hwc_bgr = np.asarray(
+            cv2.copyMakeBorder(image_hwc_bgr, 0, high % 2, 0, wide % 2, cv2.BORDER_REPLICATE), dtype=np.uint8
+        )
+    yuv = cv2.transform(image_hwc_bgr, colour.from_bgr(high))
+    padded_high, padded_wide = yuv.shape[:2]
+    # All channels at once, luma for nothing: that spares two planes of full size, whose fresh memory costs
+    # more than the arithmetic.
+    halved = cv2.resize(yuv, (padded_wide // 2, padded_high // 2), interpolation=cv2.INTER_AREA)
+    size = (padded_wide, padded_high) if even else (wide, high)
+    frame = VideoFrame(*size, "yuv420p")
+    luma, *chroma = _planes(frame)
+    luma[:] = yuv[: luma.shape[0], : luma.shape[1], 0]
+    for channel, target in enumerate(chroma, start=1):
+        target[:] = halved[: target.shape[0], : target.shape[1], channel]
     frame.color_range, frame.colorspace = colour.range, colour.matrix
     return frame
 

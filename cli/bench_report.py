@@ -1,0 +1,216 @@
+"""What a benchmark found, as tables for people and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from aif.cli.console import output_console
+from aif.runtime.bench_networks import NetworkRow
+from aif.runtime.benchmark import Row
+from aif.runtime.errors import AifError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SCHEMA = 1
+"""Raised whenever a field of the JSON is dropped or changes its meaning."""
+
+
+@dataclass
+class Outcome:
+    """One benchmark.
+
+    Attributes:
+        what: its name.
+        machine: as `describe_machine`, and the load after the run.
+        settings: what was measured with what.
+        rows: of image, video and live, one a setup.
+        network_rows: of networks.
+        not_run: providers that are not there, with the reason.
+        notes: what else a reader should know.
+    """
+
+    what: str
+    machine: dict[str, Any]
+    settings: dict[str, Any]
+    rows: Sequence[Row] = ()
+    network_rows: Sequence[NetworkRow] = ()
+    not_run: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add_missing(self, missing: Mapping[str, str]) -> None:
+        """Providers that were not measured, and why."""
+        self.not_run |= missing
+
+    def as_json(self) -> str:
+        """Everything, as documented in docs/benchmarks.md."""
+        record: dict[str, Any] = {
+            "schema": SCHEMA,
+            "benchmark": self.what,
+            "machine": self.machine,
+            "settings": self.settings,
+            "not_run": self.not_run,
+            "notes": self.notes,
+            "results": [*map(_record, self.rows), *map(_record, self.network_rows)],
+        }
+        return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _record(row: Row | NetworkRow) -> dict[str, Any]:
+    values = dataclasses.asdict(row)
+    return _rounded({**values.pop("setup"), **values})
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Six digits are more than any clock here gives."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, dict):
+            return _rounded(value)
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+
+    return {name: short(value) for name, value in values.items()}
+
+
+def present(outcome: Outcome, json_file: str | None) -> None:
+    """Print tables, or the JSON for "-"; write the JSON where a file is named.
+
+    Raises:
+        AifError: the file cannot be written.
+    """
+    if json_file == "-":
+        typer.echo(outcome.as_json(), nl=False)
+        return
+    console = output_console()
+    for line in _heading(outcome):
+        console.print(line, markup=False, soft_wrap=True)
+    for table in _tables(outcome):
+        console.print(table)
+    for line in [*outcome.notes, *(f"{name} has not run: {why}" for name, why in outcome.not_run.items())]:
+        console.print(line, markup=False, soft_wrap=True)
+    if json_file is not None:
+        _write(Path(json_file), outcome.as_json())
+
+
+def check_json_place(json_file: str | None) -> None:
+    """Make the folder for the JSON before anything takes time.
+
+    Raises:
+        AifError: it cannot be made, or the name is a folder's.
+    """
+    if json_file is None or json_file == "-":
+        return
+    place = Path(json_file)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(place, error) from error
+    if place.is_dir():
+        raise AifError(f"Cannot write {place}: it is a folder.", "Name a file with --json.")
+
+
+def _write(place: Path, text: str) -> None:
+    """Beside its place, then renamed."""
+    part = place.with_name(f".aif-{os.getpid()}-{secrets.token_hex(6)}.part")
+    try:
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_write(place, error) from error
+
+
+def _cannot_write(place: Path, error: OSError) -> AifError:
+    return AifError(f"Cannot write {place}: {error.strerror or error}.", "Choose another place with --json.")
+
+
+def _heading(outcome: Outcome) -> list[str]:
+    machine, settings = outcome.machine, dict(outcome.settings)
+    model = settings.pop("bundle", None)
+    about = [
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in settings.items()
+        if value is not None and name != "set"
+    ]
+    if model is not None:
+        about.insert(0, f"bundle {model['name']} {model['version']} ({model['image_size']} px)")
+    if "set" in settings:
+        about.append("set " + ", ".join(f"{name}={value:g}" for name, value in settings["set"].items()))
+    load = f"{machine['load_average']} before, {machine['load_average_after']} after"
+    return [
+        f"aif bench {outcome.what}: {', '.join(about)}",
+        f"{machine['processor']}, {machine['cores']} cores; load average {load}",
+    ]
+
+
+def _tables(outcome: Outcome) -> list[Table]:
+    if outcome.network_rows:
+        return [_network_table(outcome.network_rows)]
+    return [_stage_table(outcome.rows), _figure_table(outcome.rows)]
+
+
+def _stage_table(rows: Sequence[Row]) -> Table:
+    """A line a stage, a column a setup."""
+    table = _table("ms, p50 / p95", rows)
+    for stage in dict.fromkeys(name for row in rows for name in row.stages):
+        spreads = [row.stages.get(stage) for row in rows]
+        table.add_row(stage, *("" if s is None else f"{s.p50_ms:.2f} / {s.p95_ms:.2f}" for s in spreads))
+    return table
+
+
+def _figure_table(rows: Sequence[Row]) -> Table:
+    """A line a figure, a column a setup."""
+    table = _table("", rows)
+    for name in dict.fromkeys(name for row in rows for name in row.figures):
+        values = [row.figures.get(name) for row in rows]
+        table.add_row(name, *("" if value is None else _figure(value) for value in values))
+    return table
+
+
+def _figure(value: float) -> str:
+    """Whole numbers as such, others with three digits or two places."""
+    return f"{value:g}" if value == int(value) else f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def _table(corner: str, rows: Sequence[Row]) -> Table:
+    from rich.table import Table
+
+    table = Table()
+    table.add_column(corner)
+    for row in rows:
+        table.add_column(f"{row.setup}\n{row.precision}", justify="right")
+    return table
+
+
+def _network_table(rows: Sequence[NetworkRow]) -> Table:
+    """A line a batch size and part; beside aif's own columns those of each rival."""
+    from rich.table import Table
+
+    rivals = [name for name in dict.fromkeys(row.name for row in rows) if name != "aif"]
+    table = Table()
+    for name in ("setup", "part", "batch", "p50 ms", "p95 ms", "faces/s"):
+        table.add_column(name, justify="left" if name in ("setup", "part") else "right", no_wrap=True)
+    for name in rivals:
+        table.add_column(f"{name}\nfaces/s", justify="right", no_wrap=True)
+        table.add_column("ratio", justify="right")
+    by_key = {(row.setup, row.part, row.batch, row.name): row for row in rows}
+    own = [row for row in rows if row.name == "aif"]
+    for row in sorted(own, key=lambda row: (str(row.setup), row.part != "encoder")):
+        cells = [str(row.setup), row.part, str(row.batch), f"{row.call.p50_ms:.2f}", f"{row.call.p95_ms:.2f}"]
+        cells.append(f"{row.faces_per_second:.0f}")
+        for name in rivals:
+            rival = by_key.get((row.setup, row.part, row.batch, name))
+            cells += ["", ""] if rival is None else [f"{rival.faces_per_second:.0f}", f"{rival.ratio:.2f}"]
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,190 @@
+"""Load what a benchmark needs, run it, and gather what its figures mean nothing without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from aif.cli import console
+from aif.cli.bench_report import Outcome
+from aif.cli.edit_values import parse_settings
+from aif.runtime.bench_networks import BATCHES, Networks, OnnxNetworks, bench_networks
+from aif.runtime.benchmark import (
+    Progress,
+    Row,
+    Setup,
+    check_seconds_and_rounds,
+    describe_machine,
+    editor_for,
+    load_average,
+    load_each,
+    plan_setups,
+)
+from aif.runtime.bundle import Bundle
+from aif.runtime.detect import Detector, DetectorName, make_detector
+from aif.runtime.editor import Editor
+from aif.runtime.errors import ConfigError
+
+SYNTHETIC = "synthetic:1280x720@30"
+
+# Where --seconds was not given; a film is measured whole.
+_SECONDS = {"image": 2.0, "live": 20.0, "networks": 0.3}
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """What was asked for; None = not asked. Fields as the options of `aif bench`."""
+
+    what: str
+    source: str | None
+    bundle: Path | None
+    settings: tuple[str, ...]
+    threads: tuple[int, ...] | None
+    providers: tuple[str, ...] | None
+    detector: str
+    yunet: Path | None
+    seconds: float | None
+    rounds: int
+    run: Path | None
+    batches: tuple[int, ...] | None
+
+
+def run_bench(plan: BenchPlan) -> Outcome:
+    """Run one benchmark.
+
+    Raises:
+        AifError: options that make no sense, a source, bundle or run that cannot be used, a provider that was
+            asked for and is not there, no face.
+    """
+    seconds = _SECONDS.get(plan.what) if plan.seconds is None else plan.seconds
+    check_seconds_and_rounds(1.0 if seconds is None else seconds, plan.rounds)
+    setups = plan_setups(plan.threads, plan.providers)
+    outcome = Outcome(plan.what, describe_machine(), {"rounds": plan.rounds, "seconds": seconds})
+    with console.progress_bar("Measuring") as progress:
+        if plan.what == "networks":
+            _networks(plan, setups, cast(float, seconds), outcome, progress)
+        else:
+            _editing(plan, setups, seconds, outcome, progress)
+    outcome.machine["load_average_after"] = load_average()
+    return outcome
+
+
+def _editing(
+    plan: BenchPlan, setups: list[Setup], seconds: float | None, outcome: Outcome, progress: Progress
+) -> None:
+    """image, video and live."""
+    if plan.what == "video" and plan.source is None:
+        raise ConfigError("Which film?", "Name one: aif bench video film.mp4")
+    bundle = Bundle.open(plan.bundle)
+    attributes = bundle.manifest.attributes
+    wanted = plan.settings or (attributes[0].name,)
+    edits = parse_settings(wanted, attributes, f"the bundle {bundle.manifest.name}")
+    detector: DetectorName | Detector = cast(DetectorName, plan.detector)
+    if plan.yunet is not None:
+        detector = make_detector("yunet", bundle, plan.yunet)
+    editors, missing = load_each(
+        setups, lambda setup: editor_for(bundle, setup, detector), plan.providers is None
+    )
+    outcome.add_missing(missing)
+    outcome.settings |= {"bundle": _named(bundle), "set": edits, "detector": _detector_name(detector)}
+    with ExitStack() as stack:
+        for editor in editors.values():
+            stack.enter_context(editor)
+        outcome.rows = _rows(plan, editors, edits, seconds, outcome, progress)
+
+
+def _rows(
+    plan: BenchPlan,
+    editors: Mapping[Setup, Editor],
+    edits: Mapping[str, float],
+    seconds: float | None,
+    outcome: Outcome,
+    progress: Progress,
+) -> list[Row]:
+    if plan.what == "image":
+        from aif.runtime.bench_image import bench_image
+
+        data, name = _picture(plan.source)
+        outcome.settings["source"] = name
+        return bench_image(editors, data, name, edits, cast(float, seconds), plan.rounds, progress)
+    if plan.what == "video":
+        from aif.runtime.bench_video import bench_video
+        from aif.runtime.video_read import VideoSource
+
+        film = Path(cast(str, plan.source))
+        with VideoSource(film) as source:
+            size, rate = f"{source.width}x{source.height}", float(source.rate)
+        outcome.settings |= {"source": film.name, "size": size, "source_per_second": round(rate, 3)}
+        return bench_video(editors, film, edits, seconds, plan.rounds, progress)
+    from aif.runtime.bench_live import bench_live
+    from aif.runtime.camera import open_camera, public_name
+
+    camera = plan.source or SYNTHETIC
+    outcome.settings["source"] = public_name(camera)
+    return bench_live(
+        editors, partial(open_camera, camera), edits, cast(float, seconds), plan.rounds, progress
+    )
+
+
+def _networks(
+    plan: BenchPlan, setups: list[Setup], seconds: float, outcome: Outcome, progress: Progress
+) -> None:
+    if plan.run is not None and plan.bundle is not None:
+        raise ConfigError("--run and --bundle are two models.", "Name one: the run brings its own graphs.")
+    optional = plan.providers is None
+    rivals: dict[Setup, dict[str, Networks]]
+    if plan.run is not None:
+        from aif.export.bench import load_run_networks
+
+        run = load_run_networks(plan.run)
+        loaded, missing = load_each(setups, run.onnx, optional)
+        # PyTorch runs on the processor here, so it is no rival of a graphics card.
+        rivals = {
+            setup: {"aif": onnx} | ({"PyTorch eager": run.eager} if setup.provider == "cpu" else {})
+            for setup, onnx in loaded.items()
+        }
+        size = run.image_size
+        outcome.settings |= {"run": plan.run.name, "step": run.step, "graphs_differ_by": run.difference}
+    else:
+        bundle = Bundle.open(plan.bundle)
+        loaded, missing = load_each(setups, partial(OnnxNetworks.of_bundle, bundle), optional)
+        rivals = {setup: {"aif": onnx} for setup, onnx in loaded.items()}
+        size = bundle.manifest.image_size
+        outcome.settings["bundle"] = _named(bundle)
+        outcome.notes.append(
+            "Not compared with PyTorch: a bundle holds ONNX graphs only. "
+            "Name the run that it was exported from: aif bench networks --run RUN"
+        )
+    outcome.add_missing(missing)
+    outcome.settings["image_size"] = size
+    outcome.network_rows = bench_networks(
+        rivals, size, plan.batches or BATCHES, seconds, plan.rounds, progress
+    )
+
+
+def _picture(source: str | None) -> tuple[bytes, str]:
+    """A photo's bytes and what to call it."""
+    from aif.runtime.image_io import demo_picture, encode_image, read_bytes
+
+    if source is None or source == "demo":
+        picture = demo_picture()
+        return encode_image(picture, picture.pixels_hwc_bgr), "demo"
+    return read_bytes(Path(source)), Path(source).name
+
+
+def _named(bundle: Bundle) -> dict[str, Any]:
+    about = bundle.manifest
+    return {"name": about.name, "version": about.version, "image_size": about.image_size}
+
+
+def _detector_name(detector: DetectorName | Detector) -> str:
+    """What will really find faces."""
+    from aif.runtime.fetch import yunet_path
+
+    if not isinstance(detector, str):
+        return "yunet"
+    return detector if detector != "auto" else "haar" if yunet_path() is None else "yunet"

@@ -1,0 +1,153 @@
+"""Encoder and decoder alone: faces a second by batch size, beside rivals on the same weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from typing import Protocol
+
+import numpy as np
+
+from aif.runtime.align import Float32Array
+from aif.runtime.benchmark import Progress, Setup, Spread, take_turns
+from aif.runtime.bundle import Bundle
+from aif.runtime.errors import ConfigError
+from aif.runtime.model import FaceModel
+from aif.runtime.sessions import Session
+
+BATCHES = (1, 2, 4, 8, 16, 32)
+LARGEST_BATCH = 1024
+PARTS = ("encoder", "decoder")
+
+Call = Callable[[], object]
+
+
+class Networks(Protocol):
+    """An encoder and a decoder in one setup."""
+
+    @property
+    def precision(self) -> str: ...
+
+    def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
+        """What encodes these images once, and what decodes their codes once."""
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """One part of one rival at one batch size.
+
+    Attributes:
+        name: of the rival; the first one's is "aif".
+        part: "encoder" or "decoder".
+        call: spread of the calls of all rounds together.
+        faces_per_second: median of the rounds.
+        ratio: aif's faces a second over this rival's; 1 for aif itself.
+    """
+
+    name: str
+    setup: Setup
+    precision: str
+    part: str
+    batch: int
+    call: Spread
+    faces_per_second: float
+    ratio: float
+
+
+class OnnxNetworks:
+    """Two graphs on ONNX Runtime, called as they are: no batch is cut into pieces.
+
+    Attributes:
+        precision: of the graphs.
+    """
+
+    def __init__(
+        self, encoder: bytes, decoder: bytes, features: Sequence[str], setup: Setup, precision: str = "fp32"
+    ) -> None:
+        """Load both; errors as `Session`."""
+        self.precision = precision
+        self._encoder = Session(encoder, setup.provider, setup.threads, "encoder")
+        self._decoder = Session(decoder, setup.provider, setup.threads, "decoder")
+        self._features = tuple(features)
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, setup: Setup) -> OnnxNetworks:
+        """The graphs that editing would take in this setup."""
+        precision = FaceModel(bundle, setup.provider, setup.threads).precision
+        graphs = (bundle.graph_bytes(precision, "encoder"), bundle.graph_bytes(precision, "decoder"))
+        return cls(*graphs, bundle.manifest.features, setup, precision)
+
+    def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
+        """As `Networks.calls`; the number of threads was given to the sessions."""
+        names = ["z", "y", *self._features]
+        codes = dict(zip(names, self._encoder.run(names, {"image": images_nchw}), strict=True))
+        return (
+            partial(self._encoder.run, names, {"image": images_nchw}),
+            partial(self._decoder.run, ["image"], codes),
+        )
+
+
+def bench_networks(
+    rivals: Mapping[Setup, Mapping[str, Networks]],
+    image_size: int,
+    batches: Sequence[int],
+    seconds: float,
+    rounds: int,
+    progress: Progress | None = None,
+) -> list[NetworkRow]:
+    """Time encoder and decoder of every rival at every batch size; within a size they take turns.
+
+    Args:
+        rivals: by setup and name; "aif" is what the others are compared with.
+        image_size: side of a face crop in pixels; the crops are noise, for speed does not depend on them.
+        batches: faces a call.
+        seconds: for each part of each rival at each size in each round; at least one call is made.
+        rounds: turns of each.
+
+    Raises:
+        ConfigError: a batch size below 1 or above 1024.
+    """
+    for batch in batches:
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise ConfigError(f"A batch has 1 to {LARGEST_BATCH} faces, not {batch}.")
+    steps = len(rivals) * len(batches)
+    rows: list[NetworkRow] = []
+    for number, (setup, batch) in enumerate((s, b) for s in rivals for b in batches):
+        if progress is not None:
+            progress(number, steps)
+        images = np.random.default_rng(0).random((batch, 3, image_size, image_size), dtype=np.float32)
+        turns: dict[tuple[str, str], Callable[[], list[float]]] = {}
+        for name, networks in rivals[setup].items():
+            for part, call in zip(PARTS, networks.calls(images, setup.threads), strict=True):
+                call()
+                turns[name, part] = partial(_timed, call, seconds)
+        found = take_turns(turns, rounds)
+        rates = {key: median(batch * len(each) / sum(each) for each in times) for key, times in found.items()}
+        rows += [
+            NetworkRow(
+                name=name,
+                setup=setup,
+                precision=rivals[setup][name].precision,
+                part=part,
+                batch=batch,
+                call=Spread.of([seconds for each in times for seconds in each]),
+                faces_per_second=rates[name, part],
+                ratio=rates["aif", part] / rates[name, part],
+            )
+            for (name, part), times in found.items()
+        ]
+    return rows
+
+
+def _timed(call: Call, seconds: float) -> list[float]:
+    times: list[float] = []
+    begin = time.perf_counter()
+    while not times or time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return times

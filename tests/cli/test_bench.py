@@ -1,0 +1,250 @@
+"""`aif bench` as a user types it: each benchmark for a moment, its JSON, and mistakes; no speed is judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from aif.runtime.align import template
+
+Bench = Callable[..., Any]
+Clip = Callable[..., Path]
+SPREAD = {"n", "mean_ms", "p50_ms", "p95_ms", "p99_ms"}
+TOP = {"schema", "benchmark", "machine", "settings", "not_run", "notes", "results"}
+MACHINE = {
+    *("processor", "cores", "system", "python", "packages", "onnxruntime_built_for"),
+    *("load_average", "load_average_after"),
+}
+
+
+@pytest.fixture(autouse=True)
+def still_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy's landmark network draws its points around the middle of a box: followed, a face then stays."""
+    monkeypatch.setattr("aif.runtime.landmarks.TEMPLATE_BOX_CENTRE", template(128).mean(axis=0))
+
+
+@pytest.fixture
+def bench(run: Bench, bundle: Path) -> Bench:
+    """`aif bench WORDS...` with the toy bundle and the detector that needs no download."""
+
+    def call(what: str, *words: str | Path) -> Any:
+        detector = [] if what == "networks" else ["--detector", "haar"]
+        return run("bench", what, *words, "--bundle", bundle, *detector)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory, portrait_rgb: np.ndarray) -> Path:
+    """The portrait as a file."""
+    path = tmp_path_factory.mktemp("photo") / "portrait.png"
+    cv2.imwrite(str(path), cv2.cvtColor(portrait_rgb, cv2.COLOR_RGB2BGR))
+    return path
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory, make_clip: Clip, portrait_rgb: np.ndarray) -> Path:
+    """Six frames with a face, with sound."""
+    images = [np.roll(portrait_rgb[:, :, ::-1], i, axis=1) for i in range(6)]
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    return make_clip(path, images=images, rate=Fraction(30), audio="aac")
+
+
+def results(done: Any, what: str) -> list[dict[str, Any]]:
+    """What stands under "results", once all around it has been looked at."""
+    assert (done.code, done.stderr) == (0, "")
+    record = json.loads(done.stdout)
+    assert set(record) == TOP and (record["schema"], record["benchmark"]) == (1, what)
+    assert set(record["machine"]) == MACHINE and record["machine"]["cores"] >= 1
+    assert "aif" in record["machine"]["packages"]
+    for row in record["results"]:
+        assert row["provider"] == "cpu" and row["threads"] >= 1 and row["precision"] == "fp32"
+    return list(record["results"])
+
+
+def check_stages(row: dict[str, Any], stages: tuple[str, ...], figures: set[str]) -> None:
+    assert set(row) == {"provider", "threads", "precision", "stages", "figures"}
+    assert tuple(row["stages"]) == stages
+    for spread in row["stages"].values():
+        assert set(spread) == SPREAD
+        assert 0 < spread["p50_ms"] <= spread["p95_ms"] <= spread["p99_ms"] and spread["n"] >= 1
+    assert set(row["figures"]) == figures
+    assert all(isinstance(value, float) for value in row["figures"].values())
+
+
+def test_image(bench: Bench, photo: Path) -> None:
+    words = ("--threads", "1,2", "--providers", "cpu", "--seconds", "0.05", "--rounds", "2", "--json", "-")
+    rows = results(bench("image", photo, *words, "--set", "Blond_Hair=0.5"), "image")
+    assert [row["threads"] for row in rows] == [1, 2]
+    for row in rows:
+        stages = ("read", "detect", "align", "encode", "decode_faces", "composite", "write")
+        figures = {"images_per_second", "edits_per_second", "faces", "networks_share"}
+        check_stages(row, stages, figures)
+        assert row["figures"]["faces"] == 1 and 0 < row["figures"]["networks_share"] < 1
+        assert row["figures"]["images_per_second"] < row["figures"]["edits_per_second"]
+        assert row["stages"]["read"]["n"] == row["stages"]["encode"]["n"] >= 2
+
+
+def test_video(bench: Bench, film: Path) -> None:
+    done = bench("video", film, "--threads", "1", "--providers", "cpu", "--rounds", "1", "--json", "-")
+    (row,) = results(done, "video")
+    stages = ("read", "to_bgr", "track", "align", "encode", "decode_faces", "composite", "to_yuv", "write")
+    rates = {"film_per_second", "edits_per_second", "networks_per_second", "copies_per_second"}
+    ratios = {"ratio_to_networks", "edit_ratio_to_networks"}
+    shares = {"networks_share_of_edit", "networks_share_without_codec"}
+    check_stages(row, stages, {"frames", "frames_with_faces"} | rates | ratios | shares)
+    figures = row["figures"]
+    assert figures["frames"] == figures["frames_with_faces"] == 6
+    assert all(spread["n"] == 6 for spread in row["stages"].values())
+    assert figures["ratio_to_networks"] == pytest.approx(
+        figures["film_per_second"] / figures["networks_per_second"], rel=1e-4
+    )
+    # What is left of the whole without the codecs cannot be less than the edit.
+    assert 0 < figures["networks_share_without_codec"] <= figures["networks_share_of_edit"] < 1
+
+
+def test_a_part_of_a_film(bench: Bench, film: Path) -> None:
+    words = ("--threads", "1", "--providers", "cpu", "--rounds", "1", "--seconds", "0.1", "--json", "-")
+    (row,) = results(bench("video", film, *words), "video")
+    assert row["figures"]["frames"] == 3
+
+
+def test_live(bench: Bench) -> None:
+    pytest.importorskip("skimage")
+    words = ("--threads", "1", "--providers", "cpu", "--seconds", "1.5", "--json", "-")
+    (row,) = results(bench("live", "synthetic:320x240@20", *words), "live")
+    delay = {"delay_first_ms", "delay_last_ms", "delay_growth"}
+    memory = {"memory_first_mib", "memory_last_mib", "memory_growth_mib"}
+    rates = {"camera_per_second", "edited_per_second", "free_per_second"}
+    shares = {"edited_share", "frames_with_faces_share", "networks_share_of_edit"}
+    stages = ("track", "align", "encode", "decode_faces", "composite", "capture_to_edited")
+    known = memory & set(row["figures"])  # not every system tells
+    check_stages(row, stages, delay | known | rates | shares)
+    figures = row["figures"]
+    assert figures["edited_per_second"] <= figures["camera_per_second"] <= 25
+    assert 0 < figures["edited_share"] <= 1 and 0 < figures["frames_with_faces_share"] <= 1
+
+
+def test_networks(bench: Bench) -> None:
+    words = ("--threads", "1", "--providers", "cpu", "--seconds", "0.01", "--rounds", "2", "--json", "-")
+    done = bench("networks", "--batches", "1,20", *words)
+    rows = results(done, "networks")
+    assert [(row["part"], row["batch"]) for row in rows] == [
+        *(("encoder", 1), ("decoder", 1), ("encoder", 20), ("decoder", 20)),
+    ]
+    for row in rows:
+        assert set(row) == {
+            *("provider", "threads", "name", "precision", "part", "batch", "call"),
+            *("faces_per_second", "ratio"),
+        }
+        assert set(row["call"]) == SPREAD and row["call"]["n"] >= 2
+        assert row["name"] == "aif" and row["ratio"] == 1 and row["faces_per_second"] > 0
+    (note,) = json.loads(done.stdout)["notes"]
+    assert "PyTorch" in note and "--run RUN" in note
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two steps."""
+    pytest.importorskip("torch")
+    from aif.train.config import override
+    from aif.train.data.synthetic import SyntheticFaces
+    from aif.train.loop import LoopOptions, train
+    from aif.train.presets import RESIDUAL
+
+    faces = SyntheticFaces(16, attributes=("Smiling",))
+    small = ["network.width=4", "network.latent_size=8", "network.aux_hidden=16", "optimiser.batch_size=8"]
+    more = ["steps=2", "precision=32-true", 'data.attributes=["Smiling"]', "network.handed=[16]"]
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
+    train(override(RESIDUAL, [*small, *more, "network.inject_y=true"]), out, faces, faces, options)
+    return out
+
+
+def test_networks_beside_pytorch_on_the_same_weights(run: Bench, run_folder: Path) -> None:
+    words = ("--threads", "1", "--seconds", "0.01", "--rounds", "2", "--batches", "2", "--json", "-")
+    done = run("bench", "networks", "--run", run_folder, "--providers", "cpu", *words)
+    rows = results(done, "networks")
+    assert {(row["name"], row["part"]) for row in rows} == {
+        (name, part) for name in ("aif", "PyTorch eager") for part in ("encoder", "decoder")
+    }
+    own = {row["part"]: row["faces_per_second"] for row in rows if row["name"] == "aif"}
+    for row in rows:
+        assert row["ratio"] == pytest.approx(own[row["part"]] / row["faces_per_second"], rel=1e-4)
+    settings = json.loads(done.stdout)["settings"]
+    assert settings["step"] == 2 and settings["graphs_differ_by"] < 1e-4
+
+
+def test_a_table_for_people_and_a_file_for_machines(bench: Bench, tmp_path: Path) -> None:
+    place = tmp_path / "new" / "networks.json"
+    words = ("--threads", "1", "--seconds", "0.01", "--rounds", "1", "--batches", "3", "--json", place)
+    done = bench("networks", *words)
+    assert (done.code, done.stderr) == (0, "")
+    text = done.stdout.decode()
+    for wanted in ("aif bench networks: bundle toy 1 (32 px)", "load average", "cpu, 1 thread", "faces/s"):
+        assert wanted in text
+    assert json.loads(place.read_text())["benchmark"] == "networks"
+    assert [each.name for each in place.parent.iterdir()] == ["networks.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["imagine"], 2, "Did you mean image?"),
+        (["image", "--threads", "0"], 2, "at least 1, not 0"),
+        (["image", "--threads", "one"], 2, "--threads 1,2,4"),
+        (["image", "--threads", ""], 2, "whole numbers"),
+        (["networks", "--providers", "cud"], 2, "Did you mean cuda"),
+        (["networks", "--batches", "0"], 2, "1 to 1024"),
+        (["networks", "--batches", "2048"], 2, "1 to 1024"),
+        (["image", "--seconds", "0"], 2, "above 0"),
+        (["image", "--seconds", "nan"], 2, "above 0"),
+        (["image", "--rounds", "0"], 2, "1 round"),
+        (["image", "--bundle", "{tmp}/none.aif"], 1, "There is no bundle"),
+        (["image", "{tmp}/none.jpg"], 1, "none.jpg"),
+        (["image", "{tmp}/grey.png"], 3, "No face"),
+        (["image", "--set", "Smilling=1"], 2, "Did you mean Smiling?"),
+        (["image", "--set", "Smiling=9"], 2, "out of range"),
+        (["image", "--detector", "hare"], 2, "haar"),
+        (["image", "--run", "{tmp}"], 2, "takes no --run"),
+        (["networks", "photo.jpg"], 2, "takes no 'photo.jpg'"),
+        (["networks", "--run", "{tmp}", "--bundle", "{tmp}"], 2, "two models"),
+        (["networks", "--run", "{tmp}/none"], 1, "not a training run"),
+        (["training", "--threads", "1"], 2, "takes no --threads"),
+        (["video"], 2, "aif bench video film.mp4"),
+        (["video", "{tmp}/none.mp4"], 1, "none.mp4"),
+        (["video", "{tmp}/street.mp4", "--threads", "1", "--providers", "cpu"], 3, "no face"),
+        (["live", "synthetic:big"], 2, "synthetic:1280x720@30"),
+        (["live", "{tmp}/none.mp4"], 1, "none.mp4"),
+        (["image", "--json", "{tmp}"], 1, "it is a folder"),
+        (["image", "--json", "{tmp}/grey.png/x.json"], 1, "--json"),
+    ],
+)
+def test_mistakes(
+    run: Bench, bundle: Path, tmp_path: Path, make_clip: Clip, words: list[str], code: int, said: str
+) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 64, 3), 128, np.uint8))
+    if any("street" in word for word in words):
+        make_clip(tmp_path / "street.mp4", frames=3)
+    words = [word.replace("{tmp}", str(tmp_path)) for word in words]
+    if "--bundle" not in words and "--run" not in words and words[0] != "training":
+        words += ["--bundle", str(bundle)]
+    done = run("bench", *words)
+    assert (done.code, done.stdout) == (code, b"")
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_provider_that_is_asked_for_must_be_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    done = bench("networks", "--providers", "cpu,cuda")
+    assert done.code == 1 and "CUDA" in done.stderr
+    words = ("--threads", "1", "--seconds", "0.01", "--rounds", "1", "--batches", "1", "--json", "-")
+    left_out = json.loads(bench("networks", *words).stdout)["not_run"]
+    assert list(left_out) == ["cuda"] and "CUDA" in left_out["cuda"]
