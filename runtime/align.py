@@ -21,6 +21,9 @@ TEMPLATE_128: Float32Array = np.array(
     [[46.0, 62.0], [82.0, 62.0], [64.0, 84.0], [48.8, 100.6], [79.2, 100.6]], dtype=np.float32
 )
 
+# Alignment residual (see `alignment_residual`) up to which an edit has full strength and from which on none.
+FRONTAL, PROFILE = 0.17, 0.27
+
 
 def template(size: int) -> Float32Array:
     """The landmark template of a face crop of `size` px: float32 (5, 2), x and y in pixels."""
@@ -74,6 +77,14 @@ def alignment_residual(landmarks: npt.ArrayLike, matrix: npt.ArrayLike, size: in
     error = transform_points(landmarks, matrix) - goal
     eye_distance = float(np.linalg.norm(goal[1] - goal[0]))
     return float(np.sqrt((error**2).sum(axis=1).mean())) / eye_distance
+
+
+def frontality(residual: float) -> float:
+    """How strongly a face of this `alignment_residual` is to be edited: 1 = frontal, 0 = in profile.
+
+    The decoder knows frontal faces only, and draws one over a profile (measured in docs/composition.md).
+    """
+    return min(max((PROFILE - residual) / (PROFILE - FRONTAL), 0.0), 1.0)
 
 
 def warp_crop(image_hwc: UInt8Array, matrix: npt.ArrayLike, size: int) -> UInt8Array:

@@ -5,12 +5,15 @@ Every mode comes down to two small maps in crop space, a weight W and an additio
     result = (1 - W) x photo + A
 
 so that all thinking is done at the crop's size, and a face of any size in the photo takes one warp of each.
-With the feathered mask m (zero at the crop's edge), the photo's crop C, and the decodings S = D(z,
+With a mask m (zero at the crop's edge), the photo's crop C, and the decodings S = D(z,
 y_source) and T = D(z, y_target):
 
     delta     W = 0        A = m (T - S)
     replace   W = m        A = m T
     hybrid    W = m w^2    A = m ((1 - w)(T - S) + w T' - w (1 - w) C)
+
+m is the mask of the attribute's region (`aif.runtime.regions`), times the strength with which the face is
+shown, and lowered where something hides the face: where the photo is like neither decoding.
 
 In `hybrid`, w in [0, 1] says where the decodings differ. There the photo must go, for a delta leaves behind
 what the decoder did not draw (the teeth of an old smile); T' is T, matched to the photo's colour and
@@ -21,9 +24,8 @@ that skin keeps its grain and the edges of the old teeth go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import get_args
 
 import cv2
@@ -32,10 +34,7 @@ import numpy as np
 from aif.runtime.align import Float32Array, UInt8Array
 from aif.runtime.errors import ConfigError
 from aif.runtime.manifest import Mode
-
-# The mask's taper from 1 to 0 at the crop's edges, in pixels of a 128 px crop. The chin lies near the lower
-# edge.
-FEATHER_SIDES, FEATHER_TOP, FEATHER_BOTTOM = 16.0, 14.0, 9.0
+from aif.runtime.regions import face_mask, smoothstep
 
 # Differences of the decodings, in units of the full range: up to the first they count as agreeing (w = 0),
 # from the second on as different (w = 1).
@@ -51,6 +50,11 @@ MOST_SHARPENING = 0.6
 # way.
 DETAIL_KEPT = 6.0
 
+# Distance of the photo from the nearer of both decodings, over three channels of range 1 and after a blur of
+# so many pixels of a 128 px crop: up to the first it is the decoder's error, from the second on something
+# hides the face.
+HIDDEN, HIDDEN_BLUR = (0.34, 0.48), 4.0
+
 # Mean colourfulness (channel spread, 0 to 255) up to which a crop counts as grey; the edit is then grey, too.
 GREY_SPREAD = 2.0
 
@@ -64,12 +68,16 @@ class FacePatch:
         crop_chw: the photo's own crop.
         source_chw: the decoding with the face's own attribute values.
         target_chw: the decoding with the wanted ones.
+        attributes: names of what is edited, which say where the edit may show; none = in the whole crop.
+        strength: how strongly the edit shows, 0 to 1.
     """
 
     matrix: Float32Array
     crop_chw: Float32Array
     source_chw: Float32Array
     target_chw: Float32Array
+    attributes: Collection[str] = ()
+    strength: float = 1.0
 
 
 def composite(photo_hwc_bgr: UInt8Array, patches: Iterable[FacePatch], mode: Mode) -> UInt8Array:
@@ -90,6 +98,8 @@ def composite(photo_hwc_bgr: UInt8Array, patches: Iterable[FacePatch], mode: Mod
         raise ConfigError(f"There is no compositing mode {mode!r}.", f"Known: {', '.join(get_args(Mode))}.")
     result = photo_hwc_bgr.copy()
     for patch in patches:
+        if patch.strength <= 0:
+            continue
         weight, addition = layers(patch, mode)
         crop = 255 * _hwc_bgr(patch.crop_chw) if mode == "hybrid" else None
         _blend(result, patch.matrix, weight, addition, crop)
@@ -101,7 +111,9 @@ def layers(patch: FacePatch, mode: Mode) -> tuple[Float32Array | None, Float32Ar
     crop, source, target = (_hwc_bgr(image) for image in (patch.crop_chw, patch.source_chw, patch.target_chw))
     if float((crop.max(axis=2) - crop.min(axis=2)).mean()) * 255 <= GREY_SPREAD:
         source, target = _greyed(source), _greyed(target)
-    mask = face_mask(len(crop))
+    mask = face_mask(len(crop), patch.attributes) * (
+        np.float32(patch.strength) * _visible(crop, source, target)
+    )
     if mode == "replace":
         return mask, 255 * mask[:, :, None] * target
     delta = target - source
@@ -113,17 +125,19 @@ def layers(patch: FacePatch, mode: Mode) -> tuple[Float32Array | None, Float32Ar
     return mask * changed**2, 255 * mask[:, :, None] * addition
 
 
-@lru_cache(maxsize=16)
-def face_mask(size: int) -> Float32Array:
-    """The feathered mask of a crop: float32 (size, size) in [0, 1], 0 on the outermost pixels. Read-only."""
-    scale = size / 128
-    inside = np.arange(size, dtype=np.float32)
-    before, after = inside, inside[::-1]
-    across = _smoothstep(before, 0, FEATHER_SIDES * scale) * _smoothstep(after, 0, FEATHER_SIDES * scale)
-    down = _smoothstep(before, 0, FEATHER_TOP * scale) * _smoothstep(after, 0, FEATHER_BOTTOM * scale)
-    mask = np.outer(down, across).astype(np.float32)
-    mask.flags.writeable = False
-    return mask
+def _visible(crop: Float32Array, source: Float32Array, target: Float32Array) -> Float32Array:
+    """Where nothing hides the face: (S, S) in [0, 1].
+
+    The nearer of both decodings counts, for where the source's values are misjudged the other one is right.
+    """
+    sigma = HIDDEN_BLUR * len(crop) / 128
+
+    def distance(decoded: Float32Array) -> Float32Array:
+        difference = cv2.GaussianBlur(crop - decoded, (0, 0), sigma)
+        return np.asarray(np.sqrt(np.einsum("hwc,hwc->hw", difference, difference)), dtype=np.float32)
+
+    nearest = np.minimum(distance(source), distance(target))
+    return 1 - smoothstep(np.asarray(cv2.dilate(nearest, np.ones((3, 3), np.uint8)), np.float32), *HIDDEN)
 
 
 def _change_map(delta: Float32Array) -> Float32Array:
@@ -132,7 +146,7 @@ def _change_map(delta: Float32Array) -> Float32Array:
     difference = np.abs(delta).max(axis=2)
     # Widened first, so that the smoothing does not lower it inside the changed region.
     widened = cv2.dilate(difference, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-    return _smoothstep(np.asarray(cv2.GaussianBlur(widened, (0, 0), sigma), dtype=np.float32), *CHANGED)
+    return smoothstep(np.asarray(cv2.GaussianBlur(widened, (0, 0), sigma), dtype=np.float32), *CHANGED)
 
 
 def _matched(
@@ -230,9 +244,3 @@ def _hwc_bgr(image_chw: Float32Array) -> Float32Array:
 def _greyed(image: Float32Array) -> Float32Array:
     grey = image @ np.array([0.114, 0.587, 0.299], dtype=np.float32)
     return np.repeat(grey[:, :, None], 3, axis=2)
-
-
-def _smoothstep(value: Float32Array, low: float, high: float) -> Float32Array:
-    """0 up to `low`, 1 from `high` on, a cubic with level ends between."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)

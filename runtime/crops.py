@@ -11,6 +11,7 @@ from aif.runtime.align import Float32Array, UInt8Array, face_crops
 from aif.runtime.attribute_values import decode_values, value_columns
 from aif.runtime.compose import FacePatch, composite
 from aif.runtime.errors import ConfigError, ImageError
+from aif.runtime.exposure import decode_both, encode_levelled
 from aif.runtime.manifest import Mode
 from aif.runtime.model import MAX_BATCH, FaceModel
 
@@ -71,11 +72,12 @@ def _edited(
     # The template scales linearly with the crop's side.
     matrix = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32) * np.float32(size / crops.shape[1])
     small = np.concatenate([face_crops(crop, [matrix], size) for crop in crops])
-    encoding = model.encode(small)
+    encoding, exposure = encode_levelled(model, small)
     values = [decode_values(y[None], each, policy) for y, each in zip(encoding.y, columns, strict=True)]
     source, target = (np.concatenate(rows) for rows in zip(*values, strict=True))
-    decoded = model.decode(encoding.repeat(2), np.concatenate([source, target]))
-    patches = [FacePatch(matrix, *images) for images in zip(small, *np.split(decoded, 2), strict=True)]
+    pictures = decode_both(model, encoding, exposure, source, target)
+    edited = [[model.attributes[column] for column in each] for each in columns]
+    patches = [FacePatch(matrix, *each) for each in zip(small, *pictures, edited, strict=True)]
     images = [composite(crop, [patch], mode) for crop, patch in zip(crops, patches, strict=True)]
     return images, encoding.y, target
 

@@ -11,13 +11,21 @@ from typing import Self
 
 import numpy as np
 
-from aif.runtime.align import Float32Array, UInt8Array, alignment_residual, face_crops, similarity_transform
+from aif.runtime.align import (
+    Float32Array,
+    UInt8Array,
+    alignment_residual,
+    face_crops,
+    frontality,
+    similarity_transform,
+)
 from aif.runtime.attribute_values import decode_values, value_columns
 from aif.runtime.bundle import Bundle
 from aif.runtime.compose import FacePatch, composite
 from aif.runtime.crops import EditedCrops, edit_crops
 from aif.runtime.detect import Detection, Detector, DetectorName, check_frame, make_detector
 from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.exposure import Exposure, decode_both, encode_levelled
 from aif.runtime.face_choice import FaceChoice, choose_faces, left_to_right
 from aif.runtime.manifest import Mode
 from aif.runtime.model import Encoding, FaceModel
@@ -60,6 +68,7 @@ class FaceEdit:
         detection, matrix, residual: as in `FaceAnalysis`.
         y_source: attribute values as predicted.
         y_target: attribute values as handed to the decoder.
+        strength: how strongly the edit shows: 1, and less for a face that is turned away, down to 0.
     """
 
     detection: Detection
@@ -67,6 +76,7 @@ class FaceEdit:
     y_source: dict[str, float]
     y_target: dict[str, float]
     residual: float
+    strength: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -171,22 +181,21 @@ class Editor:
         """
         model = self.model
         columns = self.columns(edits)
-        found, crops, encoding, timings = self._encoded(frame_hwc_bgr, faces, detections)
+        found, crops, (encoding, exposure), timings = self._encoded(frame_hwc_bgr, faces, detections)
         source, target = decode_values(encoding.y, columns, model.manifest.source_values)
         start = time.perf_counter()
-        # Source and target in one batch: equal values then give equal pictures, and an edit of nothing
-        # changes nothing.
-        decoded = model.decode(encoding.repeat(2), np.concatenate([source, target]))
+        pictures = decode_both(model, encoding, exposure, source, target)
         decoded_at = time.perf_counter()
-        count = len(found)
+        strengths = [frontality(face.residual) for face in found]
         patches = [
-            FacePatch(face.matrix, crops[i], decoded[i], decoded[count + i]) for i, face in enumerate(found)
+            FacePatch(face.matrix, crop, before, after, tuple(edits), strength)
+            for face, crop, before, after, strength in zip(found, crops, *pictures, strengths, strict=True)
         ]
         image = composite(frame_hwc_bgr, patches, mode or model.manifest.compositing)
         timings |= {"decode": decoded_at - start, "composite": time.perf_counter() - decoded_at}
         edited = tuple(
-            FaceEdit(face.detection, face.matrix, face.y, self._named(values), face.residual)
-            for face, values in zip(found, target, strict=True)
+            FaceEdit(face.detection, face.matrix, face.y, self._named(values), face.residual, strength)
+            for face, values, strength in zip(found, target, strengths, strict=True)
         )
         return EditResult(image, edited, timings)
 
@@ -268,8 +277,8 @@ class Editor:
 
     def _encoded(
         self, frame: UInt8Array, faces: FaceChoice, detections: Sequence[Detection] | None
-    ) -> tuple[list[FaceAnalysis], Float32Array, Encoding, dict[str, float]]:
-        """The chosen faces, their crops (N, 3, S, S) RGB in [0, 1], their encoding, and the time it took."""
+    ) -> tuple[list[FaceAnalysis], Float32Array, tuple[Encoding, Exposure], dict[str, float]]:
+        """The chosen faces, their crops (N, 3, S, S) RGB in [0, 1], their encoding, and the times."""
         model = self.model
         times = [time.perf_counter()]
         check_frame(frame)
@@ -280,7 +289,7 @@ class Editor:
         matrices = [similarity_transform(face.landmarks, size) for face in chosen]
         crops = face_crops(frame, matrices, size)
         times.append(time.perf_counter())
-        encoding = model.encode(crops)
+        encoding, exposure = encode_levelled(model, crops)
         times.append(time.perf_counter())
         found = [
             FaceAnalysis(face, matrix, self._named(y), alignment_residual(face.landmarks, matrix, size))
@@ -289,7 +298,7 @@ class Editor:
         return (
             found,
             crops,
-            encoding,
+            (encoding, exposure),
             dict(zip(("detect", "align", "encode"), np.diff(times).tolist(), strict=True)),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aif.runtime.align import Float32Array, alignment_residual, similarity_transform
+from aif.runtime.align import Float32Array, alignment_residual, frontality, similarity_transform
 from aif.runtime.face_matching import eye_distance
 from aif.runtime.landmarks import box_from_landmarks
 from aif.runtime.one_euro import Float64Array, OneEuroFilter
@@ -19,9 +19,6 @@ from aif.runtime.one_euro import Float64Array, OneEuroFilter
 # half a pixel of a 64 px crop is 3. The speed's own cutoff lies above the paper's 1 Hz, for five points
 # together give a steady speed: with 1 Hz, the same calm costs up to twice the lag.
 MIN_CUTOFF, BETA, DERIVATIVE_CUTOFF = 1.0, 20.0, 3.0
-
-# Alignment residual (see `alignment_residual`) up to which an edit has full strength and from which on none.
-FRONTAL, PROFILE = 0.17, 0.27
 
 # A face that is not seen for so many seconds keeps its strength: a blurred frame, a slip of the detector.
 # Where something surely hides it, the effect goes at once, and HURRY times as fast.
@@ -111,8 +108,8 @@ class FaceTrack:
         most = step_s * hurry / fade_s if fade_s else math.inf
         aim = 0.0
         if not self.gone and time_s - self.seen_s <= HOLD_S:
-            residual = alignment_residual(self._calm, similarity_transform(self._calm, 128), 128)
-            aim = min(max((PROFILE - residual) / (PROFILE - FRONTAL), 0.0), 1.0)
+            matrix = similarity_transform(self._calm, 128)
+            aim = frontality(alignment_residual(self._calm, matrix, 128))
         self.weight += min(max(aim - self.weight, -most), most)
 
     def face(self, time_s: float, smooth: bool) -> TrackedFace:

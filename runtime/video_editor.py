@@ -24,7 +24,7 @@ from aif.runtime.align import Float32Array, UInt8Array, similarity_transform
 from aif.runtime.compose import FacePatch, composite
 from aif.runtime.editor import Editor, FaceChoice, choose_faces, decode_values, face_crops
 from aif.runtime.errors import AifError, NoFaceError
-from aif.runtime.fading import composite_faded
+from aif.runtime.exposure import decode_both, encode_levelled
 from aif.runtime.landmarks import LandmarkNet
 from aif.runtime.manifest import Mode
 from aif.runtime.model import Encoding
@@ -170,14 +170,18 @@ class VideoEditor:
             times.append(time.perf_counter())
             if not edited:
                 return VideoFrameResult(frame_hwc_bgr.copy(), faces, {}, _stages(times))
-            encoding, source = self._averaged(edited, model.encode(crops), time_s)
+            encoding, exposure = encode_levelled(model, crops)
+            encoding, source = self._averaged(edited, encoding, time_s)
             _, target = decode_values(source, columns, "predicted")
             times.append(time.perf_counter())
-            decoded = model.decode(encoding.repeat(2), np.concatenate([source, target]))
+            pictures = decode_both(model, encoding, exposure, source, target)
             times.append(time.perf_counter())
-            pairs = zip(matrices, crops, *np.split(decoded, 2), strict=True)
-            patches, strengths = [FacePatch(*each) for each in pairs], [face.weight for face in edited]
-            image = composite_faded(frame_hwc_bgr, patches, self._mode, strengths)
+            names = [model.attributes[column] for column in columns]
+            patches = [
+                FacePatch(matrix, crop, before, after, names, face.weight)
+                for face, matrix, crop, before, after in zip(edited, matrices, crops, *pictures, strict=True)
+            ]
+            image = composite(frame_hwc_bgr, patches, self._mode)
             times.append(time.perf_counter())
             rows = [dict(zip(model.attributes, row, strict=True)) for row in source.tolist()]
             y = {face.id: row for face, row in zip(edited, rows, strict=True)}
@@ -201,10 +205,9 @@ class VideoEditor:
             ValueError: another shape.
         """
         model, columns = self._editor.model, self._columns
-        encoding = model.encode(crops_nchw)
+        encoding, exposure = encode_levelled(model, np.asarray(crops_nchw, dtype=np.float32))
         source, target = decode_values(encoding.y, columns, model.manifest.source_values)
-        decoded = model.decode(encoding.repeat(2), np.concatenate([source, target]))
-        return CropEdits(decoded[: len(source)], decoded[len(source) :], source, target)
+        return CropEdits(*decode_both(model, encoding, exposure, source, target), source, target)
 
     def reset(self) -> None:
         """Forget all faces, for the next frame begins another stream."""

@@ -206,7 +206,7 @@ class _Session:
                 target = self._model.decode(encoding.rows(rows), y)
                 self._count((name, direction, "decoded"), judged, on, self._verdicts(target), rebuilt[rows])
                 for mode in self._modes:
-                    seen = composed(photos_nhwc[rows], crops[rows], source[rows], target, mode)
+                    seen = composed(photos_nhwc[rows], crops[rows], source[rows], target, mode, [name])
                     verdicts = self._verdicts(seen)
                     self._count((name, direction, mode), judged, on, verdicts, plain[mode][rows])
 
@@ -255,12 +255,17 @@ class _Session:
 
 
 def composed(
-    photos_nhwc: UInt8Array, crops: Float32Array, source: Float32Array, target: Float32Array, mode: Mode
+    photos_nhwc: UInt8Array,
+    crops: Float32Array,
+    source: Float32Array,
+    target: Float32Array,
+    mode: Mode,
+    attributes: Sequence[str] = (),
 ) -> Float32Array:
     """Blend each face into its photo with the runtime's own compositor.
 
     photos uint8 (N, P, P, 3) RGB; crops, source (decoded as it is) and target (decoded as edited) float32
-    (N, 3, S, S) in [0, 1] -> float32 (N, 3, P, P) in [0, 1].
+    (N, 3, S, S) in [0, 1] -> float32 (N, 3, P, P) in [0, 1]. `attributes` are the names of what is edited.
     """
     scale = crops.shape[-1] / photos_nhwc.shape[1]
     # `resize_crop` works in pixel-centre coordinates: centre (x + 1/2) goes to scale * (x + 1/2).
@@ -268,7 +273,7 @@ def composed(
     out = []
     for photo, crop, before, after in zip(photos_nhwc, crops, source, target, strict=True):
         bgr = np.ascontiguousarray(photo[:, :, ::-1])
-        out.append(composite(bgr, [FacePatch(matrix, crop, before, after)], mode)[:, :, ::-1])
+        out.append(composite(bgr, [FacePatch(matrix, crop, before, after, attributes)], mode)[:, :, ::-1])
     return _nchw(np.stack(out))
 
 

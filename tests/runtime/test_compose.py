@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.runtime.compose import FacePatch, composite, face_mask
+from aif.runtime.compose import FacePatch, composite
 from aif.runtime.errors import ConfigError
+from aif.runtime.regions import face_mask
 
 MODES = ["delta", "replace", "hybrid"]
 CROP = 64
@@ -276,3 +278,41 @@ def test_odd_frames(mode: Any, shape: tuple[int, int]) -> None:
     frame = _frame(*shape)
     matrix = _matrix((shape[1] / 2, shape[0] / 2), 80)
     assert composite(frame, [_patch(frame, matrix, 0.3)], mode).shape == frame.shape
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("attribute", "stays"), [("Smiling", True), ("Blond_Hair", False), (None, False)])
+def test_an_edit_shows_in_its_region_only(mode: Any, attribute: str | None, stays: bool) -> None:
+    frame = _frame(400, 400)
+    patch = _patch(frame, _matrix((200, 200), 256), 0.3)
+    patch = dataclasses.replace(patch, attributes=(attribute,) if attribute else ())
+    changed = (composite(frame, [patch], mode) != frame).any(axis=2)
+    assert changed[250:290, 180:220].all()  # the mouth
+    assert changed[80:150, 150:250].any() == (not stays)  # the forehead
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("unlike", "stays"), [(0.1, False), (0.3, True), (-0.3, True)])
+def test_what_hides_the_face_is_not_painted_over(mode: Any, unlike: float, stays: bool) -> None:
+    """A plate before the mouth that neither decoding has: the more unlike them, the less of it changes."""
+    frame = np.full((400, 400, 3), 120, dtype=np.uint8)
+    frame[:, :, 0] = 80
+    matrix = _matrix((200, 200), 256)
+    face = _patch(frame, matrix, _spot())
+    seen = frame.copy()
+    seen[230:310, 150:250] = np.clip(frame[0, 0] + 255 * unlike, 0, 255).astype(np.uint8)
+    crop = cv2.warpAffine(seen, matrix, (CROP, CROP))[:, :, ::-1].transpose(2, 0, 1) / np.float32(255)
+    patch = dataclasses.replace(face, crop_chw=crop.astype(np.float32))
+    change = np.abs(composite(seen, [patch], mode).astype(int) - seen)[250:290, 170:230]
+    assert (change.max() <= 1) == stays
+    plain = np.abs(composite(frame, [face], mode).astype(int) - frame)[250:290, 170:230]
+    assert plain.max() > 50
+
+
+def test_where_the_source_s_values_are_misjudged_the_target_counts() -> None:
+    """A photo that is like the target already is not taken for hidden."""
+    frame = np.full((400, 400, 3), 120, dtype=np.uint8)
+    frame[:, :, 0] = 80
+    patch = _patch(frame, _matrix((200, 200), 256), _spot(strength=0.6))
+    patch = dataclasses.replace(patch, source_chw=patch.target_chw, target_chw=patch.source_chw)
+    assert composite(frame, [patch], "delta")[270, 200, 2] < 20

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
 from aif.runtime.compose import FacePatch, composite
-from aif.runtime.errors import ConfigError
-from aif.runtime.fading import composite_faded
 
 SIZE = 32
 
@@ -34,7 +33,7 @@ def photo() -> Any:
 def test_between_photo_and_edit(photo: Any, mode: Any, place: tuple[float, ...], strength: float) -> None:
     before = photo.copy()
     whole = composite(photo, [patch(*place)], mode)
-    result = composite_faded(photo, [patch(*place)], mode, [strength])
+    result = composite(photo, [dataclasses.replace(patch(*place), strength=strength)], mode)
     np.testing.assert_array_equal(photo, before)
     expected = photo + strength * (whole.astype(float) - photo)
     assert np.abs(result - expected).max() <= (1 if strength < 1 else 0)
@@ -44,25 +43,9 @@ def test_between_photo_and_edit(photo: Any, mode: Any, place: tuple[float, ...],
 
 def test_each_face_has_its_own_strength(photo: Any) -> None:
     patches = [patch(5, 5), patch(60, 50, 1.5), patch(100, 5)]
-    result = composite_faded(photo, patches, "delta", [0.5, 1.0, 0.0]).astype(int)
+    strengths = (0.5, 1.0, 0.0)
+    shown = [dataclasses.replace(each, strength=s) for each, s in zip(patches, strengths, strict=True)]
+    result = composite(photo, shown, "delta").astype(int)
     assert (result[21, 21] - photo[21, 21]).tolist() == pytest.approx([38] * 3, abs=1)
     assert (result[74, 84] - photo[74, 84]).tolist() == pytest.approx([76] * 3, abs=1)
     np.testing.assert_array_equal(result[:40, 100:], photo[:40, 100:])
-
-
-@pytest.mark.parametrize("place", [(500, 500), (-300, 0), (0, -40)])
-def test_faces_out_of_the_frame(photo: Any, place: tuple[float, float]) -> None:
-    np.testing.assert_array_equal(composite_faded(photo, [patch(*place)], "delta", [0.5]), photo)
-
-
-def test_nothing_to_do(photo: Any) -> None:
-    result = composite_faded(photo, [], "delta", [])
-    np.testing.assert_array_equal(result, photo)
-    assert not np.shares_memory(result, photo)
-
-
-def test_what_cannot_be(photo: Any) -> None:
-    with pytest.raises(ConfigError):
-        composite_faded(photo, [patch(0, 0)], "poisson", [0.5])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="zip"):
-        composite_faded(photo, [patch(0, 0)], "delta", [])

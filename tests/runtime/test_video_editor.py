@@ -17,6 +17,7 @@ from aif.runtime.align import TEMPLATE_128
 from aif.runtime.bundle import Bundle
 from aif.runtime.editor import decode_values, face_crops
 from aif.runtime.errors import AifError, ConfigError, ImageError, UnknownAttributeError
+from aif.runtime.exposure import decode_both, encode_levelled
 from aif.runtime.landmarks import box_from_landmarks
 from aif.runtime.manifest import Manifest
 from aif.runtime.model import Encoding
@@ -334,10 +335,11 @@ def test_edit_crops(editor: Editor, frame: Any, count: int) -> None:
     assert result.source_nchw.shape == result.target_nchw.shape == (count, 3, 32, 32)
     assert result.y_source.shape == result.y_target.shape == (count, 2)
     for i in range(count):
-        encoding = editor.model.encode(crops[i : i + 1])
+        encoding, exposure = encode_levelled(editor.model, crops[i : i + 1])
         source, target = decode_values(encoding.y, {0: 1.0}, "predicted")
-        np.testing.assert_allclose(result.source_nchw[i], editor.model.decode(encoding, source)[0], atol=1e-5)
-        np.testing.assert_allclose(result.target_nchw[i], editor.model.decode(encoding, target)[0], atol=1e-5)
+        before, after = decode_both(editor.model, encoding, exposure, source, target)
+        np.testing.assert_allclose(result.source_nchw[i], before[0], atol=1e-5)
+        np.testing.assert_allclose(result.target_nchw[i], after[0], atol=1e-5)
         np.testing.assert_allclose(result.y_target[i], target[0], atol=1e-6)
 
 
