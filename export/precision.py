@@ -23,6 +23,7 @@ from aif.runtime.errors import ConfigError, ExportError, nearest_names
 from aif.runtime.manifest import GraphFile, GraphPair, Manifest, Variant
 from aif.runtime.storage import open_store
 from aif.train.data.base import FaceDataset
+from aif.train.data.synthetic import SyntheticFaces
 
 if TYPE_CHECKING:
     from aif.train.evaluator import Evaluator
@@ -60,18 +61,26 @@ def parse_precisions(text: str) -> tuple[str, ...]:
     return tuple(name for name in PRECISIONS[1:] if name in names)
 
 
-def check_real(faces: FaceDataset, drawn: bool, trained_on: str, meant: bool) -> None:
-    """Refuse drawn faces for a model of photographs unless they are what the user asked for.
-
-    Args:
-        drawn: whether `faces` are drawings.
-        trained_on: name of the model's training data.
-        meant: the user named the data.
+def load_evaluator(folder: Path | None) -> tuple[Evaluator | None, str | None]:
+    """The evaluator in a folder and what a manifest calls it; None for None.
 
     Raises:
-        ExportError: they are drawn, the model was trained on others, and nobody asked for them.
+        CheckpointError: the folder holds none.
     """
-    if drawn and not meant and trained_on != faces.name:
+    if folder is None:
+        return None, None
+    from aif.train.evaluator import Evaluator
+
+    return Evaluator.load(folder), folder.resolve().name
+
+
+def check_real(faces: FaceDataset, trained_on: str) -> None:
+    """Refuse faces that nobody named where they are drawn and the model is one of photographs.
+
+    Raises:
+        ExportError: the faces are drawn, and the model was trained on others.
+    """
+    if isinstance(faces, SyntheticFaces) and trained_on != faces.name:
         raise ExportError(
             f"FP16 and INT8 are checked, and INT8 is calibrated, on real faces; the model was trained on "
             f"{trained_on}, and where that lies is not known.",
@@ -133,19 +142,20 @@ def extend_bundle(
     out: Path,
     wanted: Sequence[str],
     faces: FaceDataset,
-    evaluator: Evaluator | None = None,
-    evaluator_name: str | None = None,
+    evaluator: Path | None = None,
 ) -> Bundle:
     """Write the bundle at `path` with further precisions to `out`, which may be the same place.
 
     Raises:
         BundleError: `path` holds no sound bundle, or `out` cannot be written.
+        CheckpointError: `evaluator`, a folder, holds none.
         ExportError: as `add_precisions`; nothing is written.
     """
     manifest = Bundle.open(path).manifest
     with open_store(path) as store:
         files = {name: store.read(name) for name in store.names() if name != "manifest.json"}
-    return write_bundle(out, *add_precisions(manifest, files, wanted, faces, evaluator, evaluator_name))
+    judge, judge_name = load_evaluator(evaluator)
+    return write_bundle(out, *add_precisions(manifest, files, wanted, faces, judge, judge_name))
 
 
 def measure_speedup(original: Graphs, made: Graphs, manifest: Manifest) -> float:
