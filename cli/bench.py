@@ -25,6 +25,7 @@ _TAKEN_BY = {
     "json": (*_EDITING, "networks"),
     "run": ("networks",),
     "batches": ("networks",),
+    "compile": ("networks",),
     "width": ("training",),
     "batch-size": ("training",),
 }
@@ -76,8 +77,16 @@ def bench(
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="networks: a training run, to compare with PyTorch on its weights."),
+        typer.Option(
+            metavar="RUN",
+            help="networks: a training run, to compare with PyTorch on its weights; with --bundle the one "
+            "that was exported from it.",
+        ),
     ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="networks: with --run, torch.compile too (compiling takes minutes)."),
+    ] = False,
     batches: Annotated[
         str | None, typer.Option(metavar="N,N", help="networks: faces a call. Default: 1,2,4,8,16,32.")
     ] = None,
@@ -96,7 +105,7 @@ def bench(
     image: an edit from a file's bytes to a file's bytes, stage by stage.
     video: a film from file to file, beside the two networks alone and the codecs alone.
     live: a camera, with its wait and without; delay, and whether delay or memory grow.
-    networks: encoder and decoder by batch size; with --run beside PyTorch on the same weights.
+    networks: encoder and decoder by batch size and precision; with --run beside PyTorch on the same weights.
     training: steps of the authors' networks, beside the same in plain PyTorch, on the processor.
 
     \b
@@ -121,6 +130,7 @@ def bench(
         "json": json_file,
         "run": run,
         "batches": batches,
+        "compile": compiled or None,
         "width": width,
         "batch-size": batch_size,
     }
@@ -145,6 +155,7 @@ def bench(
         rounds=(1 if what == "live" else 3) if rounds is None else rounds,
         run=run,
         batches=_numbers(batches, "--batches"),
+        compiled=compiled,
     )
     present(run_bench(plan), json_file)
 

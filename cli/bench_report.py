@@ -194,23 +194,21 @@ def _table(corner: str, rows: Sequence[Row]) -> Table:
 
 
 def _network_table(rows: Sequence[NetworkRow]) -> Table:
-    """A line a batch size and part; beside aif's own columns those of each rival."""
+    """A line a rival, by setup, part and batch size."""
     from rich.table import Table
 
-    rivals = [name for name in dict.fromkeys(row.name for row in rows) if name != "aif"]
     table = Table()
-    for name in ("setup", "part", "batch", "p50 ms", "p95 ms", "faces/s"):
-        table.add_column(name, justify="left" if name in ("setup", "part") else "right", no_wrap=True)
-    for name in rivals:
-        table.add_column(f"{name}\nfaces/s", justify="right", no_wrap=True)
-        table.add_column("ratio", justify="right")
-    by_key = {(row.setup, row.part, row.batch, row.name): row for row in rows}
-    own = [row for row in rows if row.name == "aif"]
-    for row in sorted(own, key=lambda row: (str(row.setup), row.part != "encoder")):
-        cells = [str(row.setup), row.part, str(row.batch), f"{row.call.p50_ms:.2f}", f"{row.call.p95_ms:.2f}"]
-        cells.append(f"{row.faces_per_second:.0f}")
-        for name in rivals:
-            rival = by_key.get((row.setup, row.part, row.batch, name))
-            cells += ["", ""] if rival is None else [f"{rival.faces_per_second:.0f}", f"{rival.ratio:.2f}"]
-        table.add_row(*cells)
+    for name in ("setup", "part", "batch", "networks", "precision", "p50 ms", "p95 ms", "faces/s", "ratio"):
+        text = name in ("setup", "part", "networks", "precision")
+        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+    last: tuple[str, str, int] | None = None
+    for row in sorted(rows, key=lambda row: (str(row.setup), row.part != "encoder", row.batch)):
+        group = (str(row.setup), row.part, row.batch)
+        if last is not None and group != last:
+            table.add_section()
+        head = ("", "", "") if group == last else (group[0], group[1], str(group[2]))
+        call, rate = row.call, row.faces_per_second
+        cells = (f"{call.p50_ms:.2f}", f"{call.p95_ms:.2f}", f"{rate:.0f}", f"{row.ratio:.2f}")
+        table.add_row(*head, row.name, row.precision, *cells)
+        last = group
     return table

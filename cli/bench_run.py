@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any, cast
 from aif.cli import console
 from aif.cli.bench_report import Outcome
 from aif.cli.edit_values import parse_settings
-from aif.runtime.bench_networks import BATCHES, Networks, OnnxNetworks, bench_networks
+from aif.runtime.bench_networks import BATCHES, Networks, bench_networks, networks_of
 from aif.runtime.benchmark import (
     Progress,
     Row,
@@ -51,6 +51,7 @@ class BenchPlan:
     rounds: int
     run: Path | None
     batches: tuple[int, ...] | None
+    compiled: bool
 
 
 def run_bench(plan: BenchPlan) -> Outcome:
@@ -133,26 +134,32 @@ def _rows(
 def _networks(
     plan: BenchPlan, setups: list[Setup], seconds: float, outcome: Outcome, progress: Progress
 ) -> None:
-    if plan.run is not None and plan.bundle is not None:
-        raise ConfigError("--run and --bundle are two models.", "Name one: the run brings its own graphs.")
+    if plan.compiled and plan.run is None:
+        raise ConfigError("--compile needs the networks in PyTorch.", "Name their run: --run RUN")
     optional = plan.providers is None
     rivals: dict[Setup, dict[str, Networks]]
     if plan.run is not None:
         from aif.export.bench import load_run_networks
 
-        run = load_run_networks(plan.run)
-        loaded, missing = load_each(setups, run.onnx, optional)
+        held = None if plan.bundle is None else Bundle.open(plan.bundle)
+        run = load_run_networks(plan.run, held)
+        load: Callable[[Setup], Mapping[str, Networks]] = partial(networks_of, held) if held else run.onnx
+        loaded, missing = load_each(setups, load, optional)
+        torch: dict[str, Networks] = {"PyTorch eager": run.eager}
+        if plan.compiled:
+            torch["torch.compile"] = run.compiled
         # PyTorch runs on the processor here, so it is no rival of a graphics card.
         rivals = {
-            setup: {"aif": onnx} | ({"PyTorch eager": run.eager} if setup.provider == "cpu" else {})
-            for setup, onnx in loaded.items()
+            setup: {**onnx, **(torch if setup.provider == "cpu" else {})} for setup, onnx in loaded.items()
         }
         size = run.image_size
+        if held is not None:
+            outcome.settings["bundle"] = _named(held)
         outcome.settings |= {"run": plan.run.name, "step": run.step, "graphs_differ_by": run.difference}
     else:
         bundle = Bundle.open(plan.bundle)
-        loaded, missing = load_each(setups, partial(OnnxNetworks.of_bundle, bundle), optional)
-        rivals = {setup: {"aif": onnx} for setup, onnx in loaded.items()}
+        bundled, missing = load_each(setups, partial(networks_of, bundle), optional)
+        rivals = {setup: dict(onnx) for setup, onnx in bundled.items()}
         size = bundle.manifest.image_size
         outcome.settings["bundle"] = _named(bundle)
         outcome.notes.append(

@@ -66,6 +66,12 @@ def edit(
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="Threads of the networks. Default: one a core.")
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fp32|fp16|int8", help="Which of the bundle's graphs. Default: what pays here, else FP32."
+        ),
+    ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Write original and result side by side, also of videos.")
     ] = False,
@@ -238,7 +244,8 @@ def edit(
         live.check_live(choices, misplaced, overwrite)
         opened = Bundle.open(bundle)
         values = parse_settings(settings, opened.manifest.attributes, f"the bundle {opened.manifest.name}")
-        with load_editor(opened, provider, detector, yunet, live.live_threads(threads)) as editor:
+        live_threads = live.live_threads(threads)
+        with load_editor(opened, provider, detector, yunet, live_threads, precision) as editor:
             raise typer.Exit(run_live(editor, choices, values))
     live_only = {
         "--camera-size": camera_size,
@@ -283,5 +290,5 @@ def edit(
         video=video,
         threads=threads,
     )
-    with load_editor(opened, provider, detector, yunet, threads) as editor:
+    with load_editor(opened, provider, detector, yunet, threads, precision) as editor:
         raise typer.Exit(run_plan(editor, plan, jobs))

@@ -82,7 +82,12 @@ class EditPlan:
 
 
 def load_editor(
-    bundle: Bundle, provider: str, detector: str, yunet: Path | None, threads: int | None
+    bundle: Bundle,
+    provider: str,
+    detector: str,
+    yunet: Path | None,
+    threads: int | None,
+    precision: str | None = None,
 ) -> Editor:
     """The editor for the command line's choices, which `check_options` has found to be known ones.
 
@@ -90,7 +95,7 @@ def load_editor(
         AifError: see `Editor.load`; a ConfigError when the YuNet file cannot be used.
     """
     finder = cast(DetectorName, detector)
-    return Editor.load(bundle, cast(Provider, provider), finder, threads, yunet=yunet)
+    return Editor.load(bundle, cast(Provider, provider), finder, threads, precision, yunet=yunet)
 
 
 def run_plan(editor: Editor, plan: EditPlan, jobs: Sequence[Job]) -> int:

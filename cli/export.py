@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aif.cli.options import Debug, Verbose, Version
 
+if TYPE_CHECKING:
+    from aif.runtime.manifest import Variant
+
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run (aif-train --out).")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|BUNDLE",
+            help="Folder of a training run (aif-train --out), or a bundle to add precisions to.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle: a file name for a zip, or a folder.")],
     name: Annotated[str | None, typer.Option(help="Model name; None: the run folder's.")] = None,
-    model_version: Annotated[str, typer.Option(help="Model version.")] = "1",
+    model_version: Annotated[str | None, typer.Option(help="Model version. Default: 1.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Faces for the parity check; None: those of the training.")
+        Path | None,
+        typer.Option(
+            help="Faces for all checks and for calibrating INT8; with --precision any folder of aligned "
+            "crops will do. None: those of the training."
+        ),
     ] = None,
     table: Annotated[
         Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
@@ -28,39 +42,99 @@ def export(
     metrics: Annotated[
         Path | None, typer.Option(help="JSON of measured figures (name: number) for the manifest.")
     ] = None,
-    compositing: Annotated[str, typer.Option(help="Default mode: delta, replace or hybrid.")] = "hybrid",
+    compositing: Annotated[
+        str | None, typer.Option(help="Default mode: delta, replace or hybrid. Default: hybrid.")
+    ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="fp32,fp16,int8", help="Precisions, each behind a gate on faces; fp32 is always there."
+        ),
+    ] = "fp32",
+    evaluator: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an evaluator (aif fit evaluator): its verdicts join the gate."),
+    ] = None,
     version: Version = False,
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Turn a training run into a bundle: two ONNX graphs, checked against the network on real faces.
 
-    Example: aif-export runs/smile -o smile.aif
+    \b
+    aif-export runs/smile -o smile.aif
+    aif-export runs/smile -o smile.aif --precision fp32,fp16,int8 --data faces --evaluator runs/evaluator
+    aif-export smile.aif -o smaller.aif --precision int8 --data crops/
+
+    docs/precision.md says what each precision gives away, and what for.
     """
     from aif.export.bundle import ExportOptions, export_bundle, read_metrics
+    from aif.export.crops import open_crops
+    from aif.export.precision import check_real, extend_bundle, parse_precisions
+    from aif.runtime.bundle import Bundle
     from aif.runtime.errors import ConfigError
-    from aif.train.data.open import open_faces
     from aif.train.run import load_run
 
-    if compositing not in ("delta", "replace", "hybrid"):
-        raise ConfigError(
-            f"There is no compositing mode {compositing!r}.", "Choose delta, replace or hybrid."
-        )
-    trained = load_run(run).config
+    wanted = parse_precisions(precision)
+    if evaluator is not None and not wanted:
+        raise ConfigError("--evaluator judges precisions beside fp32.", "Add --precision fp32,int8")
+    if run.is_file() or (run / "manifest.json").is_file():
+        run_only = {
+            "--name": name,
+            "--model-version": model_version,
+            "--landmarks": landmarks,
+            "--card": card,
+            "--metrics": metrics,
+            "--compositing": compositing,
+        }
+        given = [option for option, value in run_only.items() if value is not None]
+        if given or not wanted:
+            raise ConfigError(
+                f"{run} is a bundle, {f'{given[0]} is for runs' if given else 'and nothing is to be added'}.",
+                "To a bundle aif-export adds precisions: --precision fp16,int8",
+            )
+        manifest = Bundle.open(run).manifest
+        faces = open_crops(data, manifest.attribute_names, table, manifest.image_size)
+        if data is None:
+            check_real(faces, manifest.provenance.dataset)
+        bundle = extend_bundle(run, out, wanted, faces, evaluator)
+        _tell(bundle.manifest.variants, wanted)
+        typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --precision {wanted[-1]}")
+        return
+    mode = compositing or "hybrid"
+    if mode not in ("delta", "replace", "hybrid"):
+        raise ConfigError(f"There is no compositing mode {mode!r}.", "Choose delta, replace or hybrid.")
+    loaded = load_run(run)
+    trained = loaded.config
     place = data if data is not None else (Path(trained.data.path) if trained.data.path else None)
-    faces = open_faces(
-        place, "val", trained.data.attributes, table=table, image_size=trained.network.image_size
-    )
+    faces = open_crops(place, trained.data.attributes, table, trained.network.image_size)
+    if wanted and place is None:
+        check_real(faces, loaded.data_name)
     options = ExportOptions(
         name=name,
-        version=model_version,
+        version=model_version or "1",
         landmarks=landmarks,
         card=card,
         metrics=None if metrics is None else read_metrics(metrics),
-        compositing=compositing,  # type: ignore[arg-type]
+        compositing=mode,  # type: ignore[arg-type]
+        precisions=wanted,
+        evaluator=evaluator,
     )
     report = export_bundle(run, out, faces, options)
     typer.echo(f"{report.path}: step {report.step}, {report.bytes / 1e6:.1f} MB")
     for parity in report.parity:
         typer.echo(f"largest difference from the network at batch {parity.batch}: {parity.worst:.1e}")
+    _tell(report.variants, wanted)
     typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --set {trained.data.attributes[0]}=1")
+
+
+def _tell(variants: Mapping[str, Variant], wanted: tuple[str, ...]) -> None:
+    """A line a precision: what it gives away, how fast it is, what to beware of."""
+    for precision in wanted:
+        made = variants[precision]
+        figures = ", ".join(f"{name} {value:.2g}" for name, value in made.gate.items())
+        layers = f"; in float: {', '.join(made.float_layers)}" if made.float_layers else ""
+        typer.echo(f"{precision} against fp32 on {made.gated_on.faces} faces: {figures}{layers}")
+        typer.echo(f"{precision}: {made.speedup:g} times the speed of fp32 here, one face, one thread")
+        for warning in made.warnings:
+            typer.secho(f"{precision}: {warning}", fg="yellow", err=True)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from aif.export.graphs import OPSET, export_graphs
 from aif.export.parity import Parity, check_parity
+from aif.export.precision import add_precisions, load_evaluator
 from aif.runtime.bundle import EMBEDDED_BUNDLE, Bundle, write_bundle
 from aif.runtime.errors import ExportError
 from aif.runtime.manifest import (
@@ -25,6 +26,7 @@ from aif.runtime.manifest import (
     Mode,
     Provenance,
     SourceValues,
+    Variant,
 )
 from aif.runtime.sessions import Session
 from aif.train.data.base import FaceDataset
@@ -58,6 +60,10 @@ class ExportOptions:
     """Upper end of every attribute's usable range."""
     weights_licence: str = RESEARCH_LICENCE
     """Licence of the weights."""
+    precisions: tuple[str, ...] = ()
+    """What to make beside FP32: of `aif.export.precision.PRECISIONS`."""
+    evaluator: Path | None = None
+    """Folder of an evaluator, whose verdicts the gate of each precision compares; None = no verdicts."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class ExportReport:
     bytes: int
     step: int
     parity: tuple[Parity, ...]
+    variants: Mapping[str, Variant]
 
 
 def export_bundle(
@@ -78,12 +85,13 @@ def export_bundle(
     Args:
         run_folder: what `aif-train --out` wrote.
         out: a folder, or a file name for a zip.
-        crops: at least 16 faces, on which graphs and networks are compared.
+        crops: at least 16 faces, on which graphs and networks are compared; 32 for further precisions.
         options: see `ExportOptions`.
 
     Raises:
         CheckpointError: no usable checkpoint.
-        ExportError: the graphs differ from the network by more than 1e-4; nothing is written.
+        ExportError: the graphs differ from the network by more than 1e-4, or those of a further precision do
+            not pass its gate; nothing is written.
         BundleError: `out` holds something that is not a bundle.
     """
     options = options or ExportOptions()
@@ -112,9 +120,12 @@ def export_bundle(
         landmarks=None if landmarks is None else landmarks[0],
         parity={"fp32": {p.batch: p.worst for p in parity}},
     )
+    if options.precisions:
+        judge, judge_name = load_evaluator(options.evaluator)
+        manifest, files = add_precisions(manifest, files, options.precisions, crops, judge, judge_name)
     bundle = write_bundle(out, manifest, files)
     size = sum(len(data) for data in files.values())
-    return ExportReport(bundle.path, size, run.step, tuple(parity))
+    return ExportReport(bundle.path, size, run.step, tuple(parity), manifest.variants)
 
 
 def parity_crops(faces: FaceDataset, size: int) -> npt.NDArray[np.float32]:

@@ -75,9 +75,9 @@ class OnnxNetworks:
         self._features = tuple(features)
 
     @classmethod
-    def of_bundle(cls, bundle: Bundle, setup: Setup) -> OnnxNetworks:
-        """The graphs that editing would take in this setup."""
-        precision = FaceModel(bundle, setup.provider, setup.threads).precision
+    def of_bundle(cls, bundle: Bundle, setup: Setup, precision: str) -> OnnxNetworks:
+        """The graphs of one precision, once they have been found to fit the manifest."""
+        FaceModel(bundle, setup.provider, setup.threads, precision)
         graphs = (bundle.graph_bytes(precision, "encoder"), bundle.graph_bytes(precision, "decoder"))
         return cls(*graphs, bundle.manifest.features, setup, precision)
 
@@ -89,6 +89,19 @@ class OnnxNetworks:
             partial(self._encoder.run, names, {"image": images_nchw}),
             partial(self._decoder.run, ["image"], codes),
         )
+
+
+def networks_of(bundle: Bundle, setup: Setup) -> dict[str, OnnxNetworks]:
+    """All precisions of a bundle: FP32, which others are compared with, as "aif", INT8 as "aif int8" ...
+
+    Without FP32 the first one in the manifest is "aif". Errors as `FaceModel`.
+    """
+    known = list(bundle.manifest.graphs)
+    base = "fp32" if "fp32" in known else known[0]
+    return {
+        "aif" if precision == base else f"aif {precision}": OnnxNetworks.of_bundle(bundle, setup, precision)
+        for precision in (base, *(each for each in known if each != base))
+    }
 
 
 def bench_networks(

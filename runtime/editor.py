@@ -124,7 +124,8 @@ class Editor:
             detector: "auto" (YuNet where its file is at hand, else Haar), "yunet", "haar", or an object of
                 your own.
             threads: threads of the networks on the CPU; None = one a core.
-            precision: which of the bundle's graphs; None = FP32 on the CPU and FP16 on CUDA, where there.
+            precision: which of the bundle's graphs; None = FP32 on the CPU (INT8 where that was measured to
+                pay) and FP16 on CUDA, where there.
             yunet: YuNet's file, which "auto" then takes; None = what `AIF_YUNET` names or `aif fetch yunet`
                 has fetched.
 

@@ -12,7 +12,7 @@ from aif.runtime.align import TEMPLATE_128
 from aif.runtime.errors import BundleError
 
 # Raised whenever a field is added, dropped or changes its meaning.
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 MANIFEST_NAME = "manifest.json"
 
@@ -104,6 +104,38 @@ class Provenance(_Frozen):
     metrics: dict[str, float] = {}
 
 
+class FaceSet(_Frozen):
+    """Faces that something was measured on. `drawn`: they are drawings, which says little of photographs."""
+
+    dataset: str
+    dataset_fingerprint: str
+    faces: Annotated[int, Field(ge=1)]
+    drawn: bool
+
+
+class Variant(_Frozen):
+    """How the graphs of one precision were made from the FP32 ones, and what they gave away for it.
+
+    `method` says how; `float_layers` were left in FP32, as part/layer. `calibrated_on` are the faces that the
+    ranges of an INT8 graph come from, None for other precisions. `gate` holds the figures of the comparison
+    with FP32 on the faces `gated_on` (z, features, image: relative errors; y_mean, y_max: change of y;
+    verdicts: share of the verdicts of the evaluator `evaluator` that change, where one was given), and
+    `limits` what was allowed. `speedup` is the time of FP32 over this precision's for a face, encoder and
+    decoder, on one thread of `processor`. `warnings` are for people.
+    """
+
+    method: str
+    float_layers: tuple[str, ...] = ()
+    calibrated_on: FaceSet | None = None
+    gated_on: FaceSet
+    gate: dict[str, float]
+    limits: dict[str, float]
+    evaluator: str | None = None
+    speedup: Annotated[float, Field(gt=0)]
+    processor: str
+    warnings: tuple[str, ...] = ()
+
+
 class Manifest(_Frozen):
     """The contents of `manifest.json`; also stands in each graph's metadata (there without `graphs`).
 
@@ -112,9 +144,10 @@ class Manifest(_Frozen):
     the default mode. `source_values` says which y the decoder gets for an attribute nobody asked for: the
     encoder's prediction, or that prediction rounded to 0 or 1. `parity` is the largest error of the
     graphs against the trained network by precision and batch size (z and features relative to their size).
+    `variants` tells of every precision that was made from FP32; schema 1 did not have it.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     name: Name
     version: Name
     image_size: Annotated[int, Field(ge=16, le=1024)]
@@ -135,6 +168,7 @@ class Manifest(_Frozen):
     source_values: SourceValues = "predicted"
     provenance: Provenance
     parity: dict[str, dict[int, float]] = {}
+    variants: dict[str, Variant] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -143,6 +177,8 @@ class Manifest(_Frozen):
             raise ValueError("an attribute is named twice")
         if self.features != tuple(f"feature_{k}" for k in range(len(self.features))):
             raise ValueError("features must be named feature_0, feature_1, ... in this order")
+        if not set(self.variants) <= set(self.graphs):
+            raise ValueError("variants tells of a precision that has no graphs")
         if not np.allclose(self.template, TEMPLATE_128, rtol=0, atol=1e-3):
             raise ValueError("the model was trained on another landmark template than this program aligns to")
         return self

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.bundle import Bundle
+from aif.runtime.cpu import multiplies_int8
 from aif.runtime.errors import BundleError, ProviderError
 from aif.runtime.sessions import Device, Provider, Session, choose_devices
 
@@ -20,6 +21,9 @@ _Shapes = Mapping[str, tuple[int | None, ...] | None]
 
 # Which precision to take when none is asked for.
 _PREFERRED: dict[Device, tuple[str, ...]] = {"cpu": ("fp32", "fp16"), "cuda": ("fp16", "fp32")}
+
+# How many times faster than FP32 an export must have measured INT8 to be for it to be taken unasked.
+INT8_PAYS = 1.5
 
 # Larger batches are run in pieces of this many faces, which bounds the memory.
 MAX_BATCH = 16
@@ -75,7 +79,9 @@ class FaceModel:
             bundle: a verified bundle.
             provider: "cpu", "cuda", or "auto" for CUDA where it really loads and the processor elsewhere.
             threads: threads of one call on the CPU; None = one a core.
-            precision: None takes FP32 on the CPU and FP16 on CUDA, where the bundle has them.
+            precision: None takes FP32 on the CPU and FP16 on CUDA, where the bundle has them; on the CPU
+                INT8 instead, where the export measured it at 1.5 times the speed and the processor is known
+                to multiply 8-bit numbers.
 
         Raises:
             BundleError: no such precision, or graphs that do not fit the manifest.
@@ -147,6 +153,9 @@ class FaceModel:
 
     def _default_precision(self, device: Device) -> str:
         known = self.manifest.graphs
+        int8 = self.manifest.variants.get("int8")
+        if device == "cpu" and int8 is not None and int8.speedup >= INT8_PAYS and multiplies_int8():
+            return "int8"
         return next((p for p in _PREFERRED[device] if p in known), next(iter(known)))
 
     def _check_graphs(self) -> None:

@@ -1,0 +1,250 @@
+"""FP16 and INT8 beside the FP32 graphs of a bundle, each behind its gate."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+
+from aif.export.crops import CropSets, split_crops
+from aif.export.gate import LIMITS, Gate, Graphs
+from aif.export.half import to_half
+from aif.export.quantise import METHOD, convolutions, quantise
+from aif.runtime.bench_networks import OnnxNetworks, bench_networks
+from aif.runtime.benchmark import Setup, describe_machine
+from aif.runtime.bundle import Bundle, write_bundle
+from aif.runtime.cpu import multiplies_int8
+from aif.runtime.errors import ConfigError, ExportError, nearest_names
+from aif.runtime.manifest import GraphFile, GraphPair, Manifest, Variant
+from aif.runtime.storage import open_store
+from aif.train.data.base import FaceDataset
+from aif.train.data.synthetic import SyntheticFaces
+
+if TYPE_CHECKING:
+    from aif.train.evaluator import Evaluator
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = ("fp32", "fp16", "int8")
+MOST_FLOAT = 4
+"""Convolutions at the end of a graph that INT8 may leave in float before it is given up."""
+
+_METHODS = {"fp16": "float16 weights and arithmetic, norms in float32, float32 inputs and outputs"}
+
+
+@dataclass(frozen=True)
+class Made:
+    """Graphs of one precision that have passed the gate."""
+
+    graphs: Graphs
+    figures: Mapping[str, float]
+    float_layers: tuple[str, ...] = ()
+
+
+def parse_precisions(text: str) -> tuple[str, ...]:
+    """The precisions of "fp32,fp16,int8" other than fp32, which every bundle holds.
+
+    Raises:
+        ConfigError: an unknown name, or none.
+    """
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in PRECISIONS:
+            raise ConfigError(f"There is no precision {name!r}.", nearest_names(name, PRECISIONS))
+    if not names:
+        raise ConfigError("--precision names no precision.", f"Known: {', '.join(PRECISIONS)}.")
+    return tuple(name for name in PRECISIONS[1:] if name in names)
+
+
+def load_evaluator(folder: Path | None) -> tuple[Evaluator | None, str | None]:
+    """The evaluator in a folder and what a manifest calls it; None for None.
+
+    Raises:
+        CheckpointError: the folder holds none.
+    """
+    if folder is None:
+        return None, None
+    from aif.train.evaluator import Evaluator
+
+    return Evaluator.load(folder), folder.resolve().name
+
+
+def check_real(faces: FaceDataset, trained_on: str) -> None:
+    """Refuse faces that nobody named where they are drawn and the model is one of photographs.
+
+    Raises:
+        ExportError: the faces are drawn, and the model was trained on others.
+    """
+    if isinstance(faces, SyntheticFaces) and trained_on != faces.name:
+        raise ExportError(
+            f"FP16 and INT8 are checked, and INT8 is calibrated, on real faces; the model was trained on "
+            f"{trained_on}, and where that lies is not known.",
+            "Name faces: --data FOLDER (aligned crops, labels are not needed). For a trial with drawn faces, "
+            "which the manifest will then say: --data synthetic",
+        )
+
+
+def add_precisions(
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    wanted: Sequence[str],
+    faces: FaceDataset,
+    evaluator: Evaluator | None = None,
+    evaluator_name: str | None = None,
+) -> tuple[Manifest, dict[str, bytes]]:
+    """A bundle's contents with graphs of further precisions.
+
+    Args:
+        manifest, files: with FP32 graphs; those of a wanted precision are made anew.
+        wanted: of `PRECISIONS`, without fp32.
+        faces: at least 32 faces; half of them calibrate, the others are the gate's.
+        evaluator: judges what the graphs draw; None = no verdicts.
+        evaluator_name: what the manifest calls it.
+
+    Raises:
+        ExportError: there are no FP32 graphs, too few faces, or graphs that do not pass the gate.
+    """
+    pair = manifest.graphs.get("fp32")
+    if pair is None:
+        raise ExportError("The bundle has no FP32 graphs, which others are made from.", "Export its run.")
+    original = Graphs(files[pair.encoder.file], files[pair.decoder.file])
+    crops = split_crops(faces, manifest.image_size)
+    names = manifest.features, manifest.attribute_names
+    gate = Gate(original, *names, crops.gate, evaluator)
+    graphs, variants, contents = dict(manifest.graphs), dict(manifest.variants), dict(files)
+    for precision in wanted:
+        if precision == "fp16":
+            made = _half(original, gate)
+        else:
+            made = _int8(original, gate, Gate(original, *names, crops.calibration))
+        made = replace(made, graphs=_labelled(made.graphs, original, precision))
+        entries = {}
+        for part in ("encoder", "decoder"):
+            data: bytes = getattr(made.graphs, part)
+            entries[part] = GraphFile(
+                file=f"{part}.{precision}.onnx", sha256=hashlib.sha256(data).hexdigest()
+            )
+            contents[entries[part].file] = data
+        graphs[precision] = GraphPair(**entries)
+        speedup = measure_speedup(original, made.graphs, manifest)
+        variants[precision] = _variant(precision, made, crops, speedup, evaluator_name)
+    fields = {**manifest.model_dump(), "schema_version": 2, "graphs": graphs, "variants": variants}
+    return Manifest.model_validate(fields), contents
+
+
+def extend_bundle(
+    path: Path,
+    out: Path,
+    wanted: Sequence[str],
+    faces: FaceDataset,
+    evaluator: Path | None = None,
+) -> Bundle:
+    """Write the bundle at `path` with further precisions to `out`, which may be the same place.
+
+    Raises:
+        BundleError: `path` holds no sound bundle, or `out` cannot be written.
+        CheckpointError: `evaluator`, a folder, holds none.
+        ExportError: as `add_precisions`; nothing is written.
+    """
+    manifest = Bundle.open(path).manifest
+    with open_store(path) as store:
+        files = {name: store.read(name) for name in store.names() if name != "manifest.json"}
+    judge, judge_name = load_evaluator(evaluator)
+    return write_bundle(out, *add_precisions(manifest, files, wanted, faces, judge, judge_name))
+
+
+def measure_speedup(original: Graphs, made: Graphs, manifest: Manifest) -> float:
+    """Time of FP32 over the other's for one face on one thread of the processor, encoder and decoder."""
+    setup = Setup("cpu", 1)
+    rivals = {
+        "aif": OnnxNetworks(original.encoder, original.decoder, manifest.features, setup),
+        "made": OnnxNetworks(made.encoder, made.decoder, manifest.features, setup),
+    }
+    rows = bench_networks({setup: rivals}, manifest.image_size, (1,), 0.2, 3)
+    times = {name: sum(1 / r.faces_per_second for r in rows if r.name == name) for name in rivals}
+    return float(f"{times['aif'] / times['made']:.3g}")
+
+
+def _half(original: Graphs, gate: Gate) -> Made:
+    graphs = Graphs(to_half(original.encoder), to_half(original.decoder))
+    figures = gate.figures(graphs)
+    gate.check("fp16", graphs, figures)
+    return Made(graphs, figures)
+
+
+def _int8(original: Graphs, gate: Gate, calibration: Gate) -> Made:
+    """Quantise; while a figure is above its limit, leave one more of the last convolutions in float."""
+    feeds = calibration.decoder_feeds()
+    encoder, encoder_float, figures = _quantised(
+        original.encoder,
+        {"image": calibration.crops},
+        lambda graph: gate.figures(Graphs(graph, original.decoder)),
+        gate,
+    )
+    gate.check("int8", Graphs(encoder, original.decoder), figures)
+    decoder, decoder_float, figures = _quantised(
+        original.decoder, feeds, lambda graph: gate.figures(Graphs(encoder, graph)), gate
+    )
+    graphs = Graphs(encoder, decoder)
+    gate.check("int8", graphs, figures)
+    kept = [*(f"encoder/{n}" for n in encoder_float), *(f"decoder/{n}" for n in decoder_float)]
+    return Made(graphs, figures, tuple(kept))
+
+
+def _quantised(
+    graph: bytes,
+    feeds: Mapping[str, object],
+    measure: Callable[[bytes], dict[str, float]],
+    gate: Gate,
+) -> tuple[bytes, tuple[str, ...], dict[str, float]]:
+    """The graph with as few of its last convolutions in float as pass the gate, or the last one tried."""
+    layers = convolutions(graph)
+    for count in range(min(MOST_FLOAT, len(layers)) + 1):
+        kept = layers[len(layers) - count :]
+        made = quantise(graph, feeds, kept)  # type: ignore[arg-type]
+        figures = measure(made)
+        failed = gate.failed("int8", figures)
+        log.info("INT8 with %d layers in float: %s", count, figures)
+        if not failed:
+            break
+    return made, kept, figures
+
+
+def _labelled(made: Graphs, original: Graphs, precision: str) -> Graphs:
+    """With the metadata of the FP32 graphs, and the precision, in each."""
+
+    def label(data: bytes, source: bytes) -> bytes:
+        model, known = onnx.load_from_string(data), onnx.load_from_string(source).metadata_props
+        props = {entry.key: entry.value for entry in known} | {"aif_precision": precision}
+        onnx.helper.set_model_props(model, props)
+        labelled: bytes = model.SerializeToString()
+        return labelled
+
+    return Graphs(label(made.encoder, original.encoder), label(made.decoder, original.decoder))
+
+
+def _variant(precision: str, made: Made, crops: CropSets, speedup: float, evaluator: str | None) -> Variant:
+    warnings = []
+    int8 = precision == "int8"
+    if crops.gate_set.drawn:
+        what = "Calibrated and checked" if int8 else "Checked"
+        warnings.append(f"{what} on drawn faces; photographs may fare worse.")
+    if int8 and not multiplies_int8():
+        warnings.append("Measured on a processor without 8-bit dot products (VNNI), where INT8 is slow.")
+    return Variant(
+        method=METHOD if int8 else _METHODS[precision],
+        float_layers=made.float_layers,
+        calibrated_on=crops.calibration_set if int8 else None,
+        gated_on=crops.gate_set,
+        gate={name: float(f"{value:.3g}") for name, value in made.figures.items()},
+        limits={name: LIMITS[precision][name] for name in made.figures},
+        evaluator=evaluator,
+        speedup=speedup,
+        processor=str(describe_machine()["processor"]),
+        warnings=tuple(warnings),
+    )
