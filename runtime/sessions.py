@@ -7,6 +7,7 @@ import ctypes
 import io
 import logging
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -21,6 +22,7 @@ from aif.runtime.providers import (
     LABELS,
     Device,
     check_placed,
+    placed_nodes,
     provider_list,
     require_build,
     require_tensorrt,
@@ -79,8 +81,8 @@ class Session:
         options.log_severity_level = _ERRORS
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = threads or 0
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         if device != "cpu":
-            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
             _require(device)
         providers = provider_list(device, threads, cuda_graph)
         try:
@@ -119,6 +121,10 @@ class Session:
                 f"The {self.name} failed on {self.device}: {_first_line(error)}",
                 "If memory ran out, edit fewer faces at once or use --provider cpu.",
             ) from error
+
+    def placed_nodes(self) -> Counter[str]:
+        """How many nodes each of ONNX Runtime's providers took; empty where it does not tell."""
+        return placed_nodes(self._session)
 
 
 def choose_devices(provider: Provider) -> tuple[Device, ...]:
