@@ -55,7 +55,10 @@ def bench(
         typer.Option(metavar="N,N", help="Threads of the networks. Default: 1, 2, 4 ... one a core."),
     ] = None,
     providers: Annotated[
-        str | None, typer.Option(metavar="cpu,cuda", help="Where they run. Default: wherever they can.")
+        str | None,
+        typer.Option(
+            metavar="cpu,cuda,...", help="Where they run, as of aif-edit. Default: wherever they can."
+        ),
     ] = None,
     detector: Annotated[
         str | None, typer.Option(metavar="auto|yunet|haar", help="Face detector, as of aif-edit.")

@@ -61,7 +61,11 @@ def edit(
         Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
     ] = None,
     provider: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda", help="Where the networks run; auto: CUDA where it works.")
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda|openvino|ort-tensorrt",
+            help="Where the networks run; auto: CUDA where it works, else the processor.",
+        ),
     ] = "auto",
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="Threads of the networks. Default: one a core.")

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "prepare": "aif.cli.prepare:prepare",
     "fetch": "aif.cli.fetch:fetch",
     "bench": "aif.cli.bench:bench",
+    "doctor": "aif.cli.doctor:doctor",
 }
 
 # Plain help: Rich's costs 0.2 s more.

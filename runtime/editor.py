@@ -115,12 +115,14 @@ class Editor:
         threads: int | None = None,
         precision: str | None = None,
         yunet: str | os.PathLike[str] | None = None,
+        cuda_graph: bool = False,
     ) -> Editor:
         """Load everything that editing needs.
 
         Args:
             bundle: a bundle or its path; None = the embedded one.
-            provider: "cpu", "cuda", or "auto" for CUDA where it really loads and the processor elsewhere.
+            provider: "cpu", "cuda", "openvino", "ort-tensorrt", or "auto" for CUDA where it really loads and
+                the processor elsewhere (docs/providers.md).
             detector: "auto" (YuNet where its file is at hand, else Haar), "yunet", "haar", or an object of
                 your own.
             threads: threads of the networks on the CPU; None = one a core.
@@ -128,6 +130,8 @@ class Editor:
                 pay) and FP16 on CUDA, where there.
             yunet: YuNet's file, which "auto" then takes; None = what `AIF_YUNET` names or `aif fetch yunet`
                 has fetched.
+            cuda_graph: with provider "cuda", record the work of each number of faces once and launch it as
+                one from then on.
 
         Raises:
             AifError: a `BundleError`, `ProviderError` or `ConfigError` that says what to do.
@@ -138,7 +142,7 @@ class Editor:
                 "A YuNet file and another detector contradict each other.", "Leave one of them out."
             )
         finder = make_detector(detector, opened, yunet, threads) if isinstance(detector, str) else detector
-        return cls(FaceModel(opened, provider, threads, precision), finder)
+        return cls(FaceModel(opened, provider, threads, precision, cuda_graph), finder)
 
     @property
     def model(self) -> FaceModel:

@@ -20,7 +20,12 @@ Float32Array = npt.NDArray[np.float32]
 _Shapes = Mapping[str, tuple[int | None, ...] | None]
 
 # Which precision to take when none is asked for.
-_PREFERRED: dict[Device, tuple[str, ...]] = {"cpu": ("fp32", "fp16"), "cuda": ("fp16", "fp32")}
+_PREFERRED: dict[Device, tuple[str, ...]] = {
+    "cpu": ("fp32", "fp16"),
+    "cuda": ("fp16", "fp32"),
+    "openvino": ("fp32", "fp16"),
+    "ort-tensorrt": ("fp16", "fp32"),
+}
 
 # How many times faster than FP32 an export must have measured INT8 to be for it to be taken unasked.
 INT8_PAYS = 1.5
@@ -60,7 +65,7 @@ class FaceModel:
 
     Attributes:
         bundle, manifest: where it came from.
-        device: where it really runs, "cpu" or "cuda".
+        device: where it really runs.
         precision: the precision in use.
         attributes: names of y's columns.
         image_size: side of a face crop in pixels.
@@ -72,20 +77,23 @@ class FaceModel:
         provider: Provider = "cpu",
         threads: int | None = None,
         precision: str | None = None,
+        cuda_graph: bool = False,
     ) -> None:
         """Load both graphs.
 
         Args:
             bundle: a verified bundle.
-            provider: "cpu", "cuda", or "auto" for CUDA where it really loads and the processor elsewhere.
+            provider: "cpu", "cuda", "openvino", "ort-tensorrt", or "auto" for CUDA where it really loads and
+                the processor elsewhere.
             threads: threads of one call on the CPU; None = one a core.
             precision: None takes FP32 on the CPU and FP16 on CUDA, where the bundle has them; on the CPU
                 INT8 instead, where the export measured it at 1.5 times the speed and the processor is known
                 to multiply 8-bit numbers.
+            cuda_graph: see `Session`; needs provider "cuda".
 
         Raises:
             BundleError: no such precision, or graphs that do not fit the manifest.
-            ProviderError: "cuda" was asked for and cannot be loaded.
+            ProviderError: what was asked for cannot be loaded.
         """
         self.bundle = bundle
         self.manifest = bundle.manifest
@@ -98,8 +106,8 @@ class FaceModel:
             decoder = bundle.graph_bytes(self.precision, "decoder")
             last = device == devices[-1]
             try:
-                self._encoder = Session(encoder, device, threads, "encoder", quiet=not last)
-                self._decoder = Session(decoder, device, threads, "decoder", quiet=not last)
+                self._encoder = Session(encoder, device, threads, "encoder", not last, cuda_graph)
+                self._decoder = Session(decoder, device, threads, "decoder", not last, cuda_graph)
                 break
             except ProviderError as error:
                 if last:

@@ -106,5 +106,5 @@ def test_auto_tries_cuda_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["", "gpu", "CPU", "tensorrt"])
 def test_unknown_providers(name: Any) -> None:
-    with pytest.raises(ConfigError, match="cpu, cuda, auto"):
+    with pytest.raises(ConfigError, match="cpu, cuda, openvino, ort-tensorrt, auto"):
         choose_devices(name)

@@ -1,0 +1,43 @@
+"""What a check of `aif doctor` found: one line for people, facts for machines, a command that mends it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["ok", "absent", "unknown", "problem", "broken"]
+"""ok: works. absent: an optional thing that is not here. unknown: could not be found out. problem: something
+is wrong that editing survives. broken: editing cannot work."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        name: what was looked at.
+        status: see `Status`.
+        text: what was found, in words.
+        fix: the command or deed that mends it; None where nothing needs mending.
+        facts: numbers and names for machines, JSON values only.
+    """
+
+    name: str
+    status: Status
+    text: str
+    fix: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values, the home folder written as ~."""
+        return dict(_tidy(asdict(self)))
+
+
+def _tidy(value: Any) -> Any:
+    if isinstance(value, str):
+        home = str(Path.home())
+        return value.replace(home, "~") if len(home) > 1 else value
+    if isinstance(value, dict):
+        return {key: _tidy(each) for key, each in value.items()}
+    return [_tidy(each) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,143 @@
+"""ONNX Runtime's execution providers under our names: what each needs and how it is set up."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import onnxruntime as ort
+
+from aif.runtime.errors import ProviderError
+from aif.runtime.fetch import cache_folder
+
+Device = Literal["cpu", "cuda", "openvino", "ort-tensorrt"]
+
+# ONNX Runtime's name, and what people call it.
+NAMES: dict[Device, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "ort-tensorrt": "TensorrtExecutionProvider",
+}
+LABELS: dict[Device, str] = {
+    "cpu": "the processor",
+    "cuda": "CUDA",
+    "openvino": "OpenVINO",
+    "ort-tensorrt": "TensorRT",
+}
+
+_ELSE_CPU = "Or run on the processor: --provider cpu."
+HELP: dict[Device, str] = {
+    "cpu": "Install one ONNX Runtime: pip install --force-reinstall onnxruntime-gpu",
+    "cuda": (
+        "Install the NVIDIA driver, and CUDA with cuDNN for ONNX Runtime: "
+        'pip install "onnxruntime-gpu[cuda,cudnn]" (with no other onnxruntime package beside it). '
+        f"{_ELSE_CPU}"
+    ),
+    "openvino": (
+        "Put ONNX Runtime's OpenVINO build in the place of the other one: "
+        "pip uninstall onnxruntime onnxruntime-gpu && pip install onnxruntime-openvino. "
+        f"{_ELSE_CPU}"
+    ),
+    "ort-tensorrt": (
+        "ONNX Runtime links TensorRT 10, not 11, beside CUDA and cuDNN: "
+        'pip install "onnxruntime-gpu[cuda,cudnn]" "tensorrt>=10,<11". '
+        "Or use CUDA alone: --provider cuda."
+    ),
+}
+
+
+def provider_list(device: Device, threads: int | None, cuda_graph: bool = False) -> list[Any]:
+    """What `InferenceSession` takes as providers, the wanted one first.
+
+    Args:
+        device: where to run.
+        threads: threads of OpenVINO on the processor; None = as it likes. The processor's own come from the
+            session's options.
+        cuda_graph: let CUDA record the kernels of a batch size once and launch them as one.
+    """
+    providers: list[Any] = [NAMES["cpu"]]
+    if device in {"cuda", "ort-tensorrt"}:
+        # The default tries every convolution algorithm for each new batch size.
+        options = {"cudnn_conv_algo_search": "HEURISTIC"}
+        if cuda_graph and device == "cuda":
+            options["enable_cuda_graph"] = "1"
+        providers.insert(0, (NAMES["cuda"], options))
+    if device == "ort-tensorrt":
+        folder = cache_folder() / "ort-tensorrt"  # engines take minutes to build: keep them
+        cached = {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(folder)}
+        providers.insert(0, (NAMES[device], cached))
+    if device == "openvino":
+        # Left alone it computes in bfloat16 where the processor can.
+        config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = str(threads)
+        options = {"device_type": "CPU", "load_config": json.dumps({"CPU": config})}
+        providers.insert(0, (NAMES[device], options))
+    return providers
+
+
+def require_build(device: Device) -> None:
+    """Raise ProviderError unless the installed ONNX Runtime was built with the device's provider."""
+    if NAMES[device] not in ort.get_available_providers():
+        raise ProviderError(f"This ONNX Runtime was built without {LABELS[device]}.", HELP[device])
+
+
+def require_tensorrt() -> None:
+    """Load the TensorRT that ONNX Runtime links, from where the loader or pip has it.
+
+    Raises:
+        ProviderError: it is not there.
+    """
+    require_build("ort-tensorrt")
+    library = "nvinfer_10.dll" if sys.platform == "win32" else "libnvinfer.so.10"
+    places = [library]
+    found = importlib.util.find_spec("tensorrt_libs")  # pip's folder of TensorRT's libraries
+    places += (
+        [str(Path(folder) / library) for folder in (found.submodule_search_locations or [])] if found else []
+    )
+    for place in places:
+        try:
+            ctypes.CDLL(place, mode=ctypes.RTLD_GLOBAL)
+        except OSError:
+            continue
+        return
+    raise ProviderError(
+        f"ONNX Runtime's TensorRT provider needs {library}, which is not here.", HELP["ort-tensorrt"]
+    )
+
+
+def check_placed(session: Any, device: Device) -> None:
+    """Find out whether a session really runs where it was asked to.
+
+    A provider that cannot be loaded is left out with a log line only; one that is loaded may have taken not
+    a single node of the graph.
+
+    Raises:
+        ProviderError: it would run on the processor.
+    """
+    name = NAMES[device]
+    nodes = placed_nodes(session)
+    if name not in session.get_providers() or (nodes and not nodes[name]):
+        raise ProviderError(
+            f"ONNX Runtime could not load {LABELS[device]} and would have used the processor.", HELP[device]
+        )
+
+
+def placed_nodes(session: Any) -> Counter[str]:
+    """How many nodes of the optimised graph each provider took; empty where ONNX Runtime does not tell.
+
+    The session's options must have `session.record_ep_graph_assignment_info` set to 1 (ONNX Runtime 1.24).
+    """
+    counted: Counter[str] = Counter()
+    tell = getattr(session, "get_provider_graph_assignment_info", None)
+    if tell is None:
+        return counted
+    for part in tell():
+        counted[part.ep_name] += len(part.get_nodes())
+    return counted

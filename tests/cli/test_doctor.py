@@ -1,0 +1,107 @@
+"""`aif doctor` as a command: one screen, JSON by its schema, and an exit code that means something."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from aif.cli import doctor_report, doctor_run
+from aif.cli.doctor_checks import CHECKS, GROUPS
+from aif.cli.doctor_finding import Finding, Status
+from aif.cli.doctor_report import as_json, editing_works, show
+
+
+def test_every_check_is_in_one_group() -> None:
+    assert sorted(CHECKS) == sorted(name for group in GROUPS for name in group)
+    assert set(doctor_report._TITLES) == set(CHECKS)
+    assert set(doctor_report._MARKS) == set(get_args(Status))
+
+
+def test_a_machine_that_edits(run: Callable[..., Any], bundle: Path, tmp_path: Path) -> None:
+    """The real thing, in its real processes, on a bundle of its own."""
+    done = run("doctor", "--json", "--bundle", bundle)
+    report = json.loads(done.stdout)
+    assert (done.code, report["schema"], report["editing_works"]) == (0, 1, True)
+    assert list(report["checks"]) == list(CHECKS)
+    for name, findings in report["checks"].items():
+        assert findings, name
+        for each in findings:
+            assert set(each) == {"name", "status", "text", "fix", "facts"}
+            assert each["status"] in get_args(Status) and each["text"] and "\n" not in each["text"]
+            assert each["status"] != "problem" or each["fix"], each
+    (cpu,) = report["checks"]["cpu"]
+    assert cpu["facts"]["loads"] is True and cpu["facts"]["provider"] == "CPUExecutionProvider"
+    (whole,) = report["checks"]["bundle"]
+    assert whole["facts"]["name"] == "toy" and whole["facts"]["precisions"] == ["fp32"]
+
+
+def test_a_broken_bundle_means_that_editing_cannot_work(
+    run: Callable[..., Any], bundle: Path, tmp_path: Path
+) -> None:
+    data = bytearray(bundle.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged = tmp_path / "damaged.aif"
+    damaged.write_bytes(data)
+    done = run("doctor", "--bundle", damaged)
+    said = done.stdout.decode()
+    assert done.code == 1 and "Editing cannot work" in said and "Mend, bundle" in said
+    assert "Traceback" not in said + done.stderr
+
+
+def findings(**changes: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    made = {name: [Finding(name, "ok", "works").as_dict()] for name in CHECKS}
+    return made | {name: [Finding(name, **change).as_dict()] for name, change in changes.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "works"),
+    [
+        ({}, True),
+        ({"editing": {"status": "broken", "text": "no"}}, False),
+        ({"editing": {"status": "problem", "text": "no"}}, False),
+        ({"editing": {"status": "unknown", "text": "no"}}, False),
+        ({"cuda": {"status": "problem", "text": "no"}}, True),
+        ({"bundle": {"status": "problem", "text": "no"}}, True),
+    ],
+)
+def test_the_exit_code_hangs_on_the_edit_alone(
+    changes: dict[str, Any], works: bool, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_run, "run_all", lambda bundle: findings(**changes))
+    assert editing_works(findings(**changes)) is works
+    for words in ([], ["--json"]):
+        assert run("doctor", *words).code == (0 if works else 1)
+
+
+def test_what_needs_mending_is_said_with_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    changed = findings(
+        cuda={"status": "problem", "text": "[red]gone[/red]", "fix": "pip install it"},
+        display={"status": "absent", "text": "none", "fix": "plug one in"},
+        openvino={"status": "absent", "text": "none"},
+        cpu={"status": "problem", "text": "x" * 200, "fix": None},
+    )
+    show(changed, 1.0)
+    said = capsys.readouterr().out
+    assert "Mend, cuda: pip install it" in said and "Could be added, display: plug one in" in said
+    assert "[red]gone" in said and "Mend, cpu: Run the check again" in said
+    assert "Could be added, openvino" not in said
+    assert "Editing works; 2 problems" in said and "\x1b" not in said
+
+
+def test_the_home_folder_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: Path("/home/somebody"))
+    made = Finding(
+        "x", "ok", "at /home/somebody/a", "rm /home/somebody/b", {"p": ["/home/somebody/c"], "n": 1}
+    )
+    found = findings() | {"bundle": [made.as_dict()]}
+    text = as_json(found, None, 1.0)
+    assert "somebody" not in text and "~/a" in text and "~/b" in text and "~/c" in text
+
+
+def test_the_json_is_whole_without_a_version() -> None:
+    report = json.loads(as_json(findings(), None, 1.234))
+    assert report["aif"] is None and report["seconds"] == 1.23
