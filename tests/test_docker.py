@@ -1,4 +1,4 @@
-"""The Dockerfiles, read and not built: pinned bases, a wheel, nobody's root, a check of health that parses."""
+"""The Dockerfiles, read and not built: pinned bases, a wheel, not root, a check of health that parses."""
 
 from __future__ import annotations
 
