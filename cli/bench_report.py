@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,7 +156,7 @@ def _heading(outcome: Outcome) -> list[str]:
 
 def _tables(outcome: Outcome) -> list[Table]:
     if outcome.network_rows:
-        return [_network_table(outcome.network_rows)]
+        return list(_network_tables(outcome.network_rows))
     return [_stage_table(outcome.rows), _figure_table(outcome.rows)]
 
 
@@ -193,22 +193,25 @@ def _table(corner: str, rows: Sequence[Row]) -> Table:
     return table
 
 
-def _network_table(rows: Sequence[NetworkRow]) -> Table:
-    """A line a rival, by setup, part and batch size."""
+def _network_tables(rows: Sequence[NetworkRow]) -> Iterator[Table]:
+    """A table a setup and part: a line a rival, by batch size."""
     from rich.table import Table
 
-    table = Table()
-    for name in ("setup", "part", "batch", "networks", "precision", "p50 ms", "p95 ms", "faces/s", "ratio"):
-        text = name in ("setup", "part", "networks", "precision")
-        table.add_column(name, justify="left" if text else "right", no_wrap=True)
-    last: tuple[str, str, int] | None = None
+    groups: dict[tuple[str, str], list[NetworkRow]] = {}
     for row in sorted(rows, key=lambda row: (str(row.setup), row.part != "encoder", row.batch)):
-        group = (str(row.setup), row.part, row.batch)
-        if last is not None and group != last:
-            table.add_section()
-        head = ("", "", "") if group == last else (group[0], group[1], str(group[2]))
-        call, rate = row.call, row.faces_per_second
-        cells = (f"{call.p50_ms:.2f}", f"{call.p95_ms:.2f}", f"{rate:.0f}", f"{row.ratio:.2f}")
-        table.add_row(*head, row.name, row.precision, *cells)
-        last = group
-    return table
+        groups.setdefault((str(row.setup), row.part), []).append(row)
+    for (setup, part), group in groups.items():
+        table = Table(title=f"{part} ({setup})", title_justify="left")
+        for name in ("batch", "networks", "precision", "p50 ms", "p95 ms", "faces/s", "ratio"):
+            table.add_column(
+                name, justify="left" if name in ("networks", "precision") else "right", no_wrap=True
+            )
+        last: int | None = None
+        for row in group:
+            if last is not None and row.batch != last:
+                table.add_section()
+            call, rate = row.call, row.faces_per_second
+            cells = (f"{call.p50_ms:.2f}", f"{call.p95_ms:.2f}", f"{rate:.0f}", f"{row.ratio:.2f}")
+            table.add_row("" if row.batch == last else str(row.batch), row.name, row.precision, *cells)
+            last = row.batch
+        yield table

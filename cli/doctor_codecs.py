@@ -1,4 +1,4 @@
-"""Which video encoders open: each is asked to code one frame in memory."""
+"""Which video encoders open: each is given one frame, in memory."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_hardware_codecs(bundle: str) -> list[Finding]:
 
 
 def encoder_opens(codec: Codec, hardware: str | None = None) -> bool:
-    """Whether a frame of 256 by 256 pixels can be coded."""
+    """Whether it opens and takes a frame of 256 by 256 pixels."""
     name = _FILES[codec]
     try:
         encoding = choose_encoding(Path(name), codec, hardware=hardware)
@@ -63,7 +63,6 @@ def encoder_opens(codec: Codec, hardware: str | None = None) -> bool:
             frame = av.VideoFrame.from_ndarray(np.full((256, 256, 3), 90, np.uint8), format="bgr24")
             frame.pts = 0
             output.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
-            output.mux(stream.encode(None))
     except (AifError, av.FFmpegError, OSError, RuntimeError, NotImplementedError, ValueError):
         return False
     return True

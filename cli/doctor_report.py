@@ -20,6 +20,7 @@ _TITLES = {
     **dict.fromkeys(("cameras", "codecs", "hardware-codecs", "display"), "Video"),
     "editing": "Editing",
 }
+_NO_FIX = "Try once more; if it stays, please report it with what aif doctor --json says."
 _MARKS = {
     "ok": ("ok", "green"),
     "absent": ("-", "dim"),
@@ -71,9 +72,11 @@ def show(found: Findings, seconds: float) -> None:
         ("Mend", "yellow", [each for each in every if each["status"] in {"problem", "broken"}]),
         ("Could be added", "dim", [each for each in every if each["status"] == "absent" and each["fix"]]),
     ):
+        names: dict[str, list[str]] = {}
         for each in chosen:
-            fix = each["fix"] or "Run the check again; if it stays, please report it with aif doctor --json."
-            console.print(Text.assemble((f"{word}, {each['name']}: ", style), fix))
+            names.setdefault(each["fix"] or _NO_FIX, []).append(each["name"])
+        for fix, those in names.items():
+            console.print(Text.assemble((f"{word}, {', '.join(dict.fromkeys(those))}: ", style), fix))
     console.print(_verdict(editing_works(found), every, seconds))
 
 

@@ -18,6 +18,9 @@ from aif.cli.doctor_finding import Finding
 SECONDS = 10.0
 """How long a group of checks may take before the one in work is stopped."""
 
+_MOST_HANGING = 2
+"""So many checks of a group may hang before the rest of it is not tried any more."""
+
 Findings = dict[str, list[dict[str, Any]]]
 
 # -P: a file of the user's called cv2.py in this folder is none of our business.
@@ -43,8 +46,13 @@ def run_group(names: Sequence[str], bundle: str, seconds: float, command: Sequen
     """
     found: Findings = {}
     left = list(names)
+    hanging = 0
     while left:
-        done, end, complaints = _run_child([*command, bundle, *left], seconds)
+        if hanging < _MOST_HANGING:
+            done, end, complaints, hung = _run_child([*command, bundle, *left], seconds)
+            hanging += hung
+        else:
+            done, end, complaints = {}, "It was not tried: those before it gave no answer.", ""
         found |= {name: findings for name, findings in done.items() if name in left}
         left = [name for name in left if name not in found]
         if left:
@@ -54,8 +62,9 @@ def run_group(names: Sequence[str], bundle: str, seconds: float, command: Sequen
     return found
 
 
-def _run_child(command: Sequence[str], seconds: float) -> tuple[Findings, str, str]:
-    """What a process found, how it ended in words, and what it wrote on standard error."""
+def _run_child(command: Sequence[str], seconds: float) -> tuple[Findings, str, str, bool]:
+    """What a process found, how it ended in words, what it wrote on standard error, and whether it hung."""
+    hung = False
     environment = os.environ | {"OPENCV_LOG_LEVEL": "ERROR", "PYTHONIOENCODING": "utf-8"}
     try:
         with subprocess.Popen(
@@ -71,9 +80,10 @@ def _run_child(command: Sequence[str], seconds: float) -> tuple[Findings, str, s
             except subprocess.TimeoutExpired:
                 child.kill()
                 out, err = child.communicate()
+                hung = True
                 end = f"It gave no answer within {seconds:g} s and was stopped."
     except OSError as error:
-        return {}, f"It could not be started: {error.strerror or error}.", ""
+        return {}, f"It could not be started: {error.strerror or error}.", "", False
     complaints = err.decode(errors="replace").strip()
     found: Findings = {}
     for line in out.decode(errors="replace").splitlines():
@@ -82,7 +92,7 @@ def _run_child(command: Sequence[str], seconds: float) -> tuple[Findings, str, s
             found[record["check"]] = [_with_library(each, complaints) for each in record["findings"]]
         except (ValueError, KeyError, TypeError):
             continue  # cut off in the middle
-    return found, end, complaints
+    return found, end, complaints, hung
 
 
 def _described(code: int) -> str:

@@ -59,6 +59,7 @@ def _face_record(face: FaceAnalysis | FaceEdit) -> dict[str, Any]:
         "score": round(face.detection.score, 4),
         "landmarks": [[round(float(value), 1) for value in point] for point in face.detection.landmarks],
         "residual": round(face.residual, 4),
+        **({"strength": round(face.strength, 4)} if isinstance(face, FaceEdit) else {}),
         "attributes": {name: round(value, 4) for name, value in _predicted(face).items()},
     }
 

@@ -20,7 +20,7 @@ from aif.cli.edit_video import VideoChoices, VideoReport, run_video
 from aif.runtime.align import UInt8Array
 from aif.runtime.bundle import Bundle
 from aif.runtime.detect import DetectorName
-from aif.runtime.editor import Editor, FaceChoice
+from aif.runtime.editor import Editor, FaceChoice, FaceEdit
 from aif.runtime.errors import AifError, NoFaceError
 from aif.runtime.image_io import (
     SUFFIXES,
@@ -261,6 +261,8 @@ def _say(report: Report) -> None:
         what = f"{count} {'face' if count == 1 else 'faces'}"
         if isinstance(report, VideoReport):
             what = f"{report.frames} frames, {report.frames_with_faces} with faces, {report.fps:.1f} a second"
+        away = sum(isinstance(face, FaceEdit) and face.strength < 1 for face in report.faces)
+        what += f"; {away} turned away and edited less, or not at all" if away else ""
         console.notice(f"{report.source} -> {place} ({what})")
 
 

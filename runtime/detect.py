@@ -274,7 +274,7 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
     try:
         cascade = cv2.CascadeClassifier(str(folder / f"haarcascade_{name}.xml"))
         missing = cascade.empty()
-    except cv2.error:
+    except (cv2.error, AttributeError):
         missing = True
     if missing:
         raise ConfigError(

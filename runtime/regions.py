@@ -36,16 +36,17 @@ class Region:
 
 
 WHOLE = Region()
-LOWER_FACE = Region((64, 92), (42, 34), 0.4)
+MOUTH = Region((64, 98), (40, 28), 0.35)
+LOWER_FACE = Region((64, 94), (40, 32), 0.4)  # a smile is in the cheeks and under the eyes, too
 EYES = Region((64, 65), (46, 22), 0.5, power=4)
 FACE = Region((64, 74), (46, 56), 0.3)
-HAIR = Region(sides=10, top=8, bottom=9)
+HAIR = Region(sides=10)
 
 # By CelebA's names of attributes; all others take the whole crop. Measured: Smiling, Mouth_Slightly_Open,
 # Eyeglasses, Heavy_Makeup, Bangs and Blond_Hair. The rest goes by likeness.
 _NAMES = {
-    LOWER_FACE: "Smiling Mouth_Slightly_Open Big_Lips Wearing_Lipstick Mustache Goatee No_Beard "
-    "5_o_Clock_Shadow",
+    MOUTH: "Mouth_Slightly_Open Big_Lips Wearing_Lipstick Mustache Goatee",
+    LOWER_FACE: "Smiling No_Beard 5_o_Clock_Shadow",
     EYES: "Eyeglasses Narrow_Eyes Bags_Under_Eyes Arched_Eyebrows Bushy_Eyebrows",
     FACE: "Heavy_Makeup Rosy_Cheeks Pale_Skin Big_Nose Pointy_Nose",
     HAIR: "Bangs Bald Receding_Hairline Wearing_Hat Straight_Hair Wavy_Hair Black_Hair Blond_Hair Brown_Hair "

@@ -89,6 +89,11 @@ class Session:
             ort.set_default_logger_severity(_FATAL if quiet else _ERRORS)
             self._session = ort.InferenceSession(graph, options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common base
+            if cuda_graph:
+                raise ProviderError(
+                    f"The {name} cannot be loaded with a CUDA graph: {_first_line(error)}",
+                    "Load it without: cuda_graph=False.",
+                ) from error
             raise BundleError(
                 f"ONNX Runtime {ort.__version__} cannot load the {name}: {_first_line(error)}",
                 "Copy or export the bundle again, or update with: pip install -U onnxruntime-gpu",

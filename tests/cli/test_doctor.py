@@ -83,13 +83,16 @@ def test_what_needs_mending_is_said_with_its_command(capsys: pytest.CaptureFixtu
         display={"status": "absent", "text": "none", "fix": "plug one in"},
         openvino={"status": "absent", "text": "none"},
         cpu={"status": "problem", "text": "x" * 200, "fix": None},
+        engines={"status": "problem", "text": "one cure", "fix": "cure"},
+        cameras={"status": "problem", "text": "for two", "fix": "cure"},
     )
     show(changed, 1.0)
     said = capsys.readouterr().out
     assert "Mend, cuda: pip install it" in said and "Could be added, display: plug one in" in said
-    assert "[red]gone" in said and "Mend, cpu: Run the check again" in said
+    assert "[red]gone" in said and "Mend, cpu: Try once more" in said
     assert "Could be added, openvino" not in said
-    assert "Editing works; 2 problems" in said and "\x1b" not in said
+    assert "Mend, engines, cameras: cure" in said
+    assert "Editing works; 4 problems" in said and "\x1b" not in said
 
 
 def test_the_home_folder_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from aif.runtime.errors import ConfigError
 CHILD_CODE = """
 import json, os, signal, sys, time
 for name in sys.argv[2:]:
-    if name == "hangs":
+    if name.startswith("hangs"):
         time.sleep(60)
     if name == "crashes":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -51,6 +51,7 @@ COMMAND = (sys.executable, "-c", CHILD_CODE)
         (["half", "good"], [], ""),
         (["hangs", "good"], ["hangs"], "no answer within 1 s"),
         (["crashes", "exits", "good"], ["crashes", "exits"], "It"),
+        (["hangs", "hangs2", "hangs3", "good"], ["hangs", "hangs2", "hangs3", "good"], "It"),
     ],
 )
 def test_one_bad_check_among_others(names: list[str], lost: list[str], said: str) -> None:

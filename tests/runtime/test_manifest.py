@@ -43,7 +43,7 @@ def _changed(manifest: Manifest, path: list[Any], value: Any) -> str:
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
-        (["schema_version"], 2, "pip install -U aif"),
+        (["schema_version"], 3, "pip install -U aif"),
         (["schema_version"], 999, "newer aif"),
         (["schema_version"], "1", "no schema version"),
         (["schema_version"], True, "no schema version"),

@@ -74,6 +74,17 @@ def test_a_cuda_graph_needs_cuda(device: Device) -> None:
         Session(b"", device, None, "graph", cuda_graph=True)
 
 
+def test_a_graph_that_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("This session cannot use the graph capture feature")
+
+    monkeypatch.setattr(sessions, "_require_cuda", lambda: None)
+    monkeypatch.setattr(ort, "InferenceSession", refuse)
+    with pytest.raises(ProviderError, match="graph capture") as caught:
+        Session(b"", "cuda", None, "encoder", cuda_graph=True)
+    assert "cuda_graph=False" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("device", "said"),
     [

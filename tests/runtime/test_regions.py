@@ -25,7 +25,7 @@ def value(mask: np.ndarray, place: tuple[int, int]) -> float:
         (["Eyeglasses"], [EYE], [(64, 112), HAIR_LINE]),
         (["Eyeglasses", "Smiling"], [EYE, MOUTH], [HAIR_LINE]),
         (["Heavy_Makeup"], [EYE, MOUTH, FOREHEAD], [CORNER]),
-        (["Blond_Hair"], [EYE, MOUTH, FOREHEAD, (64, 10)], [(0, 0)]),
+        (["Blond_Hair"], [EYE, MOUTH, FOREHEAD, (64, 16)], [(0, 0)]),
         (["Young"], [EYE, MOUTH, FOREHEAD], [(0, 64)]),
         (["Smiling", "no such name"], [EYE, MOUTH, FOREHEAD], [(0, 64)]),
         ([], [EYE, MOUTH, FOREHEAD], [(0, 64)]),

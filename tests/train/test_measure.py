@@ -131,6 +131,9 @@ def test_collateral_damage_shows() -> None:
     result = measured("flips both")
     for score in result.edits:
         assert score.success.rate == 1.0
+        if score.attribute == "Eyeglasses" and score.path != "decoded":
+            assert score.collateral == 0.0  # a hat lies outside of where glasses may change the photo
+            continue
         assert score.collateral == 1.0
         assert score.most_flipped[0] == (next(n for n in NAMES if n != score.attribute), 1.0)
 
