@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,9 @@ from aif.cli.options import Debug, Verbose, Version
 if TYPE_CHECKING:
     from aif.train.config import TrainConfig
     from aif.train.data.base import FaceDataset
+
+LINE_EVERY = 30.0
+"""Seconds between the lines that say how far a training is where there is no terminal for a bar."""
 
 
 def train(
@@ -133,10 +137,18 @@ def _run(
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=settings.steps, rate="-", terms="")
 
+        told = -LINE_EVERY
+
         def show(report: Report) -> None:
+            nonlocal told
             shown = " ".join(
                 f"{name} {report.terms[name]:.3f}" for name in ("rec", "class", "aux") if name in report.terms
             )
+            now = time.monotonic()
+            if not console.is_terminal and (now - told >= LINE_EVERY or report.step == report.steps):
+                told = now
+                rate = f"{report.faces_per_second:.0f} faces/s"
+                console.print(f"step {report.step} of {report.steps}, {rate}, {shown}", markup=False)
             bar.update(task, completed=report.step, rate=f"{report.faces_per_second:.0f}", terms=shown)
 
         result = train(settings, out, faces, validation, options, show)
