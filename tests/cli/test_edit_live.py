@@ -308,7 +308,7 @@ def test_headless_recording_of_a_file_at_its_own_pace(aif_edit, tmp_path, portra
     """The face is edited, the picture mirrored, the end of the file is the end."""
     film = tmp_path / "film.avi"
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (200, 240))
-    for _ in range(20):
+    for _ in range(30):
         writer.write(portrait_rgb[:, :, ::-1])
     writer.release()
     out = tmp_path / "out.mp4"
@@ -316,11 +316,11 @@ def test_headless_recording_of_a_file_at_its_own_pace(aif_edit, tmp_path, portra
     outcome = aif_edit(
         "--webcam", film, "--headless", "--record", out, "--set", "Smiling=2", "--mirror", "--timings"
     )
-    assert outcome.code == 0 and time.monotonic() - start > 1.8
+    assert outcome.code == 0 and time.monotonic() - start > 2.8
     assert "200x240" in outcome.stderr and "the end" in outcome.stderr and "frames captured" in outcome.stderr
     with av.open(str(out)) as result:
         frames = [frame.to_ndarray(format="rgb24") for frame in result.decode(video=0)]
-        assert 5 <= len(frames) <= 20 and float(result.duration) / 1e6 <= 2.1
+        assert 5 <= len(frames) <= 30 and float(result.duration) / 1e6 <= 3.1
     changed = np.abs(frames[-1].astype(int) - portrait_rgb[:, ::-1])
     assert changed.mean() < 20 and changed.max() > 60  # mirrored; and the mouth is another one
 
@@ -351,7 +351,7 @@ def test_a_full_disk_ends_the_recording_alone(bundle, tmp_path):
             preexec_fn=small_disk,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
         assert done.returncode == code, done.stderr
         assert "Recording stopped: File too large" in done.stderr and "Traceback" not in done.stderr
@@ -365,12 +365,12 @@ def test_a_signal_ends_it_cleanly(bundle, tmp_path, number):
     running = subprocess.Popen(
         command(bundle, SOURCE, "--headless", "--record", out), stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     while not (tmp_path / "out.mkv.part").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(1.0)
     running.send_signal(number)
-    _, said = running.communicate(timeout=40)
+    _, said = running.communicate(timeout=120)
     assert running.returncode == 0 and "frames" in said and "Traceback" not in said
     assert length(out) >= 1
 
@@ -384,7 +384,7 @@ def test_a_password_is_never_printed(bundle, debug):
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 1 and "s3cret" not in done.stdout + done.stderr
     assert "rtsp://***@127.0.0.1:9/live?***" in done.stderr
