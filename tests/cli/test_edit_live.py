@@ -23,6 +23,7 @@ from aif.cli.edit_live_state import Controls
 from aif.cli.edit_live_text import SEEN, draw_text, shortened, text_width, wrapped
 from aif.cli.edit_live_view import figure_rows, help_rows, place, place_both
 from aif.cli.edit_live_window import Window, check_display
+from aif.runtime.align import template
 from aif.runtime.camera import CameraFormat
 from aif.runtime.errors import ConfigError
 from aif.runtime.live_figures import LiveStats
@@ -304,11 +305,13 @@ def test_no_such_camera(aif_edit, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_headless_recording_of_a_file_at_its_own_pace(aif_edit, tmp_path, portrait_rgb):
+def test_headless_recording_of_a_file_at_its_own_pace(aif_edit, tmp_path, portrait_rgb, monkeypatch):
     """The face is edited, the picture mirrored, the end of the file is the end."""
+    # The toy's landmark network draws its points around the middle of a box: followed, a face then stays.
+    monkeypatch.setattr("aif.runtime.landmarks.TEMPLATE_BOX_CENTRE", template(128).mean(axis=0))
     film = tmp_path / "film.avi"
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (200, 240))
-    for _ in range(30):
+    for _ in range(20):
         writer.write(portrait_rgb[:, :, ::-1])
     writer.release()
     out = tmp_path / "out.mp4"
@@ -316,11 +319,11 @@ def test_headless_recording_of_a_file_at_its_own_pace(aif_edit, tmp_path, portra
     outcome = aif_edit(
         "--webcam", film, "--headless", "--record", out, "--set", "Smiling=2", "--mirror", "--timings"
     )
-    assert outcome.code == 0 and time.monotonic() - start > 2.8
+    assert outcome.code == 0 and time.monotonic() - start > 1.8
     assert "200x240" in outcome.stderr and "the end" in outcome.stderr and "frames captured" in outcome.stderr
     with av.open(str(out)) as result:
         frames = [frame.to_ndarray(format="rgb24") for frame in result.decode(video=0)]
-        assert 5 <= len(frames) <= 30 and float(result.duration) / 1e6 <= 3.1
+        assert 5 <= len(frames) <= 20 and float(result.duration) / 1e6 <= 2.1
     changed = np.abs(frames[-1].astype(int) - portrait_rgb[:, ::-1])
     assert changed.mean() < 20 and changed.max() > 60  # mirrored; and the mouth is another one
 
