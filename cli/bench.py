@@ -18,7 +18,7 @@ _TAKEN_BY = {
     "set": _EDITING,
     "detector": _EDITING,
     "yunet": _EDITING,
-    "seconds": (*_EDITING, "networks"),
+    "seconds": KINDS,
     "bundle": (*_EDITING, "networks"),
     "threads": (*_EDITING, "networks"),
     "providers": (*_EDITING, "networks"),
@@ -70,8 +70,9 @@ def bench(
         float | None,
         typer.Option(
             metavar="S",
-            help="image, networks: time of each measurement in each round (default 2; 0.3). video: how much "
-            "of the film (default: all). live: length of a session (default 20; 600 for the long run).",
+            help="image, networks, training: time of each measurement in each round (default 2; 0.3; 4). "
+            "video: how much of the film (default: all). live: length of a session (default 20; 600 for the "
+            "long run).",
         ),
     ] = None,
     rounds: Annotated[
@@ -139,7 +140,12 @@ def bench(
     }
     _check_given(what, given)
     if what == "training":
-        _training(64 if width is None else width, 64 if batch_size is None else batch_size, rounds)
+        _training(
+            64 if width is None else width,
+            64 if batch_size is None else batch_size,
+            3 if rounds is None else rounds,
+            4.0 if seconds is None else seconds,
+        )
         return
     from aif.cli.bench_report import check_json_place, present
     from aif.cli.bench_run import BenchPlan, run_bench
@@ -187,8 +193,12 @@ def _numbers(text: str | None, option: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def _training(width: int, batch_size: int, rounds: int | None) -> None:
+def _training(width: int, batch_size: int, rounds: int, seconds: float) -> None:
+    from aif.runtime.errors import ConfigError
+
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"--seconds must be above 0, not {seconds:g}.")
     from aif.train.bench import bench_training
 
-    for row in bench_training(width, batch_size, 3 if rounds is None else rounds):
+    for row in bench_training(width, batch_size, rounds, seconds=seconds):
         typer.echo(f"{row.name:18} {row.faces_per_second:7.1f} faces/s   ratio {row.ratio:.2f}")

@@ -88,7 +88,14 @@ def train(
         typer.echo(json.dumps(to_dict(settings), indent=2))
         return
     from aif.train.data.open import open_faces
-    from aif.train.loop import LoopOptions
+
+    size = settings.network.image_size
+    place = None if settings.data.path is None else Path(settings.data.path)
+    names, crop = settings.data.attributes, settings.data.crop
+    faces = open_faces(place, "train", names, table=table, crop=crop, image_size=size)
+    validation = open_faces(place, "val", names, table=table, crop=crop, image_size=size)
+
+    from aif.train.loop import LoopOptions  # takes seconds to load: mistakes about data are told before
 
     options = LoopOptions(
         accelerator=accelerator,
@@ -100,11 +107,6 @@ def train(
         checkpoint_every=checkpoint_every,
         sample_every=sample_every,
     )
-    size = settings.network.image_size
-    place = None if settings.data.path is None else Path(settings.data.path)
-    names, crop = settings.data.attributes, settings.data.crop
-    faces = open_faces(place, "train", names, table=table, crop=crop, image_size=size)
-    validation = open_faces(place, "val", names, table=table, crop=crop, image_size=size)
     _run(settings, out, faces, validation, options)
 
 

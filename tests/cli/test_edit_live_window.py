@@ -54,7 +54,7 @@ class Screen:
         """One xdotool command."""
         place = {**os.environ, "DISPLAY": self.display}
         command = ["xdotool", *map(str, words)]
-        done = subprocess.run(command, check=False, env=place, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(command, check=False, env=place, capture_output=True, text=True, timeout=60)
         return done.stdout.strip()
 
     def ask_to_close(self, window: int) -> None:
@@ -117,13 +117,13 @@ class App:
 
     def ended(self) -> str:
         """Wait for a clean end; what was said on standard error."""
-        _, said = self.process.communicate(timeout=40)
+        _, said = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, said
         assert "Traceback" not in said
         return said
 
 
-def until(condition: Callable[[], object], seconds: float = 25.0) -> object:
+def until(condition: Callable[[], object], seconds: float = 120.0) -> object:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited in vain"

@@ -169,37 +169,49 @@ def test_damaged_checkpoints_are_named(tmp_path, damage):
 
 
 KILLED = """
+import os
 import sys
 from pathlib import Path
 import torch
 from aif.train.checkpoint import save_checkpoint
-step = 0
-while True:
-    step += 1
-    tensors = {"networks": {"a": torch.full((400_000,), float(step)), "b": torch.full((7,), float(step))}}
-    save_checkpoint(Path(sys.argv[1]), step, tensors, {})
-    print(step, flush=True)
+torch.set_num_threads(1)
+for line in sys.stdin:  # torch is loaded once; each folder gets a process of its own
+    if (child := os.fork()) == 0:
+        print(os.getpid(), flush=True)
+        step = 0
+        while True:
+            step += 1
+            tensors = {"a": torch.full((400_000,), float(step)), "b": torch.full((7,), float(step))}
+            save_checkpoint(Path(line.strip()), step, {"networks": tensors}, {})
+            print(step, flush=True)
+    os.waitpid(child, 0)
+    print("gone", flush=True)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_kill_9_at_any_moment_leaves_a_loadable_checkpoint(tmp_path):
     """The process is killed at many different moments while it does nothing but write checkpoints."""
-    for round_ in range(6):
-        folder = tmp_path / str(round_)
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.013 * round_)
-        process.kill()
-        process.wait()
-        found = list_checkpoints(folder)
-        assert found
-        for path in found:
-            groups, info = load_checkpoint(path)
-            assert torch.equal(groups["networks"]["a"].unique(), torch.tensor([float(info["step"])]))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", KILLED], text=True, **pipes) as parent:
+        try:
+            for round_ in range(6):
+                folder = tmp_path / str(round_)
+                print(folder, file=parent.stdin, flush=True)
+                process = int(parent.stdout.readline())
+                assert parent.stdout.readline() == "1\n"
+                time.sleep(0.013 * round_)
+                os.kill(process, signal.SIGKILL)
+                while parent.stdout.readline() != "gone\n":
+                    assert parent.poll() is None
+                found = list_checkpoints(folder)
+                assert found
+                for path in found:
+                    groups, info = load_checkpoint(path)
+                    assert torch.equal(groups["networks"]["a"].unique(), torch.tensor([float(info["step"])]))
+        finally:
+            parent.kill()
 
 
 RANKS = textwrap.dedent(
@@ -212,35 +224,46 @@ RANKS = textwrap.dedent(
     from aif.train.data.synthetic import SyntheticFaces
     from aif.train.loop import LoopOptions, train
     import json
-    config = from_dict(json.loads(Path(sys.argv[1]).read_text()))
     faces = SyntheticFaces(64, attributes=("Smiling",))
     val = SyntheticFaces(16, attributes=("Smiling",), first=500)
-    options = LoopOptions(accelerator="cpu", devices=int(sys.argv[3]), workers=0, cache=False, sample_every=0)
-    train(config, Path(sys.argv[2]), faces, val, options)
+    options = LoopOptions(accelerator="cpu", devices=2, workers=0, cache=False, sample_every=0)
+    for folder in map(Path, sys.argv[1:]):
+        config = from_dict(json.loads((folder / "config.json").read_text()))
+        train(config, folder / "two", faces, val, options)
     """
 )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("aux_input", ["second", "mean"])
-def test_two_processes_train_what_one_does(aux_input, tmp_path, faces):
-    """torchrun, gloo, two processes: the result is that of one process with the whole batch."""
+def ranks_config(aux_input: str) -> TrainConfig:
     changes = ("network.norm=none", "objective.delta=0.1", "optimiser.learning_rate=1e-3")
-    config = small(RESIDUAL, *changes, f"objective.aux_input={aux_input}")
-    (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
-    script = tmp_path / "ranks.py"
+    return small(RESIDUAL, *changes, f"objective.aux_input={aux_input}")
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    """For each way to feed the auxiliary network, a folder where two processes have trained the run `two`."""
+    root = tmp_path_factory.mktemp("ranks")
+    folders = [root / aux_input for aux_input in ("second", "mean")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(to_dict(ranks_config(folder.name))))
+    script = root / "ranks.py"
     script.write_text(RANKS)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*command, str(script), str(tmp_path / "config.json"), str(tmp_path / "two"), "2"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+        [*command, str(script), *map(str, folders)], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aux_input", ["second", "mean"])
+def test_two_processes_train_what_one_does(aux_input, two_ranks, tmp_path, faces):
+    """torchrun, gloo, two processes: the result is that of one process with the whole batch."""
+    config = ranks_config(aux_input)
     train(config, tmp_path / "one", *faces, options(sample_every=0))
-    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    one, two = state(tmp_path / "one"), state(two_ranks / aux_input / "two")
     start = small(RESIDUAL, "network.norm=none", "steps=1")
     train(start, tmp_path / "start", *faces, options(sample_every=0))
     moved, far = 0.0, []
