@@ -55,6 +55,7 @@ def test_from_training_to_an_edited_photo(aif, run_folder, tmp_path):
 def test_training_goes_on_and_says_so(aif, run_folder):
     done = aif("train", "--out", run_folder, "--attributes", "Smiling,Eyeglasses", *SMALL, "--steps", "6")
     assert "Trained 6 steps" in done.text
+    assert "step 6 of 6" in done.stderr and "faces/s" in done.stderr  # no terminal, so no bar
 
 
 def test_dry_run_prints_the_settings(aif, tmp_path):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.fabric.plugins.precision import Precision
+from safetensors.torch import load_file
 
 from aif.runtime.errors import CheckpointError, ConfigError, TrainingError
 from aif.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -21,7 +22,7 @@ from aif.train.config import TrainConfig, from_dict, override, to_dict
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.loop import LoopOptions, train
 from aif.train.presets import BEST, PRESETS, RESIDUAL, get_preset
-from aif.train.run import load_run
+from aif.train.run import load_run, prepare_run
 from aif.train.settle import settles_at
 
 SMALL = [
@@ -152,6 +153,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
         assert all(tensor.isfinite().all() for tensor in state(tmp_path / "run").values())
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_run_with_settings_of_another_version_is_told_so(resumed, tmp_path, faces):
+    settings = to_dict(small(RESIDUAL))
+    settings["network"]["wormholes"] = 3
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    save_checkpoint(tmp_path / "checkpoints", 1, {"networks": {"a": torch.ones(1)}}, {})
+    with pytest.raises(CheckpointError, match=r"this version of aif.*wormholes") as caught:
+        prepare_run(small(RESIDUAL), tmp_path, faces[0]) if resumed else load_run(tmp_path)
+    assert "newer" in str(caught.value.fix)
+
+
 @pytest.mark.parametrize("damage", ["truncate", "remove", "garbage", "newer"])
 def test_damaged_checkpoints_are_named(tmp_path, damage):
     path = save_checkpoint(tmp_path, 3, {"networks": {"a": torch.ones(100)}}, {})
@@ -216,10 +228,13 @@ def test_kill_9_at_any_moment_leaves_a_loadable_checkpoint(tmp_path):
 
 RANKS = textwrap.dedent(
     """
+    import os
     import sys
     from pathlib import Path
     import torch
     torch.set_num_threads(1)
+    from safetensors.torch import save_file
+    import aif.train.loop
     from aif.train.config import from_dict
     from aif.train.data.synthetic import SyntheticFaces
     from aif.train.loop import LoopOptions, train
@@ -227,9 +242,19 @@ RANKS = textwrap.dedent(
     faces = SyntheticFaces(64, attributes=("Smiling",))
     val = SyntheticFaces(16, attributes=("Smiling",), first=500)
     options = LoopOptions(accelerator="cpu", devices=2, workers=0, cache=False, sample_every=0)
+
+    class Players(aif.train.loop._Players):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            players.append(self)
+
+    players = []
+    aif.train.loop._Players = Players
     for folder in map(Path, sys.argv[1:]):
         config = from_dict(json.loads((folder / "config.json").read_text()))
         train(config, folder / "two", faces, val, options)
+        weights = {name: value.contiguous() for name, value in players[-1].networks.state_dict().items()}
+        save_file(weights, folder / f"rank-{os.environ['RANK']}.safetensors")
     """
 )
 
@@ -255,6 +280,15 @@ def two_ranks(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aux_input", ["second", "mean"])
+def test_both_processes_hold_the_same_weights(aux_input, two_ranks):
+    one, other = (load_file(two_ranks / aux_input / f"rank-{rank}.safetensors") for rank in (0, 1))
+    assert one.keys() == other.keys() and any(name.startswith("decoder") for name in one)
+    for name, weights in one.items():
+        assert torch.equal(weights, other[name]), name
 
 
 @pytest.mark.slow
