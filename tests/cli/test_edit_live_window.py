@@ -34,7 +34,8 @@ class Screen:
 
     def __init__(self, folder: Path) -> None:
         read, write = os.pipe()
-        words = f"Xvfb -displayfd {write} -screen 0 1000x600x24 -nolisten tcp -fbdir".split()
+        # -noreset: else the server begins anew whenever its last client leaves, as each xdotool does.
+        words = f"Xvfb -displayfd {write} -screen 0 1000x600x24 -nolisten tcp -noreset -fbdir".split()
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._server = subprocess.Popen([*words, str(folder)], pass_fds=[write], **quiet)
         os.close(write)
@@ -68,6 +69,7 @@ class Screen:
         message = (ctypes.c_long * 24)()  # an XClientMessageEvent: type, window, kind, format, first datum
         message[0], message[4], message[5], message[6], message[7] = 33, window, protocols, 32, delete
         x11.XSendEvent(display, ctypes.c_ulong(window), 0, ctypes.c_long(0), ctypes.byref(message))
+        x11.XSync(display, 0)
         x11.XCloseDisplay(display)
 
     def close(self) -> None:
@@ -90,16 +92,21 @@ class App:
             stderr=subprocess.PIPE,
             text=True,
         )
-        found = until(lambda: screen.do("search", "--onlyvisible", "--name", f"^{TITLE}$"))
-        self.window = int(found.split()[-1])
-        until(lambda: self.area().std() > 15)  # a picture is there
+        found = until(lambda: self.runs() and screen.do("search", "--onlyvisible", "--name", f"^{TITLE}$"))
+        self.window = int(str(found).split()[-1])
+        until(lambda: self.runs() and self.area().std() > 15)  # a picture is there
+
+    def runs(self) -> bool:
+        """True; it fails, with what was said, where the program has ended."""
+        assert self.process.poll() is None, self.process.communicate()[1]
+        return True
 
     def keys(self, *names: str) -> None:
         """Press keys, one after the other."""
         self.screen.do("windowfocus", "--sync", self.window)
         for name in names:
             self.screen.do("key", name)
-            time.sleep(0.1)
+            time.sleep(0.2)  # OpenCV keeps the last key only
 
     def inside(self) -> np.ndarray:
         """The window's inside, uint8 BGR."""
