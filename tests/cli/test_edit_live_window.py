@@ -94,7 +94,22 @@ class App:
         )
         found = until(lambda: self.runs() and screen.do("search", "--onlyvisible", "--name", f"^{TITLE}$"))
         self.window = int(str(found).split()[-1])
-        until(lambda: self.runs() and self.area().std() > 15)  # a picture is there
+        self._mapped = time.monotonic()
+        until(lambda: self.runs() and self.shows())
+
+    def shows(self) -> bool:
+        """Whether a picture is there.
+
+        Without a window manager Qt misses, about once in twenty starts on a busy machine, that the server has
+        mapped the window, and paints nothing until it is mapped again.
+        """
+        if self.area().std() > 15:
+            return True
+        if time.monotonic() - self._mapped > 8:
+            self.screen.do("windowunmap", self.window)
+            self.screen.do("windowmap", self.window)
+            self._mapped = time.monotonic()
+        return False
 
     def runs(self) -> bool:
         """True; it fails, with what was said, where the program has ended."""
