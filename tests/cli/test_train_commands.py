@@ -10,7 +10,7 @@ import pytest
 
 SMALL = [
     *("--steps", "4", "--batch-size", "8", "--width", "4", "--precision", "32-true"),
-    *("-c", "network.latent_size=8", "-c", "network.aux_hidden=16"),
+    *("-c", "network.latent_size=8", "-c", "network.aux_hidden=16", "-c", "settle.game_steps=20"),
     *("--accelerator", "cpu", "--workers", "0", "--no-cache", "--sample-every", "0"),
 ]
 
