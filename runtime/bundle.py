@@ -70,7 +70,8 @@ class Bundle:
         if pair is None:
             raise BundleError(
                 f"{self.path} has no graphs of precision {precision!r}.",
-                f"It has: {', '.join(self.manifest.graphs)}.",
+                f"It has: {', '.join(self.manifest.graphs)}. "
+                "More are added with: aif-export BUNDLE -o OUT --precision fp16,int8 --data FACES",
             )
         return self._read(pair.encoder if part == "encoder" else pair.decoder)
 

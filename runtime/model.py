@@ -101,7 +101,7 @@ class FaceModel:
         self.image_size = self.manifest.image_size
         devices = choose_devices(provider)
         for device in devices:
-            self.precision = precision or self._default_precision(device)
+            self.precision = self._default_precision(device) if precision is None else precision
             encoder = bundle.graph_bytes(self.precision, "encoder")
             decoder = bundle.graph_bytes(self.precision, "decoder")
             last = device == devices[-1]

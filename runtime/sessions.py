@@ -16,6 +16,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from aif.runtime.binding import BoundRunner
+from aif.runtime.cpu import multiplies_int8
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
 from aif.runtime.providers import (
     HELP,
@@ -82,6 +83,10 @@ class Session:
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = threads or 0
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if not multiplies_int8():
+            # There x86 adds products of uint8 and int8 in 16 bits, which overflow. This makes ONNX Runtime
+            # multiply exactly, at the price of speed.
+            options.add_session_config_entry("session.x64quantprecision", "1")
         if device != "cpu":
             _require(device)
         providers = provider_list(device, threads, cuda_graph)
