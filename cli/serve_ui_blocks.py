@@ -22,8 +22,8 @@ from aif.runtime.manifest import AttributeInfo, Mode
 _ALL = "all"
 _CLICK = "() => document.querySelector('#file a, #file button, a#file, button#file')?.click()"
 _HINT = (
-    '<span class="key"></span>where the model sees the face. Move a slider to change it: '
-    "0 is absent, 1 is present, beyond is exaggerated."
+    '<span class="key"></span>what the model sees in the face. Move a slider to change it: '
+    "0 is absent, 1 present, beyond exaggerated."
 )
 
 
