@@ -37,12 +37,14 @@ class Opened:
         name: what it was called there.
         shown: at most `SHOWN` px long, upright, 8 bits, as a JPEG would be.
         faces: in `shown`, left to right.
+        before: the file that the browser shows as the original.
     """
 
     path: Path
     name: str
     shown: Picture
     faces: tuple[FaceAnalysis, ...]
+    before: Path = Path()
 
     def chosen(self, faces: FaceChoice) -> tuple[FaceAnalysis, ...]:
         """The faces that are edited: all, or one of them."""

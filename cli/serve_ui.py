@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 
 from aif.cli.serve_turn import Service
-from aif.cli.serve_ui_style import CSS, HEAD, POLICY, theme
+from aif.cli.serve_ui_files import page_files
+from aif.cli.serve_ui_style import CSS, ICON, POLICY, theme
 
 PATH = "/ui"
 
-# Gradio keeps photos as files while a page works with them: so long at most, and for so many pages.
-KEPT_SECONDS, PAGES = 1800, 100
+# Gradio remembers so many pages; the oldest has to begin anew.
+PAGES = 100
 
 _Scope = MutableMapping[str, Any]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -48,9 +45,13 @@ def mount_page(app: FastAPI) -> Iterator[Page]:
     Args:
         app: of `create_app`.
     """
-    with _private_folder() as folder:
+    with page_files() as files:
         # Read by Gradio at every use, and while it is imported.
-        wanted = {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+        wanted = {
+            "GRADIO_TEMP_DIR": str(files.folder),
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "HF_HUB_OFFLINE": "1",
+        }
         before = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
         try:
@@ -59,7 +60,7 @@ def mount_page(app: FastAPI) -> Iterator[Page]:
             from aif.cli.serve_ui_blocks import build
 
             service: Service = app.state.service
-            blocks = build(service, folder)
+            blocks = build(service, files)
             blocks.state_session_capacity = PAGES
             gradio.mount_gradio_app(
                 app,
@@ -74,14 +75,14 @@ def mount_page(app: FastAPI) -> Iterator[Page]:
                 pwa=False,
                 theme=theme(),
                 css=CSS,
-                head=HEAD,
             )
             mounted: Any = app.routes[-1]
-            # Gradio's page asks for a manifest at the top, wherever it is mounted.
+            # Browsers and Gradio's page ask for these at the top, wherever it is mounted.
             about = {"name": "aif", "start_url": f"{PATH}/", "display": "standalone"}
             hidden: dict[str, Any] = {"methods": ["GET"], "include_in_schema": False}
             app.add_api_route("/", lambda: RedirectResponse(f"{PATH}/"), **hidden)
             app.add_api_route("/manifest.json", lambda: about, **hidden)
+            app.add_api_route("/favicon.ico", lambda: Response(ICON, media_type="image/svg+xml"), **hidden)
             app.add_middleware(_Guarded)
             yield Page(service, mounted.app)
         finally:
@@ -90,27 +91,6 @@ def mount_page(app: FastAPI) -> Iterator[Page]:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A folder that nobody else may look into, in memory where the system has such a place."""
-    memory = Path("/dev/shm")
-    parent = memory if memory.is_dir() and os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
-    folder = Path(tempfile.mkdtemp(prefix=f"aif-page-{os.getpid()}-", dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def write_private(folder: Path, name: str, data: bytes) -> str:
-    """A file for one browser, under a name that cannot be guessed; its path."""
-    own = folder / "made" / secrets.token_hex(16)
-    own.mkdir(parents=True)
-    path = own / name
-    path.write_bytes(data)
-    return str(path)
 
 
 class _Guarded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -14,7 +15,7 @@ import gradio as gr
 from aif.cli import serve_page as page
 from aif.cli.serve_errors import ServiceError
 from aif.cli.serve_turn import Service, run_job
-from aif.cli.serve_ui import KEPT_SECONDS, write_private
+from aif.cli.serve_ui_files import KEPT_SECONDS, PageFiles
 from aif.cli.serve_wish import Wish
 from aif.runtime.editor import FaceChoice
 from aif.runtime.manifest import AttributeInfo, Mode
@@ -27,18 +28,16 @@ _HINT = (
 )
 
 
-def build(service: Service, folder: Path) -> Any:
+def build(service: Service, files: PageFiles) -> Any:
     """The page as Gradio's `Blocks`.
 
     Args:
         service: its editor edits, in its pool, within its limits.
-        folder: for the files that browsers fetch.
+        files: where browsers fetch from.
     """
     attributes = service.editor.model.manifest.attributes
-    work = _Work(service, folder, attributes)
-    with gr.Blocks(
-        title="aif", analytics_enabled=False, delete_cache=(KEPT_SECONDS // 6, KEPT_SECONDS), fill_width=True
-    ) as blocks:
+    work = _Work(service, files, attributes)
+    with gr.Blocks(title="aif", analytics_enabled=False, fill_width=True) as blocks:
         opened = gr.State(None, time_to_live=KEPT_SECONDS)
         gr.HTML(
             "<h1>aif</h1><p>Change one thing about a face, and leave the rest alone.</p>",
@@ -120,7 +119,8 @@ def build(service: Service, folder: Path) -> Any:
         parts = [opened, photo, compare, buttons, sweep, strip, faces, reset, marks, *sliders]
         wish = [opened, faces, mode, *sliders]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        photo.input(work.open, photo, parts, api_visibility="private", concurrency_limit=None)
+        slow: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
+        photo.input(work.open, photo, parts, show_progress_on=photo, **slow)
         controls: list[Any] = [*sliders, mode]
         for control in controls:
             control.input(
@@ -129,10 +129,8 @@ def build(service: Service, folder: Path) -> Any:
         faces.input(work.choose, [opened, faces], [compare, marks, *sliders], **quiet)
         reset.click(work.choose, [opened, faces], [compare, marks, *sliders], **quiet)
         another.click(work.clear, None, parts, **quiet)
-        show.click(work.sweep, [which, *wish], strip, api_visibility="private", concurrency_limit=None)
-        written = download.click(
-            work.write, wish, file, api_visibility="private", concurrency_limit=None, show_progress="hidden"
-        )
+        show.click(work.sweep, [which, *wish], strip, show_progress_on=which, **slow)
+        written = download.click(work.write, wish, file, show_progress="hidden", **slow)
         written.success(None, None, None, js=f"() => setTimeout({_CLICK}, 150)")
     return blocks
 
@@ -140,8 +138,8 @@ def build(service: Service, folder: Path) -> Any:
 class _Work:
     """What happens when something is touched. Errors are shown in a corner of the page."""
 
-    def __init__(self, service: Service, folder: Path, attributes: Sequence[AttributeInfo]) -> None:
-        self._service, self._folder, self._attributes = service, folder, attributes
+    def __init__(self, service: Service, files: PageFiles, attributes: Sequence[AttributeInfo]) -> None:
+        self._service, self._files, self._attributes = service, files, attributes
 
     async def open(self, path: str | None) -> list[Any]:
         """A photo was dropped, or taken by the camera."""
@@ -151,7 +149,8 @@ class _Work:
         job = partial(page.open_photo, self._service.editor, Path(path), Path(path).name, limit)
         opened: page.Opened = await self._run(job)
         choices = [("all", _ALL), *((str(n), str(n)) for n in range(len(opened.faces)))]
-        picture = self._shown(opened)
+        opened = replace(opened, before=Path(self._shown(opened)))
+        picture = str(opened.before)
         return [
             opened,
             gr.update(visible=False),
@@ -187,7 +186,7 @@ class _Work:
         chosen, settings = _choice(faces), page.moved(opened, _choice(faces), values, self._attributes)
         job = partial(page.show_edit, self._service.editor, opened, settings, chosen, mode)
         data: bytes = await self._run(job)
-        return self._shown(opened), write_private(self._folder, "edited.jpg", data)
+        return self._shown(opened), self._files.write("edited.jpg", data)
 
     def choose(self, opened: page.Opened | None, faces: str) -> list[Any]:
         """Another face was chosen, or all sliders are to go back: the photo as it came."""
@@ -219,7 +218,7 @@ class _Work:
         wish = Wish(settings, chosen, mode)
         name, done = await self._run(partial(page.whole_file, self._service.editor, opened, wish, limit))
         self._service.metrics.faces(len(done.faces))
-        return write_private(self._folder, name, done.data)
+        return self._files.write(name, done.data)
 
     async def _run(self, job: Any) -> Any:
         try:
@@ -233,7 +232,13 @@ class _Work:
             ) from error
 
     def _shown(self, opened: page.Opened) -> str:
-        return write_private(self._folder, "photo.jpg", page.jpeg(opened.shown, opened.shown.pixels_hwc_bgr))
+        """The original's file, which lives for as long as it is used."""
+        self._files.use(opened.path)
+        if self._files.use(opened.before) and opened.before.is_file():
+            return str(opened.before)
+        return self._files.write(
+            "photo.jpg", page.jpeg(opened.shown, opened.shown.pixels_hwc_bgr), brief=False
+        )
 
     def _standing(self, opened: page.Opened, faces: str) -> list[Any]:
         """Every slider at its predicted value."""

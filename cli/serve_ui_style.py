@@ -57,6 +57,8 @@ CSS = """
 .attribute .min_value, .attribute .max_value, .attribute .reset-button { display: none !important; }
 .attribute input[type="number"] { width: 64px; text-align: right; border-radius: 8px !important; }
 .attribute .slider_input_container { position: relative; height: 16px; }
+.attribute input[type="range"]::-webkit-slider-thumb { border: 1px solid #8a8580; box-shadow: none; }
+.attribute input[type="range"]::-moz-range-thumb { border: 1px solid #8a8580; box-shadow: none; }
 /* The mark: where the model sees the face. A range's thumb is 16 px wide and stays inside its track. */
 .attribute .slider_input_container::after { content: ""; position: absolute; pointer-events: none;
   left: calc(8px + (100% - 16px) * var(--seen, 0)); top: 50%; width: 3px; height: 18px;
@@ -88,13 +90,12 @@ footer { display: none !important; }
 """
 
 # A slider, as the sign of the page in the browser's bar.
-_SIGN = (
-    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'>"
-    "<rect width='32' height='32' rx='8' fill='%230f766e'/>"
-    "<rect x='6' y='14' width='20' height='4' rx='2' fill='%23ffffff'/>"
-    "<circle cx='20' cy='16' r='5' fill='%23e08700'/></svg>"
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">'
+    '<rect width="32" height="32" rx="8" fill="#0f766e"/>'
+    '<rect x="6" y="14" width="20" height="4" rx="2" fill="#fff"/>'
+    '<circle cx="20" cy="16" r="5" fill="#e08700"/></svg>'
 )
-HEAD = f'<link rel="icon" href="data:image/svg+xml,{_SIGN}">'
 
 # The page may load and send nothing from or to elsewhere, whatever Gradio's code would like.
 POLICY = (

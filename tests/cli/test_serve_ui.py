@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 
+from aif.cli.serve_ui_files import BRIEF_SECONDS, KEPT_SECONDS, page_files
 from aif.runtime.bundle import Bundle
 from aif.runtime.editor import Editor
 
@@ -198,6 +199,21 @@ def test_on_a_telephone_everything_stands_in_one_column(visit: Callable[..., Vis
         assert above["y"] + above["height"] <= below["y"] + 1
     assert all(place["x"] >= 0 and place["x"] + place["width"] <= 390 for place in places)
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_files_are_kept_for_as_long_as_they_are_used() -> None:
+    with page_files() as files:
+        assert files.folder.stat().st_mode & 0o077 == 0
+        edit, photo = Path(files.write("a.jpg", b"edit")), Path(files.write("b.jpg", b"photo", brief=False))
+        assert edit.read_bytes() == b"edit" and photo.read_bytes() == b"photo"
+        now = time.time()
+        files.tidy(now + BRIEF_SECONDS / 2)
+        assert edit.exists() and photo.exists()
+        files.tidy(now + 2 * BRIEF_SECONDS)
+        assert not edit.exists() and photo.exists() and not files.use(edit) and files.use(photo)
+        files.tidy(now + 2 * KEPT_SECONDS)
+        assert not photo.exists() and Path(files.write("c.jpg", b"more")).exists()
+    assert not files.folder.exists()
 
 
 def test_the_policy_and_the_way_in(address: str) -> None:
