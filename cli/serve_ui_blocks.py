@@ -234,11 +234,10 @@ class _Work:
     def _shown(self, opened: page.Opened) -> str:
         """The original's file, which lives for as long as it is used."""
         self._files.use(opened.path)
-        if self._files.use(opened.before) and opened.before.is_file():
+        if opened.before.is_file() and self._files.use(opened.before):
             return str(opened.before)
-        return self._files.write(
-            "photo.jpg", page.jpeg(opened.shown, opened.shown.pixels_hwc_bgr), brief=False
-        )
+        data = page.jpeg(opened.shown, opened.shown.pixels_hwc_bgr)
+        return self._files.write("photo.jpg", data, brief=False)
 
     def _standing(self, opened: page.Opened, faces: str) -> list[Any]:
         """Every slider at its predicted value."""
