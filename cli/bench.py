@@ -9,20 +9,24 @@ import typer
 
 from aif.cli.options import Debug, Verbose, Version
 
-KINDS = ("image", "video", "live", "networks", "training")
+KINDS = ("image", "video", "live", "networks", "serve", "training")
 
 # Options and the benchmarks that take them.
 _EDITING = ("image", "video", "live")
+_PHOTOS = (*_EDITING, "serve")
 _TAKEN_BY = {
-    "source": _EDITING,
-    "set": _EDITING,
-    "detector": _EDITING,
-    "yunet": _EDITING,
+    "source": _PHOTOS,
+    "set": _PHOTOS,
+    "detector": _PHOTOS,
+    "yunet": _PHOTOS,
     "seconds": KINDS,
-    "bundle": (*_EDITING, "networks"),
-    "threads": (*_EDITING, "networks"),
-    "providers": (*_EDITING, "networks"),
-    "json": (*_EDITING, "networks"),
+    "bundle": (*_PHOTOS, "networks"),
+    "threads": (*_PHOTOS, "networks"),
+    "providers": (*_PHOTOS, "networks"),
+    "json": (*_PHOTOS, "networks"),
+    "clients": ("serve",),
+    "workers": ("serve",),
+    "queue": ("serve",),
     "run": ("networks",),
     "batches": ("networks",),
     "compile": ("networks",),
@@ -37,7 +41,7 @@ def bench(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="image: a photo; default: the demo portrait. video: a film. live: a camera number, a "
+            help="image, serve: a photo; default: the demo portrait. video: a film. live: a camera number, a "
             "stream, a film or synthetic:1280x720@30, which is the default.",
         ),
     ] = None,
@@ -70,8 +74,8 @@ def bench(
         float | None,
         typer.Option(
             metavar="S",
-            help="image, networks, training: time of each measurement in each round (default 2; 0.3; 4). "
-            "video: how much of the film (default: all). live: length of a session (default 20; 600 for the "
+            help="image, networks, training, serve: time of each measurement in each round (default 2; 0.3; 4; "
+            "10). video: how much of the film (default: all). live: length of a session (default 20; 600 for the "
             "long run).",
         ),
     ] = None,
@@ -94,6 +98,13 @@ def bench(
     batches: Annotated[
         str | None, typer.Option(metavar="N,N", help="networks: faces a call. Default: 1,2,4,8,16,32.")
     ] = None,
+    clients: Annotated[
+        str | None, typer.Option(metavar="N,N", help="serve: clients at once. Default: 1,8,64.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="serve: as of aif serve. Default: one a core.")
+    ] = None,
+    queue: Annotated[int | None, typer.Option(metavar="N", help="serve: as of aif serve (16).")] = None,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON; -: print them.")
     ] = None,
@@ -110,6 +121,7 @@ def bench(
     video: a film from file to file, beside the two networks alone and the codecs alone.
     live: a camera, with its wait and without; delay, and whether delay or memory grow.
     networks: encoder and decoder by batch size and precision; with --run beside PyTorch on the same weights.
+    serve: aif serve under load from clients on this machine, beside the bare editor.
     training: steps of the authors' networks, beside the same in plain PyTorch, on the processor.
 
     \b
@@ -135,6 +147,9 @@ def bench(
         "run": run,
         "batches": batches,
         "compile": compiled or None,
+        "clients": clients,
+        "workers": workers,
+        "queue": queue,
         "width": width,
         "batch-size": batch_size,
     }
@@ -165,6 +180,9 @@ def bench(
         run=run,
         batches=_numbers(batches, "--batches"),
         compiled=compiled,
+        clients=_numbers(clients, "--clients"),
+        workers=workers,
+        queue=queue,
     )
     present(run_bench(plan), json_file)
 

@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "fit": "aif.cli.fit:fit",
     "prepare": "aif.cli.prepare:prepare",
     "fetch": "aif.cli.fetch:fetch",
+    "serve": "aif.cli.serve:serve",
     "bench": "aif.cli.bench:bench",
     "doctor": "aif.cli.doctor:doctor",
 }

@@ -80,6 +80,11 @@ class Row:
     stages: dict[str, Spread]
     figures: dict[str, float]
 
+    @property
+    def title(self) -> str:
+        """Of its column in a table."""
+        return f"{self.setup}\n{self.precision}"
+
 
 @dataclass
 class Stopwatch:
