@@ -37,12 +37,12 @@ def engine_figures(known: FaceModel, found: FaceModel, crops_nchw: Float32Array)
     images = [np.concatenate(model.decode_both(code, before.y, turned)) for model, code in
               ((known, before), (found, after))]  # fmt: skip
     change = np.abs(after.y - before.y)
-    figures = {"z": _relative(after.z, before.z)}
+    figures = {"z": relative_error(after.z, before.z)}
     if before.features:
         pairs = [(after.features[name], wanted) for name, wanted in before.features.items()]
-        figures["features"] = max(_relative(*pair) for pair in pairs)
+        figures["features"] = max(relative_error(*pair) for pair in pairs)
     figures |= {"y_mean": float(np.mean(change)), "y_max": float(np.max(change))}
-    figures["image"] = _relative(images[1], images[0])
+    figures["image"] = relative_error(images[1], images[0])
     return {name: value if np.isfinite(value) else float("inf") for name, value in figures.items()}
 
 
@@ -62,7 +62,9 @@ def check_engine(precision: str, figures: Mapping[str, float], faces: int) -> No
         )
 
 
-def _relative(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
-    """|| found - wanted || / || wanted ||."""
+def relative_error(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
+    """|| found - wanted || / || wanted ||; infinite where a found value is not finite."""
     a, b = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
+    if not np.isfinite(a).all():
+        return float("inf")
     return float(np.linalg.norm(a - b)) / max(float(np.linalg.norm(b)), 1e-12)

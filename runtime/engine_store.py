@@ -69,7 +69,11 @@ def find_engines(bundle: Bundle) -> Shelf:
     engines: list[Stored] = []
     faults: list[str] = []
     with open_store(bundle.path) as store:
-        for name in sorted(store.names()):
+        names = set(store.names())
+        for name in sorted(names):
+            alone = name.startswith(FOLDER) and name.endswith(SUFFIX)
+            if alone and name.removesuffix(SUFFIX) + ".json" not in names:
+                faults.append(f"{bundle.path}: {name} has no sidecar (.json), so nobody knows where it fits")
             if not (name.startswith(FOLDER) and name.endswith(".json")):
                 continue
             try:
