@@ -106,8 +106,8 @@ class FaceModel:
         devices: tuple[AnyDevice, ...] = choose_devices(provider)
         if provider == "auto" and _has_engines(bundle):
             devices = ("tensorrt", *devices)
-        for device in devices:
-            last = device == devices[-1]
+        for device, following in zip(devices, (*devices[1:], None), strict=True):
+            last = following is None
             try:
                 if device == "tensorrt":
                     from aif.runtime.tensorrt_load import load_engines
@@ -122,9 +122,15 @@ class FaceModel:
                 self._take(bundle, chosen, encoder, decoder)
                 return
             except AifError as error:
-                if last or not (device == "tensorrt" or isinstance(error, ProviderError)):
+                if following is None or not (device == "tensorrt" or isinstance(error, ProviderError)):
                     raise
-                logger.info("Not running on %s: %s %s", device, error.message, error.fix or "")
+                where = "CUDA" if following == "cuda" else "the processor"
+                logger.info("Running on %s: %s %s", where, error.message, error.fix or "")
+
+    @property
+    def networks(self) -> tuple[Session | EngineSession, Session | EngineSession]:
+        """Encoder and decoder as they are loaded."""
+        return self._encoder, self._decoder
 
     @classmethod
     def around(

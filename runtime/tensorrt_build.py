@@ -114,7 +114,7 @@ def build_engine(library: Library, graph: bytes, inputs: Sequence[str], options:
         ) from error
     # TensorRT 11 knows networks of no other kind; should it drop the flag, none is needed.
     typed = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
-    with _told("The graph cannot be parsed by TensorRT"):
+    with _told("The graph cannot be parsed by TensorRT", library.log):
         builder, network, parser = network_from_onnx_bytes(graph, strongly_typed=typed)
     tensors = [network.get_input(index) for index in range(network.num_inputs)]
     if {tensor.name for tensor in tensors} != set(inputs):
@@ -136,7 +136,7 @@ def build_engine(library: Library, graph: bytes, inputs: Sequence[str], options:
         version_compatible=options.version_compatible or None,
         hardware_compatibility_level=level,
     )
-    with _told("TensorRT cannot build the engine"):
+    with _told("TensorRT cannot build the engine", library.log):
         engine = engine_bytes_from_network(
             (builder, network, parser), config=config, save_timing_cache=str(cache)
         )
@@ -160,7 +160,7 @@ class _Collector(logging.Filter):
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _told(what: str, theirs: logging.Logger) -> Iterator[None]:
     """Turn Polygraphy's errors into ours, with all that was reported before them.
 
     Raises:
@@ -168,7 +168,7 @@ def _told(what: str) -> Iterator[None]:
     """
     from polygraphy.exception import PolygraphyException
 
-    theirs, collector = logging.getLogger("Polygraphy"), _Collector()
+    collector = _Collector()
     theirs.addFilter(collector)
     try:
         yield

@@ -35,12 +35,14 @@ class Library:
     Attributes:
         trt: the module `tensorrt`.
         cudart: the module `cuda.bindings.runtime`.
-        trt_logger: Polygraphy's TensorRT logger, whose lines arrive in Python's logging.
+        trt_logger: Polygraphy's TensorRT logger, whose lines arrive in `log`.
+        log: Polygraphy's own logger of Python's logging; its lines go on to ours.
     """
 
     trt: Any
     cudart: Any
     trt_logger: Any
+    log: logging.Logger
     machine: Machine
 
     def cuda(self, answer: tuple[Any, ...]) -> Any:
@@ -94,11 +96,11 @@ def load_library() -> Library:
         raise ProviderError(f"There is no card to run on: {error.message}", error.fix) from error
     G_LOGGER.use_python_logging_system = True  # it would print on standard output
     G_LOGGER.colors = False  # and there it would say that they are missing
-    _into_our_log()
+    _into_our_log(G_LOGGER.python_logger)
     machine = Machine(
         version, f"{about.major}.{about.minor}", bytes(about.name).split(b"\0")[0].decode(), platform_name()
     )
-    return Library(trt, cudart, get_trt_logger(), machine)
+    return Library(trt, cudart, get_trt_logger(), G_LOGGER.python_logger, machine)
 
 
 def platform_name() -> str:
@@ -119,8 +121,7 @@ def plain(text: str) -> str:
     return re.sub(r"^\[[A-Z!]\] ", "", text).strip()
 
 
-def _into_our_log() -> None:
-    theirs = logging.getLogger("Polygraphy")
+def _into_our_log(theirs: logging.Logger) -> None:
     if not any(isinstance(handler, _Forwarder) for handler in theirs.handlers):
         theirs.addHandler(_Forwarder())
         theirs.setLevel(logging.INFO)

@@ -145,6 +145,7 @@ def test_options_are_frozen():
         ExportOptions().name = "x"  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("run_folder", ["handed"], indirect=True)
 def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card):
     from aif.cli.export import export
 

@@ -83,7 +83,7 @@ def test_engines_of_another_machine(
     )
     with caplog.at_level(logging.INFO):
         assert FaceModel(with_engines, "auto").device == "cpu"
-    assert "Not running on tensorrt" in caplog.text and "aif-export" in caplog.text
+    assert "Running on the processor: No TensorRT engines" in caplog.text and "aif-export" in caplog.text
 
 
 def test_another_card_of_the_same_kind(
