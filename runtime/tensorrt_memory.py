@@ -28,14 +28,15 @@ class Card:
     """
 
     def __init__(self, library: Library) -> None:
-        """Make a stream.
+        """Make a stream that does not wait for what others do on the card, nor spoils their recordings.
 
         Raises:
             AifError: CUDA refuses.
         """
         self.library = library
         self.lock = threading.Lock()
-        self._stream = library.cuda(library.cudart.cudaStreamCreate())
+        cudart = library.cudart
+        self._stream = library.cuda(cudart.cudaStreamCreateWithFlags(cudart.cudaStreamNonBlocking))
         _free_with(self, library.cudart.cudaStreamDestroy, self._stream)
 
     @property

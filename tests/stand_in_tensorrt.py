@@ -122,7 +122,9 @@ class Card:
             for name in dict.fromkeys(n[1:] for n in dir(self) if n.startswith("_cuda"))
         }
         modes = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
-        return SimpleNamespace(cudaMemcpyKind=Kind, cudaStreamCaptureMode=modes, **calls)
+        return SimpleNamespace(
+            cudaMemcpyKind=Kind, cudaStreamCaptureMode=modes, cudaStreamNonBlocking=1, **calls
+        )
 
     def _cudaGetDevice(self) -> tuple[Any, ...]:
         return (Error.cudaSuccess, 0)
@@ -163,7 +165,8 @@ class Card:
     def _cudaFreeHost(self, address: int) -> tuple[Any, ...]:
         return self._release(address, True)
 
-    def _cudaStreamCreate(self) -> tuple[Any, ...]:
+    def _cudaStreamCreateWithFlags(self, flags: int) -> tuple[Any, ...]:
+        assert flags == 1
         return (Error.cudaSuccess, 77)
 
     def _cudaStreamDestroy(self, stream: int) -> tuple[Any, ...]:
