@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from aif.cli import doctor_engines
+from aif.runtime import engine_gate
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.model import FaceModel
 from aif.runtime.storage import open_store
@@ -124,6 +125,13 @@ def test_nothing_is_written_when_a_build_fails(
     done = run("export", bundle, "-o", out, "--trt")
     assert done.code == 1 and "--data FOLDER" in done.stderr
     assert not out.exists() and not list(tmp_path.rglob("*.engine"))
+
+
+def test_an_fp16_engine_may_stray_as_far_as_fp16_graphs() -> None:
+    from aif.export import gate
+
+    graphs = {name: limit for name, limit in gate.LIMITS["fp16"].items() if name != "verdicts"}
+    assert engine_gate.LIMITS["fp16"] == graphs
 
 
 def test_without_tensorrt(

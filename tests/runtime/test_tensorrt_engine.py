@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aif.runtime.bench_networks import bench_networks, networks_of
+from aif.runtime.benchmark import Setup
 from aif.runtime.bundle import Bundle
 from aif.runtime.editor import Editor
 from aif.runtime.engine_make import GateFaces, make_engines
@@ -163,6 +165,21 @@ def test_all_memory_is_given_back(build: Build, stand_in_card: Any) -> None:
     del model, encoding
     gc.collect()
     assert not stand_in_card.live
+
+
+def test_loading_runs_each_engine_once(build: Build, stand_in_card: Any) -> None:
+    build()
+    assert stand_in_card.log == ["up", "run", "down", "down", "down", "up", "up", "up", "run", "down"]
+
+
+def test_benchmarks_time_engines(build: Build, toy_bundle: Bundle) -> None:
+    build()
+    setups = [Setup("tensorrt", 1), Setup("cpu", 1)]
+    rivals = {setup: networks_of(toy_bundle, setup) for setup in setups}
+    rows = bench_networks(rivals, 32, (1, 20), 0.001, 1)
+    assert {(row.setup.provider, row.name, row.part) for row in rows} == {
+        (provider, "aif", part) for provider in ("tensorrt", "cpu") for part in ("encoder", "decoder")
+    }
 
 
 def test_results_outlive_the_next_run(build: Build) -> None:

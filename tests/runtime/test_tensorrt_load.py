@@ -243,18 +243,25 @@ def test_a_cache_that_cannot_be_written(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="no NVIDIA driver here")
-@pytest.mark.parametrize("options", [BuildOptions(), BuildOptions(version_compatible=True)])
-def test_on_a_real_card(options: BuildOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("precision", "options"),
+    [("fp32", BuildOptions()), ("fp32", BuildOptions(version_compatible=True)), ("fp16", BuildOptions())],
+)
+def test_on_a_real_card(
+    precision: str, options: BuildOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The embedded bundle: built, let through the gate, loaded, and run with and without CUDA graphs."""
     pytest.importorskip("tensorrt", reason="TensorRT is not installed")
     monkeypatch.setenv("AIF_CACHE", str(tmp_path))
     bundle = Bundle.open()
+    if precision not in bundle.manifest.graphs:
+        pytest.skip(f"the embedded bundle has no graphs in {precision}")
     plain = FaceModel(bundle, "cpu")
     size = plain.image_size
     faces = np.random.default_rng(0).random((17, 3, size, size), dtype=np.float32)
-    save_to_cache(make_engines(bundle, "fp32", GateFaces(faces[:4], "noise"), options))
+    save_to_cache(make_engines(bundle, precision, GateFaces(faces[:4], "noise"), options))
     for cuda_graph in (False, True):
-        model = FaceModel(bundle, "tensorrt", cuda_graph=cuda_graph)
+        model = FaceModel(bundle, "tensorrt", precision=precision, cuda_graph=cuda_graph)
         for count in (1, 2, 16, 1, 17, 2):
             found, wanted = model.encode(faces[:count]), plain.encode(faces[:count])
             np.testing.assert_allclose(found.z, wanted.z, atol=1e-2)
