@@ -69,7 +69,7 @@ def build_for(
         return
     with load_editor(bundle, "cpu", detector, yunet, None) as editor:
         faces = GateFaces(_faces(editor, sources, max_megapixels), "faces in the pictures to edit")
-    for place in save_to_cache(make_engines(bundle, chosen, faces, BuildOptions())):
+    for place in save_to_cache(make_engines(bundle, chosen, faces, BuildOptions(), console.notice)):
         console.notice(f"Built {place}")
 
 

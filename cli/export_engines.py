@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from aif.cli.console import notice
 from aif.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def build(source: Path, out: Path, faces: FaceDataset, plan: EnginePlan) -> None
     """
     from aif.export.engines import add_engines
 
-    for sidecar in add_engines(source, out, plan.precisions, faces, plan.options):
+    for sidecar in add_engines(source, out, plan.precisions, faces, plan.options, notice):
         profile = sidecar.profile
         typer.echo(
             f"engines/{sidecar.file}: {sidecar.bytes / 1e6:.1f} MB, {profile.min} to {profile.max} faces "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aif.export.crops import spread_crops
@@ -16,7 +16,12 @@ from aif.train.data.base import FaceDataset
 
 
 def add_engines(
-    path: Path, out: Path, precisions: Sequence[str], faces: FaceDataset, options: BuildOptions
+    path: Path,
+    out: Path,
+    precisions: Sequence[str],
+    faces: FaceDataset,
+    options: BuildOptions,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[Sidecar, ...]:
     """Write the bundle at `path` with engines for this machine to `out`, which may be the same place.
 
@@ -28,6 +33,7 @@ def add_engines(
         precisions: one or more of "fp32" and "fp16".
         faces: at least 16, on which the engines are compared with the graphs.
         options: how to build.
+        tell: called with a line for people before each long step; None = nobody is told.
 
     Raises:
         ProviderError: TensorRT is not here.
@@ -36,7 +42,7 @@ def add_engines(
     """
     bundle = Bundle.open(path)
     crops = GateFaces(spread_crops(faces, bundle.manifest.image_size), faces.name)
-    made = [each for name in precisions for each in make_engines(bundle, name, crops, options)]
+    made = [each for name in precisions for each in make_engines(bundle, name, crops, options, tell)]
     hashes = {sha for name in bundle.manifest.graphs for sha in graph_hashes(bundle, name).values()}
     kept = {
         Path(each.sidecar.file).stem

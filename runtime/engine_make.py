@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -52,9 +52,20 @@ def check_buildable(precisions: Sequence[str]) -> None:
 
 
 def make_engines(
-    bundle: Bundle, precision: str, faces: GateFaces, options: BuildOptions
+    bundle: Bundle,
+    precision: str,
+    faces: GateFaces,
+    options: BuildOptions,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[tuple[Sidecar, bytes], ...]:
     """Encoder and decoder of one precision as engines that have passed the gate. Nothing is written.
+
+    Args:
+        bundle: has graphs of the precision.
+        precision: "fp32" or "fp16".
+        faces: for the gate.
+        options: how to build.
+        tell: called with a line for people before each long step; None = nobody is told.
 
     Raises:
         ProviderError: TensorRT is not here.
@@ -70,7 +81,8 @@ def make_engines(
     graphs = {part: bundle.graph_bytes(precision, part) for part in PARTS}
     for part in PARTS:
         session = Session(graphs[part], "cpu", 1, part)
-        logger.warning("Building the %s's %s engine, which takes minutes ...", part, precision)
+        if tell is not None:
+            tell(f"Building the {part}'s {precision} engine, which takes minutes ...")
         engine = build_engine(library, graphs[part], list(session.inputs), options)
         sidecar = Sidecar(
             part=part,

@@ -188,11 +188,12 @@ def broadcast() -> Iterator[Callable[[np.ndarray], Broadcast]]:
 def stand_in_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A card with CUDA and TensorRT that are not there (stand_in_tensorrt.py); the cache is a new folder."""
     pytest.importorskip("polygraphy")
-    place = Path(__file__).with_name("stand_in_tensorrt.py")
-    spec = importlib.util.spec_from_file_location("stand_in_tensorrt", place)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    for name in ("stand_in_cuda", "stand_in_tensorrt"):
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
     card = module.Card()
     plug_in_card(card, monkeypatch)
     monkeypatch.setenv("AIF_CACHE", str(tmp_path / "cache"))
