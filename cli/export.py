@@ -135,8 +135,8 @@ def export(
                 _tell(extend_bundle(run, source, wanted, faces, evaluator).manifest.variants, wanted)
             if engines is not None:
                 build(source, out, faces, engines)
-                return
-        typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --precision {wanted[-1]}")
+        chosen = f"--precision {wanted[-1]}" if engines is None else engines.choice
+        typer.echo(f"Next: aif-edit photo.jpg --bundle {out} {chosen}")
         return
     mode = compositing or "hybrid"
     if mode not in ("delta", "replace", "hybrid"):
@@ -166,7 +166,8 @@ def export(
     for parity in report.parity:
         typer.echo(f"largest difference from the network at batch {parity.batch}: {parity.worst:.1e}")
     _tell(report.variants, wanted)
-    typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --set {trained.data.attributes[0]}=1")
+    chosen = "" if engines is None else f" {engines.choice}"
+    typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --set {trained.data.attributes[0]}=1{chosen}")
 
 
 def _tell(variants: Mapping[str, Variant], wanted: tuple[str, ...]) -> None:

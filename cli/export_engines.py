@@ -23,6 +23,11 @@ class EnginePlan:
     precisions: tuple[str, ...]
     options: BuildOptions
 
+    @property
+    def choice(self) -> str:
+        """What to add to `aif-edit` for the last of them."""
+        return f"--provider tensorrt --precision {self.precisions[-1]}"
+
 
 def engine_plan(
     wanted: bool,
@@ -90,6 +95,3 @@ def build(source: Path, out: Path, faces: FaceDataset, plan: EnginePlan) -> None
         if sidecar.part == "decoder":
             figures = ", ".join(f"{name} {value:.2g}" for name, value in sidecar.gate.items())
             typer.echo(f"{sidecar.precision} engines against fp32 on {sidecar.gated_faces} faces: {figures}")
-    typer.echo(
-        f"Next: aif-edit photo.jpg --bundle {out} --provider tensorrt --precision {plan.precisions[-1]}"
-    )

@@ -115,7 +115,7 @@ class FaceModel:
                     engines = load_engines(bundle, precision, cuda_graph)
                     self._take(bundle, engines.precision, engines.encoder, engines.decoder)
                     return
-                chosen = precision or _default_precision(bundle.manifest, device)
+                chosen = _default_precision(bundle.manifest, device) if precision is None else precision
                 graphs = (bundle.graph_bytes(chosen, part) for part in ("encoder", "decoder"))
                 encoder = Session(next(graphs), device, threads, "encoder", not last, cuda_graph)
                 decoder = Session(next(graphs), device, threads, "decoder", not last, cuda_graph)

@@ -81,7 +81,7 @@ def load_library() -> Library:
         from cuda.bindings import runtime as cudart
         from polygraphy.backend.trt import get_trt_logger
         from polygraphy.logger import G_LOGGER
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:  # a package, or a library that it loads, is missing
         raise ProviderError(f"TensorRT cannot be used: {error}.", INSTALL) from error
     version = str(trt.__version__)
     if not OLDEST <= int(version.partition(".")[0]) <= NEWEST:
@@ -94,6 +94,10 @@ def load_library() -> Library:
         about = checked(cudart, cudart.cudaGetDeviceProperties(card))
     except AifError as error:
         raise ProviderError(f"There is no card to run on: {error.message}", error.fix) from error
+    except RuntimeError as error:  # the bindings miss a function in an old driver
+        raise ProviderError(
+            f"CUDA's bindings do not fit the driver: {error}", "Update the driver; nvidia-smi shows it."
+        ) from error
     G_LOGGER.use_python_logging_system = True  # it would print on standard output
     G_LOGGER.colors = False  # and there it would say that they are missing
     _into_our_log(G_LOGGER.python_logger)

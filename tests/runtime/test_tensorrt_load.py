@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,32 @@ def test_a_tensorrt_that_aif_is_not_written_for(
     stand_in_card.version = version
     plug_in(stand_in_card)
     with pytest.raises(ProviderError, match=f"TensorRT {version} is here"):
+        FaceModel(toy_bundle, "tensorrt")
+
+
+def test_a_library_that_does_not_load(
+    stand_in_card: Any, toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`import tensorrt` loads libraries itself, and says so in its own way when one is missing."""
+
+    def find(name: str, *rest: Any) -> None:
+        if name == "tensorrt":
+            raise OSError("libnvinfer.so.11: cannot open")
+
+    monkeypatch.delitem(sys.modules, "tensorrt")
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find), *sys.meta_path])
+    with pytest.raises(ProviderError, match=r"TensorRT cannot be used: libnvinfer\.so\.11: cannot open"):
+        FaceModel(toy_bundle, "tensorrt")
+
+
+def test_a_driver_without_a_function(
+    stand_in_card: Any, toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise RuntimeError('Function "cudaGetDevice" not found')
+
+    monkeypatch.setattr(sys.modules["cuda.bindings.runtime"], "cudaGetDevice", missing)
+    with pytest.raises(ProviderError, match=r"bindings do not fit the driver: Function .* not found"):
         FaceModel(toy_bundle, "tensorrt")
 
 
