@@ -74,9 +74,9 @@ def bench(
         float | None,
         typer.Option(
             metavar="S",
-            help="image, networks, training, serve: time of each measurement in each round (default 2; 0.3; 4; "
-            "10). video: how much of the film (default: all). live: length of a session (default 20; 600 for the "
-            "long run).",
+            help="image, networks, training, serve: time of each measurement in each round (default 2; "
+            "0.3; 4; 10). video: how much of the film (default: all). live: length of a session (default 20; "
+            "600 for the long run).",
         ),
     ] = None,
     rounds: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import BuildEngines, Debug, Verbose, Version
 
 
 def edit(
@@ -63,10 +63,11 @@ def edit(
     provider: Annotated[
         str,
         typer.Option(
-            metavar="auto|cpu|cuda|openvino|ort-tensorrt",
-            help="Where the networks run; auto: CUDA where it works, else the processor.",
+            metavar="auto|cpu|cuda|tensorrt|openvino|ort-tensorrt",
+            help="Where the networks run; auto: TensorRT where engines fit, else CUDA, else the processor.",
         ),
     ] = "auto",
+    build_engines: BuildEngines = False,
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="Threads of the networks. Default: one a core.")
     ] = None,
@@ -187,6 +188,7 @@ def edit(
 
     Exit codes: 0 done, 1 an input failed, 2 a wrong option, 3 no face was found, 130 interrupted.
     """
+    from aif.cli.edit_engines import build_for, check_build
     from aif.cli.edit_paths import Job, find_sources, plan_outputs
     from aif.cli.edit_run import EditPlan, load_editor, run_plan
     from aif.cli.edit_values import check_options, parse_faces, parse_settings, sweep_values
@@ -213,6 +215,8 @@ def edit(
         threads=threads,
         quality=quality,
     )
+    if build_engines:
+        check_build(provider, webcam)
     if webcam:
         from aif.cli import edit_live_choices as live
         from aif.cli.edit_live import run_live
@@ -294,5 +298,7 @@ def edit(
         video=video,
         threads=threads,
     )
+    if build_engines:
+        build_for(opened, sources, precision, detector, yunet, max_megapixels or None)
     with load_editor(opened, provider, detector, yunet, threads, precision) as editor:
         raise typer.Exit(run_plan(editor, plan, jobs))

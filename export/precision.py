@@ -84,8 +84,8 @@ def check_real(faces: FaceDataset, trained_on: str) -> None:
     """
     if isinstance(faces, SyntheticFaces) and trained_on != faces.name:
         raise ExportError(
-            f"FP16 and INT8 are checked, and INT8 is calibrated, on real faces; the model was trained on "
-            f"{trained_on}, and where that lies is not known.",
+            f"FP16, INT8 and engines are checked, and INT8 is calibrated, on real faces; the model was "
+            f"trained on {trained_on}, and where that lies is not known.",
             "Name faces: --data FOLDER (aligned crops, labels are not needed). For a trial with drawn faces, "
             "which the manifest will then say: --data synthetic",
         )

@@ -33,7 +33,7 @@ __all__ = ["Device", "Provider", "Session", "check_threads", "choose_devices"]
 
 logger = logging.getLogger(__name__)
 
-Provider = Literal["cpu", "cuda", "openvino", "ort-tensorrt", "auto"]
+Provider = Literal["cpu", "cuda", "tensorrt", "openvino", "ort-tensorrt", "auto"]
 
 # ONNX Runtime warns at start on machines without a graphics card. Its errors stay visible, but not where
 # "auto" only tries whether CUDA is there.
@@ -137,8 +137,8 @@ class Session:
         return placed_nodes(self._session)
 
 
-def choose_devices(provider: Provider) -> tuple[Device, ...]:
-    """The devices to try, in order, for a provider's name.
+def choose_devices(provider: Provider) -> tuple[Device | Literal["tensorrt"], ...]:
+    """The devices to try, in order, for a provider's name; "auto" without TensorRT, which needs engines.
 
     Raises:
         ConfigError: there is no such provider.

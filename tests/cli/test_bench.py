@@ -269,6 +269,6 @@ def test_a_provider_that_is_asked_for_must_be_there(bench: Bench, monkeypatch: p
     assert done.code == 1 and "CUDA" in done.stderr
     words = ("--threads", "1", "--seconds", "0.01", "--rounds", "1", "--batches", "1", "--json", "-")
     left_out = json.loads(bench("networks", *words).stdout)["not_run"]
-    assert list(left_out) == ["cuda", "openvino", "ort-tensorrt"]
-    for provider, name in zip(left_out, ("CUDA", "OpenVINO", "CUDA"), strict=True):
+    assert list(left_out) == ["cuda", "tensorrt", "openvino", "ort-tensorrt"]
+    for provider, name in zip(left_out, ("CUDA", "TensorRT", "OpenVINO", "CUDA"), strict=True):
         assert name in left_out[provider]
