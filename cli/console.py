@@ -37,6 +37,8 @@ _EXTRAS = {
     "polygraphy": "trt",
     "skimage": "demo",
     "pooch": "fetch",
+    "google": "triton",
+    "tritonclient": "triton",
 }
 
 
