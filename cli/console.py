@@ -37,7 +37,9 @@ _EXTRAS = {
     "polygraphy": "trt",
     "skimage": "demo",
     "pooch": "fetch",
+    "fsspec": "ray",
     "google": "triton",
+    "ray": "ray",
     "tritonclient": "triton",
 }
 
