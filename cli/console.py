@@ -42,6 +42,10 @@ _EXTRAS = {
     "python_multipart": "serve",
     "prometheus_client": "serve",
     "gradio": "ui",
+    "fsspec": "ray",
+    "google": "triton",
+    "ray": "ray",
+    "tritonclient": "triton",
 }
 
 

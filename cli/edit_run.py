@@ -178,7 +178,7 @@ def _run_job(editor: Editor, plan: EditPlan, job: Job, report: Report) -> None:
         return
     report.target = STREAM if job.target is None else str(job.target)
     try:
-        result, pixels = _edited(editor, plan, picture, report)
+        result, pixels = edited_picture(editor, plan, picture, report)
     except NoFaceError:
         if not plan.copy_unedited:
             raise
@@ -200,8 +200,14 @@ def _read(job: Job, plan: EditPlan) -> tuple[Picture, bytes]:
     return read_image(data, source.label, plan.max_megapixels), data
 
 
-def _edited(editor: Editor, plan: EditPlan, picture: Picture, report: Report) -> tuple[Picture, UInt8Array]:
-    """What to write: the picture itself with edited pixels, or a sheet."""
+def edited_picture(
+    editor: Editor, plan: EditPlan, picture: Picture, report: Report
+) -> tuple[Picture, UInt8Array]:
+    """What to write: the picture itself with edited pixels, or a sheet; the report gets its faces and times.
+
+    Raises:
+        AifError: see `Editor.edit`.
+    """
     frame = picture.pixels_hwc_bgr
     if plan.sweep is not None:
         pixels = _sweep(editor, plan, picture, report)
