@@ -37,7 +37,7 @@ from aif.runtime.model import FaceModel
 triton = pytest.importorskip("tritonclient.grpc", reason='needs pip install "aif[triton]"')
 
 PYTHON = os.environ.get("AIF_PYTRITON_PYTHON", "")
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 BATCH = 8
 
 pytestmark = [
