@@ -48,7 +48,8 @@ class Encoding:
         z: float32 (N, Z) identity codes, the posterior means.
         y: float32 (N, A) attribute values in [0, 1].
         features: name to float32 (N, ...) of the further tensors that the decoder takes.
-        held: the same on the card, where TensorRT made them; None elsewhere, and for a choice of rows.
+        held: the same on the card, where TensorRT made them (z and features are then read-only); None
+            elsewhere, and for a choice of rows.
     """
 
     z: Float32Array
@@ -188,7 +189,7 @@ class FaceModel:
                 pieces.append(piece)
         z, y, *features = (np.concatenate(columns) for columns in zip(*pieces, strict=True))
         named = dict(zip(self.manifest.features, features, strict=True))
-        return Encoding(z, y, named, held if len(pieces) == 1 else None)
+        return Encoding(z, y, named, held.given_out(z, *features) if held and len(pieces) == 1 else None)
 
     def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Float32Array:
         """Decode faces with the attribute values `y` in place of the encoder's own.
@@ -231,10 +232,11 @@ class FaceModel:
             ValueError: the values have another shape.
         """
         pair = [np.asarray(values, dtype=np.float32) for values in (source, target)]
-        if encoding.held is not None and not isinstance(self._decoder, Session):
+        held, codes = encoding.held, (encoding.z, *encoding.features.values())
+        if held is not None and held.is_of(*codes) and not isinstance(self._decoder, Session):
             if any(values.shape != encoding.y.shape for values in pair):
                 raise ValueError(f"the values must be {encoding.y.shape}, not {[v.shape for v in pair]}")
-            images = self._decoder.run_from(encoding.held, "image", [{"y": values} for values in pair])
+            images = self._decoder.run_from(held, "image", [{"y": values} for values in pair])
             if images is not None:
                 return images[0].clip(0, 1), images[1].clip(0, 1)
         before, after = np.split(self.decode(encoding.repeat(2), np.concatenate(pair)), 2)

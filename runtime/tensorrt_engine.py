@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -42,11 +43,23 @@ class Held:
     Attributes:
         count: how many faces.
         slot, turn: where they lie, and whether they still do.
+        codes: the very arrays of the host that are copies of them.
     """
 
     count: int
     slot: _Slot = field(repr=False, compare=False)
     turn: int
+    codes: tuple[Float32Array, ...] = field(default=(), repr=False, compare=False)
+
+    def given_out(self, *codes: Float32Array) -> Held:
+        """The same, with the arrays that a caller gets; read-only, or those on the card would be stale."""
+        for each in codes:
+            each.flags.writeable = False
+        return replace(self, codes=codes)
+
+    def is_of(self, *codes: Float32Array) -> bool:
+        """Whether these are the arrays that were given out, and not others made from them."""
+        return len(codes) == len(self.codes) and all(map(operator.is_, codes, self.codes))
 
     @property
     def there(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import threading
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from aif.runtime.engine_make import GateFaces, make_engines
 from aif.runtime.engine_sidecar import BatchProfile
 from aif.runtime.engine_store import save_to_cache
 from aif.runtime.errors import AifError
-from aif.runtime.model import FaceModel
+from aif.runtime.model import Encoding, FaceModel
 from aif.runtime.tensorrt_build import BuildOptions
+from aif.runtime.video_editor import VideoEditor
 
 Build = Callable[..., FaceModel]
 
@@ -88,13 +90,50 @@ def test_what_was_overwritten_on_the_card_is_taken_from_the_host(build: Build, t
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_changed_codes_are_not_taken_from_the_card(build: Build, toy_bundle: Bundle) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda code: code.rows(np.array([1, 0])),
+        lambda code: dataclasses.replace(code, z=code.z + np.float32(0.1)),
+        lambda code: dataclasses.replace(code, z=code.z.copy()),
+        lambda code: dataclasses.replace(code, features={"feature_0": code.features["feature_0"] * 0}),
+    ],
+)
+def test_codes_that_others_made_are_not_taken_from_the_card(
+    change: Callable[[Encoding], Encoding], build: Build, toy_bundle: Bundle, stand_in_card: Any
+) -> None:
+    """A video averages z over time, for instance."""
     model, plain = build(), FaceModel(toy_bundle, threads=1)
-    rows = np.array([1, 0])
-    found, wanted = model.encode(crops(2)).rows(rows), plain.encode(crops(2)).rows(rows)
-    assert found.held is None
+    found, wanted = change(model.encode(crops(2))), change(plain.encode(crops(2)))
+    stand_in_card.log.clear()
     one, other = (m.decode_both(e, e.y, e.y)[0] for m, e in ((model, found), (plain, wanted)))
     np.testing.assert_allclose(one, other, atol=1e-5)
+    assert stand_in_card.log.count("up") == 3
+
+
+def test_codes_on_the_card_cannot_be_changed_behind_its_back(build: Build) -> None:
+    encoding = build().encode(crops(2))
+    for array in (encoding.z, *encoding.features.values()):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+
+
+def test_a_video_is_edited_as_on_the_processor(
+    build: Build, toy_bundle: Bundle, stand_in_card: Any, astronaut_bgr: np.ndarray
+) -> None:
+    build()
+    frames = [astronaut_bgr[:256, 100:356], astronaut_bgr[4:260, 102:358]]
+    found: list[list[np.ndarray]] = []
+    for provider in ("cpu", "tensorrt"):
+        with Editor.load(toy_bundle, provider=provider, detector="haar") as editor:  # type: ignore[arg-type]
+            video = VideoEditor(editor, {"Smiling": 1.0})
+            stand_in_card.log.clear()
+            found.append(
+                [video.process(frame, i / 25).image_hwc_bgr.astype(int) for i, frame in enumerate(frames)]
+            )
+    assert stand_in_card.log.count("run") == 3 * len(frames)  # one encoding and two decodings a frame
+    for one, other in zip(*found, strict=True):
+        assert np.abs(one - other).max() <= 1
 
 
 @pytest.mark.parametrize(
