@@ -77,7 +77,7 @@ class Server:
         self.url = f"127.0.0.1:{grpc}"
         self.client = triton.InferenceServerClient(self.url)
 
-    def wait(self, models: list[str], seconds: float = 120) -> Server:
+    def wait(self, models: list[str], seconds: float = 300) -> Server:
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             try:
