@@ -4,7 +4,7 @@ Needs an environment with PyTriton, which brings a Triton server in its wheel an
 
     uv venv --python /usr/bin/python3 triton-env     # a Python whose libpython is a shared library
     uv pip install --python triton-env/bin/python nvidia-pytriton onnxruntime
-    AIF_PYTRITON_PYTHON=$PWD/triton-env/bin/python pytest tests/export/test_triton_served.py
+    AIF_PYTRITON_PYTHON=$PWD/triton-env/bin/python pytest tests/export/serving/test_triton_served.py
 
 One server reads the repository as it was written, ensembles and all; PyTriton's wheel has no ONNX Runtime
 backend, so triton_backends/ stands in for that library. The other is PyTriton itself, with docs/examples.
@@ -37,7 +37,7 @@ from aif.runtime.model import FaceModel
 triton = pytest.importorskip("tritonclient.grpc", reason='needs pip install "aif[triton]"')
 
 PYTHON = os.environ.get("AIF_PYTRITON_PYTHON", "")
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 BATCH = 8
 
 pytestmark = [
