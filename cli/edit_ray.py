@@ -177,7 +177,9 @@ def _run(plan: RayPlan, choices: Choices, provider: str) -> list[Record]:
     records = []
     wanted = (choices.workers or 0) * plan.setup.threads
     with cluster(wanted) as resources, console.progress_bar("Editing") as progress:
-        on_gpus = provider in ("cuda", "ort-tensorrt") or (provider == "auto" and bool(resources.get("GPU")))
+        on_gpus = provider in ("cuda", "tensorrt", "ort-tensorrt") or (
+            provider == "auto" and bool(resources.get("GPU"))
+        )
         workers = pool_size(resources, choices.workers, plan.setup.threads, on_gpus)
         progress(0, len(plan.tasks))
         for record in run_tasks(plan.setup, plan.tasks, workers, on_gpus):

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from aif.cli.edit_ray_manifest import Record
@@ -111,14 +111,15 @@ def run_tasks(setup: Setup, tasks: Sequence[Task], workers: int, on_gpus: bool) 
     blocks = min(len(tasks), max(workers, -(-len(tasks) // TASKS_A_BLOCK)))
     dataset = ray.data.from_items([asdict(task) for task in tasks], override_num_blocks=blocks).map_batches(
         EditWorker,
-        fn_constructor_args=(setup,),
+        fn_constructor_args=(replace(setup, workers=workers),),
         batch_size=None,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=min(workers, blocks), max_tasks_in_flight_per_actor=2),
         num_cpus=None if on_gpus else setup.threads,
         num_gpus=1 if on_gpus else None,
     )
-    # Ray Data starts a worker that died again and gives it its block again, as often as it takes.
+    # Ray Data starts a worker that died again and gives it its block again, as often as it takes; the workers
+    # themselves see to it that this has an end.
     try:
         for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
             answers: Any = table["answer"]

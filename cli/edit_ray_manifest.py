@@ -21,7 +21,7 @@ from aif.cli.edit_ray_store import Place
 from aif.runtime.errors import AifError, ImageError
 
 FOLDER = "aif_manifest"
-PLANNED, STARTED = "planned", "started"
+PLANNED, LOADING, STARTED = "planned", "loading", "started"
 FINAL = ("edited", "copied", "no_face")
 """Outcomes that a later run leaves as they are; what failed is tried again."""
 
@@ -31,7 +31,8 @@ class Record:
     """One line.
 
     Attributes:
-        status: "planned", "started", "edited", "copied" (no face, copied as asked), "no_face" or "failed".
+        status: "planned", "loading" (a worker begins; no picture), "started", "edited", "copied" (no face,
+            copied as asked), "no_face" or "failed".
         input, output: full names.
         size, mark: of the input: bytes, and its ETag, or its time where the file system has none.
         settings: hash of all that the result depends on.

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aif.cli.edit_ray_manifest import FINAL, STARTED, Record, Segment, read_records
+from aif.cli.edit_ray_manifest import FINAL, LOADING, STARTED, Record, Segment, read_records
 from aif.cli.edit_ray_store import Place, suffix_of
 from aif.cli.edit_report import Report
 from aif.cli.edit_run import EditPlan, edited_picture, load_editor
@@ -25,6 +25,10 @@ from aif.runtime.image_io import SUFFIXES, encode_image, read_image
 
 MOST_STARTS = 3
 """A picture that has ended its worker so often is given up."""
+
+
+SPARE_LOADS = 20
+"""So many workers of a run may die and be started again; then something is wrong with all of them."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Setup:
         settings: hash of all that a result depends on.
         plan: what to do with each picture.
         provider, detector, yunet, threads, precision: as for `load_editor`.
+        workers: how many there are at a time.
     """
 
     source: str
@@ -65,6 +70,7 @@ class Setup:
     yunet: Path | None = None
     threads: int = 1
     precision: str | None = None
+    workers: int = 1
 
 
 def fingerprint(bundle: Bundle) -> str:
@@ -86,25 +92,42 @@ class EditWorker:
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         try:
             self._source, self._destination = Place(setup.source), Place(setup.destination)
-            self._editor = _load(setup)
             self._done: dict[str, Record] = {}
             self._starts: Counter[str] = Counter()
-            for record in read_records(self._destination, setup.root, setup.run):
-                if record.status == STARTED:
-                    self._starts[record.input] += 1
-                elif record.status in (*FINAL, "failed"):
-                    self._done[record.input] = record
+            loads = self._look_back()
+            if loads >= setup.workers + SPARE_LOADS:
+                raise AifError(
+                    f"{loads} workers were started, and {SPARE_LOADS} or more have died.",
+                    "See Ray's own log for why; the same command goes on where it was.",
+                )
+            loading = Record(LOADING, "", "", 0, "", setup.settings, worker=self._name)
+            self._segment().add([loading])
+            self._editor = _load(setup)
         except AifError as error:
             self._fault = error
+
+    def _look_back(self) -> int:
+        """What workers of this run have done, and how many there were."""
+        loads = 0
+        for record in read_records(self._destination, self._setup.root, self._setup.run):
+            loads += record.status == LOADING
+            if record.status == STARTED:
+                self._starts[record.input] += 1
+            elif record.status in (*FINAL, "failed"):
+                self._done[record.input] = record
+        return loads
+
+    def _segment(self) -> Segment:
+        """A new file of the manifest."""
+        name = f"{self._name.replace(':', '-')}-{secrets.token_hex(4)}"
+        return Segment(self._destination, self._setup.root, self._setup.run, name)
 
     def __call__(self, table: Any) -> dict[str, list[str]]:
         """Do the tasks of a pyarrow table; a JSON text a task: its record, or {"fault", "fix"}."""
         if self._fault is not None:
             fault = {"fault": self._fault.message, "fix": self._fault.fix}
             return {"answer": [json.dumps(fault)] * len(table)}
-        place = self._name.replace(":", "-")
-        name = f"{place}-{secrets.token_hex(4)}"  # a file a table, so that object stores put short ones
-        segment = Segment(self._destination, self._setup.root, self._setup.run, name)
+        segment = self._segment()  # one a table, so that object stores put short ones
         tasks = [Task(**row) for row in table.to_pylist()]
         return {"answer": [json.dumps(asdict(self._do(task, segment))) for task in tasks]}
 

@@ -21,7 +21,15 @@ from aif.cli.edit_ray_cluster import pool_size
 from aif.cli.edit_ray_manifest import Record, Segment, new_run, read_records
 from aif.cli.edit_ray_plan import RayPlan, plan_run
 from aif.cli.edit_ray_store import Place
-from aif.cli.edit_ray_worker import MOST_STARTS, EditWorker, Setup, Task, fingerprint, parse_answer
+from aif.cli.edit_ray_worker import (
+    MOST_STARTS,
+    SPARE_LOADS,
+    EditWorker,
+    Setup,
+    Task,
+    fingerprint,
+    parse_answer,
+)
 from aif.cli.edit_run import EditPlan
 from aif.runtime.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError, ImageError
@@ -295,7 +303,7 @@ def test_a_worker_edits_as_the_local_engine_does_and_writes_down_what_it_did(
     assert (tmp_path / "local.png").read_bytes() == made
     lines = list(read_records(place, setup.root, "run"))
     statuses = Counter(record.status for record in lines)
-    assert statuses == {"started": 3, "edited": 1, "failed": 1, "no_face": 1}
+    assert statuses == {"loading": 1, "started": 3, "edited": 1, "failed": 1, "no_face": 1}
     assert {record.worker for record in lines} == {found["face"].worker}
 
 
@@ -303,10 +311,11 @@ def test_a_worker_that_was_started_again_does_nothing_twice(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, count = work(setup), len(list(read_records(Place(setup.destination), setup.root)))
-    monkeypatch.setattr(Place, "put", lambda *_: pytest.fail("something was written"))
+    monkeypatch.setattr(EditWorker, "_edit", lambda *_: pytest.fail("a picture was edited"))
     again = {name: replace(record, time=0.0) for name, record in work(setup).items()}
     assert again == first
-    assert len(list(read_records(Place(setup.destination), setup.root))) == count
+    lines = list(read_records(Place(setup.destination), setup.root))
+    assert len(lines) == count + 1 and sum(line.status == "loading" for line in lines) == 2
 
 
 def test_a_picture_that_ends_its_workers_is_given_up(setup: Setup) -> None:
@@ -317,6 +326,14 @@ def test_a_picture_that_ends_its_workers_is_given_up(setup: Setup) -> None:
     found = work(setup)
     assert found["face"].status == "failed" and "ended its worker" in (found["face"].error or "")
     assert found["grey"].status == "no_face"
+
+
+def test_workers_that_die_again_and_again_come_to_an_end(setup: Setup) -> None:
+    place, loading = Place(setup.destination), replace(RECORD, status="loading", input="")
+    Segment(place, setup.root, "run", "dead").add([loading] * (SPARE_LOADS + 3))
+    assert work(replace(setup, workers=4))["face"].status == "edited"
+    with pytest.raises(AifError, match="have died"):
+        work(replace(setup, workers=3))
 
 
 def test_copies_comparisons_and_sweeps(setup: Setup, portrait_rgb: np.ndarray) -> None:

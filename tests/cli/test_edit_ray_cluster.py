@@ -22,7 +22,7 @@ from aif.runtime.errors import AifError
 
 pytest.importorskip("ray.data", reason='needs pip install "aif[ray]"')
 
-PICTURES = 60
+PICTURES = 40
 
 pytestmark = [
     pytest.mark.slow,

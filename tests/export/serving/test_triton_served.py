@@ -4,7 +4,7 @@ Needs an environment with PyTriton, which brings a Triton server in its wheel an
 
     uv venv --python /usr/bin/python3 triton-env     # a Python whose libpython is a shared library
     uv pip install --python triton-env/bin/python nvidia-pytriton onnxruntime
-    AIF_PYTRITON_PYTHON=$PWD/triton-env/bin/python pytest tests/export/test_triton_served.py
+    AIF_PYTRITON_PYTHON=$PWD/triton-env/bin/python pytest tests/export/serving/test_triton_served.py
 
 One server reads the repository as it was written, ensembles and all; PyTriton's wheel has no ONNX Runtime
 backend, so triton_backends/ stands in for that library. The other is PyTriton itself, with docs/examples.
@@ -77,7 +77,7 @@ class Server:
         self.url = f"127.0.0.1:{grpc}"
         self.client = triton.InferenceServerClient(self.url)
 
-    def wait(self, models: list[str], seconds: float = 120) -> Server:
+    def wait(self, models: list[str], seconds: float = 300) -> Server:
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             try:
