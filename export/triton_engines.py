@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from aif.runtime.bundle import Bundle
-from aif.runtime.errors import ExportError
-from aif.runtime.manifest import check_member_name
+from aif.runtime.engine_sidecar import Sidecar, parse_sidecar
+from aif.runtime.engine_store import FOLDER
+from aif.runtime.errors import BundleError, ExportError
 from aif.runtime.storage import open_store
 
-FOLDER = "engines/"
 _AGAIN = "Build the engines again, or leave them out: --engines none"
 
 Read = Callable[[str], bytes]
@@ -42,26 +40,6 @@ class ServedPair:
     decoder: Mapping[str, bytes]
     max_batch: int
     by_capability: Mapping[str, str] | None = None
-
-
-class _Profile(BaseModel):
-    min: int
-    max: int
-
-
-class _Engine(BaseModel):
-    """What a repository needs to know of an engine; its JSON says more."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    part: Literal["encoder", "decoder"]
-    precision: str
-    file: str
-    sha256: str
-    onnx_sha256: str
-    profile: _Profile
-    tensorrt: str
-    capability: str
 
 
 def find_engines(bundle: Bundle, where: str) -> list[ServedPair]:
@@ -103,7 +81,7 @@ def find_engines(bundle: Bundle, where: str) -> list[ServedPair]:
 
 
 def _sets(bundle: Bundle, names: Sequence[str], read: Read, where: str) -> list[ServedPair]:
-    groups: dict[tuple[str, str], dict[str, dict[str, _Engine]]] = {}
+    groups: dict[tuple[str, str], dict[str, dict[str, Sidecar]]] = {}
     for name in sorted(names):
         if name.endswith(".json"):
             engine = _parse(read(name), where + name)
@@ -119,7 +97,7 @@ def _sets(bundle: Bundle, names: Sequence[str], read: Read, where: str) -> list[
     return sets
 
 
-def _set(label: str, by_card: Mapping[str, Mapping[str, _Engine]], read: Read, where: str) -> ServedPair:
+def _set(label: str, by_card: Mapping[str, Mapping[str, Sidecar]], read: Read, where: str) -> ServedPair:
     files: dict[str, dict[str, bytes]] = {"encoder": {}, "decoder": {}}
     names = {card: f"model_sm{card.replace('.', '')}.plan" for card in by_card}
     if len(names) == 1:
@@ -140,17 +118,14 @@ def _set(label: str, by_card: Mapping[str, Mapping[str, _Engine]], read: Read, w
     )
 
 
-def _parse(text: bytes, where: str) -> _Engine:
+def _parse(text: bytes, where: str) -> Sidecar:
     try:
-        engine = _Engine.model_validate_json(text)
-        check_member_name(engine.file)
-    except (ValidationError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise ExportError(f"{where} does not describe an engine: {reason}.", _AGAIN) from error
-    return engine
+        return parse_sidecar(text, where)
+    except BundleError as error:
+        raise ExportError(error.message, _AGAIN) from error
 
 
-def _check(engine: _Engine, bundle: Bundle, where: str) -> None:
+def _check(engine: Sidecar, bundle: Bundle, where: str) -> None:
     pair = bundle.manifest.graphs.get(engine.precision)
     known = None if pair is None else (pair.encoder if engine.part == "encoder" else pair.decoder).sha256
     if known != engine.onnx_sha256:
@@ -162,7 +137,7 @@ def _check(engine: _Engine, bundle: Bundle, where: str) -> None:
         )
 
 
-def _verified(engine: _Engine, read: Read, where: str) -> bytes:
+def _verified(engine: Sidecar, read: Read, where: str) -> bytes:
     data = read(engine.file)
     if hashlib.sha256(data).hexdigest() != engine.sha256:
         raise ExportError(f"{where}{engine.file} is not the engine that its JSON describes.", _AGAIN)

@@ -17,6 +17,7 @@ from aif.export.triton_config import preferred_sizes
 from aif.export.triton_values import values_graph
 from aif.runtime.attribute_values import decode_values
 from aif.runtime.bundle import Bundle, write_bundle
+from aif.runtime.engine_sidecar import PARTS, BatchProfile, Sidecar
 from aif.runtime.errors import AifError, BundleError, ConfigError, ExportError
 from aif.runtime.manifest import AttributeInfo, parse_manifest
 
@@ -248,22 +249,31 @@ def engines(bundle: Bundle, *cards: str, tensorrt: str = "10.13.3.9", **changes:
     """Files of an `engines/` folder, as aif-export writes them; the engines themselves are only bytes."""
     files, pair = {}, bundle.manifest.graphs["fp32"]
     for card in cards:
-        for part, graph in (("encoder", pair.encoder), ("decoder", pair.decoder)):
+        for part, graph in zip(PARTS, (pair.encoder, pair.decoder), strict=True):
             stem = f"{part}.fp32.trt{tensorrt}.sm{card.replace('.', '')}"
             data = f"plan of the {part} for {card}".encode()
-            told = {
-                "sidecar_version": 1,
-                "part": part,
-                "precision": "fp32",
-                "file": f"{stem}.engine",
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "onnx_sha256": graph.sha256,
-                "profile": {"min": 1, "opt": 4, "max": 8},
-                "tensorrt": tensorrt,
-                "capability": card,
-                "gpu": "a card",
-            }
-            files[f"{stem}.engine"], files[f"{stem}.json"] = data, json.dumps(told | changes).encode()
+            told = Sidecar(
+                part=part,
+                precision="fp32",
+                file=f"{stem}.engine",
+                bytes=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+                onnx_sha256=graph.sha256,
+                inputs={},
+                outputs={},
+                profile=BatchProfile(min=1, opt=4, max=8),
+                tensorrt=tensorrt,
+                capability=card,
+                gpu="a card",
+                platform="linux-x86_64",
+                gate={},
+                limits={},
+                gated_on="nobody",
+                gated_faces=1,
+                aif="0",
+            )
+            text = json.dumps(told.model_dump() | changes).encode()
+            files[f"{stem}.engine"], files[f"{stem}.json"] = data, text
     return files
 
 
@@ -320,8 +330,8 @@ def test_one_card_and_several_versions_of_tensorrt(small_bundle, tmp_path):
         ({"precision": "fp16"}, "another graph"),
         ({"sha256": "0" * 64}, "not the engine"),
         ({"profile": {"min": 2, "opt": 4, "max": 8}}, "single ones"),
-        ({"file": "../../etc/passwd"}, "leaves the bundle"),
-        ({"part": "detector"}, "does not describe an engine"),
+        ({"file": "../../etc/passwd"}, "at file"),
+        ({"part": "detector"}, "at part"),
     ],
 )
 def test_engines_that_cannot_be_served(small_bundle, tmp_path, changes, said):
