@@ -57,7 +57,7 @@ def build(service: Service, files: PageFiles) -> Any:
                     placeholder="# Drop a photo here\nor click to choose one; the camera is below",
                 )
                 # Not Pillow's but aif's reader is to say what is wrong with a file.
-                photo.preprocess = _path_of  # type: ignore[method-assign]
+                photo.preprocess = _path_of
                 compare = gr.ImageSlider(
                     visible=False,
                     show_label=False,
