@@ -57,7 +57,7 @@ def build(service: Service, files: PageFiles) -> Any:
                     placeholder="# Drop a photo here\nor click to choose one; the camera is below",
                 )
                 # Not Pillow's but aif's reader is to say what is wrong with a file.
-                photo.preprocess = _path_of  # type: ignore[method-assign]
+                photo.preprocess = _path_of
                 compare = gr.ImageSlider(
                     visible=False,
                     show_label=False,
@@ -148,7 +148,7 @@ class _Work:
         limit = self._service.settings.max_megapixels
         job = partial(page.open_photo, self._service.editor, Path(path), Path(path).name, limit)
         opened: page.Opened = await self._run(job)
-        choices = [("all", _ALL), *((str(n), str(n)) for n in range(len(opened.faces)))]
+        choices = [("all", _ALL), *((str(n + 1), str(n)) for n in range(len(opened.faces)))]
         opened = replace(opened, before=Path(self._shown(opened)))
         picture = str(opened.before)
         return [

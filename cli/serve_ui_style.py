@@ -37,8 +37,10 @@ def theme() -> Any:
 
 
 CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; padding: 20px 24px !important; }
-.gradio-container main, .gradio-container .main.app { padding: 0 !important; }
+.gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important;
+  padding: 20px 24px !important; }
+.gradio-container main, .gradio-container .main.app, .gradio-container .wrap:has(> main) {
+  padding: 0 !important; width: 100% !important; }
 .gradio-container .html-container, .gradio-container .prose { padding: 0 !important; }
 #head h1 { font-size: 22px; font-weight: 650; margin: 0; letter-spacing: -0.01em; }
 #head p { margin: 2px 0 6px; color: var(--body-text-color-subdued); font-size: 14px; }

@@ -283,7 +283,7 @@ def test_a_full_queue_refuses_and_loses_nothing(start: Any, photo: bytes) -> Non
 
 def test_an_edit_that_takes_too_long_is_given_up(start: Any, photo: bytes) -> None:
     """Its thread finishes the stage that it is in; the place is taken until then, and free afterwards."""
-    service = start(workers=1, queue=1, timeout=0.5)
+    service = start(workers=1, queue=1, timeout=1.5)
     service.gate.open.clear()
     with ThreadPoolExecutor(2) as threads:
         both = [threads.submit(service.post, "/edit", photo, Smiling="1") for _ in range(2)]
@@ -327,6 +327,8 @@ def test_a_client_that_hangs_up_gives_its_place_back(start: Any, photo: bytes) -
     calls = [socket.create_connection(service.address) for _ in range(2)]
     for call in calls:
         call.sendall(request_head(len(body)) + body)
+    # An edit that is not at the gate yet would end at its next checkpoint.
+    until(lambda: service.gate.reached.acquire(blocking=False))
     until(lambda: service.pool.running == 1 and service.pool.waiting == 1)
     for call in calls:
         call.close()
