@@ -45,6 +45,12 @@ class LandmarkFinder(Protocol):
         """Landmarks (N, 5, 2) in frame pixels and probabilities (N,) of N boxes."""
         ...
 
+    def follow(
+        self, frame_hwc_bgr: UInt8Array, places: Sequence[npt.ArrayLike]
+    ) -> tuple[Float32Array, Float32Array]:
+        """The same of N faces whose landmarks, (5, 2) each, should be about where `places` says."""
+        ...
+
 
 @dataclass(frozen=True)
 class _Place:
@@ -155,7 +161,7 @@ class FaceTracker:
             self._join(*detections, frame_hwc_bgr, time_s, seen)
             self._plan(seen, lost)
         for track in self._tracks:
-            track.go_on(seen.get(track.id), time_s)
+            track.go_on(seen.get(track.id), time_s, frame_hwc_bgr)
             track.fade(time_s, step, self._fade_s)
         self._tracks = [track for track in self._tracks if time_s - track.seen_s <= self._memory_s]
         shown = [
@@ -167,12 +173,20 @@ class FaceTracker:
         """What the landmark network sees of the known faces, by their numbers; each face once."""
         if self._net is None or not self._tracks:
             return {}
-        boxes = [box_from_landmarks(track.place(time_s)) for track in self._tracks]
-        found = []
-        for track, points, confidence in zip(self._tracks, *self._net.refine_all(frame, boxes), strict=True):
+        found, moving = [], []
+        for track in self._tracks:
+            sight = track.again(frame, time_s)
+            if sight is None:
+                moving.append(track)
+            else:
+                found.append((False, 0.0, track.id, sight))
+        places = [track.place(time_s) for track in moving]
+        for track, place, points, confidence in zip(
+            moving, places, *self._net.follow(frame, places), strict=True
+        ):
             track.gone = bool(confidence < GONE_CONFIDENCE)
             if confidence >= KNOWN_CONFIDENCE and is_face(points):
-                jump = landmark_distance(points, track.place(time_s))
+                jump = landmark_distance(points, place)
                 found.append((not track.sighted, jump, track.id, Sight(points, float(confidence))))
         seen: dict[int, Sight] = {}
         # Where two tracks look at one face, as when one passes behind the other, it belongs to that which

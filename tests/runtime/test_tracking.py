@@ -66,10 +66,14 @@ class Stage:
             confidence.append(0.9 if near else self.doubt)
         return np.concatenate(points), np.array(confidence, dtype=np.float32)
 
+    def follow(self, frame: Array, places: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
+        return self.refine_all(frame, [box_from_landmarks(each) for each in places])
+
 
 def frame_of(number: int, background: int | Array = 128) -> Array:
+    """No two frames on end are alike, as they are not with a camera."""
     frame = np.zeros((240, 320, 3), dtype=np.uint8)
-    frame[:] = background
+    frame[:] = np.minimum(background, 253) + number % 2 * 2
     frame[0, 0] = number % 256, number // 256, 0
     return frame
 
@@ -268,6 +272,34 @@ def test_smoothing_calms_and_can_be_left_out() -> None:
     assert bends[False] == pytest.approx(0.2 * math.sqrt(6), rel=0.1)
     assert bends[True] < bends[False] / 3
     assert np.abs(paths[True].mean(axis=0) - face(160, 100)).max() < 0.1
+
+
+def test_nothing_moves_where_a_picture_is_shown_twice() -> None:
+    """A film of 12.5 pictures a second at 25: the filter must not catch up while the picture stands."""
+    stage = Stage(lambda i: [face(60 + 4 * (i // 2), 100)], noise=0.2)
+    tracker = FaceTracker(stage, stage)
+    shown: list[TrackedFace] = []
+    for i in range(20):
+        frame = frame_of(i // 2)
+        frame[0, 0, 0] = i
+        shown += tracker.update(frame, i / FPS)
+    assert [each.repeated for each in shown] == [False, True] * 10
+    for first, second in zip(shown[::2], shown[1::2], strict=True):
+        np.testing.assert_array_equal(second.landmarks, first.landmarks)
+        assert second.confidence == first.confidence and second.weight == 1
+
+
+def test_a_picture_that_stands_is_looked_at_now_and_then() -> None:
+    """Ten times a second: a face that moves too little for one frame is followed all the same."""
+    stage = Stage(lambda i: [face(160 + 0.5 * i, 100)])
+    tracker = FaceTracker(stage, stage)
+    shown: list[TrackedFace] = []
+    for i in range(12):
+        frame = frame_of(0)
+        frame[0, 0, 0] = i
+        shown += tracker.update(frame, i / FPS)
+    assert [each.repeated for each in shown] == [False, True, True] * 4
+    assert all(a.landmarks[0, 0] < b.landmarks[0, 0] for a, b in itertools.pairwise(shown[::3]))
 
 
 @pytest.mark.parametrize("eyes", [12, 36, 90])
