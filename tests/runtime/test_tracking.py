@@ -478,3 +478,27 @@ def test_a_minute_without_a_face_costs_few_detections_beside() -> None:
     assert all(tracker.update(frame_of(i), i / 30) == () for i in range(1800))
     tracker.close()
     assert 1 <= len(stage.detections) <= 1800 / 15 + 10
+
+
+class Sized:
+    """A detector that keeps the frames' sizes, and finds one face where it is in them."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, ...]] = []
+
+    def detect(self, frame: Array) -> list[Detection]:
+        self.sizes.append(frame.shape[:2])
+        points = face(500, 300, 72) * np.float32(frame.shape[1] / 960)
+        return [Detection(box_from_landmarks(points), points, 0.9)]
+
+
+def test_most_detections_are_a_glance() -> None:
+    """And what is found in a frame made smaller is the face that is known."""
+    detector, stage = Sized(), Stage(lambda i: [face(500, 300, 72)])
+    tracker = FaceTracker(detector, stage, every=1)
+    for i in range(9):
+        frame = cv2.resize(frame_of(i), (960, 720), interpolation=cv2.INTER_NEAREST)
+        (only,) = tracker.update(frame, i / FPS)
+        assert only.id == 0
+    small, large = (240, 320), (720, 960)
+    assert detector.sizes == [large, small, small, small, large, small, small, small, large]
