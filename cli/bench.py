@@ -9,10 +9,10 @@ import typer
 
 from aif.cli.options import Debug, Verbose, Version
 
-KINDS = ("image", "video", "live", "networks", "training")
+KINDS = ("image", "video", "live", "steadiness", "networks", "training")
 
 # Options and the benchmarks that take them.
-_EDITING = ("image", "video", "live")
+_EDITING = ("image", "video", "live", "steadiness")
 _TAKEN_BY = {
     "source": _EDITING,
     "set": _EDITING,
@@ -20,8 +20,8 @@ _TAKEN_BY = {
     "yunet": _EDITING,
     "seconds": (*_EDITING, "networks"),
     "bundle": (*_EDITING, "networks"),
-    "threads": (*_EDITING, "networks"),
-    "providers": (*_EDITING, "networks"),
+    "threads": ("image", "video", "live", "networks"),
+    "providers": ("image", "video", "live", "networks"),
     "json": (*_EDITING, "networks"),
     "run": ("networks",),
     "batches": ("networks",),
@@ -33,14 +33,14 @@ _TAKEN_BY = {
 
 def bench(
     what: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to measure.")],
-    source: Annotated[
-        str | None,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="[SOURCE]",
+            metavar="[SOURCE]...",
             help="image: a photo; default: the demo portrait. video: a film. live: a camera number, a "
-            "stream, a film or synthetic:1280x720@30, which is the default.",
+            "stream, a film or synthetic:1280x720@30, which is the default. steadiness: films.",
         ),
-    ] = None,
+    ] = [],  # noqa: B006 - Typer reads the default, nobody changes it
     bundle: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
     ] = None,
@@ -70,8 +70,9 @@ def bench(
         float | None,
         typer.Option(
             metavar="S",
-            help="image, networks: time of each measurement in each round (default 2; 0.3). video: how much "
-            "of the film (default: all). live: length of a session (default 20; 600 for the long run).",
+            help="image, networks: time of each measurement in each round (default 2; 0.3). video, "
+            "steadiness: how much of a film (default: all). live: length of a session (default 20; 600 for "
+            "the long run).",
         ),
     ] = None,
     rounds: Annotated[
@@ -108,6 +109,7 @@ def bench(
     image: an edit from a file's bytes to a file's bytes, stage by stage.
     video: a film from file to file, beside the two networks alone and the codecs alone.
     live: a camera, with its wait and without; delay, and whether delay or memory grow.
+    steadiness: how much an edit shakes on films, with tracking and filter and without.
     networks: encoder and decoder by batch size and precision; with --run beside PyTorch on the same weights.
     training: steps of the authors' networks, beside the same in plain PyTorch, on the processor.
 
@@ -122,7 +124,7 @@ def bench(
     if what not in KINDS:
         raise ConfigError(f"There is no benchmark {what!r}.", nearest_names(what, KINDS))
     given: dict[str, Any] = {
-        "source": source,
+        "source": " ".join(sources) or None,
         "set": settings or None,
         "detector": detector,
         "yunet": yunet,
@@ -138,6 +140,8 @@ def bench(
         "batch-size": batch_size,
     }
     _check_given(what, given)
+    if len(sources) > 1 and what != "steadiness":
+        raise ConfigError(f"aif bench {what} takes one source, not {len(sources)}.", "Name one at a time.")
     if what == "training":
         _training(64 if width is None else width, 64 if batch_size is None else batch_size, rounds)
         return
@@ -147,7 +151,7 @@ def bench(
     check_json_place(json_file)
     plan = BenchPlan(
         what=what,
-        source=source,
+        sources=tuple(sources),
         bundle=bundle,
         settings=tuple(settings),
         threads=_numbers(threads, "--threads"),
