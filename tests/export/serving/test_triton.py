@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,14 @@ from aif.runtime.attribute_values import decode_values
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.engine_sidecar import PARTS, BatchProfile, Sidecar
 from aif.runtime.errors import AifError, BundleError, ConfigError, ExportError
+from aif.runtime.exposure import decode_both, encode_levelled
 from aif.runtime.manifest import AttributeInfo, parse_manifest
+from aif.runtime.model import FaceModel
 
 text_format = pytest.importorskip("google.protobuf.text_format")
 schema = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason='needs pip install "aif[triton]"')
+
+MessageToDict = pytest.importorskip("google.protobuf.json_format").MessageToDict
 
 GPU, CPU = schema.ModelInstanceGroup.KIND_GPU, schema.ModelInstanceGroup.KIND_CPU
 
@@ -33,6 +39,45 @@ def configs(repository: Path) -> dict[str, Any]:
         place.parent.name: text_format.Parse(place.read_text(), schema.ModelConfig())
         for place in sorted(repository.glob("*/config.pbtxt"))
     }
+
+
+class LocalAnswers:
+    """A client that needs no server: the repository's own graphs answer its requests, in Triton's types."""
+
+    def __init__(self, repository: Path) -> None:
+        self.repository, self.asked = repository, []
+
+    def get_model_config(self, name: str, as_json: bool) -> dict[str, Any]:
+        return {"config": MessageToDict(configs(self.repository)[name], preserving_proto_field_name=True)}
+
+    def infer(self, name: str, inputs: list[Any], outputs: list[Any]) -> Any:
+        fed = {
+            each.name(): np.frombuffer(each._get_content(), np.float32).reshape(each.shape())
+            for each in inputs
+        }
+        self.asked.append((name, len(next(iter(fed.values())))))
+        session = ort.InferenceSession(self.repository / name / "1" / "model.onnx")
+        names = [each.name() for each in outputs]
+        found = dict(zip(names, session.run(names, fed), strict=True))
+        return SimpleNamespace(as_numpy=found.__getitem__)
+
+
+def test_the_example_client_decodes_all_that_an_edit_asks_of_a_model(small_bundle, tmp_path, monkeypatch):
+    bundle = small_bundle()
+    path = export_triton(bundle, tmp_path / "r", TritonOptions(max_batch=4)).path
+    client = LocalAnswers(path)
+    monkeypatch.setattr("tritonclient.grpc.InferenceServerClient", lambda url: client)
+    example = runpy.run_path(str(Path(__file__).parents[3] / "docs" / "examples" / "triton_client.py"))
+    crops = np.random.default_rng(0).random((3, 3, 16, 16), dtype=np.float32)
+    pairs = []
+    for model in (example["ServedModel"]("nowhere", "small_one_fp32"), FaceModel(bundle, "cpu", 1)):
+        encoding, exposure = encode_levelled(model, crops)
+        pairs.append(decode_both(model, encoding, exposure, encoding.y, 1 - encoding.y))
+    for served, local in zip(*pairs, strict=True):
+        np.testing.assert_allclose(served, local, atol=1e-6, rtol=0)
+    assert np.abs(pairs[0][1] - pairs[0][0]).max() > 0.005, "the edit shows"
+    decoder = "small_one_fp32_decoder"
+    assert client.asked == [("small_one_fp32_encoder", 3), (decoder, 4), (decoder, 2)]
 
 
 def test_a_repository_holds_all_precisions_with_an_ensemble_each(small_bundle, tmp_path):
