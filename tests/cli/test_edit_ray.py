@@ -136,6 +136,26 @@ def test_missing_and_forbidden_places(tmp_path: Path) -> None:
         Place(str(tmp_path)).put(f"{tmp_path}/file/x.png", b"")
 
 
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), RuntimeError("Unable to locate credentials")]
+)
+def test_a_destination_that_may_not_be_looked_at_is_an_error_of_the_user(
+    memory: str, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    place = Place(f"{memory}bucket")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    assert place.sizes(place.path) == {}
+    monkeypatch.setattr(place.fs, "find", refuse)
+    with pytest.raises(ImageError, match=r"memory://.*(denied|credentials)") as caught:
+        place.sizes(place.path)
+    assert "credentials" in (caught.value.fix or "")
+    error = FileNotFoundError("nothing there")
+    assert place.sizes(place.path) == {}
+
+
 def test_a_manifest_is_read_back(any_place: str) -> None:
     place = Place(any_place)
     run, later = "20260101T000000Z-aa", new_run()
