@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -40,9 +41,34 @@ def cluster(processors: int) -> Iterator[Mapping[str, float]]:
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    with _only_for_us() if address == "local" else contextlib.nullcontext():
+        yield from _joined(address, processors)
+
+
+@contextlib.contextmanager
+def _only_for_us() -> Iterator[None]:
+    """Ray listens on the machine's outward address: have it turn away who lacks a token made for this run.
+
+    The token is handed to Ray's processes in their environment, which only this user can read; nothing is
+    written to the user's folder.
+    """
+    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _joined(address: str, processors: int) -> Iterator[Mapping[str, float]]:
     import ray
 
-    address = os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         options |= {"include_dashboard": False, "num_cpus": max(processors, os.cpu_count() or 1)}
