@@ -134,10 +134,12 @@ def run_tasks(setup: Setup, tasks: Sequence[Task], workers: int, on_gpus: bool) 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # A worker's processors are its threads; one that has a GPU may feed it with what the machine has.
+    setup = replace(setup, workers=workers, opencv_threads=None if on_gpus else setup.threads)
     blocks = min(len(tasks), max(workers, -(-len(tasks) // TASKS_A_BLOCK)))
     dataset = ray.data.from_items([asdict(task) for task in tasks], override_num_blocks=blocks).map_batches(
         EditWorker,
-        fn_constructor_args=(replace(setup, workers=workers),),
+        fn_constructor_args=(setup,),
         batch_size=None,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=min(workers, blocks), max_tasks_in_flight_per_actor=2),
