@@ -330,16 +330,20 @@ def with_engines(bundle: Bundle, place: Path, files: dict[str, bytes]) -> Bundle
     return write_bundle(place, bundle.manifest, graphs | {f"engines/{n}": data for n, data in files.items()})
 
 
+def in_folder(folder: Path, files: dict[str, bytes]) -> str:
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return str(folder)
+
+
 @pytest.mark.parametrize("how", ["auto", "folder"])
 def test_engines_become_models_of_their_own(small_bundle, tmp_path, how):
     bundle = small_bundle()
     files = engines(bundle, "8.9", "9.0")
     where = "auto"
     if how == "folder":
-        where = str(tmp_path / "engines")
-        Path(where).mkdir()
-        for name, data in files.items():
-            (Path(where) / name).write_bytes(data)
+        where = in_folder(tmp_path / "engines", files)
     else:
         bundle = with_engines(bundle, tmp_path / "with.aif", files)
     path = export_triton(bundle, tmp_path / "r", TritonOptions(engines=where, threads=1)).path
@@ -379,19 +383,51 @@ def test_one_card_and_several_versions_of_tensorrt(small_bundle, tmp_path):
         ({"part": "detector"}, "at part"),
     ],
 )
-def test_engines_that_cannot_be_served(small_bundle, tmp_path, changes, said):
+def test_engines_that_cannot_be_served(small_bundle, tmp_path, caplog, changes, said):
+    """In a folder that was named they are an error; in the bundle they are left out, the others served."""
     bundle = small_bundle()
-    wrong = with_engines(bundle, tmp_path / "wrong.aif", engines(bundle, "8.9", **changes))
-    with pytest.raises(ExportError, match=said):
-        export_triton(wrong, tmp_path / "r")
-    assert not (tmp_path / "r").exists()
+    wrong = engines(bundle, "8.9", **changes)
+    with pytest.raises(ExportError, match=said) as caught:
+        export_triton(bundle, tmp_path / "r", TritonOptions(engines=in_folder(tmp_path / "engines", wrong)))
+    assert not (tmp_path / "r").exists() and "--engines none" in caught.value.fix
+    both = with_engines(bundle, tmp_path / "both.aif", wrong | engines(bundle, "8.6"))
+    with caplog.at_level("WARNING", "aif"):
+        report = export_triton(both, tmp_path / "r")
+    assert report.ensembles == ("small_one_fp32", "small_one_trt_fp32")
+    assert not configs(report.path)["small_one_trt_fp32_encoder"].cc_model_filenames, "the one for 8.6 alone"
+    assert said in caplog.text and "left out" in caplog.text
+    alone = export_triton(with_engines(bundle, tmp_path / "wrong.aif", wrong), tmp_path / "r")
+    assert alone.ensembles == ("small_one_fp32",)
 
 
-def test_an_encoder_without_its_decoder(small_bundle, tmp_path):
+def test_an_encoder_without_its_decoder(small_bundle, tmp_path, caplog):
     bundle = small_bundle()
     files = {name: data for name, data in engines(bundle, "8.9").items() if name.startswith("encoder")}
     with pytest.raises(ExportError, match="no decoder to go with it"):
-        export_triton(with_engines(bundle, tmp_path / "half.aif", files), tmp_path / "r")
+        export_triton(bundle, tmp_path / "r", TritonOptions(engines=in_folder(tmp_path / "engines", files)))
+    report = export_triton(with_engines(bundle, tmp_path / "half.aif", files), tmp_path / "r")
+    assert report.ensembles == ("small_one_fp32",) and "no decoder to go with it" in caplog.text
+
+
+def test_a_precision_chooses_among_engines_too(small_bundle, tmp_path, caplog):
+    bundle = small_bundle(("fp32", "fp16"))
+    pair = bundle.manifest.graphs["fp16"]
+    half = {
+        name.replace("fp32", "fp16"): data.replace(b"fp32", b"fp16").replace(
+            bundle.manifest.graphs["fp32"].encoder.sha256.encode(), pair.encoder.sha256.encode()
+        )
+        for name, data in engines(bundle, "8.9").items()
+    }
+    where = in_folder(tmp_path / "engines", engines(bundle, "8.9") | half)
+    for chosen in (("fp16",), ("fp32",), ()):
+        report = export_triton(bundle, tmp_path / "r", TritonOptions(precisions=chosen, engines=where))
+        wanted = {f"small_one{kind}_{each}" for kind in ("", "_trt") for each in chosen or ("fp16", "fp32")}
+        assert set(report.ensembles) == wanted
+    assert not caplog.text
+    where = in_folder(tmp_path / "half only", half)
+    with pytest.raises(ExportError, match="no engines of precision fp32") as caught:
+        export_triton(bundle, tmp_path / "r", TritonOptions(precisions=("fp32",), engines=where))
+    assert "--engines none" in caught.value.fix
 
 
 @pytest.mark.parametrize(("made", "said"), [(False, "no folder"), (True, "no engines")])
