@@ -67,6 +67,21 @@ def face_mask(size: int, attributes: Iterable[str] = ()) -> Float32Array:
     return _union(size, regions or frozenset({WHOLE}))
 
 
+# What a decoder that draws the region of an edit alone must not see of the face, where that is not the region
+# in which the edit shows: hair lies around the face, which can be seen.
+BANGS = Region((64, 34), (50, 30), 0.25, power=4)
+INNER_FACE = Region((64, 85), (31, 33), 0.3)
+
+
+def hidden_mask(size: int, attribute: str) -> Float32Array:
+    """What an edit of the attribute may change: float32 (size, size), nearly everywhere 1 or 0."""
+    region = BANGS if attribute == "Bangs" else REGIONS.get(attribute, WHOLE)
+    mask = smoothstep(_mask(size, region), 0.02, 0.4)
+    if region is HAIR:
+        mask = mask * (1 - _mask(size, INNER_FACE))
+    return np.asarray(mask, dtype=np.float32)
+
+
 @lru_cache(maxsize=64)
 def _union(size: int, regions: frozenset[Region]) -> Float32Array:
     mask = np.max([_mask(size, region) for region in regions], axis=0)
