@@ -9,20 +9,24 @@ import typer
 
 from aif.cli.options import Debug, Verbose, Version
 
-KINDS = ("image", "video", "live", "networks", "training")
+KINDS = ("image", "video", "live", "networks", "serve", "training")
 
 # Options and the benchmarks that take them.
 _EDITING = ("image", "video", "live")
+_PHOTOS = (*_EDITING, "serve")
 _TAKEN_BY = {
-    "source": _EDITING,
-    "set": _EDITING,
-    "detector": _EDITING,
-    "yunet": _EDITING,
-    "seconds": (*_EDITING, "networks"),
-    "bundle": (*_EDITING, "networks"),
-    "threads": (*_EDITING, "networks"),
-    "providers": (*_EDITING, "networks"),
-    "json": (*_EDITING, "networks"),
+    "source": _PHOTOS,
+    "set": _PHOTOS,
+    "detector": _PHOTOS,
+    "yunet": _PHOTOS,
+    "seconds": KINDS,
+    "bundle": (*_PHOTOS, "networks"),
+    "threads": (*_PHOTOS, "networks"),
+    "providers": (*_PHOTOS, "networks"),
+    "json": (*_PHOTOS, "networks"),
+    "clients": ("serve",),
+    "workers": ("serve",),
+    "queue": ("serve",),
     "run": ("networks",),
     "batches": ("networks",),
     "compile": ("networks",),
@@ -37,7 +41,7 @@ def bench(
         str | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="image: a photo; default: the demo portrait. video: a film. live: a camera number, a "
+            help="image, serve: a photo; default: the demo portrait. video: a film. live: a camera number, a "
             "stream, a film or synthetic:1280x720@30, which is the default.",
         ),
     ] = None,
@@ -70,8 +74,9 @@ def bench(
         float | None,
         typer.Option(
             metavar="S",
-            help="image, networks: time of each measurement in each round (default 2; 0.3). video: how much "
-            "of the film (default: all). live: length of a session (default 20; 600 for the long run).",
+            help="image, networks, training, serve: time of each measurement in each round (default 2; "
+            "0.3; 4; 10). video: how much of the film (default: all). live: length of a session (default 20; "
+            "600 for the long run).",
         ),
     ] = None,
     rounds: Annotated[
@@ -93,6 +98,13 @@ def bench(
     batches: Annotated[
         str | None, typer.Option(metavar="N,N", help="networks: faces a call. Default: 1,2,4,8,16,32.")
     ] = None,
+    clients: Annotated[
+        str | None, typer.Option(metavar="N,N", help="serve: clients at once. Default: 1,8,64.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="serve: as of aif serve. Default: one a core.")
+    ] = None,
+    queue: Annotated[int | None, typer.Option(metavar="N", help="serve: as of aif serve (16).")] = None,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON; -: print them.")
     ] = None,
@@ -109,6 +121,7 @@ def bench(
     video: a film from file to file, beside the two networks alone and the codecs alone.
     live: a camera, with its wait and without; delay, and whether delay or memory grow.
     networks: encoder and decoder by batch size and precision; with --run beside PyTorch on the same weights.
+    serve: aif serve under load from clients on this machine, beside the bare editor.
     training: steps of the authors' networks, beside the same in plain PyTorch, on the processor.
 
     \b
@@ -134,12 +147,20 @@ def bench(
         "run": run,
         "batches": batches,
         "compile": compiled or None,
+        "clients": clients,
+        "workers": workers,
+        "queue": queue,
         "width": width,
         "batch-size": batch_size,
     }
     _check_given(what, given)
     if what == "training":
-        _training(64 if width is None else width, 64 if batch_size is None else batch_size, rounds)
+        _training(
+            64 if width is None else width,
+            64 if batch_size is None else batch_size,
+            3 if rounds is None else rounds,
+            4.0 if seconds is None else seconds,
+        )
         return
     from aif.cli.bench_report import check_json_place, present
     from aif.cli.bench_run import BenchPlan, run_bench
@@ -159,6 +180,9 @@ def bench(
         run=run,
         batches=_numbers(batches, "--batches"),
         compiled=compiled,
+        clients=_numbers(clients, "--clients"),
+        workers=workers,
+        queue=queue,
     )
     present(run_bench(plan), json_file)
 
@@ -187,8 +211,12 @@ def _numbers(text: str | None, option: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def _training(width: int, batch_size: int, rounds: int | None) -> None:
+def _training(width: int, batch_size: int, rounds: int, seconds: float) -> None:
+    from aif.runtime.errors import ConfigError
+
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"--seconds must be above 0, not {seconds:g}.")
     from aif.train.bench import bench_training
 
-    for row in bench_training(width, batch_size, 3 if rounds is None else rounds):
+    for row in bench_training(width, batch_size, rounds, seconds=seconds):
         typer.echo(f"{row.name:18} {row.faces_per_second:7.1f} faces/s   ratio {row.ratio:.2f}")

@@ -189,7 +189,7 @@ def _table(corner: str, rows: Sequence[Row]) -> Table:
     table = Table()
     table.add_column(corner)
     for row in rows:
-        table.add_column(f"{row.setup}\n{row.precision}", justify="right")
+        table.add_column(row.title, justify="right")
     return table
 
 

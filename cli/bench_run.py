@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +32,7 @@ from aif.runtime.errors import ConfigError
 SYNTHETIC = "synthetic:1280x720@30"
 
 # Where --seconds was not given; a film is measured whole.
-_SECONDS = {"image": 2.0, "live": 20.0, "networks": 0.3}
+_SECONDS = {"image": 2.0, "live": 20.0, "networks": 0.3, "serve": 10.0}
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ class BenchPlan:
     run: Path | None
     batches: tuple[int, ...] | None
     compiled: bool
+    clients: tuple[int, ...] | None = None
+    workers: int | None = None
+    queue: int | None = None
 
 
 def run_bench(plan: BenchPlan) -> Outcome:
@@ -63,7 +66,7 @@ def run_bench(plan: BenchPlan) -> Outcome:
     """
     seconds = _SECONDS.get(plan.what) if plan.seconds is None else plan.seconds
     check_seconds_and_rounds(1.0 if seconds is None else seconds, plan.rounds)
-    setups = plan_setups(plan.threads, plan.providers)
+    setups = plan_setups(plan.threads, plan.providers) if plan.what != "serve" else [_served(plan)]
     outcome = Outcome(plan.what, describe_machine(), {"rounds": plan.rounds, "seconds": seconds})
     with console.progress_bar("Measuring") as progress:
         if plan.what == "networks":
@@ -105,7 +108,9 @@ def _rows(
     seconds: float | None,
     outcome: Outcome,
     progress: Progress,
-) -> list[Row]:
+) -> Sequence[Row]:
+    if plan.what == "serve":
+        return _serving(plan, editors, edits, cast(float, seconds), outcome, progress)
     if plan.what == "image":
         from aif.runtime.bench_image import bench_image
 
@@ -129,6 +134,43 @@ def _rows(
     return bench_live(
         editors, partial(open_camera, camera), edits, cast(float, seconds), plan.rounds, progress
     )
+
+
+def _served(plan: BenchPlan) -> Setup:
+    """One setup: an edit has one thread of the processor unless another number was asked for."""
+    setups = plan_setups(plan.threads or (1,), plan.providers or ("cpu",))
+    if len(setups) > 1:
+        raise ConfigError(
+            "aif bench serve measures one setup.", "Give one provider and one number of threads."
+        )
+    return setups[0]
+
+
+def _serving(
+    plan: BenchPlan,
+    editors: Mapping[Setup, Editor],
+    edits: Mapping[str, float],
+    seconds: float,
+    outcome: Outcome,
+    progress: Progress,
+) -> Sequence[Row]:
+    from aif.cli.bench_serve import CLIENTS, ServeLoad, bench_serve
+    from aif.cli.serve_settings import ServeSettings
+    from aif.runtime.benchmark import core_count
+
+    clients = plan.clients or CLIENTS
+    if min(clients) < 1:
+        raise ConfigError(f"--clients must be at least 1, not {min(clients)}.")
+    limits = ServeSettings(
+        workers=core_count() if plan.workers is None else plan.workers,
+        queue=ServeSettings.queue if plan.queue is None else plan.queue,
+    )
+    data, name = _picture(plan.source)
+    outcome.settings |= {"source": name, "workers": limits.workers, "queue": limits.queue}
+    outcome.notes.append("Service, clients and bare editor share the processor of this machine.")
+    load = ServeLoad(plan.bundle, plan.detector, plan.yunet, limits.workers, limits.queue)
+    ((setup, editor),) = editors.items()
+    return bench_serve(editor, setup, load, data, edits, clients, seconds, plan.rounds, progress)
 
 
 def _networks(

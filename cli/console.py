@@ -37,6 +37,15 @@ _EXTRAS = {
     "polygraphy": "trt",
     "skimage": "demo",
     "pooch": "fetch",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "python_multipart": "serve",
+    "prometheus_client": "serve",
+    "gradio": "ui",
+    "fsspec": "ray",
+    "google": "triton",
+    "ray": "ray",
+    "tritonclient": "triton",
 }
 
 

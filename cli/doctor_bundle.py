@@ -1,4 +1,4 @@
-"""The bundle: whole, with detectors that load, and an edit that comes out; and engines in it."""
+"""The bundle: whole, with detectors that load, and an edit that comes out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from aif.runtime.detect import YuNetDetector, make_detector
 from aif.runtime.editor import Editor
 from aif.runtime.errors import AifError
 from aif.runtime.fetch import yunet_path
-from aif.runtime.storage import open_store
 
 
 def check_bundle(bundle: str) -> list[Finding]:
@@ -30,16 +29,6 @@ def check_bundle(bundle: str) -> list[Finding]:
         f"attributes, {', '.join(manifest.graphs)}; every hash is right"
     )
     return [Finding("bundle" if bundle else "embedded bundle", "ok", text, facts=facts)]
-
-
-def check_engines(bundle: str) -> list[Finding]:
-    """The engines in the bundle. Whether one fits this machine is the engines' own business to judge."""
-    with open_store(Bundle.open(bundle or None).path) as store:
-        names = sorted(name for name in store.names() if name.startswith("engines/"))
-    if not names:
-        return [Finding("engines", "absent", "the bundle holds none", facts={"files": []})]
-    text = f"{', '.join(names)}; whether they fit this machine is not known"
-    return [Finding("engines", "unknown", text, facts={"files": names})]
 
 
 def check_detectors(bundle: str) -> list[Finding]:

@@ -18,7 +18,7 @@ CHECKS: dict[str, str] = {
     "openvino": "aif.cli.doctor_providers:check_openvino",
     "ort-tensorrt": "aif.cli.doctor_providers:check_tensorrt",
     "bundle": "aif.cli.doctor_bundle:check_bundle",
-    "engines": "aif.cli.doctor_bundle:check_engines",
+    "engines": "aif.cli.doctor_engines:check_engines",
     "detectors": "aif.cli.doctor_bundle:check_detectors",
     "cameras": "aif.cli.doctor_cameras:check_cameras",
     "codecs": "aif.cli.doctor_codecs:check_codecs",

@@ -15,8 +15,8 @@ from typing import Any
 from aif.cli.doctor_checks import CHECKS, GROUPS
 from aif.cli.doctor_finding import Finding
 
-SECONDS = 10.0
-"""How long a group of checks may take before the one in work is stopped."""
+SECONDS, MOST_SECONDS = 10.0, 60.0
+"""How long a group of checks may take before the one in work is stopped, on an idle and on a busy machine."""
 
 _MOST_HANGING = 2
 """So many checks of a group may hang before the rest of it is not tried any more."""
@@ -27,8 +27,21 @@ Findings = dict[str, list[dict[str, Any]]]
 CHILD = (sys.executable, "-P", "-m", "aif.cli.doctor_child")
 
 
-def run_all(bundle: str, seconds: float = SECONDS) -> Findings:
-    """All checks, in the order of the report: check to its findings as JSON values."""
+def patience() -> float:
+    """Seconds to wait for a group of checks: longer where other work keeps the processor busy."""
+    try:
+        load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    except (OSError, AttributeError):  # Windows does not tell
+        load = 0.0
+    return min(MOST_SECONDS, SECONDS * max(1.0, load))
+
+
+def run_all(bundle: str, seconds: float | None = None) -> Findings:
+    """All checks, in the order of the report: check to its findings as JSON values.
+
+    seconds: for each group of checks; None = `patience()`.
+    """
+    seconds = patience() if seconds is None else seconds
     with ThreadPoolExecutor(len(GROUPS)) as pool:
         found = pool.map(lambda group: run_group(group, bundle, seconds), GROUPS)
         together = {name: findings for part in found for name, findings in part.items()}

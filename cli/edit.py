@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import BuildEngines, Debug, Verbose, Version
 
 
 def edit(
@@ -63,10 +63,11 @@ def edit(
     provider: Annotated[
         str,
         typer.Option(
-            metavar="auto|cpu|cuda|openvino|ort-tensorrt",
-            help="Where the networks run; auto: CUDA where it works, else the processor.",
+            metavar="auto|cpu|cuda|tensorrt|openvino|ort-tensorrt",
+            help="Where the networks run; auto: TensorRT where engines fit, else CUDA, else the processor.",
         ),
     ] = "auto",
+    build_engines: BuildEngines = False,
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="Threads of the networks. Default: one a core.")
     ] = None,
@@ -165,6 +166,15 @@ def edit(
         typer.Option("--virtual-camera", help="Offer the live picture to other programs as a camera."),
     ] = False,
     mirror: Annotated[bool, typer.Option("--mirror", help="Mirror the live picture.")] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray", help="ray: pictures on many machines; INPUT is a source and a destination."
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Of --engine ray. Default: one a GPU, or a processor.")
+    ] = None,
     verbose: Verbose = False,
     debug: Debug = False,
     version: Version = False,
@@ -179,6 +189,7 @@ def edit(
     aif-edit photo.jpg --show-attributes
     aif-edit clip.mp4 --set Smiling=1 --start 0:10 --end 0:20 -o smile.mp4
     aif-edit --webcam --set Smiling=1
+    aif-edit --engine ray s3://bucket/photos s3://bucket/edited --set Smiling=1
     aif-edit --webcam 1 --camera-size 1280x720 --headless --record out.mp4
 
     Kept: size, format, orientation, transparency, 16 bits, black and white, colour profile, EXIF; of videos
@@ -187,6 +198,12 @@ def edit(
 
     Exit codes: 0 done, 1 an input failed, 2 a wrong option, 3 no face was found, 130 interrupted.
     """
+    if engine != "local" or workers is not None:
+        options = dict(locals())
+        from aif.cli.edit_ray import edit_ray
+
+        raise typer.Exit(edit_ray(edit, options))
+    from aif.cli.edit_engines import build_for, check_build
     from aif.cli.edit_paths import Job, find_sources, plan_outputs
     from aif.cli.edit_run import EditPlan, load_editor, run_plan
     from aif.cli.edit_values import check_options, parse_faces, parse_settings, sweep_values
@@ -213,6 +230,8 @@ def edit(
         threads=threads,
         quality=quality,
     )
+    if build_engines:
+        check_build(provider, webcam)
     if webcam:
         from aif.cli import edit_live_choices as live
         from aif.cli.edit_live import run_live
@@ -294,5 +313,7 @@ def edit(
         video=video,
         threads=threads,
     )
+    if build_engines:
+        build_for(opened, sources, precision, detector, yunet, max_megapixels or None)
     with load_editor(opened, provider, detector, yunet, threads, precision) as editor:
         raise typer.Exit(run_plan(editor, plan, jobs))

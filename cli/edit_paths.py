@@ -136,16 +136,17 @@ def plan_outputs(
     if out is None:
         sources = _without_own_results(sources, tag)
     jobs = [
-        Job(source, _target(source, index=index, out=out, tag=tag, kind=kind, count=len(sources)))
+        Job(source, place_for(source, index=index, out=out, tag=tag, kind=kind, count=len(sources)))
         for index, source in enumerate(sources, start=1)
     ]
     _check(jobs, overwrite)
     return jobs
 
 
-def _target(
+def place_for(
     source: Source, *, index: int, out: str | None, tag: str, kind: Format | None, count: int
 ) -> Path | None:
+    """Where the result of the picture number `index` (from 1) of `count` goes; see `plan_outputs`."""
     suffix = _suffix(source, kind)
     if out == STREAM or (out is None and source.label == "standard input"):
         if count > 1:

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +15,8 @@ from aif.cli import console
 from aif.cli.edit_paths import DEMO, STREAM, Job
 from aif.cli.edit_progress import Bars, video_bars
 from aif.cli.edit_report import Report, print_attributes, print_timings
-from aif.cli.edit_sheets import Panel, compare_sheet, face_view, lay_out
+from aif.cli.edit_sheets import compare_sheet, lay_out
+from aif.cli.edit_sweep import sweep_rows
 from aif.cli.edit_values import describe
 from aif.cli.edit_video import VideoChoices, VideoReport, run_video
 from aif.runtime.align import UInt8Array
@@ -176,7 +178,7 @@ def _run_job(editor: Editor, plan: EditPlan, job: Job, report: Report) -> None:
         return
     report.target = STREAM if job.target is None else str(job.target)
     try:
-        result, pixels = _edited(editor, plan, picture, report)
+        result, pixels = edited_picture(editor, plan, picture, report)
     except NoFaceError:
         if not plan.copy_unedited:
             raise
@@ -198,8 +200,14 @@ def _read(job: Job, plan: EditPlan) -> tuple[Picture, bytes]:
     return read_image(data, source.label, plan.max_megapixels), data
 
 
-def _edited(editor: Editor, plan: EditPlan, picture: Picture, report: Report) -> tuple[Picture, UInt8Array]:
-    """What to write: the picture itself with edited pixels, or a sheet."""
+def edited_picture(
+    editor: Editor, plan: EditPlan, picture: Picture, report: Report
+) -> tuple[Picture, UInt8Array]:
+    """What to write: the picture itself with edited pixels, or a sheet; the report gets its faces and times.
+
+    Raises:
+        AifError: see `Editor.edit`.
+    """
     frame = picture.pixels_hwc_bgr
     if plan.sweep is not None:
         pixels = _sweep(editor, plan, picture, report)
@@ -216,21 +224,10 @@ def _edited(editor: Editor, plan: EditPlan, picture: Picture, report: Report) ->
 def _sweep(editor: Editor, plan: EditPlan, picture: Picture, report: Report) -> UInt8Array:
     """A row of panels a face: the original, then one attribute through its range."""
     assert plan.sweep is not None
-    name, values = plan.sweep
-    frame, size = picture.pixels_hwc_bgr, editor.model.image_size
-    report.faces = editor.analyse(frame, plan.faces)
-    many = len(report.faces) > 1
-    rows = [
-        [Panel(face_view(frame, face.matrix, size), f"face {number}" if many else "original")]
-        for number, face in enumerate(report.faces)
-    ]
-    detections = [face.detection for face in report.faces]
-    for value in values:
-        result = editor.edit(frame, {**plan.settings, name: value}, plan.mode, "all", detections)
-        _add_seconds(report, result.timings)
-        shown = picture.settle(result.image_hwc_bgr)
-        for row, face in zip(rows, report.faces, strict=True):
-            row.append(Panel(face_view(shown, face.matrix, size), f"{name} {value:g}"))
+    report.faces = editor.analyse(picture.pixels_hwc_bgr, plan.faces)
+    rows = sweep_rows(
+        editor, picture, report.faces, plan.sweep, plan.settings, plan.mode, partial(_add_seconds, report)
+    )
     return lay_out(rows)
 
 

@@ -37,7 +37,7 @@ def parse_settings(texts: Iterable[str], attributes: Sequence[AttributeInfo], wh
     for text in texts:
         name, equals, wanted = (part.strip() for part in text.partition("="))
         if not name:
-            raise ConfigError(f"--set {text!r} names no attribute.", _SYNTAX)
+            raise ConfigError(f"{text!r} names no attribute.", _SYNTAX)
         if name not in by_name:
             raise UnknownAttributeError(name, by_name, where)
         if name in values:
@@ -54,7 +54,7 @@ def _value(text: str, wanted: str, info: AttributeInfo) -> float:
     try:
         value = float(wanted)
     except ValueError:
-        raise ConfigError(f"--set {text!r} has no value that aif understands.", _SYNTAX) from None
+        raise ConfigError(f"{text!r} has no value that aif understands.", _SYNTAX) from None
     check_value(info, value)
     return value
 
@@ -87,9 +87,11 @@ def parse_faces(text: str) -> FaceChoice:
     """
     if text in get_args(get_args(FaceChoice)[0]):
         return cast(FaceChoice, text)
-    if text.isdecimal():
+    if text.isdecimal() and len(text) < 7:
         return int(text)
-    raise ConfigError(f"--faces {text} is not understood.", "Known: all, largest, or a number from 0 on.")
+    raise ConfigError(
+        f"{text[:40]!r} is no choice of faces.", "Known: all, largest, or a number from 0 on (from the left)."
+    )
 
 
 def check_options(

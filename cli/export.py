@@ -19,7 +19,7 @@ def export(
         Path,
         typer.Argument(
             metavar="RUN|BUNDLE",
-            help="Folder of a training run (aif-train --out), or a bundle to add precisions to.",
+            help="Folder of a training run (aif-train --out), or a bundle to add precisions or engines to.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle: a file name for a zip, or a folder.")],
@@ -55,6 +55,25 @@ def export(
         Path | None,
         typer.Option(help="Folder of an evaluator (aif fit evaluator): its verdicts join the gate."),
     ] = None,
+    trt: Annotated[
+        bool, typer.Option("--trt", help="Build TensorRT engines of the precisions, for this machine.")
+    ] = False,
+    batch: Annotated[
+        str | None,
+        typer.Option(metavar="MIN,OPT,MAX", help="Faces at once that engines take, one number: fixed."),
+    ] = None,
+    workspace: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Most scratch memory of a layer: 512M, 2G.")
+    ] = None,
+    timing_cache: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Timing cache. Default: in the user's cache folder.")
+    ] = None,
+    version_compatible: Annotated[
+        bool, typer.Option("--version-compatible", help="Engines that later versions of TensorRT take.")
+    ] = False,
+    hardware_compatible: Annotated[
+        bool, typer.Option("--hardware-compatible", help="Engines for every card from Ampere on.")
+    ] = False,
     version: Version = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -66,8 +85,14 @@ def export(
     aif-export runs/smile -o smile.aif --precision fp32,fp16,int8 --data faces --evaluator runs/evaluator
     aif-export smile.aif -o smaller.aif --precision int8 --data crops/
 
-    docs/precision.md says what each precision gives away, and what for.
+    aif-export smile.aif -o smile.aif --trt --precision fp16 --data crops/
+
+    docs/precision.md says what each precision gives away, docs/tensorrt.md where engines fit.
     """
+    from contextlib import ExitStack
+    from tempfile import TemporaryDirectory
+
+    from aif.cli.export_engines import build, engine_plan
     from aif.export.bundle import ExportOptions, export_bundle, read_metrics
     from aif.export.crops import open_crops
     from aif.export.precision import check_real, extend_bundle, parse_precisions
@@ -76,6 +101,8 @@ def export(
     from aif.train.run import load_run
 
     wanted = parse_precisions(precision)
+    options_of_engines = (batch, workspace, timing_cache, version_compatible, hardware_compatible)
+    engines = engine_plan(trt, precision, *options_of_engines)
     if evaluator is not None and not wanted:
         raise ConfigError("--evaluator judges precisions beside fp32.", "Add --precision fp32,int8")
     if run.is_file() or (run / "manifest.json").is_file():
@@ -88,18 +115,28 @@ def export(
             "--compositing": compositing,
         }
         given = [option for option, value in run_only.items() if value is not None]
-        if given or not wanted:
+        if given or not (wanted or engines):
             raise ConfigError(
                 f"{run} is a bundle, {f'{given[0]} is for runs' if given else 'and nothing is to be added'}.",
-                "To a bundle aif-export adds precisions: --precision fp16,int8",
+                "To a bundle aif-export adds precisions (--precision fp16,int8) and engines (--trt).",
             )
         manifest = Bundle.open(run).manifest
         faces = open_crops(data, manifest.attribute_names, table, manifest.image_size)
         if data is None:
             check_real(faces, manifest.provenance.dataset)
-        bundle = extend_bundle(run, out, wanted, faces, evaluator)
-        _tell(bundle.manifest.variants, wanted)
-        typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --precision {wanted[-1]}")
+        if engines is not None:  # what is there already stays
+            wanted = tuple(name for name in wanted if name not in manifest.graphs)
+        with ExitStack() as stack:
+            source = run
+            if wanted:
+                source = (
+                    out if engines is None else Path(stack.enter_context(TemporaryDirectory())) / "bundle"
+                )
+                _tell(extend_bundle(run, source, wanted, faces, evaluator).manifest.variants, wanted)
+            if engines is not None:
+                build(source, out, faces, engines)
+        chosen = f"--precision {wanted[-1]}" if engines is None else engines.choice
+        typer.echo(f"Next: aif-edit photo.jpg --bundle {out} {chosen}")
         return
     mode = compositing or "hybrid"
     if mode not in ("delta", "replace", "hybrid"):
@@ -108,7 +145,7 @@ def export(
     trained = loaded.config
     place = data if data is not None else (Path(trained.data.path) if trained.data.path else None)
     faces = open_crops(place, trained.data.attributes, table, trained.network.image_size)
-    if wanted and place is None:
+    if (wanted or engines) and place is None:
         check_real(faces, loaded.data_name)
     options = ExportOptions(
         name=name,
@@ -120,12 +157,17 @@ def export(
         precisions=wanted,
         evaluator=evaluator,
     )
-    report = export_bundle(run, out, faces, options)
-    typer.echo(f"{report.path}: step {report.step}, {report.bytes / 1e6:.1f} MB")
+    with ExitStack() as stack:
+        source = out if engines is None else Path(stack.enter_context(TemporaryDirectory())) / "bundle"
+        report = export_bundle(run, source, faces, options)
+        if engines is not None:
+            build(source, out, faces, engines)
+    typer.echo(f"{out}: step {report.step}, {report.bytes / 1e6:.1f} MB")
     for parity in report.parity:
         typer.echo(f"largest difference from the network at batch {parity.batch}: {parity.worst:.1e}")
     _tell(report.variants, wanted)
-    typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --set {trained.data.attributes[0]}=1")
+    chosen = "" if engines is None else f" {engines.choice}"
+    typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --set {trained.data.attributes[0]}=1{chosen}")
 
 
 def _tell(variants: Mapping[str, Variant], wanted: tuple[str, ...]) -> None:

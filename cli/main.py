@@ -19,10 +19,12 @@ COMMANDS: dict[str, str] = {
     "edit": "aif.cli.edit:edit",
     "train": "aif.cli.train:train",
     "export": "aif.cli.export:export",
+    "export-serving": "aif.cli.export_serving:export_serving",
     "eval": "aif.cli.eval:evaluate",
     "fit": "aif.cli.fit:fit",
     "prepare": "aif.cli.prepare:prepare",
     "fetch": "aif.cli.fetch:fetch",
+    "serve": "aif.cli.serve:serve",
     "bench": "aif.cli.bench:bench",
     "doctor": "aif.cli.doctor:doctor",
 }

@@ -36,6 +36,13 @@ Debug = Annotated[
     bool,
     typer.Option("--debug", help="Show Python's traceback of every error.", callback=_debug, is_eager=True),
 ]
+BuildEngines = Annotated[
+    bool,
+    typer.Option(
+        "--build-engines",
+        help="Build TensorRT engines first where none fit, checked on faces in the pictures; takes minutes.",
+    ),
+]
 Version = Annotated[
     bool,
     typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),

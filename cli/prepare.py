@@ -95,4 +95,13 @@ def prepare(
     for what, names in left_out.items():
         if names:
             typer.echo(f"{len(names)} {what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
-    typer.echo(f"Train on them with: aif-train --data {out}")
+    if report.attributes:
+        first = report.attributes[0]
+        typer.echo(
+            f"Train on them with: aif-train --data {out} --attributes {first} --out runs/{first.lower()}"
+        )
+    else:
+        typer.echo(
+            "The faces have no labels, which training needs: give a CSV with --table. As they are they "
+            f"serve for checks: aif-export BUNDLE --precision int8 --data {out}"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,9 @@ from aif.cli.options import Debug, Verbose, Version
 if TYPE_CHECKING:
     from aif.train.config import TrainConfig
     from aif.train.data.base import FaceDataset
+
+LINE_EVERY = 30.0
+"""Seconds between the lines that say how far a training is where there is no terminal for a bar."""
 
 
 def train(
@@ -84,7 +88,14 @@ def train(
         typer.echo(json.dumps(to_dict(settings), indent=2))
         return
     from aif.train.data.open import open_faces
-    from aif.train.loop import LoopOptions
+
+    size = settings.network.image_size
+    place = None if settings.data.path is None else Path(settings.data.path)
+    names, crop = settings.data.attributes, settings.data.crop
+    faces = open_faces(place, "train", names, table=table, crop=crop, image_size=size)
+    validation = open_faces(place, "val", names, table=table, crop=crop, image_size=size)
+
+    from aif.train.loop import LoopOptions  # takes seconds to load: mistakes about data are told before
 
     options = LoopOptions(
         accelerator=accelerator,
@@ -96,11 +107,6 @@ def train(
         checkpoint_every=checkpoint_every,
         sample_every=sample_every,
     )
-    size = settings.network.image_size
-    place = None if settings.data.path is None else Path(settings.data.path)
-    names, crop = settings.data.attributes, settings.data.crop
-    faces = open_faces(place, "train", names, table=table, crop=crop, image_size=size)
-    validation = open_faces(place, "val", names, table=table, crop=crop, image_size=size)
     _run(settings, out, faces, validation, options)
 
 
@@ -133,10 +139,18 @@ def _run(
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=settings.steps, rate="-", terms="")
 
+        told = -LINE_EVERY
+
         def show(report: Report) -> None:
+            nonlocal told
             shown = " ".join(
                 f"{name} {report.terms[name]:.3f}" for name in ("rec", "class", "aux") if name in report.terms
             )
+            now = time.monotonic()
+            if not console.is_terminal and (now - told >= LINE_EVERY or report.step == report.steps):
+                told = now
+                rate = f"{report.faces_per_second:.0f} faces/s"
+                console.print(f"step {report.step} of {report.steps}, {rate}, {shown}", markup=False)
             bar.update(task, completed=report.step, rate=f"{report.faces_per_second:.0f}", terms=shown)
 
         result = train(settings, out, faces, validation, options, show)

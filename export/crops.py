@@ -118,6 +118,22 @@ def split_crops(faces: FaceDataset, size: int) -> CropSets:
     return CropSets(gate, calibration, about(gate), about(calibration))
 
 
+def spread_crops(faces: FaceDataset, size: int) -> Float32Array:
+    """Up to 128 faces, spread evenly over the dataset: float32 (N, 3, size, size) in [0, 1].
+
+    Raises:
+        ExportError: there are fewer than 16.
+        DataError: images cannot be read.
+    """
+    if len(faces) < LEAST:
+        raise ExportError(
+            f"Engines are checked on at least {LEAST} faces; {faces.name} has {len(faces)}.",
+            "Name more: --data FOLDER",
+        )
+    chosen = np.linspace(0, len(faces) - 1, min(len(faces), MOST_GATE)).round().astype(int)
+    return _load(faces, size, [int(index) for index in chosen])
+
+
 def _load(faces: FaceDataset, size: int, indices: list[int]) -> Float32Array:
     batches = [batch.images.numpy() for batch in evaluation_batches(faces, size, 64, indices)]
     return np.concatenate(batches).astype(np.float32) / np.float32(255)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from aif.export.worst_layer import relative_error, worst_layer
+from aif.export.worst_layer import worst_layer
+from aif.runtime.engine_gate import relative_error
 from aif.runtime.errors import ConfigError, ExportError
 from aif.runtime.sessions import Session
 

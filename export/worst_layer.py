@@ -10,6 +10,8 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from aif.runtime.engine_gate import relative_error
+
 FloatArray = npt.NDArray[np.floating]
 
 
@@ -31,14 +33,6 @@ class LayerError:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.op_type}; its error is {self.error:.2g}, {self.added:.2g} of it its own)"
-
-
-def relative_error(found: FloatArray, wanted: FloatArray) -> float:
-    """|| found - wanted || / || wanted ||; infinite where a found value is not finite."""
-    a, b = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
-    if not np.isfinite(a).all():
-        return float("inf")
-    return float(np.linalg.norm(a - b)) / max(float(np.linalg.norm(b)), 1e-12)
 
 
 def worst_layer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -20,8 +21,12 @@ def check_value(info: AttributeInfo, value: float) -> None:
         value: 0 = absent, 1 = present, beyond them = exaggerated.
 
     Raises:
-        ConfigError: it may not; the range is told.
+        ConfigError: it is no number, or out of the range, which is told.
     """
+    if isinstance(value, str) or not isinstance(value, SupportsFloat):
+        raise ConfigError(
+            f"{info.name} = {value!r} is no number.", f"Give it as one: {{{info.name!r}: 1.0}}."
+        )
     if not (math.isfinite(value) and info.minimum <= value <= info.maximum):
         raise ConfigError(
             f"{info.name}={value:g} is out of range.",

@@ -7,16 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from aif.runtime.align import Float32Array
 from aif.runtime.benchmark import Progress, Setup, Spread, take_turns
 from aif.runtime.bundle import Bundle
-from aif.runtime.errors import ConfigError
+from aif.runtime.engine_store import find_engines
+from aif.runtime.errors import ConfigError, ProviderError
 from aif.runtime.model import FaceModel
 from aif.runtime.sessions import Session
+
+if TYPE_CHECKING:
+    from aif.runtime.tensorrt_engine import EngineSession
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 LARGEST_BATCH = 1024
@@ -61,6 +65,8 @@ class NetworkRow:
 class OnnxNetworks:
     """Two graphs on ONNX Runtime, called as they are: no batch is cut into pieces.
 
+    Of a bundle also its TensorRT engines, which take batches larger than their profile's in pieces.
+
     Attributes:
         precision: of the graphs.
     """
@@ -68,18 +74,23 @@ class OnnxNetworks:
     def __init__(
         self, encoder: bytes, decoder: bytes, features: Sequence[str], setup: Setup, precision: str = "fp32"
     ) -> None:
-        """Load both; errors as `Session`."""
+        """Load both; errors as `Session`. Graphs alone have no engines, so TensorRT is not there for them."""
         self.precision = precision
-        self._encoder = Session(encoder, setup.provider, setup.threads, "encoder")
-        self._decoder = Session(decoder, setup.provider, setup.threads, "decoder")
+        if setup.provider == "tensorrt":
+            raise ProviderError(
+                "These graphs have no TensorRT engines.", "Time a bundle with engines: --bundle"
+            )
+        self._encoder: Session | EngineSession = Session(encoder, setup.provider, setup.threads, "encoder")
+        self._decoder: Session | EngineSession = Session(decoder, setup.provider, setup.threads, "decoder")
         self._features = tuple(features)
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, setup: Setup, precision: str) -> OnnxNetworks:
-        """The graphs of one precision, once they have been found to fit the manifest."""
-        FaceModel(bundle, setup.provider, setup.threads, precision)
-        graphs = (bundle.graph_bytes(precision, "encoder"), bundle.graph_bytes(precision, "decoder"))
-        return cls(*graphs, bundle.manifest.features, setup, precision)
+        """The networks of one precision, once they have been found to fit the manifest."""
+        made = cls.__new__(cls)
+        made.precision, made._features = precision, bundle.manifest.features
+        made._encoder, made._decoder = FaceModel(bundle, setup.provider, setup.threads, precision).networks
+        return made
 
     def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
         """As `Networks.calls`; the number of threads was given to the sessions."""
@@ -94,9 +105,14 @@ class OnnxNetworks:
 def networks_of(bundle: Bundle, setup: Setup) -> dict[str, OnnxNetworks]:
     """All precisions of a bundle: FP32, which others are compared with, as "aif", INT8 as "aif int8" ...
 
-    Without FP32 the first one in the manifest is "aif". Errors as `FaceModel`.
+    Without FP32 the first one in the manifest is "aif". On TensorRT, those that engines were built for.
+    Errors as `FaceModel`.
     """
     known = list(bundle.manifest.graphs)
+    if setup.provider == "tensorrt":
+        known = [
+            p for p in known if any(e.sidecar.precision == p for e in find_engines(bundle).engines)
+        ] or known
     base = "fp32" if "fp32" in known else known[0]
     return {
         "aif" if precision == base else f"aif {precision}": OnnxNetworks.of_bundle(bundle, setup, precision)

@@ -19,7 +19,8 @@ from aif.runtime.bundle import Bundle
 from aif.runtime.detect import Detector, DetectorName
 from aif.runtime.editor import Editor
 from aif.runtime.errors import ConfigError, ProviderError, nearest_names
-from aif.runtime.sessions import Device, Provider, check_threads
+from aif.runtime.model import AnyDevice
+from aif.runtime.sessions import Provider, check_threads
 
 Name = TypeVar("Name", bound=Hashable)
 Result = TypeVar("Result")
@@ -58,7 +59,7 @@ class Spread:
 class Setup:
     """Where the networks run, and on how many threads of the processor."""
 
-    provider: Device
+    provider: AnyDevice
     threads: int
 
     def __str__(self) -> str:
@@ -79,6 +80,11 @@ class Row:
     precision: str
     stages: dict[str, Spread]
     figures: dict[str, float]
+
+    @property
+    def title(self) -> str:
+        """Of its column in a table."""
+        return f"{self.setup}\n{self.precision}"
 
 
 @dataclass

@@ -70,7 +70,8 @@ class Bundle:
         if pair is None:
             raise BundleError(
                 f"{self.path} has no graphs of precision {precision!r}.",
-                f"It has: {', '.join(self.manifest.graphs)}.",
+                f"It has: {', '.join(self.manifest.graphs)}. "
+                "More are added with: aif-export BUNDLE -o OUT --precision fp16,int8 --data FACES",
             )
         return self._read(pair.encoder if part == "encoder" else pair.decoder)
 
@@ -117,6 +118,21 @@ def write_bundle(
     _refuse_to_overwrite(place)
     as_folder = place.is_dir() or not place.suffix if folder is None else folder
     contents = {MANIFEST_NAME: manifest.to_json().encode(), **{name: files[name] for name in sorted(files)}}
+    try:
+        put_in_place(place, contents, as_folder)
+    except OSError as error:
+        raise BundleError(
+            f"Cannot write {place}: {error.strerror or error}.", "Choose a place you may write to."
+        ) from error
+    return Bundle.open(place)
+
+
+def put_in_place(place: Path, contents: Mapping[str, bytes], as_folder: bool) -> None:
+    """Write a folder of files, or the same as a zip, beside `place` and rename it; what was there goes last.
+
+    Raises:
+        OSError: the place cannot be written; what was there is still there.
+    """
     temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -134,16 +150,11 @@ def write_bundle(
             if as_folder:
                 place.unlink(missing_ok=True)
             temporary.replace(place)
-    except OSError as error:
-        raise BundleError(
-            f"Cannot write {place}: {error.strerror or error}.", "Choose a place you may write to."
-        ) from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
-    return Bundle.open(place)
 
 
 def _check_contents(place: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:

@@ -110,9 +110,10 @@ class YuNetDetector:
             np.empty((0, 15), dtype=np.float32) if rows is None else np.asarray(rows, dtype=np.float32)
         ):
             # On frames of a few pixels the network puts out absurd boxes.
+            if not (np.isfinite(row).all() and (row[2:4] > 1).all()):
+                continue
             centre = row[:2] + row[2:4] / 2
-            sane = np.isfinite(row).all() and (row[2:4] > 1).all()
-            if sane and (centre >= 0).all() and centre[0] <= width and centre[1] <= height:
+            if (centre >= 0).all() and centre[0] <= width and centre[1] <= height:
                 box = (row[:4].reshape(2, 2) * factors).reshape(4)
                 found.append(Detection(box, row[4:14].reshape(5, 2) * factors, min(float(row[14]), 1.0)))
         return sorted(found, key=lambda face: -face.score)
@@ -236,6 +237,13 @@ def make_detector(
 
 def check_frame(frame: npt.NDArray[np.generic]) -> None:
     """Raise ImageError unless `frame` is a non-empty uint8 (H, W, 3) array."""
+    if not isinstance(frame, np.ndarray):  # cv2.imread's way of saying that there is no picture is None
+        raise ImageError(
+            f"A frame must be a NumPy array, not {type(frame).__name__}.",
+            "cv2.imread and VideoCapture.read give None where they could not read: check the path."
+            if frame is None
+            else "Make one with cv2.imread, or numpy.asarray(image).",
+        )
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
         raise ImageError(
             f"A frame must be uint8 (height, width, 3) in BGR order, not {frame.dtype} {frame.shape}.",

@@ -121,8 +121,9 @@ class Editor:
 
         Args:
             bundle: a bundle or its path; None = the embedded one.
-            provider: "cpu", "cuda", "openvino", "ort-tensorrt", or "auto" for CUDA where it really loads and
-                the processor elsewhere (docs/providers.md).
+            provider: "cpu", "cuda", "tensorrt", "openvino", "ort-tensorrt", or "auto" for TensorRT where
+                engines are there and fit, else CUDA where it really loads, else the processor
+                (docs/providers.md).
             detector: "auto" (YuNet where its file is at hand, else Haar), "yunet", "haar", or an object of
                 your own.
             threads: threads of the networks on the CPU; None = one a core.
@@ -130,8 +131,8 @@ class Editor:
                 pay) and FP16 on CUDA, where there.
             yunet: YuNet's file, which "auto" then takes; None = what `AIF_YUNET` names or `aif fetch yunet`
                 has fetched.
-            cuda_graph: with provider "cuda", record the work of each number of faces once and launch it as
-                one from then on.
+            cuda_graph: with provider "cuda" or "tensorrt", record the work of each number of faces once and
+                launch it as one from then on.
 
         Raises:
             AifError: a `BundleError`, `ProviderError` or `ConfigError` that says what to do.

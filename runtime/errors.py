@@ -47,6 +47,14 @@ class ImageError(AifError):
     """An image cannot be read or written."""
 
 
+class UnsupportedImageError(ImageError):
+    """The bytes are no picture, or one of a kind that aif does not read."""
+
+
+class ImageTooLargeError(ImageError):
+    """A picture has more pixels than are allowed, or than memory holds."""
+
+
 class NoFaceError(AifError):
     """No face was found in an image."""
 

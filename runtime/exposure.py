@@ -66,8 +66,7 @@ def decode_both(
 ) -> tuple[Float32Array, Float32Array]:
     """The decodings with the source's and with the target's values (N, A), in the photo's exposure.
 
-    Both in one batch: equal values then give equal pictures, and an edit of nothing changes nothing.
+    Equal values give equal pictures, and an edit of nothing changes nothing.
     """
-    decoded = model.decode(encoding.repeat(2), np.concatenate([source, target]))
-    before, after = np.split(decoded, 2)
+    before, after = model.decode_both(encoding, source, target)
     return exposure.undo(before), exposure.undo(after)

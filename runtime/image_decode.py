@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from aif.runtime.errors import ImageError
+from aif.runtime.errors import ImageError, ImageTooLargeError, UnsupportedImageError
 from aif.runtime.image_codecs import Extras, Samples, decode_deep_bgr
 from aif.runtime.image_kinds import SUPPORTED, Format, sniff_format
 from aif.runtime.image_meta import kept_exif, read_orientation
@@ -42,7 +42,9 @@ def decode_picture(data: bytes, name: str, max_megapixels: float | None) -> Pict
         max_megapixels: larger pictures are refused before any pixel is decoded; None = no limit.
 
     Raises:
-        ImageError: empty, damaged, cut short, too large, animated, or of an unsupported kind.
+        UnsupportedImageError: no picture, animated, or of a kind that aif does not read.
+        ImageTooLargeError: more pixels than the limit, or than memory holds.
+        ImageError: empty, damaged or cut short.
     """
     kind = sniff_format(data, name)
     try:
@@ -61,7 +63,7 @@ def decode_picture(data: bytes, name: str, max_megapixels: float | None) -> Pict
         except ImageError:
             raise
         except MemoryError as error:
-            raise ImageError(
+            raise ImageTooLargeError(
                 f"{name} ({image.width} x {image.height}) does not fit into memory.", "Shrink it first."
             ) from error
         except Exception as error:  # And as many on damaged data.
@@ -86,7 +88,7 @@ def _check_frames(image: Image.Image, kind: Format, name: str) -> None:
     frames = 1 if kind == "JPEG" else int(getattr(image, "n_frames", 1))
     if frames > 1:
         what = "pages" if kind == "TIFF" else "frames of an animation"
-        raise ImageError(
+        raise UnsupportedImageError(
             f"{name} holds {frames} {what}; aif edits single pictures.",
             f"Save the one you want as a file of its own. {SUPPORTED}",
         )
@@ -95,7 +97,7 @@ def _check_frames(image: Image.Image, kind: Format, name: str) -> None:
 def _check_size(image: Image.Image, name: str, max_megapixels: float | None) -> None:
     megapixels = image.width * image.height / 1e6
     if max_megapixels is not None and megapixels > max_megapixels:
-        raise ImageError(
+        raise ImageTooLargeError(
             f"{name} is {image.width} x {image.height} = {megapixels:.0f} megapixels, above the limit of "
             f"{max_megapixels:g}.",
             f"Shrink it, or raise the limit: --max-megapixels {int(megapixels) + 1} "
@@ -160,7 +162,7 @@ def _plain_samples(image: Image.Image, name: str) -> UInt8Array:
     elif mode in ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"):
         wanted = "RGBA" if transparent else "RGB"
     else:
-        raise ImageError(
+        raise UnsupportedImageError(
             f"{name} stores its pixels as {_MODES.get(mode, mode)}, which aif does not read.",
             "Save it as 8-bit or 16-bit grey or RGB.",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, cast, get_args
 
-from aif.runtime.errors import ImageError
+from aif.runtime.errors import ImageError, UnsupportedImageError
 
 Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "BMP"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -69,7 +69,8 @@ def sniff_format(data: bytes, name: str) -> Format:
         name: what to call the file in an error; its suffix tells camera raw files from plain TIFF.
 
     Raises:
-        ImageError: empty, no picture, or a kind that aif does not read; says what it is.
+        UnsupportedImageError: no picture, or a kind that aif does not read; says what it is.
+        ImageError: empty.
     """
     if not data:
         raise ImageError(f"{name} is empty (0 bytes).", "Copy or download it again.")
@@ -82,12 +83,12 @@ def sniff_format(data: bytes, name: str) -> Format:
         return "WEBP"
     if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         if name.lower().endswith(_RAW_SUFFIXES):
-            raise ImageError(f"{name} is a camera raw file, which aif does not read.", _DEVELOP)
+            raise UnsupportedImageError(f"{name} is a camera raw file, which aif does not read.", _DEVELOP)
         return "TIFF"
     if head.startswith(b"BM"):
         return "BMP"
     kind, fix = _foreign_kind(head)
-    raise ImageError(f"{name} is {kind}, which aif does not read.", fix)
+    raise UnsupportedImageError(f"{name} is {kind}, which aif does not read.", fix)
 
 
 def _foreign_kind(head: bytes) -> tuple[str, str]:

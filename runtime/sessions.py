@@ -16,6 +16,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from aif.runtime.binding import BoundRunner
+from aif.runtime.cpu import multiplies_int8
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
 from aif.runtime.providers import (
     HELP,
@@ -32,7 +33,7 @@ __all__ = ["Device", "Provider", "Session", "check_threads", "choose_devices"]
 
 logger = logging.getLogger(__name__)
 
-Provider = Literal["cpu", "cuda", "openvino", "ort-tensorrt", "auto"]
+Provider = Literal["cpu", "cuda", "tensorrt", "openvino", "ort-tensorrt", "auto"]
 
 # ONNX Runtime warns at start on machines without a graphics card. Its errors stay visible, but not where
 # "auto" only tries whether CUDA is there.
@@ -82,6 +83,10 @@ class Session:
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = threads or 0
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if not multiplies_int8():
+            # There x86 adds products of uint8 and int8 in 16 bits, which overflow. This makes ONNX Runtime
+            # multiply exactly, at the price of speed.
+            options.add_session_config_entry("session.x64quantprecision", "1")
         if device != "cpu":
             _require(device)
         providers = provider_list(device, threads, cuda_graph)
@@ -132,8 +137,8 @@ class Session:
         return placed_nodes(self._session)
 
 
-def choose_devices(provider: Provider) -> tuple[Device, ...]:
-    """The devices to try, in order, for a provider's name.
+def choose_devices(provider: Provider) -> tuple[Device | Literal["tensorrt"], ...]:
+    """The devices to try, in order, for a provider's name; "auto" without TensorRT, which needs engines.
 
     Raises:
         ConfigError: there is no such provider.

@@ -259,7 +259,7 @@ class VideoEditor:
                     z[row] = old_z + share(time_s - then_s, CODE_SETTLE_S) * (z[row] - old_z)
                 y[row] = old_y + share(time_s - then_s, self._settle_s) * (y[row] - old_y)
             state.code = time_s, z[row], y[row]
-        return dataclasses.replace(encoding, z=z), y
+        return encoding if manifest.features else dataclasses.replace(encoding, z=z), y
 
 
 def share(step_s: float, settle_s: float) -> np.float32:

@@ -54,7 +54,8 @@ class LoopOptions:
     accelerator: str = "auto"
     """Lightning's accelerator: auto, cpu, cuda, mps."""
     devices: int | str = 1
-    """Devices on this node, or "auto" for all."""
+    """Devices on this node, or "auto" for all. Batch norm sees the whole batch on GPUs; on processors each
+    process normalises its own share, and the first one's statistics are kept."""
     nodes: int = 1
     """Nodes, each started with torchrun."""
     workers: int | None = None

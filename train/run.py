@@ -63,7 +63,7 @@ def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
     path = out / "config.json"
     about = {"name": data.name, "fingerprint": data.fingerprint, "faces": len(data)}
     if path.exists() and list_checkpoints(checkpoint_folder(out)):
-        there = to_dict(from_dict(_read(path)))  # settings that are newer than the run take their defaults
+        there = to_dict(read_config(out))  # settings that are newer than the run take their defaults
         different = sorted(_differences(there, wanted) - {"steps", "data.path"})
         if different:
             raise ConfigError(
@@ -79,6 +79,22 @@ def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
     _write(path, wanted)
 
 
+def read_config(out: Path) -> TrainConfig:
+    """The configuration of the run in the folder.
+
+    Raises:
+        CheckpointError: it cannot be read, or has settings that this version does not know.
+    """
+    path = out / "config.json"
+    try:
+        return from_dict(_read(path))
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path} is not a configuration of this version of aif: {error.message}",
+            "The run was probably made by a newer one: pip install -U aif. Or train it again.",
+        ) from error
+
+
 def load_run(out: Path) -> TrainedRun:
     """Load what a run has learnt so far from its newest checkpoint, on the CPU.
 
@@ -89,7 +105,7 @@ def load_run(out: Path) -> TrainedRun:
         raise CheckpointError(
             f"{out} is not a training run (it has no config.json).", "Train one: aif-train --out DIR"
         )
-    config = from_dict(_read(out / "config.json"))
+    config = read_config(out)
     found = list_checkpoints(checkpoint_folder(out))
     if not found:
         raise CheckpointError(f"{out} has no checkpoint yet.", "Let the training reach its first checkpoint.")

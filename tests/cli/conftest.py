@@ -29,6 +29,11 @@ class Outcome:
     stdout: bytes
     stderr: str
 
+    @property
+    def text(self) -> str:
+        """What it printed, as text."""
+        return self.stdout.decode()
+
 
 class _Stream(io.TextIOWrapper):
     """A text stream over bytes that is no terminal, as a pipe is."""
@@ -55,6 +60,19 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
             out.buffer.getvalue(),  # type: ignore[attr-defined]
             err.buffer.getvalue().decode(),  # type: ignore[attr-defined]
         )
+
+    return call
+
+
+@pytest.fixture
+def aif(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Run `aif COMMAND WORDS...` in this process; it has to end with `code`, and without a traceback."""
+
+    def call(*words: str | Path, code: int = 0) -> Outcome:
+        done = run(*map(str, words))
+        assert done.code == code, done.text + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
 
     return call
 

@@ -132,6 +132,25 @@ def test_live(bench: Bench) -> None:
     assert 0 < figures["edited_share"] <= 1 and 0 < figures["frames_with_faces_share"] <= 1
 
 
+def test_serve(bench: Bench, photo: Path) -> None:
+    """A real service, overrun by clients: refused ones are counted, and nothing is lost."""
+    words = ("--clients", "1,6", "--workers", "1", "--queue", "1", "--seconds", "0.3", "--rounds", "1")
+    rows = results(bench("serve", photo, *words, "--set", "Blond_Hair=0.5", "--json", "-"), "serve")
+    assert [row["clients"] for row in rows] == [0, 1, 6]
+    counts = {"answered", "refused", "lost"}
+    for row in rows:
+        served = counts | {"ratio_to_editor"} if row["clients"] else set()
+        assert set(row["figures"]) == {"photos_per_second", "p50_ms", "p99_ms"} | served
+        assert row["figures"]["photos_per_second"] > 0 and set(row["stages"]) == {"answer"}
+        assert row["figures"].get("lost", 0) == 0
+        assert row["stages"]["answer"]["n"] == row["figures"].get("answered", row["stages"]["answer"]["n"])
+    bare, alone, crowd = (row["figures"] for row in rows)
+    assert alone["refused"] == 0 and crowd["refused"] >= 1
+    assert alone["ratio_to_editor"] == pytest.approx(
+        alone["photos_per_second"] / bare["photos_per_second"], rel=1e-4
+    )
+
+
 def test_networks(bench: Bench) -> None:
     words = ("--threads", "1", "--providers", "cpu", "--seconds", "0.01", "--rounds", "2", "--json", "-")
     done = bench("networks", "--batches", "1,20", *words)
@@ -217,6 +236,10 @@ def test_a_table_for_people_and_a_file_for_machines(bench: Bench, tmp_path: Path
         (["networks", "photo.jpg"], 2, "takes no 'photo.jpg'"),
         (["networks", "--run", "{tmp}/none"], 1, "not a training run"),
         (["training", "--threads", "1"], 2, "takes no --threads"),
+        (["image", "--clients", "1"], 2, "takes no --clients"),
+        (["serve", "--clients", "0"], 2, "--clients must be at least 1"),
+        (["serve", "--threads", "1,2"], 2, "measures one setup"),
+        (["serve", "{tmp}/grey.png"], 3, "No face was found"),
         (["video"], 2, "aif bench video film.mp4"),
         (["video", "{tmp}/none.mp4"], 1, "none.mp4"),
         (["video", "{tmp}/street.mp4", "--threads", "1", "--providers", "cpu"], 3, "no face"),
@@ -246,6 +269,6 @@ def test_a_provider_that_is_asked_for_must_be_there(bench: Bench, monkeypatch: p
     assert done.code == 1 and "CUDA" in done.stderr
     words = ("--threads", "1", "--seconds", "0.01", "--rounds", "1", "--batches", "1", "--json", "-")
     left_out = json.loads(bench("networks", *words).stdout)["not_run"]
-    assert list(left_out) == ["cuda", "openvino", "ort-tensorrt"]
-    for provider, name in zip(left_out, ("CUDA", "OpenVINO", "CUDA"), strict=True):
+    assert list(left_out) == ["cuda", "tensorrt", "openvino", "ort-tensorrt"]
+    for provider, name in zip(left_out, ("CUDA", "TensorRT", "OpenVINO", "CUDA"), strict=True):
         assert name in left_out[provider]

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from aif.cli import doctor_bundle, doctor_cameras, doctor_display, doctor_machine, doctor_providers
+from aif.cli import (
+    doctor_bundle,
+    doctor_cameras,
+    doctor_display,
+    doctor_engines,
+    doctor_machine,
+    doctor_providers,
+)
 from aif.cli.doctor_cameras import look_at
 from aif.cli.doctor_machine import graphics, has_nvidia_card, memory, processor
 from aif.cli.doctor_versions import judge
@@ -250,10 +257,10 @@ def test_a_window_needs_a_toolkit_and_a_display(monkeypatch: pytest.MonkeyPatch)
 def test_engines_are_listed(tmp_path: Path, bundle: Path) -> None:
     import zipfile
 
-    assert [each.status for each in doctor_bundle.check_engines(str(bundle))] == ["absent"]
+    assert [each.status for each in doctor_engines.check_engines(str(bundle))] == ["absent"]
     with zipfile.ZipFile(bundle) as archive:
         archive.extractall(tmp_path / "open")
     (tmp_path / "open" / "engines").mkdir()
     (tmp_path / "open" / "engines" / "a.engine").write_bytes(b"0")
-    (found,) = doctor_bundle.check_engines(str(tmp_path / "open"))
-    assert found.status == "unknown" and found.facts["files"] == ["engines/a.engine"]
+    (found,) = doctor_engines.check_engines(str(tmp_path / "open"))
+    assert found.status == "problem" and "a.engine has no sidecar" in found.text

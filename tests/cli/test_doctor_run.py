@@ -8,11 +8,28 @@ from typing import Any
 
 import pytest
 
-from aif.cli import doctor_checks
+from aif.cli import doctor_checks, doctor_run
 from aif.cli.doctor_checks import CHECKS, failed, run_check
 from aif.cli.doctor_finding import Finding
-from aif.cli.doctor_run import CHILD, run_group
+from aif.cli.doctor_run import CHILD, patience, run_group
 from aif.runtime.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("load", "cores", "seconds"), [(0.0, 2, 10), (2.0, 2, 10), (8.0, 2, 40), (500.0, 2, 60), (8.0, None, 60)]
+)
+def test_a_busy_machine_is_waited_for(
+    monkeypatch: Any, load: float, cores: int | None, seconds: float
+) -> None:
+    monkeypatch.setattr(doctor_run.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    monkeypatch.setattr(doctor_run.os, "cpu_count", lambda: cores)
+    assert patience() == seconds
+
+
+def test_where_nobody_tells_the_load(monkeypatch: Any) -> None:
+    monkeypatch.delattr(doctor_run.os, "getloadavg", raising=False)
+    assert patience() == 10
+
 
 # A stand-in for the checks: "good" is fine, the others misbehave as they are called.
 CHILD_CODE = """

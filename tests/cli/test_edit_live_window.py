@@ -34,7 +34,8 @@ class Screen:
 
     def __init__(self, folder: Path) -> None:
         read, write = os.pipe()
-        words = f"Xvfb -displayfd {write} -screen 0 1000x600x24 -nolisten tcp -fbdir".split()
+        # -noreset: else the server begins anew whenever its last client leaves, as each xdotool does.
+        words = f"Xvfb -displayfd {write} -screen 0 1000x600x24 -nolisten tcp -noreset -fbdir".split()
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._server = subprocess.Popen([*words, str(folder)], pass_fds=[write], **quiet)
         os.close(write)
@@ -54,7 +55,7 @@ class Screen:
         """One xdotool command."""
         place = {**os.environ, "DISPLAY": self.display}
         command = ["xdotool", *map(str, words)]
-        done = subprocess.run(command, check=False, env=place, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(command, check=False, env=place, capture_output=True, text=True, timeout=60)
         return done.stdout.strip()
 
     def ask_to_close(self, window: int) -> None:
@@ -68,6 +69,7 @@ class Screen:
         message = (ctypes.c_long * 24)()  # an XClientMessageEvent: type, window, kind, format, first datum
         message[0], message[4], message[5], message[6], message[7] = 33, window, protocols, 32, delete
         x11.XSendEvent(display, ctypes.c_ulong(window), 0, ctypes.c_long(0), ctypes.byref(message))
+        x11.XSync(display, 0)
         x11.XCloseDisplay(display)
 
     def close(self) -> None:
@@ -90,16 +92,34 @@ class App:
             stderr=subprocess.PIPE,
             text=True,
         )
-        found = until(lambda: screen.do("search", "--onlyvisible", "--name", f"^{TITLE}$"))
-        self.window = int(found.split()[-1])
-        until(lambda: self.area().std() > 15)  # a picture is there
+        found = until(lambda: self.runs() and screen.do("search", "--onlyvisible", "--name", f"^{TITLE}$"))
+        self.window = int(str(found).split()[-1])
+        self._mapped = time.monotonic()
+        until(lambda: self.runs() and self.shows())
 
-    def keys(self, *names: str) -> None:
-        """Press keys, one after the other."""
+    def shows(self) -> bool:
+        """Whether a picture is there.
+
+        Without a window manager Qt misses, about once in twenty starts on a busy machine, that the server has
+        mapped the window, and paints nothing until it is mapped again.
+        """
+        if self.area().std() > 15:
+            return True
+        if time.monotonic() - self._mapped > 8:
+            self.screen.do("windowunmap", self.window)
+            self.screen.do("windowmap", self.window)
+            self._mapped = time.monotonic()
+        return False
+
+    def runs(self) -> bool:
+        """True; it fails, with what was said, where the program has ended."""
+        assert self.process.poll() is None, self.process.communicate()[1]
+        return True
+
+    def key(self, name: str) -> None:
+        """Press a key. Its effect has to be waited for: of two keys OpenCV keeps the last only."""
         self.screen.do("windowfocus", "--sync", self.window)
-        for name in names:
-            self.screen.do("key", name)
-            time.sleep(0.1)
+        self.screen.do("key", name)
 
     def inside(self) -> np.ndarray:
         """The window's inside, uint8 BGR."""
@@ -117,13 +137,13 @@ class App:
 
     def ended(self) -> str:
         """Wait for a clean end; what was said on standard error."""
-        _, said = self.process.communicate(timeout=40)
+        _, said = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, said
         assert "Traceback" not in said
         return said
 
 
-def until(condition: Callable[[], object], seconds: float = 25.0) -> object:
+def until(condition: Callable[[], object], seconds: float = 120.0) -> object:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited in vain"
@@ -167,36 +187,43 @@ def test_keys_and_mouse(start: Callable[..., App]) -> None:
     """Every key shows; screenshots and recordings hold what was seen; the sliders follow the mouse."""
     app = start("synthetic:320x240@10", "--set", "Smiling=1")
     moved = near(app.panel(), ACCENT)  # with the handle of the slider that --set has moved
-    plain = app.area()
-    app.keys("h")
+
+    def figures() -> np.ndarray:
+        """Where the key I shows how fast it goes."""
+        return app.area()[20:300, 460:620]
+
+    bright = figures().mean()
+    app.key("h")
     until(lambda: near(app.area(), ACCENT) > 120)  # the keys' names
-    app.keys("h", "i")
-    until(
-        lambda: (
-            near(app.area(), ACCENT) < 30
-            and app.area()[20:300, 460:620].mean() < plain[20:300, 460:620].mean() / 2
-        )
-    )
-    app.keys("i", "x")
+    app.key("h")
+    until(lambda: near(app.area(), ACCENT) < 30)
+    app.key("i")
+    until(lambda: figures().mean() < bright / 2)
+    app.key("i")
+    until(lambda: figures().mean() > bright / 2)
+    app.key("x")
     until(lambda: near(app.panel(), ACCENT) < moved - 200)  # handle, line and number have gone
     slider = Panel(Controls([AttributeInfo(name="Smiling"), AttributeInfo(name="Blond_Hair")], {}), INSIDE[1])
     app.screen.do("mousemove", *slider.slider(1, 0.0), "mousedown", 1)
     app.screen.do("mousemove", *slider.slider(1, 0.6), "mouseup", 1)
     until(lambda: near(app.panel()[slider.slider(1, 0)[1] - 4 :], ACCENT) > 100)
-    app.keys("c")
+    app.key("c")
     until(lambda: app.area()[2, :, :].max() < 40)  # two small pictures leave room above
-    app.keys("s")
+    app.key("s")
     until(lambda: app.files("aif_*.png"))
     assert cv2.imread(str(app.files("aif_*.png")[0])).shape == (240, 640, 3)
-    app.keys("c", "r")
+    app.key("c")
+    until(lambda: app.area()[2, :, :].max() > 40)
+    app.key("r")
     until(lambda: near(app.area()[:60], ALARM) > 50 and app.files("aif_*.mp4.part"))
     time.sleep(1.0)
-    app.keys("r")
+    app.key("r")
     until(lambda: app.files("aif_*.mp4"))
-    assert length(app.files("aif_*.mp4")[0]) >= 3 and near(app.area()[:60], ALARM) < 50
-    app.keys("p")
+    until(lambda: near(app.area()[:60], ALARM) < 50)
+    assert length(app.files("aif_*.mp4")[0]) >= 3
+    app.key("p")
     until(lambda: near(app.panel(), (30, 28, 26)) < 1000)  # the sliders have gone
-    app.keys("q")
+    app.key("q")
     assert "320x240" in app.ended()
 
 
@@ -221,11 +248,12 @@ def test_a_camera_that_is_lost_and_comes_back(
     camera.on, camera.pictures = False, 0
     camera.hang_up()
     until(lambda: near(app.area(), ALARM) > 300 and app.area().mean() < 0.6 * bright)
-    app.keys("h")
+    app.key("h")
     until(lambda: near(app.area(), ACCENT) > 120)
-    app.keys("h")
+    app.key("h")
+    until(lambda: near(app.area(), ACCENT) < 30)
     camera.on, camera.pictures = True, 10**9
     until(lambda: near(app.area(), ALARM) < 50 and app.area().mean() > 0.9 * bright)
-    app.keys("Escape")
+    app.key("Escape")
     said = app.ended()
     assert "gives no more frames" in said and "is back" in said and "secret" not in said

@@ -123,7 +123,7 @@ def test_the_defaults_are_allowed() -> None:
         ({"edits": False, "looks": True, "compare": True}, "nothing to compare"),
         ({"mode": "mix"}, "Known: delta, replace, hybrid"),
         ({"detector": "dlib"}, "Known: auto, yunet, haar"),
-        ({"provider": "gpu"}, "Known: cpu, cuda, openvino, ort-tensorrt, auto"),
+        ({"provider": "gpu"}, "Known: cpu, cuda, tensorrt, openvino, ort-tensorrt, auto"),
         ({"yunet": True, "detector": "haar"}, "contradict"),
         ({"threads": 0}, "at least 1"),
         ({"quality": 0}, "1 to 100"),

@@ -46,9 +46,19 @@ def test_photos_become_packed_faces(photos: Path, tmp_path: Path, run: Run, bund
     )
     said = done.stdout.decode()
     assert done.code == 0, done.stderr
+    assert "aif-train --data" in said and "--attributes Smiling" in said
     assert "14 photos: " in said and "1 without a face: blank.png" in said and "1 missing: gone.png" in said
     table = (out / "labels.csv").read_text().splitlines()
     assert "Smiling" in table[0] and "Hat" not in table[0] and len(table) == 13
+
+
+def test_faces_without_labels_are_not_offered_for_training(
+    photos: Path, tmp_path: Path, run: Run, bundle: Path
+) -> None:
+    (photos / "labels.csv").unlink()
+    done = run("prepare", photos, "-o", tmp_path / "faces", "--detector", "haar", "--bundle", bundle)
+    said = done.stdout.decode()
+    assert done.code == 0 and "no labels" in said and "aif-train" not in said
 
 
 @pytest.mark.parametrize(

@@ -149,3 +149,21 @@ def test_metrics_must_be_names_and_numbers(tmp_path, text):
 def test_options_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         ExportOptions().name = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("run_folder", ["handed"], indirect=True)
+def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card):
+    from aif.cli.export import export
+
+    export(run_folder, tmp_path / "x.aif", trt=True, batch="4")
+    bundle = Bundle.open(tmp_path / "x.aif")
+    model, plain = FaceModel(bundle, "tensorrt"), FaceModel(bundle, "cpu")
+    crops = parity_crops(SyntheticFaces(16, attributes=ATTRIBUTES), 64)[:5]
+    assert model.device == "tensorrt"
+    for one, other in zip(
+        model.decode_both(model.encode(crops), np.zeros((5, 2)), np.ones((5, 2))),
+        plain.decode_both(plain.encode(crops), np.zeros((5, 2)), np.ones((5, 2))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert len(stand_in_card.builds) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,12 @@ def test_allowed(attribute: int, value: float) -> None:
         (0, math.inf, "Smiling=inf"),
         (0, -math.inf, "Smiling=-inf"),
         (0, 1e300, "out of range"),
+        (0, "1", "Smiling = '1' is no number"),
+        (0, None, "Smiling = None is no number"),
+        (0, [1], "is no number"),
     ],
 )
-def test_refused(attribute: int, value: float, said: str) -> None:
+def test_refused(attribute: int, value: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         check_value(KNOWN[attribute], value)
     assert caught.value.exit_code == 2

@@ -104,7 +104,7 @@ def test_auto_tries_cuda_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_devices("auto") == ("cuda", "cpu")
 
 
-@pytest.mark.parametrize("name", ["", "gpu", "CPU", "tensorrt"])
+@pytest.mark.parametrize("name", ["", "gpu", "CPU", "trt"])
 def test_unknown_providers(name: Any) -> None:
-    with pytest.raises(ConfigError, match="cpu, cuda, openvino, ort-tensorrt, auto"):
+    with pytest.raises(ConfigError, match="cpu, cuda, tensorrt, openvino, ort-tensorrt, auto"):
         choose_devices(name)

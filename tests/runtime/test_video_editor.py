@@ -233,6 +233,9 @@ class ColourModel:
         self.decoded.append(encoding.z)
         return np.broadcast_to(encoding.z[:, :, None, None], (len(y), 3, 32, 32)).astype(np.float32)
 
+    def decode_both(self, encoding: Encoding, source: Any, target: Any) -> Any:
+        return np.split(self.decode(encoding.repeat(2), np.concatenate([source, target])), 2)
+
 
 def test_z_is_averaged_for_a_moment(toy_bundle: Bundle, frame: Any) -> None:
     model = ColourModel(toy_bundle.manifest)

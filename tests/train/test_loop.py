@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.fabric.plugins.precision import Precision
+from safetensors.torch import load_file
 
 from aif.runtime.errors import CheckpointError, ConfigError, TrainingError
 from aif.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -21,7 +22,7 @@ from aif.train.config import TrainConfig, from_dict, override, to_dict
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.loop import LoopOptions, train
 from aif.train.presets import BEST, PRESETS, RESIDUAL, get_preset
-from aif.train.run import load_run
+from aif.train.run import load_run, prepare_run
 from aif.train.settle import settles_at
 
 SMALL = [
@@ -152,6 +153,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
         assert all(tensor.isfinite().all() for tensor in state(tmp_path / "run").values())
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_run_with_settings_of_another_version_is_told_so(resumed, tmp_path, faces):
+    settings = to_dict(small(RESIDUAL))
+    settings["network"]["wormholes"] = 3
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    save_checkpoint(tmp_path / "checkpoints", 1, {"networks": {"a": torch.ones(1)}}, {})
+    with pytest.raises(CheckpointError, match=r"this version of aif.*wormholes") as caught:
+        prepare_run(small(RESIDUAL), tmp_path, faces[0]) if resumed else load_run(tmp_path)
+    assert "newer" in str(caught.value.fix)
+
+
 @pytest.mark.parametrize("damage", ["truncate", "remove", "garbage", "newer"])
 def test_damaged_checkpoints_are_named(tmp_path, damage):
     path = save_checkpoint(tmp_path, 3, {"networks": {"a": torch.ones(100)}}, {})
@@ -169,78 +181,123 @@ def test_damaged_checkpoints_are_named(tmp_path, damage):
 
 
 KILLED = """
+import os
 import sys
 from pathlib import Path
 import torch
 from aif.train.checkpoint import save_checkpoint
-step = 0
-while True:
-    step += 1
-    tensors = {"networks": {"a": torch.full((400_000,), float(step)), "b": torch.full((7,), float(step))}}
-    save_checkpoint(Path(sys.argv[1]), step, tensors, {})
-    print(step, flush=True)
+torch.set_num_threads(1)
+for line in sys.stdin:  # torch is loaded once; each folder gets a process of its own
+    if (child := os.fork()) == 0:
+        print(os.getpid(), flush=True)
+        step = 0
+        while True:
+            step += 1
+            tensors = {"a": torch.full((400_000,), float(step)), "b": torch.full((7,), float(step))}
+            save_checkpoint(Path(line.strip()), step, {"networks": tensors}, {})
+            print(step, flush=True)
+    os.waitpid(child, 0)
+    print("gone", flush=True)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_kill_9_at_any_moment_leaves_a_loadable_checkpoint(tmp_path):
     """The process is killed at many different moments while it does nothing but write checkpoints."""
-    for round_ in range(6):
-        folder = tmp_path / str(round_)
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.013 * round_)
-        process.kill()
-        process.wait()
-        found = list_checkpoints(folder)
-        assert found
-        for path in found:
-            groups, info = load_checkpoint(path)
-            assert torch.equal(groups["networks"]["a"].unique(), torch.tensor([float(info["step"])]))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", KILLED], text=True, **pipes) as parent:
+        try:
+            for round_ in range(6):
+                folder = tmp_path / str(round_)
+                print(folder, file=parent.stdin, flush=True)
+                process = int(parent.stdout.readline())
+                assert parent.stdout.readline() == "1\n"
+                time.sleep(0.013 * round_)
+                os.kill(process, signal.SIGKILL)
+                while parent.stdout.readline() != "gone\n":
+                    assert parent.poll() is None
+                found = list_checkpoints(folder)
+                assert found
+                for path in found:
+                    groups, info = load_checkpoint(path)
+                    assert torch.equal(groups["networks"]["a"].unique(), torch.tensor([float(info["step"])]))
+        finally:
+            parent.kill()
 
 
 RANKS = textwrap.dedent(
     """
+    import os
     import sys
     from pathlib import Path
     import torch
     torch.set_num_threads(1)
+    from safetensors.torch import save_file
+    import aif.train.loop
     from aif.train.config import from_dict
     from aif.train.data.synthetic import SyntheticFaces
     from aif.train.loop import LoopOptions, train
     import json
-    config = from_dict(json.loads(Path(sys.argv[1]).read_text()))
     faces = SyntheticFaces(64, attributes=("Smiling",))
     val = SyntheticFaces(16, attributes=("Smiling",), first=500)
-    options = LoopOptions(accelerator="cpu", devices=int(sys.argv[3]), workers=0, cache=False, sample_every=0)
-    train(config, Path(sys.argv[2]), faces, val, options)
+    options = LoopOptions(accelerator="cpu", devices=2, workers=0, cache=False, sample_every=0)
+
+    class Players(aif.train.loop._Players):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            players.append(self)
+
+    players = []
+    aif.train.loop._Players = Players
+    for folder in map(Path, sys.argv[1:]):
+        config = from_dict(json.loads((folder / "config.json").read_text()))
+        train(config, folder / "two", faces, val, options)
+        weights = {name: value.contiguous() for name, value in players[-1].networks.state_dict().items()}
+        save_file(weights, folder / f"rank-{os.environ['RANK']}.safetensors")
     """
 )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("aux_input", ["second", "mean"])
-def test_two_processes_train_what_one_does(aux_input, tmp_path, faces):
-    """torchrun, gloo, two processes: the result is that of one process with the whole batch."""
+def ranks_config(aux_input: str) -> TrainConfig:
     changes = ("network.norm=none", "objective.delta=0.1", "optimiser.learning_rate=1e-3")
-    config = small(RESIDUAL, *changes, f"objective.aux_input={aux_input}")
-    (tmp_path / "config.json").write_text(json.dumps(to_dict(config)))
-    script = tmp_path / "ranks.py"
+    return small(RESIDUAL, *changes, f"objective.aux_input={aux_input}")
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    """For each way to feed the auxiliary network, a folder where two processes have trained the run `two`."""
+    root = tmp_path_factory.mktemp("ranks")
+    folders = [root / aux_input for aux_input in ("second", "mean")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(to_dict(ranks_config(folder.name))))
+    script = root / "ranks.py"
     script.write_text(RANKS)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*command, str(script), str(tmp_path / "config.json"), str(tmp_path / "two"), "2"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+        [*command, str(script), *map(str, folders)], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aux_input", ["second", "mean"])
+def test_both_processes_hold_the_same_weights(aux_input, two_ranks):
+    one, other = (load_file(two_ranks / aux_input / f"rank-{rank}.safetensors") for rank in (0, 1))
+    assert one.keys() == other.keys() and any(name.startswith("decoder") for name in one)
+    for name, weights in one.items():
+        assert torch.equal(weights, other[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aux_input", ["second", "mean"])
+def test_two_processes_train_what_one_does(aux_input, two_ranks, tmp_path, faces):
+    """torchrun, gloo, two processes: the result is that of one process with the whole batch."""
+    config = ranks_config(aux_input)
     train(config, tmp_path / "one", *faces, options(sample_every=0))
-    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    one, two = state(tmp_path / "one"), state(two_ranks / aux_input / "two")
     start = small(RESIDUAL, "network.norm=none", "steps=1")
     train(start, tmp_path / "start", *faces, options(sample_every=0))
     moved, far = 0.0, []

@@ -150,7 +150,7 @@ def parse_label(text: str, column: str, where: str) -> int:
     if value is None:
         raise DataError(
             f"{where}: {column} = {text.strip()!r} is neither 0/1 nor -1/1.",
-            "If the column is no attribute, name the ones that are: --attributes A B.",
+            "If the column is no attribute, name the ones that are: --attributes A,B.",
         )
     return value
 

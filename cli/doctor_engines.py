@@ -1,0 +1,59 @@
+"""TensorRT engines for the bundle: whether each fits this machine, and the command that mends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aif.cli.doctor_finding import Finding
+from aif.cli.doctor_machine import has_nvidia_card
+from aif.runtime.bundle import Bundle
+from aif.runtime.engine_sidecar import Machine, misfits, remark
+from aif.runtime.engine_store import Stored, build_command, find_engines, graph_hashes
+from aif.runtime.errors import BundleError, ProviderError
+from aif.runtime.tensorrt_library import load_library
+
+
+def check_engines(bundle: str) -> list[Finding]:
+    """Every engine in the bundle and in the cache. TensorRT is loaded only where there is one to judge."""
+    opened = Bundle.open(bundle or None)
+    shelf = find_engines(opened)
+    faults = [Finding("engines", "problem", each, "Delete it, or build it again.") for each in shelf.faults]
+    if not shelf.engines:
+        return faults or [Finding("engines", "absent", "there are none for this bundle", facts={"files": []})]
+    files = [each.where for each in shelf.engines]
+    try:
+        machine = load_library().machine
+    except ProviderError as error:
+        text = f"{len(files)} engine{'s' * (len(files) > 1)}; {error.message}"
+        wanted = has_nvidia_card()
+        status = "problem" if wanted else "absent"
+        fix = error.fix if wanted else None
+        return [*faults, Finding("engines", status, text, fix, {"files": files})]  # type: ignore[arg-type]
+    return [*faults, *(_judged(opened, each, machine) for each in shelf.engines)]
+
+
+def _judged(bundle: Bundle, stored: Stored, machine: Machine) -> Finding:
+    sidecar = stored.sidecar
+    name = f"{sidecar.part} engine {sidecar.precision}"
+    facts: dict[str, Any] = {
+        "files": [stored.where],
+        "tensorrt": sidecar.tensorrt,
+        "compute_capability": sidecar.capability,
+        "gpu": sidecar.gpu,
+        "here": {"tensorrt": machine.tensorrt, "compute_capability": machine.capability, "gpu": machine.gpu},
+    }
+    known = bundle.manifest.graphs
+    graph = graph_hashes(bundle, sidecar.precision)[sidecar.part] if sidecar.precision in known else ""
+    wrong = misfits(sidecar, machine, graph)
+    if not wrong:
+        try:
+            stored.verified()
+        except BundleError as error:
+            wrong = [error.message]
+    facts["fits"] = not wrong
+    if wrong:
+        text = f"{stored.where}: {', and '.join(wrong)}"
+        return Finding(name, "problem", text, build_command(bundle, sidecar.precision), facts)
+    text = f"{stored.where} fits TensorRT {machine.tensorrt} and {machine.gpu}"
+    said = remark(sidecar, machine)
+    return Finding(name, "ok", f"{text}; {said}" if said else text, facts=facts)

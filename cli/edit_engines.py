@@ -1,0 +1,109 @@
+"""`aif-edit --build-engines`: engines built on first use, checked on the faces that are to be edited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aif.cli import console
+from aif.cli.edit_paths import DEMO, Source
+from aif.runtime.bundle import Bundle
+from aif.runtime.errors import AifError, ConfigError
+
+if TYPE_CHECKING:
+    from aif.runtime.align import Float32Array, UInt8Array
+    from aif.runtime.editor import Editor
+
+MOST_FACES, MOST_PICTURES = 16, 64
+_NO_FACES = (
+    "Name a photo of a face once: aif-edit PHOTO --show-attributes --provider tensorrt --build-engines. "
+    "The engines are kept. Or build them into the bundle: aif-export BUNDLE -o BUNDLE --trt --data FACES"
+)
+
+
+def check_build(provider: str, webcam: bool) -> None:
+    """Find out whether `--build-engines` makes sense with the other options.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if provider not in ("auto", "tensorrt"):
+        raise ConfigError(
+            f"--build-engines is for TensorRT, not for {provider}.",
+            "Write --provider tensorrt, or leave it out.",
+        )
+    if webcam:
+        raise ConfigError("Engines are checked on faces in pictures before a camera is opened.", _NO_FACES)
+
+
+def build_for(
+    bundle: Bundle,
+    sources: Sequence[Source],
+    precision: str | None,
+    detector: str,
+    yunet: Path | None,
+    max_megapixels: float | None,
+) -> None:
+    """Build engines into the user's cache, unless some that fit are in the bundle or there.
+
+    Raises:
+        ProviderError: TensorRT is not here.
+        ConfigError: a precision that TensorRT cannot take, or no face in the pictures.
+        AifError: an engine cannot be built, or does not pass the gate; nothing is kept.
+    """
+    from aif.cli.edit_run import load_editor
+    from aif.runtime.engine_make import GateFaces, check_buildable, make_engines
+    from aif.runtime.engine_store import find_engines, save_to_cache
+    from aif.runtime.tensorrt_build import BuildOptions
+    from aif.runtime.tensorrt_library import load_library
+    from aif.runtime.tensorrt_load import PREFERRED, fitting
+
+    machine = load_library().machine
+    known = bundle.manifest.graphs
+    chosen = precision or next((name for name in PREFERRED if name in known), next(iter(known)))
+    check_buildable([chosen])
+    if chosen in known and not isinstance(fitting(bundle, find_engines(bundle), chosen, machine), list):
+        return
+    with load_editor(bundle, "cpu", detector, yunet, None) as editor:
+        faces = GateFaces(_faces(editor, sources, max_megapixels), "faces in the pictures to edit")
+    for place in save_to_cache(make_engines(bundle, chosen, faces, BuildOptions(), console.notice)):
+        console.notice(f"Built {place}")
+
+
+def _faces(editor: Editor, sources: Sequence[Source], max_megapixels: float | None) -> Float32Array:
+    """Crops of the first faces in the pictures, as the encoder will see them: float32 (N, 3, S, S).
+
+    Raises:
+        ConfigError: there is no face.
+    """
+    from aif.runtime.align import face_crops, similarity_transform
+    from aif.runtime.exposure import Exposure
+
+    found: list[Float32Array] = []
+    size = editor.model.image_size
+    for source in [each for each in sources if not each.is_video][:MOST_PICTURES]:
+        frame = _frame(source, max_megapixels)
+        if frame is not None:
+            matrices = [similarity_transform(face.landmarks, size) for face in editor.detect(frame)]
+            found += list(face_crops(frame, matrices, size))
+        if len(found) >= MOST_FACES:
+            break
+    if not found:
+        raise ConfigError("Engines are checked on faces, and no face was found in the pictures.", _NO_FACES)
+    crops = np.stack(found[:MOST_FACES])
+    return Exposure.of(crops).level(crops)
+
+
+def _frame(source: Source, max_megapixels: float | None) -> UInt8Array | None:
+    """The picture, or None where there is none that could be read twice."""
+    from aif.runtime.image_io import demo_picture, read_bytes, read_image
+
+    if source.path is None:
+        return demo_picture().pixels_hwc_bgr if source.label == DEMO else None
+    try:
+        return read_image(read_bytes(source.path), source.label, max_megapixels).pixels_hwc_bgr
+    except AifError:  # told when its turn comes
+        return None

@@ -1,0 +1,109 @@
+"""`aif serve`: options in, a service until it is told to end. The work is in the modules serve_*."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aif.cli.options import Debug, Verbose, Version
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 for every network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", help="0: any free one.", min=0, max=65535)] = 8000,
+    ui: Annotated[bool, typer.Option("--ui", help="Also a page to look at, at /ui.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
+    ] = None,
+    provider: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda|openvino|ort-tensorrt",
+            help="Where the networks run; auto: CUDA where it works, else the processor.",
+        ),
+    ] = "auto",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="fp32|fp16|int8", help="Which of the bundle's graphs. Default: what pays here, else FP32."
+        ),
+    ] = None,
+    detector: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|yunet|haar", help="Face detector. auto: YuNet where it has been fetched, else Haar."
+        ),
+    ] = "auto",
+    yunet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Photos edited at once. Default: one a core.")
+    ] = None,
+    threads: Annotated[int, typer.Option(metavar="N", help="Threads of the networks for one photo.")] = 1,
+    queue: Annotated[int, typer.Option(metavar="N", help="Requests that may wait; more get 503.")] = 16,
+    max_megapixels: Annotated[float, typer.Option(metavar="N", help="Refuse larger pictures.")] = 50.0,
+    max_bytes: Annotated[int, typer.Option(metavar="N", help="Refuse larger files.")] = 20 << 20,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", help="Seconds that a request may take, upload and waiting included.")
+    ] = 30.0,
+    verbose: Verbose = False,
+    debug: Debug = False,
+    version: Version = False,
+) -> None:
+    """Edit photos over HTTP, until SIGTERM or Ctrl-C; what is in work then is finished.
+
+    \b
+    aif serve
+    curl -F photo=@photo.jpg -F Smiling=1 localhost:8000/edit -o smile.jpg
+    curl localhost:8000/attributes
+
+    --ui adds a page for people who would rather look than type. Nothing asks for a password: to serve others
+    than yourself put it behind a proxy that does. docs/serving.md tells the rest.
+    """
+    from aif.cli.edit_run import load_editor
+    from aif.cli.edit_values import check_options
+    from aif.cli.serve_run import address_of, bind, run_server
+    from aif.cli.serve_settings import ServeSettings
+    from aif.runtime.benchmark import core_count
+    from aif.runtime.bundle import Bundle
+
+    settings = ServeSettings(
+        workers=core_count() if workers is None else workers,
+        queue=queue,
+        max_megapixels=max_megapixels,
+        max_bytes=max_bytes,
+        timeout=timeout,
+    )
+    check_options(
+        edits=True,
+        looks=False,
+        to_stdout=False,
+        compare=False,
+        sweep=None,
+        mode=None,
+        detector=detector,
+        yunet=yunet is not None,
+        provider=provider,
+        threads=threads,
+        quality=None,
+    )
+    if ui:
+        from aif.cli.serve_ui import mount_page
+    from aif.cli.serve_app import create_app
+
+    bound = bind(host, port)
+    opened = Bundle.open(bundle)
+    with load_editor(opened, provider, detector, yunet, threads, precision) as editor:
+        app = create_app(editor, settings)
+        place = address_of(bound)
+        told = f"aif serves {opened.manifest.name} at {place} ({settings.workers} at once, {queue} waiting)"
+        if not ui:
+            run_server(app, bound, timeout, app.state.service.pool.stop, told)
+            return
+        with mount_page(app) as page:
+            run_server(app, bound, timeout, page.stop, f"{told}; the page: {place}/ui")

@@ -1,0 +1,44 @@
+"""What the service allows: how many edits at once, how many wait, how large, how long."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from aif.runtime.errors import ConfigError
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """Limits of the service.
+
+    Attributes:
+        workers: threads that edit, one picture each.
+        queue: requests that may wait beside those in work; more are refused.
+        max_megapixels: larger pictures are refused before any pixel is decoded.
+        max_bytes: larger files are refused while they arrive.
+        timeout: seconds from the first byte of a request to its answer.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    workers: int = 1
+    queue: int = 16
+    max_megapixels: float = 50.0
+    max_bytes: int = 20 * MEBIBYTE
+    timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        for option, value, least in (
+            ("--workers", self.workers, 1),
+            ("--queue", self.queue, 0),
+            ("--max-bytes", self.max_bytes, 1),
+        ):
+            if value < least:
+                raise ConfigError(f"{option} must be at least {least}, not {value}.")
+        for option, amount in (("--max-megapixels", self.max_megapixels), ("--timeout", self.timeout)):
+            if not (math.isfinite(amount) and amount > 0):
+                raise ConfigError(f"{option} must be above 0, not {amount:g}.")

@@ -1,0 +1,215 @@
+"""`aif-export --trt`, `aif-edit --build-engines` and doctor's judgement, on a card that stands in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from aif.cli import doctor_engines
+from aif.runtime import engine_gate
+from aif.runtime.bundle import Bundle, write_bundle
+from aif.runtime.model import FaceModel
+from aif.runtime.storage import open_store
+
+Run = Callable[..., Any]
+MACHINE = "trt11.3.0.14.sm90"
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 32 crops: patches of a real picture."""
+    data = pytest.importorskip("skimage.data")
+    folder = tmp_path_factory.mktemp("faces")
+    picture = data.astronaut()[:, :, ::-1]
+    for number in range(32):
+        y, x = 10 * (number // 8), 100 + 10 * (number % 8)
+        cv2.imwrite(
+            str(folder / f"{number:02d}.png"), cv2.resize(picture[y : y + 160, x : x + 160], (32, 32))
+        )
+    return folder
+
+
+def names(bundle: Path) -> list[str]:
+    with open_store(bundle) as store:
+        return sorted(name for name in store.names() if name.startswith("engines/"))
+
+
+@pytest.mark.parametrize("out", ["new.aif", "folder"])
+def test_engines_go_into_the_bundle(
+    out: str, run: Run, bundle: Path, faces: Path, tmp_path: Path, stand_in_card: Any
+) -> None:
+    words = ("--trt", "--data", faces, "--batch", "1,4,8", "--workspace", "1G", "--hardware-compatible")
+    done = run("export", bundle, "-o", tmp_path / out, *words)
+    assert done.code == 0, done.stderr
+    said = done.stdout.decode()
+    assert f"engines/decoder.fp32.{MACHINE}.engine" in said and "1 to 8 faces (tuned for 4)" in said
+    assert "fp32 engines against fp32 on 32 faces: z 0" in said and "--provider tensorrt" in said
+    stems = [f"engines/{part}.fp32.{MACHINE}" for part in ("decoder", "encoder")]
+    assert names(tmp_path / out) == sorted(stem + end for stem in stems for end in (".engine", ".json"))
+    assert [each["limits"] for each in stand_in_card.builds] == [{0: 1 << 30}] * 2
+    assert {each["level"] for each in stand_in_card.builds} == {"AMPERE_PLUS"}
+    assert FaceModel(Bundle.open(tmp_path / out), "tensorrt").device == "tensorrt"
+
+
+def test_fp16_and_fp32_in_place_and_other_machines_stay(
+    run: Run,
+    bundle: Path,
+    faces: Path,
+    tmp_path: Path,
+    stand_in_card: Any,
+    plug_in: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Graphs that are missing are made first; engines for two machines lie side by side; stale ones go."""
+    from aif.export import precision
+
+    monkeypatch.setattr(precision, "measure_speedup", lambda *graphs: 1.0)
+    place = tmp_path / "b.aif"
+    with open_store(bundle) as store:
+        files = {name: store.read(name) for name in store.names() if name != "manifest.json"}
+    write_bundle(place, Bundle.open(bundle).manifest, files)
+    assert run("export", place, "-o", place, "--trt", "--data", faces, "--precision", "fp16,fp32").code == 0
+    assert len(names(place)) == 8 and set(Bundle.open(place).manifest.graphs) == {"fp32", "fp16"}
+    assert FaceModel(Bundle.open(place), "tensorrt").precision == "fp16"
+    before = Bundle.open(place).manifest.graphs["fp16"]
+    stand_in_card.capability = "8.9"
+    plug_in(stand_in_card)
+    assert run("export", place, "-o", place, "--trt", "--data", faces, "--precision", "fp16").code == 0
+    assert len(names(place)) == 12 and Bundle.open(place).manifest.graphs["fp16"] == before
+    with open_store(place) as store:
+        held = {name: store.read(name) for name in store.names() if name != "manifest.json"}
+    stale = f"engines/encoder.fp32.{MACHINE}.json"
+    held[stale] = json.dumps({**json.loads(held[stale]), "onnx_sha256": "0" * 64}).encode()
+    write_bundle(place, Bundle.open(place).manifest, held)
+    assert run("export", place, "-o", place, "--trt", "--data", faces, "--precision", "fp16").code == 0
+    assert len(names(place)) == 10 and stale not in names(place)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--batch", "1,2,4"), 2, "--batch is for engines"),
+        (("--hardware-compatible",), 2, "--hardware-compatible is for engines"),
+        (("--trt", "--batch", "4,2,1"), 2, "three rising numbers"),
+        (("--trt", "--workspace", "much"), 2, "512M or 2G"),
+        (("--trt", "--precision", "int8"), 2, "symmetric INT8 only"),
+        (("--trt", "--precision", "fp17"), 2, "There is no precision"),
+        ((), 2, "engines (--trt)"),
+    ],
+)
+def test_mistakes(
+    words: tuple[str, ...], code: int, said: str, run: Run, bundle: Path, tmp_path: Path, stand_in_card: Any
+) -> None:
+    done = run("export", bundle, "-o", tmp_path / "x.aif", *words)
+    assert (done.code, said in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "x.aif").exists()
+
+
+def test_nothing_is_written_when_a_build_fails(
+    run: Run, bundle: Path, faces: Path, tmp_path: Path, stand_in_card: Any
+) -> None:
+    out = tmp_path / "x.aif"
+    stand_in_card.errors = ["In node 3 (Resize): UNSUPPORTED_NODE", "In node 7 (Clip): INVALID_NODE"]
+    done = run("export", bundle, "-o", out, "--trt", "--data", faces)
+    assert done.code == 1 and all(line in done.stderr for line in stand_in_card.errors)
+    stand_in_card.errors = []
+    stand_in_card.spoil = lambda name, value: value * np.float32(1.05)
+    done = run("export", bundle, "-o", out, "--trt", "--data", faces)
+    assert done.code == 1 and "stray too far from ONNX Runtime on 32 faces" in done.stderr
+    done = run("export", bundle, "-o", out, "--trt")
+    assert done.code == 1 and "--data FOLDER" in done.stderr
+    assert not out.exists() and not list(tmp_path.rglob("*.engine"))
+
+
+def test_an_fp16_engine_may_stray_as_far_as_fp16_graphs() -> None:
+    from aif.export import gate
+
+    graphs = {name: limit for name, limit in gate.LIMITS["fp16"].items() if name != "verdicts"}
+    assert engine_gate.LIMITS["fp16"] == graphs
+
+
+def test_without_tensorrt(
+    run: Run, bundle: Path, faces: Path, tmp_path: Path, stand_in_card: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
+    done = run("export", bundle, "-o", tmp_path / "x.aif", "--trt", "--data", faces)
+    assert done.code == 1 and 'pip install "aif[trt]"' in done.stderr and "Traceback" not in done.stderr
+    done = run("edit", "demo", "--show-attributes", "--provider", "tensorrt", "--bundle", bundle)
+    assert done.code == 1 and 'pip install "aif[trt]"' in done.stderr and "Traceback" not in done.stderr
+
+
+def test_engines_are_built_on_first_use_when_asked(
+    aif_edit: Run, portrait_rgb: np.ndarray, bundle: Path, tmp_path: Path, stand_in_card: Any
+) -> None:
+    photo, out = tmp_path / "photo.png", tmp_path / "out.png"
+    cv2.imwrite(str(photo), portrait_rgb[:, :, ::-1])
+    words = (photo, "--set", "Smiling=1", "-o", out, "--overwrite", "--provider", "tensorrt")
+    done = aif_edit(*words)
+    assert done.code == 1 and "--build-engines" in done.stderr and not stand_in_card.builds
+    done = aif_edit(*words, "--build-engines")
+    assert done.code == 0 and len(stand_in_card.builds) == 2, done.stderr
+    edited = cv2.imread(str(out))
+    done = aif_edit(*words, "--build-engines")
+    assert done.code == 0 and len(stand_in_card.builds) == 2  # they are kept
+    assert aif_edit(*words[:-1], "cpu").code == 0
+    assert np.abs(cv2.imread(str(out)).astype(int) - edited).max() <= 1
+    (sidecar, _) = sorted((tmp_path / "cache").rglob("*.json"))
+    assert json.loads(sidecar.read_text())["gated_on"] == "faces in the pictures to edit"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--provider", "cpu"), 2, "--build-engines is for TensorRT, not for cpu"),
+        (("--provider", "tensorrt", "--webcam"), 2, "before a camera is opened"),
+        (("--provider", "tensorrt"), 2, "no face was found in the pictures"),
+        (("--provider", "tensorrt", "--precision", "int8"), 2, "symmetric INT8 only"),
+        (("--provider", "tensorrt", "--precision", "fp16"), 1, "no graphs of precision 'fp16'"),
+    ],
+)
+def test_engines_that_cannot_be_built_on_first_use(
+    words: tuple[str, ...], code: int, said: str, aif_edit: Run, tmp_path: Path, stand_in_card: Any
+) -> None:
+    photo = tmp_path / "grey.png"
+    if "fp16" in words:
+        photo = Path("demo")
+    else:
+        cv2.imwrite(str(photo), np.full((64, 64, 3), 90, np.uint8))
+    done = aif_edit(photo, "--set", "Smiling=1", "-o", tmp_path / "out.png", "--build-engines", *words)
+    assert (done.code, said in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr and not stand_in_card.builds
+
+
+def test_doctor(
+    run: Run,
+    bundle: Path,
+    faces: Path,
+    tmp_path: Path,
+    stand_in_card: Any,
+    plug_in: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = tmp_path / "b.aif"
+    assert run("export", bundle, "-o", place, "--trt", "--data", faces).code == 0
+
+    def judged() -> list[Any]:
+        return doctor_engines.check_engines(str(place))
+
+    assert [each.status for each in judged()] == ["ok", "ok"] and all(each.facts["fits"] for each in judged())
+    stand_in_card.version, stand_in_card.name = "11.4.0.1", "Other"
+    plug_in(stand_in_card)
+    for each in judged():
+        assert each.status == "problem" and "TensorRT 11.3.0.14 built it, here is 11.4.0.1" in each.text
+        assert f"aif-export {place} -o {place} --trt --precision fp32" in str(each.fix)
+    monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
+    doctor_engines.load_library.cache_clear()
+    for card, status in ((True, "problem"), (False, "absent")):
+        monkeypatch.setattr(doctor_engines, "has_nvidia_card", lambda card=card: card)
+        (found,) = judged()
+        assert found.status == status and (found.fix is not None) is card and "2 engines" in found.text

@@ -1,0 +1,227 @@
+"""The page in a real browser: a photo goes in, a slider is moved, the picture changes; nothing leaves."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from aif.cli.serve_ui_files import BRIEF_SECONDS, KEPT_SECONDS, page_files
+from aif.runtime.bundle import Bundle
+from aif.runtime.editor import Editor
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
+
+
+@pytest.fixture(scope="module")
+def address(bundle: Path) -> Iterator[str]:
+    """`aif serve --ui` in a process of its own; it must end in peace while a page is still open."""
+    words = ["serve", "--ui", "--port", "0", "--bundle", str(bundle), "--detector", "haar", "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aif.cli.main", *words, "--max-megapixels", "0.5"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    told = process.stderr.readline()
+    assert "the page: http://127.0.0.1:" in told, told + process.stderr.read()
+    place = told.split("the page: ")[1].removesuffix("/ui\n")
+    yield place
+    with httpx.stream("GET", f"{place}/ui/gradio_api/heartbeat/open", trust_env=False, timeout=30) as page:
+        assert next(page.iter_text()) == "data: ALIVE\n\n"
+        process.terminate()
+        _, said = process.communicate(timeout=25)  # long before an open page's time would be up
+    assert (process.returncode, said) == (0, "")
+    assert not list(Path("/dev/shm").glob(f"aif-page-{process.pid}-*"))
+
+
+class Visit:
+    """One page in the browser, with what it asked for over the network and said on its console."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self.page, self.requests, self.errors = page, [], []
+        page.set_default_timeout(60_000)
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(f"{address}/")
+        page.wait_for_selector("#photo input[type=file]", state="attached")
+
+    def drop(self, path: Path) -> None:
+        """Choose a file, and wait for the picture."""
+        self.page.set_input_files("#photo input[type=file]", str(path))
+        self.page.wait_for_selector("#compare img")
+
+    def pictures(self) -> list[np.ndarray]:
+        """Before and after as the browser has them: uint8 (H, W, 3) BGR."""
+        addresses = self.page.eval_on_selector_all("#compare img", "all => all.map(each => each.src)")
+        shown = [httpx.get(each, trust_env=False, timeout=30).content for each in addresses]
+        return [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in shown]
+
+    def move(self, index: int, value: float) -> None:
+        """Set a slider as a hand would, with the keyboard's or the mouse's events."""
+        self.page.locator(f"#attribute-{index} input[type=range]").evaluate(
+            "(e, value) => { e.value = value; e.dispatchEvent(new Event('input', {bubbles: true})); }",
+            str(value),
+        )
+
+    def value(self, index: int) -> float:
+        return float(self.page.locator(f"#attribute-{index} input[type=range]").input_value())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"],
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(address: str, browser: Any) -> Iterator[Callable[..., Visit]]:
+    """Open the page in a window of so many pixels across: visit(1280)."""
+    contexts = []
+
+    def go(width: int) -> Visit:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}))
+        return Visit(contexts[-1].new_page(), address)
+
+    yield go
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory: pytest.TempPathFactory, portrait_rgb: np.ndarray) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "my portrait.png"
+    cv2.imwrite(str(path), portrait_rgb[:, :, ::-1])
+    return path
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_a_photo_a_slider_a_sweep_and_a_download(
+    visit: Callable[..., Visit], portrait: Path, bundle: Path, address: str
+) -> None:
+    seen = visit(1280)
+    seen.drop(portrait)
+    photo = cv2.imread(str(portrait))
+    before, after = seen.pictures()
+    assert before.shape == photo.shape and np.abs(before.astype(int) - photo).mean() < 3
+    assert np.array_equal(before, after)
+    with Editor.load(Bundle.open(bundle), "cpu", "haar", 1) as editor:
+        (face,) = editor.analyse(photo)
+        wanted = editor.edit(photo, {"Smiling": 2.0}).image_hwc_bgr
+    for index, name in enumerate(("Smiling", "Blond_Hair")):
+        until(lambda index=index, name=name: abs(seen.value(index) - face.y[name]) < 0.02)
+    place = seen.page.eval_on_selector(
+        "#attribute-0", "each => getComputedStyle(each).getPropertyValue('--seen')"
+    )
+    assert float(place) == pytest.approx((face.y["Smiling"] + 1) / 3, abs=0.01)
+
+    seen.move(0, 2)
+    until(lambda: not np.array_equal(*seen.pictures()))
+    until(lambda: np.abs(seen.pictures()[1].astype(int) - wanted).mean() < 3)
+    assert np.array_equal(seen.pictures()[0], before)
+
+    with seen.page.expect_download() as download:
+        seen.page.click("#download")
+    assert download.value.suggested_filename == "my portrait_edited.png"
+    whole = cv2.imread(str(download.value.path()))
+    assert np.array_equal(whole, wanted)
+
+    seen.page.click("#show")
+    seen.page.wait_for_selector("#strip figure")
+    captions = seen.page.eval_on_selector_all("#strip figcaption", "all => all.map(each => each.textContent)")
+    assert captions == [
+        "original",
+        *(f"Smiling {value}" for value in ("-1", "-0.5", "0", "0.5", "1", "1.5", "2")),
+    ]
+    strip = seen.page.eval_on_selector_all("#strip img", "all => all.map(each => each.src.split(',')[1])")
+    panels = [cv2.imdecode(np.frombuffer(base64.b64decode(each), np.uint8), 1).astype(int) for each in strip]
+    assert np.abs(panels[1] - panels[-1]).max() > 40
+
+    seen.page.click("#reset")
+    until(lambda: abs(seen.value(0) - face.y["Smiling"]) < 0.02 and np.array_equal(*seen.pictures()))
+
+    hosts = {urlparse(each).netloc for each in seen.requests if not each.startswith(("data:", "blob:"))}
+    assert hosts == {urlparse(address).netloc} and not seen.errors
+    page = httpx.get(f"{address}/metrics", trust_env=False).text
+    assert 'aif_requests_total{endpoint="page",outcome="ok"}' in page
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.png", np.full((64, 64, 3), 90, np.uint8), "No face was found"),
+        ("huge.png", np.zeros((800, 800, 3), np.uint8), "at most 0.5 megapixels"),
+        ("no.png", b"no picture", "a text file"),
+    ],
+)
+def test_what_is_no_use_is_told(
+    visit: Callable[..., Visit], tmp_path: Path, name: str, content: Any, said: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else cv2.imencode(".png", content)[1].tobytes())
+    seen = visit(800)
+    seen.page.set_input_files("#photo input[type=file]", str(path))
+    seen.page.get_by_text(said).first.wait_for()
+    assert not seen.page.locator("#compare").is_visible()
+
+
+def test_on_a_telephone_everything_stands_in_one_column(visit: Callable[..., Visit], portrait: Path) -> None:
+    seen = visit(390)
+    seen.drop(portrait)
+    places = [seen.page.locator(each).bounding_box() for each in ("#compare", "#panel", "#actions", "#sweep")]
+    for above, below in pairwise(places):
+        assert above["y"] + above["height"] <= below["y"] + 1
+    assert all(place["x"] >= 0 and place["x"] + place["width"] <= 390 for place in places)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_files_are_kept_for_as_long_as_they_are_used() -> None:
+    with page_files() as files:
+        assert files.folder.stat().st_mode & 0o077 == 0
+        edit, photo = Path(files.write("a.jpg", b"edit")), Path(files.write("b.jpg", b"photo", brief=False))
+        assert edit.read_bytes() == b"edit" and photo.read_bytes() == b"photo"
+        now = time.time()
+        files.tidy(now + BRIEF_SECONDS / 2)
+        assert edit.exists() and photo.exists()
+        files.tidy(now + 2 * BRIEF_SECONDS)
+        assert not edit.exists() and photo.exists() and not files.use(edit) and files.use(photo)
+        files.tidy(now + 2 * KEPT_SECONDS)
+        assert not photo.exists() and Path(files.write("c.jpg", b"more")).exists()
+    assert not files.folder.exists()
+
+
+def test_the_policy_and_the_way_in(address: str) -> None:
+    with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
+        assert client.get("/").headers["location"] == "/ui/"
+        page = client.get("/ui/")
+        assert page.status_code == 200 and "default-src 'self'" in page.headers["content-security-policy"]
+        assert "content-security-policy" not in client.get("/health").headers
+        assert client.get("/nowhere").json()["error"]["code"] == "not_found"
+        for path in ("/etc/passwd", "/dev/shm", str(Path(__file__))):
+            assert client.get(f"/ui/gradio_api/file={path}").status_code in (403, 404)

@@ -1,0 +1,188 @@
+"""A toy model with what real ones have: convolutions, a norm, a shortcut, a feature handed on; and crops."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from aif.export.crops import UnlabelledFaces
+from aif.export.gate import Gate, Graphs
+from aif.runtime.bundle import write_bundle
+from aif.runtime.manifest import AttributeInfo, GraphFile, GraphPair, Manifest, Provenance
+
+SIZE, LATENT, WIDTH = 16, 6, 8
+ATTRIBUTES, FEATURES = ("Smiling", "Bangs"), ("feature_0",)
+CROPS = 36
+
+
+def model(
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, list[object]],
+    outputs: dict[str, list[object]],
+    **constants: np.ndarray,
+) -> bytes:
+    """A float32 graph; each node is named as its output."""
+    for node in nodes:
+        node.name = f"node_{node.output[0]}"
+
+    def info(values: dict[str, list[object]]) -> list[onnx.ValueInfoProto]:
+        return [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in values.items()]
+
+    held = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "toy", info(inputs), info(outputs), held)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.checker.check_model(made, full_check=True)
+    return made.SerializeToString()
+
+
+def weights(seed: int, *shape: int) -> np.ndarray:
+    """float32 weights that keep the size of what goes through them."""
+    fan_in = max(1, int(np.prod(shape[1:])))
+    return (np.random.default_rng(seed).standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32)
+
+
+def encoder() -> bytes:
+    """Two convolutions, an instance norm between them."""
+    node = helper.make_node
+    pads = {"kernel_shape": [3, 3], "pads": [1] * 4}
+    return model(
+        [
+            node("Conv", ["image", "stem.weight"], ["a"], **pads),
+            node("InstanceNormalization", ["a", "norm.weight", "norm.bias"], ["b"]),
+            node("Relu", ["b"], ["feature_0"]),
+            node("Conv", ["feature_0", "deep.weight"], ["c"], strides=[2, 2], **pads),
+            node("Relu", ["c"], ["d"]),
+            node("AveragePool", ["d"], ["e"], kernel_shape=[4, 4], strides=[4, 4]),
+            node("Flatten", ["e"], ["f"]),
+            node("MatMul", ["f", "mean.weight"], ["z"]),
+            node("MatMul", ["f", "y.weight"], ["g"]),
+            node("Sigmoid", ["g"], ["y"]),
+        ],
+        {"image": ["N", 3, SIZE, SIZE]},
+        {"z": ["N", LATENT], "y": ["N", 2], "feature_0": ["N", WIDTH, SIZE, SIZE]},
+        **{
+            "stem.weight": weights(0, WIDTH, 3, 3, 3),
+            "norm.weight": np.ones(WIDTH, np.float32),
+            "norm.bias": np.full(WIDTH, 0.1, np.float32),
+            "deep.weight": weights(1, WIDTH, WIDTH, 3, 3),
+            "mean.weight": weights(2, 4 * WIDTH, LATENT),
+            "y.weight": weights(3, 4 * WIDTH, 2),
+        },
+    )
+
+
+def decoder() -> bytes:
+    """z and y on a coarse grid, enlarged, the feature added, two convolutions."""
+    node = helper.make_node
+    pads = {"kernel_shape": [3, 3], "pads": [1] * 4}
+    return model(
+        [
+            node("Concat", ["z", "y"], ["both"], axis=1),
+            node("MatMul", ["both", "input.weight"], ["flat"]),
+            node("Reshape", ["flat", "grid"], ["coarse"]),
+            node("Resize", ["coarse", "", "up"], ["large"], mode="nearest"),
+            node("Add", ["large", "feature_0"], ["sum"]),
+            node("Conv", ["sum", "mid.weight"], ["h"], **pads),
+            node("Relu", ["h"], ["i"]),
+            node("Conv", ["i", "last.weight"], ["j"], **pads),
+            node("Sigmoid", ["j"], ["image"]),
+        ],
+        {"z": ["N", LATENT], "y": ["N", 2], "feature_0": ["N", WIDTH, SIZE, SIZE]},
+        {"image": ["N", 3, SIZE, SIZE]},
+        **{
+            "input.weight": weights(4, LATENT + 2, WIDTH * 16),
+            "grid": np.array([-1, WIDTH, 4, 4]),
+            "up": np.array([1, 1, 4, 4], np.float32),
+            "mid.weight": weights(5, WIDTH, WIDTH, 3, 3),
+            "last.weight": weights(6, 3, WIDTH, 3, 3),
+        },
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy:
+    """The FP32 graphs and a bundle's worth of them."""
+
+    graphs: Graphs
+    manifest: Manifest
+    files: dict[str, bytes]
+
+
+@pytest.fixture(scope="session")
+def toy() -> Toy:
+    graphs = Graphs(encoder(), decoder())
+    files = {"encoder.onnx": graphs.encoder, "decoder.onnx": graphs.decoder, "MODEL_CARD.md": b"# Toy\n"}
+    pair = {
+        part: GraphFile(file=f"{part}.onnx", sha256=hashlib.sha256(files[f"{part}.onnx"]).hexdigest())
+        for part in ("encoder", "decoder")
+    }
+    manifest = Manifest(
+        name="toy",
+        version="1",
+        image_size=SIZE,
+        latent_size=LATENT,
+        attributes=tuple(AttributeInfo(name=name) for name in ATTRIBUTES),
+        features=FEATURES,
+        graphs={"fp32": GraphPair(**pair)},
+        opset=20,
+        provenance=Provenance(
+            dataset="photos",
+            dataset_fingerprint="0" * 64,
+            preset="toy",
+            steps=0,
+            faces_seen=0,
+            weights_licence="MIT",
+        ),
+    )
+    return Toy(graphs, manifest, files)
+
+
+@pytest.fixture(scope="session")
+def graph_of() -> Callable[..., bytes]:
+    """Make a graph of nodes: graph_of(nodes, inputs, outputs, **constants)."""
+    return model
+
+
+@pytest.fixture
+def toy_path(toy: Toy, tmp_path: Path) -> Path:
+    """The toy as a zipped bundle."""
+    return write_bundle(tmp_path / "toy.aif", toy.manifest, toy.files).path
+
+
+@pytest.fixture(scope="session")
+def crop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of crops without labels: colour gradients, no two alike."""
+    root = tmp_path_factory.mktemp("crops")
+    for number in range(CROPS):
+        rng = np.random.default_rng(number)
+        corners = rng.integers(0, 256, (2, 2, 3)).astype(np.float32)
+        image = cv2.resize(corners, (SIZE, SIZE)) + rng.normal(0, 12, (SIZE, SIZE, 3))
+        place = root / ("a" if number % 2 else "b") / f"{number:02}.png"
+        place.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(place), image.clip(0, 255).astype(np.uint8))
+    return root
+
+
+@pytest.fixture(scope="session")
+def faces(crop_folder: Path) -> UnlabelledFaces:
+    return UnlabelledFaces(crop_folder)
+
+
+@pytest.fixture(scope="session")
+def crops(faces: UnlabelledFaces) -> np.ndarray:
+    """float32 (36, 3, S, S) in [0, 1]."""
+    images = np.stack([faces.image(i) for i in range(len(faces))]).astype(np.float32) / 255
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+@pytest.fixture(scope="session")
+def gate(toy: Toy, crops: np.ndarray) -> Gate:
+    return Gate(toy.graphs, FEATURES, ATTRIBUTES, crops[:16])

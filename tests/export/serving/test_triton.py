@@ -1,0 +1,357 @@
+"""A Triton model repository: every configuration read back by Triton's own schema, against the graphs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from aif.cli.main import load_command
+from aif.export.triton import TritonOptions, export_triton
+from aif.export.triton_config import preferred_sizes
+from aif.export.triton_values import values_graph
+from aif.runtime.attribute_values import decode_values
+from aif.runtime.bundle import Bundle, write_bundle
+from aif.runtime.engine_sidecar import PARTS, BatchProfile, Sidecar
+from aif.runtime.errors import AifError, BundleError, ConfigError, ExportError
+from aif.runtime.manifest import AttributeInfo, parse_manifest
+
+text_format = pytest.importorskip("google.protobuf.text_format")
+schema = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason='needs pip install "aif[triton]"')
+
+GPU, CPU = schema.ModelInstanceGroup.KIND_GPU, schema.ModelInstanceGroup.KIND_CPU
+
+
+def configs(repository: Path) -> dict[str, Any]:
+    """Every configuration, by its model's name."""
+    return {
+        place.parent.name: text_format.Parse(place.read_text(), schema.ModelConfig())
+        for place in sorted(repository.glob("*/config.pbtxt"))
+    }
+
+
+def test_a_repository_holds_all_precisions_with_an_ensemble_each(small_bundle, tmp_path):
+    report = export_triton(small_bundle(("fp32", "int8")), tmp_path / "repository")
+    found = configs(report.path)
+    parts = [f"small_one_{label}{end}" for label in ("fp32", "int8") for end in ("", "_decoder", "_encoder")]
+    assert sorted(found) == sorted([*parts, "small_one_values"]) == list(report.models)
+    assert report.ensembles == ("small_one_fp32", "small_one_int8")
+    assert all(name == config.name for name, config in found.items())
+    size = sum(file.stat().st_size for file in report.path.glob("*/**/*") if file.is_file())
+    assert report.bytes == size
+    assert not list(tmp_path.glob(".*")), "nothing is left beside it"
+
+
+@pytest.mark.parametrize("kind", ["encoder", "decoder", "values"])
+def test_inputs_and_outputs_are_the_graphs_without_the_batch(small_bundle, tmp_path, kind):
+    path = export_triton(small_bundle(), tmp_path / "repository").path
+    name = "small_one_values" if kind == "values" else f"small_one_fp32_{kind}"
+    config = configs(path)[name]
+    session = ort.InferenceSession(path / name / "1" / config.default_model_filename)
+    for told, real in ((config.input, session.get_inputs()), (config.output, session.get_outputs())):
+        assert {each.name: list(each.dims) for each in told} == {each.name: each.shape[1:] for each in real}
+        assert all(each.data_type == schema.TYPE_FP32 for each in told)
+        assert all(isinstance(each.shape[0], str) for each in real), "Triton puts the batch in front"
+
+
+def test_the_ensemble_joins_only_what_exists_with_shapes_that_fit(small_bundle, tmp_path):
+    found = configs(export_triton(small_bundle(), tmp_path / "repository").path)
+    ensemble = found["small_one_fp32"]
+    known = {each.name: list(each.dims) for each in ensemble.input}
+    made: dict[str, list[int]] = {}
+    for step in ensemble.ensemble_scheduling.step:
+        model = found[step.model_name]
+        assert {each.name for each in model.input} == set(step.input_map)
+        made |= {step.output_map[e.name]: list(e.dims) for e in model.output if e.name in step.output_map}
+        assert set(step.output_map) <= {each.name for each in model.output}
+    tensors = known | made
+    for step in ensemble.ensemble_scheduling.step:
+        for each in found[step.model_name].input:
+            assert tensors[step.input_map[each.name]] == list(each.dims)
+    assert "feature_0" in made
+    assert {each.name: list(each.dims) for each in ensemble.output} == {
+        "edited_image": [3, 16, 16],
+        "y": [2],
+        "reconstruction": [3, 16, 16],
+    }
+    assert set(known) == {"image", "y_target"}
+
+
+def test_warm_up_samples_and_labels_are_there(small_bundle, tmp_path):
+    path = export_triton(small_bundle(), tmp_path / "repository", TritonOptions(max_batch=16)).path
+    for name, config in configs(path).items():
+        for output in config.output:
+            if output.label_filename:
+                assert (path / name / output.label_filename).read_text() == "Red\nBlue\n"
+        if name.endswith(("encoder", "decoder")):
+            assert [each.batch_size for each in config.model_warmup] == [1, 4, 8, 16]
+        for each in config.model_warmup:
+            assert set(each.inputs) == {entry.name for entry in config.input}
+            for entry in each.inputs.values():
+                sample = np.fromfile(path / name / "warmup" / entry.input_data_file, np.float32)
+                assert sample.size == np.prod(entry.dims) and np.isfinite(sample).all()
+    labelled = [n for n, c in configs(path).items() if any(each.label_filename for each in c.output)]
+    assert labelled == ["small_one_fp32", "small_one_fp32_encoder"]
+
+
+@pytest.mark.parametrize(
+    ("options", "group", "batch", "sizes"),
+    [
+        (TritonOptions(), (CPU, 1), 16, [4, 8, 16]),
+        (TritonOptions(device="gpu", instances=2, max_batch=64), (GPU, 2), 64, [16, 32, 64]),
+        (TritonOptions(max_batch=1), (CPU, 1), 1, []),
+        (TritonOptions(max_batch=3, threads=2), (CPU, 1), 3, [3]),
+    ],
+)
+def test_options_reach_the_configurations(small_bundle, tmp_path, options, group, batch, sizes):
+    found = configs(export_triton(small_bundle(), tmp_path / "repository", options).path)
+    encoder, values, ensemble = (found[f"small_one_{n}"] for n in ("fp32_encoder", "values", "fp32"))
+    (placed,) = encoder.instance_group
+    assert (placed.kind, placed.count) == group
+    assert encoder.max_batch_size == ensemble.max_batch_size == values.max_batch_size == batch
+    assert list(encoder.dynamic_batching.preferred_batch_size) == sizes
+    assert (encoder.dynamic_batching.max_queue_delay_microseconds > 0) == bool(sizes)
+    assert values.instance_group[0].kind == CPU, "so little work is nothing for a GPU"
+    threads = encoder.parameters["intra_op_thread_count"].string_value
+    assert threads == ("" if options.threads is None else str(options.threads))
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(1, ()), (2, (2,)), (5, (2, 5)), (32, (8, 16, 32))])
+def test_preferred_sizes(most, sizes):
+    assert preferred_sizes(most) == sizes
+
+
+def test_the_manifest_travels_with_the_ensemble(small_bundle, tmp_path):
+    bundle = small_bundle()
+    ensemble = configs(export_triton(bundle, tmp_path / "repository").path)["small_one_fp32"]
+    manifest = parse_manifest(ensemble.parameters["aif_manifest"].string_value, "the server")
+    assert manifest.attributes == bundle.manifest.attributes and manifest.features == ("feature_0",)
+
+
+@pytest.mark.parametrize("policy", ["predicted", "rounded"])
+def test_the_values_graph_does_what_the_local_runtime_does(small_bundle, policy):
+    manifest = small_bundle(source_values=policy).manifest
+    session = ort.InferenceSession(values_graph(manifest))
+    y = np.array([[0.2, 0.9], [0.5, 0.49]], np.float32)
+    for wishes in ({}, {0: 1.5}, {1: 0.0}, {0: -1.0, 1: 1.0}):
+        target = np.full_like(y, np.nan)
+        for column, value in wishes.items():
+            target[:, column] = value
+        found = session.run(["y_source", "y_edit"], {"y": y, "y_target": target})
+        for each, wanted in zip(found, decode_values(y, wishes, policy), strict=True):
+            np.testing.assert_array_equal(each, wanted)
+    wild = np.array([[9, -9], [-np.inf, np.inf]], np.float32)
+    (edit,) = session.run(["y_edit"], {"y": y, "y_target": wild})
+    np.testing.assert_array_equal(edit, [[2, 0], [-1, 1]])
+
+
+def test_an_earlier_export_is_replaced_and_nothing_else(small_bundle, tmp_path):
+    place, bundle = tmp_path / "repository", small_bundle()
+    place.mkdir()
+    export_triton(small_bundle(("fp32", "fp16")), place)
+    export_triton(bundle, place, TritonOptions(name="other/name"))
+    assert sorted(each.name for each in place.iterdir()) == [
+        "aif_repository.json",
+        *(f"other_name_{end}" for end in ("fp32", "fp32_decoder", "fp32_encoder", "values")),
+    ]
+    config = place / "other_name_fp32" / "config.pbtxt"
+    before = config.read_text()
+    config.write_text(before + "\n# tuned by hand\n")
+    with pytest.raises(ExportError, match="changed after it had been exported"):
+        export_triton(bundle, place)
+    config.write_text(before)
+    (place / "mine").mkdir()
+    (place / "mine" / "config.pbtxt").write_text("")
+    with pytest.raises(ExportError, match=r"also holds mine/config\.pbtxt"):
+        export_triton(bundle, place)
+    assert (place / "other_name_fp32").is_dir()
+
+
+@pytest.mark.parametrize("record", [None, "", "{}", '{"files": 3}', "[]"])
+def test_a_folder_of_somebody_else_is_left_alone(small_bundle, tmp_path, record):
+    (tmp_path / "thesis.tex").write_text("all my work")
+    if record is not None:
+        (tmp_path / "aif_repository.json").write_text(record)
+    with pytest.raises(ExportError, match="not overwritten"):
+        export_triton(small_bundle(), tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "all my work"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (TritonOptions(instances=0), "--instances"),
+        (TritonOptions(max_batch=2000), "--max-batch"),
+        (TritonOptions(threads=0), "--threads"),
+        (TritonOptions(threads=1, device="gpu"), "--threads"),
+        (TritonOptions(device="tpu"), "--device"),  # type: ignore[arg-type]
+        (TritonOptions(precisions=("fp16",)), "fp16"),
+    ],
+)
+def test_options_that_make_no_sense(small_bundle, tmp_path, options, said):
+    with pytest.raises(ConfigError, match=said):
+        export_triton(small_bundle(), tmp_path / "repository", options)
+    assert not (tmp_path / "repository").exists()
+
+
+def test_graphs_of_a_fixed_batch_are_refused(small_bundle, tmp_path):
+    with pytest.raises(BundleError, match="the batch, has to be open"):
+        export_triton(small_bundle(batch=1), tmp_path / "repository")
+
+
+def test_an_unlisted_feature_is_refused(small_bundle, tmp_path):
+    with pytest.raises(BundleError, match="feature_0"):
+        export_triton(small_bundle(features=()), tmp_path / "repository")
+
+
+def test_the_command(tmp_path, capsys, small_bundle):
+    bundle, out = small_bundle(attributes=(AttributeInfo(name="A"), AttributeInfo(name="B"))), tmp_path / "r"
+
+    def run(*words: object) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as stopped:
+            load_command("export-serving")(args=[str(word) for word in words], prog_name="aif export-serving")
+        said = capsys.readouterr()
+        return int(stopped.value.code or 0), said.out + said.err
+
+    code, said = run("triton", bundle.path, "-o", out, "--max-batch", 4)
+    assert code == 0 and "4 models" in said and f"--model-repository {out}" in said
+    assert json.loads((out / "aif_repository.json").read_text())["bundle"] == "small one"
+    assert configs(out)["small_one_fp32"].max_batch_size == 4
+    for words, wanted, text in (
+        (("tensorflow", bundle.path, "-o", out), 2, "Known: triton"),
+        (("triton", tmp_path / "none.aif", "-o", out), 1, "no bundle"),
+        (("triton", bundle.path, "-o", tmp_path), 1, "not overwritten"),
+        (("triton", bundle.path, "-o", out, "--precision", "int4"), 2, "int4"),
+    ):
+        code, said = run(*words)
+        assert code == wanted and text in said and "Traceback" not in said
+
+
+def test_an_unwritable_place_is_an_error_of_the_user(small_bundle, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AifError, match="Cannot write"):
+        export_triton(small_bundle(), tmp_path / "file" / "repository")
+
+
+def test_the_embedded_bundle(tmp_path):
+    bundle = Bundle.open()
+    found = configs(export_triton(bundle, tmp_path / "repository").path)
+    labels = [name for name in found if name.endswith("_encoder")]
+    assert labels == [f"{bundle.manifest.name}_{precision}_encoder" for precision in bundle.manifest.graphs]
+
+
+def engines(bundle: Bundle, *cards: str, tensorrt: str = "10.13.3.9", **changes: Any) -> dict[str, bytes]:
+    """Files of an `engines/` folder, as aif-export writes them; the engines themselves are only bytes."""
+    files, pair = {}, bundle.manifest.graphs["fp32"]
+    for card in cards:
+        for part, graph in zip(PARTS, (pair.encoder, pair.decoder), strict=True):
+            stem = f"{part}.fp32.trt{tensorrt}.sm{card.replace('.', '')}"
+            data = f"plan of the {part} for {card}".encode()
+            told = Sidecar(
+                part=part,
+                precision="fp32",
+                file=f"{stem}.engine",
+                bytes=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+                onnx_sha256=graph.sha256,
+                inputs={},
+                outputs={},
+                profile=BatchProfile(min=1, opt=4, max=8),
+                tensorrt=tensorrt,
+                capability=card,
+                gpu="a card",
+                platform="linux-x86_64",
+                gate={},
+                limits={},
+                gated_on="nobody",
+                gated_faces=1,
+                aif="0",
+            )
+            text = json.dumps(told.model_dump() | changes).encode()
+            files[f"{stem}.engine"], files[f"{stem}.json"] = data, text
+    return files
+
+
+def with_engines(bundle: Bundle, place: Path, files: dict[str, bytes]) -> Bundle:
+    graphs = {
+        info.file: bundle.graph_bytes("fp32", part)  # type: ignore[arg-type]
+        for part, info in bundle.manifest.graphs["fp32"]
+    }
+    return write_bundle(place, bundle.manifest, graphs | {f"engines/{n}": data for n, data in files.items()})
+
+
+@pytest.mark.parametrize("how", ["auto", "folder"])
+def test_engines_become_models_of_their_own(small_bundle, tmp_path, how):
+    bundle = small_bundle()
+    files = engines(bundle, "8.9", "9.0")
+    where = "auto"
+    if how == "folder":
+        where = str(tmp_path / "engines")
+        Path(where).mkdir()
+        for name, data in files.items():
+            (Path(where) / name).write_bytes(data)
+    else:
+        bundle = with_engines(bundle, tmp_path / "with.aif", files)
+    path = export_triton(bundle, tmp_path / "r", TritonOptions(engines=where, threads=1)).path
+    found = configs(path)
+    config = found["small_one_trt_fp32_encoder"]
+    assert (config.backend, config.max_batch_size, config.instance_group[0].kind) == ("tensorrt", 8, GPU)
+    assert not config.parameters, "threads are the processor's"
+    assert dict(config.cc_model_filenames) == {"8.9": "model_sm89.plan", "9.0": "model_sm90.plan"}
+    for card, name in config.cc_model_filenames.items():
+        plan = path / "small_one_trt_fp32_encoder" / "1" / name
+        assert plan.read_text() == f"plan of the encoder for {card}"
+    assert found["small_one_trt_fp32"].max_batch_size == 8 and found["small_one_fp32"].max_batch_size == 16
+    steps = {step.model_name for step in found["small_one_trt_fp32"].ensemble_scheduling.step}
+    assert steps == {"small_one_trt_fp32_encoder", "small_one_values", "small_one_trt_fp32_decoder"}
+    alone = export_triton(bundle, tmp_path / "none", TritonOptions(engines="none"))
+    assert alone.ensembles == ("small_one_fp32",)
+
+
+def test_one_card_and_several_versions_of_tensorrt(small_bundle, tmp_path):
+    bundle = small_bundle()
+    one = with_engines(bundle, tmp_path / "one.aif", engines(bundle, "8.6"))
+    config = configs(export_triton(one, tmp_path / "one").path)["small_one_trt_fp32_decoder"]
+    assert config.default_model_filename == "model.plan" and not config.cc_model_filenames
+    both = engines(bundle, "8.6") | engines(bundle, "8.6", tensorrt="11.0.1")
+    report = export_triton(with_engines(bundle, tmp_path / "two.aif", both), tmp_path / "two")
+    assert report.ensembles == ("small_one_fp32", "small_one_trt10_13_3_9_fp32", "small_one_trt11_0_1_fp32")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"onnx_sha256": "0" * 64}, "another graph"),
+        ({"precision": "fp16"}, "another graph"),
+        ({"sha256": "0" * 64}, "not the engine"),
+        ({"profile": {"min": 2, "opt": 4, "max": 8}}, "single ones"),
+        ({"file": "../../etc/passwd"}, "at file"),
+        ({"part": "detector"}, "at part"),
+    ],
+)
+def test_engines_that_cannot_be_served(small_bundle, tmp_path, changes, said):
+    bundle = small_bundle()
+    wrong = with_engines(bundle, tmp_path / "wrong.aif", engines(bundle, "8.9", **changes))
+    with pytest.raises(ExportError, match=said):
+        export_triton(wrong, tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_encoder_without_its_decoder(small_bundle, tmp_path):
+    bundle = small_bundle()
+    files = {name: data for name, data in engines(bundle, "8.9").items() if name.startswith("encoder")}
+    with pytest.raises(ExportError, match="no decoder to go with it"):
+        export_triton(with_engines(bundle, tmp_path / "half.aif", files), tmp_path / "r")
+
+
+@pytest.mark.parametrize(("made", "said"), [(False, "no folder"), (True, "no engines")])
+def test_a_folder_without_engines(small_bundle, tmp_path, made, said):
+    if made:
+        (tmp_path / "engines").mkdir()
+    with pytest.raises(ExportError, match=said):
+        export_triton(small_bundle(), tmp_path / "r", TritonOptions(engines=str(tmp_path / "engines")))

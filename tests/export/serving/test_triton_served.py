@@ -1,0 +1,300 @@
+"""An exported repository on real Triton servers, against the local runtime, on a real face.
+
+Needs an environment with PyTriton, which brings a Triton server in its wheel and cannot live with NumPy 2:
+
+    uv venv --python /usr/bin/python3 triton-env     # a Python whose libpython is a shared library
+    uv pip install --python triton-env/bin/python nvidia-pytriton onnxruntime
+    AIF_PYTRITON_PYTHON=$PWD/triton-env/bin/python pytest tests/export/serving/test_triton_served.py
+
+One server reads the repository as it was written, ensembles and all; PyTriton's wheel has no ONNX Runtime
+backend, so triton_backends/ stands in for that library. The other is PyTriton itself, with docs/examples.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aif.export.triton import TritonOptions, export_triton
+from aif.runtime import Editor
+from aif.runtime.align import face_crops, similarity_transform
+from aif.runtime.attribute_values import decode_values
+from aif.runtime.bundle import Bundle
+from aif.runtime.detect import make_detector
+from aif.runtime.model import FaceModel
+
+triton = pytest.importorskip("tritonclient.grpc", reason='needs pip install "aif[triton]"')
+
+PYTHON = os.environ.get("AIF_PYTRITON_PYTHON", "")
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+BATCH = 8
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not PYTHON,
+        reason="needs PyTriton in an environment of its own: uv venv --python /usr/bin/python3 triton-env && "
+        "uv pip install --python triton-env/bin/python nvidia-pytriton onnxruntime && "
+        "export AIF_PYTRITON_PYTHON=$PWD/triton-env/bin/python",
+    ),
+]
+
+ASK = """
+import importlib.util, json, sys, sysconfig
+place = importlib.util.find_spec("pytriton").submodule_search_locations[0]
+print(json.dumps([place, "%d.%d" % sys.version_info[:2], sysconfig.get_config_var("LIBDIR")]))
+"""
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Server:
+    """A server in a process of its own, and a client of it."""
+
+    def __init__(self, command: list[str], grpc: int, log: Path, environment: dict[str, str]) -> None:
+        self.log = log
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **environment}
+            )
+        self.url = f"127.0.0.1:{grpc}"
+        self.client = triton.InferenceServerClient(self.url)
+
+    def wait(self, models: list[str], seconds: float = 300) -> Server:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                if all(self.client.is_model_ready(name) for name in models):
+                    return self
+            except triton.InferenceServerException:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"the server is not ready:\n{self.log.read_text()[-4000:]}")
+
+    def ask(self, model: str, outputs: list[str], **inputs: np.ndarray) -> list[np.ndarray]:
+        answer = self.client.infer(model, tensors(inputs), outputs=[requested(name) for name in outputs])
+        return [answer.as_numpy(name) for name in outputs]
+
+    def counts(self, model: str) -> tuple[int, int]:
+        """Faces computed, and batches they were computed in."""
+        found, before = (0, 0), None
+        while found != before:  # Triton counts after it has answered
+            before = found
+            time.sleep(0.1)
+            (stats,) = self.client.get_inference_statistics(model).model_stats
+            found = stats.inference_count, stats.execution_count
+        return found
+
+    def ask_to_stop(self) -> None:
+        self.client.close()
+        self.process.send_signal(signal.SIGINT)
+
+    def wait_for_end(self) -> None:
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def tensors(inputs: dict[str, np.ndarray]) -> list[Any]:
+    found = []
+    for name, values in inputs.items():
+        found.append(triton.InferInput(name, values.shape, "FP32"))
+        found[-1].set_data_from_numpy(values)
+    return found
+
+
+def requested(name: str, classes: int = 0) -> Any:
+    return triton.InferRequestedOutput(name, class_count=classes)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.open()
+
+
+@pytest.fixture(scope="module")
+def servers(bundle, small_bundle, tmp_path_factory) -> Iterator[dict[str, Server]]:
+    """Both servers, started side by side: "triton" and "pytriton"."""
+    folder = tmp_path_factory.mktemp("triton")
+    options = TritonOptions(max_batch=BATCH)
+    ours = export_triton(bundle, folder / "ours", options)
+    small = export_triton(small_bundle(), folder / "small", options)
+    asked = subprocess.run([PYTHON, "-c", ASK], capture_output=True, check=True, timeout=60)
+    place, version, libraries = json.loads(asked.stdout)
+    wheel = Path(place)
+    environment = {
+        "LD_LIBRARY_PATH": f"{wheel.parent / 'nvidia_pytriton.libs'}:{libraries}",
+        "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}",
+        "PYTRITON_HOME": str(folder / "home"),
+    }
+    backends = folder / "backends"
+    shutil.copytree(Path(__file__).parent / "triton_backends", backends)
+    shutil.copytree(wheel / "tritonserver" / "backends" / "python", backends / "python")
+    stub = "triton_python_backend_stub"
+    shutil.copy(wheel / "tritonserver" / "python_backend_stubs" / version / stub, backends / "python" / stub)
+    first, second = _free_ports(3), _free_ports(3)
+    started = {}
+    try:
+        words = [str(wheel / "tritonserver" / "bin" / "tritonserver"), "--disable-auto-complete-config"]
+        words += [f"--model-repository={each.path}" for each in (ours, small)]
+        words += [f"--backend-directory={backends}", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1"]
+        words += [f"--{n}-port={p}" for n, p in zip(("http", "grpc", "metrics"), first, strict=True)]
+        started["triton"] = Server(words, first[1], folder / "triton.log", environment)
+        words = [PYTHON, str(EXAMPLES / "serve_pytriton.py"), str(ours.path)]
+        words += [f"--{n}-port={p}" for n, p in zip(("http", "grpc", "metrics"), second, strict=True)]
+        started["pytriton"] = Server(words, second[1], folder / "pytriton.log", environment)
+        started["triton"].wait([*ours.models, *small.models])
+        started["pytriton"].wait([name for name in ours.models if name not in ours.ensembles])
+        yield started
+    finally:
+        for each in started.values():
+            each.ask_to_stop()
+        for each in started.values():
+            each.wait_for_end()
+
+
+@pytest.fixture(scope="module")
+def server(servers) -> Server:
+    return servers["triton"]
+
+
+@pytest.fixture(scope="module")
+def name(bundle) -> str:
+    return f"{bundle.manifest.name}_fp32"
+
+
+@pytest.fixture(scope="module")
+def model(bundle) -> FaceModel:
+    return FaceModel(bundle, "cpu", 1, "fp32")
+
+
+@pytest.fixture(scope="module")
+def portrait_bgr() -> np.ndarray:
+    data = pytest.importorskip("skimage.data")
+    return np.ascontiguousarray(data.astronaut()[:240, 110:310, ::-1])
+
+
+@pytest.fixture(scope="module")
+def crops(portrait_bgr, bundle) -> np.ndarray:
+    """A real face, float32 (8, 3, S, S): as it is, mirrored, darker, moved."""
+    (face,) = make_detector("haar", bundle).detect(portrait_bgr)
+    size = bundle.manifest.image_size
+    matrices = [similarity_transform(face.landmarks + np.float32(step), size) for step in (0, 2, -3, 5)]
+    found = face_crops(portrait_bgr, matrices, size)
+    return np.concatenate([found, found[:2, :, :, ::-1], found[2:] * np.float32(0.7)])
+
+
+@pytest.mark.parametrize("which", ["triton", "pytriton"])
+@pytest.mark.parametrize("count", [1, BATCH])
+def test_encoder_and_decoder_answer_as_the_local_runtime(servers, model, name, crops, which, count):
+    images = np.ascontiguousarray(crops[:count])
+    local = model.encode(images)
+    z, y = servers[which].ask(f"{name}_encoder", ["z", "y"], image=images)
+    np.testing.assert_allclose(z, local.z, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(y, local.y, atol=1e-4, rtol=0)
+    edit = np.ascontiguousarray(1 - local.y)
+    (image,) = servers[which].ask(f"{name}_decoder", ["image"], z=z, y=edit)
+    np.testing.assert_allclose(image, model.decode(local, edit), atol=1e-4, rtol=0)
+    assert np.abs(image - model.decode(local, local.y)).max() > 0.1, "the edit shows"
+
+
+def test_the_ensemble_edits_in_one_request(server, model, name, crops):
+    local = model.encode(crops)
+    target = np.full_like(local.y, np.nan)  # left as the encoder sees it
+    target[:, 0] = 1
+    edited, y, again = server.ask(name, ["edited_image", "y", "reconstruction"], image=crops, y_target=target)
+    before, after = decode_values(local.y, {0: 1.0}, model.manifest.source_values)
+    np.testing.assert_allclose(y, local.y, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(again, model.decode(local, before), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(edited, model.decode(local, after), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("chosen", range(1, 8))
+def test_only_what_was_asked_for_is_decoded(server, model, name, crops, chosen):
+    every = ("y", "edited_image", "reconstruction")
+    outputs = [each for bit, each in enumerate(every) if chosen >> bit & 1]
+    image, target = np.ascontiguousarray(crops[:1]), np.zeros((1, len(model.attributes)), np.float32)
+    before = server.counts(f"{name}_decoder")[0]
+    assert all(np.isfinite(each).all() for each in server.ask(name, outputs, image=image, y_target=target))
+    assert server.counts(f"{name}_decoder")[0] - before == sum(each != "y" for each in outputs)
+
+
+def test_requests_are_joined_to_batches_and_each_gets_its_own_answer(server, model, name, crops):
+    local, answers = model.encode(crops), {}
+    before = server.counts(f"{name}_encoder")
+    for number in range(48):
+        image = np.ascontiguousarray(crops[number % len(crops)][None])
+        server.client.async_infer(
+            f"{name}_encoder",
+            tensors({"image": image}),
+            lambda result, error, number=number: answers.__setitem__(number, (result, error)),
+        )
+    end = time.monotonic() + 60
+    while len(answers) < 48 and time.monotonic() < end:
+        time.sleep(0.01)
+    for number, (result, error) in answers.items():
+        assert error is None
+        np.testing.assert_allclose(result.as_numpy("z")[0], local.z[number % len(crops)], atol=1e-4, rtol=0)
+    faces, batches = np.subtract(server.counts(f"{name}_encoder"), before)
+    assert len(answers) == faces == 48
+    assert batches < 48
+
+
+def test_values_come_with_the_names_of_their_attributes(server, model, name, crops):
+    image = np.ascontiguousarray(crops[:1])
+    answer = server.client.infer(f"{name}_encoder", tensors({"image": image}), outputs=[requested("y", 1)])
+    value, index, label = answer.as_numpy("y")[0, 0].decode().split(":")
+    y = model.encode(image).y[0]
+    assert (int(index), label) == (y.argmax(), model.attributes[y.argmax()])
+    assert float(value) == pytest.approx(y.max(), abs=1e-4)
+
+
+def test_features_go_from_encoder_to_decoder(server, small_bundle):
+    local = FaceModel(small_bundle(), "cpu", 1)
+    images = np.random.default_rng(0).random((3, 3, 16, 16), dtype=np.float32)
+    encoding = local.encode(images)
+    wishes = np.array([[np.nan, 1], [0.3, np.nan], [np.nan, np.nan]], np.float32)
+    rounded = (encoding.y >= 0.5).astype(np.float32)
+    edited, again = server.ask(
+        "small_one_fp32", ["edited_image", "reconstruction"], image=images, y_target=wishes
+    )
+    wanted = local.decode(encoding, np.where(np.isnan(wishes), rounded, wishes))
+    np.testing.assert_allclose(edited, wanted, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(again, local.decode(encoding, rounded), atol=1e-5, rtol=0)
+
+
+def test_a_batch_that_is_too_large_is_refused(server, name, crops):
+    with pytest.raises(triton.InferenceServerException, match="batch-size must be <= 8"):
+        server.ask(f"{name}_encoder", ["z"], image=np.concatenate([crops, crops[:1]]))
+
+
+def test_the_example_client_edits_a_photo_as_the_local_editor_does(server, bundle, name, portrait_bgr):
+    source = (EXAMPLES / "triton_client.py").read_text(encoding="utf-8")
+    example: dict[str, Any] = {"__name__": "triton_client"}
+    exec(compile(source, "triton_client.py", "exec"), example)
+    finder = make_detector("haar", bundle)
+    served = Editor(example["ServedModel"](server.url, name), finder)
+    found = served.edit(portrait_bgr, {"Smiling": 0.0}).image_hwc_bgr.astype(int)
+    with Editor.load(bundle, "cpu", "haar", 1, "fp32") as editor:
+        wanted = editor.edit(portrait_bgr, {"Smiling": 0.0}).image_hwc_bgr
+    assert np.abs(found - wanted).max() <= 1
+    assert np.abs(found - portrait_bgr).max() > 25

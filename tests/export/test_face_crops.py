@@ -1,0 +1,128 @@
+"""Crops for gate and calibration: whose they are, how many, and which."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from aif.export.crops import MOST_CALIBRATION, MOST_GATE, UnlabelledFaces, open_crops, split_crops
+from aif.runtime.errors import DataError, ExportError
+from aif.train.data.synthetic import SyntheticFaces
+
+
+def write(place: Path, value: int, height: int = 16, width: int = 16) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(place), np.full((height, width, 3), value, np.uint8))
+
+
+def test_every_image_of_a_folder_in_order_of_names(tmp_path: Path) -> None:
+    for number, name in enumerate(["b.png", "a/z.JPG", "a/c.webp", "deep/er/d.bmp", "e.tiff"]):
+        write(tmp_path / name.replace("JPG", "jpg"), 40 * number)
+    (tmp_path / "a/z.jpg").rename(tmp_path / "a/z.JPG")
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "folder.png").mkdir()
+    faces = UnlabelledFaces(tmp_path)
+    names = [faces.file_name(i) for i in range(len(faces))]
+    assert names == ["a/c.webp", "a/z.JPG", "b.png", "deep/er/d.bmp", "e.tiff"]
+    assert faces.labels.shape == (5, 0) and faces.attributes == () and faces.name == tmp_path.name
+    np.testing.assert_allclose(faces.image(1), 40, atol=2)
+
+
+def test_other_files_have_another_fingerprint(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", 1)
+    one = UnlabelledFaces(tmp_path).fingerprint
+    assert UnlabelledFaces(tmp_path).fingerprint == one
+    write(tmp_path / "b.png", 2)
+    assert UnlabelledFaces(tmp_path).fingerprint != one
+
+
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="neither data that aif trains on, nor any image") as caught:
+        open_crops(tmp_path, ["Smiling"])
+    assert "aif prepare" in str(caught.value)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 17), (178, 218), (1, 16)])
+def test_photos_that_are_no_crops(tmp_path: Path, height: int, width: int) -> None:
+    write(tmp_path / "photo.png", 9, height, width)
+    with pytest.raises(DataError, match=f"photo.png is {width} x {height}; a face crop is square") as caught:
+        UnlabelledFaces(tmp_path).image(0)
+    assert "aif prepare" in str(caught.value)
+
+
+@pytest.mark.parametrize("place", [None, Path("synthetic")])
+def test_without_data_faces_are_drawn(place: Path | None) -> None:
+    faces = open_crops(place, ["Smiling"], image_size=16)
+    assert isinstance(faces, SyntheticFaces) and faces.attributes == ("Smiling",)
+
+
+def test_labelled_data_is_opened_as_for_training(tmp_path: Path) -> None:
+    """With a table only the validation faces count, which the network has not seen."""
+    rows = ["file,split,Smiling"]
+    for number in range(8):
+        write(tmp_path / f"{number}.png", number)
+        rows.append(f"{number}.png,{'val' if number % 2 else 'train'},1")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    faces = open_crops(tmp_path, ["Smiling"])
+    assert not isinstance(faces, UnlabelledFaces)
+    assert [faces.file_name(i) for i in range(len(faces))] == ["1.png", "3.png", "5.png", "7.png"]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="There is no folder"):
+        open_crops(tmp_path / "missing", ["Smiling"])
+
+
+@pytest.mark.parametrize(("count", "each"), [(32, 16), (33, 16), (36, 18)])
+def test_gate_and_calibration_share_no_face(crop_folder: Path, tmp_path: Path, count: int, each: int) -> None:
+    for name in sorted(path for path in crop_folder.rglob("*.png"))[:count]:
+        shutil.copy(name, tmp_path)
+    sets = split_crops(UnlabelledFaces(tmp_path), 16)
+    assert sets.gate.shape == sets.calibration.shape == (each, 3, 16, 16)
+    assert sets.gate.dtype == np.float32 and sets.gate.min() >= 0 and sets.gate.max() <= 1
+    assert sets.gate_set.faces == each and not sets.gate_set.drawn
+    seen = {face.tobytes() for face in (*sets.gate, *sets.calibration)}
+    assert len(seen) == 2 * each
+
+
+@pytest.mark.parametrize("count", [1, 16, 31])
+def test_too_few(count: int) -> None:
+    with pytest.raises(ExportError, match=f"at least 32 faces.* has {count}\\.") as caught:
+        split_crops(SyntheticFaces(count, 16), 16)
+    assert "--data" in str(caught.value)
+
+
+def test_not_more_than_needed_and_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many faces so many are read as the two sets hold, from the first to the last."""
+    asked: list[int] = []
+    faces = SyntheticFaces(5_000, 16)
+    draw = SyntheticFaces.image
+    black = draw(faces, 0)
+
+    def counted(self: SyntheticFaces, index: int) -> np.ndarray:
+        asked.append(index)
+        return black
+
+    monkeypatch.setattr(SyntheticFaces, "image", counted)
+    sets = split_crops(faces, 16)
+    assert (len(sets.gate), len(sets.calibration)) == (MOST_GATE, MOST_CALIBRATION)
+    assert len(set(asked)) == MOST_GATE + MOST_CALIBRATION
+    assert (min(asked), max(asked)) == (0, 4_999)
+    assert sets.gate_set.drawn and sets.calibration_set.drawn
+    assert sets.gate_set.dataset_fingerprint == faces.fingerprint
+
+
+def test_crops_are_scaled_to_the_model(crop_folder: Path) -> None:
+    assert split_crops(UnlabelledFaces(crop_folder), 24).gate.shape == (18, 3, 24, 24)
+
+
+def test_a_damaged_image_is_left_out(crop_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(crop_folder, tmp_path / "crops")
+    damaged = next((tmp_path / "crops" / "a").glob("*.png"))
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    sets = split_crops(UnlabelledFaces(tmp_path / "crops"), 16)
+    assert len(sets.gate) + len(sets.calibration) == 35

@@ -1,0 +1,72 @@
+"""FP16 graphs: what is half in them and what is not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from aif.export.gate import Gate
+from aif.export.half import to_half
+from aif.runtime.sessions import Session
+
+
+def _types(graph: bytes) -> dict[str, str]:
+    held = onnx.load_from_string(graph).graph.initializer
+    return {tensor.name: TensorProto.DataType.Name(tensor.data_type) for tensor in held}
+
+
+def _cast_of(graph: bytes, op_type: str) -> list[str]:
+    """Where the inputs of the one node of a kind come from."""
+    nodes = onnx.load_from_string(graph).graph.node
+    made_by = {output: node.op_type for node in nodes for output in node.output}
+    (found,) = (node for node in nodes if node.op_type == op_type)
+    return [made_by.get(name, "") for name in found.input]
+
+
+def test_weights_are_half_and_norms_are_not(toy: Any) -> None:
+    types = _types(to_half(toy.graphs.encoder))
+    assert types.pop("norm.weight") == types.pop("norm.bias") == "FLOAT"
+    assert set(types.values()) == {"FLOAT16"} and len(types) == 4
+    assert _cast_of(to_half(toy.graphs.encoder), "InstanceNormalization")[0] == "Cast"
+
+
+def test_only_scales_and_shapes_are_not_half_without_norms(toy: Any) -> None:
+    types = _types(to_half(toy.graphs.decoder))
+    assert Counter(types.values()) == {"FLOAT16": 3, "FLOAT": 1, "INT64": 1}
+    assert (types["up"], types["grid"]) == ("FLOAT", "INT64")  # of Resize and Reshape
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_inputs_and_outputs_stay_float(toy: Any, part: str) -> None:
+    before: bytes = getattr(toy.graphs, part)
+    after = to_half(before)
+    Session(after, "cpu", 1, part)  # refuses inputs and outputs that are not float32
+    one, two = onnx.load_from_string(before).graph, onnx.load_from_string(after).graph
+    assert list(one.input) == list(two.input) and list(one.output) == list(two.output)
+    assert len(after) < 0.8 * len(before)
+
+
+def test_the_answers_hardly_change(toy: Any, gate: Gate) -> None:
+    figures = gate.figures(type(toy.graphs)(to_half(toy.graphs.encoder), to_half(toy.graphs.decoder)))
+    assert set(figures) == {"z", "features", "y_mean", "y_max", "image"}
+    assert 0 < max(figures.values()) < 2e-3 and not gate.failed("fp16", figures)
+
+
+@pytest.mark.parametrize("norm", ["BatchNormalization", "InstanceNormalization"])
+def test_a_norm_of_values_that_half_cannot_square(graph_of: Callable[..., bytes], norm: str) -> None:
+    """Spread 3000: its square is 9e6, where half precision ends at 65504."""
+    ones, zeros = np.ones(8, np.float32), np.zeros(8, np.float32)
+    known = {"m": zeros, "v": np.full(8, 9e6, np.float32)} if norm == "BatchNormalization" else {}
+    shape = ["N", 8, 16, 16]
+    node = helper.make_node(norm, ["x", "s", "b", *known], ["normed"])
+    nodes = [node, helper.make_node("Relu", ["normed"], ["out"])]
+    graph = graph_of(nodes, {"x": shape}, {"out": shape}, s=ones, b=zeros, **known)
+    x = 3000 * np.random.default_rng(0).standard_normal((2, 8, 16, 16), dtype=np.float32)
+    wanted, found = (Session(g, "cpu", 1, "norm").run(["out"], {"x": x})[0] for g in (graph, to_half(graph)))
+    np.testing.assert_allclose(found, wanted, atol=0.01)

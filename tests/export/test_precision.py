@@ -1,0 +1,269 @@
+"""From FP32 graphs to a bundle of several precisions: what the manifest says, and what stops it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from aif.export import gate as gate_module
+from aif.export import precision as precision_module
+from aif.export.crops import UnlabelledFaces
+from aif.export.precision import (
+    add_precisions,
+    check_real,
+    extend_bundle,
+    load_evaluator,
+    measure_speedup,
+    parse_precisions,
+)
+from aif.runtime.bundle import Bundle
+from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError
+from aif.runtime.model import FaceModel
+from aif.train.data.synthetic import SyntheticFaces
+
+
+@pytest.fixture(autouse=True)
+def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision_module, "SPEED_SECONDS", 0.0)
+    monkeypatch.setattr(precision_module, "SPEED_ROUNDS", 1)
+
+
+@pytest.fixture(scope="module")
+def extended(toy: Any, faces: UnlabelledFaces) -> tuple[Any, dict[str, bytes]]:
+    """Manifest and files with both precisions."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(precision_module, "SPEED_SECONDS", 0.0)
+        return add_precisions(toy.manifest, toy.files, ("fp16", "int8"), faces)
+
+
+def limits(monkeypatch: pytest.MonkeyPatch, precision: str, **values: float) -> None:
+    """Allow other figures."""
+    known = gate_module.LIMITS
+    monkeypatch.setattr(gate_module, "LIMITS", {**known, precision: {**known[precision], **values}})
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("fp32", ()),
+        ("fp16", ("fp16",)),
+        ("int8,fp16", ("fp16", "int8")),
+        ("fp32,fp16,int8", ("fp16", "int8")),
+        (" FP16 , Int8,, ", ("fp16", "int8")),
+        ("int8,int8", ("int8",)),
+    ],
+)
+def test_parsing(text: str, wanted: tuple[str, ...]) -> None:
+    assert parse_precisions(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("fp8", "no precision 'fp8'.*\n.*fp16|int8"),
+        ("int 8", "no precision 'int 8'.*\n.*int8"),
+        ("half", "no precision 'half'.*\n.*fp32, fp16, int8"),
+        ("fp16;int8", "no precision 'fp16;int8'"),
+        ("", "names no precision.*\n.*fp32, fp16, int8"),
+        (" , ", "names no precision"),
+    ],
+)
+def test_what_cannot_be_parsed(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_precisions(text)
+
+
+def test_the_manifest_tells_how_they_were_made(extended: Any, faces: UnlabelledFaces) -> None:
+    manifest, files = extended
+    assert list(manifest.graphs) == ["fp32", "fp16", "int8"] and list(manifest.variants) == ["fp16", "int8"]
+    for precision, made in manifest.variants.items():
+        assert set(made.gate) == set(made.limits) == {"z", "features", "y_mean", "y_max", "image"}
+        assert all(made.gate[name] <= limit for name, limit in made.limits.items())
+        assert (made.gated_on.faces, made.gated_on.dataset) == (18, faces.name)
+        assert made.gated_on.dataset_fingerprint == faces.fingerprint
+        assert made.speedup > 0 and made.processor and made.evaluator is None
+        for part in ("encoder", "decoder"):
+            entry = getattr(manifest.graphs[precision], part)
+            assert entry.file == f"{part}.{precision}.onnx"
+            assert entry.sha256 == hashlib.sha256(files[entry.file]).hexdigest()
+    half, whole = manifest.variants["fp16"], manifest.variants["int8"]
+    assert half.calibrated_on is None and whole.calibrated_on == whole.gated_on
+    assert "norms in float32" in half.method and "percentile" in whole.method
+    assert whole.gate["image"] > half.gate["image"] > 0
+
+
+def test_what_was_there_stays(toy: Any, extended: Any) -> None:
+    manifest, files = extended
+    assert manifest.graphs["fp32"] == toy.manifest.graphs["fp32"]
+    assert {name: files[name] for name in toy.files} == toy.files
+    same = ("name", "attributes", "features", "provenance", "parity", "opset", "image_size")
+    assert all(getattr(manifest, field) == getattr(toy.manifest, field) for field in same)
+    assert toy.manifest.variants == {}  # the argument is not changed
+
+
+def test_each_graph_says_its_precision(extended: Any) -> None:
+    _, files = extended
+    for name in ("encoder.fp16.onnx", "decoder.int8.onnx"):
+        props = {p.key: p.value for p in onnx.load_from_string(files[name]).metadata_props}
+        assert props["aif_precision"] == name.split(".")[1]
+
+
+def test_the_toy_runs_in_each_precision(
+    toy_path: Path, faces: UnlabelledFaces, crops: np.ndarray, tmp_path: Path
+) -> None:
+    bundle = extend_bundle(toy_path, tmp_path / "all.aif", ("fp16", "int8"), faces)
+    assert Bundle.open(tmp_path / "all.aif").manifest == bundle.manifest
+    images = {}
+    for precision in ("fp32", "fp16", "int8"):
+        model = FaceModel(bundle, threads=1, precision=precision)
+        encoding = model.encode(crops[:3])
+        images[precision] = model.decode(encoding, 1 - encoding.y)
+    assert 0 < np.abs(images["fp16"] - images["fp32"]).max() < 0.01
+    assert 0.001 < np.abs(images["int8"] - images["fp32"]).max() < 0.1
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_bundle_may_be_extended_in_its_place(
+    toy: Any, toy_path: Path, faces: UnlabelledFaces, tmp_path: Path, folder: bool
+) -> None:
+    place = toy_path
+    if folder:
+        place = tmp_path / "bundle"
+        extend_bundle(toy_path, place, ("fp16",), faces)
+    extend_bundle(place, place, ("fp16",), faces)
+    found = extend_bundle(place, place, ("int8",), faces).manifest
+    assert list(found.graphs) == ["fp32", "fp16", "int8"] and place.is_dir() == folder
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({"toy.aif", place.name})
+
+
+def test_a_failed_gate_writes_nothing(
+    toy_path: Path, faces: UnlabelledFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two precisions one fails: there is no half of it, and the bundle is as it was."""
+    limits(monkeypatch, "int8", z=1e-9)
+    monkeypatch.setattr(precision_module, "MOST_FLOAT", 0)
+    before = toy_path.read_bytes()
+    with pytest.raises(ExportError, match="The int8 graphs stray too far") as caught:
+        extend_bundle(toy_path, toy_path, ("fp16", "int8"), faces)
+    assert "Worst layer, in the encoder: " in str(caught.value)
+    assert toy_path.read_bytes() == before and list(tmp_path.iterdir()) == [toy_path]
+
+
+@pytest.mark.parametrize(
+    ("image", "kept"),
+    [(0.05, ()), (None, ("decoder/node_j",)), (1e-9, None)],
+)
+def test_the_last_convolutions_stay_in_float_where_the_gate_asks_for_it(
+    toy: Any,
+    extended: Any,
+    faces: UnlabelledFaces,
+    monkeypatch: pytest.MonkeyPatch,
+    image: float | None,
+    kept: tuple[str, ...] | None,
+) -> None:
+    """A limit just below the figure of INT8 throughout costs one layer; one that none can meet, all."""
+    whole = extended[0].variants["int8"].gate["image"]
+    limits(monkeypatch, "int8", image=0.98 * whole if image is None else image)
+    if kept is None:
+        with pytest.raises(ExportError, match="Worst layer"):
+            add_precisions(toy.manifest, toy.files, ("int8",), faces)
+        return
+    made = add_precisions(toy.manifest, toy.files, ("int8",), faces)[0].variants["int8"]
+    assert made.float_layers == kept
+    assert made.limits["image"] >= made.gate["image"]
+
+
+def test_drawn_faces_are_warned_of(toy: Any) -> None:
+    variants = add_precisions(toy.manifest, toy.files, ("fp16", "int8"), SyntheticFaces(32, 16))[0].variants
+    assert variants["fp16"].warnings == ("Checked on drawn faces; photographs may fare worse.",)
+    assert "Calibrated and checked on drawn faces" in variants["int8"].warnings[0]
+    assert variants["int8"].calibrated_on.drawn
+
+
+@pytest.mark.parametrize("vnni", [True, False])
+def test_a_processor_that_cannot_multiply_bytes_is_warned_of(
+    toy: Any, faces: UnlabelledFaces, monkeypatch: pytest.MonkeyPatch, vnni: bool
+) -> None:
+    monkeypatch.setattr(precision_module, "multiplies_int8", lambda: vnni)
+    variants = add_precisions(toy.manifest, toy.files, ("fp16", "int8"), faces)[0].variants
+    assert variants["fp16"].warnings == ()
+    assert [("VNNI" in text) for text in variants["int8"].warnings] == [True] * (not vnni)
+
+
+class Always:
+    """An evaluator that sees a smile in everything."""
+
+    attributes = ("Smiling",)
+
+    def predict(self, crops_nchw: torch.Tensor) -> torch.Tensor:
+        return torch.ones(len(crops_nchw), 1)
+
+
+def test_the_evaluator_is_named(toy: Any, faces: UnlabelledFaces) -> None:
+    manifest, _ = add_precisions(toy.manifest, toy.files, ("fp16",), faces, Always(), "eye")  # type: ignore[arg-type]
+    made = manifest.variants["fp16"]
+    assert (made.evaluator, made.gate["verdicts"], made.limits["verdicts"]) == ("eye", 0.0, 0.005)
+
+
+def test_there_is_no_evaluator(tmp_path: Path) -> None:
+    assert load_evaluator(None) == (None, None)
+    with pytest.raises(CheckpointError, match="no readable evaluator"):
+        load_evaluator(tmp_path)
+
+
+def test_no_fp32_to_start_from(toy: Any, faces: UnlabelledFaces) -> None:
+    fields = {**toy.manifest.model_dump(), "graphs": {"fp16": toy.manifest.graphs["fp32"]}}
+    with pytest.raises(ExportError, match="no FP32 graphs"):
+        add_precisions(type(toy.manifest).model_validate(fields), toy.files, ("int8",), faces)
+
+
+def test_a_damaged_bundle_is_no_start(toy_path: Path, faces: UnlabelledFaces, tmp_path: Path) -> None:
+    data = bytearray(toy_path.read_bytes())
+    data[data.index(b"stem.weight") + 40] ^= 1
+    toy_path.write_bytes(bytes(data))
+    with pytest.raises(BundleError):
+        extend_bundle(toy_path, tmp_path / "out.aif", ("fp16",), faces)
+    assert list(tmp_path.iterdir()) == [toy_path]
+
+
+@pytest.mark.parametrize(
+    ("faces", "trained_on", "refused"),
+    [
+        (SyntheticFaces(1, 16), "faces128", True),
+        (SyntheticFaces(1, 16), SyntheticFaces(1, 16).name, False),
+    ],
+)
+def test_drawn_faces_do_for_models_of_drawn_faces(faces: Any, trained_on: str, refused: bool) -> None:
+    if not refused:
+        check_real(faces, trained_on)
+        return
+    with pytest.raises(ExportError, match=f"trained on {trained_on}") as caught:
+        check_real(faces, trained_on)
+    assert "--data synthetic" in str(caught.value)
+
+
+def test_crops_of_people_do_for_all(faces: UnlabelledFaces) -> None:
+    check_real(faces, "faces128")
+
+
+def test_speedup_is_the_time_of_fp32_over_the_other(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    real = precision_module.bench_networks
+
+    def slowed(rivals: Any, size: int, batches: Any, *rest: Any) -> Any:
+        asked.append((size, batches, [str(setup) for setup in rivals]))
+        factor = {"aif": 3.0, "made": 1.5}
+        return [
+            type(row)(**{**vars(row), "call": type(row.call)(1, 0, factor[row.name], 0, 0)})
+            for row in real(rivals, size, batches, *rest)
+        ]
+
+    monkeypatch.setattr(precision_module, "bench_networks", slowed)
+    assert measure_speedup(toy.graphs, toy.graphs, toy.manifest) == 2.0
+    assert asked == [(16, (1,), ["cpu, 1 thread"])]

@@ -1,0 +1,154 @@
+"""INT8 graphs: where the QuantizeLinear nodes stand, where the ranges come from, what stays in float."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from aif.export.gate import Gate, Graphs
+from aif.export.quantise import convolutions, quantise
+from aif.runtime.errors import ExportError
+from aif.runtime.sessions import Session
+
+
+class Made:
+    """An INT8 graph, looked into."""
+
+    def __init__(self, data: bytes) -> None:
+        self.graph = onnx.load_from_string(data).graph
+        self.held = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
+        self.made_by = {output: node for node in self.graph.node for output in node.output}
+
+    def quantised(self) -> dict[str, bool]:
+        """Convolutions: whether both their inputs come out of DequantizeLinear."""
+        return {
+            node.name: all(self._dequantised(name) for name in node.input[:2])
+            for node in self.graph.node
+            if node.op_type == "Conv"
+        }
+
+    def scales(self, op_type: str, index: int) -> list[np.ndarray]:
+        """Scales with which input `index` of all nodes of a kind is dequantised."""
+        nodes = [node for node in self.graph.node if node.op_type == op_type]
+        return [self.held[self.made_by[node.input[index]].input[1]] for node in nodes]
+
+    def _dequantised(self, name: str) -> bool:
+        return name in self.made_by and self.made_by[name].op_type == "DequantizeLinear"
+
+
+@pytest.fixture(scope="module")
+def encoder_int8(toy: Any, crops: np.ndarray) -> bytes:
+    return quantise(toy.graphs.encoder, {"image": crops[:16]})
+
+
+def test_convolutions_in_order(toy: Any) -> None:
+    assert convolutions(toy.graphs.encoder) == ("node_a", "node_c")
+    assert convolutions(toy.graphs.decoder) == ("node_h", "node_j")
+
+
+def test_weights_are_int8_with_a_scale_for_each_channel(encoder_int8: bytes) -> None:
+    made = Made(encoder_int8)
+    assert made.quantised() == {"node_a": True, "node_c": True}
+    assert [scale.shape for scale in made.scales("Conv", 1)] == [(8,), (8,)]
+    kinds = {t.name: TensorProto.DataType.Name(t.data_type) for t in made.graph.initializer}
+    assert kinds["stem.weight_quantized"] == kinds["deep.weight_quantized"] == "INT8"
+    zero_points = {kinds[n.input[2]] for n in made.graph.node if n.op_type == "QuantizeLinear"}
+    assert zero_points == {"UINT8"}  # of activations: what processors multiply fast
+
+
+def test_everything_but_convolutions_and_their_like_stays_float(encoder_int8: bytes) -> None:
+    made = Made(encoder_int8)
+    assert made.held["mean.weight"].dtype == made.held["y.weight"].dtype == np.float32
+    norm = next(node for node in made.graph.node if node.op_type == "InstanceNormalization")
+    assert made.held[norm.input[1]].dtype == np.float32
+    Session(encoder_int8, "cpu", 1, "encoder")  # float32 outside
+
+
+@pytest.mark.parametrize("brightest", [0.25, 0.5, 1.0])
+def test_ranges_come_from_the_faces(toy: Any, crops: np.ndarray, brightest: float) -> None:
+    """A uint8 step of the image is a 255th of the brightest pixel seen."""
+    feeds = {"image": (crops[:16] / crops[:16].max() * brightest).astype(np.float32)}
+    (first, _) = Made(quantise(toy.graphs.encoder, feeds)).scales("Conv", 0)
+    assert float(first) == pytest.approx(brightest / 255, rel=0.01)
+
+
+def test_the_ends_of_the_ranges_are_clipped_to_a_percentile(toy: Any, crops: np.ndarray) -> None:
+    """One pixel in 50,000 that shines a hundred times as bright does not cost the others their steps."""
+    faces = np.concatenate([crops] * 4)
+    faces[7, 0, 3, 3] = 100.0
+    (first, _) = Made(quantise(toy.graphs.encoder, {"image": faces})).scales("Conv", 0)
+    assert float(first) < 50 / 255
+
+
+@pytest.mark.parametrize(
+    ("kept", "quantised"),
+    [
+        ((), {"node_h": True, "node_j": True}),
+        (("node_j",), {"node_h": True, "node_j": False}),
+        (("node_h", "node_j"), {"node_h": False, "node_j": False}),
+    ],
+)
+def test_layers_kept_in_float(gate: Gate, toy: Any, kept: tuple[str, ...], quantised: Any) -> None:
+    made = Made(quantise(toy.graphs.decoder, gate.decoder_feeds(), kept))
+    assert made.quantised() == quantised
+
+
+def test_less_int8_is_closer(toy: Any, gate: Gate, crops: np.ndarray) -> None:
+    feeds = gate.decoder_feeds()
+    errors = [
+        gate.figures(Graphs(toy.graphs.encoder, quantise(toy.graphs.decoder, feeds, kept)))["image"]
+        for kept in ((), ("node_j",), ("node_h", "node_j"))
+    ]
+    assert 0.05 > errors[0] > errors[1] > errors[2]
+
+
+def test_a_graph_without_convolutions(graph_of: Callable[..., bytes]) -> None:
+    """Transposed convolutions have no INT8 kernel in ONNX Runtime: they stay as they are."""
+    graph = graph_of(
+        [helper.make_node("ConvTranspose", ["x", "w"], ["u"]), helper.make_node("Relu", ["u"], ["out"])],
+        {"x": ["N", 2, 4, 4]},
+        {"out": ["N", 2, 6, 6]},
+        w=np.full((2, 2, 3, 3), 0.1, np.float32),
+    )
+    x = np.random.default_rng(0).random((16, 2, 4, 4), dtype=np.float32)
+    assert convolutions(graph) == ()
+    wanted, found = (
+        Session(g, "cpu", 1, "decoder").run(["out"], {"x": x})[0] for g in (graph, quantise(graph, {"x": x}))
+    )
+    np.testing.assert_allclose(found, wanted, atol=0.02)
+
+
+@pytest.mark.parametrize("count", [1, 15, 17, 18, 36])
+def test_any_number_of_faces(toy: Any, crops: np.ndarray, count: int) -> None:
+    (first, _) = Made(quantise(toy.graphs.encoder, {"image": crops[:count]})).scales("Conv", 0)
+    assert float(first) == pytest.approx(crops[:count].max() / 255, rel=0.01)
+
+
+@pytest.mark.parametrize("feeds", [{}, {"image": np.zeros((0, 3, 16, 16), np.float32)}])
+def test_nothing_to_calibrate_with(toy: Any, feeds: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ExportError, match="faces to calibrate with") as caught:
+        quantise(toy.graphs.encoder, feeds)
+    assert "--data" in str(caught.value)
+
+
+@pytest.mark.parametrize("feeds", [{"picture": np.zeros((16, 3, 16, 16), np.float32)}])
+def test_faces_that_do_not_fit(toy: Any, feeds: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ExportError, match="could not be quantised"):
+        quantise(toy.graphs.encoder, feeds)
+
+
+def test_it_says_nothing_and_leaves_the_log_as_it_was(
+    toy: Any, crops: np.ndarray, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    level = root.level
+    quantise(toy.graphs.encoder, {"image": crops[:16]})
+    assert (root.level, root.handlers) == (level, [])
+    assert capfd.readouterr() == ("", "")
