@@ -9,11 +9,11 @@ import typer
 
 from aif.cli.options import Debug, Verbose, Version
 
-KINDS = ("image", "video", "live", "networks", "serve", "training")
+KINDS = ("image", "video", "live", "steadiness", "networks", "serve", "training")
 
 # Options and the benchmarks that take them.
-_EDITING = ("image", "video", "live")
-_PHOTOS = (*_EDITING, "serve")
+_TIMED = ("image", "video", "live", "serve")
+_PHOTOS = (*_TIMED, "steadiness")
 _TAKEN_BY = {
     "source": _PHOTOS,
     "set": _PHOTOS,
@@ -21,8 +21,8 @@ _TAKEN_BY = {
     "yunet": _PHOTOS,
     "seconds": KINDS,
     "bundle": (*_PHOTOS, "networks"),
-    "threads": (*_PHOTOS, "networks"),
-    "providers": (*_PHOTOS, "networks"),
+    "threads": (*_TIMED, "networks"),
+    "providers": (*_TIMED, "networks"),
     "json": (*_PHOTOS, "networks"),
     "clients": ("serve",),
     "workers": ("serve",),
@@ -37,14 +37,14 @@ _TAKEN_BY = {
 
 def bench(
     what: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to measure.")],
-    source: Annotated[
-        str | None,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="[SOURCE]",
+            metavar="[SOURCE]...",
             help="image, serve: a photo; default: the demo portrait. video: a film. live: a camera number, a "
-            "stream, a film or synthetic:1280x720@30, which is the default.",
+            "stream, a film or synthetic:1280x720@30, which is the default. steadiness: films.",
         ),
-    ] = None,
+    ] = [],  # noqa: B006 - Typer reads the default, nobody changes it
     bundle: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
     ] = None,
@@ -75,8 +75,8 @@ def bench(
         typer.Option(
             metavar="S",
             help="image, networks, training, serve: time of each measurement in each round (default 2; "
-            "0.3; 4; 10). video: how much of the film (default: all). live: length of a session (default 20; "
-            "600 for the long run).",
+            "0.3; 4; 10). video, steadiness: how much of a film (default: all). live: length of a session "
+            "(default 20; 600 for the long run).",
         ),
     ] = None,
     rounds: Annotated[
@@ -120,6 +120,7 @@ def bench(
     image: an edit from a file's bytes to a file's bytes, stage by stage.
     video: a film from file to file, beside the two networks alone and the codecs alone.
     live: a camera, with its wait and without; delay, and whether delay or memory grow.
+    steadiness: how much an edit shakes on films, with tracking and filter and without.
     networks: encoder and decoder by batch size and precision; with --run beside PyTorch on the same weights.
     serve: aif serve under load from clients on this machine, beside the bare editor.
     training: steps of the authors' networks, beside the same in plain PyTorch, on the processor.
@@ -135,7 +136,7 @@ def bench(
     if what not in KINDS:
         raise ConfigError(f"There is no benchmark {what!r}.", nearest_names(what, KINDS))
     given: dict[str, Any] = {
-        "source": source,
+        "source": " ".join(sources) or None,
         "set": settings or None,
         "detector": detector,
         "yunet": yunet,
@@ -154,6 +155,8 @@ def bench(
         "batch-size": batch_size,
     }
     _check_given(what, given)
+    if len(sources) > 1 and what != "steadiness":
+        raise ConfigError(f"aif bench {what} takes one source, not {len(sources)}.", "Name one at a time.")
     if what == "training":
         _training(
             64 if width is None else width,
@@ -168,7 +171,7 @@ def bench(
     check_json_place(json_file)
     plan = BenchPlan(
         what=what,
-        source=source,
+        sources=tuple(sources),
         bundle=bundle,
         settings=tuple(settings),
         threads=_numbers(threads, "--threads"),

@@ -15,6 +15,7 @@ import typer
 
 from aif.cli.console import output_console
 from aif.runtime.bench_networks import NetworkRow
+from aif.runtime.bench_steadiness import SteadinessRow
 from aif.runtime.benchmark import Row
 from aif.runtime.errors import AifError
 
@@ -35,6 +36,7 @@ class Outcome:
         settings: what was measured with what.
         rows: of image, video and live, one a setup.
         network_rows: of networks.
+        steadiness_rows: of steadiness.
         not_run: providers that are not there, with the reason.
         notes: what else a reader should know.
     """
@@ -44,6 +46,7 @@ class Outcome:
     settings: dict[str, Any]
     rows: Sequence[Row] = ()
     network_rows: Sequence[NetworkRow] = ()
+    steadiness_rows: Sequence[SteadinessRow] = ()
     not_run: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -60,14 +63,18 @@ class Outcome:
             "settings": self.settings,
             "not_run": self.not_run,
             "notes": self.notes,
-            "results": [*map(_record, self.rows), *map(_record, self.network_rows)],
+            "results": [
+                *map(_record, self.rows),
+                *map(_record, self.network_rows),
+                *map(_record, self.steadiness_rows),
+            ],
         }
         return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _record(row: Row | NetworkRow) -> dict[str, Any]:
+def _record(row: Row | NetworkRow | SteadinessRow) -> dict[str, Any]:
     values = dataclasses.asdict(row)
-    return _rounded({**values.pop("setup"), **values})
+    return _rounded({**values.pop("setup", {}), **values})
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
@@ -157,6 +164,8 @@ def _heading(outcome: Outcome) -> list[str]:
 def _tables(outcome: Outcome) -> list[Table]:
     if outcome.network_rows:
         return list(_network_tables(outcome.network_rows))
+    if outcome.steadiness_rows:
+        return list(_steadiness_tables(outcome.steadiness_rows))
     return [_stage_table(outcome.rows), _figure_table(outcome.rows)]
 
 
@@ -176,6 +185,24 @@ def _figure_table(rows: Sequence[Row]) -> Table:
         values = [row.figures.get(name) for row in rows]
         table.add_row(name, *("" if value is None else _figure(value) for value in values))
     return table
+
+
+def _steadiness_tables(rows: Sequence[SteadinessRow]) -> Iterator[Table]:
+    """A table a film: a line a way; lower is calmer."""
+    from rich.table import Table
+
+    for film in dict.fromkeys(row.film for row in rows):
+        table = Table(title=film, title_justify="left")
+        table.add_column("edited", no_wrap=True)
+        for name in ("acceleration", "change", "worst", "at rest", "strength", "ratio"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in rows:
+            of = row.figures
+            ratio = of.edit_change / of.strength if of.strength else None
+            values = (of.acceleration, of.edit_change, of.worst_change, of.still_change, of.strength, ratio)
+            if row.film == film:
+                table.add_row(row.way, *("" if value is None else _figure(value) for value in values))
+        yield table
 
 
 def _figure(value: float) -> str:

@@ -40,7 +40,7 @@ class BenchPlan:
     """What was asked for; None = not asked. Fields as the options of `aif bench`."""
 
     what: str
-    source: str | None
+    sources: tuple[str, ...]
     bundle: Path | None
     settings: tuple[str, ...]
     threads: tuple[int, ...] | None
@@ -55,6 +55,11 @@ class BenchPlan:
     clients: tuple[int, ...] | None = None
     workers: int | None = None
     queue: int | None = None
+
+    @property
+    def source(self) -> str | None:
+        """The one to measure, where only one is taken."""
+        return self.sources[0] if self.sources else None
 
 
 def run_bench(plan: BenchPlan) -> Outcome:
@@ -80,9 +85,12 @@ def run_bench(plan: BenchPlan) -> Outcome:
 def _editing(
     plan: BenchPlan, setups: list[Setup], seconds: float | None, outcome: Outcome, progress: Progress
 ) -> None:
-    """image, video and live."""
-    if plan.what == "video" and plan.source is None:
-        raise ConfigError("Which film?", "Name one: aif bench video film.mp4")
+    """image, video, live and steadiness."""
+    if plan.what in ("video", "steadiness") and plan.source is None:
+        raise ConfigError("Which film?", f"Name one: aif bench {plan.what} film.mp4")
+    if plan.what == "steadiness":
+        del outcome.settings["rounds"]
+        setups = setups[:1]  # threads and providers change the speed, and that is not the question
     bundle = Bundle.open(plan.bundle)
     attributes = bundle.manifest.attributes
     wanted = plan.settings or (attributes[0].name,)
@@ -98,6 +106,13 @@ def _editing(
     with ExitStack() as stack:
         for editor in editors.values():
             stack.enter_context(editor)
+        if plan.what == "steadiness":
+            from aif.runtime.bench_steadiness import bench_steadiness
+
+            films = [Path(source) for source in plan.sources]
+            editor, threads = editors[setups[0]], setups[0].threads
+            outcome.steadiness_rows = bench_steadiness(editor, films, edits, seconds, threads, progress)
+            return
         outcome.rows = _rows(plan, editors, edits, seconds, outcome, progress)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 REPORT = "This is a fault of aif itself: please report it, with the lines above and the command."
 
 # What each optional set of packages brings, by the name under which Python imports it.
@@ -47,6 +47,10 @@ _EXTRAS = {
     "ray": "ray",
     "tritonclient": "triton",
 }
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, and what was under way has been brought to a good end."""
 
 
 @dataclass
@@ -123,7 +127,8 @@ def _logging() -> Iterator[None]:
 def guard(function: Callable[..., Result]) -> Callable[..., Result]:
     """Wrap a command: errors that a user can mend are printed without a traceback, with their exit code.
 
-    A package of an extra that is not installed is such an error. Ctrl-C exits with 130; any other exception
+    A package of an extra that is not installed is such an error. Ctrl-C exits with 130, SIGTERM
+    during a video with 143; any other exception
     is a fault of ours, keeps its traceback and exits with 1.
     """
 
@@ -135,6 +140,9 @@ def guard(function: Callable[..., Result]) -> Callable[..., Result]:
             except AifError as error:
                 show_error(error)
                 raise typer.Exit(error.exit_code) from error
+            except Terminated as error:
+                error_console().print("Terminated.")
+                raise typer.Exit(TERMINATED) from error
             except KeyboardInterrupt as error:
                 error_console().print("Interrupted.")
                 raise typer.Exit(INTERRUPTED) from error

@@ -196,7 +196,8 @@ def edit(
     every frame's time, sound, subtitles and colours. Nothing is overwritten unless you say --overwrite.
     Ctrl-C ends a video where it stands, playable. A live picture ends with --end, Ctrl-C, q, or its window.
 
-    Exit codes: 0 done, 1 an input failed, 2 a wrong option, 3 no face was found, 130 interrupted.
+    Exit codes: 0 done, 1 an input failed, 2 a wrong option, 3 no face was found, 130 interrupted,
+    143 terminated.
     """
     if engine != "local" or workers is not None:
         options = dict(locals())

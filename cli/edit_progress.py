@@ -1,4 +1,4 @@
-"""How far a video is, for a person at a terminal, and Ctrl-C as a wish to stop rather than a blow."""
+"""How far a video is, for a person at a terminal, and signals as a wish to stop rather than a blow."""
 
 from __future__ import annotations
 
@@ -70,21 +70,37 @@ def video_bars() -> Iterator[Bars]:
         yield Bars(progress)
 
 
+class Stop(threading.Event):
+    """Set by Ctrl-C and SIGTERM.
+
+    Attributes:
+        terminated: whether SIGTERM came.
+    """
+
+    terminated = False
+
+    def interrupt(self) -> KeyboardInterrupt:
+        """What to end with once all is written."""
+        return console.Terminated() if self.terminated else KeyboardInterrupt()
+
+
 @contextlib.contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets. A second Ctrl-C interrupts at once; the file is still finished."""
-    stop = threading.Event()
+def stop_on_interrupt() -> Iterator[Stop]:
+    """An event that Ctrl-C and SIGTERM set. A second one interrupts at once; the file is still finished."""
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
+        stop.terminated |= number == signal.SIGTERM
         if stop.is_set():
-            raise KeyboardInterrupt
+            raise stop.interrupt()
         stop.set()
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    before = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

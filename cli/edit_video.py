@@ -28,7 +28,6 @@ from aif.runtime.video_kinds import VideoError, is_sequence
 if TYPE_CHECKING:
     from aif.cli.edit_run import EditPlan
     from aif.runtime.tracking import TrackedFace
-    from aif.runtime.video_pipeline import PipelineResult
     from aif.runtime.video_read import VideoSource
 
 _VISIBLE = "Faces must look roughly at the camera and be at least about 20 pixels wide."
@@ -174,7 +173,7 @@ def run_video(editor: Editor, plan: EditPlan, job: Job, report: VideoReport, bar
     Raises:
         NoFaceError: not one frame has a wanted face, and the video is not to be copied then.
         VideoError: it cannot be read or written.
-        KeyboardInterrupt: Ctrl-C was pressed; what had been done by then is in the output, playable.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came; what had been done by then is in the output, playable.
     """
     from aif.runtime.video_read import VideoSource
 
@@ -193,14 +192,12 @@ def run_video(editor: Editor, plan: EditPlan, job: Job, report: VideoReport, bar
             return
         assert job.target is not None
         report.target = str(job.target)
-        result = _edit(editor, plan, job, source, report, bars)
-    if result.stopped_early:
-        raise KeyboardInterrupt
+        _edit(editor, plan, job, source, report, bars)
 
 
 def _edit(
     editor: Editor, plan: EditPlan, job: Job, source: VideoSource, report: VideoReport, bars: Bars
-) -> PipelineResult:
+) -> None:
     from aif.runtime.video_pipeline import run_pipeline
     from aif.runtime.video_sinks import open_sink
 
@@ -230,7 +227,7 @@ def _edit(
         _copy(job.source.path, target)
     if result.stopped_early:
         _say_stopped(job, result.frames, edits.time_s - float(source.start))
-    return result
+        raise stop.interrupt()
 
 
 def _same_kind(plan: EditPlan, source: VideoSource, target: Path) -> bool:
@@ -267,7 +264,7 @@ def _look(editor: Editor, plan: EditPlan, source: VideoSource, report: VideoRepo
 
 
 def _say_stopped(job: Job, frames: int, seconds: float) -> None:
-    """What there is after Ctrl-C; `seconds` is the time of the last frame."""
+    """What there is after a signal; `seconds` is the time of the last frame."""
     what = f"{job.target} holds {frames} {'frame' if frames == 1 else 'frames'}, the last at {seconds:.1f} s"
     if not frames:
         what = "nothing was written"

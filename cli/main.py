@@ -76,7 +76,12 @@ def build_app() -> typer.Typer:
 
 
 def _run(command: Any, name: str, words: list[str]) -> None:
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its decoders' remarks are no use to anyone here
+    # OpenCV's own lines, and those of the FFmpeg in it, come before our error that says what to do: a missing
+    # camera's, a refused connection's. With --verbose they are shown, warnings of decoders excepted.
+    loud = not {"--verbose", "-v", "--debug"}.isdisjoint(words)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR" if loud else "FATAL")
+    if not loud:
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     try:
         command(args=words, prog_name=name)
     except KeyboardInterrupt:

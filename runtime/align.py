@@ -6,6 +6,7 @@ sees another geometry in use than it saw in training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -95,9 +96,7 @@ def warp_crop(image_hwc: UInt8Array, matrix: npt.ArrayLike, size: int) -> UInt8A
     """
     m = np.asarray(matrix, dtype=np.float64)
     scale = float(np.hypot(m[0, 0], m[1, 0]))
-    factor = 1
-    while scale * factor < 0.75 and factor < 16:
-        factor *= 2
+    factor = min(max(math.ceil(1 / max(scale, 0.01) - 1 / 3), 1), 16)
     # Pixel centres: coordinate x of the crop is factor * x + (factor - 1) / 2 on the finer grid.
     fine = m * factor
     fine[:, 2] += (factor - 1) / 2

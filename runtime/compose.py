@@ -182,11 +182,21 @@ def _blend(
     addition: Float32Array,
     crop: Float32Array | None,
 ) -> None:
-    """(1 - W) x photo + A inside the crop's bounding box, in place; with `crop`, W x limited detail stays."""
+    """(1 - W) x photo + A, in place, where a map is not zero; with `crop`, W x limited detail stays."""
     size = len(addition)
     inverse = cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
-    # The outermost pixels reach half a pixel beyond their centres.
-    edge = np.array([[x, y] for x in (-0.5, size - 0.5) for y in (-0.5, size - 0.5)])
+    filled = np.abs(addition).max(axis=2) + (0 if weight is None else weight)
+    if not filled.any():
+        return
+    # Where both maps are zero, nothing changes. The outermost pixels reach half a pixel beyond their centres,
+    # the others as far as they are smoothed when sampled.
+    reach = 2.5 + 2 * float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    low, high = (
+        np.array([np.flatnonzero(filled.max(axis=axis))[end] for axis in (0, 1)]) + sign * reach
+        for end, sign in ((0, -1), (-1, 1))
+    )
+    (x0, y0), (x1, y1) = np.maximum(low, -0.5), np.minimum(high, size - 0.5)
+    edge = np.array([[x, y] for x in (x0, x1) for y in (y0, y1)])
     corners = edge @ inverse[:, :2].T + inverse[:, 2]
     left, top = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
     right, bottom = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, (photo.shape[1], photo.shape[0]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -169,19 +170,22 @@ class HaarDetector:
                 break
             tried.add(scale)
             grey = cv2.cvtColor(_shrunk(frame_hwc_bgr, scale), cv2.COLOR_BGR2GRAY)
-            for propose in (self._frontal_boxes, self._profile_boxes):
+            # Each is asked only where those before it have found nothing: together they take twice as long,
+            # and find one face in a hundred more.
+            proposers: list[Callable[[UInt8Array], list[Float32Array]]] = [
+                *(partial(self._frontal_boxes, cascade) for cascade in self._frontal),
+                self._profile_boxes,
+            ]
+            for propose in proposers:
                 boxes = [box / np.float32(scale) for box in propose(np.asarray(grey, dtype=np.uint8))]
                 faces = self._judged(frame_hwc_bgr, boxes)
                 if faces:
                     return faces
         return []
 
-    def _frontal_boxes(self, grey: UInt8Array) -> list[Float32Array]:
-        boxes = []
+    def _frontal_boxes(self, cascade: cv2.CascadeClassifier, grey: UInt8Array) -> list[Float32Array]:
         with self._lock:
-            for cascade in self._frontal:
-                boxes += [np.asarray(box, dtype=np.float32) for box in cascade.detectMultiScale(grey, 1.1, 1)]
-        return boxes
+            return [np.asarray(box, dtype=np.float32) for box in cascade.detectMultiScale(grey, 1.1, 1)]
 
     def _profile_boxes(self, grey: UInt8Array) -> list[Float32Array]:
         """The profile cascade knows one side; the mirrored frame gives the other."""

@@ -27,6 +27,13 @@ CROP_SCALE = 1.5
 TEMPLATE_BOX_CENTRE = (64.0, 74.0)
 TEMPLATE_BOX_SIDE = 96.0
 
+# What the network finds depends a little on where it looks. A face that is followed is looked at again, from
+# where it was found, until its points stay within this share of the box's side, but no oftener than this.
+SETTLED, MOST_LOOKS = 0.02, 5
+
+# A face box, and how far the face in it is turned clockwise, in radians.
+View = tuple[npt.ArrayLike, float]
+
 
 def landmark_crop(
     frame_hwc: UInt8Array, box_xywh: npt.ArrayLike, size: int, angle: float = 0.0
@@ -169,22 +176,63 @@ class LandmarkNet:
         confidence = np.zeros(len(boxes_xywh), dtype=np.float32)
         if not len(boxes_xywh):
             return landmarks, confidence
-        views = [(box, 0.0) for box in boxes_xywh]
+        views: list[View] = [(box, 0.0) for box in boxes_xywh]
         for number in range(passes):
             if number:
                 views = [_next_view(points, view) for points, view in zip(landmarks, views, strict=True)]
-            cut = [landmark_crop(frame_hwc_bgr, box, self.input_size, angle) for box, angle in views]
-            crops = np.stack([crop[:, :, ::-1].transpose(2, 0, 1) for crop, _ in cut])
-            fractions, confidence = self._session.run(
-                ["landmarks", "confidence"], {"image": crops.astype(np.float32) / np.float32(255)}
-            )
-            for index, (_, matrix) in enumerate(cut):
-                inverse = cv2.invertAffineTransform(matrix.astype(np.float64))
-                landmarks[index] = transform_points(fractions[index] * self.input_size, inverse)
+            landmarks, confidence = self._look(frame_hwc_bgr, views)
+        return landmarks, confidence
+
+    def follow(
+        self, frame_hwc_bgr: UInt8Array, places: Sequence[npt.ArrayLike]
+    ) -> tuple[Float32Array, Float32Array]:
+        """Find the five landmarks of faces that are nearly known: those of the frame before.
+
+        A face that rests takes one look. One that has moved is looked at again until its points stay, so that
+        they depend on the frame and not on the way there: a face that stops, stops.
+
+        Args:
+            frame_hwc_bgr: uint8 (H, W, 3).
+            places: (5, 2) landmarks in frame pixels about where the faces should be.
+
+        Returns:
+            As `refine_all`.
+
+        Raises:
+            ValueError: landmarks are not five finite points, or all lie in one point.
+        """
+        landmarks = np.array(places, dtype=np.float32).reshape(-1, 5, 2)
+        confidence = np.zeros(len(landmarks), dtype=np.float32)
+        views: list[View] = [_box_and_angle(points) for points in landmarks]
+        moving = np.arange(len(landmarks))
+        for number in range(MOST_LOOKS):
+            if not len(moving):
+                break
+            if number:
+                for index in moving:
+                    views[index] = _next_view(landmarks[index], views[index])
+            found, confidence[moving] = self._look(frame_hwc_bgr, [views[index] for index in moving])
+            moved = np.sqrt(((found - landmarks[moving]) ** 2).sum(axis=2).mean(axis=1))
+            sides = np.array([np.asarray(views[index][0])[2] for index in moving])
+            landmarks[moving] = found
+            moving = moving[moved > SETTLED * sides]
+        return landmarks, confidence
+
+    def _look(self, frame: UInt8Array, views: Sequence[View]) -> tuple[Float32Array, Float32Array]:
+        """One call of the network: landmarks (N, 5, 2) in frame pixels, and confidence (N,)."""
+        cut = [landmark_crop(frame, box, self.input_size, angle) for box, angle in views]
+        crops = np.stack([crop[:, :, ::-1].transpose(2, 0, 1) for crop, _ in cut])
+        fractions, confidence = self._session.run(
+            ["landmarks", "confidence"], {"image": crops.astype(np.float32) / np.float32(255)}
+        )
+        landmarks = np.empty((len(views), 5, 2), dtype=np.float32)
+        for index, (_, matrix) in enumerate(cut):
+            inverse = cv2.invertAffineTransform(matrix.astype(np.float64))
+            landmarks[index] = transform_points(fractions[index] * self.input_size, inverse)
         return landmarks, confidence
 
 
-def _next_view(landmarks: Float32Array, last: tuple[npt.ArrayLike, float]) -> tuple[npt.ArrayLike, float]:
+def _next_view(landmarks: Float32Array, last: View) -> View:
     """Box and angle around `landmarks`, or the last view again when the landmarks make no face."""
     try:
         box, angle = _box_and_angle(landmarks)

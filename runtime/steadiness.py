@@ -36,6 +36,10 @@ class Steadiness:
         edit_change: mean absolute difference of (edited - original) between consecutive frames inside the
             face boxes, in grey levels of 0 to 255.
         worst_change: the same of the worst pair of frames; a face that drops out for a frame shows here.
+        still_change: the mean over pairs in which the face itself changes by less than `STILL` levels, so
+            that all change is the edit's own fault; None where there are none.
+        strength: mean absolute difference of edited and original inside the face boxes: where a face moves,
+            a stronger edit changes more, shaking or not.
         seconds_per_frame: mean time of one call.
         frames: how many there were.
         faces: edited faces per frame, on average.
@@ -44,9 +48,15 @@ class Steadiness:
     acceleration: float
     edit_change: float
     worst_change: float
+    still_change: float | None
+    strength: float
     seconds_per_frame: float
     frames: int
     faces: float
+
+
+# A face that differs by less than this from the frame before, in grey levels on average, stands still.
+STILL = 2.0
 
 
 class FrameEditor(Protocol):
@@ -114,7 +124,10 @@ def measure_steadiness(
     editor = editor_factory()
     paths: list[tuple[float, dict[int, Float32Array]]] = []
     changes: list[float] = []
+    still: list[float] = []
+    strengths: list[float] = []
     last: npt.NDArray[np.int16] | None = None
+    last_frame = np.zeros((0, 0, 3), dtype=np.int16)
     spent, squares, count = 0.0, 0.0, 0
     for frame, time_s in frames:
         start = time.perf_counter()
@@ -127,12 +140,16 @@ def measure_steadiness(
         if last is not None:
             if last.shape != edit.shape:
                 raise DataError(f"Frame {len(paths) - 1} is {edit.shape}, the one before {last.shape}.")
-            faces = {**paths[-2][1], **paths[-1][1]}
-            changes += _changes(last, edit, list(faces.values()))
+            faces = list({**paths[-2][1], **paths[-1][1]}.values())
+            found = _changes(last, edit, faces)
+            moved = _changes(last_frame, frame.astype(np.int16), faces)
+            changes += found
+            still += [change for change, motion in zip(found, moved, strict=True) if motion < STILL]
+        strengths += _changes(np.zeros_like(edit), edit, list(paths[-1][1].values()))
         if len(paths) >= 3:
             for bend in _bends(paths[-3:]):
                 squares, count = squares + float((bend**2).sum(axis=1).mean()), count + 1
-        last = edit
+        last, last_frame = edit, frame.astype(np.int16)
     if len(paths) < 3:
         raise DataError(f"Steadiness takes at least three frames, not {len(paths)}.")
     if not changes:
@@ -141,6 +158,8 @@ def measure_steadiness(
         acceleration=math.sqrt(squares / count) if count else math.nan,
         edit_change=float(np.mean(changes)),
         worst_change=float(np.max(changes)),
+        still_change=float(np.mean(still)) if still else None,
+        strength=float(np.mean(strengths)) if strengths else 0.0,
         seconds_per_frame=spent / len(paths),
         frames=len(paths),
         faces=sum(len(found) for _, found in paths) / len(paths),

@@ -253,6 +253,11 @@ class VideoEditor:
         z, (y, _) = encoding.z.copy(), decode_values(encoding.y, {}, manifest.source_values)
         for row, face in enumerate(faces):
             state = self._states[face.id]
+            if state.code is not None and face.repeated:
+                y[row] = state.code[2]
+                if not manifest.features:
+                    z[row] = state.code[1]
+                continue
             if state.code is not None:
                 then_s, old_z, old_y = state.code
                 if not manifest.features:

@@ -65,7 +65,8 @@ def results(done: Any, what: str) -> list[dict[str, Any]]:
     assert set(record["machine"]) == MACHINE and record["machine"]["cores"] >= 1
     assert "aif" in record["machine"]["packages"]
     for row in record["results"]:
-        assert row["provider"] == "cpu" and row["threads"] >= 1 and row["precision"] == "fp32"
+        if what != "steadiness":
+            assert row["provider"] == "cpu" and row["threads"] >= 1 and row["precision"] == "fp32"
     return list(record["results"])
 
 
@@ -90,6 +91,19 @@ def test_image(bench: Bench, photo: Path) -> None:
         assert row["figures"]["faces"] == 1 and 0 < row["figures"]["networks_share"] < 1
         assert row["figures"]["images_per_second"] < row["figures"]["edits_per_second"]
         assert row["stages"]["read"]["n"] == row["stages"]["encode"]["n"] >= 2
+
+
+def test_steadiness(bench: Bench, film: Path) -> None:
+    rows = results(bench("steadiness", film, film, "--json", "-"), "steadiness")
+    ways = ["frame by frame", "tracked", "tracked, filtered"]
+    assert [(row["film"], row["way"]) for row in rows] == [("film.mp4", way) for way in ways * 2]
+    assert rows[:3] != rows[1:4]
+    for row, again in zip(rows[:3], rows[3:], strict=True):
+        figures, other = row["figures"], again["figures"]
+        assert figures["frames"] == 6 and 0 < figures["edit_change"] <= figures["worst_change"]
+        assert figures["strength"] > 0 and figures["acceleration"] == other["acceleration"]
+    table = bench("steadiness", film, "--seconds", "0.15")
+    assert table.code == 0 and all(way in str(table.stdout) for way in ways)
 
 
 def test_video(bench: Bench, film: Path) -> None:
@@ -233,6 +247,10 @@ def test_a_table_for_people_and_a_file_for_machines(bench: Bench, tmp_path: Path
         (["image", "--set", "Smiling=9"], 2, "out of range"),
         (["image", "--detector", "hare"], 2, "haar"),
         (["image", "--run", "{tmp}"], 2, "takes no --run"),
+        (["steadiness"], 2, "Which film"),
+        (["steadiness", "{tmp}/none.mp4"], 1, "none.mp4"),
+        (["steadiness", "{tmp}/a.mp4", "--threads", "1"], 2, "takes no --threads"),
+        (["image", "{tmp}/a.jpg", "{tmp}/b.jpg"], 2, "one source, not 2"),
         (["networks", "photo.jpg"], 2, "takes no 'photo.jpg'"),
         (["networks", "--run", "{tmp}/none"], 1, "not a training run"),
         (["training", "--threads", "1"], 2, "takes no --threads"),

@@ -218,3 +218,17 @@ def test_ctrl_c_between_files_leaves_whole_files_and_exits_with_130(tmp_path: Pa
     written = list(out.iterdir())
     assert 2 <= len(written) < 300
     assert all(path.read_bytes() == (folder / path.name).read_bytes() for path in written)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_ffmpeg_s_own_lines_need_verbose(verbose: bool, bundle: Path) -> None:
+    """A stream that is refused (nothing listens on port 9): FFmpeg says so, too, when asked."""
+    words = ["--webcam", "rtsp://127.0.0.1:9/x", "--set", "Smiling", "--bundle", str(bundle), "--end", "1"]
+    words += ["--headless", "--record", "never.mp4", "--detector", "haar", *["--verbose"] * verbose]
+    code = "from aif.cli.main import edit_main; edit_main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1 and "cannot be opened" in done.stderr
+    assert ("[tcp @" in done.stderr) == verbose
+    assert "Traceback" not in done.stderr

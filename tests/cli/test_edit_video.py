@@ -267,8 +267,14 @@ def test_numbered_pictures_in_and_out(clip: Path, tmp_path: Path, aif_edit: Edit
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_ctrl_c_leaves_a_playable_file(
-    clip: Path, aif_edit: Edit, monkeypatch: pytest.MonkeyPatch, presses: int
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_playable_file(
+    clip: Path,
+    aif_edit: Edit,
+    monkeypatch: pytest.MonkeyPatch,
+    presses: int,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     process, seen = VideoEditor.process, []
 
@@ -276,19 +282,20 @@ def test_ctrl_c_leaves_a_playable_file(
         seen.append(time_s)
         if len(seen) == 4:
             for _ in range(presses):
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
         return process(self, frame, time_s)
 
     monkeypatch.setattr(VideoEditor, "process", pressed)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     done = aif_edit(clip, "--set", "Smiling=2")
     out = clip.with_name("walk_edited.mp4")
-    assert done.code == 130 and "Interrupted" in done.stderr and "Traceback" not in done.stderr
+    said = "Interrupted" if number == signal.SIGINT else "Terminated"
+    assert done.code == code and said in done.stderr and "Traceback" not in done.stderr
     kept = 4 if presses == 1 else 3
     assert times(out) == times(clip)[:kept]
     if presses == 1:
         assert "walk_edited.mp4 holds 4 frames, the last at 0.1 s" in done.stderr
-    assert signal.getsignal(signal.SIGINT) == before and len([*clip.parent.iterdir()]) == 2
+    assert signal.getsignal(number) == before and len([*clip.parent.iterdir()]) == 2
 
 
 def test_ctrl_c_ends_a_run_over_many(

@@ -128,3 +128,20 @@ def test_a_graph_that_is_no_landmark_network(toy_parts: Any) -> None:
 def test_a_bundle_without_one(make_bundle: Callable[..., Bundle]) -> None:
     with pytest.raises(BundleError, match="no landmark network"):
         LandmarkNet(make_bundle(landmarks=None))
+
+
+@pytest.mark.parametrize(("away", "looks"), [(0, 1), (0.5, 1), (20, 2), (400, 5)])
+def test_follows_until_the_points_stay(
+    net: LandmarkNet, monkeypatch: pytest.MonkeyPatch, away: float, looks: int
+) -> None:
+    """A face that rests takes one look, one that has moved takes more, but no more than five."""
+    calls, look = [], LandmarkNet._look
+    monkeypatch.setattr(LandmarkNet, "_look", lambda *args: calls.append(len(args[2])) or look(*args))
+    wanted = (TEMPLATE_128 - TEMPLATE_128.mean(axis=0)) * 90 / 96 + (160, 120)
+    landmarks, confidence = net.follow(_red_disc((160, 120)), [wanted + np.array((away, 0)), wanted])
+    assert len(calls) <= looks and calls[0] == 2
+    np.testing.assert_allclose(landmarks[1], wanted, atol=1.5)
+    if away < 100:
+        np.testing.assert_allclose(landmarks[0], wanted, atol=1.5)
+        assert confidence.tolist() == [1, 1] and len(calls) == looks
+    assert net.follow(_red_disc((9, 9)), [])[0].shape == (0, 5, 2)

@@ -73,6 +73,7 @@ def test_figures(script: Any, times: list[float], acceleration: float, change: f
     assert result.acceleration == pytest.approx(acceleration, rel=1e-3, abs=1e-3, nan_ok=True)
     assert result.edit_change == pytest.approx(change)
     assert result.worst_change == pytest.approx(worst)
+    assert result.still_change == pytest.approx(change)  # for the pictures never change
     assert result.frames == len(times) and result.seconds_per_frame >= 0
 
 

@@ -66,10 +66,14 @@ class Stage:
             confidence.append(0.9 if near else self.doubt)
         return np.concatenate(points), np.array(confidence, dtype=np.float32)
 
+    def follow(self, frame: Array, places: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
+        return self.refine_all(frame, [box_from_landmarks(each) for each in places])
+
 
 def frame_of(number: int, background: int | Array = 128) -> Array:
+    """No two frames on end are alike, as they are not with a camera."""
     frame = np.zeros((240, 320, 3), dtype=np.uint8)
-    frame[:] = background
+    frame[:] = np.minimum(background, 253) + number % 2 * 2
     frame[0, 0] = number % 256, number // 256, 0
     return frame
 
@@ -270,6 +274,34 @@ def test_smoothing_calms_and_can_be_left_out() -> None:
     assert np.abs(paths[True].mean(axis=0) - face(160, 100)).max() < 0.1
 
 
+def test_nothing_moves_where_a_picture_is_shown_twice() -> None:
+    """A film of 12.5 pictures a second at 25: the filter must not catch up while the picture stands."""
+    stage = Stage(lambda i: [face(60 + 4 * (i // 2), 100)], noise=0.2)
+    tracker = FaceTracker(stage, stage)
+    shown: list[TrackedFace] = []
+    for i in range(20):
+        frame = frame_of(i // 2)
+        frame[0, 0, 0] = i
+        shown += tracker.update(frame, i / FPS)
+    assert [each.repeated for each in shown] == [False, True] * 10
+    for first, second in zip(shown[::2], shown[1::2], strict=True):
+        np.testing.assert_array_equal(second.landmarks, first.landmarks)
+        assert second.confidence == first.confidence and second.weight == 1
+
+
+def test_a_picture_that_stands_is_looked_at_now_and_then() -> None:
+    """Ten times a second: a face that moves too little for one frame is followed all the same."""
+    stage = Stage(lambda i: [face(160 + 0.5 * i, 100)])
+    tracker = FaceTracker(stage, stage)
+    shown: list[TrackedFace] = []
+    for i in range(12):
+        frame = frame_of(0)
+        frame[0, 0, 0] = i
+        shown += tracker.update(frame, i / FPS)
+    assert [each.repeated for each in shown] == [False, True, True] * 4
+    assert all(a.landmarks[0, 0] < b.landmarks[0, 0] for a, b in itertools.pairwise(shown[::3]))
+
+
 @pytest.mark.parametrize("eyes", [12, 36, 90])
 def test_lag_does_not_depend_on_the_size_of_the_face(eyes: float) -> None:
     """At two eye distances a second the landmarks trail by a few hundredths of the eye distance."""
@@ -446,3 +478,27 @@ def test_a_minute_without_a_face_costs_few_detections_beside() -> None:
     assert all(tracker.update(frame_of(i), i / 30) == () for i in range(1800))
     tracker.close()
     assert 1 <= len(stage.detections) <= 1800 / 15 + 10
+
+
+class Sized:
+    """A detector that keeps the frames' sizes, and finds one face where it is in them."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, ...]] = []
+
+    def detect(self, frame: Array) -> list[Detection]:
+        self.sizes.append(frame.shape[:2])
+        points = face(500, 300, 72) * np.float32(frame.shape[1] / 960)
+        return [Detection(box_from_landmarks(points), points, 0.9)]
+
+
+def test_most_detections_are_a_glance() -> None:
+    """And what is found in a frame made smaller is the face that is known."""
+    detector, stage = Sized(), Stage(lambda i: [face(500, 300, 72)])
+    tracker = FaceTracker(detector, stage, every=1)
+    for i in range(9):
+        frame = cv2.resize(frame_of(i), (960, 720), interpolation=cv2.INTER_NEAREST)
+        (only,) = tracker.update(frame, i / FPS)
+        assert only.id == 0
+    small, large = (240, 320), (720, 960)
+    assert detector.sizes == [large, small, small, small, large, small, small, small, large]

@@ -27,6 +27,7 @@ from aif.runtime.video_editor import VideoEditor, VideoFrameResult, pick, share
 FPS = 25
 STAGES = ["track", "align", "encode", "decode", "composite"]
 EDITS = {"Smiling": 1.0}
+MORE_RED = [(40, 0.04), (40, 0.08), (50, 0.12)]
 
 
 def points(x: float, y: float, eyes: float = 26.0) -> Any:
@@ -51,6 +52,9 @@ class Faces:
             found[i] = self.faces[int(np.argmin(away))] if seen else points(*centre)
             confidence[i] = float(seen)
         return found, confidence
+
+    def follow(self, frame: Any, places: Sequence[Any]) -> tuple[Any, Any]:
+        return self.refine_all(frame, [box_from_landmarks(each) for each in places])
 
 
 @pytest.fixture(scope="module")
@@ -173,12 +177,23 @@ def test_y_is_averaged_over_time(editor: Editor, frame: Any) -> None:
     red = cv2.add(frame, (0, 0, 40, 0))
     old, new = (made(editor, Faces(points(160, 120))).process(f, 0.0).y[0]["Smiling"] for f in (frame, red))
     times = [0.0, 0.1, 0.2, 0.2, 0.9, 5.0]
-    got = [video.process(frame if t == 0 else red, t).y[0]["Smiling"] for t in times]
+    shown = [cv2.add(red, (4 * (i % 2), 0, 0, 0)) if t else frame for i, t in enumerate(times)]
+    got = [video.process(each, t).y[0]["Smiling"] for each, t in zip(shown, times, strict=True)]
     assert got == pytest.approx([new + (old - new) * math.exp(-t / 0.5) for t in times], abs=1e-5)
+
     sharp = made(editor, Faces(points(160, 120)), settle_s=0)
     assert [sharp.process(f, t).y[0]["Smiling"] for t, f in enumerate((frame, red))] == pytest.approx(
         [old, new]
     )
+
+
+def test_a_picture_shown_twice_is_edited_alike(editor: Editor, frame: Any) -> None:
+    """After a sudden change z and y are on their way; where the picture stands, they do, too."""
+    video = made(editor, Faces(points(160, 120)), settle_s=0.5)
+    video.process(frame, 0.0)
+    first, second, third = (video.process(cv2.add(frame, (0, 0, more, 0)), t) for more, t in MORE_RED)
+    assert first.y == second.y != third.y
+    np.testing.assert_array_equal(second.image_hwc_bgr, first.image_hwc_bgr)
 
 
 def test_the_average_is_not_of_long_ago(editor: Editor, frame: Any) -> None:

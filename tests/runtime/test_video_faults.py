@@ -43,6 +43,9 @@ class Crowd:
             confidence[i] = float(seen)
         return found, confidence
 
+    def follow(self, frame: Any, places: Sequence[Any]) -> tuple[Any, Any]:
+        return self.refine_all(frame, [box_from_landmarks(each) for each in places])
+
 
 def crowd(count: int) -> list[Any]:
     """Faces in rows of ten, 70 px apart."""
