@@ -37,7 +37,7 @@ class Region:
 
 WHOLE = Region()
 MOUTH = Region((64, 99), (31, 24), 0.35)
-LOWER_FACE = Region((64, 97), (33, 27), 0.35)  # a smile is in the cheeks, too; the jaw ends near x = 32 and 96
+LOWER_FACE = Region((64, 97), (33, 27), 0.35)  # a smile is in the cheeks, too; the jaw ends at 32 and 96
 EYES = Region((64, 65), (46, 22), 0.5, power=4)
 FACE = Region((64, 74), (46, 56), 0.3)
 HAIR = Region(sides=10)
