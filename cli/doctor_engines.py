@@ -55,5 +55,5 @@ def _judged(bundle: Bundle, stored: Stored, machine: Machine) -> Finding:
         text = f"{stored.where}: {', and '.join(wrong)}"
         return Finding(name, "problem", text, build_command(bundle, sidecar.precision), facts)
     text = f"{stored.where} fits TensorRT {machine.tensorrt} and {machine.gpu}"
-    said = remark(sidecar, machine)
-    return Finding(name, "ok", f"{text}; {said}" if said else text, facts=facts)
+    notes = ["used with --provider tensorrt" if stored.brought else None, remark(sidecar, machine)]
+    return Finding(name, "ok", "; ".join([text, *filter(None, notes)]), facts=facts)

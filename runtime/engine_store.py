@@ -29,11 +29,13 @@ class Stored:
         sidecar: what it says of itself.
         where: for messages.
         read: gives its bytes, not checked yet.
+        brought: it came with the bundle; else the user's own cache has it.
     """
 
     sidecar: Sidecar
     where: str
     read: Callable[[], bytes]
+    brought: bool
 
     def verified(self) -> bytes:
         """The engine.
@@ -60,8 +62,19 @@ def engine_name(part: Part, precision: str, machine: Machine) -> str:
     return f"{part}.{precision}.trt{machine.tensorrt}.sm{machine.capability.replace('.', '')}{SUFFIX}"
 
 
-def find_engines(bundle: Bundle) -> Shelf:
+def brings_engines(bundle: Bundle) -> bool:
+    """Whether engines came with the bundle."""
+    with open_store(bundle.path) as store:
+        return any(name.startswith(FOLDER) for name in store.names())
+
+
+def find_engines(bundle: Bundle, brought: bool = True) -> Shelf:
     """Look through the bundle's `engines/` and the cache; no engine is read, and nothing of TensorRT loaded.
+
+    Args:
+        bundle: whose graphs the engines are of.
+        brought: look into the bundle, too. An engine may bring a program of its own and is run by whoever
+            loads it, so those that came with a bundle are only for users who have asked for them.
 
     Raises:
         BundleError: the bundle cannot be read any more.
@@ -69,7 +82,7 @@ def find_engines(bundle: Bundle) -> Shelf:
     engines: list[Stored] = []
     faults: list[str] = []
     with open_store(bundle.path) as store:
-        names = set(store.names())
+        names = set(store.names()) if brought else set()
         for name in sorted(names):
             alone = name.startswith(FOLDER) and name.endswith(SUFFIX)
             if alone and name.removesuffix(SUFFIX) + ".json" not in names:
@@ -82,7 +95,9 @@ def find_engines(bundle: Bundle) -> Shelf:
                 faults.append(error.message)
                 continue
             member = FOLDER + sidecar.file
-            engines.append(Stored(sidecar, f"{bundle.path}: {member}", partial(_read, bundle.path, member)))
+            engines.append(
+                Stored(sidecar, f"{bundle.path}: {member}", partial(_read, bundle.path, member), True)
+            )
     for folder in sorted(set(map(_cached, _hashes(bundle)))):
         for path in sorted(folder.glob("*.json")):
             try:
@@ -91,7 +106,7 @@ def find_engines(bundle: Bundle) -> Shelf:
                 faults.append(getattr(error, "message", str(error)))
                 continue
             place = path.parent / sidecar.file
-            engines.append(Stored(sidecar, str(place), partial(_read_file, place)))
+            engines.append(Stored(sidecar, str(place), partial(_read_file, place), False))
     return Shelf(tuple(engines), tuple(faults))
 
 

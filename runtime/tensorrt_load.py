@@ -27,13 +27,14 @@ class Engines:
     decoder: EngineSession
 
 
-def load_engines(bundle: Bundle, precision: str | None, cuda_graph: bool) -> Engines:
+def load_engines(bundle: Bundle, precision: str | None, cuda_graph: bool, brought: bool = True) -> Engines:
     """Load the bundle's engines.
 
     Args:
         bundle: they are looked for in it, and in the cache.
         precision: None = FP16 where such engines fit, else FP32.
         cuda_graph: see `EngineSession`.
+        brought: take also those that came with the bundle; see `find_engines`.
 
     Raises:
         ProviderError: TensorRT is not here, or no engine fits; says why, and what builds one.
@@ -45,7 +46,7 @@ def load_engines(bundle: Bundle, precision: str | None, cuda_graph: bool) -> Eng
             f"{bundle.path} has no graphs of precision {precision!r}.", f"It has: {', '.join(known)}."
         )
     library = load_library()
-    shelf = find_engines(bundle)
+    shelf = find_engines(bundle, brought)
     wanted = [p for p in PREFERRED if p in known] if precision is None else [precision]
     for each in wanted:
         found = fitting(bundle, shelf, each, library.machine)

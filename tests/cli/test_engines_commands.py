@@ -202,6 +202,7 @@ def test_doctor(
         return doctor_engines.check_engines(str(place))
 
     assert [each.status for each in judged()] == ["ok", "ok"] and all(each.facts["fits"] for each in judged())
+    assert all(each.text.endswith("; used with --provider tensorrt") for each in judged())
     stand_in_card.version, stand_in_card.name = "11.4.0.1", "Other"
     plug_in(stand_in_card)
     for each in judged():

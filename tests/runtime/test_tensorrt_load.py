@@ -36,10 +36,28 @@ def with_engines(
 
 def test_engines_of_the_bundle(with_engines: Bundle) -> None:
     assert FaceModel(with_engines, "tensorrt").device == "tensorrt"
-    assert FaceModel(with_engines, "auto").device == "tensorrt"
     assert FaceModel(with_engines).device == "cpu"
     shelf = find_engines(with_engines)
     assert [each.sidecar.part for each in shelf.engines] == ["decoder", "encoder"] and not shelf.faults
+
+
+def test_auto_runs_no_engine_that_came_with_a_bundle(
+    with_engines: Bundle,
+    stand_in_card: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who opens a stranger's bundle has not asked for the stranger's programs."""
+
+    def opened(*engine: object) -> None:
+        raise AssertionError("an engine of the bundle was opened")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+        patch.setattr("aif.runtime.tensorrt_load.EngineSession", opened)
+        assert FaceModel(with_engines, "auto").device == "cpu"
+    assert "they are used with --provider tensorrt only" in caplog.text
+    save_to_cache(make_engines(with_engines, "fp32", FACES, BuildOptions()))
+    assert FaceModel(with_engines, "auto").device == "tensorrt"
 
 
 def test_engines_of_the_cache(stand_in_card: Any, toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -74,6 +92,7 @@ def test_engines_of_another_machine(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """TensorRT alone is an error with the command; auto goes on and says why."""
+    save_to_cache(make_engines(with_engines, "fp32", FACES, BuildOptions()))
     for name, value in change.items():
         setattr(stand_in_card, name, value)
     plug_in(stand_in_card)
@@ -150,11 +169,13 @@ def test_without_the_packages(
 ) -> None:
     from aif.runtime.tensorrt_library import load_library
 
+    made = make_engines(with_engines, "fp32", FACES, BuildOptions())
     load_library.cache_clear()
     monkeypatch.setitem(sys.modules, lost, None)
     with pytest.raises(ProviderError, match="TensorRT cannot be used") as caught:
         FaceModel(with_engines, "tensorrt")
     assert 'pip install "aif[trt]"' in str(caught.value.fix)
+    save_to_cache(made)
     with caplog.at_level(logging.INFO):
         assert FaceModel(with_engines, "auto").device == "cpu"
     assert "TensorRT cannot be used" in caplog.text
