@@ -57,14 +57,14 @@ def build_for(
     """
     from aif.cli.edit_run import load_editor
     from aif.runtime.engine_make import GateFaces, check_buildable, make_engines
-    from aif.runtime.engine_store import find_engines, save_to_cache
+    from aif.runtime.engine_store import BUILDABLE, find_engines, save_to_cache
     from aif.runtime.tensorrt_build import BuildOptions
     from aif.runtime.tensorrt_library import load_library
-    from aif.runtime.tensorrt_load import PREFERRED, fitting
+    from aif.runtime.tensorrt_load import fitting
 
     machine = load_library().machine
     known = bundle.manifest.graphs
-    chosen = precision or next((name for name in PREFERRED if name in known), next(iter(known)))
+    chosen = precision or next((name for name in BUILDABLE if name in known), next(iter(known)))
     check_buildable([chosen])
     shelf = find_engines(bundle, brought=provider == "tensorrt")
     if chosen in known and not isinstance(fitting(bundle, shelf, chosen, machine), list):

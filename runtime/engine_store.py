@@ -19,6 +19,8 @@ from aif.runtime.storage import open_store
 
 FOLDER = "engines/"
 MAX_SIDECAR_BYTES = 1 << 20
+BUILDABLE = ("fp16", "fp32")
+"""The precisions that engines are built in, the one that is taken unasked first."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,12 @@ def choose_engine(
 
 
 def build_command(bundle: Bundle, precision: str) -> str:
-    """What to type for engines that fit this machine."""
+    """What to type for engines that fit this machine: in FP16 where TensorRT does not take the precision."""
     here = "add --provider tensorrt --build-engines to aif-edit with a photo of a face"
     if bundle.path == EMBEDDED_BUNDLE:
         return f"To build them: {here}."
     path = shlex.quote(str(bundle.path))
+    precision = precision if precision in BUILDABLE else "fp16"
     return (
         f"Build them on this machine: aif-export {path} -o {path} --trt --precision {precision} --data FACES "
         f"(a folder of face crops); or {here}."

@@ -6,16 +6,22 @@ import logging
 from dataclasses import dataclass
 
 from aif.runtime.bundle import Bundle
+from aif.runtime.engine_make import check_buildable
 from aif.runtime.engine_sidecar import PARTS, Machine, Sidecar, remark
-from aif.runtime.engine_store import Shelf, build_command, choose_engine, find_engines, graph_hashes
+from aif.runtime.engine_store import (
+    BUILDABLE,
+    Shelf,
+    build_command,
+    choose_engine,
+    find_engines,
+    graph_hashes,
+)
 from aif.runtime.errors import BundleError, ProviderError
 from aif.runtime.tensorrt_engine import EngineSession
 from aif.runtime.tensorrt_library import load_library
 from aif.runtime.tensorrt_memory import Card
 
 logger = logging.getLogger(__name__)
-
-PREFERRED = ("fp16", "fp32")
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,17 @@ def load_engines(bundle: Bundle, precision: str | None, cuda_graph: bool, brough
     Raises:
         ProviderError: TensorRT is not here, or no engine fits; says why, and what builds one.
         BundleError: the bundle has no such precision.
+        ConfigError: a precision that TensorRT cannot take.
     """
     known = bundle.manifest.graphs
     if precision is not None and precision not in known:
         raise BundleError(
             f"{bundle.path} has no graphs of precision {precision!r}.", f"It has: {', '.join(known)}."
         )
+    check_buildable([precision] if precision is not None else [])
     library = load_library()
     shelf = find_engines(bundle, brought)
-    wanted = [p for p in PREFERRED if p in known] if precision is None else [precision]
+    wanted = [p for p in BUILDABLE if p in known] if precision is None else [precision]
     for each in wanted:
         found = fitting(bundle, shelf, each, library.machine)
         if isinstance(found, list):

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aif.runtime.bench_networks import networks_of
+from aif.runtime.benchmark import Setup
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.engine_make import GateFaces, check_buildable, make_engines
-from aif.runtime.engine_store import bundle_files, find_engines, save_to_cache
+from aif.runtime.engine_store import build_command, bundle_files, find_engines, save_to_cache
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
 from aif.runtime.model import FaceModel
 from aif.runtime.tensorrt_build import BuildOptions
@@ -265,6 +267,34 @@ def test_a_version_compatible_engine_is_loaded_by_a_later_tensorrt(
 def test_precisions_that_tensorrt_cannot_take(precision: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         check_buildable([precision])
+
+
+def test_int8_is_refused_and_never_named_as_a_fix(
+    stand_in_card: Any, toy_bundle: Bundle, toy_parts: Any, tmp_path: Path
+) -> None:
+    pair = toy_parts.manifest.graphs["fp32"]
+    graphs = {"fp32": pair, "int8": pair}
+    manifest = toy_parts.manifest.model_copy(update={"graphs": graphs})
+    bundle = write_bundle(tmp_path / "int8.aif", manifest, toy_parts.files)
+    with pytest.raises(ConfigError, match="symmetric INT8 only"):
+        FaceModel(bundle, "tensorrt", precision="int8")
+    assert "--precision fp16" in build_command(bundle, "int8")
+
+
+def test_a_precision_whose_engines_do_not_fit_hides_no_other(
+    stand_in_card: Any, toy_bundle: Bundle, toy_parts: Any, tmp_path: Path
+) -> None:
+    pair = toy_parts.manifest.graphs["fp32"]
+    manifest = toy_parts.manifest.model_copy(update={"graphs": {"fp16": pair, "fp32": pair}})
+    made = make_engines(toy_bundle, "fp32", FACES, BuildOptions())
+    foreign = {"precision": "fp16", "tensorrt": "10.1.0.27"}
+    others = [
+        (sidecar.model_copy(update={**foreign, "file": f"{sidecar.part}.engine"}), engine)
+        for sidecar, engine in made
+    ]
+    files = {**toy_parts.files, **bundle_files([*made, *others])}
+    bundle = write_bundle(tmp_path / "mixed.aif", manifest, files)
+    assert {each.precision for each in networks_of(bundle, Setup("tensorrt", 1)).values()} == {"fp32"}
 
 
 def test_a_precision_that_the_bundle_does_not_have(stand_in_card: Any, toy_bundle: Bundle) -> None:
