@@ -208,9 +208,13 @@ def test_doctor(
     for each in judged():
         assert each.status == "problem" and "TensorRT 11.3.0.14 built it, here is 11.4.0.1" in each.text
         assert f"aif-export {place} -o {place} --trt --precision fp32" in str(each.fix)
+    assert run("export", place, "-o", place, "--trt", "--data", faces).code == 0
+    both = judged()
+    assert [each.status for each in both] == ["ok"] * 4 and not any(each.fix for each in both)
+    assert sorted(each.facts["fits"] for each in both) == [False, False, True, True]
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
     doctor_engines.load_library.cache_clear()
     for card, status in ((True, "problem"), (False, "absent")):
         monkeypatch.setattr(doctor_engines, "has_nvidia_card", lambda card=card: card)
         (found,) = judged()
-        assert found.status == status and (found.fix is not None) is card and "2 engines" in found.text
+        assert found.status == status and (found.fix is not None) is card and "4 engines" in found.text
