@@ -96,13 +96,14 @@ def export(
     from aif.export.bundle import ExportOptions, export_bundle, read_metrics
     from aif.export.crops import open_crops
     from aif.export.precision import check_real, extend_bundle, parse_precisions
-    from aif.runtime.bundle import Bundle
+    from aif.runtime.bundle import Bundle, check_place
     from aif.runtime.errors import ConfigError
     from aif.train.run import load_run
 
     wanted = parse_precisions(precision)
     options_of_engines = (batch, workspace, timing_cache, version_compatible, hardware_compatible)
     engines = engine_plan(trt, precision, *options_of_engines)
+    check_place(out)
     if evaluator is not None and not wanted:
         raise ConfigError("--evaluator judges precisions beside fp32.", "Add --precision fp32,int8")
     if run.is_file() or (run / "manifest.json").is_file():

@@ -7,6 +7,7 @@ import os
 import shlex
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from aif.runtime.bundle import EMBEDDED_BUNDLE, Bundle
 from aif.runtime.engine_sidecar import PARTS, SUFFIX, Machine, Part, Sidecar, misfits, parse_sidecar
 from aif.runtime.errors import AifError, BundleError
 from aif.runtime.fetch import cache_folder
+from aif.runtime.manifest import Manifest
 from aif.runtime.storage import open_store
 
 FOLDER = "engines/"
@@ -61,7 +63,8 @@ class Shelf:
 
 def engine_name(part: Part, precision: str, machine: Machine) -> str:
     """The file name of an engine: engines for several machines may lie side by side."""
-    return f"{part}.{precision}.trt{machine.tensorrt}.sm{machine.capability.replace('.', '')}{SUFFIX}"
+    card = f"sm{machine.capability.replace('.', '')}"
+    return f"{part}.{precision}.trt{machine.tensorrt}.{card}.{machine.platform}{SUFFIX}"
 
 
 def brings_engines(bundle: Bundle) -> bool:
@@ -174,10 +177,35 @@ def bundle_files(made: Iterable[tuple[Sidecar, bytes]]) -> dict[str, bytes]:
     return files
 
 
+def engines_kept(place: Path, manifest: Manifest, made: Iterable[Sidecar] = ()) -> dict[str, bytes]:
+    """Engines in the bundle at `place`, with their sidecars, that a bundle of `manifest` may go on holding.
+
+    Those of graphs that it does not list go, as do damaged ones, those without a sidecar and those that were
+    `made` anew. Empty where there is no sound bundle.
+    """
+    try:
+        found = [each for each in find_engines(Bundle.open(place)).engines if each.brought]
+    except BundleError:
+        return {}
+    pairs = manifest.graphs.values()
+    hashes = {each.sha256 for pair in pairs for each in (pair.encoder, pair.decoder)}
+    new, kept = set(map(_built_for, made)), []
+    for each in found:
+        if each.sidecar.onnx_sha256 in hashes and _built_for(each.sidecar) not in new:
+            with suppress(BundleError):
+                kept.append((each.sidecar, each.verified()))
+    return bundle_files(kept)
+
+
 def graph_hashes(bundle: Bundle, precision: str) -> Mapping[Part, str]:
     """The SHA-256 of the two graphs of a precision that the bundle has."""
     pair = bundle.manifest.graphs[precision]
     return {part: (pair.encoder if part == "encoder" else pair.decoder).sha256 for part in PARTS}
+
+
+def _built_for(sidecar: Sidecar) -> tuple[str, ...]:
+    """What there is one engine for: a part in a precision on a machine."""
+    return sidecar.part, sidecar.precision, sidecar.tensorrt, sidecar.capability, sidecar.platform
 
 
 def _hashes(bundle: Bundle) -> Sequence[str]:

@@ -16,9 +16,10 @@ from aif.runtime import engine_gate
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.model import FaceModel
 from aif.runtime.storage import open_store
+from aif.runtime.tensorrt_library import platform_name
 
 Run = Callable[..., Any]
-MACHINE = "trt11.3.0.14.sm90"
+MACHINE = f"trt11.3.0.14.sm90.{platform_name()}"
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,43 @@ def test_mistakes(
     done = run("export", bundle, "-o", tmp_path / "x.aif", *words)
     assert (done.code, said in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "x.aif").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "words", "said"),
+    [
+        ("note.txt", (), "exists and is not a bundle"),
+        ("note.txt/x.aif", (), "note.txt is no folder"),
+        ("x.aif", ("--timing-cache", "note.txt/own.cache"), "timing cache cannot be kept"),
+        ("x.aif", ("--timing-cache", "."), "timing cache cannot be kept"),
+    ],
+)
+def test_places_that_cannot_be_written_are_found_before_anything_is_built(
+    out: str,
+    words: tuple[str, ...],
+    said: str,
+    run: Run,
+    bundle: Path,
+    faces: Path,
+    tmp_path: Path,
+    stand_in_card: Any,
+) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    places = [tmp_path / word if number else word for number, word in enumerate(words)]
+    done = run("export", bundle, "-o", tmp_path / out, "--trt", "--data", faces, *places)
+    assert done.code in (1, 2) and said in done.stderr.replace("\n", " "), done.stderr
+    assert not stand_in_card.builds and (tmp_path / "note.txt").read_text() == "mine"
+
+
+def test_engines_in_an_earlier_bundle_at_out_stay(
+    run: Run, bundle: Path, faces: Path, tmp_path: Path, stand_in_card: Any, plug_in: Any
+) -> None:
+    words = ("export", bundle, "-o", tmp_path / "x.aif", "--trt", "--data", faces)
+    assert run(*words).code == 0
+    stand_in_card.capability = "8.9"
+    plug_in(stand_in_card)
+    assert run(*words).code == 0 and len(names(tmp_path / "x.aif")) == 8
+    assert run(*words).code == 0 and len(names(tmp_path / "x.aif")) == 8  # built anew, not kept beside
 
 
 def test_nothing_is_written_when_a_build_fails(
