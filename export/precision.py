@@ -19,6 +19,7 @@ from aif.runtime.bench_networks import OnnxNetworks, bench_networks
 from aif.runtime.benchmark import Setup, describe_machine
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.cpu import multiplies_int8
+from aif.runtime.engine_store import FOLDER, engines_kept
 from aif.runtime.errors import ConfigError, ExportError, nearest_names
 from aif.runtime.manifest import GraphFile, GraphPair, Manifest, Variant
 from aif.runtime.storage import open_store
@@ -148,6 +149,8 @@ def extend_bundle(
 ) -> Bundle:
     """Write the bundle at `path` with further precisions to `out`, which may be the same place.
 
+    Engines of graphs that are made anew, and come out differently, go.
+
     Raises:
         BundleError: `path` holds no sound bundle, or `out` cannot be written.
         CheckpointError: `evaluator`, a folder, holds none.
@@ -155,9 +158,11 @@ def extend_bundle(
     """
     manifest = Bundle.open(path).manifest
     with open_store(path) as store:
-        files = {name: store.read(name) for name in store.names() if name != "manifest.json"}
+        names = [name for name in store.names() if name != "manifest.json" and not name.startswith(FOLDER)]
+        files = {name: store.read(name) for name in names}
     judge, judge_name = load_evaluator(evaluator)
-    return write_bundle(out, *add_precisions(manifest, files, wanted, faces, judge, judge_name))
+    manifest, files = add_precisions(manifest, files, wanted, faces, judge, judge_name)
+    return write_bundle(out, manifest, files | engines_kept(path, manifest))
 
 
 def measure_speedup(original: Graphs, made: Graphs, manifest: Manifest) -> float:
