@@ -201,6 +201,25 @@ def test_engines_are_built_on_first_use_when_asked(
     assert json.loads(sidecar.read_text())["gated_on"] == "faces in the pictures to edit"
 
 
+@pytest.mark.parametrize(("provider", "builds"), [("auto", 4), ("tensorrt", 2)])
+def test_auto_builds_engines_of_its_own_beside_those_of_a_bundle(
+    provider: str,
+    builds: int,
+    run: Run,
+    bundle: Path,
+    faces: Path,
+    portrait_rgb: np.ndarray,
+    tmp_path: Path,
+    stand_in_card: Any,
+) -> None:
+    photo, place = tmp_path / "photo.png", tmp_path / "b.aif"
+    cv2.imwrite(str(photo), portrait_rgb[:, :, ::-1])
+    assert run("export", bundle, "-o", place, "--trt", "--data", faces).code == 0
+    words = ("--show-attributes", "--bundle", place, "--provider", provider, "--build-engines")
+    done = run("edit", photo, *words)
+    assert done.code == 0 and len(stand_in_card.builds) == builds, done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
