@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,22 @@ def test_engines_go_into_the_bundle(
     assert [each["limits"] for each in stand_in_card.builds] == [{0: 1 << 30}] * 2
     assert {each["level"] for each in stand_in_card.builds} == {"AMPERE_PLUS"}
     assert FaceModel(Bundle.open(tmp_path / out), "tensorrt").device == "tensorrt"
+
+
+def test_engines_of_graphs_that_are_there_need_no_torch(bundle: Path, faces: Path, tmp_path: Path) -> None:
+    """TensorRT's own environment has neither PyTorch nor the library of ONNX; here it lacks TensorRT, too."""
+    lacking = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnx', 'tensorrt'])); "
+    words = ["export", str(bundle), "-o", str(tmp_path / "x.aif"), "--trt", "--data", str(faces)]
+    code = (
+        "from pathlib import Path; from aif.export.crops import open_crops, spread_crops; "
+        f"assert spread_crops(open_crops(Path({str(faces)!r}), []), 32).shape == (32, 3, 32, 32); "
+        "from aif.cli import export_engines; import aif.export.engines; "
+        "export_engines.engine_plan = lambda *_: export_engines.EnginePlan(('fp32',), None); "
+        f"from aif.cli.main import main; sys.argv = ['aif', *{words!r}]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", lacking + code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "TensorRT cannot be used" in done.stderr, done.stderr
+    assert "aif[train]" not in done.stderr and "Traceback" not in done.stderr
 
 
 def test_fp16_and_fp32_in_place_and_other_machines_stay(

@@ -13,14 +13,13 @@ import torch
 
 from aif.export import gate as gate_module
 from aif.export import precision as precision_module
+from aif.export.choice import check_real, parse_precisions
 from aif.export.crops import UnlabelledFaces
 from aif.export.precision import (
     add_precisions,
-    check_real,
     extend_bundle,
     load_evaluator,
     measure_speedup,
-    parse_precisions,
 )
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.engine_sidecar import Sidecar
