@@ -9,7 +9,7 @@ import pytest
 
 from aif.runtime import cpu, sessions
 from aif.runtime import model as model_module
-from aif.runtime.bundle import Bundle, write_bundle
+from aif.runtime.bundle import write_bundle
 from aif.runtime.manifest import FaceSet, Manifest, Variant
 from aif.runtime.model import INT8_PAYS, FaceModel
 from aif.runtime.sessions import Session
@@ -75,16 +75,14 @@ def test_on_the_processor(
 )
 def test_elsewhere(
     toy_parts: Any,
-    toy_bundle: Bundle,
     monkeypatch: pytest.MonkeyPatch,
     device: Any,
     precisions: tuple[str, ...],
     chosen: str,
 ) -> None:
     monkeypatch.setattr(model_module, "multiplies_int8", lambda: True)
-    model = FaceModel(toy_bundle, threads=1)
-    model.manifest = manifest_with(toy_parts, precisions, 2.5 if "int8" in precisions else None)
-    assert model._default_precision(device) == chosen
+    manifest = manifest_with(toy_parts, precisions, 2.5 if "int8" in precisions else None)
+    assert model_module._default_precision(manifest, device) == chosen
 
 
 @pytest.mark.parametrize(
