@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aif.cli import console
@@ -105,6 +102,7 @@ def _choices(given: Mapping[str, Any]) -> Choices:
 
 def _setup(given: Mapping[str, Any], choices: Choices) -> tuple[EditPlan, Setup]:
     """What to do with each picture, and what every worker needs to know but for the run's name and place."""
+    from aif.cli.edit_ray_settings import settings_hash, settle
     from aif.cli.edit_ray_worker import Setup, fingerprint
     from aif.cli.edit_run import EditPlan
     from aif.cli.edit_values import parse_faces, parse_settings, sweep_values
@@ -127,8 +125,11 @@ def _setup(given: Mapping[str, Any], choices: Choices) -> tuple[EditPlan, Setup]
         max_megapixels=given["max_megapixels"] or None,
         copy_unedited=given["copy_unedited"],
     )
-    if given["precision"] is not None and given["precision"] not in bundle.manifest.graphs:
-        bundle.graph_bytes(given["precision"], "encoder")  # says which there are
+    means = settle(
+        bundle,
+        **{name: given[name] for name in ("provider", "detector", "yunet", "precision")},
+        here=os.environ.get("RAY_ADDRESS", "local") in ("", "local"),
+    )
     setup = Setup(
         source=choices.source,
         destination=choices.destination,
@@ -136,35 +137,16 @@ def _setup(given: Mapping[str, Any], choices: Choices) -> tuple[EditPlan, Setup]
         run="",
         bundle=None if given["bundle"] is None else given["bundle"].resolve(),
         fingerprint=fingerprint(bundle),
-        settings=_settings_hash(plan, fingerprint(bundle), given),
+        settings=settings_hash(plan, fingerprint(bundle), means),
         plan=plan,
         provider=given["provider"],
-        detector=given["detector"],
-        yunet=None if given["yunet"] is None else given["yunet"].resolve(),
+        detector=means.detector,
+        yunet=means.yunet,
         threads=given["threads"] or 1,
-        precision=given["precision"],
+        precision=means.precision,
+        yunet_sha256=means.yunet_sha256,
     )
     return plan, setup
-
-
-def _settings_hash(plan: EditPlan, bundle: str, given: Mapping[str, Any]) -> str:
-    """A hash of all that a result depends on; not of where and how fast it is made."""
-    yunet: Path | None = given["yunet"]
-    told = {
-        "aif": version("aif"),
-        "bundle": bundle,
-        "precision": given["precision"],
-        "detector": given["detector"],
-        "yunet": None if yunet is None else hashlib.sha256(_bytes(yunet)).hexdigest(),
-        "plan": asdict(plan),
-    }
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _bytes(path: Path) -> bytes:
-    from aif.runtime.image_io import read_bytes
-
-    return read_bytes(path)
 
 
 def _run(plan: RayPlan, choices: Choices, provider: str) -> list[Record]:

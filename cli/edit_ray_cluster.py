@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -40,9 +41,34 @@ def cluster(processors: int) -> Iterator[Mapping[str, float]]:
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    with _only_for_us() if address == "local" else contextlib.nullcontext():
+        yield from _joined(address, processors)
+
+
+@contextlib.contextmanager
+def _only_for_us() -> Iterator[None]:
+    """Ray listens on the machine's outward address: have it turn away who lacks a token made for this run.
+
+    The token is handed to Ray's processes in their environment, which only this user can read; nothing is
+    written to the user's folder.
+    """
+    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _joined(address: str, processors: int) -> Iterator[Mapping[str, float]]:
     import ray
 
-    address = os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         options |= {"include_dashboard": False, "num_cpus": max(processors, os.cpu_count() or 1)}
@@ -108,10 +134,12 @@ def run_tasks(setup: Setup, tasks: Sequence[Task], workers: int, on_gpus: bool) 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # A worker's processors are its threads; one that has a GPU may feed it with what the machine has.
+    setup = replace(setup, workers=workers, opencv_threads=None if on_gpus else setup.threads)
     blocks = min(len(tasks), max(workers, -(-len(tasks) // TASKS_A_BLOCK)))
     dataset = ray.data.from_items([asdict(task) for task in tasks], override_num_blocks=blocks).map_batches(
         EditWorker,
-        fn_constructor_args=(replace(setup, workers=workers),),
+        fn_constructor_args=(setup,),
         batch_size=None,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=min(workers, blocks), max_tasks_in_flight_per_actor=2),

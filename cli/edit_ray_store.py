@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import uuid
 from dataclasses import dataclass
@@ -105,12 +104,19 @@ class Place:
         return re.split(r"[*?\[{]", path, maxsplit=1)[0].rpartition("/")[0]
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Every file below a folder with its size; empty where there is no such folder."""
-        with contextlib.suppress(FileNotFoundError):
-            self.fs.invalidate_cache()
-            infos = self.fs.find(folder, withdirs=False, detail=True)
-            return {path: int(info.get("size") or 0) for path, info in infos.items()}
-        return {}
+        """Every file below a folder with its size; empty where there is no such folder.
+
+        Raises:
+            ImageError: it cannot be looked at.
+        """
+        self.fs.invalidate_cache()
+        try:
+            infos = self._try(self.fs.find, folder, withdirs=False, detail=True)
+        except ImageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return {}
+            raise
+        return {path: int(info.get("size") or 0) for path, info in infos.items()}
 
     def read(self, path: str) -> bytes:
         """The contents of a file.

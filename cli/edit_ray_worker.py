@@ -14,7 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from aif.cli.edit_ray_manifest import FINAL, LOADING, STARTED, Record, Segment, read_records
+from aif.cli.edit_ray_settings import same_yunet
 from aif.cli.edit_ray_store import Place, suffix_of
 from aif.cli.edit_report import Report
 from aif.cli.edit_run import EditPlan, edited_picture, load_editor
@@ -55,6 +58,8 @@ class Setup:
         plan: what to do with each picture.
         provider, detector, yunet, threads, precision: as for `load_editor`.
         workers: how many there are at a time.
+        yunet_sha256: of the YuNet file that all have to use.
+        opencv_threads: what OpenCV may use; None = one a core of the machine.
     """
 
     source: str
@@ -71,6 +76,8 @@ class Setup:
     threads: int = 1
     precision: str | None = None
     workers: int = 1
+    yunet_sha256: str | None = None
+    opencv_threads: int | None = None
 
 
 def fingerprint(bundle: Bundle) -> str:
@@ -183,7 +190,10 @@ def _load(setup: Setup) -> Editor:
             f"The bundle {bundle.path} on {socket.gethostname()} is not the one that the job started with.",
             "Copy the same bundle to every machine, and install the same aif.",
         )
-    return load_editor(bundle, setup.provider, setup.detector, setup.yunet, setup.threads, setup.precision)
+    if setup.opencv_threads is not None:
+        cv2.setNumThreads(setup.opencv_threads)
+    yunet = same_yunet(setup.yunet, setup.yunet_sha256)
+    return load_editor(bundle, setup.provider, setup.detector, yunet, setup.threads, setup.precision)
 
 
 def _edit_bytes(editor: Editor, plan: EditPlan, data: bytes, suffix: str, report: Report) -> bytes:

@@ -44,7 +44,8 @@ def export_serving(
     engines: Annotated[
         str,
         typer.Option(
-            metavar="DIR|auto|none", help="TensorRT engines to serve as well; auto: those in the bundle."
+            metavar="DIR|auto|none",
+            help="TensorRT engines to serve as well; auto: those in the bundle that can be served.",
         ),
     ] = "auto",
     verbose: Verbose = False,

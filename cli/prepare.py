@@ -103,5 +103,5 @@ def prepare(
     else:
         typer.echo(
             "The faces have no labels, which training needs: give a CSV with --table. As they are they "
-            f"serve for checks: aif-export BUNDLE --precision int8 --data {out}"
+            f"serve for checks: aif-export BUNDLE -o OUT --precision int8 --data {out}"
         )

@@ -57,7 +57,7 @@ def check_parity(
         with torch.no_grad():
             code = encoder(torch.from_numpy(image))
             z, y, *features = (tensor.numpy() for tensor in code)
-            y_edit = np.ascontiguousarray(1 - y)
+            y_edit = (y < 0.5).astype(np.float32)  # every attribute turned round
             wanted = decoder(code[0], torch.from_numpy(y_edit), *code[2:]).numpy()
         z_graph, y_graph, *feature_graphs = encoder_session.run(
             ["z", "y", *graphs.features], {"image": image}

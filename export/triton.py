@@ -45,9 +45,9 @@ class TritonOptions:
     max_batch: int = 16
     """The largest batch that Triton puts together."""
     precisions: tuple[str, ...] = ()
-    """Which of the bundle's precisions to serve; () = all."""
+    """Which of the bundle's precisions to serve, graphs and engines; () = all."""
     engines: str = "auto"
-    """A folder of TensorRT engines; "auto" = those in the bundle, where it has any; "none" = none."""
+    """A folder of TensorRT engines; "auto" = those in the bundle that can be served; "none" = none."""
     threads: int | None = None
     """Threads of one instance on the processor; None = ONNX Runtime's choice, one a core."""
     name: str | None = None
@@ -94,7 +94,8 @@ def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = Non
     _check(options)
     manifest = bundle.manifest
     precisions = _precisions(manifest, options.precisions)
-    variants = [*(_graphs(bundle, each) for each in precisions), *find_engines(bundle, options.engines)]
+    engines = find_engines(bundle, options.engines, precisions)
+    variants = [*(_graphs(bundle, each) for each in precisions), *engines]
     base = _base_name(options.name or manifest.name)
     networks = _look_at(bundle, precisions[0])
     labels = "".join(f"{name}\n" for name in manifest.attribute_names).encode()

@@ -227,16 +227,26 @@ def make_detector(
         ConfigError: no such detector, or YuNet is wanted and not at hand.
         BundleError: Haar is wanted and the bundle brings no landmark network.
     """
+    name, path = resolve_detector(name, yunet)
+    return HaarDetector(LandmarkNet(bundle, threads)) if path is None else YuNetDetector(path)
+
+
+def resolve_detector(
+    name: DetectorName, yunet: str | os.PathLike[str] | None = None
+) -> tuple[DetectorName, Path | None]:
+    """Which detector a name means here, and YuNet's file where it is that; arguments as `make_detector`.
+
+    Raises:
+        ConfigError: no such detector, or YuNet is wanted and not at hand.
+    """
     if name not in get_args(DetectorName):
         raise ConfigError(f"There is no detector {name!r}.", f"Known: {', '.join(get_args(DetectorName))}.")
     path = None if name == "haar" else (Path(yunet) if yunet is not None else yunet_path())
-    if path is not None:
-        return YuNetDetector(path)
-    if name == "yunet":
+    if path is None and name == "yunet":
         raise ConfigError(
             "YuNet's file is not here.", "Fetch it with: aif fetch yunet, or name it with AIF_YUNET."
         )
-    return HaarDetector(LandmarkNet(bundle, threads))
+    return ("haar" if path is None else "yunet"), path
 
 
 def check_frame(frame: npt.NDArray[np.generic]) -> None:

@@ -118,7 +118,7 @@ class FaceModel:
                     engines = load_engines(bundle, precision, cuda_graph, provider == "tensorrt")
                     self._take(bundle, engines.precision, engines.encoder, engines.decoder)
                     return
-                chosen = _default_precision(bundle.manifest, device) if precision is None else precision
+                chosen = preferred_precision(bundle.manifest, device) if precision is None else precision
                 graphs = (bundle.graph_bytes(chosen, part) for part in ("encoder", "decoder"))
                 encoder = Session(next(graphs), device, threads, "encoder", not last, cuda_graph)
                 decoder = Session(next(graphs), device, threads, "decoder", not last, cuda_graph)
@@ -264,7 +264,8 @@ class FaceModel:
                 )
 
 
-def _default_precision(manifest: Manifest, device: Device) -> str:
+def preferred_precision(manifest: Manifest, device: Device) -> str:
+    """Which of the bundle's precisions runs on a device when none is asked for."""
     known, int8 = manifest.graphs, manifest.variants.get("int8")
     if device == "cpu" and int8 is not None and int8.speedup >= INT8_PAYS and multiplies_int8():
         return "int8"

@@ -36,8 +36,8 @@ class Region:
 
 
 WHOLE = Region()
-MOUTH = Region((64, 98), (40, 28), 0.35)
-LOWER_FACE = Region((64, 94), (40, 32), 0.4)  # a smile is in the cheeks and under the eyes, too
+MOUTH = Region((64, 99), (31, 24), 0.35)
+LOWER_FACE = Region((64, 97), (33, 27), 0.35)  # a smile is in the cheeks, too; the jaw ends at 32 and 96
 EYES = Region((64, 65), (46, 22), 0.5, power=4)
 FACE = Region((64, 74), (46, 56), 0.3)
 HAIR = Region(sides=10)
@@ -65,6 +65,21 @@ def face_mask(size: int, attributes: Iterable[str] = ()) -> Float32Array:
     """
     regions = frozenset(REGIONS.get(name, WHOLE) for name in attributes)
     return _union(size, regions or frozenset({WHOLE}))
+
+
+# What a decoder that draws the region of an edit alone must not see of the face, where that is not the region
+# in which the edit shows: hair lies around the face, which can be seen.
+BANGS = Region((64, 34), (50, 30), 0.25, power=4)
+INNER_FACE = Region((64, 85), (31, 33), 0.3)
+
+
+def hidden_mask(size: int, attribute: str) -> Float32Array:
+    """What an edit of the attribute may change: float32 (size, size), nearly everywhere 1 or 0."""
+    region = BANGS if attribute == "Bangs" else REGIONS.get(attribute, WHOLE)
+    mask = smoothstep(_mask(size, region), 0.02, 0.4)
+    if region is HAIR:
+        mask = mask * (1 - _mask(size, INNER_FACE))
+    return np.asarray(mask, dtype=np.float32)
 
 
 @lru_cache(maxsize=64)

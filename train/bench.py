@@ -73,8 +73,9 @@ def _batch(config: TrainConfig) -> tuple[Tensor, Tensor]:
 def _our_step(config: TrainConfig) -> Callable[[], None]:
     """`train_step` as the loop calls it."""
     fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
-    count = len(config.data.attributes)
-    networks = Networks(config.network, count, True, False).to(memory_format=torch.channels_last)
+    networks = Networks(config.network, config.data.attributes, True, False).to(
+        memory_format=torch.channels_last
+    )
     players: list[list[nn.Parameter]] = [
         [*networks.encoder.parameters(), *networks.decoder.parameters()],
         list(networks.discriminator.parameters()),
@@ -84,7 +85,7 @@ def _our_step(config: TrainConfig) -> Callable[[], None]:
     optimisers = Optimisers(*(fabric.setup_optimizers(optimiser) for optimiser in made))  # type: ignore[arg-type]
     image, y = _batch(config)
     image = image.contiguous(memory_format=torch.channels_last)
-    rate = torch.full((count,), 0.5)
+    rate = torch.full((len(config.data.attributes),), 0.5)
     counter = iter(range(10**9))
 
     def step() -> None:
@@ -101,8 +102,8 @@ def _plain_step(config: TrainConfig) -> Callable[[], None]:
     float32, default layout, single-tensor optimisers, reconstructions and samples decoded in two calls, and
     gradients of the discriminator and the auxiliary network computed (and dropped) in the encoder's step.
     """
-    count, latent = len(config.data.attributes), config.network.latent_size
-    n = Networks(config.network, count, True, False)
+    latent = config.network.latent_size
+    n = Networks(config.network, config.data.attributes, True, False)
     smoothing = config.optimiser.smoothing
     groups = (n.encoder, n.decoder, n.discriminator, n.auxiliary)
     optimisers = [RMSprop(g.parameters(), 2e-4, alpha=smoothing, foreach=False) for g in groups]

@@ -32,6 +32,8 @@ class NetworkConfig:
     """Side of the face crop in pixels: 64, 128 or 256."""
     width: int = 64
     """Channels of the first layer; deeper layers have up to 8 times as many."""
+    decoder_width: int | None = None
+    """Channels of the decoder's last layers; None = `width`."""
     discriminator_width: int | None = None
     """Channels of the discriminator's first layer; None = `width`."""
     latent_size: int = 100
@@ -40,6 +42,9 @@ class NetworkConfig:
     """Normalisation in the decoder (and, when residual, the encoder). Batch norm folds away at export."""
     handed: tuple[int, ...] = ()
     """Resolutions (pixels) at which the encoder hands features to the decoder, gated there; () = none."""
+    context: bool = False
+    """Whether the decoder sees the face around an edit, of which the region that the edited attribute lives
+    in is hidden, and draws that region alone; residual networks only."""
     y_to: tuple[Literal["encoder", "decoder", "discriminator"], ...] = ("decoder",)
     """Who is told y. An encoder that makes z knowing y gets the label in training, its own verdict in use;
     a decoder that is not told is a plain autoencoder's."""
@@ -59,8 +64,13 @@ class NetworkConfig:
         )
         _require(self.latent_size >= 1, f"latent size {self.latent_size} is not at least 1")
         _require(self.aux_hidden >= 1, f"auxiliary units {self.aux_hidden} are not at least 1")
-        critic = self.discriminator_width
+        critic, drawing = self.discriminator_width, self.decoder_width
         _require(critic is None or critic >= 1, f"discriminator width {critic} is not at least 1")
+        _require(
+            drawing is None or (drawing >= 4 and drawing % 4 == 0),
+            f"decoder width {drawing} is not a multiple of 4 from 4 up",
+        )
+        _require(drawing is None or not self.handed, "handed features have the encoder's width")
         _require(len(set(self.handed)) == len(self.handed), "a resolution is handed twice")
         _require(0 <= self.aux_dropout < 1, f"auxiliary dropout {self.aux_dropout} is not in [0, 1)")
         known = [r for r in (8, 16, 32, 64, 128) if r < self.image_size]
@@ -70,6 +80,10 @@ class NetworkConfig:
             )
         _require(
             not self.handed or self.kind == "residual", "features are handed by the residual networks only"
+        )
+        _require(
+            not self.context or (self.kind == "residual" and self.y_to == ("decoder",) and not self.handed),
+            "only residual decoders that are told y and handed nothing else see the surroundings of an edit",
         )
         _require(
             not ("encoder" in self.y_to and self.y_head == "code"),
@@ -266,6 +280,11 @@ class TrainConfig:
         _require(
             self.settle.at == 1 or (ours and self.network.y_to == ("decoder",)),
             "a run settles only where y is read from the trunk and told to the decoder alone",
+        )
+
+        _require(
+            not self.network.context or (self.objective.delta == 0 and self.objective.method == "joint"),
+            "faces from the prior have no surroundings: network.context needs delta 0",
         )
 
     @property

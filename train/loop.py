@@ -240,7 +240,7 @@ class _Players:
         self.config, self.fabric = config, fabric
         torch.manual_seed(config.seed)
         o = config.objective
-        networks = Networks(config.network, len(config.data.attributes), o.detach_y_trunk, config.judges_y)
+        networks = Networks(config.network, config.data.attributes, o.detach_y_trunk, config.judges_y)
         networks = networks.to(fabric.device).to(memory_format=torch.channels_last)
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             networks = nn.SyncBatchNorm.convert_sync_batchnorm(networks)  # type: ignore[no-untyped-call]

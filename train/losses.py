@@ -12,11 +12,16 @@ from torch import Tensor
 
 
 def reconstruction(
-    image_hat: Tensor, image: Tensor, kind: Literal["bce", "l1", "mse"], focus: float = 0.0
+    image_hat: Tensor,
+    image: Tensor,
+    kind: Literal["bce", "l1", "mse"],
+    focus: float = 0.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """L_rec = -E_q(z|x) log p(x | z, y): binary cross-entropy of pixels, mean absolute or squared error.
 
-    Both images (N, 3, S, S) in [0, 1]; averaged over everything. focus: see `focus_weights`.
+    Both images (N, 3, S, S) in [0, 1]; averaged over everything. focus: see `focus_weights`. weight: of each
+    face, (N, 1, 1, 1); None = all alike.
     """
     image_hat = image_hat.float()
     if kind == "bce":
@@ -27,7 +32,7 @@ def reconstruction(
         error = (image_hat - image).abs() if kind == "l1" else (image_hat - image).square()
     if focus:
         error = error * focus_weights(image.shape[-1], focus).to(error.device)
-    return error.mean()
+    return (error if weight is None else error * weight).mean()
 
 
 @functools.cache

@@ -6,6 +6,7 @@ and nothing else: the attribute values that an edit starts from are the encoder'
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -185,7 +186,8 @@ class _Session:
         crops = face_crops(photos_nhwc, size)
         encoding = self._model.encode(crops)
         source = self._model.decode(encoding, encoding.y)
-        self._errors.append(np.square(source - crops).mean(axis=(1, 2, 3)))
+        drawn = self._model.decode(drawn_anew(encoding), encoding.y)
+        self._errors.append(np.square(drawn - crops).mean(axis=(1, 2, 3)))
         real, rebuilt = self._verdicts(_nchw(photos_nhwc)), self._verdicts(source)
         self._changed.append(real != rebuilt)
         columns = [list(self._dataset.attributes).index(name) for name in self._wanted]
@@ -252,6 +254,19 @@ class _Session:
         return EditScore(
             attribute, direction, path, Share.of(np.concatenate(tally.hits)), collateral, tuple(worst)
         )
+
+
+def drawn_anew(encoding: Encoding) -> Encoding:
+    """The same codes for a reconstruction that is drawn everywhere.
+
+    A decoder that draws the region of an edit alone is handed the y that was read; told that all of it has
+    changed, it draws all regions. For other decoders nothing changes.
+    """
+    features = {
+        name: (value < 0.5).astype(np.float32) if value.shape == encoding.y.shape else value
+        for name, value in encoding.features.items()
+    }
+    return dataclasses.replace(encoding, features=features)
 
 
 def composed(

@@ -47,7 +47,8 @@ class Measurement:
         dataset, dataset_fingerprint: which faces.
         image_size: side of the model's crops in pixels.
         faces: how many faces were encoded.
-        mse: mean squared error of reconstructions, pixels in [0, 1].
+        mse: mean squared error of reconstructions, pixels in [0, 1]; of decoders that draw regions alone, of
+            faces with all regions drawn.
         psnr: mean over faces of the peak signal-to-noise ratio in dB.
         y_accuracy: agreement of the encoder's predicted y with the labels, by attribute.
         reconstruction_flips: share of the evaluator's verdicts that differ between real faces and their

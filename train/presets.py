@@ -82,6 +82,15 @@ BEST = TrainConfig(
 )
 """The embedded bundle's: a large code and L1; z is cleaned once the trunk rests, then edits are judged."""
 
+REGIONS = dataclasses.replace(
+    BEST,
+    preset="regions",
+    network=dataclasses.replace(BEST.network, context=True, decoder_width=20, discriminator_width=20),
+    settle=dataclasses.replace(BEST.settle, at=0.4125, game_steps=600, edit_rate=0.05),
+    steps=16_000,
+)
+"""`best` with a decoder that sees the face around an edit and draws the edited region alone."""
+
 ABLATIONS = (
     _variant(AUTHORS, "authors-no-aux", aux_weight=0.0),
     _variant(AUTHORS, "authors-class-rec", class_on_reconstruction=True),
@@ -99,7 +108,8 @@ ABLATIONS = (
 """One thing changed in each: without L_aux, with L_class on the reconstruction too, without L_KL, ..."""
 
 PRESETS = {
-    preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, BEST, *ABLATIONS, *rivals(RESIDUAL))
+    preset.preset: preset
+    for preset in (AUTHORS, PAPER, RESIDUAL, BEST, REGIONS, *ABLATIONS, *rivals(RESIDUAL))
 }
 
 

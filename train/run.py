@@ -111,7 +111,7 @@ def load_run(out: Path) -> TrainedRun:
         raise CheckpointError(f"{out} has no checkpoint yet.", "Let the training reach its first checkpoint.")
     groups, info = load_checkpoint(found[-1])
     o = config.objective
-    networks = Networks(config.network, len(config.data.attributes), o.detach_y_trunk, config.judges_y)
+    networks = Networks(config.network, config.data.attributes, o.detach_y_trunk, config.judges_y)
     try:
         networks.load_state_dict(groups["networks"])
         if "ema" in groups:

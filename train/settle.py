@@ -19,9 +19,17 @@ from torch import Tensor, nn
 from aif.train import losses
 from aif.train.config import TrainConfig
 from aif.train.data.batch import Batch
+from aif.train.networks.context import ContextDecoder
 from aif.train.networks.modules import Auxiliary, Encoder, Networks
 from aif.train.noise import StepNoise
-from aif.train.step import Optimisers, frozen, standardised, update, update_discriminator
+from aif.train.step import (
+    Optimisers,
+    frozen,
+    region_weight,
+    standardised,
+    update,
+    update_discriminator,
+)
 
 FACES = 40_000  # training faces that the game is played on, at most
 GAME_BATCH, AUX_STEPS, AUX_HEAD_START, ERASE_EVERY, GAME_RATE = 512, 4, 100, 25, 3e-4
@@ -146,10 +154,13 @@ def settled_step(
     with torch.no_grad(), fabric.autocast():
         code = encoder(image)
     z, y_hat = code.mean.float(), code.y
+    y_asked = torch.where(noise.flip, 1 - y_hat.round(), y_hat)
+    handed, weight = code.features, None
+    if isinstance(decoder, ContextDecoder):  # what the edit hides is hidden from the reconstruction, too
+        handed, weight = (image, y_asked), region_weight(decoder, y_hat, y_asked)
     with frozen(critic), fabric.autocast():
         if settle.delta > 0:
-            y_asked = torch.where(noise.flip, 1 - y_hat.round(), y_hat)
-            twice = tuple(torch.cat([feature, feature]) for feature in code.features)
+            twice = tuple(map(torch.cat, zip(handed, code.features, strict=True)))
             both = decoder(torch.cat([z, z]), torch.cat([y_hat, y_asked]), twice)
             reconstruction, edited = both.chunk(2)
             (real, shown), (real_too, _) = critic(edited), critic(reconstruction)
@@ -162,8 +173,8 @@ def settled_step(
                 terms["edit_class"] = losses.classification(shown, y_asked)
                 loss = loss + settle.edit_class * terms["edit_class"]
         else:
-            reconstruction, loss = decoder(z, y_hat, code.features), z.new_zeros(())
-        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, o.rec_focus)
+            reconstruction, loss = decoder(z, y_hat, handed), z.new_zeros(())
+        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, o.rec_focus, weight)
         loss = loss + o.rec_weight * terms["rec"]
     optimisers.autoencoder.zero_grad()
     fabric.backward(loss)

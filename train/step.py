@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from aif.train import losses
 from aif.train.config import TrainConfig
+from aif.train.networks.context import ContextDecoder
 from aif.train.networks.modules import Discriminator, EncoderOutput, Networks
 from aif.train.noise import StepNoise
 
@@ -59,10 +60,10 @@ def train_step(
     with frozen(critic, aux), fabric.autocast():
         code = encoder(image, y)  # z_mean, z_log_variance, y_hat <- E(x); y only where E is told
         z = code.sample(noise.z) if o.sampled else code.mean.float()
-        judged = decode(decoder, code, z, y, noise, config)  # x_hat <- D(y_hat, z), and a sample
+        judged, weight = decode(decoder, code, z, y, noise, config)  # x_hat <- D(y_hat, z), and a sample
         reconstruction = judged[0]
 
-        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, o.rec_focus)
+        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, o.rec_focus, weight)
         terms["kl"] = losses.kl_divergence(code.mean, code.log_variance)
         terms["class"] = losses.classification(code.y_logits, y)
         loss = o.rec_weight * scale.rec * terms["rec"] + o.alpha * scale.kl * terms["kl"]
@@ -159,15 +160,28 @@ def update_discriminator(
 
 def decode(
     decoder: nn.Module, code: EncoderOutput, z: Tensor, y: Tensor, noise: StepNoise, config: TrainConfig
-) -> tuple[Tensor, ...]:
-    """The reconstructions and, in the same pass, samples from the prior where the discriminator sees them."""
+) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    """The reconstructions and, in the same pass, samples from the prior where the discriminator sees them;
+    and the weight of each face's reconstruction (see `region_weight`)."""
     o = config.objective
     y_told = y if o.decoder_y == "label" else code.y if o.rec_reaches_y else code.y.detach()
+    if isinstance(decoder, ContextDecoder):
+        features = (code.features[0], torch.where(noise.flip, 1 - y_told, y_told).detach())
+        return (decoder(z, y_told, features),), region_weight(decoder, y_told, features[1])
     if o.delta == 0:
-        return (decoder(z, y_told, code.features),)
+        return (decoder(z, y_told, code.features),), None
     nothing = tuple(torch.cat([feature, torch.zeros_like(feature)]) for feature in code.features)
     both = decoder(torch.cat([z, noise.z_prior]), torch.cat([y_told, y]), nothing)
-    return tuple(both.chunk(2))
+    return tuple(both.chunk(2)), None
+
+
+@torch.no_grad()
+def region_weight(decoder: nn.Module, y: Tensor, y_read: Tensor) -> Tensor | None:
+    """One over the share of the face that is hidden where y (N, A) differs from y_read, (N, 1, 1, 1); None
+    for decoders that draw everything. With it, a mouth counts as much as a whole face."""
+    if not isinstance(decoder, ContextDecoder):
+        return None
+    return 1 / decoder.hiding(y - y_read).mean(dim=(1, 2, 3), keepdim=True).clamp(min=0.02)
 
 
 def auxiliary_input(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +21,7 @@ from aif.cli.edit_ray import Choices
 from aif.cli.edit_ray_cluster import pool_size
 from aif.cli.edit_ray_manifest import Record, Segment, new_run, read_records
 from aif.cli.edit_ray_plan import RayPlan, plan_run
+from aif.cli.edit_ray_settings import same_yunet, settings_hash, settle
 from aif.cli.edit_ray_store import Place
 from aif.cli.edit_ray_worker import (
     MOST_STARTS,
@@ -134,6 +136,26 @@ def test_missing_and_forbidden_places(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AifError):
         Place(str(tmp_path)).put(f"{tmp_path}/file/x.png", b"")
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), RuntimeError("Unable to locate credentials")]
+)
+def test_a_destination_that_may_not_be_looked_at_is_an_error_of_the_user(
+    memory: str, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    place = Place(f"{memory}bucket")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    assert place.sizes(place.path) == {}
+    monkeypatch.setattr(place.fs, "find", refuse)
+    with pytest.raises(ImageError, match=r"memory://.*(denied|credentials)") as caught:
+        place.sizes(place.path)
+    assert "credentials" in (caught.value.fix or "")
+    error = FileNotFoundError("nothing there")
+    assert place.sizes(place.path) == {}
 
 
 def test_a_manifest_is_read_back(any_place: str) -> None:
@@ -357,6 +379,43 @@ def test_a_worker_that_cannot_start_says_why(setup: Setup, change: dict[str, Any
         pytest.skip("CUDA is here")
     with pytest.raises(AifError, match=f"A worker cannot start: .*{said}"):
         work(replace(setup, **change))
+
+
+def test_workers_are_told_detector_and_precision_and_the_hash_knows_them(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Bundle.open(bundle)
+    hashes = []
+    monkeypatch.setenv("AIF_CACHE", str(tmp_path / "empty"))
+    monkeypatch.delenv("AIF_YUNET", raising=False)
+    for contents in (None, b"one", b"another"):
+        if contents is not None:
+            (tmp_path / "yunet.onnx").write_bytes(contents)
+            monkeypatch.setenv("AIF_YUNET", str(tmp_path / "yunet.onnx"))
+        means = settle(opened, "auto", "auto", None, None, False)
+        assert means.precision == "fp32"
+        assert means.detector == ("haar" if contents is None else "yunet")
+        assert means == settle(opened, "auto", means.detector, None, "fp32", False), "hashed alike"
+        hashes.append(settings_hash(PLAN, "f", means))
+    hashes.append(settings_hash(PLAN, "f", replace(means, precision="int8")))
+    assert len(set(hashes)) == 4
+    elsewhere = tmp_path / "not here.onnx"
+    assert same_yunet(elsewhere, means.yunet_sha256) == tmp_path / "yunet.onnx"
+    (tmp_path / "yunet.onnx").write_bytes(b"a third")
+    with pytest.raises(ConfigError, match="The YuNet file that the job started with"):
+        same_yunet(elsewhere, means.yunet_sha256)
+
+
+def test_opencv_takes_no_more_threads_than_the_worker_has(setup: Setup) -> None:
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(3)
+        work(setup)
+        assert cv2.getNumThreads() == 3
+        work(replace(setup, run="other", opencv_threads=1))
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _has_cuda() -> bool:

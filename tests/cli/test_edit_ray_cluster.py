@@ -137,3 +137,25 @@ def test_ray_sends_nothing_home(monkeypatch: pytest.MonkeyPatch) -> None:
         assert resources == {"CPU": 2.0}
     assert told["include_dashboard"] is False and told["address"] == "local"
     assert told["env"]["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+@pytest.mark.parametrize("address", [None, "10.0.0.1:6379"])
+def test_a_cluster_of_our_own_turns_others_away(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
+    from aif.cli import edit_ray_cluster
+
+    names, seen = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"), []
+    monkeypatch.setenv("RAY_ADDRESS", address or "")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "the user's")
+    ray = sys.modules["ray"]
+    monkeypatch.setattr(ray, "init", lambda **_: seen.append([os.environ[name] for name in names]))
+    monkeypatch.setattr(ray, "cluster_resources", dict)
+    for _ in range(2):
+        with edit_ray_cluster.cluster(2):
+            pass
+    assert [os.environ[name] for name in names] == ["disabled", "the user's"], "as they were"
+    if address is None:
+        assert [mode for mode, _ in seen] == ["token"] * 2
+        assert len({token for _, token in seen}) == 2 and all(len(token) == 64 for _, token in seen)
+    else:
+        assert seen == [["disabled", "the user's"]] * 2, "another's cluster has rules of its own"

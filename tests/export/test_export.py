@@ -38,10 +38,16 @@ def faces():
     return SyntheticFaces(32, attributes=ATTRIBUTES)
 
 
-@pytest.fixture(scope="module", params=["authors", "handed"])
+EXTRA = {
+    "authors": [],
+    "handed": ["network.handed=[16]", "network.inject_y=true"],
+    "context": ["network.context=true", "objective.delta=0", "network.decoder_width=8"],
+}
+
+
+@pytest.fixture(scope="module", params=list(EXTRA))
 def run_folder(request, tmp_path_factory, faces):
-    preset = {"authors": AUTHORS, "handed": RESIDUAL}[request.param]
-    extra = ["network.handed=[16]", "network.inject_y=true"] if request.param == "handed" else []
+    preset, extra = AUTHORS if request.param == "authors" else RESIDUAL, EXTRA[request.param]
     out = tmp_path_factory.mktemp("runs") / request.param
     options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
     train(override(preset, [*SMALL, *extra]), out, faces, faces, options)
@@ -69,7 +75,7 @@ def test_the_moving_average_is_exported(run_folder):
 
     groups, _ = load_checkpoint(list_checkpoints(run_folder / "checkpoints")[-1])
     weights = load_run(run_folder).encoder.mean.weight
-    assert ("ema" in groups) == (run_folder.name == "handed")
+    assert ("ema" in groups) == (run_folder.name != "authors")
     if "ema" in groups:
         assert torch.equal(weights, groups["ema"]["encoder.mean.weight"])
         assert not torch.equal(weights, groups["networks"]["encoder.mean.weight"])
@@ -84,7 +90,7 @@ def test_manifest_and_graphs_explain_themselves(run_folder, tmp_path, faces):
     assert manifest.provenance.dataset == "synthetic" and manifest.provenance.faces_seen == 48
     assert manifest.provenance.metrics == {"mse": 0.5}
     assert set(manifest.parity["fp32"]) == set(BATCHES)
-    assert len(manifest.features) == (1 if run_folder.name == "handed" else 0)
+    assert len(manifest.features) == {"authors": 0, "handed": 1, "context": 2}[run_folder.name]
     for part in ("encoder", "decoder"):
         graph = onnx.load_from_string(Bundle.open(tmp_path / "b").graph_bytes("fp32", part))
         props = {entry.key: entry.value for entry in graph.metadata_props}
@@ -101,7 +107,7 @@ def test_the_gate_refuses_graphs_that_differ(run_folder, faces):
     crops = parity_crops(faces, 64)
     assert check_parity(run, graphs, crops)
     with torch.no_grad():
-        run.decoder.input.weight.add_(0.05)
+        next(iter(run.decoder.parameters())).add_(0.05)
     with pytest.raises(ExportError, match="differ from the network") as caught:
         check_parity(run, graphs, crops)
     assert "Nothing was written" in str(caught.value)

@@ -82,7 +82,7 @@ def test_elsewhere(
 ) -> None:
     monkeypatch.setattr(model_module, "multiplies_int8", lambda: True)
     manifest = manifest_with(toy_parts, precisions, 2.5 if "int8" in precisions else None)
-    assert model_module._default_precision(manifest, device) == chosen
+    assert model_module.preferred_precision(manifest, device) == chosen
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Stage:
     def __init__(self, config: TrainConfig) -> None:
         torch.manual_seed(0)
         self.config = config
-        self.networks = Networks(config.network, 2, config.objective.detach_y_trunk, config.judges_y)
+        self.networks = Networks(config.network, ("a", "b"), config.objective.detach_y_trunk, config.judges_y)
         self.image = torch.rand(8, 3, 64, 64)
         self.y = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(4, 1)
         self.rate = torch.tensor([0.5, 0.5])

@@ -14,7 +14,7 @@ from aif.train.presets import PRESETS
 def networks(**config: object) -> Networks:
     torch.manual_seed(0)
     shape = NetworkConfig(kind="residual", width=4, latent_size=5, aux_hidden=8, **config)
-    return Networks(shape, 2, detach_y=False, judge_y=False).eval()
+    return Networks(shape, ("a", "b"), detach_y=False, judge_y=False).eval()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_code_made_knowing_y_takes_the_label_in_training_and_the_verdict_in_us
 @pytest.mark.parametrize("kind", ["dcgan", "residual"])
 def test_a_decoder_that_is_not_told_y_ignores_it(kind, y_to, changes):
     config = NetworkConfig(kind=kind, width=4, latent_size=5, aux_hidden=8, y_to=y_to)
-    decoder = Networks(config, 2, detach_y=True, judge_y=False).eval().decoder
+    decoder = Networks(config, ("a", "b"), detach_y=True, judge_y=False).eval().decoder
     z = torch.randn(3, 5)
     off, on = (decoder(z, torch.full((3, 2), value)) for value in (0.0, 1.0))
     assert bool((off - on).abs().max() > 0) is changes

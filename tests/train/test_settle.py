@@ -123,7 +123,7 @@ def one_settled_step(
         ],
     )
     config = dataclasses.replace(config, settle=SettleConfig(at=0.5, **settle))
-    networks = Networks(config.network, 1, True, config.judges_y)
+    networks = Networks(config.network, ("Smiling",), True, config.judges_y)
     before = {name: value.clone() for name, value in networks.state_dict().items()}
     fabric = Fabric(accelerator="cpu", devices=1)
     autoencoder = [*networks.encoder.parameters(), *networks.decoder.parameters()]

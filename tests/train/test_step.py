@@ -113,7 +113,7 @@ def test_frozen_gives_parameters_back_after_an_error():
 def test_networks_at_every_size(kind, size):
     handed = (32, size // 2) if kind == "residual" and size > 64 else ()
     config = NetworkConfig(kind=kind, image_size=size, width=4, latent_size=5, handed=handed, aux_hidden=8)
-    networks = Networks(config, 3, detach_y=True, judge_y=False)
+    networks = Networks(config, ("a", "b", "c"), detach_y=True, judge_y=False)
     code = networks.encoder(torch.rand(2, 3, size, size))
     assert code.mean.shape == code.log_variance.shape == (2, 5) and code.y.shape == (2, 3)
     image = networks.decoder(code.mean, code.y, code.features)

@@ -74,13 +74,13 @@ class DownBlock(nn.Module):
 class ResidualTrunk(nn.Module):
     """A 5x5 stem of stride 2, then residual blocks of stride 2, down to 4x4.
 
-    Input (N, 3, S, S); output: the list of maps, of side S/2 first and 4 last.
+    Input (N, inputs, S, S); output: the list of maps, of side S/2 first and 4 last.
     """
 
-    def __init__(self, image_size: int, width: int, norm: str) -> None:
+    def __init__(self, image_size: int, width: int, norm: str, inputs: int = 3) -> None:
         super().__init__()
         self.channels = stage_channels(width, image_size)
-        self.stem = nn.Conv2d(3, width, 5, stride=2, padding=2)
+        self.stem = nn.Conv2d(inputs, width, 5, stride=2, padding=2)
         self.blocks = nn.ModuleList(
             DownBlock(i, o, norm) for i, o in zip(self.channels[:-1], self.channels[1:], strict=True)
         )

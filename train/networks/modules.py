@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from aif.train.config import NetworkConfig
-from aif.train.networks.blocks import DcganTrunk, ResidualTrunk, UpBlock, norm_layer, stage_channels
+from aif.train.networks.blocks import DcganTrunk, ResidualTrunk, stage_channels
+from aif.train.networks.context import ContextDecoder
+from aif.train.networks.decoders import DcganDecoder, ResidualDecoder, feature_channels
 
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """q(z | x) and E_y(x): mean, log_variance (N, Z), y_logits (N, A), features (N, C_k, R_k, R_k)."""
+    """q(z | x) and E_y(x): mean, log_variance (N, Z), y_logits (N, A).
+
+    features: what is handed to the decoder, maps (N, C_k, R_k, R_k); to one that sees the surroundings of an
+    edit, the image (N, 3, S, S) and y as read (N, A).
+    """
 
     mean: Tensor
     log_variance: Tensor
@@ -29,12 +36,6 @@ class EncoderOutput:
     def y(self) -> Tensor:
         """Predicted attribute values in (0, 1), (N, A)."""
         return self.y_logits.float().sigmoid()
-
-
-def feature_channels(config: NetworkConfig) -> list[int]:
-    """Channels of each handed feature map, in the order of `config.handed`: those of the encoder's stage."""
-    channels = stage_channels(config.width, config.image_size)
-    return [channels[(config.image_size // side).bit_length() - 2] for side in config.handed]
 
 
 def encoder_trunk(config: NetworkConfig) -> nn.Module:
@@ -63,6 +64,7 @@ class Encoder(nn.Module):
         self.log_variance = nn.Linear(flat + self.told, config.latent_size)
         self.y_trunk = encoder_trunk(config) if config.y_head == "own" else None
         self.y = nn.Linear(config.latent_size if config.y_head == "code" else flat, attributes)
+        self.context = config.context
         self._stages = [sides.index(side) for side in config.handed]
         self.hand = nn.ModuleList(
             nn.Conv2d(channels[stage], size, 1)
@@ -90,71 +92,9 @@ class Encoder(nn.Module):
             y_logits = self.y(mean.detach())
         # log-variance is kept where exp() is harmless in half precision
         log_variance = self.log_variance(flat).clamp(-12.0, 6.0)
+        if self.context:
+            features = (image, y_logits.float().sigmoid())
         return EncoderOutput(mean, log_variance, y_logits, features)
-
-
-class DcganDecoder(nn.Module):
-    """The authors' decoder: y and z joined once at the input, 3x3 transposed convolutions of stride 2."""
-
-    def __init__(self, config: NetworkConfig, attributes: int) -> None:
-        super().__init__()
-        channels = stage_channels(config.width, config.image_size)[::-1]
-        self.top = channels[0]
-        self.told = attributes if "decoder" in config.y_to else 0
-        self.input = nn.Linear(config.latent_size + self.told, channels[0] * 16)
-        stages: list[nn.Module] = []
-        for i, o in itertools.pairwise(channels):
-            stages += [
-                nn.ConvTranspose2d(
-                    i, o, 3, stride=2, padding=1, output_padding=1, bias=config.norm == "none"
-                ),
-                norm_layer(config.norm, o),
-                nn.ReLU(),
-            ]
-        stages.append(nn.ConvTranspose2d(channels[-1], 3, 3, stride=2, padding=1, output_padding=1))
-        self.stages = nn.Sequential(*stages)
-
-    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> Tensor:
-        """z (N, Z), y (N, A) -> image (N, 3, S, S) in [0, 1]; takes no features."""
-        h = torch.relu(self.input(torch.cat([y[:, : self.told], z], dim=1)))
-        return torch.sigmoid(self.stages(h.view(-1, self.top, 4, 4)).float())
-
-
-class ResidualDecoder(nn.Module):
-    """Residual stages from 4x4 to half size, then a sub-pixel convolution (Shi et al., 2016) to full size.
-
-    y joins the input and, if configured, every stage; features are gated.
-    """
-
-    def __init__(self, config: NetworkConfig, attributes: int) -> None:
-        super().__init__()
-        inner = stage_channels(config.width, config.image_size)[::-1][:-1]
-        outputs = [*inner[1:], config.width]
-        self.top = inner[0]
-        self.told = attributes if "decoder" in config.y_to else 0
-        self.input = nn.Linear(config.latent_size + self.told, inner[0] * 16)
-        sizes = dict(zip(config.handed, feature_channels(config), strict=True))
-        injected = self.told if config.inject_y else 0
-        self._order: list[int | None] = []
-        blocks = []
-        side = 4
-        for i, o in zip(inner, outputs, strict=True):
-            side *= 2
-            blocks.append(UpBlock(i, o, config.norm, injected, sizes.get(side, 0)))
-            self._order.append(config.handed.index(side) if side in sizes else None)
-        self.blocks = nn.ModuleList(blocks)
-        self.output = nn.Sequential(nn.Conv2d(outputs[-1], 12, 3, padding=1), nn.PixelShuffle(2))
-        with torch.no_grad():  # all four sub-pixels start alike: no checkerboard (Aitken et al., 2017)
-            for tensor in self.output.parameters():
-                tensor.copy_(tensor[::4].repeat_interleave(4, dim=0))
-
-    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> Tensor:
-        """z (N, Z), y (N, A), features (N, C_k, R_k, R_k) -> image (N, 3, S, S) in [0, 1]."""
-        h = torch.relu(self.input(torch.cat([y[:, : self.told], z], dim=1)))
-        h = h.view(-1, self.top, 4, 4)
-        for block, which in zip(self.blocks, self._order, strict=True):
-            h = block(h, y, None if which is None else features[which])
-        return torch.sigmoid(self.output(h).float())
 
 
 class Discriminator(nn.Module):
@@ -205,13 +145,19 @@ class Auxiliary(nn.Module):
 class Networks(nn.Module):
     """The four networks of a run, under the names that checkpoints use."""
 
-    def __init__(self, config: NetworkConfig, attributes: int, detach_y: bool, judge_y: bool) -> None:
+    def __init__(
+        self, config: NetworkConfig, attributes: Sequence[str], detach_y: bool, judge_y: bool
+    ) -> None:
         super().__init__()
-        self.encoder = Encoder(config, attributes, detach_y)
-        self.decoder: nn.Module = (
-            DcganDecoder(config, attributes)
-            if config.kind == "dcgan"
-            else ResidualDecoder(config, attributes)
-        )
-        self.discriminator = Discriminator(config, attributes, judge_y)
-        self.auxiliary = Auxiliary(config, attributes)
+        count = len(attributes)
+        self.encoder = Encoder(config, count, detach_y)
+        drawing = dataclasses.replace(config, width=config.decoder_width or config.width)
+        self.decoder: nn.Module
+        if config.context:
+            self.decoder = ContextDecoder(drawing, attributes)
+        elif config.kind == "dcgan":
+            self.decoder = DcganDecoder(drawing, count)
+        else:
+            self.decoder = ResidualDecoder(drawing, count)
+        self.discriminator = Discriminator(config, count, judge_y)
+        self.auxiliary = Auxiliary(config, count)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,14 @@ from aif.runtime.attribute_values import decode_values
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.engine_sidecar import PARTS, BatchProfile, Sidecar
 from aif.runtime.errors import AifError, BundleError, ConfigError, ExportError
+from aif.runtime.exposure import decode_both, encode_levelled
 from aif.runtime.manifest import AttributeInfo, parse_manifest
+from aif.runtime.model import FaceModel
 
 text_format = pytest.importorskip("google.protobuf.text_format")
 schema = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason='needs pip install "aif[triton]"')
+
+MessageToDict = pytest.importorskip("google.protobuf.json_format").MessageToDict
 
 GPU, CPU = schema.ModelInstanceGroup.KIND_GPU, schema.ModelInstanceGroup.KIND_CPU
 
@@ -33,6 +39,45 @@ def configs(repository: Path) -> dict[str, Any]:
         place.parent.name: text_format.Parse(place.read_text(), schema.ModelConfig())
         for place in sorted(repository.glob("*/config.pbtxt"))
     }
+
+
+class LocalAnswers:
+    """A client that needs no server: the repository's own graphs answer its requests, in Triton's types."""
+
+    def __init__(self, repository: Path) -> None:
+        self.repository, self.asked = repository, []
+
+    def get_model_config(self, name: str, as_json: bool) -> dict[str, Any]:
+        return {"config": MessageToDict(configs(self.repository)[name], preserving_proto_field_name=True)}
+
+    def infer(self, name: str, inputs: list[Any], outputs: list[Any]) -> Any:
+        fed = {
+            each.name(): np.frombuffer(each._get_content(), np.float32).reshape(each.shape())
+            for each in inputs
+        }
+        self.asked.append((name, len(next(iter(fed.values())))))
+        session = ort.InferenceSession(self.repository / name / "1" / "model.onnx")
+        names = [each.name() for each in outputs]
+        found = dict(zip(names, session.run(names, fed), strict=True))
+        return SimpleNamespace(as_numpy=found.__getitem__)
+
+
+def test_the_example_client_decodes_all_that_an_edit_asks_of_a_model(small_bundle, tmp_path, monkeypatch):
+    bundle = small_bundle()
+    path = export_triton(bundle, tmp_path / "r", TritonOptions(max_batch=4)).path
+    client = LocalAnswers(path)
+    monkeypatch.setattr("tritonclient.grpc.InferenceServerClient", lambda url: client)
+    example = runpy.run_path(str(Path(__file__).parents[3] / "docs" / "examples" / "triton_client.py"))
+    crops = np.random.default_rng(0).random((3, 3, 16, 16), dtype=np.float32)
+    pairs = []
+    for model in (example["ServedModel"]("nowhere", "small_one_fp32"), FaceModel(bundle, "cpu", 1)):
+        encoding, exposure = encode_levelled(model, crops)
+        pairs.append(decode_both(model, encoding, exposure, encoding.y, 1 - encoding.y))
+    for served, local in zip(*pairs, strict=True):
+        np.testing.assert_allclose(served, local, atol=1e-6, rtol=0)
+    assert np.abs(pairs[0][1] - pairs[0][0]).max() > 0.005, "the edit shows"
+    decoder = "small_one_fp32_decoder"
+    assert client.asked == [("small_one_fp32_encoder", 3), (decoder, 4), (decoder, 2)]
 
 
 def test_a_repository_holds_all_precisions_with_an_ensemble_each(small_bundle, tmp_path):
@@ -285,16 +330,20 @@ def with_engines(bundle: Bundle, place: Path, files: dict[str, bytes]) -> Bundle
     return write_bundle(place, bundle.manifest, graphs | {f"engines/{n}": data for n, data in files.items()})
 
 
+def in_folder(folder: Path, files: dict[str, bytes]) -> str:
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return str(folder)
+
+
 @pytest.mark.parametrize("how", ["auto", "folder"])
 def test_engines_become_models_of_their_own(small_bundle, tmp_path, how):
     bundle = small_bundle()
     files = engines(bundle, "8.9", "9.0")
     where = "auto"
     if how == "folder":
-        where = str(tmp_path / "engines")
-        Path(where).mkdir()
-        for name, data in files.items():
-            (Path(where) / name).write_bytes(data)
+        where = in_folder(tmp_path / "engines", files)
     else:
         bundle = with_engines(bundle, tmp_path / "with.aif", files)
     path = export_triton(bundle, tmp_path / "r", TritonOptions(engines=where, threads=1)).path
@@ -334,19 +383,51 @@ def test_one_card_and_several_versions_of_tensorrt(small_bundle, tmp_path):
         ({"part": "detector"}, "at part"),
     ],
 )
-def test_engines_that_cannot_be_served(small_bundle, tmp_path, changes, said):
+def test_engines_that_cannot_be_served(small_bundle, tmp_path, caplog, changes, said):
+    """In a folder that was named they are an error; in the bundle they are left out, the others served."""
     bundle = small_bundle()
-    wrong = with_engines(bundle, tmp_path / "wrong.aif", engines(bundle, "8.9", **changes))
-    with pytest.raises(ExportError, match=said):
-        export_triton(wrong, tmp_path / "r")
-    assert not (tmp_path / "r").exists()
+    wrong = engines(bundle, "8.9", **changes)
+    with pytest.raises(ExportError, match=said) as caught:
+        export_triton(bundle, tmp_path / "r", TritonOptions(engines=in_folder(tmp_path / "engines", wrong)))
+    assert not (tmp_path / "r").exists() and "--engines none" in caught.value.fix
+    both = with_engines(bundle, tmp_path / "both.aif", wrong | engines(bundle, "8.6"))
+    with caplog.at_level("WARNING", "aif"):
+        report = export_triton(both, tmp_path / "r")
+    assert report.ensembles == ("small_one_fp32", "small_one_trt_fp32")
+    assert not configs(report.path)["small_one_trt_fp32_encoder"].cc_model_filenames, "the one for 8.6 alone"
+    assert said in caplog.text and "left out" in caplog.text
+    alone = export_triton(with_engines(bundle, tmp_path / "wrong.aif", wrong), tmp_path / "r")
+    assert alone.ensembles == ("small_one_fp32",)
 
 
-def test_an_encoder_without_its_decoder(small_bundle, tmp_path):
+def test_an_encoder_without_its_decoder(small_bundle, tmp_path, caplog):
     bundle = small_bundle()
     files = {name: data for name, data in engines(bundle, "8.9").items() if name.startswith("encoder")}
     with pytest.raises(ExportError, match="no decoder to go with it"):
-        export_triton(with_engines(bundle, tmp_path / "half.aif", files), tmp_path / "r")
+        export_triton(bundle, tmp_path / "r", TritonOptions(engines=in_folder(tmp_path / "engines", files)))
+    report = export_triton(with_engines(bundle, tmp_path / "half.aif", files), tmp_path / "r")
+    assert report.ensembles == ("small_one_fp32",) and "no decoder to go with it" in caplog.text
+
+
+def test_a_precision_chooses_among_engines_too(small_bundle, tmp_path, caplog):
+    bundle = small_bundle(("fp32", "fp16"))
+    pair = bundle.manifest.graphs["fp16"]
+    half = {
+        name.replace("fp32", "fp16"): data.replace(b"fp32", b"fp16").replace(
+            bundle.manifest.graphs["fp32"].encoder.sha256.encode(), pair.encoder.sha256.encode()
+        )
+        for name, data in engines(bundle, "8.9").items()
+    }
+    where = in_folder(tmp_path / "engines", engines(bundle, "8.9") | half)
+    for chosen in (("fp16",), ("fp32",), ()):
+        report = export_triton(bundle, tmp_path / "r", TritonOptions(precisions=chosen, engines=where))
+        wanted = {f"small_one{kind}_{each}" for kind in ("", "_trt") for each in chosen or ("fp16", "fp32")}
+        assert set(report.ensembles) == wanted
+    assert not caplog.text
+    where = in_folder(tmp_path / "half only", half)
+    with pytest.raises(ExportError, match="no engines of precision fp32") as caught:
+        export_triton(bundle, tmp_path / "r", TritonOptions(precisions=("fp32",), engines=where))
+    assert "--engines none" in caught.value.fix
 
 
 @pytest.mark.parametrize(("made", "said"), [(False, "no folder"), (True, "no engines")])

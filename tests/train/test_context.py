@@ -1,0 +1,123 @@
+"""The decoder that draws the region of an edit alone: nothing leaks in, nothing else changes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from aif.runtime.errors import ConfigError
+from aif.runtime.regions import REGIONS, hidden_mask
+from aif.train.config import override
+from aif.train.networks.context import ContextDecoder, Hiding
+from aif.train.networks.modules import Networks
+from aif.train.presets import AUTHORS, BEST, RESIDUAL
+from aif.train.step import region_weight
+
+NAMES = ("Smiling", "Eyeglasses", "Blond_Hair", "Young")
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    torch.manual_seed(0)
+    shape = dataclasses.replace(RESIDUAL.network, width=8, latent_size=6, context=True, inject_y=True)
+    made = Networks(shape, NAMES, False, False).decoder.eval()
+    assert isinstance(made, ContextDecoder)
+    return made
+
+
+@pytest.fixture(scope="module")
+def face():
+    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def changed(name, value=1.0):
+    y = torch.zeros(2, len(NAMES))
+    y[:, NAMES.index(name)] = value
+    return y
+
+
+def draw(decoder, face, y, z=0.3):
+    with torch.no_grad():
+        return decoder(torch.full((2, 6), z), y, (face, torch.zeros(2, len(NAMES))))
+
+
+def test_a_face_that_is_not_edited_is_the_face_itself(decoder, face):
+    assert torch.equal(draw(decoder, face, torch.zeros(2, len(NAMES))), face)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_the_region_of_the_edit_changes(decoder, face, name):
+    difference = (draw(decoder, face, changed(name)) - face).abs().amax(dim=(0, 1)).numpy()
+    mask = hidden_mask(64, name)
+    assert (difference[mask == 0] == 0).all() and difference[mask > 0.9].mean() > 0.01
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_hidden_does_not_leak_into_what_is_drawn(decoder, face, name):
+    hidden = torch.from_numpy(hidden_mask(64, name) == 1)
+    assert hidden.float().mean() > 0.05
+    other = torch.where(hidden, 1 - face, face)
+    drawn, again = (draw(decoder, picture, changed(name)) for picture in (face, other))
+    assert torch.equal(drawn, again)
+    surroundings = torch.where(hidden, face, 1 - face)
+    if not hidden.all():
+        assert not torch.equal(draw(decoder, surroundings, changed(name))[:, :, hidden], drawn[:, :, hidden])
+
+
+def test_z_and_y_reach_the_region(decoder, face):
+    drawn = draw(decoder, face, changed("Smiling"))
+    assert not torch.equal(draw(decoder, face, changed("Smiling"), z=-0.3), drawn)
+    assert not torch.equal(draw(decoder, face, changed("Smiling", 2.0)), drawn)
+
+
+@pytest.mark.parametrize(
+    ("change", "hidden"), [(0.0, 0.0), (0.04, 0.0), (-0.2, 0.5), (0.35, 1.0), (-1.0, 1.0), (3.0, 1.0)]
+)
+def test_how_much_a_change_hides(change, hidden):
+    found = Hiding(64, ["Smiling"])(torch.tensor([[change]]))
+    assert found.shape == (1, 1, 64, 64)
+    assert found.amax().item() == pytest.approx(hidden, abs=1e-6) and found.amin().item() == 0
+
+
+def test_several_changes_hide_the_union():
+    hiding = Hiding(64, NAMES)
+    both = hiding(torch.tensor([[1.0, 1.0, 0.0, 0.0]]))
+    alone = [hiding(torch.tensor([row])) for row in ([1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0])]
+    assert torch.equal(both, torch.maximum(*alone))
+
+
+@pytest.mark.parametrize("name", [*REGIONS, "Something_Else"])
+def test_masks_hide_enough_and_leave_the_border(name):
+    mask = hidden_mask(128, name)
+    assert mask.shape == (128, 128) and mask.dtype == np.float32
+    assert 0.04 < (mask > 0.5).mean() < 0.98 and mask.max() == 1
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    assert (border == 0).all()
+    assert mask[:, ::-1] == pytest.approx(mask, abs=1e-5)  # faces are mirrored in training
+
+
+def test_small_regions_count_as_much_as_large_ones(decoder):
+    y = torch.eye(4)
+    weight = region_weight(decoder, y, torch.zeros(4, 4))
+    assert weight is not None and weight.shape == (4, 1, 1, 1)
+    share = decoder.hiding(y).mean(dim=(1, 2, 3))
+    torch.testing.assert_close(weight.flatten() * share, torch.ones(4))
+    assert region_weight(torch.nn.Identity(), y, y) is None
+
+
+@pytest.mark.parametrize(
+    ("preset", "assignment"),
+    [
+        (AUTHORS, "network.context=true"),
+        (RESIDUAL, "network.context=true"),  # has a discriminator of faces from the prior
+        (
+            dataclasses.replace(BEST, network=dataclasses.replace(BEST.network, handed=(16,))),
+            "network.context=true",
+        ),
+        (BEST, "network.decoder_width=6"),
+    ],
+)
+def test_what_does_not_go_together(preset, assignment):
+    with pytest.raises(ConfigError):
+        override(preset, [assignment])
