@@ -29,20 +29,22 @@ def check_engines(bundle: str) -> list[Finding]:
         status = "problem" if wanted else "absent"
         fix = error.fix if wanted else None
         return [*faults, Finding("engines", status, text, fix, {"files": files})]  # type: ignore[arg-type]
-    return [*faults, *(_judged(opened, each, machine) for each in shelf.engines)]
+    wrong = [_wrong(opened, each, machine) for each in shelf.engines]
+    fitting = {_name(each) for each, reasons in zip(shelf.engines, wrong, strict=True) if not reasons}
+    judged = [
+        _judged(opened, each, machine, reasons, _name(each) in fitting)
+        for each, reasons in zip(shelf.engines, wrong, strict=True)
+    ]
+    return [*faults, *judged]
 
 
-def _judged(bundle: Bundle, stored: Stored, machine: Machine) -> Finding:
-    sidecar = stored.sidecar
-    name = f"{sidecar.part} engine {sidecar.precision}"
-    facts: dict[str, Any] = {
-        "files": [stored.where],
-        "tensorrt": sidecar.tensorrt,
-        "compute_capability": sidecar.capability,
-        "gpu": sidecar.gpu,
-        "here": {"tensorrt": machine.tensorrt, "compute_capability": machine.capability, "gpu": machine.gpu},
-    }
-    known = bundle.manifest.graphs
+def _name(stored: Stored) -> str:
+    return f"{stored.sidecar.part} engine {stored.sidecar.precision}"
+
+
+def _wrong(bundle: Bundle, stored: Stored, machine: Machine) -> list[str]:
+    """Why an engine may not be used here; empty where it fits."""
+    sidecar, known = stored.sidecar, bundle.manifest.graphs
     graph = graph_hashes(bundle, sidecar.precision)[sidecar.part] if sidecar.precision in known else ""
     wrong = misfits(sidecar, machine, graph)
     if not wrong:
@@ -50,10 +52,25 @@ def _judged(bundle: Bundle, stored: Stored, machine: Machine) -> Finding:
             stored.verified()
         except BundleError as error:
             wrong = [error.message]
+    return wrong
+
+
+def _judged(bundle: Bundle, stored: Stored, machine: Machine, wrong: list[str], other: bool) -> Finding:
+    """The finding on an engine; `other`: one of the same part and precision fits."""
+    sidecar, name = stored.sidecar, _name(stored)
+    facts: dict[str, Any] = {
+        "files": [stored.where],
+        "tensorrt": sidecar.tensorrt,
+        "compute_capability": sidecar.capability,
+        "gpu": sidecar.gpu,
+        "here": {"tensorrt": machine.tensorrt, "compute_capability": machine.capability, "gpu": machine.gpu},
+    }
     facts["fits"] = not wrong
     if wrong:
         text = f"{stored.where}: {', and '.join(wrong)}"
+        if other:
+            return Finding(name, "ok", f"{text}; another one fits, this is left alone", facts=facts)
         return Finding(name, "problem", text, build_command(bundle, sidecar.precision), facts)
     text = f"{stored.where} fits TensorRT {machine.tensorrt} and {machine.gpu}"
-    said = remark(sidecar, machine)
-    return Finding(name, "ok", f"{text}; {said}" if said else text, facts=facts)
+    notes = ["used with --provider tensorrt" if stored.brought else None, remark(sidecar, machine)]
+    return Finding(name, "ok", "; ".join([text, *filter(None, notes)]), facts=facts)

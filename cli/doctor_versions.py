@@ -9,7 +9,17 @@ from importlib.metadata import distributions
 from aif.cli.doctor_finding import Finding
 
 _NEEDED = ("numpy", "opencv", "onnxruntime", "av", "pillow", "pydantic", "rich", "typer")
-_OPTIONAL = ("torch", "torchvision", "lightning", "onnx", "tensorrt", "polygraphy", "openvino", "pooch")
+_OPTIONAL = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "onnx",
+    "tensorrt",
+    "polygraphy",
+    "cuda-bindings",
+    "openvino",
+    "pooch",
+)
 
 # Packages that write into one folder of the same name: the last one installed wins, or all are broken.
 _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {

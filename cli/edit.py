@@ -64,7 +64,7 @@ def edit(
         str,
         typer.Option(
             metavar="auto|cpu|cuda|tensorrt|openvino|ort-tensorrt",
-            help="Where the networks run; auto: TensorRT where engines fit, else CUDA, else the processor.",
+            help="Where the networks run; auto: your own TensorRT engines, else CUDA, else the processor.",
         ),
     ] = "auto",
     build_engines: BuildEngines = False,
@@ -315,6 +315,6 @@ def edit(
         threads=threads,
     )
     if build_engines:
-        build_for(opened, sources, precision, detector, yunet, max_megapixels or None)
+        build_for(opened, sources, provider, precision, detector, yunet, max_megapixels or None)
     with load_editor(opened, provider, detector, yunet, threads, precision) as editor:
         raise typer.Exit(run_plan(editor, plan, jobs))

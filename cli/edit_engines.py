@@ -42,12 +42,13 @@ def check_build(provider: str, webcam: bool) -> None:
 def build_for(
     bundle: Bundle,
     sources: Sequence[Source],
+    provider: str,
     precision: str | None,
     detector: str,
     yunet: Path | None,
     max_megapixels: float | None,
 ) -> None:
-    """Build engines into the user's cache, unless some that fit are in the bundle or there.
+    """Build engines into the user's cache, unless some that fit are there, or in a bundle with "tensorrt".
 
     Raises:
         ProviderError: TensorRT is not here.
@@ -56,16 +57,17 @@ def build_for(
     """
     from aif.cli.edit_run import load_editor
     from aif.runtime.engine_make import GateFaces, check_buildable, make_engines
-    from aif.runtime.engine_store import find_engines, save_to_cache
+    from aif.runtime.engine_store import BUILDABLE, find_engines, save_to_cache
     from aif.runtime.tensorrt_build import BuildOptions
     from aif.runtime.tensorrt_library import load_library
-    from aif.runtime.tensorrt_load import PREFERRED, fitting
+    from aif.runtime.tensorrt_load import fitting
 
     machine = load_library().machine
     known = bundle.manifest.graphs
-    chosen = precision or next((name for name in PREFERRED if name in known), next(iter(known)))
+    chosen = precision or next((name for name in BUILDABLE if name in known), next(iter(known)))
     check_buildable([chosen])
-    if chosen in known and not isinstance(fitting(bundle, find_engines(bundle), chosen, machine), list):
+    shelf = find_engines(bundle, brought=provider == "tensorrt")
+    if chosen in known and not isinstance(fitting(bundle, shelf, chosen, machine), list):
         return
     with load_editor(bundle, "cpu", detector, yunet, None) as editor:
         faces = GateFaces(_faces(editor, sources, max_megapixels), "faces in the pictures to edit")

@@ -69,11 +69,10 @@ def _precision(bundle: Bundle, device: str) -> str:
     """What the networks would take on a device; on TensorRT, of what engines were built for where any are."""
     if device != "tensorrt":
         return preferred_precision(bundle.manifest, cast(Device, device))
-    from aif.runtime.engine_store import find_engines
-    from aif.runtime.tensorrt_load import PREFERRED
+    from aif.runtime.engine_store import BUILDABLE, find_engines
 
     built = {each.sidecar.precision for each in find_engines(bundle).engines}
-    known = [each for each in PREFERRED if each in bundle.manifest.graphs]
+    known = [each for each in BUILDABLE if each in bundle.manifest.graphs]
     return next((each for each in known if each in built), known[0] if known else "fp32")
 
 

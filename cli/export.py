@@ -93,16 +93,15 @@ def export(
     from tempfile import TemporaryDirectory
 
     from aif.cli.export_engines import build, engine_plan
-    from aif.export.bundle import ExportOptions, export_bundle, read_metrics
+    from aif.export.choice import check_real, parse_precisions
     from aif.export.crops import open_crops
-    from aif.export.precision import check_real, extend_bundle, parse_precisions
-    from aif.runtime.bundle import Bundle
+    from aif.runtime.bundle import Bundle, check_place
     from aif.runtime.errors import ConfigError
-    from aif.train.run import load_run
 
     wanted = parse_precisions(precision)
     options_of_engines = (batch, workspace, timing_cache, version_compatible, hardware_compatible)
     engines = engine_plan(trt, precision, *options_of_engines)
+    check_place(out)
     if evaluator is not None and not wanted:
         raise ConfigError("--evaluator judges precisions beside fp32.", "Add --precision fp32,int8")
     if run.is_file() or (run / "manifest.json").is_file():
@@ -129,6 +128,8 @@ def export(
         with ExitStack() as stack:
             source = run
             if wanted:
+                from aif.export.precision import extend_bundle
+
                 source = (
                     out if engines is None else Path(stack.enter_context(TemporaryDirectory())) / "bundle"
                 )
@@ -138,6 +139,9 @@ def export(
         chosen = f"--precision {wanted[-1]}" if engines is None else engines.choice
         typer.echo(f"Next: aif-edit photo.jpg --bundle {out} {chosen}")
         return
+    from aif.export.bundle import ExportOptions, export_bundle, read_metrics
+    from aif.train.run import load_run
+
     mode = compositing or "hybrid"
     if mode not in ("delta", "replace", "hybrid"):
         raise ConfigError(f"There is no compositing mode {mode!r}.", "Choose delta, replace or hybrid.")

@@ -46,7 +46,8 @@ def engine_plan(
         batch, workspace, timing_cache, version_compatible, hardware_compatible: options of the same names.
 
     Raises:
-        ConfigError: an option without `--trt`, or one that is not understood.
+        ConfigError: an option without `--trt`, one that is not understood, or a timing cache that cannot be
+            written.
         ProviderError: TensorRT is not here.
     """
     given = {
@@ -62,7 +63,13 @@ def engine_plan(
                 raise ConfigError(f"{option} is for engines.", "Add --trt, or leave it out.")
         return None
     from aif.runtime.engine_make import check_buildable
-    from aif.runtime.tensorrt_build import DEFAULT_PROFILE, BuildOptions, parse_batch, parse_size
+    from aif.runtime.tensorrt_build import (
+        DEFAULT_PROFILE,
+        BuildOptions,
+        check_timing_cache,
+        parse_batch,
+        parse_size,
+    )
     from aif.runtime.tensorrt_library import load_library
 
     names = tuple(dict.fromkeys(name.strip().lower() for name in precision.split(",") if name.strip()))
@@ -74,7 +81,7 @@ def engine_plan(
         version_compatible=version_compatible,
         hardware_compatible=hardware_compatible,
     )
-    load_library()  # before minutes are spent on anything else
+    check_timing_cache(options, load_library())  # before minutes are spent on anything else
     return EnginePlan(names, options)
 
 

@@ -22,8 +22,8 @@ def serve(
     provider: Annotated[
         str,
         typer.Option(
-            metavar="auto|cpu|cuda|openvino|ort-tensorrt",
-            help="Where the networks run; auto: CUDA where it works, else the processor.",
+            metavar="auto|cpu|cuda|tensorrt|openvino|ort-tensorrt",
+            help="Where the networks run; auto: your own TensorRT engines, else CUDA, else the processor.",
         ),
     ] = "auto",
     precision: Annotated[

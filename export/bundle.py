@@ -61,7 +61,7 @@ class ExportOptions:
     weights_licence: str = RESEARCH_LICENCE
     """Licence of the weights."""
     precisions: tuple[str, ...] = ()
-    """What to make beside FP32: of `aif.export.precision.PRECISIONS`."""
+    """What to make beside FP32: of `aif.export.choice.PRECISIONS`."""
     evaluator: Path | None = None
     """Folder of an evaluator, whose verdicts the gate of each precision compares; None = no verdicts."""
 

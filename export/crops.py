@@ -13,8 +13,8 @@ import numpy.typing as npt
 from aif.runtime.errors import DataError, ExportError
 from aif.runtime.manifest import FaceSet
 from aif.train.data.base import CorruptImageError, FaceDataset, decode_rgb
-from aif.train.data.loader import evaluation_batches
 from aif.train.data.open import find_layout, open_faces
+from aif.train.data.readable import readable_crops
 from aif.train.data.synthetic import SyntheticFaces
 
 Float32Array = npt.NDArray[np.float32]
@@ -135,5 +135,5 @@ def spread_crops(faces: FaceDataset, size: int) -> Float32Array:
 
 
 def _load(faces: FaceDataset, size: int, indices: list[int]) -> Float32Array:
-    batches = [batch.images.numpy() for batch in evaluation_batches(faces, size, 64, indices)]
-    return np.concatenate(batches).astype(np.float32) / np.float32(255)
+    crops = np.stack([crop for _, crop in readable_crops(faces, size, indices)])
+    return np.ascontiguousarray(crops.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)

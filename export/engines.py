@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aif.export.crops import spread_crops
-from aif.runtime.bundle import Bundle, write_bundle
+from aif.runtime.bundle import Bundle, check_place, write_bundle
 from aif.runtime.engine_make import GateFaces, make_engines
 from aif.runtime.engine_sidecar import Sidecar
-from aif.runtime.engine_store import FOLDER, bundle_files, find_engines, graph_hashes
+from aif.runtime.engine_store import FOLDER, bundle_files, engines_kept
 from aif.runtime.storage import open_store
-from aif.runtime.tensorrt_build import BuildOptions
+from aif.runtime.tensorrt_build import BuildOptions, check_timing_cache
+from aif.runtime.tensorrt_library import load_library
 from aif.train.data.base import FaceDataset
 
 
@@ -25,7 +26,8 @@ def add_engines(
 ) -> tuple[Sidecar, ...]:
     """Write the bundle at `path` with engines for this machine to `out`, which may be the same place.
 
-    Engines for other machines stay; those of graphs that the bundle does not hold any more go.
+    Engines for other machines stay, those in a bundle at `out` too; those of graphs that the bundle does not
+    hold any more go.
 
     Args:
         path: a bundle with graphs of all the precisions, folder or zip.
@@ -39,22 +41,17 @@ def add_engines(
         ProviderError: TensorRT is not here.
         AifError: an engine cannot be built, or does not pass the gate; nothing is written.
         BundleError: `path` holds no sound bundle, or `out` cannot be written.
+        ConfigError: the timing cache cannot be written.
     """
     bundle = Bundle.open(path)
+    check_place(out)  # before minutes are spent
+    check_timing_cache(options, load_library())
     crops = GateFaces(spread_crops(faces, bundle.manifest.image_size), faces.name)
     made = [each for name in precisions for each in make_engines(bundle, name, crops, options, tell)]
-    hashes = {sha for name in bundle.manifest.graphs for sha in graph_hashes(bundle, name).values()}
-    kept = {
-        Path(each.sidecar.file).stem
-        for each in find_engines(bundle).engines
-        if each.sidecar.onnx_sha256 in hashes
-    }
+    new = tuple(sidecar for sidecar, _ in made)
+    kept = engines_kept(out, bundle.manifest, new) | engines_kept(path, bundle.manifest, new)
     with open_store(path) as store:
-        names = [name for name in store.names() if name != "manifest.json"]
-        files = {
-            name: store.read(name)
-            for name in names
-            if not name.startswith(FOLDER) or name.removeprefix(FOLDER).rpartition(".")[0] in kept
-        }
-    write_bundle(out, bundle.manifest, {**files, **bundle_files(made)})
-    return tuple(sidecar for sidecar, _ in made)
+        names = [name for name in store.names() if name != "manifest.json" and not name.startswith(FOLDER)]
+        files = {name: store.read(name) for name in names}
+    write_bundle(out, bundle.manifest, {**files, **kept, **bundle_files(made)})
+    return new

@@ -19,18 +19,17 @@ from aif.runtime.bench_networks import OnnxNetworks, bench_networks
 from aif.runtime.benchmark import Setup, describe_machine
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.cpu import multiplies_int8
-from aif.runtime.errors import ConfigError, ExportError, nearest_names
+from aif.runtime.engine_store import FOLDER, engines_kept
+from aif.runtime.errors import ExportError
 from aif.runtime.manifest import GraphFile, GraphPair, Manifest, Variant
 from aif.runtime.storage import open_store
 from aif.train.data.base import FaceDataset
-from aif.train.data.synthetic import SyntheticFaces
 
 if TYPE_CHECKING:
     from aif.train.evaluator import Evaluator
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = ("fp32", "fp16", "int8")
 MOST_FLOAT = 4
 """Convolutions at the end of a graph that INT8 may leave in float before it is given up."""
 SPEED_SECONDS, SPEED_ROUNDS = 0.2, 3
@@ -48,21 +47,6 @@ class Made:
     float_layers: tuple[str, ...] = ()
 
 
-def parse_precisions(text: str) -> tuple[str, ...]:
-    """The precisions of "fp32,fp16,int8" other than fp32, which every bundle holds.
-
-    Raises:
-        ConfigError: an unknown name, or none.
-    """
-    names = [name.strip().lower() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in PRECISIONS:
-            raise ConfigError(f"There is no precision {name!r}.", nearest_names(name, PRECISIONS))
-    if not names:
-        raise ConfigError("--precision names no precision.", f"Known: {', '.join(PRECISIONS)}.")
-    return tuple(name for name in PRECISIONS[1:] if name in names)
-
-
 def load_evaluator(folder: Path | None) -> tuple[Evaluator | None, str | None]:
     """The evaluator in a folder and what a manifest calls it; None for None.
 
@@ -74,21 +58,6 @@ def load_evaluator(folder: Path | None) -> tuple[Evaluator | None, str | None]:
     from aif.train.evaluator import Evaluator
 
     return Evaluator.load(folder), folder.resolve().name
-
-
-def check_real(faces: FaceDataset, trained_on: str) -> None:
-    """Refuse faces that nobody named where they are drawn and the model is one of photographs.
-
-    Raises:
-        ExportError: the faces are drawn, and the model was trained on others.
-    """
-    if isinstance(faces, SyntheticFaces) and trained_on != faces.name:
-        raise ExportError(
-            f"FP16, INT8 and engines are checked, and INT8 is calibrated, on real faces; the model was "
-            f"trained on {trained_on}, and where that lies is not known.",
-            "Name faces: --data FOLDER (aligned crops, labels are not needed). For a trial with drawn faces, "
-            "which the manifest will then say: --data synthetic",
-        )
 
 
 def add_precisions(
@@ -103,7 +72,7 @@ def add_precisions(
 
     Args:
         manifest, files: with FP32 graphs; those of a wanted precision are made anew.
-        wanted: of `PRECISIONS`, without fp32.
+        wanted: of `aif.export.choice.PRECISIONS`, without fp32.
         faces: at least 32 faces; half of them calibrate, the others are the gate's.
         evaluator: judges what the graphs draw; None = no verdicts.
         evaluator_name: what the manifest calls it.
@@ -148,6 +117,8 @@ def extend_bundle(
 ) -> Bundle:
     """Write the bundle at `path` with further precisions to `out`, which may be the same place.
 
+    Engines of graphs that are made anew, and come out differently, go.
+
     Raises:
         BundleError: `path` holds no sound bundle, or `out` cannot be written.
         CheckpointError: `evaluator`, a folder, holds none.
@@ -155,9 +126,11 @@ def extend_bundle(
     """
     manifest = Bundle.open(path).manifest
     with open_store(path) as store:
-        files = {name: store.read(name) for name in store.names() if name != "manifest.json"}
+        names = [name for name in store.names() if name != "manifest.json" and not name.startswith(FOLDER)]
+        files = {name: store.read(name) for name in names}
     judge, judge_name = load_evaluator(evaluator)
-    return write_bundle(out, *add_precisions(manifest, files, wanted, faces, judge, judge_name))
+    manifest, files = add_precisions(manifest, files, wanted, faces, judge, judge_name)
+    return write_bundle(out, manifest, files | engines_kept(path, manifest))
 
 
 def measure_speedup(original: Graphs, made: Graphs, manifest: Manifest) -> float:

@@ -105,19 +105,26 @@ class OnnxNetworks:
 def networks_of(bundle: Bundle, setup: Setup) -> dict[str, OnnxNetworks]:
     """All precisions of a bundle: FP32, which others are compared with, as "aif", INT8 as "aif int8" ...
 
-    Without FP32 the first one in the manifest is "aif". On TensorRT, those that engines were built for.
+    Without FP32 the first one in the manifest is "aif". On TensorRT, those with engines that fit.
     Errors as `FaceModel`.
     """
     known = list(bundle.manifest.graphs)
     if setup.provider == "tensorrt":
-        known = [
-            p for p in known if any(e.sidecar.precision == p for e in find_engines(bundle).engines)
-        ] or known
+        known = _fitting(bundle) or known
     base = "fp32" if "fp32" in known else known[0]
     return {
         "aif" if precision == base else f"aif {precision}": OnnxNetworks.of_bundle(bundle, setup, precision)
         for precision in (base, *(each for each in known if each != base))
     }
+
+
+def _fitting(bundle: Bundle) -> list[str]:
+    """The precisions with engines that fit this machine; ProviderError without TensorRT."""
+    from aif.runtime.tensorrt_library import load_library
+    from aif.runtime.tensorrt_load import fitting
+
+    machine, shelf = load_library().machine, find_engines(bundle)
+    return [p for p in bundle.manifest.graphs if not isinstance(fitting(bundle, shelf, p, machine), list)]
 
 
 def bench_networks(

@@ -115,7 +115,7 @@ def write_bundle(
     """
     place = Path(path).resolve()
     _check_contents(place, manifest, files)
-    _refuse_to_overwrite(place)
+    check_place(place)
     as_folder = place.is_dir() or not place.suffix if folder is None else folder
     contents = {MANIFEST_NAME: manifest.to_json().encode(), **{name: files[name] for name in sorted(files)}}
     try:
@@ -203,8 +203,18 @@ def _verified(store: Store, info: FileInfo) -> bytes:
     return data
 
 
-def _refuse_to_overwrite(place: Path) -> None:
-    """Raise when `place` holds anything but a bundle, so that a mistyped path destroys nothing."""
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Find out whether a bundle may be written to `path`; for callers who spend minutes on it first.
+
+    Raises:
+        BundleError: it holds anything but a bundle, so that a mistyped path destroys nothing; or what lies
+            above it is no folder, or none that may be written to.
+    """
+    place = Path(path).resolve()
+    above = next(each for each in place.parents if each.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        reason = "may not be written to" if above.is_dir() else "is no folder"
+        raise BundleError(f"Cannot write {place}: {above} {reason}.", "Choose a place you may write to.")
     elsewhere = "Choose another path, or remove it first."
     if not place.exists() or (place.is_dir() and not any(place.iterdir())):
         return

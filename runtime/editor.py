@@ -122,7 +122,7 @@ class Editor:
         Args:
             bundle: a bundle or its path; None = the embedded one.
             provider: "cpu", "cuda", "tensorrt", "openvino", "ort-tensorrt", or "auto" for TensorRT where
-                engines are there and fit, else CUDA where it really loads, else the processor
+                engines in the user's own cache fit, else CUDA where it really loads, else the processor
                 (docs/providers.md).
             detector: "auto" (YuNet where its file is at hand, else Haar), "yunet", "haar", or an object of
                 your own.

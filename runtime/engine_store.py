@@ -7,6 +7,7 @@ import os
 import shlex
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,13 @@ from aif.runtime.bundle import EMBEDDED_BUNDLE, Bundle
 from aif.runtime.engine_sidecar import PARTS, SUFFIX, Machine, Part, Sidecar, misfits, parse_sidecar
 from aif.runtime.errors import AifError, BundleError
 from aif.runtime.fetch import cache_folder
+from aif.runtime.manifest import Manifest
 from aif.runtime.storage import open_store
 
 FOLDER = "engines/"
 MAX_SIDECAR_BYTES = 1 << 20
+BUILDABLE = ("fp16", "fp32")
+"""The precisions that engines are built in, the one that is taken unasked first."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,13 @@ class Stored:
         sidecar: what it says of itself.
         where: for messages.
         read: gives its bytes, not checked yet.
+        brought: it came with the bundle; else the user's own cache has it.
     """
 
     sidecar: Sidecar
     where: str
     read: Callable[[], bytes]
+    brought: bool
 
     def verified(self) -> bytes:
         """The engine.
@@ -57,11 +63,23 @@ class Shelf:
 
 def engine_name(part: Part, precision: str, machine: Machine) -> str:
     """The file name of an engine: engines for several machines may lie side by side."""
-    return f"{part}.{precision}.trt{machine.tensorrt}.sm{machine.capability.replace('.', '')}{SUFFIX}"
+    card = f"sm{machine.capability.replace('.', '')}"
+    return f"{part}.{precision}.trt{machine.tensorrt}.{card}.{machine.platform}{SUFFIX}"
 
 
-def find_engines(bundle: Bundle) -> Shelf:
+def brings_engines(bundle: Bundle) -> bool:
+    """Whether engines came with the bundle."""
+    with open_store(bundle.path) as store:
+        return any(name.startswith(FOLDER) for name in store.names())
+
+
+def find_engines(bundle: Bundle, brought: bool = True) -> Shelf:
     """Look through the bundle's `engines/` and the cache; no engine is read, and nothing of TensorRT loaded.
+
+    Args:
+        bundle: whose graphs the engines are of.
+        brought: look into the bundle, too. An engine may bring a program of its own and is run by whoever
+            loads it, so those that came with a bundle are only for users who have asked for them.
 
     Raises:
         BundleError: the bundle cannot be read any more.
@@ -69,7 +87,7 @@ def find_engines(bundle: Bundle) -> Shelf:
     engines: list[Stored] = []
     faults: list[str] = []
     with open_store(bundle.path) as store:
-        names = set(store.names())
+        names = set(store.names()) if brought else set()
         for name in sorted(names):
             alone = name.startswith(FOLDER) and name.endswith(SUFFIX)
             if alone and name.removesuffix(SUFFIX) + ".json" not in names:
@@ -82,7 +100,9 @@ def find_engines(bundle: Bundle) -> Shelf:
                 faults.append(error.message)
                 continue
             member = FOLDER + sidecar.file
-            engines.append(Stored(sidecar, f"{bundle.path}: {member}", partial(_read, bundle.path, member)))
+            engines.append(
+                Stored(sidecar, f"{bundle.path}: {member}", partial(_read, bundle.path, member), True)
+            )
     for folder in sorted(set(map(_cached, _hashes(bundle)))):
         for path in sorted(folder.glob("*.json")):
             try:
@@ -91,7 +111,7 @@ def find_engines(bundle: Bundle) -> Shelf:
                 faults.append(getattr(error, "message", str(error)))
                 continue
             place = path.parent / sidecar.file
-            engines.append(Stored(sidecar, str(place), partial(_read_file, place)))
+            engines.append(Stored(sidecar, str(place), partial(_read_file, place), False))
     return Shelf(tuple(engines), tuple(faults))
 
 
@@ -114,11 +134,12 @@ def choose_engine(
 
 
 def build_command(bundle: Bundle, precision: str) -> str:
-    """What to type for engines that fit this machine."""
+    """What to type for engines that fit this machine: in FP16 where TensorRT does not take the precision."""
     here = "add --provider tensorrt --build-engines to aif-edit with a photo of a face"
     if bundle.path == EMBEDDED_BUNDLE:
         return f"To build them: {here}."
     path = shlex.quote(str(bundle.path))
+    precision = precision if precision in BUILDABLE else "fp16"
     return (
         f"Build them on this machine: aif-export {path} -o {path} --trt --precision {precision} --data FACES "
         f"(a folder of face crops); or {here}."
@@ -156,10 +177,35 @@ def bundle_files(made: Iterable[tuple[Sidecar, bytes]]) -> dict[str, bytes]:
     return files
 
 
+def engines_kept(place: Path, manifest: Manifest, made: Iterable[Sidecar] = ()) -> dict[str, bytes]:
+    """Engines in the bundle at `place`, with their sidecars, that a bundle of `manifest` may go on holding.
+
+    Those of graphs that it does not list go, as do damaged ones, those without a sidecar and those that were
+    `made` anew. Empty where there is no sound bundle.
+    """
+    try:
+        found = [each for each in find_engines(Bundle.open(place)).engines if each.brought]
+    except BundleError:
+        return {}
+    pairs = manifest.graphs.values()
+    hashes = {each.sha256 for pair in pairs for each in (pair.encoder, pair.decoder)}
+    new, kept = set(map(_built_for, made)), []
+    for each in found:
+        if each.sidecar.onnx_sha256 in hashes and _built_for(each.sidecar) not in new:
+            with suppress(BundleError):
+                kept.append((each.sidecar, each.verified()))
+    return bundle_files(kept)
+
+
 def graph_hashes(bundle: Bundle, precision: str) -> Mapping[Part, str]:
     """The SHA-256 of the two graphs of a precision that the bundle has."""
     pair = bundle.manifest.graphs[precision]
     return {part: (pair.encoder if part == "encoder" else pair.decoder).sha256 for part in PARTS}
+
+
+def _built_for(sidecar: Sidecar) -> tuple[str, ...]:
+    """What there is one engine for: a part in a precision on a machine."""
+    return sidecar.part, sidecar.precision, sidecar.tensorrt, sidecar.capability, sidecar.platform
 
 
 def _hashes(bundle: Bundle) -> Sequence[str]:

@@ -93,7 +93,9 @@ class FaceModel:
         Args:
             bundle: a verified bundle.
             provider: "cpu", "cuda", "tensorrt" (the bundle's engines), "openvino", "ort-tensorrt", or "auto":
-                TensorRT where engines are there and fit, else CUDA where it really loads, else the processor.
+                TensorRT where the user's own cache has engines that fit, else CUDA where it really loads,
+                else the processor. Engines that came with a bundle may run programs of their own: only
+                "tensorrt" takes them.
             threads: threads of one call on the CPU; None = one a core.
             precision: None takes FP32 on the CPU and FP16 on CUDA, where the bundle has them; on the CPU
                 INT8 instead, where the export measured it at 1.5 times the speed and the processor is known
@@ -105,7 +107,7 @@ class FaceModel:
             ProviderError: what was asked for cannot be loaded.
         """
         devices: tuple[AnyDevice, ...] = choose_devices(provider)
-        if provider == "auto" and _has_engines(bundle):
+        if provider == "auto" and _has_own_engines(bundle):
             devices = ("tensorrt", *devices)
         for device, following in zip(devices, (*devices[1:], None), strict=True):
             last = following is None
@@ -113,7 +115,7 @@ class FaceModel:
                 if device == "tensorrt":
                     from aif.runtime.tensorrt_load import load_engines
 
-                    engines = load_engines(bundle, precision, cuda_graph)
+                    engines = load_engines(bundle, precision, cuda_graph, provider == "tensorrt")
                     self._take(bundle, engines.precision, engines.encoder, engines.decoder)
                     return
                 chosen = preferred_precision(bundle.manifest, device) if precision is None else precision
@@ -270,11 +272,13 @@ def preferred_precision(manifest: Manifest, device: Device) -> str:
     return next((p for p in _PREFERRED[device] if p in known), next(iter(known)))
 
 
-def _has_engines(bundle: Bundle) -> bool:
-    """Whether there are engines for the bundle, here or elsewhere built; costs a look into two folders."""
-    from aif.runtime.engine_store import find_engines
+def _has_own_engines(bundle: Bundle) -> bool:
+    """Whether the user's cache has engines for the bundle; says so where others came with the bundle."""
+    from aif.runtime.engine_store import brings_engines, find_engines
 
-    shelf = find_engines(bundle)
+    if brings_engines(bundle):
+        logger.info("%s brings TensorRT engines; they are used with --provider tensorrt only.", bundle.path)
+    shelf = find_engines(bundle, brought=False)
     return bool(shelf.engines or shelf.faults)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,29 @@ def timing_cache_path(options: BuildOptions, library: Library) -> Path:
     return options.timing_cache or cache_folder() / "engines" / name
 
 
+def check_timing_cache(options: BuildOptions, library: Library) -> Path:
+    """Where the timing cache lies, once its folder is there and it may be written.
+
+    Raises:
+        ConfigError: it cannot be.
+    """
+    cache = timing_cache_path(options, library)
+    reason: str | None = None
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        if cache.is_dir():
+            reason = "it is a folder"
+        elif not os.access(cache if cache.exists() else cache.parent, os.W_OK):
+            reason = "it may not be written"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason is not None:
+        raise ConfigError(
+            f"The timing cache cannot be kept at {cache} ({reason}).", "Name another: --timing-cache"
+        )
+    return cache
+
+
 def build_engine(library: Library, graph: bytes, inputs: Sequence[str], options: BuildOptions) -> bytes:
     """Build a strongly typed engine: every layer in the type that the graph gives it, TF32 never.
 
@@ -88,7 +112,7 @@ def build_engine(library: Library, graph: bytes, inputs: Sequence[str], options:
     Raises:
         AifError: the graph cannot be parsed, has other inputs, or no engine can be built; with every error
             that TensorRT reported.
-        ConfigError: a hardware-compatible engine on a card before Ampere.
+        ConfigError: a hardware-compatible engine on a card before Ampere, or as `check_timing_cache`.
     """
     from polygraphy.backend.trt import (
         CreateConfig,
@@ -105,13 +129,7 @@ def build_engine(library: Library, graph: bytes, inputs: Sequence[str], options:
             f"{library.machine.gpu} has {library.machine.capability}.",
             "Leave out --hardware-compatible.",
         )
-    cache = timing_cache_path(options, library)
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"The timing cache cannot be kept at {cache} ({error.strerror}).", "Name another: --timing-cache"
-        ) from error
+    cache = check_timing_cache(options, library)
     # TensorRT 11 knows networks of no other kind; should it drop the flag, none is needed.
     typed = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
     with _told("The graph cannot be parsed by TensorRT", library.log):

@@ -6,16 +6,22 @@ import logging
 from dataclasses import dataclass
 
 from aif.runtime.bundle import Bundle
+from aif.runtime.engine_make import check_buildable
 from aif.runtime.engine_sidecar import PARTS, Machine, Sidecar, remark
-from aif.runtime.engine_store import Shelf, build_command, choose_engine, find_engines, graph_hashes
+from aif.runtime.engine_store import (
+    BUILDABLE,
+    Shelf,
+    build_command,
+    choose_engine,
+    find_engines,
+    graph_hashes,
+)
 from aif.runtime.errors import BundleError, ProviderError
 from aif.runtime.tensorrt_engine import EngineSession
 from aif.runtime.tensorrt_library import load_library
 from aif.runtime.tensorrt_memory import Card
 
 logger = logging.getLogger(__name__)
-
-PREFERRED = ("fp16", "fp32")
 
 
 @dataclass(frozen=True)
@@ -27,26 +33,29 @@ class Engines:
     decoder: EngineSession
 
 
-def load_engines(bundle: Bundle, precision: str | None, cuda_graph: bool) -> Engines:
+def load_engines(bundle: Bundle, precision: str | None, cuda_graph: bool, brought: bool = True) -> Engines:
     """Load the bundle's engines.
 
     Args:
         bundle: they are looked for in it, and in the cache.
         precision: None = FP16 where such engines fit, else FP32.
         cuda_graph: see `EngineSession`.
+        brought: take also those that came with the bundle; see `find_engines`.
 
     Raises:
         ProviderError: TensorRT is not here, or no engine fits; says why, and what builds one.
         BundleError: the bundle has no such precision.
+        ConfigError: a precision that TensorRT cannot take.
     """
     known = bundle.manifest.graphs
     if precision is not None and precision not in known:
         raise BundleError(
             f"{bundle.path} has no graphs of precision {precision!r}.", f"It has: {', '.join(known)}."
         )
+    check_buildable([precision] if precision is not None else [])
     library = load_library()
-    shelf = find_engines(bundle)
-    wanted = [p for p in PREFERRED if p in known] if precision is None else [precision]
+    shelf = find_engines(bundle, brought)
+    wanted = [p for p in BUILDABLE if p in known] if precision is None else [precision]
     for each in wanted:
         found = fitting(bundle, shelf, each, library.machine)
         if isinstance(found, list):

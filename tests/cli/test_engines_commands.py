@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ from aif.runtime import engine_gate
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.model import FaceModel
 from aif.runtime.storage import open_store
+from aif.runtime.tensorrt_library import platform_name
 
 Run = Callable[..., Any]
-MACHINE = "trt11.3.0.14.sm90"
+MACHINE = f"trt11.3.0.14.sm90.{platform_name()}"
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,22 @@ def test_engines_go_into_the_bundle(
     assert [each["limits"] for each in stand_in_card.builds] == [{0: 1 << 30}] * 2
     assert {each["level"] for each in stand_in_card.builds} == {"AMPERE_PLUS"}
     assert FaceModel(Bundle.open(tmp_path / out), "tensorrt").device == "tensorrt"
+
+
+def test_engines_of_graphs_that_are_there_need_no_torch(bundle: Path, faces: Path, tmp_path: Path) -> None:
+    """TensorRT's own environment has neither PyTorch nor the library of ONNX; here it lacks TensorRT, too."""
+    lacking = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnx', 'tensorrt'])); "
+    words = ["export", str(bundle), "-o", str(tmp_path / "x.aif"), "--trt", "--data", str(faces)]
+    code = (
+        "from pathlib import Path; from aif.export.crops import open_crops, spread_crops; "
+        f"assert spread_crops(open_crops(Path({str(faces)!r}), []), 32).shape == (32, 3, 32, 32); "
+        "from aif.cli import export_engines; import aif.export.engines; "
+        "export_engines.engine_plan = lambda *_: export_engines.EnginePlan(('fp32',), None); "
+        f"from aif.cli.main import main; sys.argv = ['aif', *{words!r}]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", lacking + code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "TensorRT cannot be used" in done.stderr, done.stderr
+    assert "aif[train]" not in done.stderr and "Traceback" not in done.stderr
 
 
 def test_fp16_and_fp32_in_place_and_other_machines_stay(
@@ -111,6 +130,43 @@ def test_mistakes(
     assert "Traceback" not in done.stderr and not (tmp_path / "x.aif").exists()
 
 
+@pytest.mark.parametrize(
+    ("out", "words", "said"),
+    [
+        ("note.txt", (), "exists and is not a bundle"),
+        ("note.txt/x.aif", (), "note.txt is no folder"),
+        ("x.aif", ("--timing-cache", "note.txt/own.cache"), "timing cache cannot be kept"),
+        ("x.aif", ("--timing-cache", "."), "timing cache cannot be kept"),
+    ],
+)
+def test_places_that_cannot_be_written_are_found_before_anything_is_built(
+    out: str,
+    words: tuple[str, ...],
+    said: str,
+    run: Run,
+    bundle: Path,
+    faces: Path,
+    tmp_path: Path,
+    stand_in_card: Any,
+) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    places = [tmp_path / word if number else word for number, word in enumerate(words)]
+    done = run("export", bundle, "-o", tmp_path / out, "--trt", "--data", faces, *places)
+    assert done.code in (1, 2) and said in done.stderr.replace("\n", " "), done.stderr
+    assert not stand_in_card.builds and (tmp_path / "note.txt").read_text() == "mine"
+
+
+def test_engines_in_an_earlier_bundle_at_out_stay(
+    run: Run, bundle: Path, faces: Path, tmp_path: Path, stand_in_card: Any, plug_in: Any
+) -> None:
+    words = ("export", bundle, "-o", tmp_path / "x.aif", "--trt", "--data", faces)
+    assert run(*words).code == 0
+    stand_in_card.capability = "8.9"
+    plug_in(stand_in_card)
+    assert run(*words).code == 0 and len(names(tmp_path / "x.aif")) == 8
+    assert run(*words).code == 0 and len(names(tmp_path / "x.aif")) == 8  # built anew, not kept beside
+
+
 def test_nothing_is_written_when_a_build_fails(
     run: Run, bundle: Path, faces: Path, tmp_path: Path, stand_in_card: Any
 ) -> None:
@@ -163,6 +219,25 @@ def test_engines_are_built_on_first_use_when_asked(
     assert json.loads(sidecar.read_text())["gated_on"] == "faces in the pictures to edit"
 
 
+@pytest.mark.parametrize(("provider", "builds"), [("auto", 4), ("tensorrt", 2)])
+def test_auto_builds_engines_of_its_own_beside_those_of_a_bundle(
+    provider: str,
+    builds: int,
+    run: Run,
+    bundle: Path,
+    faces: Path,
+    portrait_rgb: np.ndarray,
+    tmp_path: Path,
+    stand_in_card: Any,
+) -> None:
+    photo, place = tmp_path / "photo.png", tmp_path / "b.aif"
+    cv2.imwrite(str(photo), portrait_rgb[:, :, ::-1])
+    assert run("export", bundle, "-o", place, "--trt", "--data", faces).code == 0
+    words = ("--show-attributes", "--bundle", place, "--provider", provider, "--build-engines")
+    done = run("edit", photo, *words)
+    assert done.code == 0 and len(stand_in_card.builds) == builds, done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -202,14 +277,19 @@ def test_doctor(
         return doctor_engines.check_engines(str(place))
 
     assert [each.status for each in judged()] == ["ok", "ok"] and all(each.facts["fits"] for each in judged())
+    assert all(each.text.endswith("; used with --provider tensorrt") for each in judged())
     stand_in_card.version, stand_in_card.name = "11.4.0.1", "Other"
     plug_in(stand_in_card)
     for each in judged():
         assert each.status == "problem" and "TensorRT 11.3.0.14 built it, here is 11.4.0.1" in each.text
         assert f"aif-export {place} -o {place} --trt --precision fp32" in str(each.fix)
+    assert run("export", place, "-o", place, "--trt", "--data", faces).code == 0
+    both = judged()
+    assert [each.status for each in both] == ["ok"] * 4 and not any(each.fix for each in both)
+    assert sorted(each.facts["fits"] for each in both) == [False, False, True, True]
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
     doctor_engines.load_library.cache_clear()
     for card, status in ((True, "problem"), (False, "absent")):
         monkeypatch.setattr(doctor_engines, "has_nvidia_card", lambda card=card: card)
         (found,) = judged()
-        assert found.status == status and (found.fix is not None) is card and "2 engines" in found.text
+        assert found.status == status and (found.fix is not None) is card and "4 engines" in found.text

@@ -13,18 +13,20 @@ import torch
 
 from aif.export import gate as gate_module
 from aif.export import precision as precision_module
+from aif.export.choice import check_real, parse_precisions
 from aif.export.crops import UnlabelledFaces
 from aif.export.precision import (
     add_precisions,
-    check_real,
     extend_bundle,
     load_evaluator,
     measure_speedup,
-    parse_precisions,
 )
-from aif.runtime.bundle import Bundle
+from aif.runtime.bundle import Bundle, write_bundle
+from aif.runtime.engine_sidecar import Sidecar
+from aif.runtime.engine_store import bundle_files
 from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError
 from aif.runtime.model import FaceModel
+from aif.runtime.storage import open_store
 from aif.train.data.synthetic import SyntheticFaces
 
 
@@ -140,6 +142,25 @@ def test_a_bundle_may_be_extended_in_its_place(
     found = extend_bundle(place, place, ("int8",), faces).manifest
     assert list(found.graphs) == ["fp32", "fp16", "int8"] and place.is_dir() == folder
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted({"toy.aif", place.name})
+
+
+def test_engines_of_graphs_that_are_made_anew_go(
+    toy: Any, toy_path: Path, faces: UnlabelledFaces, tmp_path: Path
+) -> None:
+    engine = {"bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest(), "inputs": {}, "outputs": {}}
+    machine = {"tensorrt": "11.3.0.14", "capability": "9.0", "gpu": "x", "platform": "linux-x86_64"}
+    gate = {"gate": {}, "limits": {}, "gated_on": "x", "gated_faces": 1, "aif": "1"}
+    origins = {"fp32": toy.manifest.graphs["fp32"].encoder.sha256, "fp16": "0" * 64}
+    engines = []
+    for name, sha in origins.items():
+        about = {"part": "encoder", "precision": name, "file": f"{name}.engine", "onnx_sha256": sha}
+        profile = {"profile": {"min": 1, "opt": 1, "max": 1}}
+        engines.append((Sidecar.model_validate(engine | machine | gate | about | profile), b"x"))
+    write_bundle(tmp_path / "engines.aif", toy.manifest, {**toy.files, **bundle_files(engines)})
+    extend_bundle(tmp_path / "engines.aif", tmp_path / "engines.aif", ("fp16",), faces)
+    with open_store(tmp_path / "engines.aif") as store:
+        found = sorted(name for name in store.names() if name.startswith("engines/"))
+    assert found == ["engines/fp32.engine", "engines/fp32.json"]
 
 
 def test_a_failed_gate_writes_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -123,5 +124,7 @@ def test_sidecars_that_are_damaged(text: bytes) -> None:
 
 def test_engines_for_several_machines_lie_side_by_side() -> None:
     other = Machine("10.13.3.9", "12.0", "x", HERE.platform)
-    assert engine_name("decoder", "fp16", HERE) == "decoder.fp16.trt11.3.0.14.sm90.engine"
-    assert engine_name("decoder", "fp16", other) == "decoder.fp16.trt10.13.3.9.sm120.engine"
+    assert engine_name("decoder", "fp16", HERE) == "decoder.fp16.trt11.3.0.14.sm90.linux-x86_64.engine"
+    assert engine_name("decoder", "fp16", other) == "decoder.fp16.trt10.13.3.9.sm120.linux-x86_64.engine"
+    arm = replace(HERE, platform="linux-aarch64")
+    assert engine_name("decoder", "fp16", arm) != engine_name("decoder", "fp16", HERE)

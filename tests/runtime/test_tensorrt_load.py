@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aif.runtime.bench_networks import networks_of
+from aif.runtime.benchmark import Setup
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.engine_make import GateFaces, check_buildable, make_engines
-from aif.runtime.engine_store import bundle_files, find_engines, save_to_cache
+from aif.runtime.engine_store import build_command, bundle_files, find_engines, save_to_cache
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
 from aif.runtime.model import FaceModel
 from aif.runtime.tensorrt_build import BuildOptions
@@ -36,10 +38,28 @@ def with_engines(
 
 def test_engines_of_the_bundle(with_engines: Bundle) -> None:
     assert FaceModel(with_engines, "tensorrt").device == "tensorrt"
-    assert FaceModel(with_engines, "auto").device == "tensorrt"
     assert FaceModel(with_engines).device == "cpu"
     shelf = find_engines(with_engines)
     assert [each.sidecar.part for each in shelf.engines] == ["decoder", "encoder"] and not shelf.faults
+
+
+def test_auto_runs_no_engine_that_came_with_a_bundle(
+    with_engines: Bundle,
+    stand_in_card: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who opens a stranger's bundle has not asked for the stranger's programs."""
+
+    def opened(*engine: object) -> None:
+        raise AssertionError("an engine of the bundle was opened")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+        patch.setattr("aif.runtime.tensorrt_load.EngineSession", opened)
+        assert FaceModel(with_engines, "auto").device == "cpu"
+    assert "they are used with --provider tensorrt only" in caplog.text
+    save_to_cache(make_engines(with_engines, "fp32", FACES, BuildOptions()))
+    assert FaceModel(with_engines, "auto").device == "tensorrt"
 
 
 def test_engines_of_the_cache(stand_in_card: Any, toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -74,6 +94,7 @@ def test_engines_of_another_machine(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """TensorRT alone is an error with the command; auto goes on and says why."""
+    save_to_cache(make_engines(with_engines, "fp32", FACES, BuildOptions()))
     for name, value in change.items():
         setattr(stand_in_card, name, value)
     plug_in(stand_in_card)
@@ -150,11 +171,13 @@ def test_without_the_packages(
 ) -> None:
     from aif.runtime.tensorrt_library import load_library
 
+    made = make_engines(with_engines, "fp32", FACES, BuildOptions())
     load_library.cache_clear()
     monkeypatch.setitem(sys.modules, lost, None)
     with pytest.raises(ProviderError, match="TensorRT cannot be used") as caught:
         FaceModel(with_engines, "tensorrt")
     assert 'pip install "aif[trt]"' in str(caught.value.fix)
+    save_to_cache(made)
     with caplog.at_level(logging.INFO):
         assert FaceModel(with_engines, "auto").device == "cpu"
     assert "TensorRT cannot be used" in caplog.text
@@ -244,6 +267,34 @@ def test_a_version_compatible_engine_is_loaded_by_a_later_tensorrt(
 def test_precisions_that_tensorrt_cannot_take(precision: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         check_buildable([precision])
+
+
+def test_int8_is_refused_and_never_named_as_a_fix(
+    stand_in_card: Any, toy_bundle: Bundle, toy_parts: Any, tmp_path: Path
+) -> None:
+    pair = toy_parts.manifest.graphs["fp32"]
+    graphs = {"fp32": pair, "int8": pair}
+    manifest = toy_parts.manifest.model_copy(update={"graphs": graphs})
+    bundle = write_bundle(tmp_path / "int8.aif", manifest, toy_parts.files)
+    with pytest.raises(ConfigError, match="symmetric INT8 only"):
+        FaceModel(bundle, "tensorrt", precision="int8")
+    assert "--precision fp16" in build_command(bundle, "int8")
+
+
+def test_a_precision_whose_engines_do_not_fit_hides_no_other(
+    stand_in_card: Any, toy_bundle: Bundle, toy_parts: Any, tmp_path: Path
+) -> None:
+    pair = toy_parts.manifest.graphs["fp32"]
+    manifest = toy_parts.manifest.model_copy(update={"graphs": {"fp16": pair, "fp32": pair}})
+    made = make_engines(toy_bundle, "fp32", FACES, BuildOptions())
+    foreign = {"precision": "fp16", "tensorrt": "10.1.0.27"}
+    others = [
+        (sidecar.model_copy(update={**foreign, "file": f"{sidecar.part}.engine"}), engine)
+        for sidecar, engine in made
+    ]
+    files = {**toy_parts.files, **bundle_files([*made, *others])}
+    bundle = write_bundle(tmp_path / "mixed.aif", manifest, files)
+    assert {each.precision for each in networks_of(bundle, Setup("tensorrt", 1)).values()} == {"fp32"}
 
 
 def test_a_precision_that_the_bundle_does_not_have(stand_in_card: Any, toy_bundle: Bundle) -> None:

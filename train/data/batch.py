@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,11 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aif.runtime.errors import ConfigError, DataError
-from aif.train.data.augment import resize_crop
-from aif.train.data.base import CorruptImageError, FaceDataset
-
-log = logging.getLogger(__name__)
+from aif.runtime.errors import ConfigError
+from aif.train.data.base import FaceDataset
+from aif.train.data.readable import readable_crops
 
 
 @dataclass(frozen=True)
@@ -54,20 +51,6 @@ def make_batch(dataset: FaceDataset, crops: Sequence[npt.NDArray[np.uint8]], ind
     return Batch(torch.from_numpy(images), torch.from_numpy(y), torch.from_numpy(where))
 
 
-def default_corrupt_limit(dataset: FaceDataset) -> int:
-    """How many unreadable images are put up with: 1 % of the dataset, at least 10."""
-    return max(10, len(dataset) // 100)
-
-
-def too_many_corrupt(dataset: FaceDataset, names: Sequence[str], limit: int) -> DataError:
-    """The error that names a few of the unreadable images."""
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return DataError(
-        f"{len(names)} images of {dataset.name} cannot be read, more than the limit of {limit}: {shown}",
-        "Restore or remove these files, or raise the limit on corrupt images.",
-    )
-
-
 def evaluation_batches(
     dataset: FaceDataset, image_size: int, batch_size: int, indices: Sequence[int] | None = None
 ) -> Iterator[Batch]:
@@ -80,26 +63,14 @@ def evaluation_batches(
     """
     if batch_size < 1:
         raise ConfigError(f"batch_size = {batch_size} is out of range.", "It must be at least 1.")
-    limit = default_corrupt_limit(dataset)
-    bad: list[str] = []
     crops: list[npt.NDArray[np.uint8]] = []
     kept: list[int] = []
-    seen = 0
-    for index in range(len(dataset)) if indices is None else indices:
-        try:
-            crops.append(resize_crop(dataset.image(index), image_size))
-        except CorruptImageError as error:
-            log.warning("cannot read %s; it is left out", error.name)
-            bad.append(dataset.file_name(index))
-            if len(bad) > limit:
-                raise too_many_corrupt(dataset, bad, limit) from error
-            continue
+    wanted = range(len(dataset)) if indices is None else indices
+    for index, crop in readable_crops(dataset, image_size, wanted):
+        crops.append(crop)
         kept.append(index)
-        seen += 1
         if len(kept) == batch_size:
             yield make_batch(dataset, crops, kept)
             crops, kept = [], []
     if kept:
         yield make_batch(dataset, crops, kept)
-    if bad and not seen:
-        raise too_many_corrupt(dataset, bad, 0)

@@ -20,13 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 from aif.runtime.errors import ConfigError, DataError
 from aif.train.data.augment import Augmentation, augment_crop, resize_crop
 from aif.train.data.base import CorruptImageError, FaceDataset
-from aif.train.data.batch import (
-    Batch,
-    default_corrupt_limit,
-    evaluation_batches,
-    make_batch,
-    too_many_corrupt,
-)
+from aif.train.data.batch import Batch, evaluation_batches, make_batch
+from aif.train.data.readable import default_corrupt_limit, too_many_corrupt
 from aif.train.data.sampling import SampleOrder
 
 __all__ = ["Batch", "FaceLoader", "evaluation_batches"]
