@@ -181,7 +181,8 @@ def region_weight(decoder: nn.Module, y: Tensor, y_read: Tensor) -> Tensor | Non
     for decoders that draw everything. With it, a mouth counts as much as a whole face."""
     if not isinstance(decoder, ContextDecoder):
         return None
-    return 1 / decoder.hiding(y - y_read).mean(dim=(1, 2, 3), keepdim=True).clamp(min=0.02)
+    hidden: Tensor = decoder.hiding(y - y_read)
+    return 1 / hidden.mean(dim=(1, 2, 3), keepdim=True).clamp(min=0.02)
 
 
 def auxiliary_input(

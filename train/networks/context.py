@@ -57,7 +57,7 @@ class ContextDecoder(nn.Module):
     def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...]) -> Tensor:
         """z (N, Z), y (N, A), features: image (N, 3, S, S) in [0, 1] and y as read (N, A) -> image."""
         image, y_read = features
-        hidden = self.hiding(y - y_read)
+        hidden: Tensor = self.hiding(y - y_read)
         maps = self.surroundings(torch.cat([image * (1 - hidden), hidden], dim=1))
-        drawn = self.draw(z, y, tuple(reversed(maps[:-1])))
+        drawn: Tensor = self.draw(z, y, tuple(reversed(maps[:-1])))
         return image * (1 - hidden) + drawn * hidden
