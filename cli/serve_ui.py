@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from aif.cli.serve_turn import Service
 from aif.cli.serve_ui_files import page_files
+from aif.cli.serve_ui_guard import guard_inputs
 from aif.cli.serve_ui_style import CSS, ICON, POLICY, theme
 
 PATH = "/ui"
@@ -76,6 +77,7 @@ def mount_page(app: FastAPI) -> Iterator[Page]:
                 theme=theme(),
                 css=CSS,
             )
+            guard_inputs(blocks, files.folder)
             mounted: Any = app.routes[-1]
             # Browsers and Gradio's page ask for these at the top, wherever it is mounted.
             about = {"name": "aif", "start_url": f"{PATH}/", "display": "standalone"}
