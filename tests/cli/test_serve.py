@@ -26,6 +26,7 @@ from PIL import Image
 
 from aif.cli.serve_app import create_app
 from aif.cli.serve_errors import CODES
+from aif.cli.serve_hosts import LOOPBACK, known_hosts
 from aif.cli.serve_settings import ServeSettings
 from aif.runtime.bundle import Bundle
 from aif.runtime.detect import Detection, make_detector
@@ -255,9 +256,43 @@ def test_openapi_describes_the_form_the_files_and_every_refusal(service: Running
         for status, answer in post["responses"].items()
         for code in answer["content"].get("application/json", {}).get("examples", {})
     }
-    assert told == {code: str(CODES[code][0]) for code in set(CODES) - {"not_found", "wrong_method"}}
+    assert told == {
+        code: str(CODES[code][0]) for code in set(CODES) - {"not_found", "wrong_method", "wrong_host"}
+    }
     assert about["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == list(CODES)
     assert set(about["paths"]) == {"/edit", "/attributes", "/health", "/ready", "/metrics"}
+
+
+def test_only_known_names_are_answered_to(start: Any) -> None:
+    """A page on the web that lets its name point to this machine gets nothing."""
+    service = start(hosts=known_hosts("127.0.0.1", ["Photos.example.org"]))
+    for host, status in (
+        *((name, 200) for name in ("localhost", "127.0.0.1:8000", "LOCALHOST:1", "[::1]:8000")),
+        ("photos.example.org", 200),
+        *(
+            (name, 421)
+            for name in ("evil.example", "evil.example:8000", "localhost.evil.example", "[::2]", "")
+        ),
+    ):
+        answer = service.client.get("/health", headers={"host": host})
+        assert answer.status_code == status, host
+        assert status == 200 or answer.json()["error"]["code"] == "wrong_host"
+
+
+@pytest.mark.parametrize(
+    ("address", "more", "names"),
+    [
+        ("127.0.0.1", [], {*LOOPBACK}),
+        ("127.0.0.2", [], {*LOOPBACK, "127.0.0.2"}),
+        ("::1", [], {*LOOPBACK}),
+        ("0.0.0.0", [], None),
+        ("::", [], None),
+        ("0.0.0.0", ["a.example"], {*LOOPBACK, "0.0.0.0", "a.example"}),
+    ],
+)
+def test_names_to_answer_to(address: str, more: list[str], names: set[str] | None) -> None:
+    known = known_hosts(address, more)
+    assert (None if known is None else set(known)) == names
 
 
 def test_a_full_queue_refuses_and_loses_nothing(start: Any, photo: bytes) -> None:
@@ -480,6 +515,7 @@ def test_a_request_on_an_open_connection_is_refused_while_it_stops(start: Any, p
         (["--port", "{taken}"], 1, "Choose another --host or --port"),
         (["--port", "99999"], 2, "65535"),
         (["--bundle", "nowhere.aif", "--port", "0"], 1, "nowhere.aif"),
+        (["--allow-host", "http://a.example", "--port", "0"], 2, "without scheme and port"),
     ],
 )
 def test_wrong_options(run: Callable[..., Any], words: list[str], code: int, said: str) -> None:
