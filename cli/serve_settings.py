@@ -9,6 +9,9 @@ from aif.runtime.errors import ConfigError
 
 MEBIBYTE = 1 << 20
 
+# Beyond a request's own time limit, for its answer to be written.
+ANSWER_SECONDS = 5
+
 
 @dataclass(frozen=True)
 class ServeSettings:

@@ -24,6 +24,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from aif.cli.bench_serve import _place
 from aif.cli.serve_app import create_app
 from aif.cli.serve_errors import CODES
 from aif.cli.serve_hosts import LOOPBACK, known_hosts
@@ -31,6 +32,7 @@ from aif.cli.serve_settings import ServeSettings
 from aif.runtime.bundle import Bundle
 from aif.runtime.detect import Detection, make_detector
 from aif.runtime.editor import Editor
+from aif.runtime.errors import AifError
 from aif.runtime.model import FaceModel
 
 
@@ -414,10 +416,31 @@ def test_a_client_that_asks_first_is_told_at_once(start: Any) -> None:
 def test_an_upload_that_takes_too_long(start: Any) -> None:
     service = start(timeout=0.3)
     with socket.create_connection(service.address) as call:
-        call.sendall(request_head(1000).replace(b"Host", b"Connection: close\r\nHost") + OPENING)
-        status, said = answer_of(call)
-    assert status == 408 and b'"code":"slow_upload"' in said
+        call.sendall(request_head(1000) + OPENING)
+        call.settimeout(20)
+        status, said = answer_of(call)  # the service hangs up by itself
+    assert status == 408 and b'"code":"slow_upload"' in said and b"connection: close" in said.lower()
     assert service.pool.taken == 0
+
+
+def test_a_client_that_does_not_read_keeps_its_place_and_is_cut_off(
+    start: Any, portrait_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aif.cli.serve_answer.ANSWER_SECONDS", 0.0)
+    service = start(workers=1, queue=0, timeout=4.0)
+    large = np.zeros((1000, 3000, 3), np.uint8)
+    large[: portrait_bgr.shape[0], : portrait_bgr.shape[1]] = portrait_bgr
+    as_bmp = b'--cut\r\nContent-Disposition: form-data; name="format"\r\n\r\nbmp\r\n'
+    body = as_bmp + form(png(large))
+    connections = service.server.server_state.connections
+    with socket.socket() as call:
+        call.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        call.connect(service.address)
+        call.sendall(request_head(len(body)) + body)
+        until(lambda: service.outcomes("ok") == 1)
+        assert service.client.get("/ready").status_code == 503
+        until(lambda: service.pool.taken == 0 and len(connections) == 1, 20)
+    assert service.client.get("/ready").status_code == 200
 
 
 def test_metrics_are_in_both_of_prometheus_formats(service: Running, photo: bytes) -> None:
@@ -502,6 +525,12 @@ def test_a_request_on_an_open_connection_is_refused_while_it_stops(start: Any, p
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "stopping")
         assert answer.headers["retry-after"]
     assert service.client.get("/health").json()["status"] == "stopping"
+
+
+def test_the_benchmark_finds_the_address_behind_other_lines() -> None:
+    assert _place(["a warning\n", "aif serves toy at http://[::1]:80 (1 at once)\n", "x"]) == "[::1]:80"
+    with pytest.raises(AifError, match="does not start: one\ntwo"):
+        _place(["one\n", "two\n"])
 
 
 @pytest.mark.parametrize(
