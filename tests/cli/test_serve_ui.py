@@ -298,3 +298,18 @@ def test_no_address_is_fetched(caller: Caller) -> None:
         assert "uploaded files only" in answer
         with pytest.raises(TimeoutError):
             server.accept()
+
+
+def test_a_photo_that_was_forgotten_is_told_and_one_in_use_is_kept(caller: Caller) -> None:
+    for touched, data in (
+        ("attribute-0", [None, "all", "delta", 0, 0]),
+        ("show", ["Smiling", None, "all", "delta", 0, 0]),
+        ("download", [None, "all", "delta", 0, 0]),
+        ("reset", [None, "all"]),
+    ):
+        assert "drop it again" in caller.call(touched, *data)
+    events = caller.config["dependencies"]
+    opened = next(part["id"] for part in caller.config["components"] if part["type"] == "state")
+    uses = {each["id"] for each in events if opened in each["inputs"] and each["targets"][0][0] is not None}
+    renewed = {each["trigger_after"] for each in events if each["inputs"] == each["outputs"] == [opened]}
+    assert uses == renewed and len(uses) == 7
