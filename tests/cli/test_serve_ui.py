@@ -216,6 +216,10 @@ def test_files_are_kept_for_as_long_as_they_are_used() -> None:
         assert not edit.exists() and photo.exists() and not files.use(edit) and files.use(photo)
         files.tidy(now + 2 * KEPT_SECONDS)
         assert not photo.exists() and Path(files.write("c.jpg", b"more")).exists()
+        (files.folder / "cut-short").write_bytes(bytes(1 << 20))
+        assert 1 << 20 < files.taken() < 2 << 20
+        files.tidy(time.time() + 2 * KEPT_SECONDS)
+        assert files.taken() == 0
     assert not files.folder.exists()
 
 
@@ -313,3 +317,14 @@ def test_a_photo_that_was_forgotten_is_told_and_one_in_use_is_kept(caller: Calle
     uses = {each["id"] for each in events if opened in each["inputs"] and each["targets"][0][0] is not None}
     renewed = {each["trigger_after"] for each in events if each["inputs"] == each["outputs"] == [opened]}
     assert uses == renewed and len(uses) == 7
+
+
+def test_an_upload_that_is_too_large_is_refused(caller: Caller) -> None:
+    answer = caller.upload(bytes((20 << 20) + (1 << 20)))
+    assert answer.status_code == 413 and "shrink it" in answer.text
+
+
+@pytest.mark.parametrize("name", ["process_recording", "component_server", "run/open", "vibe-edit"])
+def test_what_the_page_does_not_send_is_not_taken(caller: Caller, name: str) -> None:
+    answer = caller.client.post(f"/gradio_api/{name}", json={"data": []})
+    assert answer.status_code == 404 and "no such address" in answer.text
