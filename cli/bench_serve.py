@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -213,6 +213,20 @@ def _request(photo: bytes, edits: Mapping[str, float]) -> bytes:
     return head.encode() + body
 
 
+def _place(said: Iterable[str]) -> str:
+    """Host and port out of the lines that the service writes; others may come before.
+
+    Raises:
+        AifError: it ended without; tells what it said.
+    """
+    lines = []
+    for line in said:
+        lines.append(line)
+        if place := line.partition("http://")[2].split():
+            return place[0]
+    raise AifError(f"The service does not start: {''.join(lines)}".strip())
+
+
 @contextlib.contextmanager
 def _service(setup: Setup, load: ServeLoad) -> Iterator[tuple[str, int]]:
     """`aif serve` on a free port: host and port.
@@ -233,10 +247,7 @@ def _service(setup: Setup, load: ServeLoad) -> Iterator[tuple[str, int]]:
     )
     assert process.stderr is not None
     try:
-        told = process.stderr.readline()
-        place = told.partition("http://")[2].partition(" ")[0]
-        if not place:
-            raise AifError(f"The service does not start: {told}{process.stderr.read()}".strip())
+        place = _place(process.stderr)
         # Its later words must not fill the pipe.
         threading.Thread(target=process.stderr.read, daemon=True).start()
         host, _, port = place.rpartition(":")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,13 @@ def serve(
         str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 for every network.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", help="0: any free one.", min=0, max=65535)] = 8000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Also answer to this name (a proxy's), beside this machine's own.",
+        ),
+    ] = None,
     ui: Annotated[bool, typer.Option("--ui", help="Also a page to look at, at /ui.")] = False,
     bundle: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
@@ -67,6 +75,7 @@ def serve(
     """
     from aif.cli.edit_run import load_editor
     from aif.cli.edit_values import check_options
+    from aif.cli.serve_hosts import known_hosts
     from aif.cli.serve_run import address_of, bind, run_server
     from aif.cli.serve_settings import ServeSettings
     from aif.runtime.benchmark import core_count
@@ -97,6 +106,7 @@ def serve(
     from aif.cli.serve_app import create_app
 
     bound = bind(host, port)
+    settings = replace(settings, hosts=known_hosts(bound.getsockname()[0], allow_host or []))
     opened = Bundle.open(bundle)
     with load_editor(opened, provider, detector, yunet, threads, precision) as editor:
         app = create_app(editor, settings)

@@ -13,8 +13,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from aif.cli.serve_answer import WholeAnswers
 from aif.cli.serve_edit import analyse_photo, edit_photo
 from aif.cli.serve_errors import ClientGoneError, ServiceError
+from aif.cli.serve_hosts import KnownHosts
 from aif.cli.serve_metrics import Metrics
 from aif.cli.serve_openapi import ADDRESSES, DESCRIPTION, EDIT, LOOK, PAGES, describe_form
 from aif.cli.serve_pool import EditPool
@@ -79,6 +81,9 @@ def create_app(editor: Editor, settings: ServeSettings) -> FastAPI:
     add("/health", health, methods=["GET"], response_model=Health, **PAGES["health"])
     add("/ready", ready, methods=["GET"], response_model=Health, **PAGES["ready"])
     add("/metrics", metrics, methods=["GET"], response_class=Response, **PAGES["metrics"])
+    app.add_middleware(WholeAnswers, timeout=settings.timeout)
+    if settings.hosts is not None:
+        app.add_middleware(KnownHosts, hosts=settings.hosts)
     app.add_exception_handler(ServiceError, _refuse)
     app.add_exception_handler(ClientGoneError, _nobody)
     app.add_exception_handler(HTTPException, _http)

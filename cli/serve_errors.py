@@ -21,6 +21,7 @@ CODES: dict[str, tuple[int, str]] = {
     "not_found": (404, "There is no such address."),
     "wrong_method": (405, "The address takes another method."),
     "slow_upload": (408, "The body did not arrive in time."),
+    "wrong_host": (421, "The service does not answer to this name."),
     "too_large": (413, "The file has more bytes than are allowed."),
     "too_many_pixels": (413, "The picture has more pixels than are allowed."),
     "unsupported_picture": (415, "The photo is no JPEG, PNG, WebP, TIFF or BMP picture, or is animated."),

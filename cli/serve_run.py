@@ -13,10 +13,8 @@ from typing import Any
 import typer
 import uvicorn
 
+from aif.cli.serve_settings import ANSWER_SECONDS
 from aif.runtime.errors import AifError
-
-# Beyond a request's own time limit, for its answer to be written.
-GRACE_SECONDS = 5
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -76,7 +74,7 @@ def run_server(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(timeout) + GRACE_SECONDS,
+        timeout_graceful_shutdown=int(timeout) + ANSWER_SECONDS,
     )
     with bound:
         _Server(config, on_stop, told).run([bound])

@@ -9,6 +9,9 @@ from aif.runtime.errors import ConfigError
 
 MEBIBYTE = 1 << 20
 
+# Beyond a request's own time limit, for its answer to be written.
+ANSWER_SECONDS = 5
+
 
 @dataclass(frozen=True)
 class ServeSettings:
@@ -20,6 +23,7 @@ class ServeSettings:
         max_megapixels: larger pictures are refused before any pixel is decoded.
         max_bytes: larger files are refused while they arrive.
         timeout: seconds from the first byte of a request to its answer.
+        hosts: names to answer to, in lower case; None = any.
 
     Raises:
         ConfigError: a value out of range.
@@ -30,6 +34,7 @@ class ServeSettings:
     max_megapixels: float = 50.0
     max_bytes: int = 20 * MEBIBYTE
     timeout: float = 30.0
+    hosts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for option, value, least in (

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from aif.cli.serve_answer import held_by
 from aif.cli.serve_edit import Edited
 from aif.cli.serve_errors import ClientGoneError, ServiceError, refusal
 from aif.cli.serve_metrics import Metrics
@@ -137,7 +138,7 @@ def _too_late(service: Service) -> ServiceError:
 
 @contextlib.asynccontextmanager
 async def turn_of(service: Service, request: Request, endpoint: str) -> AsyncIterator[Turn]:
-    """A place for the request, counted by what comes of it.
+    """A place for the request, counted by what comes of it; `WholeAnswers` gives it back after the answer.
 
     Raises:
         ServiceError: there is no place, or what the block raised, in the service's words.
@@ -145,11 +146,15 @@ async def turn_of(service: Service, request: Request, endpoint: str) -> AsyncIte
     """
     begin = time.perf_counter()
     body = Body(request.headers, request.stream(), service.settings.max_bytes)
-    outcome = "internal"
+    outcome, held = "internal", held_by(request.scope)
     try:
         try:
-            with service.pool.take() as place:
-                yield Turn(service, request, body, place)
+            held.place = service.pool.take()
+            try:
+                yield Turn(service, request, body, held.place)
+            except BaseException:
+                held.leave()
+                raise
             outcome = "ok"
         except AifError as error:
             raise refusal(error) from error
@@ -161,7 +166,8 @@ async def turn_of(service: Service, request: Request, endpoint: str) -> AsyncIte
     except ServiceError as error:
         outcome = error.code
         with contextlib.suppress(ClientDisconnect):
-            if not await body.discard():
+            # What comes after a body that was too slow would be taken for the next request.
+            if error.code == "slow_upload" or not await body.discard():
                 error.headers["Connection"] = "close"
         raise
     finally:

@@ -13,7 +13,9 @@ from starlette.responses import RedirectResponse, Response
 
 from aif.cli.serve_turn import Service
 from aif.cli.serve_ui_files import page_files
+from aif.cli.serve_ui_guard import guard_inputs
 from aif.cli.serve_ui_style import CSS, ICON, POLICY, theme
+from aif.cli.serve_ui_uploads import BoundedUploads
 
 PATH = "/ui"
 
@@ -76,6 +78,7 @@ def mount_page(app: FastAPI) -> Iterator[Page]:
                 theme=theme(),
                 css=CSS,
             )
+            guard_inputs(blocks, files.folder)
             mounted: Any = app.routes[-1]
             # Browsers and Gradio's page ask for these at the top, wherever it is mounted.
             about = {"name": "aif", "start_url": f"{PATH}/", "display": "standalone"}
@@ -83,6 +86,7 @@ def mount_page(app: FastAPI) -> Iterator[Page]:
             app.add_api_route("/", lambda: RedirectResponse(f"{PATH}/"), **hidden)
             app.add_api_route("/manifest.json", lambda: about, **hidden)
             app.add_api_route("/favicon.ico", lambda: Response(ICON, media_type="image/svg+xml"), **hidden)
+            app.add_middleware(BoundedUploads, below=PATH, files=files, settings=service.settings)
             app.add_middleware(_Guarded)
             yield Page(service, mounted.app)
         finally:

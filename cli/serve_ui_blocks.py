@@ -21,6 +21,7 @@ from aif.runtime.editor import FaceChoice
 from aif.runtime.manifest import AttributeInfo, Mode
 
 _ALL = "all"
+_FORGOTTEN = "The photo is not at hand, or has been forgotten by now: drop it again."
 _CLICK = "() => document.querySelector('#file a, #file button, a#file, button#file')?.click()"
 _HINT = (
     '<span class="key"></span>what the model sees in the face. Move a slider to change it: '
@@ -122,15 +123,21 @@ def build(service: Service, files: PageFiles) -> Any:
         slow: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
         photo.input(work.open, photo, parts, show_progress_on=photo, **slow)
         controls: list[Any] = [*sliders, mode]
-        for control in controls:
+        uses = [
             control.input(
                 work.edit, wish, compare, trigger_mode="always_last", concurrency_limit=None, **quiet
             )
-        faces.input(work.choose, [opened, faces], [compare, marks, *sliders], **quiet)
-        reset.click(work.choose, [opened, faces], [compare, marks, *sliders], **quiet)
+            for control in controls
+        ]
+        uses.append(faces.input(work.choose, [opened, faces], [compare, marks, *sliders], **quiet))
+        uses.append(reset.click(work.choose, [opened, faces], [compare, marks, *sliders], **quiet))
         another.click(work.clear, None, parts, **quiet)
-        show.click(work.sweep, [which, *wish], strip, show_progress_on=which, **slow)
+        uses.append(show.click(work.sweep, [which, *wish], strip, show_progress_on=which, **slow))
         written = download.click(work.write, wish, file, show_progress="hidden", **slow)
+        for use in (*uses, written):
+            # Its time counts from when it was set. Not set by the work itself, which may end after another
+            # photo was dropped.
+            use.then(_same, opened, opened, queue=False, **quiet)
         written.success(None, None, None, js=f"() => setTimeout({_CLICK}, 150)")
     return blocks
 
@@ -181,8 +188,7 @@ class _Work:
 
     async def edit(self, opened: page.Opened | None, faces: str, mode: Mode, *values: float) -> Any:
         """A slider was moved."""
-        if opened is None:
-            return gr.skip()
+        opened = _at_hand(opened)
         chosen, settings = _choice(faces), page.moved(opened, _choice(faces), values, self._attributes)
         job = partial(page.show_edit, self._service.editor, opened, settings, chosen, mode)
         data: bytes = await self._run(job)
@@ -190,8 +196,7 @@ class _Work:
 
     def choose(self, opened: page.Opened | None, faces: str) -> list[Any]:
         """Another face was chosen, or all sliders are to go back: the photo as it came."""
-        if opened is None:
-            return [gr.skip()] * (2 + len(self._attributes))
+        opened = _at_hand(opened)
         picture = self._shown(opened)
         return [(picture, picture), self._marks(opened, faces), *self._standing(opened, faces)]
 
@@ -199,8 +204,7 @@ class _Work:
         self, name: str, opened: page.Opened | None, faces: str, mode: Mode, *values: float
     ) -> Any:
         """The strip was asked for."""
-        if opened is None:
-            return gr.skip()
+        opened = _at_hand(opened)
         chosen, settings = _choice(faces), page.moved(opened, _choice(faces), values, self._attributes)
         job = partial(page.show_sweep, self._service.editor, opened, name, settings, chosen, mode)
         panels: list[tuple[str, bytes]] = await self._run(job)
@@ -209,8 +213,7 @@ class _Work:
 
     async def write(self, opened: page.Opened | None, faces: str, mode: Mode, *values: float) -> Any:
         """The whole file was asked for."""
-        if opened is None:
-            return gr.skip()
+        opened = _at_hand(opened)
         chosen, settings = _choice(faces), page.moved(opened, _choice(faces), values, self._attributes)
         if not settings:
             raise gr.Error("Nothing has been changed yet: move a slider.", print_exception=False)
@@ -227,9 +230,7 @@ class _Work:
             text = f"{error.message} {error.fix or ''}".strip()
             raise gr.Error(text, title="", print_exception=False) from error
         except FileNotFoundError as error:
-            raise gr.Error(
-                "The photo has been forgotten by now: drop it again.", print_exception=False
-            ) from error
+            raise gr.Error(_FORGOTTEN, print_exception=False) from error
 
     def _shown(self, opened: page.Opened) -> str:
         """The original's file, which lives for as long as it is used."""
@@ -252,6 +253,17 @@ class _Work:
             share = (seen[info.name] - info.minimum) / (info.maximum - info.minimum)
             rules.append(f"#attribute-{index} {{ --marked: visible; --seen: {min(max(share, 0), 1):.4f}; }}")
         return f"<style>{' '.join(rules)}</style>"
+
+
+def _same(opened: page.Opened | None) -> page.Opened | None:
+    return opened
+
+
+def _at_hand(opened: page.Opened | None) -> page.Opened:
+    """The photo, where the page still has one."""
+    if opened is None:
+        raise gr.Error(_FORGOTTEN, print_exception=False)
+    return opened
 
 
 def _path_of(payload: Any) -> str | None:

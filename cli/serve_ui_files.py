@@ -16,6 +16,10 @@ from pathlib import Path
 # at once.
 KEPT_SECONDS, BRIEF_SECONDS = 1800.0, 120.0
 
+# What all files together may take before uploads are refused; a file counts for so much at least, so that
+# there are not too many.
+MOST_BYTES, LEAST_COUNTED = 1 << 30, 64 << 10
+
 _BRIEF = "edits"
 
 
@@ -40,6 +44,14 @@ class PageFiles:
         path.write_bytes(data)
         return str(path)
 
+    def taken(self) -> int:
+        """Bytes that lie in the folder."""
+        total = 0
+        for each in self.folder.rglob("*"):
+            with contextlib.suppress(OSError):
+                total += max(each.stat().st_size, LEAST_COUNTED) if each.is_file() else 0
+        return total
+
     def use(self, path: Path) -> bool:
         """Keep a file for longer; False where it is gone."""
         try:
@@ -61,15 +73,22 @@ class PageFiles:
                 with contextlib.suppress(OSError):
                     last = max((each.stat().st_mtime for each in own.rglob("*")), default=own.stat().st_mtime)
                     if now - last > kept:
-                        shutil.rmtree(own)
+                        # A file is what came of an upload that was cut short.
+                        shutil.rmtree(own) if own.is_dir() else own.unlink()
+
+
+def _parent(memory: Path) -> Path:
+    """In memory where there is room for all that may come; a container has 64 MB unless told otherwise."""
+    with contextlib.suppress(OSError):
+        if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= MOST_BYTES:
+            return memory
+    return Path(tempfile.gettempdir())
 
 
 @contextlib.contextmanager
 def page_files() -> Iterator[PageFiles]:
     """A folder that nobody else may look into, tidied every half minute and deleted at the end."""
-    memory = Path("/dev/shm")
-    parent = memory if memory.is_dir() and os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
-    folder = Path(tempfile.mkdtemp(prefix=f"aif-page-{os.getpid()}-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=f"aif-page-{os.getpid()}-", dir=_parent(Path("/dev/shm"))))
     files, ended = PageFiles(folder), threading.Event()
 
     def tidy() -> None:

@@ -85,11 +85,11 @@ def _own_size_limit() -> Iterator[None]:
 
 
 def _check_frames(image: Image.Image, kind: Format, name: str) -> None:
-    frames = 1 if kind == "JPEG" else int(getattr(image, "n_frames", 1))
-    if frames > 1:
+    # They are not counted, which takes Pillow a time that grows with the square of their number.
+    if kind != "JPEG" and getattr(image, "is_animated", False):
         what = "pages" if kind == "TIFF" else "frames of an animation"
         raise UnsupportedImageError(
-            f"{name} holds {frames} {what}; aif edits single pictures.",
+            f"{name} holds several {what}; aif edits single pictures.",
             f"Save the one you want as a file of its own. {SUPPORTED}",
         )
 

@@ -24,12 +24,15 @@ import pytest
 import uvicorn
 from PIL import Image
 
+from aif.cli.bench_serve import _place
 from aif.cli.serve_app import create_app
 from aif.cli.serve_errors import CODES
+from aif.cli.serve_hosts import LOOPBACK, known_hosts
 from aif.cli.serve_settings import ServeSettings
 from aif.runtime.bundle import Bundle
 from aif.runtime.detect import Detection, make_detector
 from aif.runtime.editor import Editor
+from aif.runtime.errors import AifError
 from aif.runtime.model import FaceModel
 
 
@@ -255,9 +258,43 @@ def test_openapi_describes_the_form_the_files_and_every_refusal(service: Running
         for status, answer in post["responses"].items()
         for code in answer["content"].get("application/json", {}).get("examples", {})
     }
-    assert told == {code: str(CODES[code][0]) for code in set(CODES) - {"not_found", "wrong_method"}}
+    assert told == {
+        code: str(CODES[code][0]) for code in set(CODES) - {"not_found", "wrong_method", "wrong_host"}
+    }
     assert about["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == list(CODES)
     assert set(about["paths"]) == {"/edit", "/attributes", "/health", "/ready", "/metrics"}
+
+
+def test_only_known_names_are_answered_to(start: Any) -> None:
+    """A page on the web that lets its name point to this machine gets nothing."""
+    service = start(hosts=known_hosts("127.0.0.1", ["Photos.example.org"]))
+    for host, status in (
+        *((name, 200) for name in ("localhost", "127.0.0.1:8000", "LOCALHOST:1", "[::1]:8000")),
+        ("photos.example.org", 200),
+        *(
+            (name, 421)
+            for name in ("evil.example", "evil.example:8000", "localhost.evil.example", "[::2]", "")
+        ),
+    ):
+        answer = service.client.get("/health", headers={"host": host})
+        assert answer.status_code == status, host
+        assert status == 200 or answer.json()["error"]["code"] == "wrong_host"
+
+
+@pytest.mark.parametrize(
+    ("address", "more", "names"),
+    [
+        ("127.0.0.1", [], {*LOOPBACK}),
+        ("127.0.0.2", [], {*LOOPBACK, "127.0.0.2"}),
+        ("::1", [], {*LOOPBACK}),
+        ("0.0.0.0", [], None),
+        ("::", [], None),
+        ("0.0.0.0", ["a.example"], {*LOOPBACK, "0.0.0.0", "a.example"}),
+    ],
+)
+def test_names_to_answer_to(address: str, more: list[str], names: set[str] | None) -> None:
+    known = known_hosts(address, more)
+    assert (None if known is None else set(known)) == names
 
 
 def test_a_full_queue_refuses_and_loses_nothing(start: Any, photo: bytes) -> None:
@@ -379,10 +416,31 @@ def test_a_client_that_asks_first_is_told_at_once(start: Any) -> None:
 def test_an_upload_that_takes_too_long(start: Any) -> None:
     service = start(timeout=0.3)
     with socket.create_connection(service.address) as call:
-        call.sendall(request_head(1000).replace(b"Host", b"Connection: close\r\nHost") + OPENING)
-        status, said = answer_of(call)
-    assert status == 408 and b'"code":"slow_upload"' in said
+        call.sendall(request_head(1000) + OPENING)
+        call.settimeout(20)
+        status, said = answer_of(call)  # the service hangs up by itself
+    assert status == 408 and b'"code":"slow_upload"' in said and b"connection: close" in said.lower()
     assert service.pool.taken == 0
+
+
+def test_a_client_that_does_not_read_keeps_its_place_and_is_cut_off(
+    start: Any, portrait_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aif.cli.serve_answer.ANSWER_SECONDS", 0.0)
+    service = start(workers=1, queue=0, timeout=4.0)
+    large = np.zeros((1000, 3000, 3), np.uint8)
+    large[: portrait_bgr.shape[0], : portrait_bgr.shape[1]] = portrait_bgr
+    as_bmp = b'--cut\r\nContent-Disposition: form-data; name="format"\r\n\r\nbmp\r\n'
+    body = as_bmp + form(png(large))
+    connections = service.server.server_state.connections
+    with socket.socket() as call:
+        call.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        call.connect(service.address)
+        call.sendall(request_head(len(body)) + body)
+        until(lambda: service.outcomes("ok") == 1)
+        assert service.client.get("/ready").status_code == 503
+        until(lambda: service.pool.taken == 0 and len(connections) == 1, 20)
+    assert service.client.get("/ready").status_code == 200
 
 
 def test_metrics_are_in_both_of_prometheus_formats(service: Running, photo: bytes) -> None:
@@ -469,6 +527,12 @@ def test_a_request_on_an_open_connection_is_refused_while_it_stops(start: Any, p
     assert service.client.get("/health").json()["status"] == "stopping"
 
 
+def test_the_benchmark_finds_the_address_behind_other_lines() -> None:
+    assert _place(["a warning\n", "aif serves toy at http://[::1]:80 (1 at once)\n", "x"]) == "[::1]:80"
+    with pytest.raises(AifError, match="does not start: one\ntwo"):
+        _place(["one\n", "two\n"])
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -480,6 +544,7 @@ def test_a_request_on_an_open_connection_is_refused_while_it_stops(start: Any, p
         (["--port", "{taken}"], 1, "Choose another --host or --port"),
         (["--port", "99999"], 2, "65535"),
         (["--bundle", "nowhere.aif", "--port", "0"], 1, "nowhere.aif"),
+        (["--allow-host", "http://a.example", "--port", "0"], 2, "without scheme and port"),
     ],
 )
 def test_wrong_options(run: Callable[..., Any], words: list[str], code: int, said: str) -> None:

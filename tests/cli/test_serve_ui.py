@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +25,6 @@ from aif.runtime.bundle import Bundle
 from aif.runtime.editor import Editor
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,8 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium (Debian: apt install chromium)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -213,6 +216,10 @@ def test_files_are_kept_for_as_long_as_they_are_used() -> None:
         assert not edit.exists() and photo.exists() and not files.use(edit) and files.use(photo)
         files.tidy(now + 2 * KEPT_SECONDS)
         assert not photo.exists() and Path(files.write("c.jpg", b"more")).exists()
+        (files.folder / "cut-short").write_bytes(bytes(1 << 20))
+        assert 1 << 20 < files.taken() < 2 << 20
+        files.tidy(time.time() + 2 * KEPT_SECONDS)
+        assert files.taken() == 0
     assert not files.folder.exists()
 
 
@@ -225,3 +232,99 @@ def test_the_policy_and_the_way_in(address: str) -> None:
         assert client.get("/nowhere").json()["error"]["code"] == "not_found"
         for path in ("/etc/passwd", "/dev/shm", str(Path(__file__))):
             assert client.get(f"/ui/gradio_api/file={path}").status_code in (403, 404)
+
+
+class Caller:
+    """A client that speaks Gradio's protocol itself, and may send what no page would."""
+
+    def __init__(self, address: str) -> None:
+        self.client = httpx.Client(base_url=f"{address}/ui", trust_env=False, timeout=30)
+        self.config = self.client.get("/config").json()
+        self.names = {part["props"].get("elem_id"): part["id"] for part in self.config["components"]}
+
+    def call(self, touched: str, *data: Any) -> str:
+        """What comes of touching a part: the whole answer, as text."""
+        (event,) = (
+            each for each in self.config["dependencies"] if each["targets"][0][0] == self.names[touched]
+        )
+        session = secrets.token_hex(5)
+        wish = {"data": data, "fn_index": event["id"], "session_hash": session, "trigger_id": None}
+        assert self.client.post("/gradio_api/queue/join", json=wish).status_code == 200
+        told, where = "", {"session_hash": session}
+        with self.client.stream("GET", "/gradio_api/queue/data", params=where) as answer:
+            for line in answer.iter_lines():
+                told += line
+                if "process_completed" in line:
+                    break
+        return told
+
+    def upload(self, data: bytes) -> httpx.Response:
+        return self.client.post("/gradio_api/upload", files={"files": ("photo.png", data)})
+
+
+@pytest.fixture(scope="module")
+def caller(address: str) -> Iterator[Caller]:
+    calling = Caller(address)
+    yield calling
+    calling.client.close()
+
+
+def as_file(path: str) -> dict[str, Any]:
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def test_only_uploaded_files_are_taken(caller: Caller, portrait: Path) -> None:
+    uploaded = caller.upload(portrait.read_bytes())
+    answer = caller.call("photo", as_file(uploaded.json()[0]))
+    assert '"success":true' in answer and "before" not in answer
+
+
+def test_other_files_of_the_machine_are_not_opened(caller: Caller, portrait: Path, tmp_path: Path) -> None:
+    """Neither a picture nor a key, neither as the photo nor where no file belongs."""
+    key = tmp_path / "key.txt"
+    key.write_text("secret")
+    picture, text = as_file(str(portrait)), as_file(str(key))
+    for touched, data in (
+        ("photo", [picture]),
+        ("photo", [{**picture, "is_stream": True}]),
+        ("faces", [None, text]),
+        ("faces", [None, [{"deep": text}]]),
+    ):
+        answer = caller.call(touched, *data)
+        assert "uploaded files only" in answer and '"success":false' in answer
+        assert "aif-page" not in answer
+
+
+def test_no_address_is_fetched(caller: Caller) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.3)
+        answer = caller.call("photo", as_file(f"http://localhost:{server.getsockname()[1]}/a.png"))
+        assert "uploaded files only" in answer
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_a_photo_that_was_forgotten_is_told_and_one_in_use_is_kept(caller: Caller) -> None:
+    for touched, data in (
+        ("attribute-0", [None, "all", "delta", 0, 0]),
+        ("show", ["Smiling", None, "all", "delta", 0, 0]),
+        ("download", [None, "all", "delta", 0, 0]),
+        ("reset", [None, "all"]),
+    ):
+        assert "drop it again" in caller.call(touched, *data)
+    events = caller.config["dependencies"]
+    opened = next(part["id"] for part in caller.config["components"] if part["type"] == "state")
+    uses = {each["id"] for each in events if opened in each["inputs"] and each["targets"][0][0] is not None}
+    renewed = {each["trigger_after"] for each in events if each["inputs"] == each["outputs"] == [opened]}
+    assert uses == renewed and len(uses) == 7
+
+
+def test_an_upload_that_is_too_large_is_refused(caller: Caller) -> None:
+    answer = caller.upload(bytes((20 << 20) + (1 << 20)))
+    assert answer.status_code == 413 and "shrink it" in answer.text
+
+
+@pytest.mark.parametrize("name", ["process_recording", "component_server", "run/open", "vibe-edit"])
+def test_what_the_page_does_not_send_is_not_taken(caller: Caller, name: str) -> None:
+    answer = caller.client.post(f"/gradio_api/{name}", json={"data": []})
+    assert answer.status_code == 404 and "no such address" in answer.text

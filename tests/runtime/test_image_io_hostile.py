@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from aif.runtime.errors import ImageError
 from aif.runtime.image_io import read_image
@@ -52,9 +52,9 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0
         (b"RIFF\x10\0\0\0WEBPVP8 ", "a.webp", "begins like a WEBP file but is damaged"),
         (b"II*\0\x08\0\0\0", "a.tif", "begins like a TIFF file but is damaged"),
         (b"BM", "a.bmp", "begins like a BMP file but is damaged"),
-        (saved("PNG", **FRAMES), "a.png", "2 frames of an animation"),
-        (saved("WEBP", **FRAMES), "a.webp", "2 frames of an animation"),
-        (saved("TIFF", **FRAMES), "a.tif", "2 pages"),
+        (saved("PNG", **FRAMES), "a.png", "several frames of an animation"),
+        (saved("WEBP", **FRAMES), "a.webp", "several frames of an animation"),
+        (saved("TIFF", **FRAMES), "a.tif", "several pages"),
         (saved("TIFF", Image.new("F", (4, 4))), "a.tif", "floating point"),
         (saved("TIFF", Image.new("I", (4, 4))), "a.tif", "32-bit whole numbers"),
         (saved("TIFF", Image.new("LAB", (4, 4))), "a.tif", "CIE Lab"),
@@ -66,6 +66,17 @@ def test_what_the_file_is_and_how_to_mend_it(data: bytes, name: str, said: str) 
         read_image(data, name=name)
     assert caught.value.message.startswith(name)
     assert caught.value.fix
+
+
+def test_the_pages_of_a_file_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes Pillow a time that grows with their number's square."""
+
+    def counted(_: object) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "n_frames", property(counted))
+    with pytest.raises(ImageError, match="several pages"):
+        read_image(saved("TIFF", **FRAMES), name="a.tif")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
