@@ -43,12 +43,9 @@ class ServedModel:
         inputs = {"z": encoding.z, "y": y, **encoding.features}
         return self._run(f"{self.model}_decoder", ("image",), inputs)[0].clip(0, 1)
 
-    def decode_both(
-        self, encoding: Encoding, source: np.ndarray, target: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def decode_both(self, encoding: Encoding, source: np.ndarray, target: np.ndarray) -> list[np.ndarray]:
         """As `FaceModel.decode_both`: all in as few requests as the server's batches allow."""
-        before, after = np.split(self.decode(encoding.repeat(2), np.concatenate([source, target])), 2)
-        return before, after
+        return np.split(self.decode(encoding.repeat(2), np.concatenate([source, target])), 2)
 
     def _run(self, model: str, outputs: tuple[str, ...], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         pieces = []

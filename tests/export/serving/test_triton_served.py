@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,10 +142,11 @@ def servers(bundle, small_bundle, tmp_path_factory) -> Iterator[dict[str, Server
     asked = subprocess.run([PYTHON, "-c", ASK], capture_output=True, check=True, timeout=60)
     place, version, libraries = json.loads(asked.stdout)
     wheel = Path(place)
+    home = tempfile.mkdtemp(prefix="aif")  # sockets lie in it, whose paths may have 107 characters
     environment = {
         "LD_LIBRARY_PATH": f"{wheel.parent / 'nvidia_pytriton.libs'}:{libraries}",
         "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}",
-        "PYTRITON_HOME": str(folder / "home"),
+        "PYTRITON_HOME": home,
     }
     backends = folder / "backends"
     shutil.copytree(Path(__file__).parent / "triton_backends", backends)
@@ -170,6 +172,7 @@ def servers(bundle, small_bundle, tmp_path_factory) -> Iterator[dict[str, Server
             each.ask_to_stop()
         for each in started.values():
             each.wait_for_end()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
