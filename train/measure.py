@@ -186,7 +186,8 @@ class _Session:
         crops = face_crops(photos_nhwc, size)
         encoding = self._model.encode(crops)
         source = self._model.decode(encoding, encoding.y)
-        drawn = self._model.decode(drawn_anew(encoding), encoding.y)
+        anew = drawn_anew(encoding)
+        drawn = source if anew is None else self._model.decode(anew, encoding.y)
         self._errors.append(np.square(drawn - crops).mean(axis=(1, 2, 3)))
         real, rebuilt = self._verdicts(_nchw(photos_nhwc)), self._verdicts(source)
         self._changed.append(real != rebuilt)
@@ -256,17 +257,17 @@ class _Session:
         )
 
 
-def drawn_anew(encoding: Encoding) -> Encoding:
-    """The same codes for a reconstruction that is drawn everywhere.
+def drawn_anew(encoding: Encoding) -> Encoding | None:
+    """The same codes for a reconstruction that is drawn everywhere; None where every one is.
 
     A decoder that draws the region of an edit alone is handed the y that was read; told that all of it has
-    changed, it draws all regions. For other decoders nothing changes.
+    changed, it draws all regions.
     """
-    features = {
-        name: (value < 0.5).astype(np.float32) if value.shape == encoding.y.shape else value
-        for name, value in encoding.features.items()
-    }
-    return dataclasses.replace(encoding, features=features)
+    read = {name: value for name, value in encoding.features.items() if value.shape == encoding.y.shape}
+    if not read:
+        return None
+    changed = {name: (value < 0.5).astype(np.float32) for name, value in read.items()}
+    return dataclasses.replace(encoding, features={**encoding.features, **changed})
 
 
 def composed(

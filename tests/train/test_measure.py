@@ -17,7 +17,7 @@ from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.runtime.model import Encoding
 from aif.train.data.augment import resize_crop
 from aif.train.data.synthetic import SyntheticFaces
-from aif.train.measure import TorchModel, measure
+from aif.train.measure import TorchModel, drawn_anew, measure
 from aif.train.measure_report import Measurement
 
 NAMES = ("Eyeglasses", "Wearing_Hat")
@@ -198,3 +198,13 @@ def test_torch_networks_are_measured_in_evaluation_mode_without_noise() -> None:
     assert encoding.z.shape == (3, 192)
     assert list(encoding.features) == ["feature_0"]
     assert np.array_equal(model.decode(encoding.rows(np.array([2, 0])), np.zeros((2, 2))), crops[[2, 0]])
+
+
+def test_decoders_of_regions_are_told_that_all_has_changed():
+    """Else their reconstruction would be the photo itself, and its error nothing."""
+    y = np.array([[0.9, 0.2]], np.float32)
+    image = np.zeros((1, 3, 8, 8), np.float32)
+    found = drawn_anew(Encoding(np.zeros((1, 4), np.float32), y, {"feature_0": image, "feature_1": y}))
+    assert found is not None and found.y is y and found.features["feature_0"] is image
+    assert found.features["feature_1"].tolist() == [[0.0, 1.0]]
+    assert drawn_anew(Encoding(np.zeros((1, 4), np.float32), y, {"feature_0": image})) is None
