@@ -208,3 +208,9 @@ def test_evaluation_leaves_unreadable_images_out(caplog: pytest.LogCaptureFixtur
     for faces in (NoiseFaces(9, frozenset(range(9))), NoiseFaces(30, frozenset(range(11)))):
         with pytest.raises(DataError, match="cannot be read"):
             list(evaluation_batches(faces, 8, 4))
+
+
+def test_workers_hand_over_plain_memory() -> None:
+    batch = take(FaceLoader(NoiseFaces(8), 16, 4, 0, workers=1), 1)[0]
+    assert not any(tensor.is_shared() for tensor in (batch.images, batch.y, batch.indices))
+    batch.images.add_(1)  # writable, and its own

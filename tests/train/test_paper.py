@@ -191,6 +191,19 @@ def test_what_is_done_is_not_done_again(experiment, monkeypatch):
     assert system(experiment, "vae", 0, NAMES[:1], NAMES).numbers.keys() == first.numbers.keys()
 
 
+def test_trainings_share_their_decoded_faces(experiment, monkeypatch):
+    decoded = []
+    draw = SyntheticFaces.image
+    monkeypatch.setattr(SyntheticFaces, "image", lambda faces, i: decoded.append(i) or draw(faces, i))
+    caching = dataclasses.replace(experiment, options=dataclasses.replace(experiment.options, cache=True))
+    train_faces = caching.faces(NAMES[:1]).train
+    for preset in ("vae", "beta-vae"):
+        config = configure(preset, caching.budget, 0, NAMES[:1], None)
+        experiments.train_once(caching, config, caching.out / preset, None)
+    shown = [i for i in decoded if i < 80]
+    assert train_faces.filled > 0 and len(shown) <= train_faces.filled + 1  # the first tells the size
+
+
 def test_another_budget_is_refused_and_a_longer_one_goes_on(experiment):
     system(experiment, "vae", 0, NAMES[:1], [])
     wider = dataclasses.replace(experiment, budget=dataclasses.replace(experiment.budget, width=8))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +40,20 @@ class Batch:
         """The same batch in page-locked memory (DataLoader calls this when asked to pin)."""
         return Batch(*(t.pin_memory() for t in self._tensors()))
 
+    def __reduce__(self) -> tuple[Callable[..., Batch], tuple[npt.NDArray[Any], ...]]:
+        """Pickled by value, so that a worker's batch goes through the pipe alone.
+
+        Tensors would be handed over as file descriptors by a thread of the worker, which may not come up in a
+        process that was forked from one with threads, and as shared memory, which containers are short of.
+        """
+        return _batch, tuple(t.numpy() for t in self._tensors())
+
     def _tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         return self.images, self.y, self.indices
+
+
+def _batch(*arrays: npt.NDArray[Any]) -> Batch:
+    return Batch(*(torch.from_numpy(array) for array in arrays))
 
 
 def make_batch(dataset: FaceDataset, crops: Sequence[npt.NDArray[np.uint8]], indices: Sequence[int]) -> Batch:
@@ -48,7 +61,7 @@ def make_batch(dataset: FaceDataset, crops: Sequence[npt.NDArray[np.uint8]], ind
     where = np.asarray(indices, dtype=np.int64)
     images = np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
     y = dataset.labels[where].astype(np.float32)
-    return Batch(torch.from_numpy(images), torch.from_numpy(y), torch.from_numpy(where))
+    return _batch(images, y, where)
 
 
 def evaluation_batches(

@@ -30,12 +30,12 @@ def cached(dataset: FaceDataset, folder: Path | None = None) -> FaceDataset:
     """`dataset` with its decoded images kept in a temporary file, filled as they are first asked for.
 
     Images of another size than the first readable one are decoded each time. Where there is no room on the
-    disk the dataset is returned as it is, with a warning.
+    disk the dataset is returned as it is, with a warning; so is one that is cached already.
 
     Args:
         folder: where the temporary file goes; None for the system's temporary folder.
     """
-    shape = _first_shape(dataset)
+    shape = None if isinstance(dataset, CachedFaces) else _first_shape(dataset)
     if shape is None:
         return dataset
     size = _file_size(dataset, shape)

@@ -8,14 +8,16 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aif.runtime.errors import CheckpointError, DataError, TrainingError
 from aif.train.checkpoint import list_checkpoints
 from aif.train.config import TrainConfig
-from aif.train.data.open import open_faces
+from aif.train.data.base import FaceDataset
+from aif.train.data.cache import cached
+from aif.train.data.open import Split, open_faces
 from aif.train.loop import LoopOptions, Progress, train
 from aif.train.measure import TorchModel
 from aif.train.paper.budget import Budget, command, configure
@@ -52,6 +54,7 @@ class Experiment:
         effort: faces that the measures rest on.
         options: devices and workers.
         command: the command line that asked for it.
+        opened: the splits by their attributes, whose faces are decoded once for all systems.
     """
 
     out: Path
@@ -63,19 +66,26 @@ class Experiment:
     effort: Effort
     options: LoopOptions
     command: str
+    opened: dict[tuple[str, ...], Faces] = field(default_factory=dict, repr=False, compare=False)
 
     def faces(self, attributes: Sequence[str]) -> Faces:
         """The splits, with these attributes as columns of y."""
+        names = tuple(attributes)
+        if names not in self.opened:
+            validation = self._split("val", names)
+            try:
+                test = self._split("test", names)
+            except DataError:  # not all data sets have one
+                test = validation
+            self.opened[names] = Faces(self._split("train", names), validation, test)
+        return self.opened[names]
+
+    def _split(self, split: Split, names: tuple[str, ...]) -> FaceDataset:
         size = self.budget.image_size or 64
-        train_faces, validation = (
-            open_faces(self.data, split, list(attributes), table=self.table, image_size=size)
-            for split in ("train", "val")
-        )
-        try:
-            test = open_faces(self.data, "test", list(attributes), table=self.table, image_size=size)
-        except DataError:  # not all data sets have one
-            test = validation
-        return Faces(train_faces, validation, test)
+        found = open_faces(self.data, split, list(names), table=self.table, image_size=size)
+        # Drawn faces that are measured stay what they are: they can be drawn again with an attribute flipped.
+        drawn = self.data is None and split != "train"
+        return cached(found) if self.options.cache and not drawn else found
 
 
 def run_folder(out: Path, config: TrainConfig) -> Path:
