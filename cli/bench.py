@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import BundlePath, Debug, Verbose, Version, Yunet
 
 KINDS = ("image", "video", "live", "steadiness", "networks", "serve", "training")
 
@@ -45,9 +45,7 @@ def bench(
             "stream, a film or synthetic:1280x720@30, which is the default. steadiness: films.",
         ),
     ] = [],  # noqa: B006 - Typer reads the default, nobody changes it
-    bundle: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
-    ] = None,
+    bundle: BundlePath = None,
     settings: Annotated[
         list[str],
         typer.Option(
@@ -67,9 +65,7 @@ def bench(
     detector: Annotated[
         str | None, typer.Option(metavar="auto|yunet|haar", help="Face detector, as of aif-edit.")
     ] = None,
-    yunet: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
-    ] = None,
+    yunet: Yunet = None,
     seconds: Annotated[
         float | None,
         typer.Option(

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import BuildEngines, Debug, Verbose, Version
+from aif.cli.options import (
+    BuildEngines,
+    BundlePath,
+    Debug,
+    Detector,
+    Precision,
+    Provider,
+    Verbose,
+    Version,
+    Yunet,
+)
 
 
 def edit(
@@ -41,9 +51,7 @@ def edit(
             "for standard output. Default: {stem}_edited{ext} beside the picture.",
         ),
     ] = None,
-    bundle: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
-    ] = None,
+    bundle: BundlePath = None,
     mode: Annotated[
         str | None,
         typer.Option(metavar="delta|replace|hybrid", help="How to blend. Default: the bundle's."),
@@ -51,32 +59,14 @@ def edit(
     faces: Annotated[
         str, typer.Option(metavar="all|largest|N", help="Which faces; N counts from the left, from 0 on.")
     ] = "all",
-    detector: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|yunet|haar", help="Face detector. auto: YuNet where it has been fetched, else Haar."
-        ),
-    ] = "auto",
-    yunet: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
-    ] = None,
-    provider: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda|tensorrt|openvino|ort-tensorrt",
-            help="Where the networks run; auto: your own TensorRT engines, else CUDA, else the processor.",
-        ),
-    ] = "auto",
+    detector: Detector = "auto",
+    yunet: Yunet = None,
+    provider: Provider = "auto",
     build_engines: BuildEngines = False,
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="Threads of the networks. Default: one a core.")
     ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="fp32|fp16|int8", help="Which of the bundle's graphs. Default: what pays here, else FP32."
-        ),
-    ] = None,
+    precision: Precision = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Write original and result side by side, also of videos.")
     ] = False,

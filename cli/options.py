@@ -1,7 +1,8 @@
-"""Options that every command has: --version, --verbose, --debug."""
+"""Options of several commands: --version, --verbose, --debug of all; the bundle and what runs it of some."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,4 +47,30 @@ BuildEngines = Annotated[
 Version = Annotated[
     bool,
     typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+]
+
+BundlePath = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
+]
+Detector = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|yunet|haar", help="Face detector. auto: YuNet where it has been fetched, else Haar."
+    ),
+]
+Yunet = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
+]
+Provider = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|tensorrt|openvino|ort-tensorrt",
+        help="Where the networks run; auto: your own TensorRT engines, else CUDA, else the processor.",
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="fp32|fp16|int8", help="Which of the bundle's graphs. Default: what pays here, else FP32."
+    ),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import Debug, Detector, Verbose, Version, Yunet
 
 
 def prepare(
@@ -36,15 +36,8 @@ def prepare(
         int, typer.Option(metavar="N", help="About how many faces a zip file holds.")
     ] = 12_000,
     quality: Annotated[int, typer.Option(metavar="1-100", help="Of the WebP images.")] = 92,
-    detector: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|yunet|haar", help="Face detector. auto: YuNet where it has been fetched, else Haar."
-        ),
-    ] = "auto",
-    yunet: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
-    ] = None,
+    detector: Detector = "auto",
+    yunet: Yunet = None,
     bundle: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Bundle whose landmark network serves Haar. Default: aif's own."),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import BundlePath, Debug, Detector, Precision, Provider, Verbose, Version, Yunet
 
 
 def serve(
@@ -24,31 +23,11 @@ def serve(
         ),
     ] = None,
     ui: Annotated[bool, typer.Option("--ui", help="Also a page to look at, at /ui.")] = False,
-    bundle: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
-    ] = None,
-    provider: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda|tensorrt|openvino|ort-tensorrt",
-            help="Where the networks run; auto: your own TensorRT engines, else CUDA, else the processor.",
-        ),
-    ] = "auto",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="fp32|fp16|int8", help="Which of the bundle's graphs. Default: what pays here, else FP32."
-        ),
-    ] = None,
-    detector: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|yunet|haar", help="Face detector. auto: YuNet where it has been fetched, else Haar."
-        ),
-    ] = "auto",
-    yunet: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
-    ] = None,
+    bundle: BundlePath = None,
+    provider: Provider = "auto",
+    precision: Precision = None,
+    detector: Detector = "auto",
+    yunet: Yunet = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Photos edited at once. Default: one a core.")
     ] = None,
