@@ -36,6 +36,10 @@ def evaluate(
         str | None,
         typer.Option(help="Attributes, separated by commas. A model: None = all. Tables: None = Smiling."),
     ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Model only: attributes by whose labels success is also counted apart."),
+    ] = None,
     faces: Annotated[int | None, typer.Option(help="Validation faces to edit; None: all.")] = None,
     probe_faces: Annotated[int, typer.Option(help="Training faces that the probes are fitted on.")] = 10_000,
     features: Annotated[
@@ -78,7 +82,7 @@ def evaluate(
     Examples: aif eval runs/smile --data faces128 --evaluator runs/evaluator -o runs/smile-eval;
     aif eval table1 --data faces128 --evaluator runs/evaluator --faces-seen 100000 --width 32 -o results
     """
-    names = None if attributes is None else [name.strip() for name in attributes.split(",") if name.strip()]
+    names = None if attributes is None else _names(attributes)
     if target not in EXHIBITS:
         from aif.cli.eval_model import measure_model
 
@@ -89,6 +93,7 @@ def evaluate(
             out,
             table=table,
             attributes=names,
+            groups=_names(groups or ""),
             faces=faces,
             probe_faces=probe_faces,
             features=features,
@@ -113,3 +118,7 @@ def evaluate(
         effort=Effort(faces, picture_faces, probe_faces),
         options=LoopOptions(accelerator=accelerator, workers=workers),
     )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -17,6 +17,7 @@ def measure_model(
     *,
     table: Path | None,
     attributes: list[str] | None,
+    groups: list[str],
     faces: int | None,
     probe_faces: int,
     features: bool,
@@ -48,7 +49,8 @@ def measure_model(
     else:
         measured = FaceModel(Bundle.open(model))
     size, names = measured.image_size, list(measured.attributes)
-    validation = open_faces(data, "val", names, table=table, image_size=size)
+    columns = [*names, *(name for name in groups if name not in names)]
+    validation = open_faces(data, "val", columns, table=table, image_size=size)
     if protocol == "paper":
         for score in paper_protocol(measured, validation, judge, attributes or names):
             typer.echo(str(score))
@@ -60,6 +62,7 @@ def measure_model(
         validation,
         judge,
         attributes=attributes,
+        groups=groups,
         edit_faces=faces,
         probe_faces=probe_faces,
         features=features,

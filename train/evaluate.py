@@ -82,6 +82,7 @@ def evaluate(
     evaluator: Evaluator,
     *,
     attributes: Sequence[str] | None = None,
+    groups: Sequence[str] = (),
     edit_faces: int | None = None,
     probe_faces: int = 10_000,
     modes: Sequence[Mode] = MODES,
@@ -95,6 +96,7 @@ def evaluate(
         validation: held-out faces for everything else.
         evaluator: the judge of edits, trained on real faces only.
         attributes: which attributes to edit and to probe; None = all of the model's.
+        groups: attributes by whose labels success is also counted apart.
         edit_faces: how many validation faces are edited; None = all.
         probe_faces: how many training faces the probes are fitted on, at the most.
         modes: compositing modes to judge beside the decoded pictures.
@@ -106,7 +108,13 @@ def evaluate(
     """
     count = len(validation) if edit_faces is None else min(edit_faces, len(validation))
     measurement = measure(
-        model, validation, evaluator, indices=range(count), attributes=attributes, modes=modes
+        model,
+        validation,
+        evaluator,
+        indices=range(count),
+        attributes=attributes,
+        groups=groups,
+        modes=modes,
     )
     known, seen_train = _codes(model, train, min(probe_faces, len(train)), features)
     held_out, seen_val = _codes(model, validation, len(validation), features)

@@ -24,7 +24,7 @@ from aif.runtime.model import Encoding
 from aif.train.data.augment import resize_crop
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import evaluation_batches
-from aif.train.measure_report import Direction, EditScore, Measurement, Path
+from aif.train.measure_report import Direction, EditScore, GroupScore, Measurement, Path
 from aif.train.statistics import Share
 
 BoolArray = npt.NDArray[np.bool_]
@@ -106,6 +106,7 @@ class _Tally:
 
     hits: list[BoolArray] = field(default_factory=list)
     flips: list[BoolArray] = field(default_factory=list)
+    groups: list[BoolArray] = field(default_factory=list)
 
 
 def measure(
@@ -115,6 +116,7 @@ def measure(
     *,
     indices: Sequence[int] | None = None,
     attributes: Sequence[str] | None = None,
+    groups: Sequence[str] = (),
     modes: Sequence[Mode] = MODES,
     strength: float = 1.0,
     batch_size: int = 64,
@@ -130,6 +132,7 @@ def measure(
         evaluator: the judge.
         indices: which faces; None for all.
         attributes: which of the model's attributes to edit; None for all.
+        groups: attributes of the labels; success is also counted apart for faces with and without each.
         modes: compositing modes to judge beside the decoded pictures.
         strength: how far y is moved: on sets `strength`, off sets `1 - strength`.
         batch_size: faces at a time.
@@ -144,10 +147,12 @@ def measure(
         (dataset.attributes, f"the labels of {dataset.name}"),
         (evaluator.attributes, "the evaluator"),
     ):
-        for name in wanted:
+        for name in (*wanted, *(groups if known is dataset.attributes else ())):
             if name not in known:
                 raise UnknownAttributeError(name, known, where)
-    session = _Session(model, dataset, evaluator, wanted=wanted, modes=tuple(modes), strength=strength)
+    session = _Session(
+        model, dataset, evaluator, wanted=wanted, groups=tuple(groups), modes=tuple(modes), strength=strength
+    )
     if len(dataset) == 0 or (indices is not None and not len(indices)):
         raise DataError(f"There is no face of {dataset.name} to measure on.")
     first = 0 if indices is None else indices[0]
@@ -168,11 +173,12 @@ class _Session:
         evaluator: Judge,
         *,
         wanted: tuple[str, ...],
+        groups: tuple[str, ...],
         modes: tuple[Mode, ...],
         strength: float,
     ) -> None:
         self._model, self._dataset, self._judge, self._wanted = model, dataset, evaluator, wanted
-        self._modes, self._strength = modes, strength
+        self._groups, self._modes, self._strength = groups, modes, strength
         paths: tuple[Path, ...] = ("decoded", *modes)
         sides: tuple[Direction, ...] = ("on", "off")
         self._tallies = {(name, side, path): _Tally() for name in wanted for side in sides for path in paths}
@@ -192,6 +198,7 @@ class _Session:
         real, rebuilt = self._verdicts(_nchw(photos_nhwc)), self._verdicts(source)
         self._changed.append(real != rebuilt)
         columns = [list(self._dataset.attributes).index(name) for name in self._wanted]
+        groups = labels[:, [list(self._dataset.attributes).index(name) for name in self._groups]]
         own = [list(self._model.attributes).index(name) for name in self._wanted]
         self._right.append((encoding.y[:, own] > 0.5) == labels[:, columns])
         plain = {mode: real for mode in self._modes}
@@ -207,11 +214,13 @@ class _Session:
                 y = encoding.y[rows].copy()
                 y[:, mine] = self._strength if on else 1 - self._strength
                 target = self._model.decode(encoding.rows(rows), y)
-                self._count((name, direction, "decoded"), judged, on, self._verdicts(target), rebuilt[rows])
+                members = groups[rows]
+                verdicts = self._verdicts(target)
+                self._count((name, direction, "decoded"), judged, on, verdicts, rebuilt[rows], members)
                 for mode in self._modes:
                     seen = composed(photos_nhwc[rows], crops[rows], source[rows], target, mode, [name])
                     verdicts = self._verdicts(seen)
-                    self._count((name, direction, mode), judged, on, verdicts, plain[mode][rows])
+                    self._count((name, direction, mode), judged, on, verdicts, plain[mode][rows], members)
 
     def result(self) -> Measurement:
         errors = np.concatenate(self._errors) if self._errors else np.empty(0, dtype=np.float32)
@@ -240,21 +249,32 @@ class _Session:
         return np.asarray(probabilities.numpy() > 0.5)
 
     def _count(
-        self, key: tuple[str, Direction, Path], judged: int, on: bool, edited: BoolArray, plain: BoolArray
+        self,
+        key: tuple[str, Direction, Path],
+        judged: int,
+        on: bool,
+        edited: BoolArray,
+        plain: BoolArray,
+        members: BoolArray,
     ) -> None:
         self._tallies[key].hits.append(edited[:, judged] == on)
         self._tallies[key].flips.append(edited != plain)
+        self._tallies[key].groups.append(members)
 
     def _score(self, attribute: str, direction: Direction, path: Path, tally: _Tally) -> EditScore:
         if not tally.hits:
-            return EditScore(attribute, direction, path, Share(0, 0), float("nan"))
+            none = tuple(GroupScore(name, Share(0, 0), Share(0, 0)) for name in self._groups)
+            return EditScore(attribute, direction, path, Share(0, 0), float("nan"), groups=none)
         flips = np.concatenate(tally.flips).mean(axis=0)
         others = [(n, float(f)) for n, f in zip(self._judge.attributes, flips, strict=True) if n != attribute]
         worst = sorted((pair for pair in others if pair[1] > 0), key=lambda pair: -pair[1])[:3]
         collateral = float(np.mean([share for _, share in others])) if others else 0.0
-        return EditScore(
-            attribute, direction, path, Share.of(np.concatenate(tally.hits)), collateral, tuple(worst)
+        hits, members = np.concatenate(tally.hits), np.concatenate(tally.groups)
+        apart = tuple(
+            GroupScore(name, Share.of(hits[inside]), Share.of(hits[~inside]))
+            for name, inside in zip(self._groups, members.T, strict=True)
         )
+        return EditScore(attribute, direction, path, Share.of(hits), collateral, tuple(worst), apart)
 
 
 def drawn_anew(encoding: Encoding) -> Encoding | None:

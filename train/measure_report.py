@@ -17,6 +17,15 @@ Path = Literal["decoded", "delta", "replace", "hybrid"]
 
 
 @dataclass(frozen=True)
+class GroupScore:
+    """Success of one edit among faces whose label has an attribute, and among those whose label has not."""
+
+    group: str
+    present: Share
+    absent: Share
+
+
+@dataclass(frozen=True)
 class EditScore:
     """One attribute, one direction, one way to look at the result.
 
@@ -29,6 +38,7 @@ class EditScore:
         collateral: share of verdicts on all other attributes that differ between the edited picture and the
             same picture without the edit (the reconstruction, composed likewise), in [0, 1].
         most_flipped: the attributes that changed most often beside the wanted one, with their shares.
+        groups: success apart for groups of faces, where that was asked for.
     """
 
     attribute: str
@@ -37,6 +47,7 @@ class EditScore:
     success: Share
     collateral: float
     most_flipped: tuple[tuple[str, float], ...] = ()
+    groups: tuple[GroupScore, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,8 @@ class Measurement:
     def to_markdown(self) -> str:
         """The figures as Markdown: a line on reconstruction, then a table of edits.
 
-        A cell of the table reads: success, 95 % interval, and after the slash the collateral flips.
+        A cell of the table reads: success, 95 % interval, and after the slash the collateral flips. Where
+        groups were asked for, a table of success by group follows, for the last path.
         """
         paths = list(dict.fromkeys(score.path for score in self.edits))
         lines = [
@@ -118,7 +130,25 @@ class Measurement:
             "",
             "Cells: success [95 % interval] / flips of other attributes against the unedited picture.",
         ]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *_by_group([s for s in self.edits if s.path == paths[-1]])]) + "\n"
+
+
+def _by_group(scores: list[EditScore]) -> list[str]:
+    """The lines of a table: an edit a row, a group a column."""
+    if not scores or not scores[0].groups:
+        return []
+    names = [name for score in scores[0].groups for name in (score.group, f"not {score.group}")]
+    lines = [
+        "",
+        f"Success by group ({scores[0].path}), 95 % interval and number of faces:",
+        "",
+        "| attribute | edit | " + " | ".join(names) + " |",
+        "|---|---|" + "---|" * len(names),
+    ]
+    for score in scores:
+        shares = [share for group in score.groups for share in (group.present, group.absent)]
+        lines.append(f"| {score.attribute} | {score.direction} | " + " | ".join(map(str, shares)) + " |")
+    return lines
 
 
 def _cell(score: EditScore) -> str:

@@ -65,6 +65,10 @@ def test_a_figure_from_the_command_line(aif, evaluator, tmp_path, monkeypatch):
         "authors-Smiling-0",
         "authors-no-aux-Smiling-0",
     ]
+    run, found = tmp_path / "out/runs/authors-Smiling-0", tmp_path / "found"
+    words = ["--evaluator", evaluator, "-o", found, "--faces", "8", "--probe-faces", "60"]
+    assert "| not Eyeglasses |" in aif("eval", run, *words, "--groups", "Eyeglasses").text
+    assert "not Eyeglasses" in (found / "evaluation.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,32 @@ def test_collateral_damage_shows() -> None:
         assert score.most_flipped[0] == (next(n for n in NAMES if n != score.attribute), 1.0)
 
 
+def test_groups_are_counted_apart() -> None:
+    dataset = SyntheticFaces(FACES, 64, seed=5, attributes=NAMES)
+    drawn = Drawn(dataset, 64)
+
+    class HatsOnly(Painter):
+        """Edits faces that wear a hat, and leaves all others as they are."""
+
+        def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Float32Array:
+            own = encoding.z[:, 1:]
+            return super().decode(encoding, np.where(own[:, 1:] > 0.5, np.asarray(y), own))
+
+    result = measure(HatsOnly(drawn, "none"), dataset, Looker(drawn), groups=["Wearing_Hat"], batch_size=4)
+    wearing = dataset.labels[:, 1] > 0
+    for direction, value in (("on", 0), ("off", 1)):
+        (group,) = result.edit("Eyeglasses", direction, "decoded").groups
+        source = dataset.labels[:, 0] == value
+        assert (group.present.successes, group.present.n) == ((source & wearing).sum(),) * 2
+        assert (group.absent.successes, group.absent.n) == (0, (source & ~wearing).sum())
+    (own,) = result.edit("Wearing_Hat", "on", "decoded").groups
+    assert own.present.n == 0  # nobody who is given a hat wears one
+    table = result.to_markdown()
+    assert "| Wearing_Hat | not Wearing_Hat |" in table and "| Wearing_Hat | on | none | 0.0% [" in table
+    with pytest.raises(UnknownAttributeError, match="Wearing_Cap"):
+        measure(HatsOnly(drawn, "none"), dataset, Looker(drawn), groups=["Wearing_Cap"])
+
+
 def test_reports() -> None:
     result = measured("none")
     values = json.loads(result.to_json())
