@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import Debug, Detector, Verbose, Version, Yunet
 
 EXHIBITS = (
     *("table1", "table2", "table3", "figure2", "figure3", "figure4", "figure5", "figure6", "figure7"),
@@ -46,8 +46,14 @@ def evaluate(
         bool, typer.Option("--features", help="Model only: also probe the features handed to the decoder.")
     ] = False,
     protocol: Annotated[
-        str, typer.Option(help="Model only. paper: the first 100 test faces, positives, y 0 and 1; or full.")
+        str,
+        typer.Option(
+            help="Model only. full; paper: the first 100 test faces, positives, y 0 and 1; robustness: "
+            "disturbed photos, the whole runtime, a bundle's first attribute or that of --attributes."
+        ),
     ] = "full",
+    detector: Detector = "auto",
+    yunet: Yunet = None,
     identity: Annotated[
         Path | None, typer.Option(help="Tables only: folder of an identity network (aif fit identity).")
     ] = None,
@@ -98,6 +104,8 @@ def evaluate(
             probe_faces=probe_faces,
             features=features,
             protocol=protocol,
+            detector=detector,
+            yunet=yunet,
         )
         return
     from aif.cli.eval_study import reproduce

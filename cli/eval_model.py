@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from aif.runtime.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from aif.train.evaluator import Evaluator
+
+
+PROTOCOLS = ("full", "paper", "robustness")
 
 
 def measure_model(
@@ -22,6 +29,8 @@ def measure_model(
     probe_faces: int,
     features: bool,
     protocol: str,
+    detector: str,
+    yunet: Path | None,
 ) -> None:
     """Measure a run or a bundle, write what was found, and print it."""
     from aif.runtime.bundle import Bundle
@@ -34,13 +43,26 @@ def measure_model(
     from aif.train.paper_protocol import paper_protocol
     from aif.train.run import load_run
 
-    if protocol not in ("full", "paper"):
-        raise ConfigError(f"There is no protocol {protocol!r}.", nearest_names(protocol, ["full", "paper"]))
+    if protocol not in PROTOCOLS:
+        raise ConfigError(f"There is no protocol {protocol!r}.", nearest_names(protocol, PROTOCOLS))
     if not model.exists():
         from aif.cli.eval import EXHIBITS
 
         raise CheckpointError(f"There is no run or bundle {model}.", nearest_names(str(model), EXHIBITS))
     judge = Evaluator.load(evaluator)
+    if protocol == "robustness":
+        _robustness(
+            model,
+            data,
+            judge,
+            out,
+            table=table,
+            attributes=attributes,
+            faces=faces,
+            detector=detector,
+            yunet=yunet,
+        )
+        return
     measured: EditingModel
     if (model / "config.json").exists():
         run = load_run(model)
@@ -69,3 +91,37 @@ def measure_model(
     )
     write_evaluation(result, out)
     typer.echo(result.to_markdown())
+
+
+def _robustness(
+    model: Path,
+    data: Path | None,
+    judge: Evaluator,
+    out: Path,
+    *,
+    table: Path | None,
+    attributes: list[str] | None,
+    faces: int | None,
+    detector: str,
+    yunet: Path | None,
+) -> None:
+    """Edit disturbed photos with the whole runtime, and write and print how that went."""
+    from aif.runtime.bundle import Bundle
+    from aif.runtime.detect import make_detector
+    from aif.runtime.editor import Editor
+    from aif.train.data.open import open_faces
+    from aif.train.evaluate import write_texts
+    from aif.train.robustness import measure_robustness, to_json, to_markdown
+
+    if (model / "config.json").exists():
+        raise ConfigError("The whole runtime is measured with a bundle.", f"aif-export {model} -o model.aif")
+    bundle = Bundle.open(model)
+    name = attributes[0] if attributes else bundle.manifest.attribute_names[0]
+    photos = open_faces(data, "val", [name], table=table, crop="whole")
+    finder = make_detector(detector, bundle, yunet)  # type: ignore[arg-type] # which checks it
+    with Editor.load(bundle, provider="cpu", detector=finder) as editor:
+        reference = make_detector("auto", bundle, yunet)
+        scores = measure_robustness(editor, photos, judge, reference, name, faces=faces)
+    text = f"{name}, {detector}; {photos.name}, {photos.fingerprint[:12]}\n\n{to_markdown(scores)}"
+    write_texts({"robustness.md": text, "robustness.json": to_json(scores)}, out)
+    typer.echo(text)

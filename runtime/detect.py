@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.align import Float32Array, UInt8Array, transform_points, warp_crop
 from aif.runtime.bundle import Bundle
 from aif.runtime.errors import ConfigError, ImageError
 from aif.runtime.fetch import yunet_path
@@ -25,8 +25,9 @@ DetectorName = Literal["auto", "yunet", "haar"]
 # Two boxes that overlap more than this (intersection over union) show one face.
 SAME_FACE = 0.35
 
-# YuNet's points scatter by 5% of the eye distance on faces this high in pixels and larger, by 15% at 30 px.
-GOOD_SIDE = 72
+# YuNet's points follow a tilted head by a quarter of its tilt where the face is smaller than 90 px, in full
+# between 140 and 260 px if the tilt is below 20 degrees (docs/decisions/detection.md has the figures).
+GOOD_SIDES, LOOKED_SIDE, CUT_SIDE, UPRIGHT = (130, 260), 160, 256, 8.0
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class YuNetDetector:
     """OpenCV's YuNet network. Calls from several threads take turns.
 
     It finds faces of about 10 to 300 px, so frames are shrunk to `work_side` and, when nothing is found
-    there, to other sizes too. Faces that the shrinking left small are looked at again, larger, for their
-    landmarks' sake.
+    there, to other sizes too. Faces that are small or very large there, or tilted, are looked at again, in a
+    good size and upright, for their landmarks' sake.
     """
 
     def __init__(self, path: str | os.PathLike[str], threshold: float = 0.6, work_side: int = 640) -> None:
@@ -75,8 +76,12 @@ class YuNetDetector:
         self._lock = threading.Lock()
         try:
             model = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
-            self._net = cv2.FaceDetectorYN.create(
-                "onnx", model, np.empty(0, dtype=np.uint8), (320, 320), threshold, 0.3, 5000
+            # One for frames and one for cut-outs: changing the size of its input costs as much as a look.
+            self._frames, self._cuts = (
+                cv2.FaceDetectorYN.create(
+                    "onnx", model, np.empty(0, dtype=np.uint8), (CUT_SIDE, CUT_SIDE), threshold, 0.3, 5000
+                )
+                for _ in range(2)
             )
         except (OSError, cv2.error) as error:
             raise ConfigError(
@@ -103,8 +108,9 @@ class YuNetDetector:
         small = _shrunk(frame, scale)
         height, width = small.shape[:2]
         with self._lock:
-            self._net.setInputSize((width, height))
-            _, rows = self._net.detect(small)
+            net = self._cuts if (width, height) == (CUT_SIDE, CUT_SIDE) else self._frames
+            net.setInputSize((width, height))
+            _, rows = net.detect(small)
         factors = np.array([frame.shape[1] / width, frame.shape[0] / height], dtype=np.float32)
         found = []
         for row in (
@@ -120,19 +126,34 @@ class YuNetDetector:
         return sorted(found, key=lambda face: -face.score)
 
     def _looked_closer(self, frame: UInt8Array, face: Detection, scale: float) -> Detection:
-        """The same face, found again in a larger cut-out when it was small because the frame was shrunk."""
-        side = float(max(face.box_xywh[2:]))
-        if scale >= 1 or side * scale >= GOOD_SIDE:
-            return face
-        x, y, width, height = face.box_xywh
-        left, top = max(0, int(x - width)), max(0, int(y - height))
-        cut = frame[top : int(y + 2 * height) + 1, left : int(x + 2 * width) + 1]
-        offset = np.array([left, top], dtype=np.float32)
-        for closer in self._detect_at(np.ascontiguousarray(cut), min(1.0, 1.4 * GOOD_SIDE / side)):
-            box = closer.box_xywh + np.array([left, top, 0, 0], dtype=np.float32)
-            if overlap(box, face.box_xywh) > SAME_FACE:
-                return Detection(box, closer.landmarks + offset, face.score)
+        """The same face with its points found again in an upright cut-out, where the first ones are poor."""
+        side = float(max(face.box_xywh[2:])) * scale
+        poor, turned = not GOOD_SIDES[0] <= side <= GOOD_SIDES[1], 0.0
+        for _ in range(2):  # a strong tilt is seen in full at the second look only
+            tilt = _tilt(face.landmarks)
+            if not poor and abs(tilt - turned) < UPRIGHT:
+                break
+            turned = tilt
+            points = self._points_upright(frame, face)
+            if points is None:
+                break
+            face, poor = Detection(face.box_xywh, points, face.score), False
         return face
+
+    def _points_upright(self, frame: UInt8Array, face: Detection) -> Float32Array | None:
+        """The five points in the frame, found in a cut-out that undoes the tilt; None where none is seen."""
+        x, y, width, height = map(float, face.box_xywh)
+        middle_of_box = (x + width / 2, y + height / 2)
+        scale = LOOKED_SIDE / max(width, height)
+        matrix = np.asarray(cv2.getRotationMatrix2D(middle_of_box, _tilt(face.landmarks), scale), np.float64)
+        matrix[:, 2] += CUT_SIDE / 2 - np.array(middle_of_box)
+        cut = warp_crop(frame, matrix, CUT_SIDE)
+        margin = (CUT_SIDE - LOOKED_SIDE) / 2
+        middle = np.array([margin, margin, LOOKED_SIDE, LOOKED_SIDE], dtype=np.float32)
+        seen = max(self._detect_at(cut, 1.0), key=lambda other: overlap(other.box_xywh, middle), default=None)
+        if seen is None or overlap(seen.box_xywh, middle) <= SAME_FACE:
+            return None
+        return transform_points(seen.landmarks, cv2.invertAffineTransform(matrix))
 
 
 class HaarDetector:
@@ -281,6 +302,12 @@ def suppress(boxes_xywh: Sequence[Float32Array], scores: Sequence[float], limit:
         if all(overlap(boxes_xywh[index], boxes_xywh[other]) <= limit for other in kept):
             kept.append(index)
     return kept
+
+
+def _tilt(landmarks: Float32Array) -> float:
+    """How far a face leans to a side, in degrees, clockwise as seen in the image."""
+    across = landmarks[1] - landmarks[0] + landmarks[4] - landmarks[3]
+    return float(np.degrees(np.arctan2(across[1], across[0])))
 
 
 def _shrunk(frame: UInt8Array, scale: float) -> UInt8Array:

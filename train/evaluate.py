@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -132,12 +132,17 @@ def evaluate(
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     """Write evaluation.json, evaluation.md and metrics.json (for `aif export --metrics`) into `out`."""
-    out.mkdir(parents=True, exist_ok=True)
     texts = {
         "evaluation.json": evaluation.to_json(),
         "evaluation.md": evaluation.to_markdown(),
         "metrics.json": json.dumps(evaluation.summary(), indent=1) + "\n",
     }
+    write_texts(texts, out)
+
+
+def write_texts(texts: Mapping[str, str], out: Path) -> None:
+    """Write files by their names into the folder `out`, each beside and renamed."""
+    out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         partial = out / f"{name}.partial"
         partial.write_text(text, encoding="utf-8")

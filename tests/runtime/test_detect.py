@@ -157,6 +157,50 @@ def test_yunet_s_points_do_not_depend_on_the_frame_s_size(yunet: Detector, astro
     assert np.linalg.norm(near_points - far_points, axis=1).mean() < 0.1 * eyes
 
 
+COLOURS = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (0, 1, 1))
+
+
+class DotNet:
+    """Finds five dots by their colours, and has YuNet's fault: of small faces it sees a quarter of the tilt
+    only, of larger ones nine tenths."""
+
+    def setInputSize(self, _: tuple[int, int]) -> None:  # noqa: N802 - OpenCV's name
+        pass
+
+    def detect(self, image: np.ndarray) -> tuple[int, np.ndarray | None]:
+        points = []
+        for colour in COLOURS:
+            ys, xs = np.nonzero(((image > image.max(axis=2, keepdims=True) / 2) == colour).all(axis=2))
+            if not len(xs):
+                return 1, None
+            points.append((xs.mean(), ys.mean()))
+        seen = np.array(points)
+        centre, across = seen.mean(axis=0), seen[1] - seen[0]
+        side, tilt = 2 * float(np.hypot(*across)), float(np.arctan2(across[1], across[0]))
+        back = 0.75 * tilt if side < 90 else 0.1 * tilt
+        turn = np.array([[np.cos(back), np.sin(back)], [-np.sin(back), np.cos(back)]])
+        row = [*(centre - side / 2), side, side, *((seen - centre) @ turn.T + centre).ravel(), 0.9]
+        return 1, np.array([row], dtype=np.float32)
+
+
+@pytest.mark.parametrize("eyes", [20, 60, 150])
+@pytest.mark.parametrize("degrees", [0, 5, -15, 30])
+def test_tilted_faces_are_followed_at_any_size(
+    degrees: float, eyes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(detect.cv2.FaceDetectorYN, "create", lambda *_: DotNet())
+    path = tmp_path / "yunet.onnx"
+    path.write_bytes(b"never read by the stand-in")
+    face = (np.array([(-18, -22), (18, -22), (0, 0), (-15, 17), (15, 17)]) - (0, -5)) * eyes / 36
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    frame, truth = np.zeros((640, 640, 3), dtype=np.uint8), face @ turn.T + 320
+    for colour, (x, y) in zip(COLOURS, truth, strict=True):
+        cv2.circle(frame, (round(x), round(y)), max(2, eyes // 12), [255 * c for c in colour], -1)
+    (found,) = YuNetDetector(path).detect(frame)
+    assert np.linalg.norm(found.landmarks - truth, axis=1).max() < 0.05 * eyes
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 500, 3), (64, 64, 3), (3000, 4000, 3)])
 def test_blank_frames(haar: Detector, shape: tuple[int, ...]) -> None:
     assert haar.detect(np.zeros(shape, dtype=np.uint8)) == []

@@ -73,7 +73,8 @@ def test_authors_crop_is_the_middle_square(celeba: Path) -> None:
     image = CelebAFaces(celeba, "train", crop="authors").image(1)
     whole = cv2.cvtColor(cv2.imread(str(celeba / "img_align_celeba" / NAMES[1])), cv2.COLOR_BGR2RGB)
     assert np.array_equal(image, whole[20:198])
-    with pytest.raises(ConfigError, match="template or authors"):
+    assert np.array_equal(CelebAFaces(celeba, "train", crop="whole").image(1), whole)
+    with pytest.raises(ConfigError, match="template, authors, whole"):
         CelebAFaces(celeba, "train", crop="middle")  # type: ignore[arg-type]
 
 

@@ -6,7 +6,7 @@ import logging
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from aif.train.data.tables import LabelTable, check_file_name, hash_split, parse
 
 log = logging.getLogger(__name__)
 
-Crop = Literal["template", "authors"]
+Crop = Literal["template", "authors", "whole"]
 
 ATTRIBUTE_FILE = "list_attr_celeba.txt"
 SPLIT_FILE = "list_eval_partition.txt"
@@ -48,7 +48,8 @@ class CelebAFaces(FaceDataset):
         split: "train", "val" or "test".
         attributes: which columns y has, in this order; None for all 40.
         crop: "template" moves the images to aif's landmark template, by one fixed similarity for all, and
-            gives `size` px; "authors" cuts the middle 178 x 178 px, as the method's authors did.
+            gives `size` px; "authors" cuts the middle 178 x 178 px, as the method's authors did; "whole" cuts
+            nothing.
         size: side of a template crop in pixels. The images hold 136 px of detail there.
 
     Attributes:
@@ -68,8 +69,8 @@ class CelebAFaces(FaceDataset):
         crop: Crop = "template",
         size: int = 128,
     ) -> None:
-        if crop not in ("template", "authors"):
-            raise ConfigError(f"There is no crop {crop!r}.", "Use template or authors.")
+        if crop not in get_args(Crop):
+            raise ConfigError(f"There is no crop {crop!r}.", f"Use one of {', '.join(get_args(Crop))}.")
         self.name = f"celeba-{crop}"
         self._images = CelebAImages(root)
         table = read_celeba_table(root, attributes)
@@ -97,6 +98,8 @@ class CelebAFaces(FaceDataset):
             raise CorruptImageError(
                 f"{name} ({pixels.shape[1]} x {pixels.shape[0]} px, not {WIDTH} x {HEIGHT})"
             )
+        if self._crop == "whole":
+            return pixels
         if self._crop == "authors":
             top = (HEIGHT - WIDTH) // 2
             return pixels[top : top + WIDTH]
