@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from aif.runtime.align import Float32Array, UInt8Array, transform_points, warp_c
 from aif.runtime.bundle import Bundle
 from aif.runtime.errors import ConfigError, ImageError
 from aif.runtime.fetch import yunet_path
-from aif.runtime.landmarks import LandmarkNet, box_from_landmarks
+from aif.runtime.landmarks import LandmarkNet, box_from_landmarks, landmark_angle
 
 DetectorName = Literal["auto", "yunet", "haar"]
 
@@ -116,8 +117,8 @@ class YuNetDetector:
         for row in (
             np.empty((0, 15), dtype=np.float32) if rows is None else np.asarray(rows, dtype=np.float32)
         ):
-            # On frames of a few pixels the network puts out absurd boxes.
-            if not (np.isfinite(row).all() and (row[2:4] > 1).all()):
+            # On frames of a few pixels the network puts out absurd boxes and points.
+            if not (np.isfinite(row).all() and (row[2:4] > 1).all() and np.ptp(row[4:14:2]) > 0):
                 continue
             centre = row[:2] + row[2:4] / 2
             if (centre >= 0).all() and centre[0] <= width and centre[1] <= height:
@@ -130,7 +131,7 @@ class YuNetDetector:
         side = float(max(face.box_xywh[2:])) * scale
         poor, turned = not GOOD_SIDES[0] <= side <= GOOD_SIDES[1], 0.0
         for _ in range(2):  # a strong tilt is seen in full at the second look only
-            tilt = _tilt(face.landmarks)
+            tilt = math.degrees(landmark_angle(face.landmarks))
             if not poor and abs(tilt - turned) < UPRIGHT:
                 break
             turned = tilt
@@ -145,7 +146,8 @@ class YuNetDetector:
         x, y, width, height = map(float, face.box_xywh)
         middle_of_box = (x + width / 2, y + height / 2)
         scale = LOOKED_SIDE / max(width, height)
-        matrix = np.asarray(cv2.getRotationMatrix2D(middle_of_box, _tilt(face.landmarks), scale), np.float64)
+        tilt = math.degrees(landmark_angle(face.landmarks))
+        matrix = np.asarray(cv2.getRotationMatrix2D(middle_of_box, tilt, scale), np.float64)
         matrix[:, 2] += CUT_SIDE / 2 - np.array(middle_of_box)
         cut = warp_crop(frame, matrix, CUT_SIDE)
         margin = (CUT_SIDE - LOOKED_SIDE) / 2
@@ -302,12 +304,6 @@ def suppress(boxes_xywh: Sequence[Float32Array], scores: Sequence[float], limit:
         if all(overlap(boxes_xywh[index], boxes_xywh[other]) <= limit for other in kept):
             kept.append(index)
     return kept
-
-
-def _tilt(landmarks: Float32Array) -> float:
-    """How far a face leans to a side, in degrees, clockwise as seen in the image."""
-    across = landmarks[1] - landmarks[0] + landmarks[4] - landmarks[3]
-    return float(np.degrees(np.arctan2(across[1], across[0])))
 
 
 def _shrunk(frame: UInt8Array, scale: float) -> UInt8Array:

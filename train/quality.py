@@ -168,8 +168,10 @@ def lpips_lacks(net: LpipsNet = "alex") -> str | None:
     place = _lpips_file(net)
     if place.is_file():
         return None
+    home = Path.home()  # reports are shown to others: they need not know whose machine it was
+    told = Path("~", place.relative_to(home)) if place.is_relative_to(home) else place
     return (
-        f"LPIPS with the {net} backbone needs torchvision's weights in the file {place}, which is not there. "
+        f"LPIPS with the {net} backbone needs torchvision's weights in the file {told}, which is not there. "
         "aif does not download it; put it there yourself to have this figure."
     )
 

@@ -232,6 +232,12 @@ def test_without_weights_lpips_says_so_and_stays_at_home(hub: Path, net: LpipsNe
     assert list(hub.iterdir()) == []
 
 
+def test_what_lpips_lacks_does_not_tell_whose_home_it_is(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: hub.parent)
+    lacks = lpips_lacks()
+    assert lacks is not None and f"~/{hub.name}/" in lacks and str(hub.parent) not in lacks
+
+
 def test_the_file_names_are_torchvisions() -> None:
     models = torchvision.models
     for net, weights in (

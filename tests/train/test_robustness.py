@@ -110,7 +110,7 @@ class BlueMouth:
 
 
 class Dots:
-    """Finds the face where its eyes are the brightest dots; on dark photos it finds nothing."""
+    """Finds the face where it always is; on dark photos it finds nothing."""
 
     def detect(self, frame: np.ndarray) -> list[Detection]:
         if frame.mean() < 60:

@@ -30,7 +30,7 @@ def cached(dataset: FaceDataset, folder: Path | None = None) -> FaceDataset:
     """`dataset` with its decoded images kept in a temporary file, filled as they are first asked for.
 
     Images of another size than the first readable one are decoded each time. Where there is no room on the
-    disk the dataset is returned as it is, with a warning; so is one that is cached already.
+    disk the dataset is returned as it is, with a warning. One that is cached already is returned as it is.
 
     Args:
         folder: where the temporary file goes; None for the system's temporary folder.
