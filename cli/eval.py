@@ -89,6 +89,10 @@ def evaluate(
     aif eval table1 --data faces128 --evaluator runs/evaluator --faces-seen 100000 --width 32 -o results
     """
     names = None if attributes is None else _names(attributes)
+    if protocol != "robustness" and (detector != "auto" or yunet is not None):
+        from aif.runtime.errors import ConfigError
+
+        raise ConfigError("Only --protocol robustness detects faces.", "Leave --detector and --yunet out.")
     if target not in EXHIBITS:
         from aif.cli.eval_model import measure_model
 
