@@ -68,14 +68,34 @@ def face_mask(size: int, attributes: Iterable[str] = ()) -> Float32Array:
 
 
 # What a decoder that draws the region of an edit alone must not see of the face, where that is not the region
-# in which the edit shows: hair lies around the face, which can be seen.
-BANGS = Region((64, 34), (50, 30), 0.25, power=4)
+# in which the edit shows: hair lies around the face, which can be seen, and eyebrows end above the eyes.
+FRINGE = Region((64, 30), (50, 22), 0.25, power=4)
 INNER_FACE = Region((64, 85), (31, 33), 0.3)
+GLASSES = Region((64, 64), (48, 15), 0.35, power=4)
+EYEBROWS = Region((64, 48), (42, 9), 0.4, power=4)
+UPPER_LIP = Region((64, 91), (25, 8), 0.3, power=4)
+_HIDDEN = {
+    "Bangs": FRINGE,
+    "Receding_Hairline": FRINGE,
+    "Eyeglasses": GLASSES,
+    "Arched_Eyebrows": EYEBROWS,
+    "Bushy_Eyebrows": EYEBROWS,
+    "Mustache": UPPER_LIP,
+}
+
+# Edits of colour, and those that would take the whole person away with the face, leave the decoder a sketch
+# of what is hidden: fine structure without colour or shading.
+SKETCHED = frozenset(
+    [
+        *("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Pale_Skin", "Rosy_Cheeks"),
+        *("Heavy_Makeup", "Young", "Male"),
+    ]
+)
 
 
 def hidden_mask(size: int, attribute: str) -> Float32Array:
     """What an edit of the attribute may change: float32 (size, size), nearly everywhere 1 or 0."""
-    region = BANGS if attribute == "Bangs" else REGIONS.get(attribute, WHOLE)
+    region = _HIDDEN.get(attribute, REGIONS.get(attribute, WHOLE))
     mask = smoothstep(_mask(size, region), 0.02, 0.4)
     if region is HAIR:
         mask = mask * (1 - _mask(size, INNER_FACE))

@@ -36,6 +36,8 @@ class NetworkConfig:
     """Channels of the decoder's last layers; None = `width`."""
     discriminator_width: int | None = None
     """Channels of the discriminator's first layer; None = `width`."""
+    patches: bool = False
+    """Whether the discriminator judges patches, too: real or not at 16x16 and 8x8 places of the picture."""
     latent_size: int = 100
     """Length of the identity code z."""
     norm: Literal["batch", "none"] = "batch"
@@ -243,16 +245,20 @@ class SettleConfig:
     """Weight of the discriminator's attribute verdict on those faces (needs delta above 0)."""
     edit_keep: float = 0.0
     """Weight of the mean absolute change that an edit makes to the reconstruction (needs delta above 0)."""
+    matching: float = 0.0
+    """Weight of how far the discriminator's maps of the reconstruction are from the face's, relative to the
+    maps' size (needs delta above 0)."""
     edit_rate: float = 0.1
     """Probability with which each attribute is set to its other value there (at least one is)."""
 
     def __post_init__(self) -> None:
         _require(0 <= self.at <= 1, f"the share {self.at} at which a run settles is not in [0, 1]")
         _require(0 <= self.edit_rate <= 1, f"edit_rate {self.edit_rate} is not in [0, 1]")
-        for name in ("game_steps", "game_weight", "game_match", "delta", "edit_class", "edit_keep"):
+        needing = ("edit_class", "edit_keep", "matching")
+        for name in ("game_steps", "game_weight", "game_match", "delta", *needing):
             _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} is negative")
-        needy = max(self.edit_class, self.edit_keep)
-        _require(self.delta > 0 or not needy, "edit_class and edit_keep need settle.delta above 0")
+        needy = max(getattr(self, name) for name in needing)
+        _require(self.delta > 0 or not needy, "edit_class, edit_keep and matching need settle.delta above 0")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -130,19 +131,40 @@ def edit_keep(edited: Tensor, reconstruction: Tensor) -> Tensor:
     return (edited.float() - reconstruction.detach().float()).abs().mean()
 
 
-def gan_generator(fake_logits: Tensor) -> Tensor:
-    """Non-saturating -log C(fake), averaged: what encoder and decoder minimise (-L_gan in the paper)."""
-    return F.softplus(-fake_logits.float()).mean()
+def gan_generator(fake_logits: Tensor, attention: Tensor | None = None) -> Tensor:
+    """Non-saturating -log C(fake), averaged: what encoder and decoder minimise (-L_gan in the paper).
+
+    Logits (N,), or (N, P) with `attention` (N, P), how much each of a face's logits counts; sums to 1.
+    """
+    return _attended(F.softplus(-fake_logits.float()), attention)
 
 
-def gan_real(real_logits: Tensor) -> Tensor:
+def gan_real(real_logits: Tensor, attention: Tensor | None = None) -> Tensor:
     """-log C(real), averaged: the discriminator's part on real faces."""
-    return F.softplus(-real_logits.float()).mean()
+    return _attended(F.softplus(-real_logits.float()), attention)
 
 
-def gan_fake(fake_logits: Tensor) -> Tensor:
+def gan_fake(fake_logits: Tensor, attention: Tensor | None = None) -> Tensor:
     """-log(1 - C(fake)), averaged: the discriminator's part on decoded faces."""
-    return F.softplus(fake_logits.float()).mean()
+    return _attended(F.softplus(fake_logits.float()), attention)
+
+
+def _attended(terms: Tensor, attention: Tensor | None) -> Tensor:
+    return terms.mean() if attention is None else (terms * attention).sum(dim=1).mean()
+
+
+def map_distance(made: Sequence[Tensor], real: Sequence[Tensor], weight: Tensor | None = None) -> Tensor:
+    """Mean absolute difference of two pictures' maps (N, C_k, R_k, R_k), relative to the real maps' mean
+    absolute value, averaged over the maps (after Wang et al., 2018, equation 4).
+
+    weight: of each face, (N, 1, 1, 1); None = all alike.
+    """
+    terms = []
+    for ours, theirs in zip(made, real, strict=True):
+        goal = theirs.detach().float()
+        error = (ours.float() - goal).abs()
+        terms.append((error if weight is None else error * weight).mean() / goal.abs().mean().clamp(min=1e-6))
+    return torch.stack(terms).mean()
 
 
 def feature_means(real: Tensor, fake: Tensor) -> Tensor:

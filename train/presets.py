@@ -85,9 +85,28 @@ BEST = TrainConfig(
 REGIONS = dataclasses.replace(
     BEST,
     preset="regions",
-    network=dataclasses.replace(BEST.network, context=True, decoder_width=20, discriminator_width=20),
-    settle=dataclasses.replace(BEST.settle, at=0.4125, game_steps=600, edit_rate=0.05),
-    steps=16_000,
+    network=dataclasses.replace(
+        BEST.network,
+        image_size=128,
+        width=24,
+        decoder_width=20,
+        discriminator_width=48,
+        context=True,
+        patches=True,
+    ),
+    objective=dataclasses.replace(BEST.objective, r1_weight=0.1),
+    optimiser=dataclasses.replace(BEST.optimiser, learning_rate=5e-4, batch_size=128),
+    settle=SettleConfig(
+        at=0.35,
+        game_steps=1_000,
+        game_weight=0.2,
+        delta=1.0,
+        edit_class=1.0,
+        edit_keep=5.0,
+        matching=2.0,
+        edit_rate=0.05,
+    ),
+    steps=20_000,
 )
 """`best` with a decoder that sees the face around an edit and draws the edited region alone."""
 

@@ -155,20 +155,26 @@ def settled_step(
         code = encoder(image)
     z, y_hat = code.mean.float(), code.y
     y_asked = torch.where(noise.flip, 1 - y_hat.round(), y_hat)
-    handed, weight = code.features, None
+    handed, drawn = code.features, torch.ones_like(image[:, :1])
     if isinstance(decoder, ContextDecoder):  # what the edit hides is hidden from the reconstruction, too
-        handed, weight = (image, y_asked), region_weight(decoder, y_hat, y_asked)
+        handed, drawn = (image, y_asked), decoder.hiding(y_asked - y_hat)[:, :1]
+    weight, attention = region_weight(drawn), critic.attention(drawn)
     with frozen(critic), fabric.autocast():
         if settle.delta > 0:
             twice = tuple(map(torch.cat, zip(handed, code.features, strict=True)))
             both = decoder(torch.cat([z, z]), torch.cat([y_hat, y_asked]), twice)
             reconstruction, edited = both.chunk(2)
-            (real, shown), (real_too, _) = critic(edited), critic(reconstruction)
-            terms["gan"] = losses.gan_generator(real) + losses.gan_generator(real_too)
+            (real, shown), (real_too, _, maps) = critic(edited), critic.look(reconstruction)
+            terms["gan"] = losses.gan_generator(real, attention) + losses.gan_generator(real_too, attention)
             loss = settle.delta * terms["gan"]
             if settle.edit_keep > 0:
                 terms["edit_keep"] = losses.edit_keep(edited, reconstruction)
                 loss = loss + settle.edit_keep * terms["edit_keep"]
+            if settle.matching > 0:
+                with torch.no_grad():
+                    goal = critic.look(image)[2]
+                terms["matching"] = losses.map_distance(maps, goal, weight)
+                loss = loss + settle.matching * terms["matching"]
             if shown is not None:
                 terms["edit_class"] = losses.classification(shown, y_asked)
                 loss = loss + settle.edit_class * terms["edit_class"]
@@ -181,6 +187,15 @@ def settled_step(
     update(fabric, optimisers.autoencoder, [decoder], config)
     if settle.delta > 0:
         update_discriminator(
-            networks, optimisers, image, y, (reconstruction, edited), config, step, fabric, terms
+            networks,
+            optimisers,
+            image,
+            y,
+            (reconstruction, edited),
+            config,
+            step,
+            fabric,
+            terms,
+            attention,
         )
     return {name: term.detach() for name, term in terms.items()}

@@ -137,21 +137,26 @@ def update_discriminator(
     step: int,
     fabric: Fabric,
     terms: dict[str, Tensor],
+    attention: Tensor | None = None,
 ) -> None:
-    """One step of the discriminator: min L_gan on real and decoded pictures; adds its terms to `terms`."""
+    """One step of the discriminator: min L_gan on real and decoded pictures; adds its terms to `terms`.
+
+    attention: how much each of its logits counts (see `Discriminator.attention`).
+    """
     o, critic = config.objective, networks.discriminator
     with fabric.autocast():
         real, y_seen = critic(image, y)
-        terms["gan_real"] = losses.gan_real(real)
+        terms["gan_real"] = losses.gan_real(real, attention)
         fakes = [critic(picture.detach(), y)[0] for picture in judged]
-        terms["gan_fake"] = torch.stack([losses.gan_fake(fake) for fake in fakes]).sum()
+        terms["gan_fake"] = torch.stack([losses.gan_fake(fake, attention) for fake in fakes]).sum()
         loss = scales(config).discriminator * (terms["gan_real"] + terms["gan_fake"])
         if y_seen is not None:
             terms["critic_class"] = losses.classification(y_seen, y)
             loss = loss + terms["critic_class"]
     if o.r1_weight > 0 and step % o.r1_every == 0:
         seen = image.detach().requires_grad_()
-        terms["r1"] = losses.r1_penalty(critic(seen, y)[0], seen)
+        logits = critic(seen, y)[0]
+        terms["r1"] = losses.r1_penalty(logits if attention is None else logits * attention, seen)
         loss = loss + o.r1_weight * o.r1_every * terms["r1"]
     optimisers.discriminator.zero_grad()
     fabric.backward(loss)
@@ -167,7 +172,8 @@ def decode(
     y_told = y if o.decoder_y == "label" else code.y if o.rec_reaches_y else code.y.detach()
     if isinstance(decoder, ContextDecoder):
         features = (code.features[0], torch.where(noise.flip, 1 - y_told, y_told).detach())
-        return (decoder(z, y_told, features),), region_weight(decoder, y_told, features[1])
+        drawn = decoder.hiding((y_told - features[1]).detach())[:, :1]
+        return (decoder(z, y_told, features),), region_weight(drawn)
     if o.delta == 0:
         return (decoder(z, y_told, code.features),), None
     nothing = tuple(torch.cat([feature, torch.zeros_like(feature)]) for feature in code.features)
@@ -175,14 +181,10 @@ def decode(
     return tuple(both.chunk(2)), None
 
 
-@torch.no_grad()
-def region_weight(decoder: nn.Module, y: Tensor, y_read: Tensor) -> Tensor | None:
-    """One over the share of the face that is hidden where y (N, A) differs from y_read, (N, 1, 1, 1); None
-    for decoders that draw everything. With it, a mouth counts as much as a whole face."""
-    if not isinstance(decoder, ContextDecoder):
-        return None
-    hidden: Tensor = decoder.hiding(y - y_read)
-    return 1 / hidden.mean(dim=(1, 2, 3), keepdim=True).clamp(min=0.02)
+def region_weight(drawn: Tensor) -> Tensor:
+    """One over the share of the face that was drawn, (N, 1, S, S) -> (N, 1, 1, 1), so that a mouth counts as
+    much as a whole face."""
+    return 1 / drawn.mean(dim=(1, 2, 3), keepdim=True).clamp(min=0.02)
 
 
 def auxiliary_input(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aif.train.config import NetworkConfig
@@ -99,7 +100,13 @@ class Encoder(nn.Module):
 
 class Discriminator(nn.Module):
     """C: image (N, 3, S, S), y (N, A) where it is told -> real/fake logit (N,) and, for judging edits,
-    attribute logits (N, A)."""
+    attribute logits (N, A).
+
+    One that judges patches, too, has logits (N, P): the first is of the whole picture, then come those of
+    16x16 and of 8x8 places (Isola et al., 2017).
+    """
+
+    PATCHES = (16, 8)
 
     def __init__(self, config: NetworkConfig, attributes: int, judge_y: bool) -> None:
         super().__init__()
@@ -109,6 +116,9 @@ class Discriminator(nn.Module):
         self.trunk = DcganTrunk(config.image_size, width, kernel, slope, told)
         flat = self.trunk.channels[-1] * 16
         self.real = nn.Linear(flat, 1)
+        sides = self.PATCHES if config.patches else ()
+        self._stages = [(config.image_size // side).bit_length() - 2 for side in sides]
+        self.patches = nn.ModuleList(nn.Conv2d(self.trunk.channels[stage], 1, 1) for stage in self._stages)
         self.y = nn.Linear(flat, attributes) if judge_y else None
 
     def features(self, image: Tensor, y: Tensor | None = None) -> Tensor:
@@ -117,8 +127,25 @@ class Discriminator(nn.Module):
         return flat.flatten(1)
 
     def forward(self, image: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        flat = self.features(image, y)
-        return self.real(flat).squeeze(1), None if self.y is None else self.y(flat)
+        return self.look(image, y)[:2]
+
+    def look(self, image: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+        """What `forward` returns, and the maps that it was read from."""
+        maps: list[Tensor] = self.trunk(image, y)
+        flat = maps[-1].flatten(1)
+        real = self.real(flat)
+        judged = [head(maps[k]).flatten(1) for head, k in zip(self.patches, self._stages, strict=True)]
+        real = torch.cat([real, *judged], dim=1) if judged else real.squeeze(1)
+        return real, None if self.y is None else self.y(flat), maps
+
+    def attention(self, hidden: Tensor) -> Tensor | None:
+        """How much each logit counts, (N, P), where only `hidden` (N, 1, S, S) of a face was drawn: each
+        scale alike, and within it the places by how much of them was drawn. None without patches."""
+        if not len(self.patches):
+            return None
+        shares = [F.adaptive_avg_pool2d(hidden, side).flatten(1) for side in self.PATCHES]
+        shares = [share / share.sum(dim=1, keepdim=True).clamp(min=1e-6) for share in shares]
+        return torch.cat([torch.ones_like(shares[0][:, :1]), *shares], dim=1) / (1 + len(shares))
 
 
 class Auxiliary(nn.Module):
