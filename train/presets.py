@@ -1,4 +1,4 @@
-"""Named starting points. `docs/decisions/training.md` tells why `best` is as it is."""
+"""Named starting points. `docs/decisions/training.md` tells why `best` and `whole` are as they are."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ RESIDUAL = TrainConfig(
 )
 """Tables 2 and 3 (residual layers, rho 1.0, delta 0.005, alpha 0.005), with a bounded encoder adversary."""
 
-BEST = TrainConfig(
-    preset="best",
+WHOLE = TrainConfig(
+    preset="whole",
     network=NetworkConfig(
         kind="residual", width=32, latent_size=256, inject_y=True, aux_hidden=512, aux_dropout=0.1
     ),
@@ -80,13 +80,13 @@ BEST = TrainConfig(
     steps=22_500,
     precision="bf16-mixed",
 )
-"""The embedded bundle's: a large code and L1; z is cleaned once the trunk rests, then edits are judged."""
+"""Draws the whole face anew: a large code and L1; z is cleaned once the trunk rests, then edits are judged."""
 
-REGIONS = dataclasses.replace(
-    BEST,
-    preset="regions",
+BEST = dataclasses.replace(
+    WHOLE,
+    preset="best",
     network=dataclasses.replace(
-        BEST.network,
+        WHOLE.network,
         image_size=128,
         width=24,
         decoder_width=20,
@@ -94,8 +94,8 @@ REGIONS = dataclasses.replace(
         context=True,
         patches=True,
     ),
-    objective=dataclasses.replace(BEST.objective, r1_weight=0.1),
-    optimiser=dataclasses.replace(BEST.optimiser, learning_rate=5e-4, batch_size=128),
+    objective=dataclasses.replace(WHOLE.objective, r1_weight=0.1),
+    optimiser=dataclasses.replace(WHOLE.optimiser, learning_rate=5e-4, batch_size=128),
     settle=SettleConfig(
         at=0.35,
         game_steps=1_000,
@@ -108,7 +108,8 @@ REGIONS = dataclasses.replace(
     ),
     steps=20_000,
 )
-"""`best` with a decoder that sees the face around an edit and draws the edited region alone."""
+"""The embedded bundle's: `whole` with a decoder that sees the face around an edit and draws the edited region
+alone, at 128 px."""
 
 ABLATIONS = (
     _variant(AUTHORS, "authors-no-aux", aux_weight=0.0),
@@ -120,15 +121,15 @@ ABLATIONS = (
     _variant(RESIDUAL, "residual-no-gan", delta=0.0),
     _variant(RESIDUAL, "residual-alpha-0.1", alpha=0.1),
     dataclasses.replace(
-        _variant(BEST, "best-no-aux", aux_weight=0.0),
-        settle=dataclasses.replace(BEST.settle, game_weight=0.0),
+        _variant(WHOLE, "whole-no-aux", aux_weight=0.0),
+        settle=dataclasses.replace(WHOLE.settle, game_weight=0.0),
     ),
 )
 """One thing changed in each: without L_aux, with L_class on the reconstruction too, without L_KL, ..."""
 
 PRESETS = {
     preset.preset: preset
-    for preset in (AUTHORS, PAPER, RESIDUAL, BEST, REGIONS, *ABLATIONS, *rivals(RESIDUAL))
+    for preset in (AUTHORS, PAPER, RESIDUAL, WHOLE, BEST, *ABLATIONS, *rivals(RESIDUAL))
 }
 
 

@@ -39,7 +39,7 @@ def test_the_command_line_knows_every_exhibit():
     assert (*NAMES, "all") == EXHIBITS
 
 
-@pytest.mark.parametrize("preset", ["authors", "fader", "best"])
+@pytest.mark.parametrize("preset", ["authors", "fader", "whole"])
 def test_quoted_commands_train_what_was_measured(aif, preset):
     budget = Budget(faces_seen=6_400, width=8, image_size=128, precision="32-true")
     config = configure(preset, budget, 3, ATTRIBUTES, None)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 SMALL = [
-    *("--steps", "4", "--batch-size", "8", "--width", "4", "--precision", "32-true"),
+    *("--steps", "4", "--batch-size", "8", "--width", "4", "--precision", "32-true", "--image-size", "64"),
+    *("-c", "network.decoder_width=4", "-c", "network.discriminator_width=4"),
     *("-c", "network.latent_size=8", "-c", "network.aux_hidden=16", "-c", "settle.game_steps=20"),
     *("--accelerator", "cpu", "--workers", "0", "--no-cache", "--sample-every", "0"),
 ]

@@ -11,7 +11,7 @@ from aif.runtime.regions import REGIONS, SKETCHED, hidden_mask
 from aif.train.config import override
 from aif.train.networks.context import ContextDecoder, Hiding, sketch
 from aif.train.networks.modules import Networks
-from aif.train.presets import AUTHORS, BEST, RESIDUAL
+from aif.train.presets import AUTHORS, WHOLE, RESIDUAL
 from aif.train.step import region_weight
 
 NAMES = ("Smiling", "Eyeglasses", "Blond_Hair", "Young")
@@ -129,10 +129,10 @@ def test_small_regions_count_as_much_as_large_ones(decoder):
         (AUTHORS, "network.context=true"),
         (RESIDUAL, "network.context=true"),  # has a discriminator of faces from the prior
         (
-            dataclasses.replace(BEST, network=dataclasses.replace(BEST.network, handed=(16,))),
+            dataclasses.replace(WHOLE, network=dataclasses.replace(WHOLE.network, handed=(16,))),
             "network.context=true",
         ),
-        (BEST, "network.decoder_width=6"),
+        (WHOLE, "network.decoder_width=6"),
     ],
 )
 def test_what_does_not_go_together(preset, assignment):

@@ -9,7 +9,7 @@ from aif.train.data.cache import cached
 from aif.train.data.loader import evaluation_batches
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.loop import LoopOptions, train
-from aif.train.presets import BEST
+from aif.train.presets import WHOLE
 from aif.train.probe import probe
 from aif.train.run import TrainedRun, load_run
 
@@ -43,7 +43,7 @@ def test_l_aux_and_only_l_aux_takes_the_attribute_out_of_z(tmp_path):
     options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
     accuracy, error = {}, {}
     for name, changes in (("with", []), ("without", WITHOUT)):
-        config = override(BEST, [*SMALL, *changes])
+        config = override(WHOLE, [*SMALL, *changes])
         train(config, tmp_path / name, faces, held_out, options)
         run = load_run(tmp_path / name)
         z_train, _ = codes(run, faces)

@@ -21,7 +21,7 @@ from aif.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpo
 from aif.train.config import TrainConfig, from_dict, override, to_dict
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.loop import LoopOptions, train
-from aif.train.presets import BEST, PRESETS, RESIDUAL, get_preset
+from aif.train.presets import WHOLE, PRESETS, RESIDUAL, get_preset
 from aif.train.run import load_run, prepare_run
 from aif.train.settle import settles_at
 
@@ -36,7 +36,7 @@ SMALL = [
 ]
 
 
-def small(preset: TrainConfig = BEST, *extra: str) -> TrainConfig:
+def small(preset: TrainConfig = WHOLE, *extra: str) -> TrainConfig:
     return override(preset, [*SMALL, *extra])
 
 
@@ -86,12 +86,12 @@ def test_every_preset_trains_and_resumes_bit_for_bit(name, tmp_path, faces):
 
 
 @pytest.mark.parametrize(
-    ("name", "step"), [("best", 3), ("best", 5), ("best", 7), ("icgan", 3), ("icgan", 4), ("icgan", 6)]
+    ("name", "step"), [("whole", 3), ("whole", 5), ("whole", 7), ("icgan", 3), ("icgan", 4), ("icgan", 6)]
 )
 def test_interrupted_run_resumes_bit_for_bit(name, step, tmp_path, faces):
-    """Before, at and after the step where a run of two parts changes over: best at 5, icgan at 4."""
+    """Before, at and after the step where a run of two parts changes over: whole at 5, icgan at 4."""
     config = small(get_preset(name))
-    assert settles_at(config) == (5 if name == "best" else 8)
+    assert settles_at(config) == (5 if name == "whole" else 8)
 
     def stop(report):
         if report.step == step:
@@ -105,7 +105,7 @@ def test_interrupted_run_resumes_bit_for_bit(name, step, tmp_path, faces):
 
 
 def test_logs_and_samples(tmp_path, faces):
-    train(small(BEST), tmp_path / "run", *faces, options())
+    train(small(WHOLE), tmp_path / "run", *faces, options())
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
     assert {"rec", "kl", "class", "adversary", "aux", "faces_per_second"} <= lines[0].keys()
@@ -120,7 +120,7 @@ def test_logs_and_samples(tmp_path, faces):
 
 
 def test_a_finished_run_is_left_alone(tmp_path, faces):
-    config = small(BEST)
+    config = small(WHOLE)
     train(config, tmp_path / "run", *faces, options())
     before = (tmp_path / "run/metrics.jsonl").read_bytes()
     assert train(config, tmp_path / "run", *faces, options()).step == 8
@@ -128,7 +128,7 @@ def test_a_finished_run_is_left_alone(tmp_path, faces):
 
 
 def test_another_configuration_data_or_folder_is_refused(tmp_path, faces):
-    config = small(BEST)
+    config = small(WHOLE)
     train(config, tmp_path / "run", *faces, options())
     with pytest.raises(ConfigError, match=r"objective\.rho"):
         train(override(config, ["objective.rho=0.5"]), tmp_path / "run", *faces, options())
@@ -144,7 +144,7 @@ def test_another_configuration_data_or_folder_is_refused(tmp_path, faces):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path, faces):
-    config = small(BEST, "optimiser.learning_rate=1e30", "optimiser.clip=null")
+    config = small(WHOLE, "optimiser.learning_rate=1e30", "optimiser.clip=null")
     with pytest.raises(TrainingError, match=r"step \d+: .*no longer finite") as caught:
         train(config, tmp_path / "run", *faces, options(checkpoint_every=1))
     assert "checkpoints" in str(caught.value)
@@ -330,7 +330,7 @@ def test_two_processes_train_what_one_does(aux_input, two_ranks, tmp_path, faces
 )
 def test_settings_that_cannot_be_are_refused(assignment, message):
     with pytest.raises(ConfigError, match=message):
-        override(BEST, [assignment])
+        override(WHOLE, [assignment])
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -71,8 +71,8 @@ def test_finding_exhibits(name, synthetic, count, message):
         ("authors", None, 25_433, 0),
         ("authors", 6_400, 100, 0),
         ("fader", 6_400, 100, 50),
-        ("best", 32 * 2_250, 2_250, 100),
-        ("best", 1, 1, 0),
+        ("whole", 32 * 2_250, 2_250, 100),
+        ("whole", 1, 1, 0),
     ],
 )
 def test_a_budget_shortens_training_and_its_ramps(preset, faces_seen, steps, ramp):

@@ -8,7 +8,7 @@ import torch
 from aif.train import losses
 from aif.train.config import override
 from aif.train.networks.modules import Discriminator
-from aif.train.presets import REGIONS, RESIDUAL
+from aif.train.presets import BEST, RESIDUAL
 
 SHAPE = dataclasses.replace(RESIDUAL.network, width=8, patches=True)
 PLACES = 1 + 16 * 16 + 8 * 8
@@ -79,5 +79,5 @@ def test_the_face_itself_is_the_goal_and_not_moved():
 
 
 def test_the_preset_uses_them():
-    assert REGIONS.network.patches and REGIONS.settle.matching > 0
-    assert not override(REGIONS, ["network.patches=false"]).network.patches
+    assert BEST.network.patches and BEST.settle.matching > 0
+    assert not override(BEST, ["network.patches=false"]).network.patches
