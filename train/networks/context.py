@@ -31,20 +31,37 @@ class Hiding(nn.Module):
     the part of it of which not even a sketch is shown."""
 
     masks: Tensor
-    blind: Tensor
+    members: Tensor
 
     def __init__(self, image_size: int, names: Sequence[str]) -> None:
         super().__init__()
-        masks = np.stack([hidden_mask(image_size, name) for name in names])
-        self.register_buffer("masks", torch.from_numpy(masks), persistent=False)
-        blind = torch.tensor([float(name not in SKETCHED) for name in names])
-        self.register_buffer("blind", blind, persistent=False)
+        regions: dict[tuple[bool, bytes], list[int]] = {}  # attributes that share one; blind ones first
+        found = [hidden_mask(image_size, name) for name in names]
+        for index, name in enumerate(names):
+            regions.setdefault((name in SKETCHED, found[index].tobytes()), []).append(index)
+        shared = sorted(regions.items(), key=lambda item: item[0][0])
+        self.blind = sum(not sketched for (sketched, _), _ in shared)
+        members = torch.zeros(len(shared), len(names))
+        for row, (_, indices) in enumerate(shared):
+            members[row, indices] = 1
+        masks = torch.from_numpy(np.stack([found[indices[0]] for _, indices in shared]))
+        self.register_buffer("masks", masks, persistent=False)
+        self.register_buffer("members", members, persistent=False)
 
     def forward(self, change: Tensor) -> Tensor:
         t = ((change.abs() - CHANGE_FROM) / (CHANGE_FULL - CHANGE_FROM)).clamp(0, 1)
         strength = t * t * (3 - 2 * t)
-        strengths = torch.stack([strength, strength * self.blind], dim=1)  # (N, 2, A)
-        return (strengths[:, :, :, None, None] * self.masks).amax(dim=2)
+        strength = (strength[:, None] * self.members).amax(dim=2)[:, :, None, None]  # (N, regions, 1, 1)
+        blind = self._union(strength[:, : self.blind], self.masks[: self.blind])
+        sketched = self._union(strength[:, self.blind :], self.masks[self.blind :])
+        return torch.cat([torch.maximum(blind, sketched), blind], dim=1)
+
+    @staticmethod
+    def _union(strength: Tensor, masks: Tensor) -> Tensor:
+        """Strengths (N, R, 1, 1) of masks (R, S, S) -> (N, 1, S, S); R may be 0."""
+        if not len(masks):
+            return strength.new_zeros(len(strength), 1, *masks.shape[1:])
+        return (strength * masks).amax(dim=1, keepdim=True)
 
 
 def sketch(image: Tensor) -> Tensor:
@@ -53,8 +70,10 @@ def sketch(image: Tensor) -> Tensor:
     luminance = (image * image.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
     reach = image.shape[-1] // 32
     smooth = luminance
-    for _ in range(2):
-        smooth = F.avg_pool2d(smooth, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
+    for side in (2 * reach + 1, 1), (1, 2 * reach + 1):
+        for _ in range(2):
+            pad = (side[0] // 2, side[1] // 2)
+            smooth = F.avg_pool2d(smooth, side, stride=1, padding=pad, count_include_pad=False)
     return SKETCH_GAIN * (luminance - smooth)
 
 
