@@ -6,7 +6,6 @@ and nothing else: the attribute values that an edit starts from are the encoder'
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,6 +24,7 @@ from aif.train.data.augment import resize_crop
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import evaluation_batches
 from aif.train.measure_report import Direction, EditScore, GroupScore, Measurement, Path
+from aif.train.networks.context import ContextDecoder
 from aif.train.statistics import Share
 
 BoolArray = npt.NDArray[np.bool_]
@@ -98,6 +98,16 @@ class TorchModel:
         arrays = [encoding.z, np.asarray(y, dtype=np.float32), *encoding.features.values()]
         z, values, *features = (torch.from_numpy(np.ascontiguousarray(a)).to(self._device) for a in arrays)
         return _numpy(self._decoder(z, values, tuple(features)))
+
+    @torch.no_grad()
+    def redraw(self, encoding: Encoding) -> Float32Array:
+        """The reconstruction, float32 (N, 3, S, S); with a decoder that lets the image through where nothing
+        is edited, every region that an edit may change is drawn."""
+        if not isinstance(self._decoder, ContextDecoder):
+            return self.decode(encoding, encoding.y)
+        arrays = (encoding.z, encoding.y, encoding.features["feature_0"])
+        z, y, image = (torch.from_numpy(np.ascontiguousarray(a)).to(self._device) for a in arrays)
+        return _numpy(self._decoder.redraw(z, y, image, torch.ones_like(y)))
 
 
 @dataclass
@@ -192,8 +202,7 @@ class _Session:
         crops = face_crops(photos_nhwc, size)
         encoding = self._model.encode(crops)
         source = self._model.decode(encoding, encoding.y)
-        anew = drawn_anew(encoding)
-        drawn = source if anew is None else self._model.decode(anew, encoding.y)
+        drawn = self._model.redraw(encoding) if isinstance(self._model, TorchModel) else source
         self._errors.append(np.square(drawn - crops).mean(axis=(1, 2, 3)))
         real, rebuilt = self._verdicts(_nchw(photos_nhwc)), self._verdicts(source)
         self._changed.append(real != rebuilt)
@@ -275,19 +284,6 @@ class _Session:
             for name, inside in zip(self._groups, members.T, strict=True)
         )
         return EditScore(attribute, direction, path, Share.of(hits), collateral, tuple(worst), apart)
-
-
-def drawn_anew(encoding: Encoding) -> Encoding | None:
-    """The same codes for a reconstruction that is drawn everywhere; None where every one is.
-
-    A decoder that draws the region of an edit alone is handed the y that was read; told that all of it has
-    changed, it draws all regions.
-    """
-    read = {name: value for name, value in encoding.features.items() if value.shape == encoding.y.shape}
-    if not read:
-        return None
-    changed = {name: (value < 0.5).astype(np.float32) for name, value in read.items()}
-    return dataclasses.replace(encoding, features={**encoding.features, **changed})
 
 
 def composed(

@@ -80,7 +80,7 @@ WHOLE = TrainConfig(
     steps=22_500,
     precision="bf16-mixed",
 )
-"""Draws the whole face anew: a large code and L1; z is cleaned once the trunk rests, then edits are judged."""
+"""Draws whole faces anew: a large code and L1; z is cleaned once the trunk rests, then edits are judged."""
 
 BEST = dataclasses.replace(
     WHOLE,
@@ -128,8 +128,7 @@ ABLATIONS = (
 """One thing changed in each: without L_aux, with L_class on the reconstruction too, without L_KL, ..."""
 
 PRESETS = {
-    preset.preset: preset
-    for preset in (AUTHORS, PAPER, RESIDUAL, WHOLE, BEST, *ABLATIONS, *rivals(RESIDUAL))
+    preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, WHOLE, BEST, *ABLATIONS, *rivals(RESIDUAL))
 }
 
 

@@ -20,7 +20,7 @@ from aif.train import losses
 from aif.train.config import TrainConfig
 from aif.train.data.batch import Batch
 from aif.train.networks.context import ContextDecoder
-from aif.train.networks.modules import Auxiliary, Encoder, Networks
+from aif.train.networks.modules import Auxiliary, Encoder, EncoderOutput, Networks
 from aif.train.noise import StepNoise
 from aif.train.step import (
     Optimisers,
@@ -155,20 +155,18 @@ def settled_step(
         code = encoder(image)
     z, y_hat = code.mean.float(), code.y
     y_asked = torch.where(noise.flip, 1 - y_hat.round(), y_hat)
-    handed, drawn = code.features, torch.ones_like(image[:, :1])
+    drawn = torch.ones_like(image[:, :1])
     if isinstance(decoder, ContextDecoder):  # what the edit hides is hidden from the reconstruction, too
-        handed, drawn = (image, y_asked), decoder.hiding(y_asked - y_hat)[:, :1]
+        drawn = decoder.hiding(y_asked - y_hat)[:, :1]
     weight, attention = region_weight(drawn), critic.attention(drawn)
     with frozen(critic), fabric.autocast():
         if settle.delta > 0:
-            twice = tuple(map(torch.cat, zip(handed, code.features, strict=True)))
-            both = decoder(torch.cat([z, z]), torch.cat([y_hat, y_asked]), twice)
-            reconstruction, edited = both.chunk(2)
+            reconstruction, edited, changed = _decode_both(decoder, code, z, y_asked)
             (real, shown), (real_too, _, maps) = critic(edited), critic.look(reconstruction)
             terms["gan"] = losses.gan_generator(real, attention) + losses.gan_generator(real_too, attention)
             loss = settle.delta * terms["gan"]
             if settle.edit_keep > 0:
-                terms["edit_keep"] = losses.edit_keep(edited, reconstruction)
+                terms["edit_keep"] = losses.edit_keep(changed, reconstruction)
                 loss = loss + settle.edit_keep * terms["edit_keep"]
             if settle.matching > 0:
                 with torch.no_grad():
@@ -178,8 +176,10 @@ def settled_step(
             if shown is not None:
                 terms["edit_class"] = losses.classification(shown, y_asked)
                 loss = loss + settle.edit_class * terms["edit_class"]
+        elif isinstance(decoder, ContextDecoder):
+            reconstruction, loss = decoder.redraw(z, y_hat, image, y_asked - y_hat), z.new_zeros(())
         else:
-            reconstruction, loss = decoder(z, y_hat, handed), z.new_zeros(())
+            reconstruction, loss = decoder(z, y_hat, code.features), z.new_zeros(())
         terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, o.rec_focus, weight)
         loss = loss + o.rec_weight * terms["rec"]
     optimisers.autoencoder.zero_grad()
@@ -199,3 +199,16 @@ def settled_step(
             attention,
         )
     return {name: term.detach() for name, term in terms.items()}
+
+
+def _decode_both(
+    decoder: nn.Module, code: EncoderOutput, z: Tensor, y_asked: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The reconstruction, the edited face as it is shown, and the drawing of it that is to resemble the
+    reconstruction."""
+    if isinstance(decoder, ContextDecoder):
+        edited, drawn, redrawn = decoder.edit(z, y_asked, code.features)
+        return redrawn, edited, drawn
+    twice = tuple(torch.cat([feature, feature]) for feature in code.features)
+    reconstruction, edited = decoder(torch.cat([z, z]), torch.cat([code.y, y_asked]), twice).chunk(2)
+    return reconstruction, edited, edited

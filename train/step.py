@@ -171,9 +171,9 @@ def decode(
     o = config.objective
     y_told = y if o.decoder_y == "label" else code.y if o.rec_reaches_y else code.y.detach()
     if isinstance(decoder, ContextDecoder):
-        features = (code.features[0], torch.where(noise.flip, 1 - y_told, y_told).detach())
-        drawn = decoder.hiding((y_told - features[1]).detach())[:, :1]
-        return (decoder(z, y_told, features),), region_weight(drawn)
+        change = torch.where(noise.flip, 1 - 2 * y_told, 0).detach()
+        drawn = decoder.hiding(change)[:, :1]
+        return (decoder.redraw(z, y_told, code.features[0], change),), region_weight(drawn)
     if o.delta == 0:
         return (decoder(z, y_told, code.features),), None
     nothing = tuple(torch.cat([feature, torch.zeros_like(feature)]) for feature in code.features)

@@ -37,7 +37,7 @@ def sheet(editor: Editor, picture: Picture, names: Sequence[str]) -> np.ndarray:
     face = editor.analyse(photo, "largest")[0]
     size = editor.model.image_size
     original = face_view(photo, face.matrix, size, SIDE)
-    titles = ("", f"original", *(f"{value:g}" for value in VALUES))
+    titles = ("", "original", *(f"{value:g}" for value in VALUES))
     rows = [np.hstack([written(t, NAMES if k == 0 else SIDE, HEAD) for k, t in enumerate(titles)])]
     for name in names:
         cells = [written(f"{name} ({face.y[name]:.2f})", NAMES, SIDE), original]

@@ -11,7 +11,7 @@ from aif.runtime.regions import REGIONS, SKETCHED, hidden_mask
 from aif.train.config import override
 from aif.train.networks.context import ContextDecoder, Hiding, sketch
 from aif.train.networks.modules import Networks
-from aif.train.presets import AUTHORS, WHOLE, RESIDUAL
+from aif.train.presets import AUTHORS, RESIDUAL, WHOLE
 from aif.train.step import region_weight
 
 NAMES = ("Smiling", "Eyeglasses", "Blond_Hair", "Young")
@@ -67,14 +67,31 @@ def test_what_is_hidden_does_not_leak_into_what_is_drawn(decoder, face, name):
 @pytest.mark.parametrize("name", ["Blond_Hair", "Young"])
 def test_a_sketch_has_no_colour_and_no_shading(decoder, face, name):
     hidden = torch.from_numpy(hidden_mask(64, name) == 1)
-    drawn = draw(decoder, face, changed(name))
     tint = torch.tensor([0.587, -0.299, 0.0])[:, None, None] * 0.5  # as light as before
-    tinted = draw(decoder, torch.where(hidden, face + tint, face), changed(name))
-    torch.testing.assert_close(tinted[:, :, hidden], drawn[:, :, hidden], atol=1e-5, rtol=0)
+    pictures = (face, torch.where(hidden, face + tint, face))
+    with torch.no_grad():
+        z, y = torch.full((2, 6), 0.3), torch.zeros(2, len(NAMES))
+        drawn, tinted = (decoder.redraw(z, y, picture, changed(name))[:, :, hidden] for picture in pictures)
+    torch.testing.assert_close(tinted, drawn, atol=1e-5, rtol=0)
     assert sketch(face * 0 + 0.7).abs().max() < 1e-5
     ramp = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
     assert sketch(ramp)[..., 4:-4].abs().max() < 1e-5
     assert sketch(face).abs().mean() > 0.1
+
+
+def test_where_a_sketch_is_shown_the_difference_of_two_drawings_is_added(decoder, face):
+    y, read = changed("Blond_Hair"), torch.zeros(2, len(NAMES))
+    with torch.no_grad():
+        edited, after, before = decoder.edit(torch.full((2, 6), 0.3), y, (face, read))
+        torch.testing.assert_close(before, decoder.redraw(torch.full((2, 6), 0.3), read, face, y))
+    torch.testing.assert_close(edited, (face + after - before).clamp(0, 1))
+
+
+def test_elsewhere_the_new_drawing_takes_the_place_of_the_old_face(decoder, face):
+    y, read = changed("Smiling"), torch.zeros(2, len(NAMES))
+    with torch.no_grad():
+        edited, after, _ = decoder.edit(torch.full((2, 6), 0.3), y, (face, read))
+    torch.testing.assert_close(edited, after)
 
 
 def test_where_a_sketch_would_show_what_another_edit_hides_it_is_blank(decoder, face):

@@ -21,7 +21,7 @@ from aif.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpo
 from aif.train.config import TrainConfig, from_dict, override, to_dict
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.loop import LoopOptions, train
-from aif.train.presets import WHOLE, PRESETS, RESIDUAL, get_preset
+from aif.train.presets import PRESETS, RESIDUAL, WHOLE, get_preset
 from aif.train.run import load_run, prepare_run
 from aif.train.settle import settles_at
 

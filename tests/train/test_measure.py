@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.runtime.model import Encoding
 from aif.train.data.augment import resize_crop
 from aif.train.data.synthetic import SyntheticFaces
-from aif.train.measure import TorchModel, drawn_anew, measure
+from aif.train.measure import TorchModel, measure
 from aif.train.measure_report import Measurement
+from aif.train.networks.modules import Networks
+from aif.train.presets import RESIDUAL
 
 NAMES = ("Eyeglasses", "Wearing_Hat")
 FACES = 10
@@ -226,11 +229,14 @@ def test_torch_networks_are_measured_in_evaluation_mode_without_noise() -> None:
     assert np.array_equal(model.decode(encoding.rows(np.array([2, 0])), np.zeros((2, 2))), crops[[2, 0]])
 
 
-def test_decoders_of_regions_are_told_that_all_has_changed():
-    """Else their reconstruction would be the photo itself, and its error nothing."""
-    y = np.array([[0.9, 0.2]], np.float32)
-    image = np.zeros((1, 3, 8, 8), np.float32)
-    found = drawn_anew(Encoding(np.zeros((1, 4), np.float32), y, {"feature_0": image, "feature_1": y}))
-    assert found is not None and found.y is y and found.features["feature_0"] is image
-    assert found.features["feature_1"].tolist() == [[0.0, 1.0]]
-    assert drawn_anew(Encoding(np.zeros((1, 4), np.float32), y, {"feature_0": image})) is None
+def test_decoders_of_regions_draw_all_of_them_for_the_reconstruction():
+    """Else it would be the photo itself, and its error nothing."""
+    torch.manual_seed(0)
+    shape = dataclasses.replace(RESIDUAL.network, width=4, latent_size=3, context=True)
+    networks = Networks(shape, ("Smiling", "Young"), False, False).eval()
+    model = TorchModel(networks.encoder, networks.decoder, ("Smiling", "Young"), 64)
+    crops = np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32)
+    encoding = model.encode(crops)
+    assert np.array_equal(model.decode(encoding, encoding.y), crops)
+    changed = np.abs(model.redraw(encoding) - crops).max(axis=1)
+    assert (changed[:, 30:60, 10:54] > 0).mean() > 0.99

@@ -81,8 +81,9 @@ class ContextDecoder(nn.Module):
     """D: z, y, and from the encoder the image and the y that it read -> image with y in place of that.
 
     Where y differs from what was read, the attribute's region is hidden before the image goes in; the decoder
-    draws it anew from z, y and the surroundings (for some attributes, from a sketch of what is hidden, too),
-    and the image stays as it is elsewhere.
+    draws it anew from z, y and the surroundings, and the image stays as it is elsewhere. Where it is given a
+    sketch, it draws the region with either y, and the difference is added to the image: what it does not know
+    of colours is wrong in both, and goes.
     """
 
     def __init__(self, config: NetworkConfig, names: Sequence[str]) -> None:
@@ -96,11 +97,30 @@ class ContextDecoder(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...]) -> Tensor:
         """z (N, Z), y (N, A), features: image (N, 3, S, S) in [0, 1] and y as read (N, A) -> image."""
+        return self.edit(z, y, features)[0]
+
+    def edit(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` returns; and the image with the hidden region drawn with y, and with y as read."""
         image, y_read = features
         hidden, blind = self.hiding(y - y_read).split(1, dim=1)
-        sketched = sketch(image * (1 - blind)) * (hidden - blind)
+        maps = [torch.cat([each, each]) for each in self._look(image, hidden, blind)]
+        both: Tensor = self.draw(torch.cat([z, z]), torch.cat([y, y_read]), tuple(maps))
+        after, before = both.chunk(2)
         seen = image * (1 - hidden)
-        maps = self.surroundings(torch.cat([seen, hidden, blind, sketched], dim=1))
-        drawn = self.draw(z, y, tuple(reversed(maps[:-1])))
-        edited: Tensor = seen + drawn * hidden
-        return edited
+        edited = seen + after * hidden + (image - before) * (hidden - blind)
+        return edited.clamp(0, 1), seen + after * hidden, seen + before * hidden
+
+    def redraw(self, z: Tensor, y: Tensor, image: Tensor, change: Tensor) -> Tensor:
+        """The image with what a change of y (N, A) would hide drawn anew with y (N, A)."""
+        hidden, blind = self.hiding(change).split(1, dim=1)
+        drawn: Tensor = self.draw(z, y, tuple(self._look(image, hidden, blind)))
+        whole: Tensor = image * (1 - hidden) + drawn * hidden
+        return whole
+
+    def _look(self, image: Tensor, hidden: Tensor, blind: Tensor) -> list[Tensor]:
+        """The surroundings as maps, of side 8 first."""
+        sketched = sketch(image * (1 - blind)) * (hidden - blind)
+        maps: list[Tensor] = self.surroundings(
+            torch.cat([image * (1 - hidden), hidden, blind, sketched], dim=1)
+        )
+        return maps[-2::-1]
