@@ -159,6 +159,7 @@ def _manifest(
         opset=OPSET,
         compositing=options.compositing,
         source_values=options.source_values,
+        passes_through=config.network.context,
         provenance=Provenance(
             dataset=run.data_name,
             dataset_fingerprint=run.data_fingerprint,

@@ -142,9 +142,10 @@ class Manifest(_Frozen):
     `template` is the five landmarks in a 128 px crop. `features` names the further tensors that go from
     encoder to decoder. `graphs` maps a precision ("fp32", "fp16", "int8") to its graphs. `compositing` is
     the default mode. `source_values` says which y the decoder gets for an attribute nobody asked for: the
-    encoder's prediction, or that prediction rounded to 0 or 1. `parity` is the largest error of the
-    graphs against the trained network by precision and batch size (z and features relative to their size).
-    `variants` tells of every precision that was made from FP32; schema 1 did not have it.
+    encoder's prediction, or that prediction rounded to 0 or 1. `passes_through` says that the decoder changes
+    the image, handed as feature_0, only where y differs from y as read, handed as feature_1. `parity` is the
+    largest error of the graphs against the trained network by precision and batch size (z and features
+    relative to their size). `variants` tells of every precision that was made from FP32; schema 1 had none.
     """
 
     schema_version: Literal[1, 2] = 2
@@ -166,6 +167,7 @@ class Manifest(_Frozen):
     opset: Annotated[int, Field(ge=1)]
     compositing: Mode = "delta"
     source_values: SourceValues = "predicted"
+    passes_through: bool = False
     provenance: Provenance
     parity: dict[str, dict[int, float]] = {}
     variants: dict[str, Variant] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -221,7 +222,8 @@ class FaceModel:
     ) -> tuple[Float32Array, Float32Array]:
         """Decode faces with two sets of attribute values in the same way: equal values give equal faces.
 
-        In one batch, or, where the encoding still lies on the card, in two that take it from there.
+        In one batch, or, where the encoding still lies on the card, in two that take it from there. A decoder
+        that lets the image through has nothing to draw for the source: what is asked for it is taken as read.
 
         Args:
             encoding: N faces.
@@ -234,6 +236,9 @@ class FaceModel:
             ValueError: the values have another shape.
         """
         pair = [np.asarray(values, dtype=np.float32) for values in (source, target)]
+        if self.manifest.passes_through:
+            read = dataclasses.replace(encoding, features={**encoding.features, "feature_1": pair[0]})
+            return encoding.features["feature_0"], self.decode(read, pair[1])
         held, codes = encoding.held, (encoding.z, *encoding.features.values())
         if held is not None and held.is_of(*codes) and not isinstance(self._decoder, Session):
             if any(values.shape != encoding.y.shape for values in pair):

@@ -70,6 +70,29 @@ def test_bundle_reproduces_the_network(run_folder, tmp_path, faces):
     np.testing.assert_allclose(model.decode(encoding, 1 - encoding.y), image, atol=1e-4)
 
 
+def test_what_a_decoder_passes_through_is_not_decoded(run_folder, tmp_path, faces, monkeypatch):
+    export_bundle(run_folder, tmp_path / "small.aif", faces, ExportOptions(landmarks=None))
+    model = FaceModel(Bundle.open(tmp_path / "small.aif"))
+    crops = parity_crops(faces, 64)[:3]
+    encoding = model.encode(crops)
+    asked, decode = [], model.decode
+    monkeypatch.setattr(model, "decode", lambda *given: asked.append(len(given[1])) or decode(*given))
+    before, after = model.decode_both(encoding, encoding.y, 1 - encoding.y)
+    np.testing.assert_allclose(after, decode(encoding, 1 - encoding.y), atol=1e-6)
+    np.testing.assert_allclose(before, decode(encoding, encoding.y), atol=1e-6)
+    assert model.manifest.passes_through == (run_folder.name == "context")
+    assert sum(asked) == (3 if run_folder.name == "context" else 6)
+
+
+def test_averaged_values_count_as_read_where_a_decoder_passes_through(run_folder, tmp_path, faces):
+    """A film averages y over its frames: what nobody asked for must not be drawn anew for that."""
+    export_bundle(run_folder, tmp_path / "small.aif", faces, ExportOptions(landmarks=None))
+    model = FaceModel(Bundle.open(tmp_path / "small.aif"))
+    encoding = model.encode(parity_crops(faces, 64)[:3])
+    before, after = model.decode_both(encoding, 1 - encoding.y, 1 - encoding.y)
+    assert np.array_equal(before, after)
+
+
 def test_the_moving_average_is_exported(run_folder):
     from aif.train.checkpoint import list_checkpoints, load_checkpoint
 

@@ -60,7 +60,7 @@ class Hiding(nn.Module):
     def _union(strength: Tensor, masks: Tensor) -> Tensor:
         """Strengths (N, R, 1, 1) of masks (R, S, S) -> (N, 1, S, S); R may be 0."""
         if not len(masks):
-            return strength.new_zeros(len(strength), 1, *masks.shape[1:])
+            return strength.new_zeros(strength.shape[0], 1, *masks.shape[1:])
         return (strength * masks).amax(dim=1, keepdim=True)
 
 
@@ -105,7 +105,8 @@ class ContextDecoder(nn.Module):
         hidden, blind = self.hiding(y - y_read).split(1, dim=1)
         maps = [torch.cat([each, each]) for each in self._look(image, hidden, blind)]
         both: Tensor = self.draw(torch.cat([z, z]), torch.cat([y, y_read]), tuple(maps))
-        after, before = both.chunk(2)
+        faces = z.shape[0]  # neither len() nor chunk(): they would fix the N of an exported graph
+        after, before = both[:faces], both[faces:]
         seen = image * (1 - hidden)
         edited = seen + after * hidden + (image - before) * (hidden - blind)
         return edited.clamp(0, 1), seen + after * hidden, seen + before * hidden
