@@ -55,7 +55,8 @@ def evaluate(
     detector: Detector = "auto",
     yunet: Yunet = None,
     identity: Annotated[
-        Path | None, typer.Option(help="Tables only: folder of an identity network (aif fit identity).")
+        Path | None,
+        typer.Option(help="Identity network (aif fit identity): how much of person and detail edits leave."),
     ] = None,
     portraits: Annotated[
         list[str] | None,
@@ -106,6 +107,7 @@ def evaluate(
             groups=_names(groups or ""),
             faces=faces,
             probe_faces=probe_faces,
+            identity=identity,
             features=features,
             protocol=protocol,
             detector=detector,

@@ -27,6 +27,7 @@ def measure_model(
     groups: list[str],
     faces: int | None,
     probe_faces: int,
+    identity: Path | None,
     features: bool,
     protocol: str,
     detector: str,
@@ -37,8 +38,9 @@ def measure_model(
     from aif.runtime.errors import nearest_names
     from aif.runtime.model import FaceModel
     from aif.train.data.open import open_faces
-    from aif.train.evaluate import evaluate, write_evaluation
+    from aif.train.evaluate import evaluate, write_evaluation, write_texts
     from aif.train.evaluator import Evaluator
+    from aif.train.identity import IdentityNetwork
     from aif.train.measure import EditingModel, TorchModel
     from aif.train.paper_protocol import paper_protocol
     from aif.train.run import load_run
@@ -50,6 +52,7 @@ def measure_model(
 
         raise CheckpointError(f"There is no run or bundle {model}.", nearest_names(str(model), EXHIBITS))
     judge = Evaluator.load(evaluator)
+    network = None if identity is None else IdentityNetwork.load(identity)
     if protocol == "robustness":
         _robustness(
             model,
@@ -91,6 +94,13 @@ def measure_model(
     )
     write_evaluation(result, out)
     typer.echo(result.to_markdown())
+    if network is not None:
+        from aif.train import likeness
+
+        rows = likeness.measure_likeness(measured, validation, network, attributes=attributes, faces=faces)
+        texts = {"likeness.md": likeness.to_markdown(rows), "likeness.json": likeness.to_json(rows)}
+        write_texts(texts, out)
+        typer.echo(texts["likeness.md"])
 
 
 def _robustness(

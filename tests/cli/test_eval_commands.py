@@ -82,6 +82,7 @@ def test_a_figure_from_the_command_line(aif, evaluator, tmp_path, monkeypatch):
         (["table1", "--faces-seen", "0"], 2, "trains nothing"),
         (["table1", "--attributes", "Bald"], 2, "Bald"),
         (["table1", "--identity", "{tmp}"], 1, "identity"),
+        (["{tmp}", "--identity", "{tmp}"], 1, "identity"),
     ],
 )
 def test_mistakes_are_named(aif, evaluator, tmp_path, words, code, said):
