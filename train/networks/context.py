@@ -68,13 +68,16 @@ def sketch(image: Tensor) -> Tensor:
     """Fine structure of the luminance, (N, 3, S, S) -> (N, 1, S, S) about 0: no colour, and of shading only
     what changes within a sixteenth of the side."""
     luminance = (image * image.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
-    reach = image.shape[-1] // 32
-    smooth = luminance
+    return SKETCH_GAIN * (luminance - smooth(luminance, image.shape[-1] // 32))
+
+
+def smooth(maps: Tensor, reach: int) -> Tensor:
+    """(N, C, S, S) averaged twice over squares that reach so many pixels, at the border over what is there."""
     for side in (2 * reach + 1, 1), (1, 2 * reach + 1):
         for _ in range(2):
             pad = (side[0] // 2, side[1] // 2)
-            smooth = F.avg_pool2d(smooth, side, stride=1, padding=pad, count_include_pad=False)
-    return SKETCH_GAIN * (luminance - smooth)
+            maps = F.avg_pool2d(maps, side, stride=1, padding=pad, count_include_pad=False)
+    return maps
 
 
 class ContextDecoder(nn.Module):
@@ -82,8 +85,8 @@ class ContextDecoder(nn.Module):
 
     Where y differs from what was read, the attribute's region is hidden before the image goes in; the decoder
     draws it anew from z, y and the surroundings, and the image stays as it is elsewhere. Where it is given a
-    sketch, it draws the region with either y, and the difference is added to the image: what it does not know
-    of colours is wrong in both, and goes.
+    sketch, it draws the region with either y, and the difference, smoothed, is added to the image: what it
+    does not know of colours is wrong in both, and goes; what only a judge would see is smoothed away.
     """
 
     def __init__(self, config: NetworkConfig, names: Sequence[str]) -> None:
@@ -108,7 +111,8 @@ class ContextDecoder(nn.Module):
         faces = z.shape[0]  # neither len() nor chunk(): they would fix the N of an exported graph
         after, before = both[:faces], both[faces:]
         seen = image * (1 - hidden)
-        edited = seen + after * hidden + (image - before) * (hidden - blind)
+        change = smooth(after - before, image.shape[-1] // 64)
+        edited = seen + after * blind + (image + change) * (hidden - blind)
         return edited.clamp(0, 1), seen + after * hidden, seen + before * hidden
 
     def redraw(self, z: Tensor, y: Tensor, image: Tensor, change: Tensor) -> Tensor:
