@@ -72,7 +72,7 @@ def sketch(image: Tensor) -> Tensor:
 
 
 def smooth(maps: Tensor, reach: int) -> Tensor:
-    """(N, C, S, S) averaged twice over squares that reach so many pixels, at the border over what is there."""
+    """(N, C, S, S) averaged twice over squares reaching `reach` px; at the border over what there is."""
     for side in (2 * reach + 1, 1), (1, 2 * reach + 1):
         for _ in range(2):
             pad = (side[0] // 2, side[1] // 2)
