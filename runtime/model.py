@@ -236,13 +236,13 @@ class FaceModel:
             ValueError: the values have another shape.
         """
         pair = [np.asarray(values, dtype=np.float32) for values in (source, target)]
+        if any(values.shape != encoding.y.shape for values in pair):
+            raise ValueError(f"the values must be {encoding.y.shape}, not {[v.shape for v in pair]}")
         if self.manifest.passes_through:
             read = dataclasses.replace(encoding, features={**encoding.features, "feature_1": pair[0]})
             return encoding.features["feature_0"], self.decode(read, pair[1])
         held, codes = encoding.held, (encoding.z, *encoding.features.values())
         if held is not None and held.is_of(*codes) and not isinstance(self._decoder, Session):
-            if any(values.shape != encoding.y.shape for values in pair):
-                raise ValueError(f"the values must be {encoding.y.shape}, not {[v.shape for v in pair]}")
             images = self._decoder.run_from(held, "image", [{"y": values} for values in pair])
             if images is not None:
                 return images[0].clip(0, 1), images[1].clip(0, 1)

@@ -91,6 +91,8 @@ def test_averaged_values_count_as_read_where_a_decoder_passes_through(run_folder
     encoding = model.encode(parity_crops(faces, 64)[:3])
     before, after = model.decode_both(encoding, 1 - encoding.y, 1 - encoding.y)
     assert np.array_equal(before, after)
+    with pytest.raises(ValueError, match="must be"):
+        model.decode_both(encoding, encoding.y[:2], encoding.y)
 
 
 def test_the_moving_average_is_exported(run_folder):
