@@ -211,11 +211,13 @@ def crops(portrait_bgr, bundle) -> np.ndarray:
 def test_encoder_and_decoder_answer_as_the_local_runtime(servers, model, name, crops, which, count):
     images = np.ascontiguousarray(crops[:count])
     local = model.encode(images)
-    z, y = servers[which].ask(f"{name}_encoder", ["z", "y"], image=images)
+    handed = model.manifest.features
+    z, y, *features = servers[which].ask(f"{name}_encoder", ["z", "y", *handed], image=images)
     np.testing.assert_allclose(z, local.z, atol=1e-4, rtol=0)
     np.testing.assert_allclose(y, local.y, atol=1e-4, rtol=0)
     edit = np.ascontiguousarray(1 - local.y)
-    (image,) = servers[which].ask(f"{name}_decoder", ["image"], z=z, y=edit)
+    given = dict(zip(handed, features, strict=True))
+    (image,) = servers[which].ask(f"{name}_decoder", ["image"], z=z, y=edit, **given)
     np.testing.assert_allclose(image, model.decode(local, edit), atol=1e-4, rtol=0)
     assert np.abs(image - model.decode(local, local.y)).max() > 0.1, "the edit shows"
 
