@@ -97,6 +97,11 @@ def evaluate(
     if target not in EXHIBITS:
         from aif.cli.eval_model import measure_model
 
+        if identity is not None and protocol != "full":
+            from aif.runtime.errors import ConfigError
+
+            raise ConfigError(f"--protocol {protocol} compares no people.", "Leave --identity out.")
+
         measure_model(
             Path(target),
             data,

@@ -19,8 +19,7 @@ from aif.runtime import Editor
 from aif.runtime.image_io import Picture, demo_picture, read_image
 
 VALUES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
-SIDE, MARGIN = 150, 22
-NAMES, HEAD = 220, 26
+SIDE, NAMES, HEAD = 150, 220, 26
 
 
 def written(text: str, width: int, height: int) -> np.ndarray:

@@ -83,6 +83,7 @@ def test_a_figure_from_the_command_line(aif, evaluator, tmp_path, monkeypatch):
         (["table1", "--attributes", "Bald"], 2, "Bald"),
         (["table1", "--identity", "{tmp}"], 1, "identity"),
         (["{tmp}", "--identity", "{tmp}"], 1, "identity"),
+        (["{tmp}", "--identity", "{tmp}", "--protocol", "paper"], 2, "Leave --identity out"),
     ],
 )
 def test_mistakes_are_named(aif, evaluator, tmp_path, words, code, said):
