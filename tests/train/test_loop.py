@@ -197,7 +197,7 @@ for line in sys.stdin:  # torch is loaded once; each folder gets a process of it
             save_checkpoint(Path(line.strip()), step, {"networks": tensors}, {})
             print(step, flush=True)
     os.waitpid(child, 0)
-    print("gone", flush=True)
+    print("\\ngone", flush=True)  # on a line of its own: the child may have been killed in the middle of one
 """
 
 
