@@ -85,12 +85,8 @@ _HIDDEN = {
 
 # Edits of colour, and those that would take the whole person away with the face, leave the decoder a sketch
 # of what is hidden: fine structure without colour or shading.
-SKETCHED = frozenset(
-    [
-        *("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Pale_Skin", "Rosy_Cheeks"),
-        *("Heavy_Makeup", "Young", "Male"),
-    ]
-)
+RECOLOURED = frozenset(["Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Pale_Skin", "Rosy_Cheeks"])
+SKETCHED = RECOLOURED | {"Heavy_Makeup", "Young", "Male"}
 
 
 def hidden_mask(size: int, attribute: str) -> Float32Array:

@@ -12,35 +12,38 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aif.runtime.regions import SKETCHED, hidden_mask
+from aif.runtime.regions import RECOLOURED, SKETCHED, hidden_mask
 from aif.train.config import NetworkConfig
 from aif.train.networks.blocks import ResidualTrunk
 from aif.train.networks.decoders import ResidualDecoder
+from aif.train.networks.filters import average, guided, luminance, sketch, spread
 
 CHANGE_FROM, CHANGE_FULL = 0.05, 0.35
 """Changes of an attribute value below the first hide nothing, from the second on its whole region."""
-LUMA = (0.299, 0.587, 0.114)
-SKETCH_GAIN = 4.0
+AGREE, WORST = 0.15, 0.2
+"""Drawings that differ by the first no longer agree; colours are wrong by the second at most. Range 1."""
 
 
 class Hiding(nn.Module):
-    """Change of y (N, A) -> what is hidden, (N, 2, S, S) in [0, 1]: the union of the attributes' regions, and
-    the part of it of which not even a sketch is shown."""
+    """Change of y (N, A) -> what is hidden, (N, 3, S, S) in [0, 1]: the union of the attributes' regions; the
+    part of it of which not even a sketch is shown; and the part where more than colours may change."""
 
     masks: Tensor
     members: Tensor
 
     def __init__(self, image_size: int, names: Sequence[str]) -> None:
         super().__init__()
-        regions: dict[tuple[bool, bytes], list[int]] = {}  # attributes that share one; blind ones first
+        regions: dict[tuple[int, bytes], list[int]] = {}  # attributes that share one, by what an edit may do
         found = [hidden_mask(image_size, name) for name in names]
         for index, name in enumerate(names):
-            regions.setdefault((name in SKETCHED, found[index].tobytes()), []).append(index)
+            freedom = 0 if name not in SKETCHED else 2 if name in RECOLOURED else 1
+            regions.setdefault((freedom, found[index].tobytes()), []).append(index)
         shared = sorted(regions.items(), key=lambda item: item[0][0])
-        self.blind = sum(not sketched for (sketched, _), _ in shared)
+        counts = [sum(freedom == each for (freedom, _), _ in shared) for each in range(3)]
+        shaped, recoloured = counts[0], counts[0] + counts[1]
+        self.parts = (slice(shaped), slice(shaped, recoloured), slice(recoloured, None))
         members = torch.zeros(len(shared), len(names))
         for row, (_, indices) in enumerate(shared):
             members[row, indices] = 1
@@ -52,9 +55,8 @@ class Hiding(nn.Module):
         t = ((change.abs() - CHANGE_FROM) / (CHANGE_FULL - CHANGE_FROM)).clamp(0, 1)
         strength = t * t * (3 - 2 * t)
         strength = (strength[:, None] * self.members).amax(dim=2)[:, :, None, None]  # (N, regions, 1, 1)
-        blind = self._union(strength[:, : self.blind], self.masks[: self.blind])
-        sketched = self._union(strength[:, self.blind :], self.masks[self.blind :])
-        return torch.cat([torch.maximum(blind, sketched), blind], dim=1)
+        parts = [self._union(strength[:, part], self.masks[part]) for part in self.parts]
+        return torch.cat([torch.cat(parts, dim=1).amax(dim=1, keepdim=True), *parts[:2]], dim=1)
 
     @staticmethod
     def _union(strength: Tensor, masks: Tensor) -> Tensor:
@@ -64,29 +66,14 @@ class Hiding(nn.Module):
         return (strength * masks).amax(dim=1, keepdim=True)
 
 
-def sketch(image: Tensor) -> Tensor:
-    """Fine structure of the luminance, (N, 3, S, S) -> (N, 1, S, S) about 0: no colour, and of shading only
-    what changes within a sixteenth of the side."""
-    luminance = (image * image.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
-    return SKETCH_GAIN * (luminance - smooth(luminance, image.shape[-1] // 32))
-
-
-def smooth(maps: Tensor, reach: int) -> Tensor:
-    """(N, C, S, S) averaged twice over squares reaching `reach` px; at the border over what there is."""
-    for side in (2 * reach + 1, 1), (1, 2 * reach + 1):
-        for _ in range(2):
-            pad = (side[0] // 2, side[1] // 2)
-            maps = F.avg_pool2d(maps, side, stride=1, padding=pad, count_include_pad=False)
-    return maps
-
-
 class ContextDecoder(nn.Module):
     """D: z, y, and from the encoder the image and the y that it read -> image with y in place of that.
 
     Where y differs from what was read, the attribute's region is hidden before the image goes in; the decoder
     draws it anew from z, y and the surroundings, and the image stays as it is elsewhere. Where it is given a
-    sketch, it draws the region with either y, and the difference, smoothed, is added to the image: what it
-    does not know of colours is wrong in both, and goes; what only a judge would see is smoothed away.
+    sketch, it draws the region with either y, and the difference is added to the image: what it does not know
+    of colours is wrong in both, and goes. The difference is smoothed along the image's own edges: widely, but
+    for the luminance of edits that are not of colour alone.
     """
 
     def __init__(self, config: NetworkConfig, names: Sequence[str]) -> None:
@@ -105,22 +92,39 @@ class ContextDecoder(nn.Module):
     def edit(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """What `forward` returns; and the image with the hidden region drawn with y, and with y as read."""
         image, y_read = features
-        hidden, blind = self.hiding(y - y_read).split(1, dim=1)
+        hidden, blind, shaped = self.hiding(y - y_read).split(1, dim=1)
         maps = [torch.cat([each, each]) for each in self._look(image, hidden, blind)]
         both: Tensor = self.draw(torch.cat([z, z]), torch.cat([y, y_read]), tuple(maps))
         faces = z.shape[0]  # neither len() nor chunk(): they would fix the N of an exported graph
         after, before = both[:faces], both[faces:]
         seen = image * (1 - hidden)
-        change = smooth(after - before, image.shape[-1] // 64)
-        edited = seen + after * blind + (image + change) * (hidden - blind)
+        change = self._cleaned(after - before, image, hidden - blind, shaped)
+        shown = after + self._tint(image - before, after - before, blind)
+        edited = seen + shown * blind + (image + change) * (hidden - blind)
         return edited.clamp(0, 1), seen + after * hidden, seen + before * hidden
 
     def redraw(self, z: Tensor, y: Tensor, image: Tensor, change: Tensor) -> Tensor:
         """The image with what a change of y (N, A) would hide drawn anew with y (N, A)."""
-        hidden, blind = self.hiding(change).split(1, dim=1)
+        hidden, blind, _ = self.hiding(change).split(1, dim=1)
         drawn: Tensor = self.draw(z, y, tuple(self._look(image, hidden, blind)))
         whole: Tensor = image * (1 - hidden) + drawn * hidden
         return whole
+
+    @staticmethod
+    def _cleaned(change: Tensor, image: Tensor, where: Tensor, shaped: Tensor) -> Tensor:
+        """A change (N, 3, S, S) of the image `where` it counts, without stains: see `guided`."""
+        light, step = luminance(image), image.shape[-1] // 64
+        wide = guided(change, light, where, 2 * step, 3)
+        fine = guided(luminance(change), light, where, step, 2)
+        return wide + (fine - luminance(wide)) * shaped
+
+    @staticmethod
+    def _tint(error: Tensor, change: Tensor, where: Tensor) -> Tensor:
+        """What is wrong with the colours of a drawing (N, 3, S, S): the slow error of the one with y as read,
+        carried from where both drawings agree to where they do not."""
+        step = error.shape[-1] // 32
+        t = (average(change.abs().amax(dim=1, keepdim=True), step) / AGREE).clamp(0, 1)
+        return spread(error.clamp(-WORST, WORST), where * (1.02 - t), step, 2)
 
     def _look(self, image: Tensor, hidden: Tensor, blind: Tensor) -> list[Tensor]:
         """The surroundings as maps, of side 8 first."""
