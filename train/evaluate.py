@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class Evaluation:
     def summary(self) -> dict[str, float]:
         """The few figures that a manifest carries: name to number."""
         m = self.measurement
-        figures = {"reconstruction_mse": m.mse}
+        figures = {} if math.isnan(m.mse) else {"reconstruction_mse": m.mse}
         for score in m.edits:
             if score.success.n:
                 figures[f"{score.attribute}.{score.direction}.{score.path}"] = round(score.success.rate, 4)

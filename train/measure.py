@@ -19,7 +19,7 @@ from aif.runtime.align import Float32Array, UInt8Array
 from aif.runtime.compose import FacePatch, composite
 from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.runtime.manifest import Mode
-from aif.runtime.model import Encoding
+from aif.runtime.model import Encoding, FaceModel
 from aif.train.data.augment import resize_crop
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import evaluation_batches
@@ -202,8 +202,7 @@ class _Session:
         crops = face_crops(photos_nhwc, size)
         encoding = self._model.encode(crops)
         source = self._model.decode(encoding, encoding.y)
-        drawn = self._model.redraw(encoding) if isinstance(self._model, TorchModel) else source
-        self._errors.append(np.square(drawn - crops).mean(axis=(1, 2, 3)))
+        self._errors.append(np.square(self._redrawn(encoding, source) - crops).mean(axis=(1, 2, 3)))
         real, rebuilt = self._verdicts(_nchw(photos_nhwc)), self._verdicts(source)
         self._changed.append(real != rebuilt)
         columns = [list(self._dataset.attributes).index(name) for name in self._wanted]
@@ -230,6 +229,13 @@ class _Session:
                     seen = composed(photos_nhwc[rows], crops[rows], source[rows], target, mode, [name])
                     verdicts = self._verdicts(seen)
                     self._count((name, direction, mode), judged, on, verdicts, plain[mode][rows], members)
+
+    def _redrawn(self, encoding: Encoding, source: Float32Array) -> Float32Array:
+        """The reconstruction; NaN where the model only ever shows the photo itself."""
+        if isinstance(self._model, TorchModel):
+            return self._model.redraw(encoding)
+        shows_photo = isinstance(self._model, FaceModel) and self._model.manifest.passes_through
+        return np.full_like(source, np.nan) if shows_photo else source
 
     def result(self) -> Measurement:
         errors = np.concatenate(self._errors) if self._errors else np.empty(0, dtype=np.float32)

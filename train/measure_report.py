@@ -59,7 +59,7 @@ class Measurement:
         image_size: side of the model's crops in pixels.
         faces: how many faces were encoded.
         mse: mean squared error of reconstructions, pixels in [0, 1]; of decoders that draw regions alone, of
-            faces with all regions drawn.
+            faces with all regions drawn; NaN for bundles with such a decoder, which cannot be asked for that.
         psnr: mean over faces of the peak signal-to-noise ratio in dB.
         y_accuracy: agreement of the encoder's predicted y with the labels, by attribute.
         reconstruction_flips: share of the evaluator's verdicts that differ between real faces and their
@@ -114,7 +114,11 @@ class Measurement:
         paths = list(dict.fromkeys(score.path for score in self.edits))
         lines = [
             f"{self.faces} faces of {self.dataset} at {self.image_size} px: "
-            f"reconstruction MSE {self.mse:.4f}, PSNR {self.psnr:.1f} dB.",
+            + (
+                "a reconstruction is the photo itself; what the decoder draws is measured on its run."
+                if math.isnan(self.mse)
+                else f"reconstruction MSE {self.mse:.4f}, PSNR {self.psnr:.1f} dB."
+            ),
             "",
             "| attribute | edit | n | " + " | ".join(paths) + " | judge's accuracy |",
             "|---|---|---|" + "---|" * (len(paths) + 1),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import onnx
@@ -17,11 +18,13 @@ from aif.runtime.manifest import parse_manifest
 from aif.runtime.model import FaceModel
 from aif.train.config import override
 from aif.train.data.synthetic import SyntheticFaces
+from aif.train.evaluate import Evaluation
 from aif.train.loop import LoopOptions, train
+from aif.train.measure import measure
 from aif.train.presets import AUTHORS, RESIDUAL
 from aif.train.run import load_run
 
-ATTRIBUTES = ("Smiling", "Eyeglasses")
+ATTRIBUTES = ("Smiling", "Eyeglasses", "Blond_Hair", "Male")
 SMALL = [
     "network.width=4",
     "network.latent_size=8",
@@ -29,7 +32,7 @@ SMALL = [
     "optimiser.batch_size=8",
     "steps=6",
     "precision=32-true",
-    'data.attributes=["Smiling","Eyeglasses"]',
+    f"data.attributes={json.dumps(ATTRIBUTES)}",
 ]
 
 
@@ -82,6 +85,24 @@ def test_what_a_decoder_passes_through_is_not_decoded(run_folder, tmp_path, face
     np.testing.assert_allclose(before, decode(encoding, encoding.y), atol=1e-6)
     assert model.manifest.passes_through == (run_folder.name == "context")
     assert sum(asked) == (3 if run_folder.name == "context" else 6)
+
+
+class Blind:
+    """A judge that sees no attribute in any face."""
+
+    attributes, accuracy = ATTRIBUTES, dict.fromkeys(ATTRIBUTES, 1.0)
+
+    def predict(self, crops):
+        return torch.zeros(len(crops), len(ATTRIBUTES))
+
+
+def test_a_reconstruction_that_is_the_photo_itself_has_no_error(run_folder, tmp_path, faces):
+    export_bundle(run_folder, tmp_path / "small.aif", faces, ExportOptions(landmarks=None))
+    found = measure(FaceModel(Bundle.open(tmp_path / "small.aif")), faces, Blind(), modes=("delta",))
+    itself = run_folder.name == "context"
+    assert math.isnan(found.mse) == itself and (json.loads(found.to_json())["mse"] is None) == itself
+    assert ("is the photo itself" in found.to_markdown()) == itself
+    assert ("reconstruction_mse" not in Evaluation(found, ()).summary()) == itself
 
 
 def test_averaged_values_count_as_read_where_a_decoder_passes_through(run_folder, tmp_path, faces):
@@ -185,9 +206,10 @@ def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card):
     model, plain = FaceModel(bundle, "tensorrt"), FaceModel(bundle, "cpu")
     crops = parity_crops(SyntheticFaces(16, attributes=ATTRIBUTES), 64)[:5]
     assert model.device == "tensorrt"
+    off, on = np.zeros((5, len(ATTRIBUTES))), np.ones((5, len(ATTRIBUTES)))
     for one, other in zip(
-        model.decode_both(model.encode(crops), np.zeros((5, 2)), np.ones((5, 2))),
-        plain.decode_both(plain.encode(crops), np.zeros((5, 2)), np.ones((5, 2))),
+        model.decode_both(model.encode(crops), off, on),
+        plain.decode_both(plain.encode(crops), off, on),
         strict=True,
     ):
         np.testing.assert_allclose(one, other, atol=1e-5)
