@@ -9,7 +9,7 @@ import torch
 from aif.runtime.errors import ConfigError
 from aif.runtime.regions import REGIONS, SKETCHED, hidden_mask
 from aif.train.config import override
-from aif.train.networks.context import WORST, ContextDecoder, Hiding
+from aif.train.networks.context import GAIN, WORST, ContextDecoder, Hiding
 from aif.train.networks.filters import guided, luminance
 from aif.train.networks.modules import Networks
 from aif.train.presets import AUTHORS, RESIDUAL, WHOLE
@@ -108,7 +108,7 @@ def test_where_a_sketch_is_shown_the_smoothed_difference_of_two_drawings_is_adde
         change = change - luminance(change) + guided(luminance(drawn), light, where, 1, 2)
     inside = where[0, 0] == 1
     assert inside.sum() > 300
-    expected = (face + change).clamp(0, 1)
+    expected = (face + GAIN * change).clamp(0, 1)
     torch.testing.assert_close(edited[..., inside], expected[..., inside], atol=1e-4, rtol=0)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from aif.train.networks.filters import EDGE, average, guided, luminance, sketch, spread
+from aif.train.networks.filters import EDGE, average, guided, luminance, sharpened, sketch, spread
 
 SIZE = 32
 
@@ -97,3 +97,25 @@ def test_luminance_and_sketch():
     ramp = torch.linspace(0, 1, SIZE).expand(1, 3, SIZE, SIZE)
     assert sketch(ramp)[..., 4:-4].abs().max() < 1e-5
     assert sketch(face).abs().mean() > 0.1
+
+
+def test_sharpened_gives_back_the_detail_that_a_drawing_lacks():
+    face = random(3)
+    blurred = average(face, 1)
+    found = sharpened(blurred, blurred, face, everywhere())
+
+    def energy(image):
+        return (image - average(image, 1)).square().mean()
+
+    assert energy(blurred) * 1.5 < energy(found) <= energy(face)
+    near = torch.nn.functional.max_pool2d(torch.cat([blurred, -blurred]), 3, 1, 1)
+    assert (found <= near[:1]).all() and (found >= -near[1:]).all()
+    assert torch.equal(sharpened(face, face, blurred, everywhere()), face), "it never blurs"
+    elsewhere = torch.where(torch.arange(SIZE) < 16, blurred, face)
+    assert torch.equal(
+        sharpened(face, face, elsewhere, (torch.arange(SIZE) >= 16).float().expand(1, 1, SIZE, SIZE)), face
+    )
+
+
+def test_nothing_to_judge_by_leaves_a_drawing_as_it_is():
+    assert torch.equal(sharpened(random(3), random(3), random(3, seed=1), everywhere() * 0), random(3))

@@ -18,10 +18,12 @@ from aif.runtime.regions import RECOLOURED, SKETCHED, hidden_mask
 from aif.train.config import NetworkConfig
 from aif.train.networks.blocks import ResidualTrunk
 from aif.train.networks.decoders import ResidualDecoder
-from aif.train.networks.filters import average, guided, luminance, sketch, spread
+from aif.train.networks.filters import average, guided, luminance, sharpened, sketch, spread
 
 CHANGE_FROM, CHANGE_FULL = 0.05, 0.35
 """Changes of an attribute value below the first hide nothing, from the second on its whole region."""
+GAIN = 2.0
+"""How much the difference of two drawings is enlarged: what the surroundings tell of y, both have."""
 AGREE, WORST = 0.15, 0.2
 """Drawings that differ by the first no longer agree; colours are wrong by the second at most. Range 1."""
 
@@ -99,8 +101,8 @@ class ContextDecoder(nn.Module):
         after, before = both[:faces], both[faces:]
         seen = image * (1 - hidden)
         change = self._cleaned(after - before, image, hidden - blind, shaped)
-        shown = after + self._tint(image - before, after - before, blind)
-        edited = seen + shown * blind + (image + change) * (hidden - blind)
+        shown = sharpened(after + self._tint(image - before, after - before, blind), before, image, blind)
+        edited = seen + shown * blind + (image + GAIN * change) * (hidden - blind)
         return edited.clamp(0, 1), seen + after * hidden, seen + before * hidden
 
     def redraw(self, z: Tensor, y: Tensor, image: Tensor, change: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ LUMA = (0.299, 0.587, 0.114)
 SKETCH_GAIN = 4.0
 EDGE = 0.003  # variance of the luminance, range 1, from which on a guided filter sees an edge
 
+MOST_SHARPENING = 1.0  # of a drawing's own fine detail, this much is added at most
+
 
 def luminance(image: Tensor) -> Tensor:
     """(N, 3, S, S) -> (N, 1, S, S)."""
@@ -71,3 +73,19 @@ def spread(maps: Tensor, where: Tensor, step: int, reach: int) -> Tensor:
     return F.interpolate(
         mean / (count + 1e-4), scale_factor=float(step), mode="bilinear", align_corners=False
     )
+
+
+def sharpened(drawn: Tensor, before: Tensor, image: Tensor, where: Tensor) -> Tensor:
+    """Images (N, 3, S, S) -> `drawn` with more of its own fine detail: as much more as the drawing `before`
+    lacks of the image's `where` (N, 1, S, S) it counts, and never beyond a pixel's neighbours (no halo)."""
+
+    def energy(maps: Tensor) -> Tensor:
+        return (fine(maps).square() * where).mean(dim=(1, 2, 3), keepdim=True)
+
+    def fine(maps: Tensor) -> Tensor:
+        return maps - average(maps, 1)
+
+    lacking = ((energy(image) + 1e-8) / (energy(before) + 1e-8)).sqrt() - 1
+    sharp = drawn + lacking.clamp(0, MOST_SHARPENING) * fine(drawn)
+    lowest, highest = -F.max_pool2d(-drawn, 3, 1, 1), F.max_pool2d(drawn, 3, 1, 1)
+    return torch.minimum(torch.maximum(sharp, lowest), highest)
