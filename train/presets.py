@@ -97,16 +97,16 @@ BEST = dataclasses.replace(
     objective=dataclasses.replace(WHOLE.objective, r1_weight=0.1),
     optimiser=dataclasses.replace(WHOLE.optimiser, learning_rate=5e-4, decay_last=0.2),
     settle=SettleConfig(
-        at=0.6,
+        at=0.38,
         game_steps=600,
         game_weight=0.2,
         delta=1.5,
-        edit_class=0.7,
-        edit_keep=20.0,
+        edit_class=1.0,
+        edit_keep=5.0,
         matching=5.0,
         edit_rate=0.05,
     ),
-    steps=20_000,
+    steps=28_000,
 )
 """The embedded bundle's: `whole` with a decoder that sees the face around an edit and draws the edited region
 alone, at 128 px."""

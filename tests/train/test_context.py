@@ -9,7 +9,7 @@ import torch
 from aif.runtime.errors import ConfigError
 from aif.runtime.regions import REGIONS, SKETCHED, hidden_mask
 from aif.train.config import override
-from aif.train.networks.context import GAIN, WORST, ContextDecoder, Hiding
+from aif.train.networks.context import GAIN, MOST_COLOUR, MOST_LIGHT, WORST, ContextDecoder, Hiding
 from aif.train.networks.filters import guided, luminance
 from aif.train.networks.modules import Networks
 from aif.train.presets import AUTHORS, RESIDUAL, WHOLE
@@ -103,12 +103,12 @@ def test_where_a_sketch_is_shown_the_smoothed_difference_of_two_drawings_is_adde
         torch.testing.assert_close(before, decoder.redraw(torch.full((2, 6), 0.3), read, face, y))
         where = decoder.hiding(y)[:, :1]
     drawn = (after - before) / where.clamp(min=1e-6)
-    change = guided(drawn, light, where, 2, 3)
-    if name == "Young":
-        change = change - luminance(change) + guided(luminance(drawn), light, where, 1, 2)
+    wide, fine = GAIN * guided(drawn, light, where, 2, 3), GAIN * guided(luminance(drawn), light, where, 1, 2)
+    change = MOST_COLOUR * ((wide - luminance(wide)) / MOST_COLOUR).tanh()
+    change += MOST_LIGHT * (fine / MOST_LIGHT).tanh() if name == "Young" else luminance(wide)
     inside = where[0, 0] == 1
     assert inside.sum() > 300
-    expected = (face + GAIN * change).clamp(0, 1)
+    expected = (face + change).clamp(0, 1)
     torch.testing.assert_close(edited[..., inside], expected[..., inside], atol=1e-4, rtol=0)
 
 

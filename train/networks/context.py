@@ -22,8 +22,9 @@ from aif.train.networks.filters import average, guided, luminance, sharpened, sk
 
 CHANGE_FROM, CHANGE_FULL = 0.05, 0.35
 """Changes of an attribute value below the first hide nothing, from the second on its whole region."""
-GAIN = 2.0
-"""How much the difference of two drawings is enlarged: what the surroundings tell of y, both have."""
+GAIN, MOST_COLOUR, MOST_LIGHT = 2.0, 0.1, 0.07
+"""How much the difference of two drawings is enlarged (what the surroundings tell of y is in both
+and lost), and the most by which it then moves colours at one luminance, and a fine luminance. Range 1."""
 AGREE, WORST = 0.15, 0.2
 """Drawings that differ by the first no longer agree; colours are wrong by the second at most. Range 1."""
 
@@ -102,7 +103,7 @@ class ContextDecoder(nn.Module):
         seen = image * (1 - hidden)
         change = self._cleaned(after - before, image, hidden - blind, shaped)
         shown = sharpened(after + self._tint(image - before, after - before, blind), before, image, blind)
-        edited = seen + shown * blind + (image + GAIN * change) * (hidden - blind)
+        edited = seen + shown * blind + (image + change) * (hidden - blind)
         return edited.clamp(0, 1), seen + after * hidden, seen + before * hidden
 
     def redraw(self, z: Tensor, y: Tensor, image: Tensor, change: Tensor) -> Tensor:
@@ -116,9 +117,11 @@ class ContextDecoder(nn.Module):
     def _cleaned(change: Tensor, image: Tensor, where: Tensor, shaped: Tensor) -> Tensor:
         """A change (N, 3, S, S) of the image `where` it counts, without stains: see `guided`."""
         light, step = luminance(image), image.shape[-1] // 64
-        wide = guided(change, light, where, 2 * step, 3)
-        fine = guided(luminance(change), light, where, step, 2)
-        return wide + (fine - luminance(wide)) * shaped
+        wide = GAIN * guided(change, light, where, 2 * step, 3)
+        fine = GAIN * guided(luminance(change), light, where, step, 2)
+        broad = luminance(wide)
+        colour = MOST_COLOUR * torch.tanh((wide - broad) / MOST_COLOUR)
+        return colour + broad * (1 - shaped) + MOST_LIGHT * torch.tanh(fine / MOST_LIGHT) * shaped
 
     @staticmethod
     def _tint(error: Tensor, change: Tensor, where: Tensor) -> Tensor:
