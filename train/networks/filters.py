@@ -85,7 +85,8 @@ def sharpened(drawn: Tensor, before: Tensor, image: Tensor, where: Tensor) -> Te
     def fine(maps: Tensor) -> Tensor:
         return maps - average(maps, 1)
 
-    lacking = ((energy(image) + 1e-8) / (energy(before) + 1e-8)).sqrt() - 1
-    sharp = drawn + lacking.clamp(0, MOST_SHARPENING) * fine(drawn)
+    # An export drops the addition of 1e-8 as nothing, which would leave 0 / 0.
+    lacking = ((energy(image) + 1e-6) / (energy(before) + 1e-6)).sqrt() - 1
+    sharp = drawn + lacking.clamp(0.0, MOST_SHARPENING) * fine(drawn)
     lowest, highest = -F.max_pool2d(-drawn, 3, 1, 1), F.max_pool2d(drawn, 3, 1, 1)
     return torch.minimum(torch.maximum(sharp, lowest), highest)
