@@ -1,8 +1,9 @@
 """A decoder that sees the face around an edit: what the edit may change is hidden from it, the rest is kept.
 
 Everything inside the hidden region comes from z and y (and from what the surroundings suggest), so y has to
-carry the attribute there, as in the paper; everything outside is the face itself, as sharp as it came. Edits
-of colour or of the whole face also see a sketch of what is hidden, or they would draw another person.
+carry the attribute there, as in the paper; everything outside is the face itself, as sharp as it came. What
+is shown of a drawing takes its slow tint, and how sharp it is, from the photo as well. Edits of colour or of
+the whole face also see a sketch of what is hidden, or they would draw another person.
 """
 
 from __future__ import annotations
