@@ -9,7 +9,6 @@ from torch import Tensor
 LUMA = (0.299, 0.587, 0.114)
 SKETCH_GAIN = 4.0
 EDGE = 0.003  # variance of the luminance, range 1, from which on a guided filter sees an edge
-
 MOST_SHARPENING = 1.0  # of a drawing's own fine detail, this much is added at most
 
 
