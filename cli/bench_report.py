@@ -189,17 +189,19 @@ def _figure_table(rows: Sequence[Row]) -> Table:
 
 def _steadiness_tables(rows: Sequence[SteadinessRow]) -> Iterator[Table]:
     """A table a film: a line a way; lower is calmer."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     for film in dict.fromkeys(row.film for row in rows):
-        table = Table(title=film, title_justify="left")
+        table = Table(title=film, title_justify="left", box=SIMPLE_HEAD, padding=0)  # 80 columns
         table.add_column("edited", no_wrap=True)
-        for name in ("acceleration", "change", "worst", "at rest", "strength", "ratio"):
+        for name in ("accel.", "change", "worst", "at rest", "strength", "ratio", "renewed"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             of = row.figures
             ratio = of.edit_change / of.strength if of.strength else None
-            values = (of.acceleration, of.edit_change, of.worst_change, of.still_change, of.strength, ratio)
+            shaking = (of.acceleration, of.edit_change, of.worst_change, of.still_change)
+            values = (*shaking, of.strength, ratio, of.renewed)
             if row.film == film:
                 table.add_row(row.way, *("" if value is None else _figure(value) for value in values))
         yield table

@@ -16,11 +16,11 @@ from aif.runtime.tensorrt_library import load_library
 def check_engines(bundle: str) -> list[Finding]:
     """Every engine in the bundle and in the cache. TensorRT is loaded only where there is one to judge."""
     opened = Bundle.open(bundle or None)
-    shelf = find_engines(opened)
-    faults = [Finding("engines", "problem", each, "Delete it, or build it again.") for each in shelf.faults]
-    if not shelf.engines:
+    listing = find_engines(opened)
+    faults = [Finding("engines", "problem", each, "Delete it, or build it again.") for each in listing.faults]
+    if not listing.engines:
         return faults or [Finding("engines", "absent", "there are none for this bundle", facts={"files": []})]
-    files = [each.where for each in shelf.engines]
+    files = [each.where for each in listing.engines]
     try:
         machine = load_library().machine
     except ProviderError as error:
@@ -29,11 +29,11 @@ def check_engines(bundle: str) -> list[Finding]:
         status = "problem" if wanted else "absent"
         fix = error.fix if wanted else None
         return [*faults, Finding("engines", status, text, fix, {"files": files})]  # type: ignore[arg-type]
-    wrong = [_wrong(opened, each, machine) for each in shelf.engines]
-    fitting = {_name(each) for each, reasons in zip(shelf.engines, wrong, strict=True) if not reasons}
+    wrong = [_wrong(opened, each, machine) for each in listing.engines]
+    fitting = {_name(each) for each, reasons in zip(listing.engines, wrong, strict=True) if not reasons}
     judged = [
         _judged(opened, each, machine, reasons, _name(each) in fitting)
-        for each, reasons in zip(shelf.engines, wrong, strict=True)
+        for each, reasons in zip(listing.engines, wrong, strict=True)
     ]
     return [*faults, *judged]
 

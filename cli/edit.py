@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +55,11 @@ def edit(
     bundle: BundlePath = None,
     mode: Annotated[
         str | None,
-        typer.Option(metavar="delta|replace|hybrid", help="How to blend. Default: the bundle's."),
+        typer.Option(
+            metavar="warp|delta|replace",
+            help="How to compose: warp moves and tints the photo, of bundles with landmarks; delta or "
+            "replace of others. Default: the bundle's.",
+        ),
     ] = None,
     faces: Annotated[
         str, typer.Option(metavar="all|largest|N", help="Which faces; N counts from the left, from 0 on.")
@@ -194,10 +199,18 @@ def edit(
         from aif.cli.edit_ray import edit_ray
 
         raise typer.Exit(edit_ray(edit, options))
+    from aif.cli.edit_attributes import announce
     from aif.cli.edit_engines import build_for, check_build
     from aif.cli.edit_paths import Job, find_sources, plan_outputs
     from aif.cli.edit_run import EditPlan, load_editor, run_plan
-    from aif.cli.edit_values import check_options, parse_faces, parse_settings, sweep_values
+    from aif.cli.edit_values import (
+        check_options,
+        modes_of,
+        parse_faces,
+        parse_mode,
+        parse_settings,
+        sweep_values,
+    )
     from aif.cli.edit_video import VideoChoices, check_videos, parse_time
     from aif.runtime.bundle import Bundle
     from aif.runtime.errors import ConfigError
@@ -214,7 +227,6 @@ def edit(
         to_stdout=not webcam and (out == "-" or (out is None and "-" in inputs)),
         compare=compare,
         sweep=sweep,
-        mode=mode,
         detector=detector,
         yunet=yunet is not None,
         provider=provider,
@@ -240,7 +252,6 @@ def edit(
             quality=quality,
             codec=codec,
             hardware=hardware,
-            mode=mode,  # type: ignore[arg-type]
             faces=parse_faces(faces),
             threads=threads,
         )
@@ -257,7 +268,10 @@ def edit(
         }
         live.check_live(choices, misplaced, overwrite)
         opened = Bundle.open(bundle)
-        values = parse_settings(settings, opened.manifest.attributes, f"the bundle {opened.manifest.name}")
+        known = opened.manifest.attributes
+        choices = replace(choices, mode=parse_mode(mode, modes_of(opened.manifest)))
+        values = parse_settings(settings, known, f"the bundle {opened.manifest.name}")
+        announce(values, known)
         live_threads = live.live_threads(threads)
         with load_editor(opened, provider, detector, yunet, live_threads, precision) as editor:
             raise typer.Exit(run_live(editor, choices, values))
@@ -277,7 +291,7 @@ def edit(
     chosen_faces, chosen_kind = parse_faces(faces), None if kind is None else format_for(kind)
     opened = Bundle.open(bundle)
     known, where = opened.manifest.attributes, f"the bundle {opened.manifest.name}"
-    values = parse_settings(settings, known, where)
+    values, chosen_mode = parse_settings(settings, known, where), parse_mode(mode, modes_of(opened.manifest))
     strip = None if sweep is None else (sweep, sweep_values(sweep, steps, known, where, values))
     sources = find_sources(inputs, recursive)
     tag = "_sweep" if sweep else "_compare" if compare else "_edited"
@@ -290,7 +304,7 @@ def edit(
     plan = EditPlan(
         settings=values,
         faces=chosen_faces,
-        mode=mode,  # type: ignore[arg-type]
+        mode=chosen_mode,
         sweep=strip,
         compare=compare,
         kind=chosen_kind,
@@ -304,6 +318,7 @@ def edit(
         video=video,
         threads=threads,
     )
+    announce(values if sweep is None else {**values, sweep: 1.0}, known)
     if build_engines:
         build_for(opened, sources, provider, precision, detector, yunet, max_megapixels or None)
     with load_editor(opened, provider, detector, yunet, threads, precision) as editor:

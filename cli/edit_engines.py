@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from aif.cli import console
 from aif.cli.edit_paths import DEMO, Source
 from aif.runtime.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError
 
 if TYPE_CHECKING:
-    from aif.runtime.align import Float32Array, UInt8Array
+    from aif.runtime.align import UInt8Array
+    from aif.runtime.editing.path import FaceInputs
     from aif.runtime.editor import Editor
 
 MOST_FACES, MOST_PICTURES = 16, 64
@@ -66,37 +65,42 @@ def build_for(
     known = bundle.manifest.graphs
     chosen = precision or next((name for name in BUILDABLE if name in known), next(iter(known)))
     check_buildable([chosen])
-    shelf = find_engines(bundle, brought=provider == "tensorrt")
-    if chosen in known and not isinstance(fitting(bundle, shelf, chosen, machine), list):
+    listing = find_engines(bundle, brought=provider == "tensorrt")
+    if chosen in known and not isinstance(fitting(bundle, listing, chosen, machine), list):
         return
     with load_editor(bundle, "cpu", detector, yunet, None) as editor:
-        faces = GateFaces(_faces(editor, sources, max_megapixels), "faces in the pictures to edit")
+        found = _faces(editor, sources, max_megapixels)
+    faces = GateFaces(found.images, "faces in the pictures to edit", found.landmarks)
     for place in save_to_cache(make_engines(bundle, chosen, faces, BuildOptions(), console.notice)):
         console.notice(f"Built {place}")
 
 
-def _faces(editor: Editor, sources: Sequence[Source], max_megapixels: float | None) -> Float32Array:
-    """Crops of the first faces in the pictures, as the encoder will see them: float32 (N, 3, S, S).
+def _faces(editor: Editor, sources: Sequence[Source], max_megapixels: float | None) -> FaceInputs:
+    """The first faces in the pictures, as the encoder will see them.
 
     Raises:
         ConfigError: there is no face.
     """
-    from aif.runtime.align import face_crops, similarity_transform
+    from aif.runtime.editing.path import FaceInputs
     from aif.runtime.exposure import Exposure
 
-    found: list[Float32Array] = []
-    size = editor.model.image_size
+    found: list[FaceInputs] = []
+    count = 0
     for source in [each for each in sources if not each.is_video][:MOST_PICTURES]:
         frame = _frame(source, max_megapixels)
-        if frame is not None:
-            matrices = [similarity_transform(face.landmarks, size) for face in editor.detect(frame)]
-            found += list(face_crops(frame, matrices, size))
-        if len(found) >= MOST_FACES:
+        views = [] if frame is None else editor.path.look(frame, editor.detect(frame))
+        if frame is not None and views:
+            found.append(editor.path.cut(frame, views))
+            count += len(views)
+        if count >= MOST_FACES:
             break
     if not found:
         raise ConfigError("Engines are checked on faces, and no face was found in the pictures.", _NO_FACES)
-    crops = np.stack(found[:MOST_FACES])
-    return Exposure.of(crops).level(crops)
+    joined = FaceInputs.joined(found)
+    images = joined.images[:MOST_FACES]
+    if joined.landmarks is None:  # models of whole crops see them levelled
+        return FaceInputs(Exposure.of(images).level(images))
+    return FaceInputs(images, joined.landmarks[:MOST_FACES])
 
 
 def _frame(source: Source, max_megapixels: float | None) -> UInt8Array | None:

@@ -17,7 +17,7 @@ _BACK = (18, 17, 16)
 # Stages as the video editor calls them, and in words that say what takes the time.
 _STAGES = {
     "track": "follow faces",
-    "align": "cut out",
+    "align": "align",
     "encode": "encode",
     "decode": "decode",
     "composite": "blend",

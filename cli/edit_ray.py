@@ -66,7 +66,7 @@ def edit_ray(command: Callable[..., Any], given: Mapping[str, Any]) -> int:
         looks=False,
         to_stdout=False,
         yunet=given["yunet"] is not None,
-        **{k: given[k] for k in ("compare", "sweep", "mode", "detector", "provider", "threads", "quality")},
+        **{k: given[k] for k in ("compare", "sweep", "detector", "provider", "threads", "quality")},
     )
     edit_plan, setup = _setup(given, choices)
     plan = plan_run(choices, edit_plan, setup)
@@ -102,10 +102,11 @@ def _choices(given: Mapping[str, Any]) -> Choices:
 
 def _setup(given: Mapping[str, Any], choices: Choices) -> tuple[EditPlan, Setup]:
     """What to do with each picture, and what every worker needs to know but for the run's name and place."""
+    from aif.cli.edit_attributes import announce
     from aif.cli.edit_ray_settings import settings_hash, settle
     from aif.cli.edit_ray_worker import Setup, fingerprint
     from aif.cli.edit_run import EditPlan
-    from aif.cli.edit_values import parse_faces, parse_settings, sweep_values
+    from aif.cli.edit_values import modes_of, parse_faces, parse_mode, parse_settings, sweep_values
     from aif.runtime.bundle import Bundle
     from aif.runtime.image_io import format_for
 
@@ -114,10 +115,11 @@ def _setup(given: Mapping[str, Any], choices: Choices) -> tuple[EditPlan, Setup]
     values = parse_settings(given["settings"], known, where)
     name, kind = given["sweep"], given["kind"]
     strip = None if name is None else (name, sweep_values(name, given["steps"], known, where, values))
+    announce(values if name is None else {**values, name: 1.0}, known)
     plan = EditPlan(
         settings=values,
         faces=parse_faces(given["faces"]),
-        mode=given["mode"],
+        mode=parse_mode(given["mode"], modes_of(bundle.manifest)),
         sweep=strip,
         compare=given["compare"],
         kind=None if kind is None else format_for(kind),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aif.cli.console import output_console
+from aif.cli.edit_attributes import already, changes, grouped, predicted
+from aif.runtime.attribute_info import AttributeInfo
 from aif.runtime.editor import FaceAnalysis, FaceEdit
 
 STAGES = ("decode", "detect", "align", "encode", "decode_faces", "composite", "write")
@@ -43,7 +45,7 @@ class Report:
         if self.size is not None:
             record["width"], record["height"] = self.size
         record["set"] = dict(self.settings)
-        record["faces"] = [_face_record(face) for face in self.faces]
+        record["faces"] = [_face_record(face, self.settings) for face in self.faces]
         if timings:
             record["seconds"] = {
                 stage: round(self.seconds[stage], 6) for stage in STAGES if stage in self.seconds
@@ -53,23 +55,22 @@ class Report:
         return json.dumps(record, ensure_ascii=False)
 
 
-def _face_record(face: FaceAnalysis | FaceEdit) -> dict[str, Any]:
+def _face_record(face: FaceAnalysis | FaceEdit, settings: Mapping[str, float]) -> dict[str, Any]:
+    edit = isinstance(face, FaceEdit)
+    wanted = {name: round(value, 4) for name, value in changes(face, settings).items()}
     return {
         "box": [round(float(value), 1) for value in face.detection.box_xywh],
         "score": round(face.detection.score, 4),
         "landmarks": [[round(float(value), 1) for value in point] for point in face.detection.landmarks],
         "residual": round(face.residual, 4),
         **({"strength": round(face.strength, 4)} if isinstance(face, FaceEdit) else {}),
-        "attributes": {name: round(value, 4) for name, value in _predicted(face).items()},
+        "attributes": {name: round(value, 4) for name, value in predicted(face).items()},
+        **({"wanted": wanted, "already": already(face, settings)} if edit else {}),
     }
 
 
-def _predicted(face: FaceAnalysis | FaceEdit) -> dict[str, float]:
-    return face.y_source if isinstance(face, FaceEdit) else face.y
-
-
-def print_attributes(report: Report) -> None:
-    """A table of the predicted attributes, a column a face; one that was set as `0.97 -> 0`."""
+def print_attributes(report: Report, attributes: Sequence[AttributeInfo]) -> None:
+    """A table of the predicted attributes by groups, a column a face; one that changes as `0.97 -> 0`."""
     from rich.table import Table
     from rich.text import Text
 
@@ -78,10 +79,31 @@ def print_attributes(report: Report) -> None:
     for number, face in enumerate(report.faces):
         x, y, width, height = (round(float(value)) for value in face.detection.box_xywh)
         table.add_column(f"face {number}\n{width} x {height} px at {x}, {y}", justify="right")
-    for name in _predicted(report.faces[0]) if report.faces else ():
-        change = f" -> {report.settings[name]:g}" if name in report.settings else ""
-        table.add_row(name, *(f"{_predicted(face)[name]:.2f}{change}" for face in report.faces))
+    groups = grouped(attributes)
+    for group, members in groups.items():
+        if len(groups) > 1:
+            table.add_section()
+            table.add_row(Text(group, "bold"))
+        for info in members:
+            table.add_row(info.name, *(_cell(face, info.name, report.settings) for face in report.faces))
     output_console().print(table)
+
+
+def _cell(face: FaceAnalysis | FaceEdit, name: str, settings: Mapping[str, float]) -> str:
+    """`0.97`, or `0.97 -> 0` where it changes."""
+    wanted = changes(face, settings).get(name)
+    change = "" if wanted is None else f" -> {wanted if name in settings else round(wanted, 2):g}"
+    return f"{predicted(face)[name]:.2f}{change}"
+
+
+def already_line(report: Report) -> str:
+    """`face 0: Smiling is 0.97 already`, of the faces that are as wanted before the edit; else empty."""
+    found = [
+        f"face {number}: {', '.join(f'{name} is {predicted(face)[name]:.2f} already' for name in names)}"
+        for number, face in enumerate(report.faces)
+        if (names := already(face, report.settings))
+    ]
+    return "; ".join(found)
 
 
 def print_timings(reports: Sequence[Report]) -> None:

@@ -14,7 +14,7 @@ from typing import cast
 from aif.cli import console
 from aif.cli.edit_paths import DEMO, STREAM, Job
 from aif.cli.edit_progress import Bars, video_bars
-from aif.cli.edit_report import Report, print_attributes, print_timings
+from aif.cli.edit_report import Report, already_line, print_attributes, print_timings
 from aif.cli.edit_sheets import compare_sheet, lay_out
 from aif.cli.edit_sweep import sweep_rows
 from aif.cli.edit_values import describe
@@ -120,7 +120,7 @@ def run_plan(editor: Editor, plan: EditPlan, jobs: Sequence[Job]) -> int:
             if plan.as_json:
                 print(report.as_json(plan.timings), flush=True)
             elif plan.show_attributes and report.faces:
-                print_attributes(report)
+                print_attributes(report, editor.model.manifest.attributes)
             if len(jobs) == 1 or console.state.verbose:
                 _say(report)
             if failure is not None:
@@ -261,6 +261,8 @@ def _say(report: Report) -> None:
         away = sum(isinstance(face, FaceEdit) and face.strength < 1 for face in report.faces)
         what += f"; {away} turned away and edited less, or not at all" if away else ""
         console.notice(f"{report.source} -> {place} ({what})")
+        if line := already_line(report):
+            console.notice(f"{report.source}: {line}")
 
 
 def _add_seconds(report: Report, timings: Mapping[str, float]) -> None:

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast, get_args
 
-from aif.runtime.attribute_values import check_value
 from aif.runtime.detect import DetectorName
+from aif.runtime.editing.values import check_value
 from aif.runtime.editor import FaceChoice
 from aif.runtime.errors import ConfigError, UnknownAttributeError
-from aif.runtime.manifest import AttributeInfo, Mode
+from aif.runtime.manifest import AttributeInfo, Manifest, Mode
 from aif.runtime.sessions import Provider
 
 _ON, _OFF = ("on", "yes", "true"), ("off", "no", "false")
@@ -94,6 +94,35 @@ def parse_faces(text: str) -> FaceChoice:
     )
 
 
+def modes_of(manifest: Manifest) -> tuple[Mode, ...]:
+    """The ways in which a bundle's edits can be composed, the default kind's own first."""
+    if manifest.frame == "shape":
+        from aif.runtime.editing.shape_path import ShapePath
+
+        return ShapePath.modes
+    from aif.runtime.editing.similarity_path import SimilarityPath
+
+    return SimilarityPath.modes
+
+
+def parse_mode(text: str | None, modes: Sequence[Mode], option: str = "--mode") -> Mode | None:
+    """How to compose; None = the bundle's default.
+
+    Args:
+        text: a mode's name.
+        modes: what the bundle can.
+        option: what to call it in an error.
+
+    Raises:
+        ConfigError: none of them.
+    """
+    if text is not None and text not in modes:
+        raise ConfigError(
+            f"{option} cannot be {text[:40]!r} with this bundle.", f"It composes by: {', '.join(modes)}."
+        )
+    return cast(Mode | None, text)
+
+
 def check_options(
     *,
     edits: bool,
@@ -101,7 +130,6 @@ def check_options(
     to_stdout: bool,
     compare: bool,
     sweep: str | None,
-    mode: str | None,
     detector: str,
     yunet: bool,
     provider: str,
@@ -114,7 +142,6 @@ def check_options(
         ConfigError: the first such option.
     """
     for option, value, known in (
-        ("--mode", mode, get_args(Mode)),
         ("--detector", detector, get_args(DetectorName)),
         ("--provider", provider, get_args(Provider)),
     ):

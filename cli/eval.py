@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aif.cli.options import Debug, Detector, Verbose, Version, Yunet
+
+if TYPE_CHECKING:
+    from aif.runtime.errors import ConfigError
 
 EXHIBITS = (
     *("table1", "table2", "table3", "figure2", "figure3", "figure4", "figure5", "figure6", "figure7"),
@@ -23,8 +26,16 @@ def evaluate(
             metavar="RUN|BUNDLE|" + "|".join(EXHIBITS), help="What to measure, or what to reproduce."
         ),
     ],
-    evaluator: Annotated[Path, typer.Option(help="Folder of an evaluator (aif fit evaluator).")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is found.")],
+    evaluator: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an evaluator (aif fit evaluator); only --realism does without."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder for what is found. None: print it (bundles with landmarks)."
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(help="Labelled faces with a train and a val split. None: synthetic."),
@@ -42,16 +53,20 @@ def evaluate(
     ] = None,
     faces: Annotated[int | None, typer.Option(help="Validation faces to edit; None: all.")] = None,
     probe_faces: Annotated[int, typer.Option(help="Training faces that the probes are fitted on.")] = 10_000,
-    features: Annotated[
-        bool, typer.Option("--features", help="Model only: also probe the features handed to the decoder.")
-    ] = False,
     protocol: Annotated[
         str,
         typer.Option(
-            help="Model only. full; paper: the first 100 test faces, positives, y 0 and 1; robustness: "
+            help="Model only. full; composed: edits as the user sees them, which is full for bundles with "
+            "landmarks; paper: the first 100 test faces, positives, y 0 and 1; robustness: "
             "disturbed photos, the whole runtime, a bundle's first attribute or that of --attributes."
         ),
     ] = "full",
+    realism: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Bundle only: can a new network find the edits of this attribute? Repeatable; needs people."
+        ),
+    ] = None,
     detector: Detector = "auto",
     yunet: Yunet = None,
     identity: Annotated[
@@ -82,11 +97,14 @@ def evaluate(
 ) -> None:
     """Measure a model, or reproduce a table or figure of the paper.
 
-    A model: reconstruction, edits judged by an independent evaluator, leaks of y in z.
+    A run, or a bundle of whole crops: reconstruction, edits as an independent evaluator sees them, leaks of y
+    in z.
+    A bundle with landmarks: success, other attributes flipped, fine detail and person kept, all as composed.
     A table or figure (or all): trains every system that it shows with one budget, measures it, and writes a
     report as Markdown, JSON and HTML. What is done already is not done again.
 
     Examples: aif eval runs/smile --data faces128 --evaluator runs/evaluator -o runs/smile-eval;
+    aif eval model.aif --data faces128 --realism Smiling;
     aif eval table1 --data faces128 --evaluator runs/evaluator --faces-seen 100000 --width 32 -o results
     """
     names = None if attributes is None else _names(attributes)
@@ -94,6 +112,14 @@ def evaluate(
         from aif.runtime.errors import ConfigError
 
         raise ConfigError("Only --protocol robustness detects faces.", "Leave --detector and --yunet out.")
+    if realism:
+        from aif.cli.eval_composed import print_realism
+
+        print_realism(Path(target), data, realism, out, table=table)
+        if evaluator is None:
+            return
+    if evaluator is None:
+        raise _missing("Edits are counted by an evaluator.", "--evaluator FOLDER (made by aif fit evaluator)")
     if target not in EXHIBITS:
         from aif.cli.eval_model import measure_model
 
@@ -113,12 +139,13 @@ def evaluate(
             faces=faces,
             probe_faces=probe_faces,
             identity=identity,
-            features=features,
             protocol=protocol,
             detector=detector,
             yunet=yunet,
         )
         return
+    if out is None:
+        raise _missing("A report needs a folder.", "--out FOLDER")
     from aif.cli.eval_study import reproduce
     from aif.train.loop import LoopOptions
     from aif.train.paper.budget import make_budget
@@ -137,6 +164,12 @@ def evaluate(
         effort=Effort(faces, picture_faces, probe_faces),
         options=LoopOptions(accelerator=accelerator, workers=workers),
     )
+
+
+def _missing(message: str, option: str) -> ConfigError:
+    from aif.runtime.errors import ConfigError
+
+    return ConfigError(message, f"Give one: {option}.")
 
 
 def _names(text: str) -> list[str]:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from aif.train.evaluator import Evaluator
 
 
-PROTOCOLS = ("full", "paper", "robustness")
+PROTOCOLS = ("full", "composed", "paper", "robustness")
 
 
 def measure_model(
     model: Path,
     data: Path | None,
     evaluator: Path,
-    out: Path,
+    out: Path | None,
     *,
     table: Path | None,
     attributes: list[str] | None,
@@ -28,12 +28,11 @@ def measure_model(
     faces: int | None,
     probe_faces: int,
     identity: Path | None,
-    features: bool,
     protocol: str,
     detector: str,
     yunet: Path | None,
 ) -> None:
-    """Measure a run or a bundle, write what was found, and print it."""
+    """Measure a run or a bundle, write what was found where there is a folder for it, and print it."""
     from aif.runtime.bundle import Bundle
     from aif.runtime.errors import nearest_names
     from aif.runtime.model import FaceModel
@@ -53,7 +52,26 @@ def measure_model(
         raise CheckpointError(f"There is no run or bundle {model}.", nearest_names(str(model), EXHIBITS))
     judge = Evaluator.load(evaluator)
     network = None if identity is None else IdentityNetwork.load(identity)
-    if protocol == "robustness":
+    is_run = (model / "config.json").exists()
+    has_shape = not is_run and Bundle.open(model).manifest.frame == "shape"
+    if protocol == "composed" or (protocol == "full" and has_shape):
+        from aif.cli.eval_composed import print_composed
+
+        print_composed(
+            model,
+            data,
+            judge,
+            out,
+            table=table,
+            attributes=attributes,
+            groups=groups,
+            faces=faces,
+            identity=network,
+        )
+        return
+    if out is None and protocol != "paper":
+        raise ConfigError("What is found needs a folder.", "Give one: --out FOLDER.")
+    if out is not None and protocol == "robustness":
         _robustness(
             model,
             data,
@@ -67,7 +85,7 @@ def measure_model(
         )
         return
     measured: EditingModel
-    if (model / "config.json").exists():
+    if is_run:
         run = load_run(model)
         size = run.config.network.image_size
         measured = TorchModel(run.encoder, run.decoder, run.config.data.attributes, size)
@@ -80,6 +98,7 @@ def measure_model(
         for score in paper_protocol(measured, validation, judge, attributes or names):
             typer.echo(str(score))
         return
+    assert out is not None
     train = open_faces(data, "train", names, table=table, image_size=size)
     result = evaluate(
         measured,
@@ -90,7 +109,6 @@ def measure_model(
         groups=groups,
         edit_faces=faces,
         probe_faces=probe_faces,
-        features=features,
     )
     write_evaluation(result, out)
     typer.echo(result.to_markdown())

@@ -72,13 +72,13 @@ def reproduce(
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, rate="-")
 
-        def show(preset: str, told: Progress) -> None:
+        def show(preset: str, now: Progress) -> None:
             bar.update(
                 task,
                 description=preset,
-                total=told.steps,
-                completed=told.step,
-                rate=f"{told.faces_per_second:.0f}",
+                total=now.steps,
+                completed=now.step,
+                rate=f"{now.faces_per_second:.0f}",
             )
 
         for exhibit in exhibits:  # each is written as soon as it is there

@@ -38,12 +38,20 @@ def export(
     landmarks: Annotated[
         Path | None, typer.Option(help="Landmark network (ONNX) to ship; None: the embedded bundle's.")
     ] = None,
+    matte: Annotated[
+        Path | None, typer.Option(help="Network that finds the hair (ONNX); None: the embedded bundle's.")
+    ] = None,
     card: Annotated[Path | None, typer.Option(help="Model card (Markdown) to ship.")] = None,
     metrics: Annotated[
         Path | None, typer.Option(help="JSON of measured figures (name: number) for the manifest.")
     ] = None,
     compositing: Annotated[
-        str | None, typer.Option(help="Default mode: delta, replace or hybrid. Default: hybrid.")
+        str | None,
+        typer.Option(
+            metavar="warp|delta|replace",
+            help="How to compose: warp for models with shape (nothing else), delta (default) or replace "
+            "for others.",
+        ),
     ] = None,
     precision: Annotated[
         str,
@@ -93,7 +101,7 @@ def export(
     from tempfile import TemporaryDirectory
 
     from aif.cli.export_engines import build, engine_plan
-    from aif.export.choice import check_real, parse_precisions
+    from aif.export.choice import check_mode, check_real, parse_precisions
     from aif.export.crops import open_crops
     from aif.runtime.bundle import Bundle, check_place
     from aif.runtime.errors import ConfigError
@@ -102,13 +110,15 @@ def export(
     options_of_engines = (batch, workspace, timing_cache, version_compatible, hardware_compatible)
     engines = engine_plan(trt, precision, *options_of_engines)
     check_place(out)
+    check_mode(compositing)
     if evaluator is not None and not wanted:
-        raise ConfigError("--evaluator judges precisions beside fp32.", "Add --precision fp32,int8")
+        raise ConfigError("--evaluator is for precisions beside fp32.", "Add --precision fp32,int8")
     if run.is_file() or (run / "manifest.json").is_file():
         run_only = {
             "--name": name,
             "--model-version": model_version,
             "--landmarks": landmarks,
+            "--matte": matte,
             "--card": card,
             "--metrics": metrics,
             "--compositing": compositing,
@@ -140,24 +150,22 @@ def export(
         typer.echo(f"Next: aif-edit photo.jpg --bundle {out} {chosen}")
         return
     from aif.export.bundle import ExportOptions, export_bundle, read_metrics
-    from aif.train.run import load_run
+    from aif.export.exportable import open_exportable
 
-    mode = compositing or "hybrid"
-    if mode not in ("delta", "replace", "hybrid"):
-        raise ConfigError(f"There is no compositing mode {mode!r}.", "Choose delta, replace or hybrid.")
-    loaded = load_run(run)
-    trained = loaded.config
-    place = data if data is not None else (Path(trained.data.path) if trained.data.path else None)
-    faces = open_crops(place, trained.data.attributes, table, trained.network.image_size)
-    if (wanted or engines) and place is None:
-        check_real(faces, loaded.data_name)
+    model = open_exportable(run)
+    check_mode(compositing, model.frame is not None)
+    place = data if data is not None else model.data_path
+    faces = open_crops(place, model.attribute_names, table, model.image_size)
+    if place is None and (wanted or engines or model.frame is not None):
+        check_real(faces, model.data_name)
     options = ExportOptions(
         name=name,
         version=model_version or "1",
         landmarks=landmarks,
+        matte=matte,
         card=card,
         metrics=None if metrics is None else read_metrics(metrics),
-        compositing=mode,  # type: ignore[arg-type]
+        compositing=compositing,  # type: ignore[arg-type]
         precisions=wanted,
         evaluator=evaluator,
     )
@@ -171,7 +179,7 @@ def export(
         typer.echo(f"largest difference from the network at batch {parity.batch}: {parity.worst:.1e}")
     _tell(report.variants, wanted)
     chosen = "" if engines is None else f" {engines.choice}"
-    typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --set {trained.data.attributes[0]}=1{chosen}")
+    typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --set {model.attribute_names[0]}=1{chosen}")
 
 
 def _tell(variants: Mapping[str, Variant], wanted: tuple[str, ...]) -> None:

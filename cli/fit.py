@@ -1,4 +1,4 @@
-"""`aif fit`: train the instruments, an evaluator, an identity network or a landmark network."""
+"""`aif fit`: train the instruments, an evaluator, an identity, a landmark or a matte network."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from aif.cli.options import Debug, Verbose, Version
 
 
 def fit(
-    what: Annotated[str, typer.Argument(help="evaluator, identity or landmarks.")],
+    what: Annotated[str, typer.Argument(help="evaluator, identity, landmarks or matte.")],
     data: Annotated[Path, typer.Option(help="Labelled faces with a train and a val split.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Evaluator, identity: a folder. Landmarks: an .onnx file.")
+        Path,
+        typer.Option("--out", "-o", help="Evaluator, identity: a folder. Landmarks, matte: an .onnx file."),
     ],
     table: Annotated[
         Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
@@ -29,12 +30,14 @@ def fit(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Train the evaluator or the identity network that judge edits, or the landmark network of bundles.
+    """Train the evaluator or identity network that judge edits, or the landmark or matte network of bundles.
 
-    Interrupted, the same command goes on from its last checkpoint (evaluator and identity).
+    Interrupted, the same command goes on from its last checkpoint.
+    The matte network learns from faces with hair masks instead of labels (docs/data.md).
 
     Examples: aif fit evaluator --data faces128 -o runs/evaluator;
-    aif fit landmarks --data faces128 -o landmarks.onnx
+    aif fit landmarks --data faces128 -o landmarks.onnx;
+    aif fit matte --data hair128 -o matte.onnx
     """
     from aif.runtime.errors import ConfigError, nearest_names
 
@@ -44,9 +47,12 @@ def fit(
         _identity(data, table, out, faces, workers)
     elif what == "landmarks":
         _landmarks(data, table, out, faces, workers)
+    elif what == "matte":
+        _matte(data, out, faces, workers)
     else:
         raise ConfigError(
-            f"There is no instrument {what!r}.", nearest_names(what, ["evaluator", "identity", "landmarks"])
+            f"There is no instrument {what!r}.",
+            nearest_names(what, ["evaluator", "identity", "landmarks", "matte"]),
         )
 
 
@@ -103,14 +109,46 @@ def _identity(data: Path, table: Path | None, out: Path, faces: int | None, work
 def _landmarks(data: Path, table: Path | None, out: Path, faces: int | None, workers: int | None) -> None:
     import dataclasses
 
+    from aif.runtime.faces.landmarks import LandmarkNet
+    from aif.train.data.cache import cached
+    from aif.train.data.dense import read_dense
     from aif.train.data.open import open_faces
-    from aif.train.landmarks import LandmarkConfig, export_landmarks, train_landmarks
+    from aif.train.landmark_files import export_landmarks
+    from aif.train.landmark_network import LandmarkConfig
+    from aif.train.landmark_score import score_landmarks
+    from aif.train.landmarks import train_landmarks
 
     config = LandmarkConfig()
     if faces is not None:
         config = dataclasses.replace(config, samples=faces)
-    train = open_faces(data, "train", None, table=table)
+    train, validation = (open_faces(data, split, None, table=table) for split in ("train", "val"))
+    dense, held_out = read_dense(data, train), read_dense(data, validation)
     weights = out.with_suffix(".safetensors")
-    train_landmarks(train, weights, config, workers=1 if workers is None else workers, log=typer.echo)
+    train_landmarks(cached(train), dense, weights, config, workers=workers or 0, log=typer.echo)
     error = export_landmarks(weights, out)
+    typer.echo(f"{out}: largest difference from the network {error:.1e}")
+    score = score_landmarks(LandmarkNet(out.read_bytes(), threads=1), validation, held_out)
+    typer.echo(
+        f"error in eye distances: all points {100 * score.nme:.2f}%, frontal lips and eyes "
+        f"{100 * score.frontal_exact:.2f}%, 95th percentile of faces {100 * score.nme_95:.2f}%; "
+        f"faces kept {100 * score.recall:.1f}%, others rejected {100 * score.rejection:.1f}%"
+    )
+
+
+def _matte(data: Path, out: Path, faces: int | None, workers: int | None) -> None:
+    import dataclasses
+
+    from aif.train.data.hair import HairPairs
+    from aif.train.matte import MatteConfig, export_matte, load_matte, score_matte, train_matte
+
+    config = MatteConfig()
+    if faces is not None:
+        config = dataclasses.replace(config, samples=faces)
+    train, validation = HairPairs(data, "train"), HairPairs(data, "val")
+    folder = out.with_suffix(".checkpoints")
+    images, masks = train.arrays(config.image_size)
+    train_matte(images, masks, folder, config, workers=workers or 0, log=typer.echo)
+    score = score_matte(load_matte(folder)[0], *validation.arrays(config.image_size))
+    error = export_matte(folder, out)
+    typer.echo(f"IoU {score.iou:.3f} ({score.face_iou:.3f} a face) on {score.images} held-out faces")
     typer.echo(f"{out}: largest difference from the network {error:.1e}")

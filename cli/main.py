@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "edit": "aif.cli.edit:edit",
     "train": "aif.cli.train:train",
     "export": "aif.cli.export:export",
+    "calibrate": "aif.cli.calibrate:calibrate",
     "export-serving": "aif.cli.export_serving:export_serving",
     "eval": "aif.cli.eval:evaluate",
     "fit": "aif.cli.fit:fit",

@@ -73,7 +73,6 @@ def serve(
         to_stdout=False,
         compare=False,
         sweep=None,
-        mode=None,
         detector=detector,
         yunet=yunet is not None,
         provider=provider,

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from typing import Any, get_args
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from aif.cli.edit_attributes import contradictions, remarks
 from aif.cli.serve_answer import WholeAnswers
 from aif.cli.serve_edit import analyse_photo, edit_photo
 from aif.cli.serve_errors import ClientGoneError, ServiceError
@@ -26,7 +27,6 @@ from aif.cli.serve_turn import Service, turn_of
 from aif.cli.serve_upload import Upload
 from aif.cli.serve_wish import Wish, check_edits, check_look, parse_wish
 from aif.runtime.editor import Editor
-from aif.runtime.manifest import Mode
 
 # A header of this size passes every proxy's default.
 MOST_HEADER = 3500
@@ -67,7 +67,7 @@ def create_app(editor: Editor, settings: ServeSettings) -> FastAPI:
         methods=["POST"],
         response_class=Response,
         **EDIT,
-        openapi_extra=describe_form(manifest),
+        openapi_extra=describe_form(manifest, editor.path.modes),
     )
     add(
         "/attributes",
@@ -75,7 +75,7 @@ def create_app(editor: Editor, settings: ServeSettings) -> FastAPI:
         methods=["POST"],
         response_model=Faces,
         **LOOK,
-        openapi_extra=describe_form(manifest, edits=False),
+        openapi_extra=describe_form(manifest, editor.path.modes, edits=False),
     )
     add("/attributes", attributes, methods=["GET"], response_model=Attributes, **PAGES["attributes"])
     add("/health", health, methods=["GET"], response_model=Health, **PAGES["health"])
@@ -105,6 +105,7 @@ async def edit(request: Request) -> Response:
         **PRIVATE,
         "X-Aif-Faces": str(len(done.faces)),
         "X-Aif-Predicted": json.dumps(brief(done.faces, MOST_HEADER)),
+        **_notes(service, wish),
         "Server-Timing": ", ".join(f"{stage};dur={1000 * s:.1f}" for stage, s in done.seconds.items()),
     }
     return Response(done.data, media_type=f"image/{done.kind.lower()}", headers=headers)
@@ -125,7 +126,8 @@ async def look(request: Request, response: Response) -> Faces:
 
 async def attributes(request: Request) -> Attributes:
     """What the bundle can edit, and within which ranges."""
-    model = _service(request).editor.model
+    service = _service(request)
+    model = service.editor.model
     about = model.manifest
     return Attributes(
         bundle=BundleInfo(
@@ -135,11 +137,8 @@ async def attributes(request: Request) -> Attributes:
             precision=model.precision,
             device=model.device,
         ),
-        attributes=[
-            Attribute(name=a.name, minimum=a.minimum, maximum=a.maximum, default_on=a.default_on)
-            for a in about.attributes
-        ],
-        modes=list(get_args(Mode)),
+        attributes=[Attribute(**a.model_dump(include=set(Attribute.model_fields))) for a in about.attributes],
+        modes=list(service.editor.path.modes),
         default_mode=about.compositing,
     )
 
@@ -177,7 +176,16 @@ def _service(request: Request) -> Service:
 
 
 def _wish(service: Service, upload: Upload) -> Wish:
-    return parse_wish(upload.fields, service.editor.model.manifest.attributes, service.bundle_name())
+    editor = service.editor
+    known = editor.model.manifest.attributes
+    return parse_wish(upload.fields, known, editor.path.modes, service.bundle_name())
+
+
+def _notes(service: Service, wish: Wish) -> dict[str, str]:
+    """What the edit takes along or contradicts, as a header; none where there is nothing to say."""
+    known = service.editor.model.manifest.attributes
+    notes = contradictions(wish.settings, known) + remarks(wish.settings, known)
+    return {"X-Aif-Notes": json.dumps(notes)} if notes else {}
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any
 
 from aif.cli.serve_schemas import refusals
 from aif.cli.serve_upload import PHOTO
@@ -32,6 +33,12 @@ _HEADERS = {
         "faces as fit into 3.5 KB.",
         "schema": {"type": "string"},
         "example": '[{"Smiling": 0.99, "Eyeglasses": 0.01}]',
+    },
+    "X-Aif-Notes": {
+        "description": "JSON: sentences on what the edit takes along, and what contradicts; left out where "
+        "there is nothing to say.",
+        "schema": {"type": "string"},
+        "example": '["Smiling takes Mouth_Slightly_Open along by 0.76; set it yourself to keep it."]',
     },
     "Server-Timing": {
         "description": "Milliseconds by stage.",
@@ -73,11 +80,12 @@ PAGES: dict[str, dict[str, Any]] = {
 }
 
 
-def describe_form(manifest: Manifest, edits: bool = True) -> dict[str, Any]:
+def describe_form(manifest: Manifest, modes: Sequence[Mode], edits: bool = True) -> dict[str, Any]:
     """The body of a request with a photo.
 
     Args:
         manifest: names the attributes.
+        modes: how its edits can be composed.
         edits: False for requests that only look.
     """
     example: dict[str, Any] = {PHOTO: "(a file)", "faces": "all"}
@@ -108,9 +116,9 @@ def describe_form(manifest: Manifest, edits: bool = True) -> dict[str, Any]:
             },
             "mode": {
                 "type": "string",
-                "enum": list(get_args(Mode)),
+                "enum": list(modes),
                 "default": manifest.compositing,
-                "description": "How to blend.",
+                "description": "How to compose.",
             },
             "format": {
                 "type": "string",

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aif.cli.edit_attributes import predicted
 from aif.cli.serve_edit import Edited
 from aif.cli.serve_errors import CODES
 from aif.runtime.editor import FaceAnalysis, FaceEdit
@@ -23,14 +24,23 @@ class Attribute(_Answer):
     minimum: float = Field(examples=[-1.0])
     maximum: float = Field(examples=[2.0])
     default_on: float = Field(description="The value that shows it plainly.", examples=[1.0])
+    group: str = Field(description="expression, face or hair: for menus.", examples=["expression"])
+    takes_along: dict[str, float] = Field(
+        description="What an edit moves with it, by which share, unless it is set, too.",
+        examples=[{"Mouth_Slightly_Open": 0.76}],
+    )
+    excludes: tuple[str, ...] = Field(
+        description="What becomes absent where this one becomes present, unless it is set, too.",
+        examples=[[]],
+    )
 
 
 class BundleInfo(_Answer):
     """The model that edits."""
 
-    name: str = Field(examples=["aif-64"])
+    name: str = Field(examples=["aif-128"])
     version: str
-    image_size: int = Field(description="Side of a face crop in pixels.", examples=[64])
+    image_size: int = Field(description="Side of a face crop in pixels.", examples=[128])
     precision: str = Field(examples=["fp32"])
     device: str = Field(description="Where the networks really run.", examples=["cpu"])
 
@@ -40,8 +50,8 @@ class Attributes(_Answer):
 
     bundle: BundleInfo
     attributes: list[Attribute]
-    modes: list[str] = Field(examples=[["delta", "replace", "hybrid"]])
-    default_mode: str = Field(examples=["hybrid"])
+    modes: list[str] = Field(examples=[["warp"]])
+    default_mode: str = Field(examples=["warp"])
 
 
 class Face(_Answer):
@@ -74,7 +84,7 @@ class Health(_Answer):
 
     status: str = Field(description="ok, or stopping", examples=["ok"])
     version: str
-    bundle: str = Field(examples=["aif-64"])
+    bundle: str = Field(examples=["aif-128"])
     queue: int = Field(description="Requests that wait for a thread.", examples=[0])
     running: int = Field(description="Edits in work.", examples=[1])
     places: int = Field(description="Requests that there is room for.", examples=[18])
@@ -107,11 +117,6 @@ def _face(face: FaceAnalysis | FaceEdit) -> Face:
         strength=round(face.strength, 4) if isinstance(face, FaceEdit) else None,
         attributes={name: round(value, 4) for name, value in predicted(face).items()},
     )
-
-
-def predicted(face: FaceAnalysis | FaceEdit) -> dict[str, float]:
-    """A face's attribute values as the encoder sees them."""
-    return face.y_source if isinstance(face, FaceEdit) else face.y
 
 
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -8,11 +8,12 @@ from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import gradio as gr
 
 from aif.cli import serve_page as page
+from aif.cli.edit_attributes import grouped
 from aif.cli.serve_errors import ServiceError
 from aif.cli.serve_turn import Service, run_job
 from aif.cli.serve_ui_files import KEPT_SECONDS, PageFiles
@@ -93,24 +94,12 @@ def build(service: Service, files: PageFiles) -> Any:
                 faces = gr.Radio(
                     [("all", _ALL)], value=_ALL, label="Faces, from the left", visible=False, elem_id="faces"
                 )
-                sliders = [
-                    gr.Slider(
-                        info.minimum,
-                        info.maximum,
-                        value=0.0,
-                        step=0.01,
-                        label=_spoken(info.name),
-                        interactive=False,
-                        elem_id=f"attribute-{index}",
-                        elem_classes="attribute",
-                        buttons=[],
-                    )
-                    for index, info in enumerate(attributes)
-                ]
+                sliders = _sliders(attributes)
                 reset = gr.Button("Reset", size="md", interactive=False, elem_id="reset")
-                with gr.Accordion("How the edit is blended in", open=False):
+                modes = list(service.editor.path.modes)
+                with gr.Accordion("How the edit is composed", open=False, visible=len(modes) > 1):
                     mode = gr.Radio(
-                        list(get_args(Mode)),
+                        modes,
                         value=service.editor.model.manifest.compositing,
                         show_label=False,
                         elem_id="mode",
@@ -140,6 +129,31 @@ def build(service: Service, files: PageFiles) -> Any:
             use.then(_same, opened, opened, queue=False, **quiet)
         written.success(None, None, None, js=f"() => setTimeout({_CLICK}, 150)")
     return blocks
+
+
+def _sliders(attributes: Sequence[AttributeInfo]) -> list[Any]:
+    """A slider an attribute, in their order, laid out in groups; headings where there are several groups."""
+    groups = grouped(attributes)
+    places = {info.name: index for index, info in enumerate(attributes)}
+    made: dict[str, Any] = {}
+    for group, members in groups.items():
+        if len(groups) > 1:
+            gr.HTML(f"<h3>{group.capitalize()}</h3>", padding=False, elem_classes="group")
+        for info in members:
+            along = " and ".join(_spoken(name).lower() for name in info.takes_along)
+            made[info.name] = gr.Slider(
+                info.minimum,
+                info.maximum,
+                value=0.0,
+                step=0.01,
+                label=_spoken(info.name),
+                info=f"takes {along} along, unless that is moved, too" if along else None,
+                interactive=False,
+                elem_id=f"attribute-{places[info.name]}",
+                elem_classes="attribute",
+                buttons=[],
+            )
+    return [made[info.name] for info in attributes]
 
 
 class _Work:

@@ -50,6 +50,7 @@ CSS = """
 #panel .block, #sweep .block { padding: 0 !important; overflow: visible !important; }
 #panel .form, #sweep .form { border: 0; gap: 14px; overflow: visible; background: none; box-shadow: none; }
 #panel h2, #sweep h2 { font-size: 15px; font-weight: 600; margin: 0; }
+#panel h3 { font-size: 13px; font-weight: 600; margin: 6px 0 -6px; color: var(--body-text-color-subdued); }
 #hint { color: var(--body-text-color-subdued); font-size: 13px; line-height: 1.45; margin-top: -8px; }
 #photo, #compare { border-radius: 14px; overflow: hidden; border: 1px solid var(--border-color-primary); }
 .attribute .head { margin-bottom: 5px !important; flex-flow: row nowrap !important;

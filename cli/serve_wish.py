@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast, get_args
+from typing import Any
 
-from aif.cli.edit_values import parse_faces, parse_settings
+from aif.cli.edit_values import parse_faces, parse_mode, parse_settings
 from aif.runtime.editor import FaceChoice
 from aif.runtime.errors import ConfigError, ImageError, UnknownAttributeError
 from aif.runtime.image_io import FORMATS, Format, format_for
@@ -36,12 +36,15 @@ class Wish:
     quality: int | None = None
 
 
-def parse_wish(fields: Iterable[tuple[str, str]], attributes: Sequence[AttributeInfo], where: str) -> Wish:
+def parse_wish(
+    fields: Iterable[tuple[str, str]], attributes: Sequence[AttributeInfo], modes: Sequence[Mode], where: str
+) -> Wish:
     """Options by their names, every other field an attribute: `Smiling=1`, `Eyeglasses=off`.
 
     Args:
         fields: of the form, without the photo.
         attributes: what the bundle can edit, with ranges.
+        modes: how its edits can be composed.
         where: what to call the bundle in an error.
 
     Raises:
@@ -64,7 +67,7 @@ def parse_wish(fields: Iterable[tuple[str, str]], attributes: Sequence[Attribute
     return Wish(
         settings=parse_settings(texts, attributes, where),
         faces=parse_faces(options.get("faces", "all")),
-        mode=_mode(options.get("mode")),
+        mode=parse_mode(options.get("mode"), modes, "mode"),
         kind=_kind(options.get("format")),
         quality=_quality(options.get("quality")),
     )
@@ -87,12 +90,6 @@ def _listed(text: str) -> list[str]:
         else:
             raise ConfigError(f"{name} has no value that aif understands.", 'Write {"Smiling": 1}')
     return texts
-
-
-def _mode(text: str | None) -> Mode | None:
-    if text is not None and text not in get_args(Mode):
-        raise ConfigError(f"There is no mode {text!r}.", f"Known: {', '.join(get_args(Mode))}.")
-    return cast(Mode | None, text)
 
 
 def _kind(text: str | None) -> Format | None:

@@ -26,14 +26,14 @@ def train(
     ] = None,
     attributes: Annotated[str, typer.Option(help="Attributes to learn, separated by commas.")] = "Smiling",
     preset: Annotated[
-        str, typer.Option(help="best, residual, authors, paper, or another system (docs/presets.md).")
+        str, typer.Option(help="best, linear, whole, residual, authors, paper, or another (docs/presets.md).")
     ] = "best",
     steps: Annotated[int | None, typer.Option(help="Training steps in all.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Faces a step, over all processes.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Step size of all networks.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Face crop in pixels: 64, 128 or 256.")] = None,
     width: Annotated[int | None, typer.Option(help="Channels of the first layer.")] = None,
-    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     config: Annotated[
         list[str] | None,
@@ -65,9 +65,34 @@ def train(
     Example: aif-train --data faces128 --attributes Smiling --preset residual --out runs/smile
     """
     from aif.train.config import override
-    from aif.train.presets import get_preset
+    from aif.train.presets import SHAPE_PRESETS, get_preset
 
     names = tuple(name.strip() for name in attributes.split(",") if name.strip())
+    if preset in SHAPE_PRESETS:
+        from aif.train.shape.command import ShapeTraining, train_shape_command
+
+        train_shape_command(
+            ShapeTraining(
+                preset=preset,
+                out=out,
+                data=data,
+                table=table,
+                attributes=names,
+                steps=steps,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                image_size=image_size,
+                width=width,
+                precision=precision,
+                seed=seed,
+                assignments=tuple(config or ()),
+                accelerator=accelerator,
+                workers=workers,
+                checkpoint_every=checkpoint_every,
+                dry_run=dry_run,
+            )
+        )
+        return
     wanted = {
         "steps": steps,
         "seed": seed,
@@ -95,7 +120,7 @@ def train(
     faces = open_faces(place, "train", names, table=table, crop=crop, image_size=size)
     validation = open_faces(place, "val", names, table=table, crop=crop, image_size=size)
 
-    from aif.train.loop import LoopOptions  # takes seconds to load: mistakes about data are told before
+    from aif.train.loop import LoopOptions  # takes seconds to load: mistakes about data come first
 
     options = LoopOptions(
         accelerator=accelerator,
@@ -139,16 +164,16 @@ def _run(
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=settings.steps, rate="-", terms="")
 
-        told = -LINE_EVERY
+        said = -LINE_EVERY
 
         def show(report: Report) -> None:
-            nonlocal told
+            nonlocal said
             shown = " ".join(
                 f"{name} {report.terms[name]:.3f}" for name in ("rec", "class", "aux") if name in report.terms
             )
             now = time.monotonic()
-            if not console.is_terminal and (now - told >= LINE_EVERY or report.step == report.steps):
-                told = now
+            if not console.is_terminal and (now - said >= LINE_EVERY or report.step == report.steps):
+                said = now
                 rate = f"{report.faces_per_second:.0f} faces/s"
                 console.print(f"step {report.step} of {report.steps}, {rate}, {shown}", markup=False)
             bar.update(task, completed=report.step, rate=f"{report.faces_per_second:.0f}", terms=shown)

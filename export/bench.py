@@ -7,18 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from aif.export.bundle import parity_crops
+from aif.export.crops import first_crops
+from aif.export.exportable import ExportableModel, open_exportable
+from aif.export.faces import Faces
 from aif.export.graphs import DecoderGraph, EncoderGraph, ExportedGraphs, export_graphs
-from aif.export.parity import check_parity
+from aif.export.parity import STORED, check_parity
 from aif.runtime.align import Float32Array
-from aif.runtime.bench_networks import Call, OnnxNetworks
+from aif.runtime.bench_networks import Call, OnnxNetworks, network_inputs
 from aif.runtime.benchmark import Setup
 from aif.runtime.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError
 from aif.train.data.synthetic import SyntheticFaces
-from aif.train.run import load_run
 
 
 class EagerNetworks:
@@ -30,13 +32,13 @@ class EagerNetworks:
 
     precision = "fp32"
 
-    def __init__(self, encoder: torch.nn.Module, decoder: torch.nn.Module) -> None:
-        """Wrap networks in eval mode, called as `EncoderGraph` and `DecoderGraph`."""
-        self._encoder, self._decoder = encoder, decoder
+    def __init__(self, encoder: torch.nn.Module, decoder: torch.nn.Module, shaped: bool = False) -> None:
+        """Wrap networks in eval mode, called as `EncoderGraph` and `DecoderGraph`; landmarks for `shaped`."""
+        self._encoder, self._decoder, self._shaped = encoder, decoder, shaped
 
     def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
         """As `Networks.calls`. The number of threads is PyTorch's own, one for the whole process."""
-        images = torch.from_numpy(images_nchw)
+        seen = [torch.from_numpy(each) for each in network_inputs(images_nchw, self._shaped).values()]
 
         @torch.inference_mode()
         def run(network: torch.nn.Module, *inputs: torch.Tensor) -> object:
@@ -44,8 +46,8 @@ class EagerNetworks:
                 torch.set_num_threads(threads)
             return network(*inputs)
 
-        codes: tuple[torch.Tensor, ...] = run(self._encoder, images)  # type: ignore[assignment]
-        return partial(run, self._encoder, images), partial(run, self._decoder, *codes)
+        codes: tuple[torch.Tensor, ...] = run(self._encoder, *seen)  # type: ignore[assignment]
+        return partial(run, self._encoder, *seen), partial(run, self._decoder, *codes)
 
 
 class CompiledNetworks(EagerNetworks):
@@ -62,7 +64,7 @@ class CompiledNetworks(EagerNetworks):
         encoder: Any = torch.compile(self._encoder, dynamic=False)
         decoder: Any = torch.compile(self._decoder, dynamic=False)
         try:
-            encode, decode = EagerNetworks(encoder, decoder).calls(images_nchw, threads)
+            encode, decode = EagerNetworks(encoder, decoder, self._shaped).calls(images_nchw, threads)
             decode()
         except Exception as error:  # the compiler's errors have no common base
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -80,7 +82,7 @@ class RunNetworks:
     Attributes:
         image_size: side of a face crop in pixels.
         step: how long it was trained.
-        difference: largest difference between graphs and networks on drawn faces, as `Parity.worst`.
+        difference: largest difference between graphs and networks, as `Parity.worst`.
         eager, compiled: the networks in PyTorch.
     """
 
@@ -94,7 +96,7 @@ class RunNetworks:
     def onnx(self, setup: Setup) -> dict[str, OnnxNetworks]:
         """The exported graphs in a setup, as "aif"."""
         graphs = self.graphs
-        return {"aif": OnnxNetworks(graphs.encoder, graphs.decoder, graphs.features, setup)}
+        return {"aif": OnnxNetworks(graphs.encoder, graphs.decoder, (), setup)}
 
 
 def load_run_networks(folder: Path, bundle: Bundle | None = None) -> RunNetworks:
@@ -109,15 +111,14 @@ def load_run_networks(folder: Path, bundle: Bundle | None = None) -> RunNetworks
         ExportError: the graphs do not compute what the network does.
         ConfigError: the bundle holds other weights, or no FP32 graphs.
     """
-    run = load_run(folder)
+    model = open_exportable(folder)
     if bundle is None:
-        graphs = export_graphs(run, "{}")
+        graphs = export_graphs(model, "{}")
     else:
         parts = bundle.graph_bytes("fp32", "encoder"), bundle.graph_bytes("fp32", "decoder")
-        graphs = ExportedGraphs(*parts, bundle.manifest.features)
-    size = run.config.network.image_size
+        graphs = ExportedGraphs(*parts)
     try:
-        parity = check_parity(run, graphs, parity_crops(SyntheticFaces(16), size))
+        parity = check_parity(model, graphs, _faces(model), more={} if model.frame is None else STORED)
     except AifError as error:
         if bundle is None:
             raise
@@ -126,5 +127,15 @@ def load_run_networks(folder: Path, bundle: Bundle | None = None) -> RunNetworks
             "Export it again (aif-export), or name another bundle.",
         ) from error
     worst = max(each.worst for each in parity)
-    pair = EncoderGraph(run).eval(), DecoderGraph(run).eval()
-    return RunNetworks(size, run.step, worst, EagerNetworks(*pair), CompiledNetworks(*pair), graphs)
+    pair = EncoderGraph(model).eval(), DecoderGraph(model).eval(), model.frame is not None
+    rivals = EagerNetworks(*pair), CompiledNetworks(*pair)
+    return RunNetworks(model.image_size, model.steps, worst, *rivals, graphs)
+
+
+def _faces(model: ExportableModel) -> Faces:
+    """Sixteen synthetic faces; with shape, the mean shape moved a little is landmarks enough."""
+    crops = first_crops(SyntheticFaces(16), model.image_size)
+    if model.frame is None:
+        return crops
+    noise = np.random.default_rng(0).normal(0, 0.01, (len(crops), *model.frame.mean.shape))
+    return Faces(crops.images, (model.frame.mean + noise).astype(np.float32))

@@ -1,37 +1,33 @@
-"""A training run becomes a bundle: graphs, parity gate, manifest, landmark network, model card."""
+"""A training run becomes a bundle: graphs, parity gate, manifest, landmark and matte networks, model card."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
+from aif.export.companions import landmark_network, matte_network, read_file, sha256_of
+from aif.export.crops import first_crops
+from aif.export.exportable import ExportableModel, open_exportable
 from aif.export.graphs import OPSET, export_graphs
-from aif.export.parity import Parity, check_parity
+from aif.export.parity import SHAPED, STORED, Parity, check_parity, stored_as_half
 from aif.export.precision import add_precisions, load_evaluator
-from aif.runtime.bundle import EMBEDDED_BUNDLE, Bundle, write_bundle
+from aif.runtime.bundle import write_bundle
 from aif.runtime.errors import ExportError
+from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.manifest import (
-    AttributeInfo,
     GraphFile,
     GraphPair,
-    LandmarkInfo,
     Manifest,
     Mode,
     Provenance,
+    ShapeInfo,
     SourceValues,
     Variant,
 )
-from aif.runtime.sessions import Session
 from aif.train.data.base import FaceDataset
-from aif.train.data.loader import evaluation_batches
-from aif.train.run import TrainedRun, load_run
 
 RESEARCH_LICENCE = "Research use only, as the terms of the training data ask; the code has its own licence."
 
@@ -45,19 +41,21 @@ class ExportOptions:
     version: str = "1"
     """Model version in the manifest."""
     landmarks: Path | None = None
-    """A landmark network (ONNX) to ship; None = the one of the embedded bundle, if there is one."""
+    """A network of dense landmarks (ONNX) to ship; None = the embedded bundle's, if it has one."""
+    matte: Path | None = None
+    """A network that finds the hair (ONNX) to ship; None = the embedded bundle's, if it has one."""
     card: Path | None = None
     """A model card (Markdown) to ship; None = none."""
     metrics: Mapping[str, float] | None = None
     """Measured figures for the manifest; None = none."""
-    compositing: Mode = "hybrid"
-    """Default compositing mode."""
+    compositing: Mode | None = None
+    """Default compositing mode; None = warp for models with shape, delta for others."""
     source_values: SourceValues = "predicted"
-    """Which y the decoder gets for attributes that nobody asked for."""
-    minimum: float = -1.0
-    """Lower end of every attribute's usable range."""
-    maximum: float = 2.0
-    """Upper end of every attribute's usable range."""
+    """Which y the decoder gets for attributes that nobody asked for; models with shape: as predicted."""
+    minimum: float | None = None
+    """Lower end of every attribute's usable range; None = what the run says, or -1."""
+    maximum: float | None = None
+    """Upper end of every attribute's usable range; None = what the run says, or 2."""
     weights_licence: str = RESEARCH_LICENCE
     """Licence of the weights."""
     precisions: tuple[str, ...] = ()
@@ -82,127 +80,95 @@ def export_bundle(
 ) -> ExportReport:
     """Export the newest checkpoint of a run (its moving average, if it has one) as a bundle at `out`.
 
+    Large weights of models with shape are stored as float16, where the graphs still pass with that.
+
     Args:
         run_folder: what `aif-train --out` wrote.
         out: a folder, or a file name for a zip.
-        crops: at least 16 faces, on which graphs and networks are compared; 32 for further precisions.
+        crops: at least 16 aligned faces, on which graphs and networks are compared; 32 for more precisions.
         options: see `ExportOptions`.
 
     Raises:
         CheckpointError: no usable checkpoint.
-        ExportError: the graphs differ from the network by more than 1e-4, or those of a further precision do
-            not pass its gate; nothing is written.
+        ExportError: the graphs differ from the network by more than 1e-4 (docs/precision.md says what float16
+            weights may cost), or those of a further precision do not pass its gate; a model with shape has no
+            landmark network. Nothing is written.
         BundleError: `out` holds something that is not a bundle.
     """
     options = options or ExportOptions()
-    landmarks = _landmarks(options.landmarks)
-    card = None if options.card is None else _bytes(options.card)
-    run = load_run(run_folder)
-    names = tuple(f"feature_{k}" for k in range(len(run.config.network.handed)))
-    lone = _manifest(run, run_folder, options, features=names, graphs={}, landmarks=None, parity={})
-    graphs = export_graphs(run, lone.model_dump_json())
-    parity = check_parity(run, graphs, parity_crops(crops, run.config.network.image_size))
+    landmarks, matte = landmark_network(options.landmarks), matte_network(options.matte)
+    card = None if options.card is None else read_file(options.card)
+    model = open_exportable(run_folder)
+    finder = None
+    if model.frame is not None:
+        if landmarks is None:
+            raise ExportError(
+                "A model with shape needs a network of dense landmarks in its bundle, and there is none.",
+                "Name one: --landmarks FILE (aif fit landmarks makes it).",
+            )
+        finder = LandmarkNet(landmarks[1])
+    lone = _manifest(model, options)
+    graphs = export_graphs(model, lone.without_files().model_dump_json())
+    faces = first_crops(crops, model.image_size, model.frame, finder)
+    parity = check_parity(model, graphs, faces, more=SHAPED if model.frame is not None else {})
+    if model.frame is not None:
+        graphs = stored_as_half(model, graphs, faces)
+        parity = check_parity(model, graphs, faces, more=STORED)
     files = {"encoder.onnx": graphs.encoder, "decoder.onnx": graphs.decoder}
-    pair = GraphPair(
-        encoder=GraphFile(file="encoder.onnx", sha256=_sha256(graphs.encoder)),
-        decoder=GraphFile(file="decoder.onnx", sha256=_sha256(graphs.decoder)),
-    )
-    if landmarks is not None:
-        files["landmarks.onnx"] = landmarks[1]
+    pair = {
+        part: GraphFile(file=f"{part}.onnx", sha256=sha256_of(files[f"{part}.onnx"]))
+        for part in ("encoder", "decoder")
+    }
+    fields: dict[str, object] = {
+        "graphs": {"fp32": GraphPair(**pair)},
+        "parity": {"fp32": {each.batch: each.worst for each in parity}},
+    }
+    for name, found in (("landmarks", landmarks), ("matte", matte)):
+        if found is not None:
+            fields[name], files[found[0].file] = found
     if card is not None:
         files["MODEL_CARD.md"] = card
-    manifest = _manifest(
-        run,
-        run_folder,
-        options,
-        features=graphs.features,
-        graphs={"fp32": pair},
-        landmarks=None if landmarks is None else landmarks[0],
-        parity={"fp32": {p.batch: p.worst for p in parity}},
-    )
+    manifest = Manifest.model_validate({**lone.model_dump(), **fields})
     if options.precisions:
-        judge, judge_name = load_evaluator(options.evaluator)
-        manifest, files = add_precisions(manifest, files, options.precisions, crops, judge, judge_name)
+        evaluator, evaluator_name = load_evaluator(options.evaluator)
+        manifest, files = add_precisions(
+            manifest, files, options.precisions, crops, evaluator, evaluator_name
+        )
     bundle = write_bundle(out, manifest, files)
     size = sum(len(data) for data in files.values())
-    return ExportReport(bundle.path, size, run.step, tuple(parity), manifest.variants)
+    return ExportReport(bundle.path, size, model.steps, tuple(parity), manifest.variants)
 
 
-def parity_crops(faces: FaceDataset, size: int) -> npt.NDArray[np.float32]:
-    """The first 16 faces of a dataset as float32 (16, 3, size, size) in [0, 1]."""
-    batch = next(iter(evaluation_batches(faces, size, 16, list(range(min(16, len(faces)))))))
-    return np.asarray(batch.images.numpy(), dtype=np.float32) / np.float32(255)
-
-
-def _manifest(
-    run: TrainedRun,
-    folder: Path,
-    options: ExportOptions,
-    features: tuple[str, ...],
-    graphs: dict[str, GraphPair],
-    landmarks: LandmarkInfo | None,
-    parity: dict[str, dict[int, float]],
-) -> Manifest:
-    config = run.config
+def _manifest(model: ExportableModel, options: ExportOptions) -> Manifest:
+    """The manifest without files."""
+    shaped = model.frame is not None
+    ends = {"minimum": options.minimum, "maximum": options.maximum}
+    given = {name: value for name, value in ends.items() if value is not None}
     return Manifest(
-        name=options.name or folder.resolve().name,
+        name=options.name or model.name,
         version=options.version,
-        image_size=config.network.image_size,
-        latent_size=config.network.latent_size,
+        image_size=model.image_size,
+        latent_size=model.latent_size,
+        frame="shape" if shaped else "similarity",
         attributes=tuple(
-            AttributeInfo(name=name, minimum=options.minimum, maximum=options.maximum)
-            for name in config.data.attributes
+            type(each).model_validate({**each.model_dump(), **given}) for each in model.attributes
         ),
-        features=features,
-        graphs=graphs,
-        landmarks=landmarks,
         opset=OPSET,
-        compositing=options.compositing,
+        compositing=options.compositing or ("warp" if shaped else "delta"),
         source_values=options.source_values,
-        passes_through=config.network.context,
+        hair=dict(model.hair),
         provenance=Provenance(
-            dataset=run.data_name,
-            dataset_fingerprint=run.data_fingerprint,
-            preset=config.preset,
-            steps=run.step,
-            faces_seen=run.faces_seen,
-            seed=config.seed,
+            dataset=model.data_name,
+            dataset_fingerprint=model.data_fingerprint,
+            preset=model.preset,
+            steps=model.steps,
+            faces_seen=model.faces_seen,
+            seed=model.seed,
             weights_licence=options.weights_licence,
             metrics=dict(options.metrics or {}),
         ),
-        parity=parity,
+        shape=None if model.frame is None else ShapeInfo.of(model.frame),
     )
-
-
-def _landmarks(path: Path | None) -> tuple[LandmarkInfo, bytes] | None:
-    """The landmark network from a file, else from the embedded bundle, else None."""
-    if path is not None:
-        data = _bytes(path)
-        size = Session(data, "cpu", 1, "landmark network").inputs.get("image", (None,) * 4)[2]
-        if size is None:
-            raise ExportError(
-                f"{path} has no input `image` of a fixed size.", "Make it with aif fit landmarks."
-            )
-        return LandmarkInfo(file="landmarks.onnx", sha256=_sha256(data), input_size=size), data
-    if not EMBEDDED_BUNDLE.exists():
-        return None
-    embedded = Bundle.open()
-    known = embedded.manifest.landmarks
-    if known is None:
-        return None
-    info = LandmarkInfo(file="landmarks.onnx", sha256=known.sha256, input_size=known.input_size)
-    return info, embedded.landmarks_bytes()
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ExportError(f"{path} cannot be read ({error.strerror}).") from error
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def read_metrics(path: Path) -> dict[str, float]:

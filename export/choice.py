@@ -24,16 +24,34 @@ def parse_precisions(text: str) -> tuple[str, ...]:
     return tuple(name for name in PRECISIONS[1:] if name in names)
 
 
-def check_real(faces: FaceDataset, trained_on: str) -> None:
-    """Refuse faces that nobody named where they are drawn and the model is one of photographs.
+def check_mode(mode: str | None, shaped: bool | None = None) -> None:
+    """Refuse a compositing mode that there is not, or not for this model; None is the model's own.
+
+    Args:
+        mode: what `--compositing` names.
+        shaped: whether the model has shape; None = not known yet.
 
     Raises:
-        ExportError: the faces are drawn, and the model was trained on others.
+        ConfigError: there is no such mode, or it is for the other kind of models.
+    """
+    if mode is None:
+        return
+    known = {None: ("warp", "delta", "replace"), True: ("warp",), False: ("delta", "replace")}[shaped]
+    if mode not in known:
+        what = "There is no compositing mode" if shaped is None else "This model cannot be composited by"
+        raise ConfigError(f"{what} {mode!r}.", f"Choose {' or '.join(known)}, or leave it out.")
+
+
+def check_real(faces: FaceDataset, trained_on: str) -> None:
+    """Refuse faces that nobody named where they are synthetic and the model is one of photographs.
+
+    Raises:
+        ExportError: the faces are synthetic, and the model was trained on others.
     """
     if isinstance(faces, SyntheticFaces) and trained_on != faces.name:
         raise ExportError(
             f"FP16, INT8 and engines are checked, and INT8 is calibrated, on real faces; the model was "
-            f"trained on {trained_on}, and where that lies is not known.",
-            "Name faces: --data FOLDER (aligned crops, labels are not needed). For a trial with drawn faces, "
-            "which the manifest will then say: --data synthetic",
+            f"trained on {trained_on}, and where those faces are is not known.",
+            "Name faces: --data FOLDER (aligned crops, labels are not needed). For a trial with synthetic "
+            "faces, which the manifest will then say: --data synthetic",
         )

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from aif.export.faces import Faces, Finder, model_faces
 from aif.runtime.errors import DataError, ExportError
+from aif.runtime.faces.frame import Frame
 from aif.runtime.manifest import FaceSet
 from aif.train.data.base import CorruptImageError, FaceDataset, decode_rgb
 from aif.train.data.open import find_layout, open_faces
 from aif.train.data.readable import readable_crops
 from aif.train.data.synthetic import SyntheticFaces
 
-Float32Array = npt.NDArray[np.float32]
 MOST_GATE, MOST_CALIBRATION, LEAST = 128, 128, 16
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
@@ -67,7 +68,7 @@ class UnlabelledFaces(FaceDataset):
 def open_crops(
     place: Path | None, attributes: Sequence[str], table: Path | None = None, image_size: int = 64
 ) -> FaceDataset:
-    """The validation faces of `place`, or all images of a folder without labels; drawn faces for None.
+    """The validation faces of `place`, or all images of a folder without labels; synthetic ones for None.
 
     Raises:
         DataError, UnknownAttributeError: as `open_faces`; there is neither data nor any image.
@@ -82,16 +83,23 @@ def open_crops(
 
 @dataclass(frozen=True)
 class CropSets:
-    """Two sets of crops that share no face: float32 (N, 3, S, S) in [0, 1], and what they are."""
+    """Two sets of faces that share none, and what they are."""
 
-    gate: Float32Array
-    calibration: Float32Array
+    gate: Faces
+    calibration: Faces
     gate_set: FaceSet
     calibration_set: FaceSet
 
 
-def split_crops(faces: FaceDataset, size: int) -> CropSets:
+def split_crops(
+    faces: FaceDataset, size: int, frame: Frame | None = None, finder: Finder | None = None
+) -> CropSets:
     """Up to 128 faces for each of gate and calibration, in turns, spread evenly over the dataset.
+
+    Args:
+        faces: aligned crops.
+        size: side of the model's images in pixels.
+        frame, finder: as `model_faces`, for models with shape.
 
     Raises:
         ExportError: there are fewer than 16 for each.
@@ -105,21 +113,25 @@ def split_crops(faces: FaceDataset, size: int) -> CropSets:
             "Name more: --data FOLDER",
         )
     chosen = np.linspace(0, len(faces) - 1, 2 * each).round().astype(int)
-    gate, calibration = (_load(faces, size, [int(i) for i in chosen[k::2]]) for k in (0, 1))
+    gate, calibration = (_load(faces, [int(i) for i in chosen[k::2]], size, frame, finder) for k in (0, 1))
+    if frame is not None and min(len(gate), len(calibration)) < LEAST:
+        raise _without_landmarks(faces, min(len(gate), len(calibration)))
 
-    def about(crops: Float32Array) -> FaceSet:
+    def about(some: Faces) -> FaceSet:
         return FaceSet(
             dataset=faces.name,
             dataset_fingerprint=faces.fingerprint,
-            faces=len(crops),
-            drawn=isinstance(faces, SyntheticFaces),
+            faces=len(some),
+            synthetic=isinstance(faces, SyntheticFaces),
         )
 
     return CropSets(gate, calibration, about(gate), about(calibration))
 
 
-def spread_crops(faces: FaceDataset, size: int) -> Float32Array:
-    """Up to 128 faces, spread evenly over the dataset: float32 (N, 3, size, size) in [0, 1].
+def spread_crops(
+    faces: FaceDataset, size: int, frame: Frame | None = None, finder: Finder | None = None
+) -> Faces:
+    """Up to 128 faces, spread evenly over the dataset; arguments as `split_crops`.
 
     Raises:
         ExportError: there are fewer than 16.
@@ -131,9 +143,33 @@ def spread_crops(faces: FaceDataset, size: int) -> Float32Array:
             "Name more: --data FOLDER",
         )
     chosen = np.linspace(0, len(faces) - 1, min(len(faces), MOST_GATE)).round().astype(int)
-    return _load(faces, size, [int(index) for index in chosen])
+    found = _load(faces, [int(index) for index in chosen], size, frame, finder)
+    if frame is not None and len(found) < LEAST:
+        raise _without_landmarks(faces, len(found))
+    return found
 
 
-def _load(faces: FaceDataset, size: int, indices: list[int]) -> Float32Array:
-    crops = np.stack([crop for _, crop in readable_crops(faces, size, indices)])
-    return np.ascontiguousarray(crops.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)
+def first_crops(
+    faces: FaceDataset, size: int, frame: Frame | None = None, finder: Finder | None = None
+) -> Faces:
+    """The first 16 faces, of which a few may be left out where landmarks are needed; as `split_crops`.
+
+    Raises:
+        DataError: images cannot be read.
+    """
+    count = LEAST if frame is None else 2 * LEAST
+    return _load(faces, list(range(min(count, len(faces)))), size, frame, finder).rows(slice(LEAST))
+
+
+def _load(
+    faces: FaceDataset, indices: list[int], size: int, frame: Frame | None, finder: Finder | None
+) -> Faces:
+    crops = [crop for _, crop in readable_crops(faces, size, indices)]
+    return model_faces(crops, size, frame, finder)
+
+
+def _without_landmarks(faces: FaceDataset, found: int) -> ExportError:
+    return ExportError(
+        f"Landmarks were found in {found} of the chosen faces of {faces.name}; at least {LEAST} are needed.",
+        "Name photographs of faces, aligned: --data FOLDER (aif prepare makes them from photos).",
+    )

@@ -10,6 +10,7 @@ from aif.runtime.bundle import Bundle, check_place, write_bundle
 from aif.runtime.engine_make import GateFaces, make_engines
 from aif.runtime.engine_sidecar import Sidecar
 from aif.runtime.engine_store import FOLDER, bundle_files, engines_kept
+from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.storage import open_store
 from aif.runtime.tensorrt_build import BuildOptions, check_timing_cache
 from aif.runtime.tensorrt_library import load_library
@@ -35,7 +36,7 @@ def add_engines(
         precisions: one or more of "fp32" and "fp16".
         faces: at least 16, on which the engines are compared with the graphs.
         options: how to build.
-        tell: called with a line for people before each long step; None = nobody is told.
+        tell: called with a line for people before each long step; None = silence.
 
     Raises:
         ProviderError: TensorRT is not here.
@@ -46,7 +47,10 @@ def add_engines(
     bundle = Bundle.open(path)
     check_place(out)  # before minutes are spent
     check_timing_cache(options, load_library())
-    crops = GateFaces(spread_crops(faces, bundle.manifest.image_size), faces.name)
+    frame = bundle.manifest.face_frame
+    finder = None if frame is None else LandmarkNet(bundle)
+    found = spread_crops(faces, bundle.manifest.image_size, frame, finder)
+    crops = GateFaces(found.images, faces.name, found.landmarks)
     made = [each for name in precisions for each in make_engines(bundle, name, crops, options, tell)]
     new = tuple(sidecar for sidecar, _ in made)
     kept = engines_kept(out, bundle.manifest, new) | engines_kept(path, bundle.manifest, new)

@@ -1,4 +1,4 @@
-"""Encoder and decoder of a trained run as two ONNX graphs that explain themselves."""
+"""Encoder and decoder of a trained model as two ONNX graphs that explain themselves."""
 
 from __future__ import annotations
 
@@ -13,66 +13,74 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from aif.export.exportable import ExportableModel
 from aif.runtime.errors import ExportError
-from aif.train.landmarks import forget_origin
-from aif.train.run import TrainedRun
+from aif.runtime.faces.points import COUNT
+from aif.train.small_graphs import forget_origin
 
 OPSET = 20
 
 
 class EncoderGraph(nn.Module):
-    """What the encoder's graph computes: image (N, 3, S, S) -> posterior mean z, y in [0, 1], features."""
+    """What the encoder's graph computes: image (N, 3, S, S) -> posterior mean z, y in [0, 1].
 
-    def __init__(self, run: TrainedRun) -> None:
+    With shape also landmarks (N, 221, 2) in units of the crop's side go in, beside the texture.
+    """
+
+    def __init__(self, model: ExportableModel) -> None:
         super().__init__()
-        self.encoder = run.encoder
+        self.encoder = model.encoder
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        code = self.encoder(image)
-        return (code.mean, code.y, *code.features)
+    def forward(self, image: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, ...]:
+        code = self.encoder(image) if landmarks is None else self.encoder(image, landmarks)
+        return code.mean, code.y
 
 
 class DecoderGraph(nn.Module):
-    """What the decoder's graph computes: z, y, features -> image (N, 3, S, S) in [0, 1]."""
+    """What the decoder's graph computes: z, y -> image (N, 3, S, S) in [0, 1].
 
-    def __init__(self, run: TrainedRun) -> None:
+    With shape: texture and landmarks (N, 221, 2) in units of the crop's side.
+    """
+
+    def __init__(self, model: ExportableModel) -> None:
         super().__init__()
-        self.decoder = run.decoder
+        self.decoder, self.shaped = model.decoder, model.frame is not None
 
-    def forward(self, z: Tensor, y: Tensor, *features: Tensor) -> Tensor:
-        image: Tensor = self.decoder(z, y, features)
-        return image
+    def forward(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        found = self.decoder(z, y)
+        return tuple(found) if self.shaped else (found,)
 
 
 @dataclass(frozen=True)
 class ExportedGraphs:
-    """Serialised ONNX models and the names of the features that go from one to the other."""
+    """Serialised ONNX models."""
 
     encoder: bytes
     decoder: bytes
-    features: tuple[str, ...]
 
 
-def export_graphs(run: TrainedRun, metadata: str) -> ExportedGraphs:
-    """Export a run's encoder and decoder (batch size dynamic, norms folded, opset 20, one file each).
+def export_graphs(model: ExportableModel, metadata: str) -> ExportedGraphs:
+    """Export encoder and decoder (batch size dynamic, norms folded, opset 20, one file each).
 
     Args:
-        run: networks in eval mode on the CPU.
+        model: networks in eval mode on the CPU.
         metadata: JSON that goes into each graph's metadata_props under "aif".
 
     Raises:
         ExportError: the exporter fails or writes a graph that the ONNX checker refuses.
     """
-    size = run.config.network.image_size
-    image = torch.rand(2, 3, size, size)
-    encoder, decoder = EncoderGraph(run).eval(), DecoderGraph(run).eval()
+    image = torch.rand(2, 3, model.image_size, model.image_size)
+    encoder, decoder = EncoderGraph(model).eval(), DecoderGraph(model).eval()
+    seen: tuple[Tensor, ...] = (image,)
+    names = ["image"]
+    if model.frame is not None:
+        mean = torch.from_numpy(model.frame.mean)
+        seen, names = (image, mean.expand(2, COUNT, 2).contiguous()), ["image", "landmarks"]
     with torch.no_grad():
-        z, y, *features = encoder(image)
-    names = tuple(f"feature_{k}" for k in range(len(features)))
+        codes = encoder(*seen)
     return ExportedGraphs(
-        _export(encoder, (image,), ["image"], ["z", "y", *names], metadata, "encoder"),
-        _export(decoder, (z, y, *features), ["z", "y", *names], ["image"], metadata, "decoder"),
-        names,
+        _export(encoder, seen, names, ["z", "y"], metadata, "encoder"),
+        _export(decoder, codes, ["z", "y"], names, metadata, "decoder"),
     )
 
 
@@ -85,10 +93,6 @@ def _export(
     what: str,
 ) -> bytes:
     batch = {0: torch.export.Dim("N", min=1, max=1024)}
-    plain = what == "encoder"
-    shapes: tuple[object, ...] = (batch,) if plain else (batch, batch)
-    if not plain and len(inputs) > 2:
-        shapes = (*shapes, tuple(batch for _ in inputs[2:]))
     chatter = logging.getLogger("onnxscript")
     level = chatter.level
     chatter.setLevel(logging.ERROR)
@@ -100,7 +104,7 @@ def _export(
                 inputs,
                 input_names=list(input_names),
                 output_names=list(output_names),
-                dynamic_shapes=shapes,
+                dynamic_shapes=(batch,) * len(inputs),
                 opset_version=OPSET,
                 dynamo=True,
                 optimize=True,

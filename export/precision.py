@@ -13,14 +13,16 @@ import onnx
 
 from aif.export.crops import CropSets, split_crops
 from aif.export.gate import LIMITS, Gate, Graphs
-from aif.export.half import to_half
-from aif.export.quantise import METHOD, convolutions, quantise
+from aif.export.half import halve_convolutions, to_half
+from aif.export.quantise import CONVOLUTIONS, METHOD, QUANTISED, Feeds, convolutions, quantise
+from aif.export.stored import store_as_half, stored_weights, widen
 from aif.runtime.bench_networks import OnnxNetworks, bench_networks
 from aif.runtime.benchmark import Setup, describe_machine
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.cpu import multiplies_int8
 from aif.runtime.engine_store import FOLDER, engines_kept
 from aif.runtime.errors import ExportError
+from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.manifest import GraphFile, GraphPair, Manifest, Variant
 from aif.runtime.storage import open_store
 from aif.train.data.base import FaceDataset
@@ -35,7 +37,8 @@ MOST_FLOAT = 4
 SPEED_SECONDS, SPEED_ROUNDS = 0.2, 3
 """How long each network is timed for the speedup, and how often."""
 
-_METHODS = {"fp16": "float16 weights and arithmetic, norms in float32, float32 inputs and outputs"}
+_HALF = "float16 weights and arithmetic, norms in float32, float32 inputs and outputs"
+_HALF_SHAPED = "float16 convolutions and what stands between them, all else in float32"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Made:
 
     graphs: Graphs
     figures: Mapping[str, float]
+    method: str
     float_layers: tuple[str, ...] = ()
 
 
@@ -74,7 +78,7 @@ def add_precisions(
         manifest, files: with FP32 graphs; those of a wanted precision are made anew.
         wanted: of `aif.export.choice.PRECISIONS`, without fp32.
         faces: at least 32 faces; half of them calibrate, the others are the gate's.
-        evaluator: judges what the graphs draw; None = no verdicts.
+        evaluator: gives verdicts on decoded faces; None = no verdicts.
         evaluator_name: what the manifest calls it.
 
     Raises:
@@ -84,15 +88,18 @@ def add_precisions(
     if pair is None:
         raise ExportError("The bundle has no FP32 graphs, which others are made from.", "Export its run.")
     original = Graphs(files[pair.encoder.file], files[pair.decoder.file])
-    crops = split_crops(faces, manifest.image_size)
-    names = manifest.features, manifest.attribute_names
+    finder = None
+    if manifest.face_frame is not None and manifest.landmarks is not None:
+        finder = LandmarkNet(files[manifest.landmarks.file])
+    crops = split_crops(faces, manifest.image_size, manifest.face_frame, finder)
+    names, shaped = (manifest.features, manifest.attribute_names), manifest.frame == "shape"
     gate = Gate(original, *names, crops.gate, evaluator)
     graphs, variants, contents = dict(manifest.graphs), dict(manifest.variants), dict(files)
     for precision in wanted:
         if precision == "fp16":
-            made = _half(original, gate)
+            made = _half(original, gate, shaped)
         else:
-            made = _int8(original, gate, Gate(original, *names, crops.calibration))
+            made = _int8(original, gate, Gate(original, *names, crops.calibration), shaped)
         made = replace(made, graphs=_labelled(made.graphs, original, precision))
         entries = {}
         for part in ("encoder", "decoder"):
@@ -104,7 +111,7 @@ def add_precisions(
         graphs[precision] = GraphPair(**entries)
         speedup = measure_speedup(original, made.graphs, manifest)
         variants[precision] = _variant(precision, made, crops, speedup, evaluator_name)
-    fields = {**manifest.model_dump(), "schema_version": 2, "graphs": graphs, "variants": variants}
+    fields = {**manifest.model_dump(), "graphs": graphs, "variants": variants}
     return Manifest.model_validate(fields), contents
 
 
@@ -128,8 +135,7 @@ def extend_bundle(
     with open_store(path) as store:
         names = [name for name in store.names() if name != "manifest.json" and not name.startswith(FOLDER)]
         files = {name: store.read(name) for name in names}
-    judge, judge_name = load_evaluator(evaluator)
-    manifest, files = add_precisions(manifest, files, wanted, faces, judge, judge_name)
+    manifest, files = add_precisions(manifest, files, wanted, faces, *load_evaluator(evaluator))
     return write_bundle(out, manifest, files | engines_kept(path, manifest))
 
 
@@ -148,43 +154,76 @@ def measure_speedup(original: Graphs, made: Graphs, manifest: Manifest) -> float
     return float(f"{times['aif'] / times['made']:.3g}")
 
 
-def _half(original: Graphs, gate: Gate) -> Made:
-    graphs = Graphs(to_half(original.encoder), to_half(original.decoder))
+def _half(original: Graphs, gate: Gate, shaped: bool) -> Made:
+    """Everything in float16, or, for models with shape, the convolutions.
+
+    Raises:
+        ExportError: a model with shape without convolutions, or graphs that do not pass the gate.
+    """
+    if shaped:
+        _check_convolutions(original, "FP16")
+    pair = []
+    for graph in (original.encoder, original.decoder):
+        made = halve_convolutions(widen(graph)) if shaped else to_half(widen(graph))
+        pair.append(store_as_half(made, stored_weights(graph)))
+    graphs = Graphs(*pair)
     figures = gate.figures(graphs)
     gate.check("fp16", graphs, figures)
-    return Made(graphs, figures)
+    return Made(graphs, figures, _HALF_SHAPED if shaped else _HALF)
 
 
-def _int8(original: Graphs, gate: Gate, calibration: Gate) -> Made:
-    """Quantise; while a figure is above its limit, leave one more of the last convolutions in float."""
-    feeds = calibration.decoder_feeds()
+def _check_convolutions(graphs: Graphs, precision: str) -> None:
+    """Raise ExportError where neither graph has a convolution."""
+    if not any(map(convolutions, (graphs.encoder, graphs.decoder))):
+        raise ExportError(
+            f"The graphs have no convolutions, so {precision} would change nothing: all else stays in "
+            "float32, its large weights stored as float16.",
+            f"Export without {precision.lower()}.",
+        )
+
+
+def _int8(original: Graphs, gate: Gate, calibration: Gate, shaped: bool) -> Made:
+    """Quantise; while a figure is above its limit, leave one more of the last convolutions in float.
+
+    Raises:
+        ExportError: a model with shape without convolutions, or graphs that do not pass the gate.
+    """
+    if shaped:
+        _check_convolutions(original, "INT8")
+    feeds, kinds = calibration.decoder_feeds(), CONVOLUTIONS if shaped else QUANTISED
     encoder, encoder_float, figures = _quantised(
-        original.encoder,
-        {"image": calibration.crops},
+        (original.encoder, calibration.faces.feeds(), kinds),
         lambda graph: gate.figures(Graphs(graph, original.decoder)),
         gate,
     )
     gate.check("int8", Graphs(encoder, original.decoder), figures)
     decoder, decoder_float, figures = _quantised(
-        original.decoder, feeds, lambda graph: gate.figures(Graphs(encoder, graph)), gate
+        (original.decoder, feeds, kinds), lambda graph: gate.figures(Graphs(encoder, graph)), gate
     )
     graphs = Graphs(encoder, decoder)
     gate.check("int8", graphs, figures)
     kept = [*(f"encoder/{n}" for n in encoder_float), *(f"decoder/{n}" for n in decoder_float)]
-    return Made(graphs, figures, tuple(kept))
+    return Made(graphs, figures, METHOD, tuple(kept))
 
 
 def _quantised(
-    graph: bytes,
-    feeds: Mapping[str, object],
+    source: tuple[bytes, Feeds, Sequence[str]],
     measure: Callable[[bytes], dict[str, float]],
     gate: Gate,
 ) -> tuple[bytes, tuple[str, ...], dict[str, float]]:
-    """The graph with as few of its last convolutions in float as pass the gate, or the last one tried."""
+    """A graph with as few of its last convolutions in float as pass the gate, or the last one tried.
+
+    One without convolutions stays as it is. `source` is the graph, its inputs, and what to quantise.
+    """
+    graph, feeds, kinds = source
     layers = convolutions(graph)
+    if not layers:
+        return graph, (), measure(graph)
+    plain = widen(graph)
     for count in range(min(MOST_FLOAT, len(layers)) + 1):
         kept = layers[len(layers) - count :]
-        made = quantise(graph, feeds, kept)  # type: ignore[arg-type]
+        made = quantise(plain, feeds, kept, kinds)
+        made = store_as_half(made, stored_weights(graph))
         figures = measure(made)
         failed = gate.failed("int8", figures)
         log.info("INT8 with %d layers in float: %s", count, figures)
@@ -209,13 +248,13 @@ def _labelled(made: Graphs, original: Graphs, precision: str) -> Graphs:
 def _variant(precision: str, made: Made, crops: CropSets, speedup: float, evaluator: str | None) -> Variant:
     warnings = []
     int8 = precision == "int8"
-    if crops.gate_set.drawn:
+    if crops.gate_set.synthetic:
         what = "Calibrated and checked" if int8 else "Checked"
-        warnings.append(f"{what} on drawn faces; photographs may fare worse.")
+        warnings.append(f"{what} on synthetic faces; photographs may fare worse.")
     if int8 and not multiplies_int8():
         warnings.append("Measured on a processor without 8-bit dot products (VNNI), where INT8 is slow.")
     return Variant(
-        method=METHOD if int8 else _METHODS[precision],
+        method=made.method,
         float_layers=made.float_layers,
         calibrated_on=crops.calibration_set if int8 else None,
         gated_on=crops.gate_set,

@@ -30,7 +30,10 @@ METHOD = (
 
 # Convolutions, and what stands between them, so that no value changes its type on the way. Fully connected
 # layers stay in float: quantised they save little time and add a fifth to the picture's error.
-_QUANTISED = ("Conv", "Add", "Relu", "Resize", "AveragePool")
+QUANTISED = ("Conv", "Add", "Relu", "Resize", "AveragePool")
+
+CONVOLUTIONS = ("Conv", "Relu")
+"""Of models with shape nothing else: what they add and resize besides are landmarks and textures."""
 
 Feeds = Mapping[str, npt.NDArray[np.float32]]
 
@@ -55,13 +58,16 @@ def convolutions(graph: bytes) -> tuple[str, ...]:
     return tuple(n.name for n in onnx.load_from_string(graph).graph.node if n.op_type == "Conv")
 
 
-def quantise(graph: bytes, feeds: Feeds, float_layers: Collection[str] = ()) -> bytes:
+def quantise(
+    graph: bytes, feeds: Feeds, float_layers: Collection[str] = (), kinds: Collection[str] = QUANTISED
+) -> bytes:
     """Quantise a graph.
 
     Args:
         graph: ONNX bytes, float32.
         feeds: inputs to find the ranges of all activations with, by name, each (N, ...).
         float_layers: nodes to leave as they are.
+        kinds: operators to quantise.
 
     Raises:
         ExportError: there is nothing to calibrate with, or ONNX Runtime cannot quantise the graph.
@@ -76,7 +82,7 @@ def quantise(graph: bytes, feeds: Feeds, float_layers: Collection[str] = ()) -> 
                 place,
                 _Reader(feeds),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(_QUANTISED),
+                op_types_to_quantize=list(kinds),
                 nodes_to_exclude=list(float_layers),
                 per_channel=True,
                 # Processors multiply uint8 by int8; int8 by int8 is slower than FP32 on x86.

@@ -77,8 +77,9 @@ def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = Non
     """Write a Triton model repository; what was exported to the same place before is replaced.
 
     For a bundle named `smile` in FP32 there are `smile_fp32_encoder` and `smile_fp32_decoder`, as in the
-    bundle; `smile_values`, which puts the caller's wishes into the predicted y; and the ensemble
-    `smile_fp32`: `image` and `y_target` in; `edited_image`, `y` and `reconstruction` out.
+    bundle; `smile_values`, which puts the values that the caller wants into the predicted y; and the ensemble
+    `smile_fp32`: `image` and `y_target` in; `edited_image`, `y` and `reconstruction` out. With shape,
+    `landmarks` go in beside the texture, and `edited_landmarks` and `reconstruction_landmarks` come out.
 
     Args:
         bundle: what to serve.
@@ -177,30 +178,37 @@ def _ensemble(
 ) -> object:
     codes = {each: each for each in ("z", *manifest.features)}
     shape = (len(manifest.attributes),)
-    (image,) = networks.encoder[0].values()
+    seen = networks.encoder[0]  # what goes into the encoder comes out of the decoder
+    edited, again = ({each: _named(each, what) for each in seen} for what in ("edited", "reconstruction"))
     steps = [
-        Step(encoder, {"image": "image"}, {"y": "y_encoded", **codes}),
+        Step(encoder, {each: each for each in seen}, {"y": "y_encoded", **codes}),
         Step(
             values,
             {"y": "y_encoded", "y_target": "y_target"},
             {"y_predicted": "y", "y_source": "y_source", "y_edit": "y_edit"},
         ),
-        Step(decoder, {**codes, "y": "y_edit"}, {"image": "edited_image"}),
-        Step(decoder, {**codes, "y": "y_source"}, {"image": "reconstruction"}),
+        Step(decoder, {**codes, "y": "y_edit"}, edited),
+        Step(decoder, {**codes, "y": "y_source"}, again),
     ]
+    decoded = {names[each]: dims for names in (edited, again) for each, dims in seen.items()}
     return ensemble_config(
         name,
         steps,
-        {"image": image, "y_target": shape},
-        {"edited_image": image, "y": shape, "reconstruction": image},
+        {**seen, "y_target": shape},
+        {"y": shape, **decoded},
         batch,
-        {"aif_manifest": manifest.model_copy(update={"graphs": {}, "landmarks": None}).model_dump_json()},
+        {"aif_manifest": manifest.without_files().model_dump_json()},
         labelled="y",
     )
 
 
+def _named(tensor: str, what: str) -> str:
+    """The ensemble's name of a decoded tensor: edited_image, reconstruction, reconstruction_landmarks ..."""
+    return what if (tensor, what) == ("image", "reconstruction") else f"{what}_{tensor}"
+
+
 def _look_at(bundle: Bundle, precision: str) -> _Networks:
-    """Shapes of all tensors, and what a plain grey picture gives: samples without anybody's face."""
+    """Shapes of all tensors, and what a plain grey picture (of the mean shape) gives: nobody's face."""
     manifest = bundle.manifest
     encoder = Session(bundle.graph_bytes(precision, "encoder"), "cpu", 1, "encoder")
     decoder = Session(bundle.graph_bytes(precision, "decoder"), "cpu", 1, "decoder")
@@ -209,28 +217,31 @@ def _look_at(bundle: Bundle, precision: str) -> _Networks:
         for found in (encoder.inputs, encoder.outputs, decoder.inputs, decoder.outputs)
     ]
     wanted = ["z", "y", *manifest.features]
+    seen = ["image"] if manifest.face_frame is None else ["image", "landmarks"]
     for which, found, names in (
-        ("encoder", shapes[0], ["image"]),
+        ("encoder", shapes[0], seen),
         ("encoder", shapes[1], wanted),
         ("decoder", shapes[2], wanted),
-        ("decoder", shapes[3], ["image"]),
+        ("decoder", shapes[3], seen),
     ):
         if set(found) != set(names):
             raise BundleError(
                 f"{bundle.path}: the {which} has {', '.join(found)}, where {', '.join(names)} are expected.",
                 "Export the bundle again with aif-export.",
             )
-    image = np.full((1, *shapes[0]["image"]), 0.5, dtype=np.float32)
-    codes = encoder.run(wanted, {"image": image})
+    samples = {"image": np.full((1, *shapes[0]["image"]), 0.5, dtype=np.float32)}
+    if manifest.face_frame is not None:
+        samples["landmarks"] = np.ascontiguousarray(manifest.face_frame.mean[None])
+    codes = encoder.run(wanted, samples)
     return _Networks(
         (shapes[0], shapes[1]),
         (shapes[2], shapes[3]),
-        {"image": image, **dict(zip(wanted, codes, strict=True))},
+        {**samples, **dict(zip(wanted, codes, strict=True))},
     )
 
 
 def _without_batch(bundle: Bundle, name: str, shape: Sequence[int | None]) -> tuple[int, ...]:
-    """The shape that Triton is told: it puts the batch in front itself, so that has to be open."""
+    """The shape that Triton gets: it puts the batch in front itself, so that has to be open."""
     rest = tuple(size for size in shape[1:] if size is not None)
     if not shape or shape[0] is not None or len(rest) != len(shape) - 1:
         raise BundleError(

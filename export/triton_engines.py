@@ -126,7 +126,7 @@ class _Engines:
         versions = {version for _, version in groups}
         sets = []
         for (precision, version), by_card in sorted(groups.items()):
-            # A server has one TensorRT; its version is told only where somebody has to choose.
+            # A server has one TensorRT; its version is named only where somebody has to choose.
             kind = "trt" if len(versions) == 1 else f"trt{version.replace('.', '_')}"
             sets.append(_set(f"{kind}_{precision}", by_card))
         return sets

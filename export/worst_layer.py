@@ -23,7 +23,7 @@ class LayerError:
         name: of the node; its weights' name where it has any, which says where in the network it stands.
         op_type: the ONNX operator.
         error: relative error of its output, || a - b || / || b ||; infinite where a value is not finite.
-        added: how far that lies above the worst of its inputs.
+        added: how far that is above the worst of its inputs.
     """
 
     name: str

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from aif.runtime.crops import EditedCrops
     from aif.runtime.detect import Detection, Detector, HaarDetector, YuNetDetector, make_detector
     from aif.runtime.editor import Editor, EditResult, FaceAnalysis, FaceEdit
+    from aif.runtime.faces.landmarks import LandmarkNet
     from aif.runtime.frame_worker import FrameWorker
-    from aif.runtime.landmarks import LandmarkNet
     from aif.runtime.manifest import Manifest
     from aif.runtime.model import Encoding, FaceModel
     from aif.runtime.tracking import FaceTracker
@@ -35,7 +35,7 @@ _HOMES = {
     "detect": ("Detection", "Detector", "HaarDetector", "YuNetDetector", "make_detector"),
     "editor": ("EditResult", "Editor", "FaceAnalysis", "FaceEdit"),
     "frame_worker": ("FrameWorker",),
-    "landmarks": ("LandmarkNet",),
+    "faces.landmarks": ("LandmarkNet",),
     "manifest": ("Manifest",),
     "model": ("Encoding", "FaceModel"),
     "tracking": ("FaceTracker",),

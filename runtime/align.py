@@ -25,6 +25,9 @@ TEMPLATE_128: Float32Array = np.array(
 # Alignment residual (see `alignment_residual`) up to which an edit has full strength and from which on none.
 FRONTAL, PROFILE = 0.17, 0.27
 
+# The same for the yaw in degrees, where it is known: beyond, the far half of the face is folded away.
+FRONTAL_YAW, PROFILE_YAW = 32.0, 52.0
+
 
 def template(size: int) -> Float32Array:
     """The landmark template of a face crop of `size` px: float32 (5, 2), x and y in pixels."""
@@ -86,6 +89,11 @@ def frontality(residual: float) -> float:
     The decoder knows frontal faces only, and draws one over a profile (measured in docs/composition.md).
     """
     return min(max((PROFILE - residual) / (PROFILE - FRONTAL), 0.0), 1.0)
+
+
+def yaw_fade(yaw: float) -> float:
+    """How strongly a face that is turned by `yaw` degrees is to be edited: 1 = frontal, 0 = in profile."""
+    return min(max((PROFILE_YAW - abs(yaw)) / (PROFILE_YAW - FRONTAL_YAW), 0.0), 1.0)
 
 
 def warp_crop(image_hwc: UInt8Array, matrix: npt.ArrayLike, size: int) -> UInt8Array:

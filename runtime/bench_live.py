@@ -50,6 +50,7 @@ class _Log:
     memory_s: array[float] = field(default_factory=lambda: array("d"))
     memory_mib: array[float] = field(default_factory=lambda: array("d"))
     with_faces: int = 0
+    renewed: int = 0
 
 
 def bench_live(
@@ -67,7 +68,8 @@ def bench_live(
     frames held in memory and edited one after the other. Delay:
     `delay_first_ms` and `delay_last_ms`, medians of the first and the last minute (or half), and
     `delay_growth`, their ratio. Memory of the whole process: `memory_first_mib` and `memory_last_mib`, alike,
-    and `memory_growth_mib`. `networks_share_of_edit`, `frames_with_faces_share`.
+    and `memory_growth_mib`. `networks_share_of_edit`, `frames_with_faces_share`, and `renewed_share` of these
+    frames, in which encoder and decoder run.
 
     Args:
         editors: by setup; they take turns.
@@ -152,6 +154,7 @@ def _session(
                 log.captured_s.append(shown.captured_s)
                 log.edited_s.append(shown.edited_s)
                 log.with_faces += bool(shown.details.y)
+                log.renewed += bool(shown.details.renewed)
                 own.add_edit(shown.details.timings)
                 own.add("capture_to_edited", shown.edited_s - shown.captured_s)
             _note_memory(log, now)
@@ -168,6 +171,7 @@ def _session(
         "edited_per_second": len(delays) / spent,
         "edited_share": len(delays) / captured,
         "frames_with_faces_share": log.with_faces / len(delays),
+        "renewed_share": log.renewed / log.with_faces,
         "networks_share_of_edit": own.total(NETWORKS) / own.total(EDIT),
     }
     first, last = first_and_last(np.asarray(log.edited_s) - begin, 1000 * delays, spent)

@@ -16,6 +16,7 @@ from aif.runtime.benchmark import Progress, Setup, Spread, take_turns
 from aif.runtime.bundle import Bundle
 from aif.runtime.engine_store import find_engines
 from aif.runtime.errors import ConfigError, ProviderError
+from aif.runtime.faces.points import COUNT
 from aif.runtime.model import FaceModel
 from aif.runtime.sessions import Session
 
@@ -95,11 +96,17 @@ class OnnxNetworks:
     def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
         """As `Networks.calls`; the number of threads was given to the sessions."""
         names = ["z", "y", *self._features]
-        codes = dict(zip(names, self._encoder.run(names, {"image": images_nchw}), strict=True))
-        return (
-            partial(self._encoder.run, names, {"image": images_nchw}),
-            partial(self._decoder.run, ["image"], codes),
-        )
+        seen = network_inputs(images_nchw, "landmarks" in self._encoder.inputs)
+        codes = dict(zip(names, self._encoder.run(names, seen), strict=True))
+        # What goes into the encoder comes out of the decoder.
+        return partial(self._encoder.run, names, seen), partial(self._decoder.run, list(seen), codes)
+
+
+def network_inputs(images_nchw: Float32Array, shaped: bool) -> dict[str, Float32Array]:
+    """Inputs of an encoder; with shape also landmarks, any, for speed does not depend on them."""
+    if not shaped:
+        return {"image": images_nchw}
+    return {"image": images_nchw, "landmarks": np.full((len(images_nchw), COUNT, 2), 0.5, np.float32)}
 
 
 def networks_of(bundle: Bundle, setup: Setup) -> dict[str, OnnxNetworks]:
@@ -123,8 +130,8 @@ def _fitting(bundle: Bundle) -> list[str]:
     from aif.runtime.tensorrt_library import load_library
     from aif.runtime.tensorrt_load import fitting
 
-    machine, shelf = load_library().machine, find_engines(bundle)
-    return [p for p in bundle.manifest.graphs if not isinstance(fitting(bundle, shelf, p, machine), list)]
+    machine, listing = load_library().machine, find_engines(bundle)
+    return [p for p in bundle.manifest.graphs if not isinstance(fitting(bundle, listing, p, machine), list)]
 
 
 def bench_networks(

@@ -9,10 +9,9 @@ from pathlib import Path
 from aif.runtime.align import UInt8Array
 from aif.runtime.benchmark import Progress
 from aif.runtime.editor import Editor
-from aif.runtime.landmarks import LandmarkNet
 from aif.runtime.steadiness import FrameByFrame, FrameEditor, Steadiness, measure_steadiness
 from aif.runtime.tracking import FaceTracker
-from aif.runtime.video_editor import VideoEditor
+from aif.runtime.video_editor import VideoEditor, landmark_finder
 from aif.runtime.video_read import VideoSource
 
 
@@ -41,7 +40,7 @@ def bench_steadiness(
         edits: as for `Editor.edit`.
         seconds: how much of each film; None = all.
         threads: of the landmark network.
-        progress: told how many runs are done.
+        progress: called with the number of runs that are done, and of all.
 
     Raises:
         VideoError: a film cannot be read.
@@ -59,8 +58,7 @@ def bench_steadiness(
 
 
 def _ways(editor: Editor, edits: Mapping[str, float], threads: int) -> dict[str, Callable[[], FrameEditor]]:
-    manifest = editor.model.manifest
-    net = None if manifest.landmarks is None else LandmarkNet(editor.model.bundle, threads)
+    net = landmark_finder(editor, threads)
     return {
         "frame by frame": lambda: FrameByFrame(editor, edits),
         "tracked": lambda: VideoEditor(editor, edits, tracker=FaceTracker(editor, net, smooth=False)),

@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 import av
 import numpy as np
 
-from aif.runtime.align import Float32Array, UInt8Array, face_crops, similarity_transform
+from aif.runtime.align import UInt8Array
 from aif.runtime.benchmark import NETWORKS, Progress, Row, Setup, Stopwatch, median_figures, take_turns
+from aif.runtime.editing.path import FaceInputs
 from aif.runtime.editor import Editor
 from aif.runtime.errors import ConfigError, NoFaceError
-from aif.runtime.model import FaceModel
 from aif.runtime.video_codecs import choose_encoding
-from aif.runtime.video_editor import VideoEditor
+from aif.runtime.video_editor import VideoEditor, face_view
 from aif.runtime.video_kinds import VideoError
 from aif.runtime.video_pipeline import run_pipeline
 from aif.runtime.video_read import Frame, VideoSource
@@ -34,10 +34,12 @@ WARM_UP = 1.0
 
 @dataclass
 class _Faces:
-    """How many faces each frame of the last round had, and crops of as many to run the networks on alone."""
+    """Of each frame of the last round how many faces it had, and at how many the networks looked; and as many
+    faces to run the networks on alone."""
 
-    counts: list[int] = field(default_factory=list)
-    crops: dict[int, Float32Array] = field(default_factory=dict)
+    edited: list[int] = field(default_factory=list)
+    renewed: list[int] = field(default_factory=list)
+    inputs: dict[int, FaceInputs] = field(default_factory=dict)
 
 
 def bench_video(
@@ -52,7 +54,8 @@ def bench_video(
 
     Figures, in frames a second over the same frames: `film_per_second` from opening the film to the finished
     file, `edits_per_second` of the editing thread while it works, `networks_per_second` of encoder and
-    decoder alone on as many faces, `copies_per_second` of the film decoded and encoded again without an edit.
+    decoder alone on the same faces as in the film, `copies_per_second` of the film decoded and encoded again
+    without an edit. `renewed_share` is the share of the frames with faces in which encoder and decoder run.
     `ratio_to_networks` is the first over the third, `edit_ratio_to_networks` the second over the third.
     `networks_share_of_edit` and `networks_share_without_codec` say which part of the editing, and of all work
     but the codecs', the two networks are.
@@ -83,7 +86,7 @@ def bench_video(
             film = partial(_film, editor, setup, path, target, edits, faces[setup])
             film(Stopwatch(), min(seconds or WARM_UP, WARM_UP))
             turns[setup, "film"] = partial(film, watches[setup], seconds)
-            turns[setup, "networks"] = partial(_networks, editor.model, path, faces[setup])
+            turns[setup, "networks"] = partial(_networks, editor, path, faces[setup])
         found = take_turns(turns, rounds, progress)
     copies = median_figures(found[None, "copy"])
     rows = []
@@ -143,28 +146,29 @@ def _film(
     seconds: float | None,
 ) -> dict[str, float]:
     """The film once, from file to file."""
-    own, known = Stopwatch(), dict(faces.crops)
-    faces.counts = []
+    own, known = Stopwatch(), dict(faces.inputs)
+    faces.edited, faces.renewed = [], []
     with VideoEditor(editor, edits, threads=setup.threads) as frames:
 
         def edit(image_hwc_bgr: UInt8Array, time_s: float) -> UInt8Array:
             result = frames.process(image_hwc_bgr, time_s)
             own.add_edit(result.timings)
-            faces.counts.append(len(result.y))
-            if len(result.y) not in known:
-                size = editor.model.image_size
-                edited = [face for face in result.faces if face.id in result.y]
-                matrices = [similarity_transform(face.landmarks, size) for face in edited]
-                known[len(result.y)] = face_crops(image_hwc_bgr, matrices, size)
+            faces.edited.append(len(result.y))
+            faces.renewed.append(len(result.renewed))
+            if len(result.renewed) not in known:
+                seen = [face_view(editor.path, face) for face in result.faces if face.id in result.renewed]
+                known[len(seen)] = editor.path.cut(image_hwc_bgr, seen)
             return result.image_hwc_bgr
 
         whole = _run(path, target, seconds, edit, own)
-    faces.crops = known
+    faces.inputs = known
     watch.join(own)
-    count, networks, editing = len(faces.counts), own.total(NETWORKS), own.total(EDIT)
+    count, networks, editing = len(faces.edited), own.total(NETWORKS), own.total(EDIT)
+    with_faces, renewed = (float(np.count_nonzero(each)) for each in (faces.edited, faces.renewed))
     return {
         "frames": float(count),
-        "frames_with_faces": float(np.count_nonzero(faces.counts)),
+        "frames_with_faces": with_faces,
+        "renewed_share": renewed / max(with_faces, 1),
         "film_per_second": count / whole,
         "edits_per_second": count / editing,
         "networks_share_of_edit": networks / editing,
@@ -196,16 +200,16 @@ def _run(
         return time.perf_counter() - begin
 
 
-def _networks(model: FaceModel, path: Path, faces: _Faces) -> dict[str, float]:
-    """Encoder and decoder alone, on as many faces a frame as the film has."""
-    if not any(faces.counts):
+def _networks(editor: Editor, path: Path, faces: _Faces) -> dict[str, float]:
+    """Encoder and decoder alone, on as many faces a frame as they looked at in the film."""
+    if not any(faces.renewed):
         raise NoFaceError(f"{path} shows no face that could be edited.", "Choose another film.")
     begin = time.perf_counter()
-    for count in faces.counts:
+    for count in faces.renewed:
         if count:
-            encoding = model.encode(faces.crops[count])
-            model.decode_both(encoding, encoding.y, encoding.y)
-    return {"networks_per_second": len(faces.counts) / (time.perf_counter() - begin)}
+            encoding = editor.path.encode(faces.inputs[count]).encoding
+            editor.model.decode_both(encoding, encoding.y, encoding.y)
+    return {"networks_per_second": len(faces.renewed) / (time.perf_counter() - begin)}
 
 
 def _suffix(path: Path) -> str:

@@ -88,6 +88,19 @@ class Bundle:
             )
         return self._read(self.manifest.landmarks)
 
+    def matte_bytes(self) -> bytes:
+        """The ONNX bytes of the network that finds the hair.
+
+        Raises:
+            BundleError: the bundle brings none, or the file has changed since it was opened.
+        """
+        if self.manifest.matte is None:
+            raise BundleError(
+                f"{self.path} brings no network that finds the hair, which edits of hair colour need.",
+                "Use another bundle, or export with one: aif-export RUN -o OUT --matte FILE",
+            )
+        return self._read(self.manifest.matte)
+
     def _read(self, info: FileInfo) -> bytes:
         with open_store(self.path) as store:
             return _verified(store, info)

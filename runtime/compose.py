@@ -1,54 +1,36 @@
-"""Blend an edited face back into its photo, inside the face's bounding box only.
+"""Blend a decoded face crop into its photo, inside the face's bounding box only: models that decode whole
+crops.
 
-Every mode comes down to two small maps in crop space, a weight W and an addition A, with
+Both modes come down to two small maps in crop space, a weight W and an addition A, with
 
     result = (1 - W) x photo + A
 
-so that all thinking is done at the crop's size, and a face of any size in the photo takes one warp of each.
-With a mask m (zero at the crop's edge), the photo's crop C, and the decodings S = D(z,
-y_source) and T = D(z, y_target):
+so that a face of any size in the photo takes one warp of each. With a mask m (zero at the crop's edge) and
+the decodings S = D(z, y_source) and T = D(z, y_target):
 
     delta     W = 0        A = m (T - S)
     replace   W = m        A = m T
-    hybrid    W = m w^2    A = m ((1 - w)(T - S) + w T' - w (1 - w) C)
 
-m is the mask of the attribute's region (`aif.runtime.regions`), times the strength with which the face is
-shown, and lowered where something hides the face: where the photo is like neither decoding.
-
-In `hybrid`, w in [0, 1] says where the decodings differ. There the photo must go, for a delta leaves behind
-what the decoder did not draw (the teeth of an old smile); T' is T, matched to the photo's colour and
-sharpness. Where the decodings agree (w = 0) this is delta compositing. Detail finer than the crop, photo -
-C, is scaled by 1 - m w^2 in this formula; what that takes away is given back up to `DETAIL_KEPT` levels, so
-that skin keeps its grain and the edges of the old teeth go.
+m is lowered where something hides the face: where the photo is like neither decoding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import get_args
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.editing.hidden import smoothstep
 from aif.runtime.errors import ConfigError
 from aif.runtime.manifest import Mode
-from aif.runtime.regions import face_mask, smoothstep
 
-# Differences of the decodings, in units of the full range: up to the first they count as agreeing (w = 0),
-# from the second on as different (w = 1).
-CHANGED = (0.03, 0.12)
-
-# Reach in pixels of a 128 px crop: of the smoothing of w, and of the colour match.
-CHANGE_BLUR, COLOUR_BLUR = 2.0, 8.0
-
-# The decoded face is sharpened at most by this factor of its own fine detail.
-MOST_SHARPENING = 0.6
-
-# Of the photo's detail finer than the crop, this much stays in changed places, in levels of 0 to 255 either
-# way.
-DETAIL_KEPT = 6.0
+# Taper of the mask at the crop's edges, in pixels of a 128 px crop: sides, top, bottom. The chin lies near
+# the bottom.
+TAPER = (16.0, 14.0, 9.0)
 
 # Distance of the photo from the nearer of both decodings, over three channels of range 1 and after a blur of
 # so many pixels of a 128 px crop: up to the first it is the decoder's error, from the second on something
@@ -68,7 +50,6 @@ class FacePatch:
         crop_chw: the photo's own crop.
         source_chw: the decoding with the face's own attribute values.
         target_chw: the decoding with the wanted ones.
-        attributes: names of what is edited, which say where the edit may show; none = in the whole crop.
         strength: how strongly the edit shows, 0 to 1.
     """
 
@@ -76,7 +57,6 @@ class FacePatch:
     crop_chw: Float32Array
     source_chw: Float32Array
     target_chw: Float32Array
-    attributes: Collection[str] = ()
     strength: float = 1.0
 
 
@@ -84,25 +64,24 @@ def composite(photo_hwc_bgr: UInt8Array, patches: Iterable[FacePatch], mode: Mod
     """A copy of the photo with the faces blended in, one after the other.
 
     Pixels outside the faces' bounding boxes are the photo's own, bit for bit; so is the whole result in
-    `delta` and `hybrid` where both decodings are equal.
+    `delta` where both decodings are equal.
 
     Args:
         photo_hwc_bgr: uint8 (H, W, 3).
         patches: the faces.
-        mode: "delta", "replace" or "hybrid".
+        mode: "delta" or "replace".
 
     Raises:
         ConfigError: there is no such mode.
     """
-    if mode not in get_args(Mode):
-        raise ConfigError(f"There is no compositing mode {mode!r}.", f"Known: {', '.join(get_args(Mode))}.")
+    if mode not in ("delta", "replace"):
+        raise ConfigError(f"Whole crops cannot be blended by {mode!r}.", "Known: delta, replace.")
     result = photo_hwc_bgr.copy()
     for patch in patches:
         if patch.strength <= 0:
             continue
         weight, addition = layers(patch, mode)
-        crop = 255 * _hwc_bgr(patch.crop_chw) if mode == "hybrid" else None
-        _blend(result, patch.matrix, weight, addition, crop)
+        _blend(result, patch.matrix, weight, addition)
     return result
 
 
@@ -111,18 +90,23 @@ def layers(patch: FacePatch, mode: Mode) -> tuple[Float32Array | None, Float32Ar
     crop, source, target = (_hwc_bgr(image) for image in (patch.crop_chw, patch.source_chw, patch.target_chw))
     if float((crop.max(axis=2) - crop.min(axis=2)).mean()) * 255 <= GREY_SPREAD:
         source, target = _greyed(source), _greyed(target)
-    mask = face_mask(len(crop), patch.attributes) * (
-        np.float32(patch.strength) * _visible(crop, source, target)
-    )
+    mask = face_mask(len(crop)) * (np.float32(patch.strength) * _visible(crop, source, target))
     if mode == "replace":
         return mask, 255 * mask[:, :, None] * target
-    delta = target - source
-    if mode == "delta" or not delta.any():
-        return None, 255 * mask[:, :, None] * delta
-    changed = _change_map(delta)
-    w = changed[:, :, None]
-    addition = (1 - w) * delta + w * _matched(crop, source, target, changed) - w * (1 - w) * crop
-    return mask * changed**2, 255 * mask[:, :, None] * addition
+    return None, 255 * mask[:, :, None] * (target - source)
+
+
+@lru_cache(maxsize=8)
+def face_mask(size: int) -> Float32Array:
+    """Where a decoded crop shows: float32 (size, size) in [0, 1], 0 on the outermost pixels. Read-only."""
+    at = np.arange(size, dtype=np.float32)
+    unit = 128 / size
+    left, right = at * unit, (size - 1 - at) * unit
+    across = smoothstep(np.minimum(left, right), 0, TAPER[0])
+    down = np.minimum(smoothstep(left, 0, TAPER[1]), smoothstep(right, 0, TAPER[2]))
+    mask = np.outer(down, across).astype(np.float32)
+    mask.setflags(write=False)
+    return mask
 
 
 def _visible(crop: Float32Array, source: Float32Array, target: Float32Array) -> Float32Array:
@@ -140,49 +124,13 @@ def _visible(crop: Float32Array, source: Float32Array, target: Float32Array) -> 
     return 1 - smoothstep(np.asarray(cv2.dilate(nearest, np.ones((3, 3), np.uint8)), np.float32), *HIDDEN)
 
 
-def _change_map(delta: Float32Array) -> Float32Array:
-    """w: where the decodings differ, (S, S) in [0, 1]."""
-    sigma = CHANGE_BLUR * len(delta) / 128
-    difference = np.abs(delta).max(axis=2)
-    # Widened first, so that the smoothing does not lower it inside the changed region.
-    widened = cv2.dilate(difference, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-    return smoothstep(np.asarray(cv2.GaussianBlur(widened, (0, 0), sigma), dtype=np.float32), *CHANGED)
-
-
-def _matched(
-    crop: Float32Array, source: Float32Array, target: Float32Array, changed: Float32Array
-) -> Float32Array:
-    """`target` with the photo's colour and sharpness, as measured where the decodings agree.
-
-    Colour: the photo's slow deviation from its own reconstruction, carried from the agreeing places into the
-    changed ones (a blur weighted by agreement). Sharpness: unsharp masking with the gain that the
-    reconstruction would need there, within the range of each pixel's neighbours, so that no halo can arise.
-    """
-    agree = 1 - changed + np.float32(0.02)
-    sigma = COLOUR_BLUR * len(crop) / 128
-    weighted = cv2.GaussianBlur((crop - source) * agree[:, :, None], (0, 0), sigma)
-    shift = weighted / cv2.GaussianBlur(agree, (0, 0), sigma)[:, :, None]
-
-    def fine_detail(image: Float32Array) -> Float32Array:
-        return image - np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), dtype=np.float32)
-
-    weight = agree[:, :, None]
-    wanted, present = (float((weight * fine_detail(image) ** 2).sum()) for image in (crop, source))
-    gain = min(max((wanted / max(present, 1e-9)) ** 0.5 - 1, 0.0), MOST_SHARPENING)
-    neighbours = np.ones((3, 3), dtype=np.uint8)
-    sharp = target + np.float32(gain) * fine_detail(target)
-    sharp = np.clip(sharp, cv2.erode(target, neighbours), cv2.dilate(target, neighbours))
-    return np.asarray(sharp + shift, dtype=np.float32)
-
-
 def _blend(
     photo: UInt8Array,
     matrix: Float32Array,
     weight: Float32Array | None,
     addition: Float32Array,
-    crop: Float32Array | None,
 ) -> None:
-    """(1 - W) x photo + A, in place, where a map is not zero; with `crop`, W x limited detail stays."""
+    """(1 - W) x photo + A, in place, where a map is not zero."""
     size = len(addition)
     inverse = cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
     filled = np.abs(addition).max(axis=2) + (0 if weight is None else weight)
@@ -211,10 +159,6 @@ def _blend(
         return
     weights = cv2.merge([_sampled(weight, to_crop, box.shape)] * 3)
     kept = cv2.multiply(box, 1 - weights, dtype=cv2.CV_32F)
-    if crop is not None:
-        detail = cv2.subtract(box, _sampled(crop, to_crop, box.shape), dtype=cv2.CV_32F)
-        limited = np.clip(detail, -DETAIL_KEPT, DETAIL_KEPT)
-        kept = cv2.add(kept, cv2.multiply(weights, limited, dtype=cv2.CV_32F))
     box[:] = cv2.add(kept, added, dtype=cv2.CV_8U)
 
 

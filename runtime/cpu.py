@@ -9,6 +9,8 @@ from pathlib import Path
 _DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 """Flags of Linux: x86's VNNI and AMX, Arm's dot products."""
 
+_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+
 
 @cache
 def multiplies_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -16,11 +18,21 @@ def multiplies_int8(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
     Without them x86 adds products of uint8 and int8 in 16 bits, which is slow and may overflow.
     """
+    return bool(_flags(cpuinfo) & _DOT_PRODUCTS)
+
+
+@cache
+def multiplies_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether bfloat16 products are known to be there; without them bfloat16 is slower than float32."""
+    return bool(_flags(cpuinfo) & _BFLOAT16)
+
+
+def _flags(cpuinfo: Path) -> set[str]:
+    """The processor's flags as Linux lists them; empty where the system does not say."""
     if platform.system() != "Linux":
-        return False
+        return set()
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return False
-    flags = {w for line in lines if line.lower().startswith(("flags", "features")) for w in line.split()}
-    return bool(flags & _DOT_PRODUCTS)
+        return set()
+    return {w for line in lines if line.lower().startswith(("flags", "features")) for w in line.split()}

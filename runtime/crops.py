@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from aif.runtime.align import Float32Array, UInt8Array, face_crops
-from aif.runtime.attribute_values import decode_values, value_columns
-from aif.runtime.compose import FacePatch, composite
+from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.editing.path import EditPath, FaceInputs
+from aif.runtime.editing.values import decode_values, value_columns, wanted_values
 from aif.runtime.errors import ConfigError, ImageError
-from aif.runtime.exposure import decode_both, encode_levelled
 from aif.runtime.manifest import Mode
-from aif.runtime.model import MAX_BATCH, FaceModel
+from aif.runtime.model import MAX_BATCH
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class EditedCrops:
     Attributes:
         images_nhwc_bgr: uint8 (N, S, S, 3), of the size that came in.
         y_source: float32 (N, A), the attribute values as predicted.
-        y_target: float32 (N, A), the attribute values as handed to the decoder.
+        y_target: float32 (N, A), the attribute values as wanted, with what an edit takes along.
     """
 
     images_nhwc_bgr: UInt8Array
@@ -32,7 +32,7 @@ class EditedCrops:
 
 
 def edit_crops(
-    model: FaceModel,
+    path: EditPath[Any],
     crops_nhwc_bgr: UInt8Array,
     edits: Mapping[str, float] | Sequence[Mapping[str, float]],
     mode: Mode | None = None,
@@ -43,7 +43,7 @@ def edit_crops(
     """
     crops = np.asarray(crops_nhwc_bgr)
     check_crops(crops)
-    manifest, count = model.manifest, len(crops)
+    manifest, count = path.model.manifest, len(crops)
     if isinstance(edits, Mapping):
         columns = [value_columns(edits, manifest.attributes)] * count
     else:
@@ -53,33 +53,39 @@ def edit_crops(
             f"There are {count} crops, and edits for {len(columns)}.",
             "Give one mapping for all crops, or one for each.",
         )
-    blend: Mode = mode or manifest.compositing
-    composite(np.zeros((1, 1, 3), np.uint8), [], blend)  # an unknown mode is told before any work
+    blend = path.mode(mode)
     images = np.empty_like(crops)
     y_source = np.empty((count, len(manifest.attributes)), dtype=np.float32)
     y_target = np.empty_like(y_source)
     for start in range(0, count, MAX_BATCH):
         part = slice(start, start + MAX_BATCH)
-        images[part], y_source[part], y_target[part] = _edited(model, crops[part], columns[part], blend)
+        images[part], y_source[part], y_target[part] = _edited(path, crops[part], columns[part], blend)
     return EditedCrops(images, y_source, y_target)
 
 
 def _edited(
-    model: FaceModel, crops: UInt8Array, columns: Sequence[Mapping[int, float]], mode: Mode
+    path: EditPath[Any], crops: UInt8Array, columns: Sequence[Mapping[int, float]], mode: Mode
 ) -> tuple[list[UInt8Array], Float32Array, Float32Array]:
-    """One batch: the edited crops, y as predicted, and y as handed to the decoder."""
-    size, policy = model.image_size, model.manifest.source_values
-    # The template scales linearly with the crop's side.
-    matrix = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32) * np.float32(size / crops.shape[1])
-    small = np.concatenate([face_crops(crop, [matrix], size) for crop in crops])
-    encoding, exposure = encode_levelled(model, small)
-    values = [decode_values(y[None], each, policy) for y, each in zip(encoding.y, columns, strict=True)]
-    source, target = (np.concatenate(rows) for rows in zip(*values, strict=True))
-    pictures = decode_both(model, encoding, exposure, source, target)
-    edited = [[model.attributes[column] for column in each] for each in columns]
-    patches = [FacePatch(matrix, *each) for each in zip(small, *pictures, edited, strict=True)]
-    images = [composite(crop, [patch], mode) for crop, patch in zip(crops, patches, strict=True)]
-    return images, encoding.y, target
+    """One batch: the edited crops, y as predicted, and y as wanted."""
+    manifest = path.model.manifest
+    if not len(crops):
+        none = np.empty((0, len(manifest.attributes)), dtype=np.float32)
+        return [], none, none
+    views = path.look_at_crops(crops)
+    inputs = FaceInputs.joined([path.cut(crop, [view]) for crop, view in zip(crops, views, strict=True)])
+    encoded = path.encode(inputs)
+    rows = list(zip(encoded.encoding.y[:, None], columns, strict=True))
+    values = [decode_values(y, each, manifest.attributes, manifest.source_values) for y, each in rows]
+    source, target = (np.concatenate(part) for part in zip(*values, strict=True))
+    changes = path.change(encoded, source, target)
+    images = [
+        path.apply(crop, [view], [change], [view.fade], mode)
+        for crop, view, change in zip(crops, views, changes, strict=True)
+    ]
+    wanted = [
+        wanted_values(y[None], each, manifest.attributes) for y, each in zip(source, columns, strict=True)
+    ]
+    return images, encoded.encoding.y, np.concatenate(wanted)
 
 
 def check_crops(crops: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> None:

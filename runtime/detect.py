@@ -18,8 +18,9 @@ import numpy.typing as npt
 from aif.runtime.align import Float32Array, UInt8Array, transform_points, warp_crop
 from aif.runtime.bundle import Bundle
 from aif.runtime.errors import ConfigError, ImageError
+from aif.runtime.faces.landmarks import LandmarkNet, box_from_landmarks, landmark_angle
+from aif.runtime.faces.points import five_points
 from aif.runtime.fetch import yunet_path
-from aif.runtime.landmarks import LandmarkNet, box_from_landmarks, landmark_angle
 
 DetectorName = Literal["auto", "yunet", "haar"]
 
@@ -159,7 +160,7 @@ class YuNetDetector:
 
 
 class HaarDetector:
-    """OpenCV's Haar cascades propose boxes; the landmark network judges them and finds the five points.
+    """OpenCV's Haar cascades propose boxes; the landmark network says which are faces, and finds the points.
 
     Works with no file but the bundle. Calls from several threads take turns.
     """
@@ -201,7 +202,7 @@ class HaarDetector:
             ]
             for propose in proposers:
                 boxes = [box / np.float32(scale) for box in propose(np.asarray(grey, dtype=np.uint8))]
-                faces = self._judged(frame_hwc_bgr, boxes)
+                faces = self._faces(frame_hwc_bgr, boxes)
                 if faces:
                     return faces
         return []
@@ -221,13 +222,14 @@ class HaarDetector:
                     boxes.append(np.array([x, *box[1:]], dtype=np.float32))
         return boxes
 
-    def _judged(self, frame: UInt8Array, boxes: Sequence[Float32Array]) -> list[Detection]:
+    def _faces(self, frame: UInt8Array, boxes: Sequence[Float32Array]) -> list[Detection]:
+        """What the network takes for faces, each once."""
         distinct = [boxes[index] for index in suppress(boxes, [1.0] * len(boxes), 0.6)]
-        landmarks, confidence = self._net.refine_all(frame, distinct)
+        found = self._net.refine_all(frame, distinct)
         faces = []
-        for points, score in zip(landmarks, confidence, strict=True):
-            if score >= self._threshold:
-                faces.append(Detection(box_from_landmarks(points), points, float(score)))
+        for points, score in zip(five_points(found.points), found.confidence.tolist(), strict=True):
+            if score >= self._threshold and np.isfinite(points).all():
+                faces.append(Detection(box_from_landmarks(points), points, score))
         kept = suppress([face.box_xywh for face in faces], [face.score for face in faces], SAME_FACE)
         return [faces[index] for index in kept]
 

@@ -7,40 +7,23 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-from aif.runtime.align import (
-    Float32Array,
-    UInt8Array,
-    alignment_residual,
-    face_crops,
-    frontality,
-    similarity_transform,
-)
-from aif.runtime.attribute_values import decode_values, value_columns
+from aif.runtime.align import Float32Array, UInt8Array
 from aif.runtime.bundle import Bundle
-from aif.runtime.compose import FacePatch, composite
 from aif.runtime.crops import EditedCrops, edit_crops
 from aif.runtime.detect import Detection, Detector, DetectorName, check_frame, make_detector
-from aif.runtime.errors import AifError, ConfigError
-from aif.runtime.exposure import Exposure, decode_both, encode_levelled
+from aif.runtime.editing.path import EditPath, Encoded, FaceView, make_path
+from aif.runtime.editing.values import decode_values, value_columns, wanted_values
+from aif.runtime.errors import AifError, ConfigError, NoFaceError
 from aif.runtime.face_choice import FaceChoice, choose_faces, left_to_right
 from aif.runtime.manifest import Mode
-from aif.runtime.model import Encoding, FaceModel
+from aif.runtime.model import FaceModel
 from aif.runtime.sessions import Provider
 
-__all__ = [
-    "EditResult",
-    "Editor",
-    "FaceAnalysis",
-    "FaceChoice",
-    "FaceEdit",
-    "choose_faces",
-    "decode_values",
-    "face_crops",
-]
+__all__ = ["EditResult", "Editor", "FaceAnalysis", "FaceChoice", "FaceEdit", "choose_faces"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +35,14 @@ class FaceAnalysis:
         matrix: float32 (2, 3), frame pixel coordinates to crop pixel coordinates.
         y: predicted attribute values, 0 = absent, 1 = present.
         residual: how far the landmarks are from a frontal face's (see `alignment_residual`).
+        points: float32 (221, 2) dense landmarks in frame pixels; None for models without.
     """
 
     detection: Detection
     matrix: Float32Array
     y: dict[str, float]
     residual: float
+    points: Float32Array | None = None
 
 
 @dataclass(frozen=True)
@@ -65,9 +50,9 @@ class FaceEdit:
     """One edited face.
 
     Attributes:
-        detection, matrix, residual: as in `FaceAnalysis`.
+        detection, matrix, residual, points: as in `FaceAnalysis`.
         y_source: attribute values as predicted.
-        y_target: attribute values as handed to the decoder.
+        y_target: attribute values as wanted, with what the edit takes along.
         strength: how strongly the edit shows: 1, and less for a face that is turned away, down to 0.
     """
 
@@ -77,6 +62,7 @@ class FaceEdit:
     y_target: dict[str, float]
     residual: float
     strength: float = 1.0
+    points: Float32Array | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +89,7 @@ class Editor:
 
     def __init__(self, model: FaceModel, detector: Detector) -> None:
         """Use a model and a detector that are loaded already; `load` makes both."""
-        self._model: FaceModel | None = model
+        self._path: EditPath[Any] | None = make_path(model)
         self._detector: Detector | None = detector
 
     @classmethod
@@ -143,7 +129,10 @@ class Editor:
                 "A YuNet file and another detector contradict each other.", "Leave one of them out."
             )
         finder = make_detector(detector, opened, yunet, threads) if isinstance(detector, str) else detector
-        return cls(FaceModel(opened, provider, threads, precision, cuda_graph), finder)
+        editor = cls.__new__(cls)
+        editor._path = make_path(FaceModel(opened, provider, threads, precision, cuda_graph), threads)
+        editor._detector = finder
+        return editor
 
     @property
     def model(self) -> FaceModel:
@@ -152,9 +141,18 @@ class Editor:
         Raises:
             AifError: the editor has been closed.
         """
-        if (model := self._model) is None:
+        return self.path.model
+
+    @property
+    def path(self) -> EditPath[Any]:
+        """How the model's edits get into a frame.
+
+        Raises:
+            AifError: the editor has been closed.
+        """
+        if (path := self._path) is None:
             raise _closed()
-        return model
+        return path
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -185,23 +183,29 @@ class Editor:
             ConfigError: a value out of its range, an unknown mode or choice of faces.
             ImageError: the frame is no uint8 (H, W, 3) array.
         """
-        model = self.model
-        columns = self.columns(edits)
-        found, crops, (encoding, exposure), timings = self._encoded(frame_hwc_bgr, faces, detections)
-        source, target = decode_values(encoding.y, columns, model.manifest.source_values)
+        path, manifest = self.path, self.model.manifest
+        columns, blend = self.columns(edits), path.mode(mode)
+        views, encoded, timings = self._encoded(frame_hwc_bgr, faces, detections)
+        y = encoded.encoding.y
+        source, target = decode_values(y, columns, manifest.attributes, manifest.source_values)
         start = time.perf_counter()
-        pictures = decode_both(model, encoding, exposure, source, target)
+        changes = path.change(encoded, source, target)
         decoded_at = time.perf_counter()
-        strengths = [frontality(face.residual) for face in found]
-        patches = [
-            FacePatch(face.matrix, crop, before, after, tuple(edits), strength)
-            for face, crop, before, after, strength in zip(found, crops, *pictures, strengths, strict=True)
-        ]
-        image = composite(frame_hwc_bgr, patches, mode or model.manifest.compositing)
+        strengths = [view.fade for view in views]
+        image = path.apply(frame_hwc_bgr, views, changes, strengths, blend)
         timings |= {"decode": decoded_at - start, "composite": time.perf_counter() - decoded_at}
+        wanted = wanted_values(source, columns, manifest.attributes)
         edited = tuple(
-            FaceEdit(face.detection, face.matrix, face.y, self._named(values), face.residual, strength)
-            for face, values, strength in zip(found, target, strengths, strict=True)
+            FaceEdit(
+                view.detection,
+                view.matrix,
+                self._named(before),
+                self._named(after),
+                view.residual,
+                view.fade,
+                view.points,
+            )
+            for view, before, after in zip(views, y, wanted, strict=True)
         )
         return EditResult(image, edited, timings)
 
@@ -217,7 +221,11 @@ class Editor:
             NoFaceError: no face was found, or none of that number.
             ImageError: the frame is no uint8 (H, W, 3) array.
         """
-        return tuple(self._encoded(frame_hwc_bgr, faces, detections)[0])
+        views, encoded, _ = self._encoded(frame_hwc_bgr, faces, detections)
+        return tuple(
+            FaceAnalysis(view.detection, view.matrix, self._named(y), view.residual, view.points)
+            for view, y in zip(views, encoded.encoding.y, strict=True)
+        )
 
     def detect(self, frame_hwc_bgr: UInt8Array) -> list[Detection]:
         """Faces in a uint8 (H, W, 3) frame, left to right; empty where there is none.
@@ -251,7 +259,7 @@ class Editor:
             ConfigError: a value out of its range, an unknown mode, or edits for another number of crops.
             ImageError: the crops are no uint8 (N, S, S, 3) array.
         """
-        return edit_crops(self.model, crops_nhwc_bgr, edits, mode)
+        return edit_crops(self.path, crops_nhwc_bgr, edits, mode)
 
     def columns(self, edits: Mapping[str, float]) -> dict[int, float]:
         """The wanted values by y's columns, once all names and values are found to be good.
@@ -268,7 +276,7 @@ class Editor:
         May be called while other threads edit: they finish the picture in work, or get the error of a closed
         editor.
         """
-        self._model = self._detector = None
+        self._path = self._detector = None
 
     def __enter__(self) -> Self:
         return self
@@ -283,30 +291,24 @@ class Editor:
 
     def _encoded(
         self, frame: UInt8Array, faces: FaceChoice, detections: Sequence[Detection] | None
-    ) -> tuple[list[FaceAnalysis], Float32Array, tuple[Encoding, Exposure], dict[str, float]]:
-        """The chosen faces, their crops (N, 3, S, S) RGB in [0, 1], their encoding, and the times."""
-        model = self.model
+    ) -> tuple[list[FaceView], Encoded, dict[str, float]]:
+        """The chosen faces, what the encoder says of them, and the times."""
+        path = self.path
         times = [time.perf_counter()]
         check_frame(frame)
         every = self.detect(frame) if detections is None else left_to_right(detections)
         chosen = choose_faces(every, faces)
         times.append(time.perf_counter())
-        size = model.image_size
-        matrices = [similarity_transform(face.landmarks, size) for face in chosen]
-        crops = face_crops(frame, matrices, size)
+        views = path.look(frame, chosen)
+        if not views:
+            raise NoFaceError(
+                "What the detector took for a face is none, or is hidden too far to be edited.",
+                "Faces must look roughly at the camera and be at least about 20 pixels wide.",
+            )
         times.append(time.perf_counter())
-        encoding, exposure = encode_levelled(model, crops)
+        encoded = path.encode(path.cut(frame, views))
         times.append(time.perf_counter())
-        found = [
-            FaceAnalysis(face, matrix, self._named(y), alignment_residual(face.landmarks, matrix, size))
-            for face, matrix, y in zip(chosen, matrices, encoding.y, strict=True)
-        ]
-        return (
-            found,
-            crops,
-            (encoding, exposure),
-            dict(zip(("detect", "align", "encode"), np.diff(times).tolist(), strict=True)),
-        )
+        return views, encoded, dict(zip(("detect", "align", "encode"), np.diff(times).tolist(), strict=True))
 
     def _named(self, values: Float32Array) -> dict[str, float]:
         return dict(zip(self.model.attributes, values.tolist(), strict=True))

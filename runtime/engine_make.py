@@ -28,10 +28,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GateFaces:
-    """Faces for the gate: float32 (N, 3, S, S) RGB in [0, 1], N at least 1, and what to call them."""
+    """Faces for the gate, N at least 1, and what to call them.
+
+    Attributes:
+        crops_nchw: float32 (N, 3, S, S) RGB in [0, 1]; textures, for models with shape.
+        landmarks: float32 (N, 221, 2) in units of the crop's side, for models with shape; else None.
+    """
 
     crops_nchw: npt.NDArray[np.float32]
     name: str
+    landmarks: npt.NDArray[np.float32] | None = None
 
 
 def check_buildable(precisions: Sequence[str]) -> None:
@@ -65,7 +71,7 @@ def make_engines(
         precision: "fp32" or "fp16".
         faces: for the gate.
         options: how to build.
-        tell: called with a line for people before each long step; None = nobody is told.
+        tell: called with a line for people before each long step; None = silence.
 
     Raises:
         ProviderError: TensorRT is not here.
@@ -107,16 +113,15 @@ def make_engines(
         made.append((sidecar, engine))
     encoder, decoder = (EngineSession(engine, sidecar, card) for sidecar, engine in made)
     original = FaceModel(bundle, "cpu", precision="fp32" if "fp32" in bundle.manifest.graphs else precision)
-    figures = engine_figures(
-        original, FaceModel.around(bundle, precision, encoder, decoder), faces.crops_nchw
-    )
+    engines = FaceModel.around(bundle, precision, encoder, decoder)
+    figures = engine_figures(original, engines, faces.crops_nchw, faces.landmarks)
     logger.info("The %s engines against ONNX Runtime: %s", precision, figures)
     check_engine(precision, figures, len(faces.crops_nchw))
-    told = {
+    measured = {
         "gate": {name: float(f"{value:.3g}") for name, value in figures.items()},
         "limits": {name: LIMITS[precision][name] for name in figures},
     }
-    return tuple((sidecar.model_copy(update=told), engine) for sidecar, engine in made)
+    return tuple((sidecar.model_copy(update=measured), engine) for sidecar, engine in made)
 
 
 def _shapes(shapes: dict[str, tuple[int | None, ...]]) -> dict[str, tuple[int, ...]]:

@@ -54,7 +54,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class EngineListing:
     """All engines for a bundle, those in the bundle first, and what is wrong with what could not be read."""
 
     engines: tuple[Stored, ...]
@@ -73,7 +73,7 @@ def brings_engines(bundle: Bundle) -> bool:
         return any(name.startswith(FOLDER) for name in store.names())
 
 
-def find_engines(bundle: Bundle, brought: bool = True) -> Shelf:
+def find_engines(bundle: Bundle, brought: bool = True) -> EngineListing:
     """Look through the bundle's `engines/` and the cache; no engine is read, and nothing of TensorRT loaded.
 
     Args:
@@ -112,15 +112,15 @@ def find_engines(bundle: Bundle, brought: bool = True) -> Shelf:
                 continue
             place = path.parent / sidecar.file
             engines.append(Stored(sidecar, str(place), partial(_read_file, place), False))
-    return Shelf(tuple(engines), tuple(faults))
+    return EngineListing(tuple(engines), tuple(faults))
 
 
 def choose_engine(
-    shelf: Shelf, part: Part, precision: str, machine: Machine, onnx_sha256: str
+    listing: EngineListing, part: Part, precision: str, machine: Machine, onnx_sha256: str
 ) -> tuple[Stored, bytes] | list[str]:
     """The first engine that fits, with its bytes, or else why each of them does not."""
     reasons = []
-    for stored in shelf.engines:
+    for stored in listing.engines:
         if (stored.sidecar.part, stored.sidecar.precision) != (part, precision):
             continue
         wrong = misfits(stored.sidecar, machine, onnx_sha256)

@@ -1,9 +1,10 @@
 """Colour and exposure of a crop, brought into what the networks were trained on, and back again.
 
-A network that saw well exposed faces misreads an underexposed or tinted one, and draws its edit too bright
-or in the wrong colours. Each channel's mean and contrast are therefore moved to the nearest end of the
-range in which 94 of 100 training faces lie, and the decodings are moved back. Crops within it stay as they
-are, bit for bit. Measured in docs/composition.md.
+For models of whole crops alone: those with shape take the skin's tone into account themselves. A network
+that saw well exposed faces misreads an underexposed or tinted one, and decodes its edit too bright or in the
+wrong colours. Each channel's mean and contrast are therefore moved to the nearest end of the range in which
+94 of 100 training faces lie, and the decodings are moved back. Crops within it stay as they are, bit for bit.
+Measured in docs/composition.md.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aif.runtime.align import Float32Array
+from aif.runtime.compose import face_mask
 from aif.runtime.model import Encoding, FaceModel
-from aif.runtime.regions import face_mask
 
 # Percentiles 3 and 97 of 3,000 training faces (red, green, blue; 0 to 1), weighted with the crop's mask.
 MEAN_RANGE = ((0.346, 0.243, 0.184), (0.775, 0.638, 0.577))
@@ -66,7 +67,7 @@ def decode_both(
 ) -> tuple[Float32Array, Float32Array]:
     """The decodings with the source's and with the target's values (N, A), in the photo's exposure.
 
-    Equal values give equal pictures, and an edit of nothing changes nothing.
+    Equal values give equal pictures, and an edit of nothing changes nothing. Float32 (N, 3, S, S) in [0, 1].
     """
     before, after = model.decode_both(encoding, source, target)
-    return exposure.undo(before), exposure.undo(after)
+    return exposure.undo(before.image), exposure.undo(after.image)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from aif.runtime.align import TEMPLATE_128
 from aif.runtime.detect import SAME_FACE, Detection, overlap
-from aif.runtime.landmarks import TEMPLATE_BOX_SIDE, box_from_landmarks
+from aif.runtime.faces.landmarks import TEMPLATE_BOX_SIDE, box_from_landmarks
 from aif.runtime.one_euro import Float64Array, point_rms
 
 # Points nearer to each other than this, in eye distances, belong to one face.
@@ -27,7 +27,7 @@ def match_costs(
     The cost is the landmarks' distance in eye distances, plus 1 less the boxes' overlap.
 
     Args:
-        places: (5, 2) landmarks of each track.
+        places: five landmarks of each track, (5, 2).
         reach: eye distances within which a track may take a face.
         faces: the detected faces.
     """
@@ -59,12 +59,15 @@ def assign(costs: npt.ArrayLike) -> list[tuple[int, int]]:
 
 
 def eye_distance(landmarks: npt.ArrayLike) -> float:
-    """The distance of the eyes in a frontal face of this size, in pixels, from all five landmarks."""
+    """The distance of the eyes in a frontal face of this size, in pixels, from all five landmarks.
+
+    Args, Raises: as `box_from_landmarks`.
+    """
     return float(box_from_landmarks(landmarks)[2]) * EYES_IN_BOX
 
 
 def landmark_distance(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
-    """Root mean square distance of two faces' landmarks, in eye distances of the first."""
+    """Root mean square distance of two faces' landmarks, as many of both, in eye distances of the first."""
     return point_rms(np.asarray(one, dtype=np.float64) - np.asarray(other)) / eye_distance(one)
 
 
@@ -75,8 +78,8 @@ def same_face(one: npt.ArrayLike, other: npt.ArrayLike) -> bool:
 
 
 def is_face(landmarks: npt.ArrayLike) -> bool:
-    """Whether a box can be drawn around the landmarks."""
+    """Whether landmarks, five or dense ones, are finite and have a box."""
     try:
-        return bool(np.isfinite(box_from_landmarks(landmarks)).all())
+        return bool(np.isfinite(landmarks).all() and np.isfinite(box_from_landmarks(landmarks)).all())
     except ValueError:
         return False

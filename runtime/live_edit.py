@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from aif.runtime.align import UInt8Array
 from aif.runtime.editor import Editor, FaceChoice
-from aif.runtime.landmarks import LandmarkNet
 from aif.runtime.manifest import Mode
 from aif.runtime.tracking import FaceTracker
-from aif.runtime.video_editor import VideoEditor, VideoFrameResult
+from aif.runtime.video_editor import VideoEditor, VideoFrameResult, landmark_finder
 
 
 class LiveEdit:
@@ -20,7 +19,7 @@ class LiveEdit:
                 ...
 
     Attributes:
-        on: whether edits show; the faces are followed and judged either way.
+        on: whether edits show; the faces are followed and encoded either way.
     """
 
     def __init__(
@@ -36,15 +35,13 @@ class LiveEdit:
         Args:
             editor: detector and model; it stays the caller's to close.
             edits, mode, faces: as for `VideoEditor`.
-            threads: threads of the landmark network; None = one a core.
+            threads: threads of the landmark network where the stream has one of its own; None = one a core.
 
         Raises:
             UnknownAttributeError: the bundle has no such attribute.
             ConfigError: a value out of its range, an unknown mode or choice of faces.
         """
-        bundle = editor.model.bundle
-        net = None if bundle.manifest.landmarks is None else LandmarkNet(bundle, threads)
-        self._tracker = FaceTracker(editor, net, background=True)
+        self._tracker = FaceTracker(editor, landmark_finder(editor, threads), background=True)
         self._frames = VideoEditor(editor, edits, mode, faces, tracker=self._tracker)
         self.on = True
 
@@ -58,6 +55,6 @@ class LiveEdit:
         self._frames.set_edits(edits)
 
     def close(self) -> None:
-        """Let go of tracker and landmark network, and end the detecting thread."""
+        """Let go of tracker and faces, and end the detecting thread."""
         self._frames.close()
         self._tracker.close()

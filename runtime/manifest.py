@@ -3,24 +3,55 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from aif.runtime.align import TEMPLATE_128
+from aif.runtime.attribute_info import AttributeInfo, Frozen, HairColour, HairInfo, Name
 from aif.runtime.errors import BundleError
+from aif.runtime.faces.frame import Frame
+from aif.runtime.faces.points import COUNT
+from aif.runtime.provenance import FaceSet, Provenance, Variant
+
+__all__ = [
+    "MANIFEST_NAME",
+    "SCHEMA_VERSION",
+    "AttributeInfo",
+    "FaceSet",
+    "FileInfo",
+    "GraphFile",
+    "GraphPair",
+    "HairColour",
+    "HairInfo",
+    "LandmarkInfo",
+    "Manifest",
+    "MatteInfo",
+    "Mode",
+    "Provenance",
+    "Sha256",
+    "ShapeInfo",
+    "SourceValues",
+    "Variant",
+    "check_member_name",
+    "parse_manifest",
+]
 
 # Raised whenever a field is added, dropped or changes its meaning.
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 
 MANIFEST_NAME = "manifest.json"
 
-Mode = Literal["delta", "replace", "hybrid"]
+Mode = Literal["warp", "delta", "replace"]
+FrameName = Literal["similarity", "shape"]
 SourceValues = Literal["predicted", "rounded"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Point = tuple[float, float]
+
+# Coordinates of a mean shape are written with so many decimals: a ten-thousandth of a pixel.
+DECIMALS = 6
 
 
 def check_member_name(name: str) -> str:
@@ -36,11 +67,7 @@ def check_member_name(name: str) -> str:
     return name
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FileInfo(_Frozen):
+class FileInfo(Frozen):
     """A file of the bundle: its path inside and the SHA-256 of its bytes (64 lower-case hex digits)."""
 
     file: str
@@ -56,7 +83,7 @@ class GraphFile(FileInfo):
     """One ONNX graph."""
 
 
-class GraphPair(_Frozen):
+class GraphPair(Frozen):
     """Encoder and decoder of one precision."""
 
     encoder: GraphFile
@@ -64,91 +91,53 @@ class GraphPair(_Frozen):
 
 
 class LandmarkInfo(FileInfo):
-    """The landmark network's graph; `input_size` is the side of its square crop in pixels."""
+    """The network of dense landmarks; `input_size` is the side of its square crop in pixels."""
 
     input_size: Annotated[int, Field(ge=16, le=512)]
 
 
-class AttributeInfo(_Frozen):
-    """One column of y.
+class MatteInfo(FileInfo):
+    """The network that finds the hair; `input_size` is the side of its aligned crop in pixels."""
 
-    `minimum` and `maximum` bound the values that the decoder still turns into a face (0 = absent, 1 =
-    present; beyond them the edit is exaggerated). `default_on` is the value that shows the attribute
-    plainly.
+    input_size: Annotated[int, Field(ge=16, le=1024)]
+
+
+class ShapeInfo(Frozen):
+    """The texture frame: 221 points of the mean shape in units of the crop's side, triangles over them."""
+
+    mean: Annotated[tuple[Point, ...], Field(min_length=COUNT, max_length=COUNT)]
+    triangles: Annotated[tuple[tuple[int, int, int], ...], Field(min_length=1, max_length=4096)]
+
+    @classmethod
+    def of(cls, frame: Frame) -> Self:
+        """What a manifest says of a frame; coordinates are rounded to 6 decimals."""
+        mean = tuple((round(float(x), DECIMALS), round(float(y), DECIMALS)) for x, y in frame.mean)
+        return cls(mean=mean, triangles=tuple((int(a), int(b), int(c)) for a, b, c in frame.triangles))
+
+    def frame(self) -> Frame:
+        """The frame as arrays.
+
+        Raises:
+            ValueError: the triangles name vertices that are not there.
+        """
+        return Frame(np.array(self.mean, dtype=np.float32), np.array(self.triangles, dtype=np.int32))
+
+
+class Manifest(Frozen):
+    """The contents of `manifest.json`; also stands in each graph's metadata (there without files).
+
+    `template` is the five landmarks in a 128 px crop. `frame` says what the networks see: the similarity
+    crop, or textures on the mean shape of `shape` together with landmarks. `features` names the further
+    tensors that go from encoder to decoder. `graphs` maps a precision ("fp32", "fp16", "int8") to its graphs.
+    `landmarks` and `matte` are the networks that find dense landmarks and hair. `compositing` is the default
+    mode. `source_values` says which y the decoder gets for an attribute nobody asked for: the encoder's
+    prediction, or that prediction rounded to 0 or 1. `hair` has the colours of hair by attribute. `parity` is
+    the largest error of the graphs against the trained network by precision and batch size (z and features
+    relative to their size, landmarks in units of the crop's side). `variants` tells of every precision that
+    was made from FP32.
     """
 
-    name: Name
-    minimum: float = -1.0
-    maximum: float = 2.0
-    default_on: float = 1.0
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not (self.minimum <= 0 and self.maximum >= 1):
-            raise ValueError(f"the range of {self.name} must hold 0 and 1")
-        if not self.minimum <= self.default_on <= self.maximum:
-            raise ValueError(f"default_on of {self.name} lies outside its range")
-        return self
-
-
-class Provenance(_Frozen):
-    """Where the weights came from. `metrics` are measured figures, name to value; None means unknown."""
-
-    dataset: str
-    dataset_fingerprint: str
-    preset: str
-    steps: Annotated[int, Field(ge=0)]
-    faces_seen: Annotated[int, Field(ge=0)]
-    seed: int | None = None
-    weights_licence: str
-    metrics: dict[str, float] = {}
-
-
-class FaceSet(_Frozen):
-    """Faces that something was measured on. `drawn`: they are drawings, which says little of photographs."""
-
-    dataset: str
-    dataset_fingerprint: str
-    faces: Annotated[int, Field(ge=1)]
-    drawn: bool
-
-
-class Variant(_Frozen):
-    """How the graphs of one precision were made from the FP32 ones, and what they gave away for it.
-
-    `method` says how; `float_layers` were left in FP32, as part/layer. `calibrated_on` are the faces that the
-    ranges of an INT8 graph come from, None for other precisions. `gate` holds the figures of the comparison
-    with FP32 on the faces `gated_on` (z, features, image: relative errors; y_mean, y_max: change of y;
-    verdicts: share of the verdicts of the evaluator `evaluator` that change, where one was given), and
-    `limits` what was allowed. `speedup` is the time of FP32 over this precision's for a face, encoder and
-    decoder, on one thread of `processor`. `warnings` are for people.
-    """
-
-    method: str
-    float_layers: tuple[str, ...] = ()
-    calibrated_on: FaceSet | None = None
-    gated_on: FaceSet
-    gate: dict[str, float]
-    limits: dict[str, float]
-    evaluator: str | None = None
-    speedup: Annotated[float, Field(gt=0)]
-    processor: str
-    warnings: tuple[str, ...] = ()
-
-
-class Manifest(_Frozen):
-    """The contents of `manifest.json`; also stands in each graph's metadata (there without `graphs`).
-
-    `template` is the five landmarks in a 128 px crop. `features` names the further tensors that go from
-    encoder to decoder. `graphs` maps a precision ("fp32", "fp16", "int8") to its graphs. `compositing` is
-    the default mode. `source_values` says which y the decoder gets for an attribute nobody asked for: the
-    encoder's prediction, or that prediction rounded to 0 or 1. `passes_through` says that the decoder changes
-    the image, handed as feature_0, only where y differs from y as read, handed as feature_1. `parity` is the
-    largest error of the graphs against the trained network by precision and batch size (z and features
-    relative to their size). `variants` tells of every precision that was made from FP32; schema 1 had none.
-    """
-
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[3] = 3
     name: Name
     version: Name
     image_size: Annotated[int, Field(ge=16, le=1024)]
@@ -160,30 +149,61 @@ class Manifest(_Frozen):
         (48.8, 100.6),
         (79.2, 100.6),
     )
+    frame: FrameName = "similarity"
     attributes: Annotated[tuple[AttributeInfo, ...], Field(min_length=1)]
     features: tuple[Name, ...] = ()
-    graphs: dict[str, GraphPair] = {}
+    graphs: dict[str, GraphPair] = Field(default_factory=dict)
     landmarks: LandmarkInfo | None = None
+    matte: MatteInfo | None = None
     opset: Annotated[int, Field(ge=1)]
     compositing: Mode = "delta"
     source_values: SourceValues = "predicted"
-    passes_through: bool = False
+    hair: dict[Name, HairInfo] = Field(default_factory=dict)
     provenance: Provenance
-    parity: dict[str, dict[int, float]] = {}
-    variants: dict[str, Variant] = {}
+    parity: dict[str, dict[int, float]] = Field(default_factory=dict)
+    variants: dict[str, Variant] = Field(default_factory=dict)
+    shape: ShapeInfo | None = None  # last, for it is long
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [attribute.name for attribute in self.attributes]
         if len(set(names)) != len(names):
             raise ValueError("an attribute is named twice")
+        named = [*self.hair, *(other for each in self.attributes for other in sorted(each.others))]
+        unknown = [name for name in named if name not in names]
+        if unknown:
+            raise ValueError(f"{unknown[0]} is no attribute of the bundle")
         if self.features != tuple(f"feature_{k}" for k in range(len(self.features))):
             raise ValueError("features must be named feature_0, feature_1, ... in this order")
         if not set(self.variants) <= set(self.graphs):
             raise ValueError("variants tells of a precision that has no graphs")
         if not np.allclose(self.template, TEMPLATE_128, rtol=0, atol=1e-3):
             raise ValueError("the model was trained on another landmark template than this program aligns to")
+        self._check_frame()
         return self
+
+    def _check_frame(self) -> None:
+        """Raise ValueError unless all fits the frame; builds the frame's arrays."""
+        if self.frame == "similarity":
+            if self.shape is not None:
+                raise ValueError("only the frame 'shape' has a mean shape")
+            if self.compositing == "warp":
+                raise ValueError("without landmarks nothing can be warped: compositing is delta or replace")
+            return
+        if self.shape is None:
+            raise ValueError("the frame 'shape' needs a mean shape")
+        if self.compositing != "warp":
+            raise ValueError("edits in the frame 'shape' are composited by warp")
+        if self.features or self.source_values != "predicted":
+            raise ValueError("models in the frame 'shape' have no features, and take the values as predicted")
+        if self.graphs and self.landmarks is None:
+            raise ValueError("the frame 'shape' needs a landmark network")
+        _ = self.face_frame
+
+    @cached_property
+    def face_frame(self) -> Frame | None:
+        """The texture frame, made once; None for models that see the similarity crop."""
+        return None if self.shape is None else self.shape.frame()
 
     @property
     def attribute_names(self) -> tuple[str, ...]:
@@ -195,7 +215,11 @@ class Manifest(_Frozen):
         found: list[FileInfo] = []
         for pair in self.graphs.values():
             found += [pair.encoder, pair.decoder]
-        return found if self.landmarks is None else [*found, self.landmarks]
+        return found + [info for info in (self.landmarks, self.matte) if info is not None]
+
+    def without_files(self) -> Manifest:
+        """What stands in a graph's metadata: all but the files. The mean shape stays: no input without it."""
+        return self.model_copy(update={"graphs": {}, "landmarks": None, "matte": None, "variants": {}})
 
     def to_json(self) -> str:
         """The manifest as indented JSON, ending in a newline."""
@@ -210,7 +234,7 @@ def parse_manifest(text: bytes | str, where: str) -> Manifest:
         where: what to call the bundle in an error.
 
     Raises:
-        BundleError: the JSON is damaged, of a newer schema, or says something impossible.
+        BundleError: the JSON is damaged, of another schema, or says something impossible.
     """
     try:
         data: Any = json.loads(text)
@@ -226,8 +250,13 @@ def parse_manifest(text: bytes | str, where: str) -> Manifest:
         )
     if version > SCHEMA_VERSION:
         raise BundleError(
-            f"{where} was made by a newer aif (schema {version}; this one reads up to {SCHEMA_VERSION}).",
+            f"{where} was made by a newer aif (schema {version}; this one reads schema {SCHEMA_VERSION}).",
             "Update with: pip install -U aif",
+        )
+    if version < SCHEMA_VERSION:
+        raise BundleError(
+            f"{where} was made by aif 0.1 (schema {version}; this one reads schema {SCHEMA_VERSION}).",
+            'Open it with aif 0.1 (pip install "aif<0.2"), or export its run anew with aif-export.',
         )
     try:
         return Manifest.model_validate(data)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.bundle import Bundle
+from aif.runtime.codes import Decoded, Encoding
 from aif.runtime.cpu import multiplies_int8
 from aif.runtime.errors import AifError, BundleError, ProviderError
+from aif.runtime.faces.points import COUNT
 from aif.runtime.manifest import Manifest
 from aif.runtime.sessions import Device, Provider, Session, choose_devices
 
 if TYPE_CHECKING:
-    from aif.runtime.tensorrt_engine import EngineSession, Held
+    from aif.runtime.tensorrt_engine import EngineSession
+
+__all__ = ["INT8_PAYS", "MAX_BATCH", "AnyDevice", "Decoded", "Encoding", "FaceModel", "preferred_precision"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,35 +41,6 @@ INT8_PAYS = 1.5
 
 # Larger batches are run in pieces of this many faces, which bounds the memory.
 MAX_BATCH = 16
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """What the encoder says of N faces.
-
-    Attributes:
-        z: float32 (N, Z) identity codes, the posterior means.
-        y: float32 (N, A) attribute values in [0, 1].
-        features: name to float32 (N, ...) of the further tensors that the decoder takes.
-        held: the same on the card, where TensorRT made them (z and features are then read-only); None
-            elsewhere, and for a choice of rows.
-    """
-
-    z: Float32Array
-    y: Float32Array
-    features: dict[str, Float32Array] = field(default_factory=dict)
-    held: Held | None = field(default=None, repr=False, compare=False)
-
-    def __len__(self) -> int:
-        return len(self.z)
-
-    def rows(self, index: slice | npt.NDArray[np.intp]) -> Encoding:
-        """The chosen faces, in the order of `index` (repeats allowed)."""
-        return Encoding(self.z[index], self.y[index], {name: f[index] for name, f in self.features.items()})
-
-    def repeat(self, times: int) -> Encoding:
-        """All faces, `times` over: rows 0..N-1, 0..N-1, ..."""
-        return self.rows(np.tile(np.arange(len(self)), times))
 
 
 class FaceModel:
@@ -169,40 +142,54 @@ class FaceModel:
         self.device: AnyDevice = encoder.device
         self._check_graphs()
 
-    def encode(self, crops_nchw: npt.ArrayLike) -> Encoding:
-        """Encode aligned face crops.
+    def encode(self, crops_nchw: npt.ArrayLike, landmarks: npt.ArrayLike | None = None) -> Encoding:
+        """Encode aligned face crops, or textures with their landmarks.
 
         Args:
-            crops_nchw: float32 (N, 3, S, S) RGB in [0, 1]; N may be 0.
+            crops_nchw: float32 (N, 3, S, S) RGB in [0, 1]; N may be 0. Textures (`Frame.normalise`), where
+                the manifest's frame is "shape".
+            landmarks: float32 (N, 221, 2) in units of the crop's side, if and only if the frame is "shape".
 
         Raises:
-            ValueError: another shape.
+            ValueError: another shape; landmarks that the model does not take, or none where it does.
         """
-        crops = np.ascontiguousarray(crops_nchw, dtype=np.float32)
-        if crops.ndim != 4 or crops.shape[1:] != (3, self.image_size, self.image_size):
-            raise ValueError(f"crops must be (N, 3, {self.image_size}, {self.image_size}), not {crops.shape}")
+        inputs = self._encoder_inputs(crops_nchw, landmarks)
         names = ["z", "y", *self.manifest.features]
         pieces, held = [], None
-        for start in _starts(len(crops)):
-            inputs = {"image": crops[start : start + MAX_BATCH]}
+        for start in _starts(len(inputs["image"])):
+            part = {name: values[start : start + MAX_BATCH] for name, values in inputs.items()}
             if isinstance(self._encoder, Session):
-                pieces.append(self._encoder.run(names, inputs))
+                pieces.append(self._encoder.run(names, part))
             else:
-                piece, held = self._encoder.run_and_hold(names, inputs)
+                piece, held = self._encoder.run_and_hold(names, part)
                 pieces.append(piece)
         z, y, *features = (np.concatenate(columns) for columns in zip(*pieces, strict=True))
         named = dict(zip(self.manifest.features, features, strict=True))
         return Encoding(z, y, named, held.given_out(z, *features) if held and len(pieces) == 1 else None)
 
-    def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Float32Array:
+    def _encoder_inputs(
+        self, crops_nchw: npt.ArrayLike, landmarks: npt.ArrayLike | None
+    ) -> dict[str, Float32Array]:
+        crops = np.ascontiguousarray(crops_nchw, dtype=np.float32)
+        if crops.ndim != 4 or crops.shape[1:] != (3, self.image_size, self.image_size):
+            raise ValueError(f"crops must be (N, 3, {self.image_size}, {self.image_size}), not {crops.shape}")
+        if not self._shaped:
+            if landmarks is not None:
+                raise ValueError("this model has no shape: it takes no landmarks")
+            return {"image": crops}
+        if landmarks is None:
+            raise ValueError(f"this model takes landmarks beside textures: (N, {COUNT}, 2)")
+        points = np.ascontiguousarray(landmarks, dtype=np.float32)
+        if points.shape != (len(crops), COUNT, 2):
+            raise ValueError(f"landmarks must be {(len(crops), COUNT, 2)}, not {points.shape}")
+        return {"image": crops, "landmarks": points}
+
+    def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Decoded:
         """Decode faces with the attribute values `y` in place of the encoder's own.
 
         Args:
             encoding: N faces.
             y: (N, A) attribute values.
-
-        Returns:
-            float32 (N, 3, S, S) RGB in [0, 1].
 
         Raises:
             ValueError: y has another shape.
@@ -214,23 +201,19 @@ class FaceModel:
         for start in _starts(len(encoding)):
             part = encoding.rows(slice(start, start + MAX_BATCH))
             inputs = {"z": part.z, "y": values[start : start + MAX_BATCH], **part.features}
-            pieces += self._decoder.run(["image"], inputs)
-        return np.concatenate(pieces).clip(0, 1)
+            pieces.append(self._decoder.run(self._outputs, inputs))
+        return _decoded(*(np.concatenate(columns) for columns in zip(*pieces, strict=True)))
 
     def decode_both(
         self, encoding: Encoding, source: npt.ArrayLike, target: npt.ArrayLike
-    ) -> tuple[Float32Array, Float32Array]:
+    ) -> tuple[Decoded, Decoded]:
         """Decode faces with two sets of attribute values in the same way: equal values give equal faces.
 
-        In one batch, or, where the encoding still lies on the card, in two that take it from there. A decoder
-        that lets the image through has nothing to draw for the source: what is asked for it is taken as read.
+        In one batch, or, where the encoding is still on the card, in two that take it from there.
 
         Args:
             encoding: N faces.
             source, target: (N, A) attribute values.
-
-        Returns:
-            Two float32 (N, 3, S, S) RGB in [0, 1].
 
         Raises:
             ValueError: the values have another shape.
@@ -238,27 +221,35 @@ class FaceModel:
         pair = [np.asarray(values, dtype=np.float32) for values in (source, target)]
         if any(values.shape != encoding.y.shape for values in pair):
             raise ValueError(f"the values must be {encoding.y.shape}, not {[v.shape for v in pair]}")
-        if self.manifest.passes_through:
-            read = dataclasses.replace(encoding, features={**encoding.features, "feature_1": pair[0]})
-            return encoding.features["feature_0"], self.decode(read, pair[1])
         held, codes = encoding.held, (encoding.z, *encoding.features.values())
         if held is not None and held.is_of(*codes) and not isinstance(self._decoder, Session):
-            images = self._decoder.run_from(held, "image", [{"y": values} for values in pair])
-            if images is not None:
-                return images[0].clip(0, 1), images[1].clip(0, 1)
-        before, after = np.split(self.decode(encoding.repeat(2), np.concatenate(pair)), 2)
-        return before, after
+            found = self._decoder.run_from(held, self._outputs, [{"y": values} for values in pair])
+            if found is not None:
+                return _decoded(*found[0]), _decoded(*found[1])
+        both = self.decode(encoding.repeat(2), np.concatenate(pair))
+        return both.rows(slice(len(encoding))), both.rows(slice(len(encoding), None))
+
+    @property
+    def _shaped(self) -> bool:
+        return self.manifest.frame == "shape"
+
+    @property
+    def _outputs(self) -> list[str]:
+        return ["image", "landmarks"] if self._shaped else ["image"]
 
     def _check_graphs(self) -> None:
         """Raise BundleError unless both graphs take and give what the manifest says."""
         size, count = self.image_size, len(self.attributes)
-        image, z, y = (None, 3, size, size), (None, self.manifest.latent_size), (None, count)
+        z, y = (None, self.manifest.latent_size), (None, count)
+        seen: _Shapes = {"image": (None, 3, size, size)}
+        if self._shaped:
+            seen = {**seen, "landmarks": (None, COUNT, 2)}
         features = {name: self._encoder.outputs.get(name) for name in self.manifest.features}
         expected: list[tuple[Session | EngineSession, str, _Shapes, _Shapes]] = [
-            (self._encoder, "takes", self._encoder.inputs, {"image": image}),
+            (self._encoder, "takes", self._encoder.inputs, seen),
             (self._encoder, "gives", self._encoder.outputs, {"z": z, "y": y, **features}),
             (self._decoder, "takes", self._decoder.inputs, {"z": z, "y": y, **features}),
-            (self._decoder, "gives", self._decoder.outputs, {"image": image}),
+            (self._decoder, "gives", self._decoder.outputs, seen),
         ]
         for session, verb, found, wanted in expected:
             if found != wanted:
@@ -283,8 +274,12 @@ def _has_own_engines(bundle: Bundle) -> bool:
 
     if brings_engines(bundle):
         logger.info("%s brings TensorRT engines; they are used with --provider tensorrt only.", bundle.path)
-    shelf = find_engines(bundle, brought=False)
-    return bool(shelf.engines or shelf.faults)
+    listing = find_engines(bundle, brought=False)
+    return bool(listing.engines or listing.faults)
+
+
+def _decoded(image: Float32Array, landmarks: Float32Array | None = None) -> Decoded:
+    return Decoded(image.clip(0, 1), landmarks)
 
 
 def _starts(count: int) -> range:

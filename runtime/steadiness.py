@@ -20,7 +20,7 @@ from aif.runtime.detect import Detection
 from aif.runtime.editor import Editor, FaceChoice
 from aif.runtime.errors import DataError, NoFaceError
 from aif.runtime.face_matching import assign, eye_distance, match_costs
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.runtime.manifest import Mode
 from aif.runtime.one_euro import Float64Array
 from aif.runtime.tracking import TrackedFace
@@ -32,7 +32,8 @@ class Steadiness:
     """How calm an edit is.
 
     Attributes:
-        acceleration: root mean square second derivative of the landmarks, in eye distances/s^2.
+        acceleration: root mean square second derivative of the landmarks, dense ones where there are such, in
+            eye distances/s^2.
         edit_change: mean absolute difference of (edited - original) between consecutive frames inside the
             face boxes, in grey levels of 0 to 255.
         worst_change: the same of the worst pair of frames; a face that drops out for a frame shows here.
@@ -43,6 +44,7 @@ class Steadiness:
         seconds_per_frame: mean time of one call.
         frames: how many there were.
         faces: edited faces per frame, on average.
+        renewed: share of the frames with edited faces in which encoder and decoder have run.
     """
 
     acceleration: float
@@ -53,6 +55,7 @@ class Steadiness:
     seconds_per_frame: float
     frames: int
     faces: float
+    renewed: float
 
 
 # A face that differs by less than this from the frame before, in grey levels on average, stands still.
@@ -88,10 +91,10 @@ class FrameByFrame:
         found = [face.detection for face in result.faces]
         numbers = self._numbered(found)
         faces = tuple(
-            TrackedFace(number, face.landmarks, face.box_xywh, face.score, 0.0, 1.0)
-            for number, face in zip(numbers, found, strict=True)
+            TrackedFace(number, at.landmarks, at.box_xywh, at.score, 0.0, 1.0, points=face.points)
+            for number, at, face in zip(numbers, found, result.faces, strict=True)
         )
-        return VideoFrameResult(result.image_hwc_bgr, faces)
+        return VideoFrameResult(result.image_hwc_bgr, faces, renewed=tuple(numbers))
 
     def _numbered(self, found: list[Detection]) -> list[int]:
         """The numbers of the nearest faces of the frame before, or new ones."""
@@ -116,7 +119,7 @@ def measure_steadiness(
 
     Args:
         frames: (frame, time in seconds) pairs with rising times; each uint8 (H, W, 3), all of one size.
-        editor_factory: makes the editor to judge, anew, so that nothing is remembered from elsewhere.
+        editor_factory: makes the editor to measure, anew, so that nothing is remembered from elsewhere.
 
     Raises:
         DataError: fewer than three frames, frames of unlike sizes, times that do not rise, or no edited face.
@@ -128,14 +131,15 @@ def measure_steadiness(
     strengths: list[float] = []
     last: npt.NDArray[np.int16] | None = None
     last_frame = np.zeros((0, 0, 3), dtype=np.int16)
-    spent, squares, count = 0.0, 0.0, 0
+    spent, squares, count, renewed = 0.0, 0.0, 0, 0
     for frame, time_s in frames:
         start = time.perf_counter()
         result = editor.process(frame, time_s)
         spent += time.perf_counter() - start
         if paths and time_s <= paths[-1][0]:
             raise DataError(f"Frame {len(paths)} comes at {time_s:g} s, after one of {paths[-1][0]:g} s.")
-        paths.append((time_s, {face.id: face.landmarks for face in result.faces if face.weight > 0}))
+        paths.append((time_s, {face.id: _points(face) for face in result.faces if face.weight > 0}))
+        renewed += bool(result.renewed)
         edit = result.image_hwc_bgr.astype(np.int16) - frame
         if last is not None:
             if last.shape != edit.shape:
@@ -163,11 +167,16 @@ def measure_steadiness(
         seconds_per_frame=spent / len(paths),
         frames=len(paths),
         faces=sum(len(found) for _, found in paths) / len(paths),
+        renewed=renewed / sum(bool(found) for _, found in paths),
     )
 
 
+def _points(face: TrackedFace) -> Float32Array:
+    return face.landmarks if face.points is None else face.points
+
+
 def _bends(three: list[tuple[float, dict[int, Float32Array]]]) -> list[Float64Array]:
-    """Second derivatives (5, 2), in eye distances/s^2, of each face that is in all three frames."""
+    """Second derivatives (K, 2), in eye distances/s^2, of each face that is in all three frames."""
     (t0, first), (t1, second), (t2, third) = three
     bends = []
     for number in first.keys() & second.keys() & third.keys():

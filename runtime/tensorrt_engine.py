@@ -158,14 +158,15 @@ class EngineSession:
         return [np.concatenate(columns) for columns in zip(*pieces, strict=True)], held
 
     def run_from(
-        self, held: Held, output: str, inputs: Sequence[Mapping[str, Float32Array]]
-    ) -> list[Float32Array] | None:
+        self, held: Held, outputs: Sequence[str], inputs: Sequence[Mapping[str, Float32Array]]
+    ) -> list[list[Float32Array]] | None:
         """Run once for each of `inputs`, taking all other tensors from where another engine left them.
 
         Nothing of these is copied, on the card or through the host.
 
         Returns:
-            The output of each run, or None where the tensors have been overwritten meanwhile.
+            The outputs of each run, in the order of `outputs`, or None where the tensors have been
+            overwritten meanwhile.
 
         Raises:
             AifError: TensorRT or CUDA failed.
@@ -182,7 +183,7 @@ class EngineSession:
                 for name, value in each.items():
                     slot.host[name].array[: held.count] = value
                 self._run(slot)
-                found.append(slot.host[output].array[: held.count].copy())
+                found.append([slot.host[name].array[: held.count].copy() for name in outputs])
         return found
 
     def _check(self, outputs: Sequence[str], inputs: Mapping[str, Float32Array]) -> None:

@@ -10,7 +10,7 @@ from aif.runtime.engine_make import check_buildable
 from aif.runtime.engine_sidecar import PARTS, Machine, Sidecar, remark
 from aif.runtime.engine_store import (
     BUILDABLE,
-    Shelf,
+    EngineListing,
     build_command,
     choose_engine,
     find_engines,
@@ -54,10 +54,10 @@ def load_engines(bundle: Bundle, precision: str | None, cuda_graph: bool, brough
         )
     check_buildable([precision] if precision is not None else [])
     library = load_library()
-    shelf = find_engines(bundle, brought)
+    listing = find_engines(bundle, brought)
     wanted = [p for p in BUILDABLE if p in known] if precision is None else [precision]
     for each in wanted:
-        found = fitting(bundle, shelf, each, library.machine)
+        found = fitting(bundle, listing, each, library.machine)
         if isinstance(found, list):
             continue
         card = Card(library)
@@ -67,16 +67,16 @@ def load_engines(bundle: Bundle, precision: str | None, cuda_graph: bool, brough
                 logger.warning("%s: %s.", sidecar.file, said)
         encoder, decoder = (EngineSession(data, sidecar, card, cuda_graph) for sidecar, data in found)
         return Engines(each, encoder, decoder)
-    raise ProviderError(*why_none(bundle, shelf, wanted or list(known), library.machine))
+    raise ProviderError(*why_none(bundle, listing, wanted or list(known), library.machine))
 
 
 def fitting(
-    bundle: Bundle, shelf: Shelf, precision: str, machine: Machine
+    bundle: Bundle, listing: EngineListing, precision: str, machine: Machine
 ) -> tuple[tuple[Sidecar, bytes], ...] | list[str]:
     """Encoder and decoder of a precision that fit the machine, or why not."""
     hashes, found, reasons = graph_hashes(bundle, precision), [], []
     for part in PARTS:
-        chosen = choose_engine(shelf, part, precision, machine, hashes[part])
+        chosen = choose_engine(listing, part, precision, machine, hashes[part])
         if isinstance(chosen, list):
             reasons += chosen or [f"there is no {precision} engine of the {part}"]
         else:
@@ -84,12 +84,14 @@ def fitting(
     return reasons or tuple(found)
 
 
-def why_none(bundle: Bundle, shelf: Shelf, precisions: list[str], machine: Machine) -> tuple[str, str]:
+def why_none(
+    bundle: Bundle, listing: EngineListing, precisions: list[str], machine: Machine
+) -> tuple[str, str]:
     """Message and fix for a bundle without engines that fit."""
     reasons: list[str] = []
     for each in precisions:
-        found = fitting(bundle, shelf, each, machine)
+        found = fitting(bundle, listing, each, machine)
         reasons += found if isinstance(found, list) else []
-    said = "; ".join([*shelf.faults, *reasons])
+    said = "; ".join([*listing.faults, *reasons])
     here = f"TensorRT {machine.tensorrt} on {machine.gpu} (compute capability {machine.capability})"
     return f"No TensorRT engines of {bundle.path} fit {here}: {said}.", build_command(bundle, precisions[0])

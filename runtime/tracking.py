@@ -2,7 +2,8 @@
 
 The detector runs on every k-th frame and where a face is lost. On every frame the landmark network looks for
 each face where it should be by now. All points come from that network alone: two sources differ by a tenth of
-the eye distance, and a face would jump whenever they take turns.
+the eye distance, and a face would jump whenever they take turns. With it a face has all dense landmarks,
+without it the detector's five.
 
 For live pictures the detector can run beside: its answer speaks of a frame that is past, so it is compared
 with where the faces were in that frame, and faces that are new are looked for in the present one.
@@ -20,13 +21,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.align import UInt8Array
 from aif.runtime.background import BackgroundDetector
 from aif.runtime.detect import Detection, Detector, check_frame
 from aif.runtime.errors import ConfigError
 from aif.runtime.face_matching import TWIN, assign, is_face, landmark_distance, match_costs, same_face
 from aif.runtime.face_track import FaceTrack, Sight, TrackedFace
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import DenseFaces, box_from_landmarks, five_of
 from aif.runtime.scene_cut import SceneCut
 
 __all__ = ["FaceTracker", "LandmarkFinder", "TrackedFace", "check_seconds"]
@@ -45,18 +46,16 @@ GLANCE_SIDE, GLANCES = 320, 3
 
 
 class LandmarkFinder(Protocol):
-    """Anything that finds five landmarks in face boxes, as `LandmarkNet` does."""
+    """Anything that finds dense landmarks in face boxes, as `LandmarkNet` does."""
 
     def refine_all(
         self, frame_hwc_bgr: UInt8Array, boxes_xywh: Sequence[npt.ArrayLike], passes: int = 2
-    ) -> tuple[Float32Array, Float32Array]:
-        """Landmarks (N, 5, 2) in frame pixels and probabilities (N,) of N boxes."""
+    ) -> DenseFaces:
+        """The faces in N boxes, in frame pixels."""
         ...
 
-    def follow(
-        self, frame_hwc_bgr: UInt8Array, places: Sequence[npt.ArrayLike]
-    ) -> tuple[Float32Array, Float32Array]:
-        """The same of N faces whose landmarks, (5, 2) each, should be about where `places` says."""
+    def follow(self, frame_hwc_bgr: UInt8Array, places: Sequence[npt.ArrayLike]) -> DenseFaces:
+        """The same of N faces whose landmarks, (221, 2) each, should be about where `places` says."""
         ...
 
 
@@ -189,18 +188,17 @@ class FaceTracker:
             else:
                 found.append((False, 0.0, track.id, sight))
         places = [track.place(time_s) for track in moving]
-        for track, place, points, confidence in zip(
-            moving, places, *self._net.follow(frame, places), strict=True
-        ):
-            track.gone = bool(confidence < GONE_CONFIDENCE)
-            if confidence >= KNOWN_CONFIDENCE and is_face(points):
-                jump = landmark_distance(points, place)
-                found.append((not track.sighted, jump, track.id, Sight(points, float(confidence))))
+        sights = Sight.each(self._net.follow(frame, places))
+        for track, place, sight in zip(moving, places, sights, strict=True):
+            track.gone = sight.confidence < GONE_CONFIDENCE
+            if sight.confidence >= KNOWN_CONFIDENCE and is_face(sight.points):
+                jump = landmark_distance(sight.points, place)
+                found.append((not track.sighted, jump, track.id, sight))
         seen: dict[int, Sight] = {}
         # Where two tracks look at one face, as when one passes behind the other, it belongs to that which
         # was in sight and expected it there.
         for _, _, number, sight in sorted(found, key=lambda each: each[:3]):
-            if all(landmark_distance(sight.landmarks, other.landmarks) > TWIN for other in seen.values()):
+            if all(landmark_distance(sight.points, other.points) > TWIN for other in seen.values()):
                 seen[number] = sight
         return seen
 
@@ -237,9 +235,9 @@ class FaceTracker:
     def _places(self, time_s: float, seen: dict[int, Sight]) -> list[_Place]:
         """Where the faces are: as seen, or where those out of sight should be, give or take."""
         return [
-            _Place(track.id, seen[track.id].landmarks, TWIN)
+            _Place(track.id, five_of(seen[track.id].points), TWIN)
             if track.id in seen
-            else _Place(track.id, track.place(time_s), min(1 + 2 * (time_s - track.seen_s), 3))
+            else _Place(track.id, five_of(track.place(time_s)), min(1 + 2 * (time_s - track.seen_s), 3))
             for track in self._tracks
         ]
 
@@ -265,8 +263,8 @@ class FaceTracker:
         costs = match_costs([each.landmarks for each in places], [each.reach for each in places], faces)
         owner = {face: places[place].id for place, face in assign(costs)}
         unseen = [number for number in range(len(faces)) if owner.get(number) not in seen]
-        for number, sight in zip(unseen, self._judged(frame, [faces[i] for i in unseen]), strict=True):
-            if sight is None or any(same_face(sight.landmarks, other.landmarks) for other in seen.values()):
+        for number, sight in zip(unseen, self._confirmed(frame, [faces[i] for i in unseen]), strict=True):
+            if sight is None or any(same_face(sight.points, other.points) for other in seen.values()):
                 continue
             if number not in owner:
                 owner[number] = self._next_id
@@ -274,15 +272,16 @@ class FaceTracker:
                 self._next_id += 1
             seen[owner[number]] = sight
 
-    def _judged(self, frame: UInt8Array, faces: Sequence[Detection]) -> list[Sight | None]:
+    def _confirmed(self, frame: UInt8Array, faces: Sequence[Detection]) -> list[Sight | None]:
         """The detected faces as the network sees them, None where it sees none; without it as they are."""
         if self._net is None:
             return [Sight(face.landmarks, face.score) for face in faces]
-        boxes = [box_from_landmarks(face.landmarks) for face in faces]
-        points, confidence = self._net.refine_all(frame, boxes)
+        sights = Sight.each(
+            self._net.refine_all(frame, [box_from_landmarks(face.landmarks) for face in faces])
+        )
         return [
-            Sight(each, score) if score >= NEW_CONFIDENCE and is_face(each) else None
-            for each, score in zip(points, confidence.tolist(), strict=True)
+            sight if sight.confidence >= NEW_CONFIDENCE and is_face(sight.points) else None
+            for sight in sights
         ]
 
     def _plan(self, seen: dict[int, Sight], lost: bool) -> None:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.optim import RMSprop
 
 from aif.train.config import TrainConfig
-from aif.train.loop import make_optimiser
+from aif.train.launch import resolve_precision
 from aif.train.networks.modules import Networks
 from aif.train.noise import draw_noise
+from aif.train.players import make_optimiser
 from aif.train.presets import AUTHORS
 from aif.train.step import Optimisers, train_step
 
@@ -72,8 +73,8 @@ def _batch(config: TrainConfig) -> tuple[Tensor, Tensor]:
 
 def _our_step(config: TrainConfig) -> Callable[[], None]:
     """`train_step` as the loop calls it."""
-    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
-    networks = Networks(config.network, config.data.attributes, True, False).to(
+    fabric = Fabric(accelerator="cpu", devices=1, precision=resolve_precision(config.precision, "cpu"))
+    networks = Networks(config.network, len(config.data.attributes), True, False).to(
         memory_format=torch.channels_last
     )
     players: list[list[nn.Parameter]] = [
@@ -103,7 +104,7 @@ def _plain_step(config: TrainConfig) -> Callable[[], None]:
     gradients of the discriminator and the auxiliary network computed (and dropped) in the encoder's step.
     """
     latent = config.network.latent_size
-    n = Networks(config.network, config.data.attributes, True, False)
+    n = Networks(config.network, len(config.data.attributes), True, False)
     smoothing = config.optimiser.smoothing
     groups = (n.encoder, n.decoder, n.discriminator, n.auxiliary)
     optimisers = [RMSprop(g.parameters(), 2e-4, alpha=smoothing, foreach=False) for g in groups]

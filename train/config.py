@@ -16,6 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from aif.runtime.errors import ConfigError, nearest_names
 
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+"""Arithmetic of the networks, in Lightning's names; auto: bf16-mixed where the machine is made for it."""
+
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
@@ -32,24 +35,13 @@ class NetworkConfig:
     """Side of the face crop in pixels: 64, 128 or 256."""
     width: int = 64
     """Channels of the first layer; deeper layers have up to 8 times as many."""
-    decoder_width: int | None = None
-    """Channels of the decoder's last layers; None = `width`."""
-    discriminator_width: int | None = None
-    """Channels of the discriminator's first layer; None = `width`."""
-    patches: bool = False
-    """Whether the discriminator judges patches, too: real or not at 16x16 and 8x8 places of the picture."""
     latent_size: int = 100
-    """Length of the identity code z."""
+    """Length of the latent code z."""
     norm: Literal["batch", "none"] = "batch"
     """Normalisation in the decoder (and, when residual, the encoder). Batch norm folds away at export."""
-    handed: tuple[int, ...] = ()
-    """Resolutions (pixels) at which the encoder hands features to the decoder, gated there; () = none."""
-    context: bool = False
-    """Whether the decoder sees the face around an edit, of which the region that the edited attribute lives
-    in is hidden, and draws that region alone; residual networks only."""
     y_to: tuple[Literal["encoder", "decoder", "discriminator"], ...] = ("decoder",)
-    """Who is told y. An encoder that makes z knowing y gets the label in training, its own verdict in use;
-    a decoder that is not told is a plain autoencoder's."""
+    """What is conditioned on y. An encoder that is gets the label in training, its own prediction in use; a
+    decoder that is not is a plain autoencoder's."""
     inject_y: bool = False
     """Whether y enters every stage of the decoder; False = only its input, as the authors do."""
     y_head: Literal["trunk", "own", "code"] = "trunk"
@@ -66,27 +58,7 @@ class NetworkConfig:
         )
         _require(self.latent_size >= 1, f"latent size {self.latent_size} is not at least 1")
         _require(self.aux_hidden >= 1, f"auxiliary units {self.aux_hidden} are not at least 1")
-        critic, drawing = self.discriminator_width, self.decoder_width
-        _require(critic is None or critic >= 1, f"discriminator width {critic} is not at least 1")
-        _require(
-            drawing is None or (drawing >= 4 and drawing % 4 == 0),
-            f"decoder width {drawing} is not a multiple of 4 from 4 up",
-        )
-        _require(drawing is None or not self.handed, "handed features have the encoder's width")
-        _require(len(set(self.handed)) == len(self.handed), "a resolution is handed twice")
         _require(0 <= self.aux_dropout < 1, f"auxiliary dropout {self.aux_dropout} is not in [0, 1)")
-        known = [r for r in (8, 16, 32, 64, 128) if r < self.image_size]
-        for resolution in self.handed:
-            _require(
-                resolution in known, f"features cannot be handed at {resolution} px; choose from {known}"
-            )
-        _require(
-            not self.handed or self.kind == "residual", "features are handed by the residual networks only"
-        )
-        _require(
-            not self.context or (self.kind == "residual" and self.y_to == ("decoder",) and not self.handed),
-            "only residual decoders that are told y and handed nothing else see the surroundings of an edit",
-        )
         _require(
             not ("encoder" in self.y_to and self.y_head == "code"),
             "z cannot know a y that is read from z",
@@ -112,7 +84,7 @@ class ObjectiveConfig:
     rec_focus: float = 0.0
     """How much more an error counts between nose and mouth than at the crop's border; 0 = alike."""
     sampled: bool = True
-    """Whether z is drawn from the posterior; False = its mean (a deterministic autoencoder)."""
+    """Whether z is sampled from the posterior; False = its mean (a deterministic autoencoder)."""
     alpha: float = 0.2
     """Weight of L_KL; a beta-VAE's beta."""
     dip: Literal["mean", "sample"] = "mean"
@@ -145,7 +117,7 @@ class ObjectiveConfig:
     detach_y_trunk: bool = True
     """Whether the y head reads detached trunk features (authors)."""
     decoder_y: Literal["predicted", "label"] = "predicted"
-    """What the decoder is told in training: the encoder's prediction (paper), or the label."""
+    """What the decoder is conditioned on in training: the encoder's prediction (paper), or the label."""
     rec_reaches_y: bool = True
     """Whether reconstruction gradients reach the y head through the decoder (authors)."""
     class_on_reconstruction: bool = False
@@ -220,7 +192,7 @@ class DataConfig:
     jitter: float = 0.0
     """Strength of random similarity jitter: 1 = 4 degrees, 4 % scale, 2 % shift (standard deviations)."""
     balance: bool = False
-    """Whether faces with rare attribute values are drawn more often."""
+    """Whether faces with rare attribute values are sampled more often."""
 
     def __post_init__(self) -> None:
         _require(bool(self.attributes), "at least one attribute is needed")
@@ -229,10 +201,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class SettleConfig:
-    """The last part of a run: the trunk rests, z is cleaned of y, and the decoder goes on."""
+    """The last part of a run: the backbone is frozen, z is cleaned of y, and the decoder trains on."""
 
     at: float = 1.0
-    """Share of the steps after which the encoder's trunk rests; 1 = never (the paper)."""
+    """Share of the steps after which the encoder's backbone is frozen; 1 = never (the paper)."""
     game_steps: int = 400
     """Steps of the game between the layer that makes z and a fresh auxiliary network."""
     game_weight: float = 0.1
@@ -242,23 +214,19 @@ class SettleConfig:
     delta: float = 0.0
     """Weight of L_gan on reconstructions and edited faces from then on; 0 = no discriminator."""
     edit_class: float = 0.0
-    """Weight of the discriminator's attribute verdict on those faces (needs delta above 0)."""
+    """Weight of L_class on edited faces, as the discriminator predicts y (needs delta above 0)."""
     edit_keep: float = 0.0
     """Weight of the mean absolute change that an edit makes to the reconstruction (needs delta above 0)."""
-    matching: float = 0.0
-    """Weight of how far the discriminator's maps of the reconstruction are from the face's, relative to the
-    maps' size (needs delta above 0)."""
     edit_rate: float = 0.1
     """Probability with which each attribute is set to its other value there (at least one is)."""
 
     def __post_init__(self) -> None:
-        _require(0 <= self.at <= 1, f"the share {self.at} at which a run settles is not in [0, 1]")
+        _require(0 <= self.at <= 1, f"settle.at {self.at} is not in [0, 1]")
         _require(0 <= self.edit_rate <= 1, f"edit_rate {self.edit_rate} is not in [0, 1]")
-        needing = ("edit_class", "edit_keep", "matching")
-        for name in ("game_steps", "game_weight", "game_match", "delta", *needing):
+        for name in ("game_steps", "game_weight", "game_match", "delta", "edit_class", "edit_keep"):
             _require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} is negative")
-        needy = max(getattr(self, name) for name in needing)
-        _require(self.delta > 0 or not needy, "edit_class, edit_keep and matching need settle.delta above 0")
+        needless = self.edit_class == self.edit_keep == 0
+        _require(self.delta > 0 or needless, "edit_class and edit_keep need settle.delta above 0")
 
 
 @dataclass(frozen=True)
@@ -276,8 +244,8 @@ class TrainConfig:
     """Training steps in all."""
     seed: int = 0
     """Seed of everything random."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Arithmetic of the networks (Lightning's names)."""
+    precision: Precision = "32-true"
+    """Arithmetic of the networks; a run's config.json never says auto, but what that came to."""
 
     def __post_init__(self) -> None:
         _require(self.steps >= 1, f"steps {self.steps} is not at least 1")
@@ -285,17 +253,17 @@ class TrainConfig:
         ours = self.objective.method == "joint" and self.network.y_head == "trunk"
         _require(
             self.settle.at == 1 or (ours and self.network.y_to == ("decoder",)),
-            "a run settles only where y is read from the trunk and told to the decoder alone",
-        )
-
-        _require(
-            not self.network.context or (self.objective.delta == 0 and self.objective.method == "joint"),
-            "faces from the prior have no surroundings: network.context needs delta 0",
+            "settle.at below 1 needs a y that is read from the trunk and goes to the decoder alone",
         )
 
     @property
-    def judges_y(self) -> bool:
-        """Whether the discriminator also names attributes."""
+    def freezes_at(self) -> int:
+        """The first step at which the encoder's backbone is frozen; the number of steps where it never is."""
+        return round(self.steps * self.settle.at)
+
+    @property
+    def critic_predicts_y(self) -> bool:
+        """Whether the discriminator also predicts attributes."""
         return self.settle.edit_class > 0
 
 
@@ -321,7 +289,7 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
 
 
 def override(config: TrainConfig, assignments: Sequence[str]) -> TrainConfig:
-    """Apply assignments such as `objective.aux_weight=0` or `network.handed=[16,32]` (values as in JSON).
+    """Apply assignments such as `objective.aux_weight=0` or `data.attributes=["Male"]` (values as in JSON).
 
     Raises:
         ConfigError: no `=`, an unknown field (the nearest names are given), or a value that is not allowed.

@@ -1,8 +1,8 @@
-"""How far a model's edit lies from the right answer, on drawn faces, where the right answer is known.
+"""How far a model's edit is from the right answer, on synthetic faces, where that is known.
 
-Real photos have no second picture of the same moment with the glasses off. Drawn faces have: `SyntheticFaces`
-draws the same face with one attribute changed and everything else equal, so an edit can be compared with the
-truth pixel by pixel, apart where the picture should change and where it should not.
+Real photos have no second picture of the same moment with the glasses off. Synthetic faces have:
+`SyntheticFaces` makes the same face with one attribute changed and everything else equal, so an edit can be
+compared with the truth pixel by pixel, apart where the picture should change and where it should not.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class CounterfactualScore:
 
     Attributes:
         attribute: the attribute that was changed.
-        direction: "on" for faces drawn without it, "off" for faces drawn with it.
+        direction: "on" for faces made without it, "off" for faces made with it.
         region: share of the picture that should change.
         edit: the model's edit of the original against the truth.
         nothing: the original itself against the truth, what an edit has to beat inside; 0 outside.
@@ -70,15 +70,15 @@ def measure_counterfactual(
     strength: float = 1.0,
     batch_size: int = 64,
 ) -> tuple[CounterfactualScore, ...]:
-    """Flip attributes of drawn faces with the model, and compare with the same faces drawn so.
+    """Flip attributes of synthetic faces with the model, and compare with the same faces made so.
 
-    Each face is flipped to the value that it was not drawn with. The other attribute values that the edit
+    Each face is flipped to the value that it was not made with. The other attribute values that the edit
     starts from are the encoder's own prediction, as in use. A face in which an attribute shows nowhere (at
     small sizes) counts outside only.
 
     Args:
         model: what is measured.
-        dataset: drawn faces at the model's size whose labels include the attributes.
+        dataset: synthetic faces at the model's size whose labels include the attributes.
         indices: which faces; None for all.
         attributes: which of the model's attributes to flip; None for all.
         strength: how far y is moved: on sets `strength`, off sets `1 - strength`.
@@ -89,21 +89,24 @@ def measure_counterfactual(
 
     Raises:
         UnknownAttributeError: model or dataset does not know an attribute.
-        DataError: there is no face, or the faces are drawn at another size than the model's.
+        DataError: there is no face, or the faces are made at another size than the model's.
     """
     wanted = tuple(model.attributes if attributes is None else attributes)
-    for known, where in ((model.attributes, "the model"), (dataset.attributes, "the drawn faces' labels")):
+    for known, where in (
+        (model.attributes, "the model"),
+        (dataset.attributes, "the synthetic faces' labels"),
+    ):
         for name in wanted:
             if name not in known:
                 raise UnknownAttributeError(name, known, where)
     size = model.image_size
     if indices is not None and not len(indices):
-        raise DataError("There is no drawn face to measure on.")
-    drawn = dataset.image(0 if indices is None else indices[0]).shape[0]
-    if drawn != size:
+        raise DataError("There is no synthetic face to measure on.")
+    made = dataset.image(0 if indices is None else indices[0]).shape[0]
+    if made != size:
         raise DataError(
-            f"The faces are drawn at {drawn} px, but the model works at {size} px.",
-            f"Draw them with SyntheticFaces(..., image_size={size}).",
+            f"The faces are made at {made} px, but the model works at {size} px.",
+            f"Make them with SyntheticFaces(..., image_size={size}).",
         )
     sides: tuple[Direction, ...] = ("on", "off")
     tallies = {(name, side): _Tally() for name in wanted for side in sides}
@@ -118,11 +121,12 @@ def measure_counterfactual(
                     continue
                 y = encoding.y[rows].copy()
                 y[:, list(model.attributes).index(name)] = strength if side == "on" else 1 - strength
-                edits = model.decode(encoding.rows(rows), y)
+                edits = model.decode(encoding.rows(rows), y).image
                 faces = batch.indices[rows].tolist()
                 truths, regions = _truths(dataset, faces, name, int(side == "on"))
                 seen = model.encode(truths)
-                tally.add(regions, truths, edits, originals[rows], model.decode(seen, seen.y))
+                rebuilt = model.decode(seen, seen.y).image
+                tally.add(regions, truths, edits, originals[rows], rebuilt)
     return tuple(tally.score(*key) for key, tally in tallies.items())
 
 
@@ -191,7 +195,7 @@ def _region_error(parts: _Errors, region: npt.NDArray[np.float64]) -> RegionErro
 def _truths(
     dataset: SyntheticFaces, faces: Sequence[int], name: str, value: int
 ) -> tuple[Float32Array, BoolArray]:
-    """The faces drawn with the attribute at `value`: (N, 3, S, S) in [0, 1]; and where that matters."""
+    """The faces made with the attribute at `value`: (N, 3, S, S) in [0, 1]; and where that matters."""
     truths = np.stack([dataset.counterfactual(face, {name: value}) for face in faces])
     regions = np.stack([dataset.changed_region(face, name) for face in faces])
     return np.ascontiguousarray(truths.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255), regions

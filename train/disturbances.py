@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from aif.runtime.align import Float32Array, UInt8Array
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import box_from_landmarks
 
 Change = Callable[[UInt8Array, Float32Array, np.random.Generator], tuple[UInt8Array, Float32Array]]
 """(photo, landmarks, rng) -> (disturbed photo, float32 (2, 3) from photo to disturbed pixel coordinates)."""

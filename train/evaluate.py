@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,22 +10,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.manifest import Mode
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import evaluation_batches
 from aif.train.evaluator import Evaluator
 from aif.train.measure import MODES, EditingModel, measure
-from aif.train.measure_report import Measurement
-from aif.train.probe import ProbeResult, probe
+from aif.train.measure_report import Blend, Measurement
+from aif.train.probe import ProbeKind, ProbeResult, probe
+
+KINDS: tuple[ProbeKind, ...] = ("linear", "mlp")
 
 
 @dataclass(frozen=True)
 class LeakScore:
-    """How well one attribute can be read from a code by a fresh probe ("z", or a handed feature's name)."""
+    """How well one attribute can be read from z by a fresh probe, "linear" or "mlp"."""
 
     attribute: str
-    code: str
-    kind: str
+    kind: ProbeKind
     result: ProbeResult
 
 
@@ -42,8 +41,7 @@ class Evaluation:
         values = {
             "measurement": json.loads(self.measurement.to_json()),
             "leaks": [
-                {"attribute": leak.attribute, "code": leak.code, "kind": leak.kind, **asdict(leak.result)}
-                for leak in self.leaks
+                {"attribute": leak.attribute, "kind": leak.kind, **asdict(leak.result)} for leak in self.leaks
             ],
         }
         return json.dumps(values, indent=1) + "\n"
@@ -52,13 +50,13 @@ class Evaluation:
         """The figures as Markdown tables."""
         lines = [
             self.measurement.to_markdown(),
-            "| attribute | probe of | kind | accuracy | balanced accuracy | majority rate | n |",
-            "|---|---|---|---|---|---|---|",
+            "| attribute | probe of z | accuracy | balanced accuracy | majority rate | n |",
+            "|---|---|---|---|---|---|",
         ]
         for leak in self.leaks:
             r = leak.result
             lines.append(
-                f"| {leak.attribute} | {leak.code} | {leak.kind} | {100 * r.accuracy:.1f}% | "
+                f"| {leak.attribute} | {leak.kind} | {100 * r.accuracy:.1f}% | "
                 f"{100 * r.balanced_accuracy:.1f}% | {100 * r.majority_rate:.1f}% | {r.n} |"
             )
         return "\n".join(lines) + "\n"
@@ -66,12 +64,12 @@ class Evaluation:
     def summary(self) -> dict[str, float]:
         """The few figures that a manifest carries: name to number."""
         m = self.measurement
-        figures = {} if math.isnan(m.mse) else {"reconstruction_mse": m.mse}
+        figures = {"reconstruction_mse": m.mse}
         for score in m.edits:
             if score.success.n:
                 figures[f"{score.attribute}.{score.direction}.{score.path}"] = round(score.success.rate, 4)
         for leak in self.leaks:
-            name = f"{leak.attribute}.probe.{leak.code}.{leak.kind}"
+            name = f"{leak.attribute}.probe.z.{leak.kind}"
             figures[f"{name}.balanced_accuracy"] = round(leak.result.balanced_accuracy, 4)
         return figures
 
@@ -86,8 +84,7 @@ def evaluate(
     groups: Sequence[str] = (),
     edit_faces: int | None = None,
     probe_faces: int = 10_000,
-    modes: Sequence[Mode] = MODES,
-    features: bool = False,
+    modes: Sequence[Blend] = MODES,
 ) -> Evaluation:
     """Measure a model.
 
@@ -95,13 +92,12 @@ def evaluate(
         model: `TorchModel` of a run, or a `FaceModel` of a bundle.
         train: faces that the probes are fitted on.
         validation: held-out faces for everything else.
-        evaluator: the judge of edits, trained on real faces only.
+        evaluator: what counts successes, trained on real faces only.
         attributes: which attributes to edit and to probe; None = all of the model's.
         groups: attributes by whose labels success is also counted apart.
         edit_faces: how many validation faces are edited; None = all.
         probe_faces: how many training faces the probes are fitted on, at the most.
-        modes: compositing modes to judge beside the decoded pictures.
-        features: also probe the features that the encoder hands to the decoder, averaged to 4x4.
+        modes: ways of blending to look at beside the decoded pictures.
 
     Raises:
         UnknownAttributeError: data or evaluator lack an attribute of the model.
@@ -117,17 +113,16 @@ def evaluate(
         groups=groups,
         modes=modes,
     )
-    known, seen_train = _codes(model, train, min(probe_faces, len(train)), features)
-    held_out, seen_val = _codes(model, validation, len(validation), features)
+    known, seen_train = _codes(model, train, min(probe_faces, len(train)))
+    held_out, seen_val = _codes(model, validation, len(validation))
     leaks = []
     for column, attribute in enumerate(model.attributes):
         if attributes is not None and attribute not in attributes:
             continue
         y_train, y_val = train.labels[seen_train, column], validation.labels[seen_val, column]
-        for code in known:
-            for kind in ("linear", "mlp") if code == "z" else ("linear",):
-                result = probe(known[code], y_train, held_out[code], y_val, kind=kind)
-                leaks.append(LeakScore(attribute, code, kind, result))
+        for kind in KINDS:
+            result = probe(known, y_train, held_out, y_val, kind=kind)
+            leaks.append(LeakScore(attribute, kind, result))
     return Evaluation(measurement, tuple(leaks))
 
 
@@ -151,18 +146,12 @@ def write_texts(texts: Mapping[str, str], out: Path) -> None:
 
 
 def _codes(
-    model: EditingModel, faces: FaceDataset, count: int, features: bool
-) -> tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.int64]]:
-    """z (and 4x4 averages of the handed features) of the first `count` faces, each (n, D); and which n faces
-    could be read."""
-    parts: dict[str, list[npt.NDArray[np.float32]]] = {}
+    model: EditingModel, faces: FaceDataset, count: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """z (n, Z) of the first `count` faces, and which n of them could be read."""
+    codes: list[npt.NDArray[np.float32]] = []
     seen: list[npt.NDArray[np.int64]] = []
     for batch in evaluation_batches(faces, model.image_size, 64, range(count)):
+        codes.append(model.encode(batch.images.numpy().astype(np.float32) / 255).z)
         seen.append(batch.indices.numpy())
-        encoding = model.encode(batch.images.numpy().astype(np.float32) / 255)
-        parts.setdefault("z", []).append(encoding.z)
-        for name, feature in encoding.features.items() if features else ():
-            n, c, h, w = feature.shape
-            pooled = feature.reshape(n, c, 4, h // 4, 4, w // 4).mean(axis=(3, 5))
-            parts.setdefault(name, []).append(pooled.reshape(n, -1))
-    return {name: np.concatenate(found) for name, found in parts.items()}, np.concatenate(seen)
+    return np.concatenate(codes), np.concatenate(seen)

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torchvision.models import resnet18
+from torchvision.models.resnet import BasicBlock
 
+from aif.runtime.cpu import multiplies_bf16
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
 
 WEIGHTS_FILE, SIDECAR_FILE, RESUME_FILE = "evaluator.safetensors", "evaluator.json", "resume.safetensors"
@@ -40,6 +41,8 @@ class EvaluatorConfig:
 
     image_size: int = 64
     """Side of the input in pixels; crops of other sizes are resized by area."""
+    width: int = 32
+    """Channels of the first of four stages; each later one has twice as many."""
     faces: int = 200_000
     """Training length in faces seen."""
     warm_size: int = 40
@@ -58,6 +61,8 @@ class EvaluatorConfig:
             raise ConfigError(
                 f"Evaluator sizes must be at least 16 px, got {self.image_size}, {self.warm_size}."
             )
+        if self.width < 1:
+            raise ConfigError(f"The evaluator's width must be at least 1, got {self.width}.")
         if self.faces < 1:
             raise ConfigError(f"The evaluator must see at least one face, got faces={self.faces}.")
         if not 0 <= self.warm_share <= 1:
@@ -74,11 +79,21 @@ class AttributeScore:
     positives: int
 
 
-def evaluator_network(outputs: int) -> nn.Module:
-    """torchvision's ResNet-18 without the pooling of its stem, which would leave 2x2 maps at 64 px."""
-    network: nn.Module = resnet18(weights=None, num_classes=outputs)
-    network.maxpool = nn.Identity()
-    return network.to(memory_format=torch.channels_last)
+def evaluator_network(outputs: int, width: int = 32) -> nn.Module:
+    """ResNet-18's four stages of two basic blocks after a 3x3 stem, without pooling before the last stage."""
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    before = width
+    for stage in range(4):
+        channels, stride = width << stage, 1 if stage == 0 else 2
+        shortcut = (
+            nn.Sequential(nn.Conv2d(before, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+            if stage
+            else None
+        )
+        layers += [BasicBlock(before, channels, stride, shortcut), BasicBlock(channels, channels)]
+        before = channels
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, outputs)]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
 class Evaluator:
@@ -119,7 +134,7 @@ class Evaluator:
             attributes = tuple(sidecar["attributes"])
             scores = {name: AttributeScore(**score) for name, score in sidecar["scores"].items()}
             image_size = int(sidecar["config"]["image_size"])
-            network = evaluator_network(len(attributes))
+            network = evaluator_network(len(attributes), int(sidecar["config"]["width"]))
             network.load_state_dict(load_file(path / WEIGHTS_FILE))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
@@ -160,8 +175,9 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 autocast: on CPUs several times faster than float32, and verdicts need no more."""
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    """bfloat16 autocast where the device multiplies it: several times faster, and verdicts need no more."""
+    pays = device.type != "cpu" or multiplies_bf16()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=pays)
 
 
 def jitter(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -245,7 +261,7 @@ def train_evaluator(
     device = torch.device(device)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
-    network = evaluator_network(len(attributes)).to(device)
+    network = evaluator_network(len(attributes), config.width).to(device)
     if start is not None:
         earlier = Evaluator.load(start)
         if earlier.attributes != attributes:

@@ -46,16 +46,16 @@ class EvaluatorFeatures(nn.Module):
     Features are computed in full precision, so that figures do not depend on how a processor rounds.
 
     Attributes:
-        num_features: length D of a feature vector, 512 for the ResNet-18.
+        num_features: length D of a feature vector, eight times the evaluator's width.
     """
 
     def __init__(self, evaluator: Evaluator) -> None:
         super().__init__()
         network = copy.deepcopy(evaluator.network)
-        last = network.fc
-        assert isinstance(last, nn.Linear)  # torchvision's ResNets all end so
-        network.fc = nn.Identity()
-        self.network = network.eval()
+        assert isinstance(network, nn.Sequential)
+        last = network[-1]
+        assert isinstance(last, nn.Linear)
+        self.network = network[:-1].eval()
         self.num_features = last.in_features
         self._image_size, self._device = evaluator.image_size, evaluator.device
 

@@ -47,16 +47,15 @@ def gan_step(
     step: int,
     fabric: Fabric,
 ) -> dict[str, Tensor]:
-    """Section 3 there: the generator G(z, y) against a discriminator that is told y."""
+    """Section 3 there: the generator G(z, y) against a discriminator conditioned on y."""
     decoder, critic = networks.decoder, networks.discriminator
-    terms: dict[str, Tensor] = {}
     with frozen(critic), fabric.autocast():
         generated = decoder(noise.z_prior, y)
-        terms["gan"] = losses.gan_generator(critic(generated, y)[0])
+        terms = {"gan": losses.gan_generator(critic(generated, y)[0])}
     optimisers.autoencoder.zero_grad()
     fabric.backward(terms["gan"])
     update(fabric, optimisers.autoencoder, [decoder], config)
-    update_discriminator(networks, optimisers, image, y, (generated,), config, step, fabric, terms)
+    terms |= update_discriminator(networks, optimisers, image, y, (generated,), config, step, fabric)
     return {name: term.detach() for name, term in terms.items()}
 
 

@@ -54,6 +54,8 @@ class IdentityConfig:
 
     image_size: int = 64
     """Side of the input in pixels; crops of other sizes are resized by area."""
+    width: int = 32
+    """Channels of the first of four stages; each later one has twice as many."""
     faces: int = 300_000
     """Training length in faces seen, of people with at least two faces."""
     warm_size: int = 40
@@ -78,6 +80,8 @@ class IdentityConfig:
             raise ConfigError(
                 f"Identity sizes must be at least 16 px, got {self.image_size}, {self.warm_size}."
             )
+        if self.width < 1:
+            raise ConfigError(f"The identity network's width must be at least 1, got {self.width}.")
         if self.faces < 1:
             raise ConfigError(f"The identity network must see at least one face, got faces={self.faces}.")
         if self.embedding < 2:
@@ -150,7 +154,7 @@ class IdentityNetwork:
             sidecar = json.loads((path / SIDECAR_FILE).read_text(encoding="utf-8"))
             config = IdentityConfig(**sidecar["config"])
             verification = Verification(**sidecar["verification"])
-            network = evaluator_network(config.embedding)
+            network = evaluator_network(config.embedding, config.width)
             network.load_state_dict(load_file(path / WEIGHTS_FILE))
         except (
             OSError,
@@ -286,7 +290,7 @@ def train_identity(
     device = torch.device(device)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
-    network = evaluator_network(config.embedding).to(device)
+    network = evaluator_network(config.embedding, config.width).to(device)
     centres = nn.Parameter(torch.randn(int(people.max()) + 1, config.embedding, device=device))
     optimizer = torch.optim.AdamW(
         [*network.parameters(), centres], config.learning_rate, weight_decay=config.weight_decay

@@ -1,353 +1,211 @@
-"""The landmark network: box crop in, five points and a face probability out. Training and export.
+"""The landmark network: box crop in, 221 points, pose and a face probability out. Training and export.
 
-Small enough to run in about a millisecond on one core, it turns a rough face box (OpenCV's Haar cascades
-give no more) into the five points that alignment needs, and throws out boxes that show no face.
+Small enough for a few milliseconds on one core, it turns a rough face box into the dense landmarks that shape
+and texture need, and throws out boxes that show no face.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from aif.runtime.errors import CheckpointError, ConfigError, DataError, ExportError
+from aif.runtime.errors import CheckpointError
+from aif.runtime.faces.points import (
+    COUNT,
+    INNER_LIP,
+    LEFT_BROW,
+    LEFT_EYE,
+    LOWER_LIP,
+    OUTER_LIP,
+    RIGHT_BROW,
+    RIGHT_EYE,
+    UPPER_LIP,
+)
 from aif.train.data.base import FaceDataset
+from aif.train.data.dense import DenseLandmarks
 from aif.train.ema import Ema
 from aif.train.landmark_data import LandmarkBatch, LandmarkSamples, harvest_false_boxes
+from aif.train.landmark_files import load_landmarks, read_resume, resume_file, save_landmarks, write_resume
+from aif.train.landmark_network import LandmarkConfig, LandmarkNet
 
-PARITY_LIMIT = 1e-4
+CHECKPOINT_SECONDS = 120.0
 
-
-@dataclass(frozen=True)
-class LandmarkConfig:
-    """How a landmark network is built and trained."""
-
-    input_size: int = 64
-    """Side of its input in pixels, a multiple of 16."""
-    widths: tuple[int, ...] = (16, 32, 64, 72)
-    """Channels after each halving."""
-    samples: int = 1_000_000
-    """Training length in samples, with and without a face."""
-    batch_size: int = 256
-    """Samples a step."""
-    learning_rate: float = 5e-3
-    """Peak of the schedule of AdamW: a short linear rise, then a cosine to 0."""
-    negatives: float = 0.3
-    """Share of samples without a face."""
-    harvest: int = 4000
-    """Training faces searched for boxes that Haar cascades wrongly take for faces."""
-    confidence_weight: float = 0.05
-    """Weight of the face/no-face loss beside the loss of the points (in units of the crop's side)."""
-    ema: float = 0.998
-    """Decay of the running average of the weights, which is what is kept."""
-    seed: int = 0
-    """Seed of weights and samples."""
-
-    def __post_init__(self) -> None:
-        if self.input_size < 32 or self.input_size % 16:
-            raise ConfigError(
-                f"The landmark input must be a multiple of 16 from 32 px, got {self.input_size}."
-            )
-        if len(self.widths) != 4 or min(self.widths) < 1:
-            raise ConfigError(f"The landmark network has four widths above 0, got {self.widths}.")
-        if self.samples < self.batch_size or self.batch_size < 2:
-            raise ConfigError("Train the landmark network on at least one batch of two samples.")
-        if not 0 <= self.negatives < 1:
-            raise ConfigError(f"The share of negatives must lie in [0, 1), got {self.negatives}.")
+# Upper and lower lids of both eyes, partners that touch where an eye is shut. Rings begin at a corner.
+_LIDS = [(ring.start + k, ring.start + 16 - k) for ring in (LEFT_EYE, RIGHT_EYE) for k in range(1, 8)]
+_UPPER = torch.tensor([*UPPER_LIP.tolist(), *(pair[0] for pair in _LIDS)])
+_LOWER = torch.tensor([*LOWER_LIP.tolist(), *(pair[1] for pair in _LIDS)])
 
 
-class _Residual(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Sequential(
-            nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-        )
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(self.first(x)))
+def point_weights() -> Tensor:
+    """Weight of each point in the loss: float32 (221,), mean 1. Lips and eyes count most."""
+    weights = torch.full((COUNT,), 0.6)
+    weights[OUTER_LIP] = weights[INNER_LIP] = 2.0
+    weights[LEFT_EYE] = weights[RIGHT_EYE] = 1.8
+    weights[LEFT_BROW] = weights[RIGHT_BROW] = 1.0
+    return weights / weights.mean()
 
 
-class LandmarkNet(nn.Module):
-    """Four halvings of a square crop, then back up to a quarter of its side, where each point has a heat map.
+def landmark_loss(points: Tensor, pose: Tensor, logit: Tensor, batch: LandmarkBatch) -> Tensor:
+    """What is minimised: a sum of four terms.
 
-    A point is the mean place under the softmax of its map (integral regression; Sun et al., 2018), which
-    follows the face wherever it moves in the crop. The face logit comes from the coarsest maps.
+    Smooth L1 of the points in hundredths of the crop's side, weighted by `point_weights`, quadratic below
+    half a hundredth; the same of the openings between lips and between lids; smooth L1 of the pose, a
+    thirtieth a degree; and half the binary cross-entropy of the face logit. The first three count known faces
+    only.
     """
-
-    def __init__(self, input_size: int, widths: tuple[int, ...]) -> None:
-        super().__init__()
-        stages: list[nn.Module] = []
-        before = 3
-        for width in widths:
-            down = [nn.Conv2d(before, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-            stages.append(nn.Sequential(*down, _Residual(width)))
-            before = width
-        self.stages = nn.ModuleList(stages)
-        self.up = nn.ModuleList(nn.Conv2d(high, low, 1) for low, high in pairwise(widths[1:]))
-        self.merge = nn.ModuleList(_Residual(width) for width in widths[1:3])
-        self.heat = nn.Conv2d(widths[1], 5, 1)
-        self.face = nn.Linear(widths[3] * (input_size // 16) ** 2, 1)
-        cells = input_size // 4
-        centres = (torch.arange(cells) + 0.5) / cells
-        self.register_buffer(
-            "places", torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1).reshape(-1, 2)
-        )
-        self.places: Tensor
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """RGB (N, 3, S, S) in [0, 1] -> points (N, 5, 2) as fractions of the side, face logit (N,)."""
-        maps = []
-        x = (image - 0.45) / 0.25
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        face = self.face(x.flatten(1)).squeeze(1)
-        for level in (1, 0):
-            x = F.interpolate(self.up[level](x), scale_factor=2.0, mode="nearest")
-            x = self.merge[level](x + maps[level + 1])
-        weights = self.heat(x).flatten(2).float().softmax(dim=2)
-        # a sum of products, not a matrix product: autocast would round that to half precision
-        return (weights.unsqueeze(-1) * self.places).sum(dim=2), face
-
-
-class _Exported(nn.Module):
-    """The network as the bundle carries it: a probability in place of the logit."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        landmarks, logit = self.network(image)
-        return landmarks, logit.sigmoid()
-
-
-def landmark_loss(points: Tensor, logit: Tensor, batch: LandmarkBatch, confidence_weight: float) -> Tensor:
-    """Smooth L1 of the points, over faces only, plus the weighted binary cross-entropy of the face logit.
-
-    The points' loss is quadratic below a hundredth of the crop's side (a twenty-fifth of the eye distance).
-    """
-    face = batch.face > 0.5
-    confidence = F.binary_cross_entropy_with_logits(logit, batch.face)
-    if not face.any():
-        return confidence_weight * confidence
-    return F.smooth_l1_loss(points[face], batch.points[face], beta=0.01) + confidence_weight * confidence
+    total = 0.5 * F.binary_cross_entropy_with_logits(logit, batch.face)
+    known = batch.known
+    if not known.any():
+        return total
+    found, goal = 100 * points[known], 100 * batch.points[known]
+    error = F.smooth_l1_loss(found, goal, beta=0.5, reduction="none")
+    total = total + (error * point_weights()[:, None]).mean()
+    opening, wanted = found[:, _UPPER] - found[:, _LOWER], goal[:, _UPPER] - goal[:, _LOWER]
+    total = total + 0.3 * F.smooth_l1_loss(opening, wanted, beta=0.5)
+    return total + F.smooth_l1_loss(pose[known], batch.pose[known], beta=2.0) / 30
 
 
 def rate_factor(step: int, steps: int) -> float:
-    """Factor of the learning rate at `step` of `steps`: a linear rise over 5%, along a cosine to 0."""
-    rise = max(1.0, 0.05 * steps)
+    """Factor of the learning rate at `step` of `steps`: a linear rise over 3%, along a cosine to 0."""
+    rise = max(1.0, 0.03 * steps)
     return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def train_landmarks(
     dataset: FaceDataset,
+    dense: DenseLandmarks,
     out: Path,
     config: LandmarkConfig | None = None,
     *,
     start: Path | None = None,
-    workers: int = 1,
-    log_every: int = 200,
+    workers: int = 0,
+    log_every: int = 100,
     log: Callable[[str], None] = print,
 ) -> Path:
-    """Train on faces with landmarks; returns the checkpoint `out` (safetensors, configuration inside).
+    """Train on aligned faces with dense landmarks; returns the checkpoint `out` (safetensors).
+
+    Every two minutes, at the end and when interrupted, the averaged weights go to `out`, and all that is
+    needed to go on beside it (`.resume`). The same call goes on from there; a longer or shorter `samples`
+    bends the rate's schedule.
 
     Args:
-        dataset: aligned faces with landmarks (packed faces have them).
+        dataset: aligned faces, best with decoded images kept (`aif.train.data.cache.cached`).
+        dense: their dense landmarks, row by row.
         out: file to write.
-        start: an earlier checkpoint of the same shape to go on from; None for random weights.
+        config: None for the defaults.
+        start: an earlier checkpoint of the same shape to begin with; None for random weights.
         workers: processes that make samples; 0 = this one.
-        log_every: steps between two log lines and checkpoints (a usable network at any time).
+        log_every: steps between two log lines.
+        log: takes the lines.
 
     Raises:
-        DataError: the dataset has no landmarks.
-        CheckpointError: `start` cannot be read or is of another shape.
+        DataError: the dataset is empty, or its landmarks are of another length.
+        CheckpointError: `start`, or what is needed to go on, cannot be read or is of another shape.
     """
     config = config or LandmarkConfig()
     torch.manual_seed(config.seed)
-    rng = np.random.default_rng(config.seed)
-    searched = rng.permutation(len(dataset))[: config.harvest if config.negatives > 0 else 0].tolist()
-    false_boxes = harvest_false_boxes(dataset, searched)
+    samples = _samples(dataset, dense, config, log)
+    network = LandmarkNet(config)
+    if start is not None:
+        earlier, was = load_landmarks(start)
+        if was.shape != config.shape:
+            raise CheckpointError(
+                f"{start} is of another shape: {was.shape}, where {config.shape} is needed."
+            )
+        network.load_state_dict(earlier.state_dict())
+    elif not resume_file(out).is_file():
+        network.set_shapes(*fit_shapes(samples, config.shapes, config.components))
+    network.to(memory_format=torch.channels_last)
+    average = Ema(network, config.ema)
+    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.02)
+    steps = config.samples // config.batch_size
+    done = read_resume(out, config, network, average.module, optimizer)
+    if done:
+        log(f"landmarks: going on from step {done}")
+    loader = DataLoader(samples, batch_size=None, sampler=range(done, steps), num_workers=workers)
+    began = saved = time.monotonic()
+    step, recent = done, 0.0
+    try:
+        for step, batch in enumerate(loader, done + 1):
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * rate_factor(step - 1, steps)
+            images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
+            points, pose, logit = network(images)
+            loss = landmark_loss(points, pose, logit, batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 20.0)
+            optimizer.step()
+            average.update(network, step)
+            recent += (loss.item() - recent) / min(step - done, 50)
+            now = time.monotonic()
+            if step % log_every == 0:
+                pace = (step - done) * config.batch_size / (now - began)
+                log(f"landmarks: step {step} of {steps}, loss {recent:.4f}, {pace:.0f} samples/s")
+            if now - saved > CHECKPOINT_SECONDS:
+                _save(out, config, step, network, average, optimizer)
+                saved = now
+    except KeyboardInterrupt:
+        log(f"landmarks: interrupted at step {step}; the same command goes on from there")
+        raise
+    finally:
+        if step:
+            _save(out, config, step, network, average, optimizer)
+    return out
+
+
+def _samples(
+    dataset: FaceDataset, dense: DenseLandmarks, config: LandmarkConfig, log: Callable[[str], None]
+) -> LandmarkSamples:
+    """The samples of `config`, with false boxes among them."""
+    searched: list[int] = []
+    if config.negatives > 0:
+        searched = np.random.default_rng(config.seed).permutation(len(dataset))[: config.harvest].tolist()
+    false_boxes = harvest_false_boxes(dataset, dense, searched)
     log(f"landmarks: {len(false_boxes)} false boxes found in {len(searched)} faces")
-    samples = LandmarkSamples(
+    return LandmarkSamples(
         dataset,
+        dense,
         config.input_size,
         config.batch_size,
         config.seed,
         negatives=config.negatives,
         false_boxes=false_boxes,
     )
-    network = LandmarkNet(config.input_size, config.widths)
-    if start is not None:
-        earlier, was = load_landmarks(start)
-        if (was.input_size, was.widths) != (config.input_size, config.widths):
-            raise CheckpointError(f"{start} is of another shape: {was.input_size} px, widths {was.widths}.")
-        network.load_state_dict(earlier.state_dict())
-    network.to(memory_format=torch.channels_last)
-    average = Ema(network, config.ema)
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.02)
-    steps = config.samples // config.batch_size
-    loader = DataLoader(samples, batch_size=None, sampler=range(steps), num_workers=workers)
-    for step, batch in enumerate(loader, 1):
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * rate_factor(step - 1, steps)
-        images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            points, logit = network(images)
-        loss = landmark_loss(points.float(), logit.float(), batch, config.confidence_weight)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        average.update(network, step)
-        if step % log_every == 0 or step == steps:
-            _save(out, average.module, config)
-            log(f"landmarks: step {step} of {steps}, loss {loss.item():.5f}")
-    return out
 
 
-def load_landmarks(checkpoint: Path) -> tuple[LandmarkNet, LandmarkConfig]:
-    """The network in evaluation mode, and its configuration.
+def _save(
+    out: Path,
+    config: LandmarkConfig,
+    step: int,
+    network: LandmarkNet,
+    average: Ema,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    save_landmarks(out, average.module, config)
+    write_resume(out, config, step, network, average.module, optimizer)
 
-    Raises:
-        CheckpointError: the file is missing, damaged or no landmark checkpoint.
+
+def fit_shapes(samples: LandmarkSamples, count: int, components: int) -> tuple[Tensor, Tensor]:
+    """Mean and principal components of the points in `count` samples, as the network's last layer has them.
+
+    Returns:
+        float32 (442,) mean, and (components, 442) directions, each as long as its standard deviation; fewer
+        samples than components leave the last directions 0.
     """
-    try:
-        with safe_open(checkpoint, framework="pt") as file:
-            values = json.loads((file.metadata() or {})["config"])
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
-        config = LandmarkConfig(**{**values, "widths": tuple(values["widths"])})
-        network = LandmarkNet(config.input_size, config.widths)
-        network.load_state_dict(weights)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{checkpoint} is no readable landmark checkpoint ({error}).") from error
-    return network.eval(), config
-
-
-def export_landmarks(checkpoint: Path, path: Path) -> float:
-    """Write the graph `image (N, 3, S, S) -> landmarks (N, 5, 2), confidence (N,)`; returns its parity error.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be read.
-        ExportError: ONNX Runtime and PyTorch differ by more than 1e-4; nothing is written then.
-    """
-    network, config = load_landmarks(checkpoint)
-    module = _Exported(network).eval()
-    size = config.input_size
-    program = torch.onnx.export(
-        module,
-        (torch.rand(2, 3, size, size),),
-        dynamo=True,
-        opset_version=20,
-        input_names=["image"],
-        output_names=["landmarks", "confidence"],
-        dynamic_shapes={"image": {0: torch.export.Dim("N", min=1)}},
-        verbose=False,
-    )
-    if program is None:
-        raise ExportError("torch.onnx.export gave no program.")
-    model = program.model_proto
-    forget_origin(model.graph)
-    onnx.checker.check_model(model, full_check=True)
-    graph = model.SerializeToString()
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    error = 0.0
-    for count in (1, 3, 16):
-        image = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(count))
-        with torch.no_grad():
-            expected = module(image)
-        given = session.run(["landmarks", "confidence"], {"image": image.numpy()})
-        error = max(
-            [error, *(float(np.abs(g - e.numpy()).max()) for g, e in zip(given, expected, strict=True))]
-        )
-    if not error <= PARITY_LIMIT:
-        raise ExportError(f"The exported landmark network differs from PyTorch by {error:.2g}.")
-    beside = path.with_name(path.name + ".partial")
-    beside.write_bytes(graph)
-    beside.replace(path)
-    return error
-
-
-def forget_origin(graph: onnx.GraphProto) -> None:
-    """Drop the exporter's notes, which name source files of the machine that exported."""
-    for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del item.metadata_props[:]
-        item.doc_string = ""
-
-
-@dataclass(frozen=True)
-class LandmarkScore:
-    """Held-out figures of a landmark network.
-
-    Attributes:
-        nme: mean distance of the points from the labels, in units of the distance between the eyes.
-        nme_95: the 95th percentile over faces of a face's mean distance, in the same units.
-        within_10: share of faces whose mean distance is below a tenth of the eye distance.
-        recall: share of faces with a confidence above one half.
-        rejection: share of crops without a face with a confidence of at most one half.
-        faces, others: how many crops with and without a face.
-    """
-
-    nme: float
-    nme_95: float
-    within_10: float
-    recall: float
-    rejection: float
-    faces: int
-    others: int
-
-
-@torch.no_grad()
-def score_landmarks(network: nn.Module, batches: Iterable[LandmarkBatch]) -> LandmarkScore:
-    """Measure a network (points as fractions, face logit) on labelled crops.
-
-    Raises:
-        DataError: there is no crop with a face, or none without.
-    """
-    errors: list[Tensor] = []
-    faces: list[Tensor] = []
-    others: list[Tensor] = []
-    for batch in batches:
-        points, logit = network(batch.images.float() / 255)
-        face = batch.face > 0.5
-        goal = batch.points[face]
-        eyes = (goal[:, 1] - goal[:, 0]).norm(dim=1)
-        errors.append((points[face] - goal).norm(dim=2).mean(1) / eyes)
-        faces.append(logit[face] > 0)
-        others.append(logit[~face] <= 0)
-    error = torch.cat(errors) if errors else torch.zeros(0)
-    seen, rejected = torch.cat(faces or [error]), torch.cat(others or [error])
-    if not len(seen) or not len(rejected):
-        raise DataError("Landmarks are measured on crops with and without a face; one kind is missing.")
-    return LandmarkScore(
-        nme=error.mean().item(),
-        nme_95=error.quantile(0.95).item(),
-        within_10=(error < 0.1).float().mean().item(),
-        recall=seen.float().mean().item(),
-        rejection=rejected.float().mean().item(),
-        faces=len(seen),
-        others=len(rejected),
-    )
-
-
-def _save(path: Path, network: nn.Module, config: LandmarkConfig) -> None:
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    save_file(weights, beside, {"config": json.dumps(asdict(config))})
-    beside.replace(path)
+    drawn = (samples.sample(number) for number in range(10**9, 10**9 + count))
+    points = np.stack([s.points.reshape(-1) for s in drawn if s.known] or [np.zeros(2 * COUNT, np.float32)])
+    mean = points.mean(axis=0)
+    _, lengths, directions = np.linalg.svd((points - mean).astype(np.float64), full_matrices=False)
+    basis = np.zeros((components, 2 * COUNT), dtype=np.float32)
+    kept = min(components, len(lengths))
+    basis[:kept] = directions[:kept] * (lengths[:kept, None] / math.sqrt(len(points)))
+    return torch.from_numpy(mean), torch.from_numpy(basis)

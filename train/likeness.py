@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from aif.runtime.errors import DataError
-from aif.runtime.manifest import Mode
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import evaluation_batches
 from aif.train.identity import IdentityNetwork, IdentityScore, identity_kept
 from aif.train.measure import EditingModel, composed, face_crops
+from aif.train.measure_report import Blend
 from aif.train.quality import Mean, sharpness
 
 
@@ -40,9 +40,9 @@ def measure_likeness(
     *,
     attributes: Sequence[str] | None = None,
     faces: int | None = None,
-    mode: Mode = "hybrid",
+    mode: Blend = "delta",
 ) -> tuple[Likeness, ...]:
-    """Turn each attribute of the first `faces` faces (None = all) to what the encoder does not read.
+    """Turn each attribute of the first `faces` faces (None = all) to what the encoder does not predict.
 
     Raises:
         DataError: no image could be read, or too few people are among them.
@@ -57,15 +57,15 @@ def measure_likeness(
         photos = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
         crops = face_crops(photos, model.image_size)
         encoding = model.encode(crops)
-        source = model.decode(encoding, encoding.y)
+        source = model.decode(encoding, encoding.y).image
         originals.append(batch.images.float() / 255)
         indices += batch.indices.tolist()
         for name in chosen:
             y = encoding.y.copy()
             column = names.index(name)
             y[:, column] = y[:, column] <= 0.5
-            target = model.decode(encoding, y)
-            edited[name].append(torch.from_numpy(composed(photos, crops, source, target, mode, [name])))
+            target = model.decode(encoding, y).image
+            edited[name].append(torch.from_numpy(composed(photos, crops, source, target, mode)))
     if not indices:
         raise DataError(f"No image of {validation.name} could be read.")
     photo = torch.cat(originals)

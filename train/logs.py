@@ -82,12 +82,12 @@ def sample_grid(
     image (N, 3, S, S) in [0, 1]; the networks are used as they are (pass them in eval mode).
     """
     code = encoder(image)
-    columns = [image, decoder(code.mean, code.y, code.features)]
+    columns = [image, decoder(code.mean, code.y)]
     for attribute in range(code.y.shape[1]):
         for value in (0.0, 1.0):
             y = code.y.clone()
             y[:, attribute] = value
-            columns.append(decoder(code.mean, y, code.features))
+            columns.append(decoder(code.mean, y))
     rows = torch.cat([column.float() for column in columns], dim=3)  # (N, 3, S, S * columns)
     picture = rows.permute(0, 2, 3, 1).reshape(-1, rows.shape[3], 3)
     return np.asarray((picture * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())

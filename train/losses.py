@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,16 +12,11 @@ from torch import Tensor
 
 
 def reconstruction(
-    image_hat: Tensor,
-    image: Tensor,
-    kind: Literal["bce", "l1", "mse"],
-    focus: float = 0.0,
-    weight: Tensor | None = None,
+    image_hat: Tensor, image: Tensor, kind: Literal["bce", "l1", "mse"], focus: float = 0.0
 ) -> Tensor:
     """L_rec = -E_q(z|x) log p(x | z, y): binary cross-entropy of pixels, mean absolute or squared error.
 
-    Both images (N, 3, S, S) in [0, 1]; averaged over everything. focus: see `focus_weights`. weight: of each
-    face, (N, 1, 1, 1); None = all alike.
+    Both images (N, 3, S, S) in [0, 1]; averaged over everything. focus: see `focus_weights`.
     """
     image_hat = image_hat.float()
     if kind == "bce":
@@ -33,7 +27,7 @@ def reconstruction(
         error = (image_hat - image).abs() if kind == "l1" else (image_hat - image).square()
     if focus:
         error = error * focus_weights(image.shape[-1], focus).to(error.device)
-    return (error if weight is None else error * weight).mean()
+    return error.mean()
 
 
 @functools.cache
@@ -120,51 +114,30 @@ def class_discrepancy(z: Tensor, y: Tensor) -> Tensor:
         ).sum(0)
         some, none = y.float(), 1 - y.float()
         counts = some.sum(0), none.sum(0)
-        told = (counts[0] > 0) & (counts[1] > 0)
+        both = (counts[0] > 0) & (counts[1] > 0)
         weight = some / counts[0].clamp(min=1) - none / counts[1].clamp(min=1)
-        return torch.einsum("na,nm,ma->a", weight, kernel, weight)[told].sum()
+        return torch.einsum("na,nm,ma->a", weight, kernel, weight)[both].sum()
 
 
 def edit_keep(edited: Tensor, reconstruction: Tensor) -> Tensor:
-    """Mean absolute difference of an edited face from its reconstruction, which stands still: what an edit
-    changes without need costs. Both (N, 3, S, S)."""
+    """Mean absolute difference of edited faces from their reconstructions (detached), which keeps edits from
+    changing more than they need to. Both (N, 3, S, S)."""
     return (edited.float() - reconstruction.detach().float()).abs().mean()
 
 
-def gan_generator(fake_logits: Tensor, attention: Tensor | None = None) -> Tensor:
-    """Non-saturating -log C(fake), averaged: what encoder and decoder minimise (-L_gan in the paper).
-
-    Logits (N,), or (N, P) with `attention` (N, P), how much each of a face's logits counts; sums to 1.
-    """
-    return _attended(F.softplus(-fake_logits.float()), attention)
+def gan_generator(fake_logits: Tensor) -> Tensor:
+    """Non-saturating -log C(fake), averaged: what encoder and decoder minimise (-L_gan in the paper)."""
+    return F.softplus(-fake_logits.float()).mean()
 
 
-def gan_real(real_logits: Tensor, attention: Tensor | None = None) -> Tensor:
+def gan_real(real_logits: Tensor) -> Tensor:
     """-log C(real), averaged: the discriminator's part on real faces."""
-    return _attended(F.softplus(-real_logits.float()), attention)
+    return F.softplus(-real_logits.float()).mean()
 
 
-def gan_fake(fake_logits: Tensor, attention: Tensor | None = None) -> Tensor:
+def gan_fake(fake_logits: Tensor) -> Tensor:
     """-log(1 - C(fake)), averaged: the discriminator's part on decoded faces."""
-    return _attended(F.softplus(fake_logits.float()), attention)
-
-
-def _attended(terms: Tensor, attention: Tensor | None) -> Tensor:
-    return terms.mean() if attention is None else (terms * attention).sum(dim=1).mean()
-
-
-def map_distance(made: Sequence[Tensor], real: Sequence[Tensor], weight: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of two pictures' maps (N, C_k, R_k, R_k), relative to the real maps' mean
-    absolute value, averaged over the maps (after Wang et al., 2018, equation 4).
-
-    weight: of each face, (N, 1, 1, 1); None = all alike.
-    """
-    terms = []
-    for ours, theirs in zip(made, real, strict=True):
-        goal = theirs.detach().float()
-        error = (ours.float() - goal).abs()
-        terms.append((error if weight is None else error * weight).mean() / goal.abs().mean().clamp(min=1e-6))
-    return torch.stack(terms).mean()
+    return F.softplus(fake_logits.float()).mean()
 
 
 def feature_means(real: Tensor, fake: Tensor) -> Tensor:

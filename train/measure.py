@@ -1,7 +1,9 @@
 """Measure a model's reconstructions and edits, as decoded and as the user sees them: composed into the photo.
 
-The judge is the evaluator, a classifier of real faces that no model was trained with. Labels choose the faces
-and nothing else: the attribute values that an edit starts from are the encoder's own prediction, as in use.
+For models of whole crops; edits of any kind of bundle are measured as composed by `aif.train.composed`. What
+counts is the prediction of the evaluator, a classifier of real faces that no model was trained with. Labels
+choose the faces and nothing else: the attribute values that an edit starts from are the encoder's own
+prediction, as in use.
 """
 
 from __future__ import annotations
@@ -18,46 +20,35 @@ from torch import nn
 from aif.runtime.align import Float32Array, UInt8Array
 from aif.runtime.compose import FacePatch, composite
 from aif.runtime.errors import DataError, UnknownAttributeError
-from aif.runtime.manifest import Mode
-from aif.runtime.model import Encoding, FaceModel
+from aif.runtime.model import Decoded, Encoding
+from aif.train.composed import AttributeEvaluator
 from aif.train.data.augment import resize_crop
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import evaluation_batches
-from aif.train.measure_report import Direction, EditScore, GroupScore, Measurement, Path
-from aif.train.networks.context import ContextDecoder
+from aif.train.measure_report import Blend, Direction, EditScore, GroupScore, Measurement, Path
 from aif.train.statistics import Share
 
 BoolArray = npt.NDArray[np.bool_]
-MODES: tuple[Mode, ...] = ("delta", "replace", "hybrid")
+MODES: tuple[Blend, ...] = ("delta", "replace")
 
 
 class EditingModel(Protocol):
-    """What is measured; `aif.runtime.model.FaceModel` is one as it stands."""
+    """What is measured; `aif.runtime.model.FaceModel` is one as it stands, where its crops have no shape."""
 
     @property
     def attributes(self) -> Sequence[str]: ...
     @property
     def image_size(self) -> int: ...
     def encode(self, crops_nchw: npt.ArrayLike, /) -> Encoding: ...
-    def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Float32Array: ...
-
-
-class Judge(Protocol):
-    """What judges; `aif.train.evaluator.Evaluator` is one."""
-
-    @property
-    def attributes(self) -> Sequence[str]: ...
-    @property
-    def accuracy(self) -> dict[str, float]: ...
-    def predict(self, crops_nchw: torch.Tensor, /) -> torch.Tensor: ...
+    def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Decoded: ...
 
 
 class TorchModel:
     """PyTorch networks as an `EditingModel`: z is the posterior mean, nothing is random.
 
     Args:
-        encoder: image (N, 3, S, S) -> an object with mean, y and features.
-        decoder: (z, y, features) -> image (N, 3, S, S) in [0, 1].
+        encoder: image (N, 3, S, S) -> an object with mean, log_variance and y.
+        decoder: (z, y) -> image (N, 3, S, S) in [0, 1].
         attributes: names of y's columns.
         image_size: S.
         device: where to run; both networks are moved there and set to evaluation mode.
@@ -80,39 +71,27 @@ class TorchModel:
     @torch.no_grad()
     def encode(self, crops_nchw: npt.ArrayLike) -> Encoding:
         """float32 (N, 3, S, S) RGB in [0, 1] -> codes."""
-        crops = torch.from_numpy(np.ascontiguousarray(crops_nchw, dtype=np.float32))
-        out = self._encoder(crops.to(self._device))
-        features = {f"feature_{k}": _numpy(feature) for k, feature in enumerate(out.features)}
-        return Encoding(_numpy(out.mean), _numpy(out.y), features)
+        out = self._encoder(self._tensor(crops_nchw))
+        return Encoding(_numpy(out.mean), _numpy(out.y))
 
     @torch.no_grad()
     def posterior(self, crops_nchw: npt.ArrayLike) -> tuple[Float32Array, Float32Array]:
         """float32 (N, 3, S, S) RGB in [0, 1] -> mean and standard deviation of q(z | x), (N, Z) each."""
-        crops = torch.from_numpy(np.ascontiguousarray(crops_nchw, dtype=np.float32))
-        out = self._encoder(crops.to(self._device))
+        out = self._encoder(self._tensor(crops_nchw))
         return _numpy(out.mean), _numpy((0.5 * out.log_variance.float()).exp())
 
     @torch.no_grad()
-    def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Float32Array:
-        """Codes and attribute values (N, A) -> float32 (N, 3, S, S) RGB in [0, 1]."""
-        arrays = [encoding.z, np.asarray(y, dtype=np.float32), *encoding.features.values()]
-        z, values, *features = (torch.from_numpy(np.ascontiguousarray(a)).to(self._device) for a in arrays)
-        return _numpy(self._decoder(z, values, tuple(features)))
+    def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Decoded:
+        """Codes and attribute values (N, A) -> images float32 (N, 3, S, S) RGB in [0, 1]."""
+        return Decoded(_numpy(self._decoder(self._tensor(encoding.z), self._tensor(y))))
 
-    @torch.no_grad()
-    def redraw(self, encoding: Encoding) -> Float32Array:
-        """The reconstruction, float32 (N, 3, S, S); with a decoder that lets the image through where nothing
-        is edited, every region that an edit may change is drawn."""
-        if not isinstance(self._decoder, ContextDecoder):
-            return self.decode(encoding, encoding.y)
-        arrays = (encoding.z, encoding.y, encoding.features["feature_0"])
-        z, y, image = (torch.from_numpy(np.ascontiguousarray(a)).to(self._device) for a in arrays)
-        return _numpy(self._decoder.redraw(z, y, image, torch.ones_like(y)))
+    def _tensor(self, array: npt.ArrayLike) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self._device)
 
 
 @dataclass
 class _Tally:
-    """Verdicts of one attribute, direction and path as they come in."""
+    """Predictions for one attribute, direction and path as they come in."""
 
     hits: list[BoolArray] = field(default_factory=list)
     flips: list[BoolArray] = field(default_factory=list)
@@ -122,16 +101,16 @@ class _Tally:
 def measure(
     model: EditingModel,
     dataset: FaceDataset,
-    evaluator: Judge,
+    evaluator: AttributeEvaluator,
     *,
     indices: Sequence[int] | None = None,
     attributes: Sequence[str] | None = None,
     groups: Sequence[str] = (),
-    modes: Sequence[Mode] = MODES,
+    modes: Sequence[Blend] = MODES,
     strength: float = 1.0,
     batch_size: int = 64,
 ) -> Measurement:
-    """Reconstruct and edit the faces at `indices`, and let the evaluator judge.
+    """Reconstruct and edit the faces at `indices`, and let the evaluator look at them.
 
     An attribute is switched on where the label says absent and the evaluator, on the real image, agrees; and
     off the other way round. The photo of the composed pictures is the dataset's own crop at its full size.
@@ -139,11 +118,11 @@ def measure(
     Args:
         model: what is measured.
         dataset: held-out faces whose labels include the model's attributes.
-        evaluator: the judge.
+        evaluator: what counts successes.
         indices: which faces; None for all.
         attributes: which of the model's attributes to edit; None for all.
         groups: attributes of the labels; success is also counted apart for faces with and without each.
-        modes: compositing modes to judge beside the decoded pictures.
+        modes: ways of blending to look at beside the decoded pictures.
         strength: how far y is moved: on sets `strength`, off sets `1 - strength`.
         batch_size: faces at a time.
 
@@ -174,20 +153,20 @@ def measure(
 
 
 class _Session:
-    """Collects verdicts batch by batch."""
+    """Collects the evaluator's predictions batch by batch."""
 
     def __init__(
         self,
         model: EditingModel,
         dataset: FaceDataset,
-        evaluator: Judge,
+        evaluator: AttributeEvaluator,
         *,
         wanted: tuple[str, ...],
         groups: tuple[str, ...],
-        modes: tuple[Mode, ...],
+        modes: tuple[Blend, ...],
         strength: float,
     ) -> None:
-        self._model, self._dataset, self._judge, self._wanted = model, dataset, evaluator, wanted
+        self._model, self._dataset, self._evaluator, self._wanted = model, dataset, evaluator, wanted
         self._groups, self._modes, self._strength = groups, modes, strength
         paths: tuple[Path, ...] = ("decoded", *modes)
         sides: tuple[Direction, ...] = ("on", "off")
@@ -201,41 +180,34 @@ class _Session:
         size = self._model.image_size
         crops = face_crops(photos_nhwc, size)
         encoding = self._model.encode(crops)
-        source = self._model.decode(encoding, encoding.y)
-        self._errors.append(np.square(self._redrawn(encoding, source) - crops).mean(axis=(1, 2, 3)))
-        real, rebuilt = self._verdicts(_nchw(photos_nhwc)), self._verdicts(source)
+        source = self._model.decode(encoding, encoding.y).image
+        self._errors.append(np.square(source - crops).mean(axis=(1, 2, 3)))
+        real, rebuilt = self._predictions(_nchw(photos_nhwc)), self._predictions(source)
         self._changed.append(real != rebuilt)
         columns = [list(self._dataset.attributes).index(name) for name in self._wanted]
         groups = labels[:, [list(self._dataset.attributes).index(name) for name in self._groups]]
         own = [list(self._model.attributes).index(name) for name in self._wanted]
         self._right.append((encoding.y[:, own] > 0.5) == labels[:, columns])
         plain = {mode: real for mode in self._modes}
-        if "replace" in plain:  # the other modes leave the photo as it is where nothing is edited
-            plain["replace"] = self._verdicts(composed(photos_nhwc, crops, source, source, "replace"))
+        if "replace" in plain:  # delta leaves the photo as it is where nothing is edited
+            plain["replace"] = self._predictions(composed(photos_nhwc, crops, source, source, "replace"))
         for name, column, mine in zip(self._wanted, columns, own, strict=True):
-            judged = list(self._judge.attributes).index(name)
+            theirs = list(self._evaluator.attributes).index(name)
             for direction in ("on", "off"):
                 on = direction == "on"
-                rows = np.flatnonzero((labels[:, column] != on) & (real[:, judged] != on))
+                rows = np.flatnonzero((labels[:, column] != on) & (real[:, theirs] != on))
                 if not len(rows):
                     continue
                 y = encoding.y[rows].copy()
                 y[:, mine] = self._strength if on else 1 - self._strength
-                target = self._model.decode(encoding.rows(rows), y)
+                target = self._model.decode(encoding.rows(rows), y).image
                 members = groups[rows]
-                verdicts = self._verdicts(target)
-                self._count((name, direction, "decoded"), judged, on, verdicts, rebuilt[rows], members)
+                predicted = self._predictions(target)
+                self._count((name, direction, "decoded"), theirs, on, predicted, rebuilt[rows], members)
                 for mode in self._modes:
-                    seen = composed(photos_nhwc[rows], crops[rows], source[rows], target, mode, [name])
-                    verdicts = self._verdicts(seen)
-                    self._count((name, direction, mode), judged, on, verdicts, plain[mode][rows], members)
-
-    def _redrawn(self, encoding: Encoding, source: Float32Array) -> Float32Array:
-        """The reconstruction; NaN where the model only ever shows the photo itself."""
-        if isinstance(self._model, TorchModel):
-            return self._model.redraw(encoding)
-        shows_photo = isinstance(self._model, FaceModel) and self._model.manifest.passes_through
-        return np.full_like(source, np.nan) if shows_photo else source
+                    seen = composed(photos_nhwc[rows], crops[rows], source[rows], target, mode)
+                    predicted = self._predictions(seen)
+                    self._count((name, direction, mode), theirs, on, predicted, plain[mode][rows], members)
 
     def result(self) -> Measurement:
         errors = np.concatenate(self._errors) if self._errors else np.empty(0, dtype=np.float32)
@@ -251,28 +223,28 @@ class _Session:
             mse=float(errors.mean()),
             psnr=float((-10 * np.log10(np.maximum(errors, 1e-10))).mean()),
             y_accuracy=dict(zip(self._wanted, map(float, right), strict=True)),
-            reconstruction_flips=dict(zip(self._judge.attributes, map(float, changed), strict=True)),
+            reconstruction_flips=dict(zip(self._evaluator.attributes, map(float, changed), strict=True)),
             evaluator_accuracy={
-                n: self._judge.accuracy[n] for n in self._wanted if n in self._judge.accuracy
+                n: self._evaluator.accuracy[n] for n in self._wanted if n in self._evaluator.accuracy
             },
             strength=self._strength,
             edits=tuple(self._score(*key, tally) for key, tally in self._tallies.items()),
         )
 
-    def _verdicts(self, images_nchw: Float32Array) -> BoolArray:
-        probabilities = self._judge.predict(torch.from_numpy(np.ascontiguousarray(images_nchw)))
+    def _predictions(self, images_nchw: Float32Array) -> BoolArray:
+        probabilities = self._evaluator.predict(torch.from_numpy(np.ascontiguousarray(images_nchw)))
         return np.asarray(probabilities.numpy() > 0.5)
 
     def _count(
         self,
         key: tuple[str, Direction, Path],
-        judged: int,
+        theirs: int,
         on: bool,
         edited: BoolArray,
         plain: BoolArray,
         members: BoolArray,
     ) -> None:
-        self._tallies[key].hits.append(edited[:, judged] == on)
+        self._tallies[key].hits.append(edited[:, theirs] == on)
         self._tallies[key].flips.append(edited != plain)
         self._tallies[key].groups.append(members)
 
@@ -281,7 +253,9 @@ class _Session:
             none = tuple(GroupScore(name, Share(0, 0), Share(0, 0)) for name in self._groups)
             return EditScore(attribute, direction, path, Share(0, 0), float("nan"), groups=none)
         flips = np.concatenate(tally.flips).mean(axis=0)
-        others = [(n, float(f)) for n, f in zip(self._judge.attributes, flips, strict=True) if n != attribute]
+        others = [
+            (n, float(f)) for n, f in zip(self._evaluator.attributes, flips, strict=True) if n != attribute
+        ]
         worst = sorted((pair for pair in others if pair[1] > 0), key=lambda pair: -pair[1])[:3]
         collateral = float(np.mean([share for _, share in others])) if others else 0.0
         hits, members = np.concatenate(tally.hits), np.concatenate(tally.groups)
@@ -297,13 +271,12 @@ def composed(
     crops: Float32Array,
     source: Float32Array,
     target: Float32Array,
-    mode: Mode,
-    attributes: Sequence[str] = (),
+    mode: Blend,
 ) -> Float32Array:
     """Blend each face into its photo with the runtime's own compositor.
 
     photos uint8 (N, P, P, 3) RGB; crops, source (decoded as it is) and target (decoded as edited) float32
-    (N, 3, S, S) in [0, 1] -> float32 (N, 3, P, P) in [0, 1]. `attributes` are the names of what is edited.
+    (N, 3, S, S) in [0, 1] -> float32 (N, 3, P, P) in [0, 1].
     """
     scale = crops.shape[-1] / photos_nhwc.shape[1]
     # `resize_crop` works in pixel-centre coordinates: centre (x + 1/2) goes to scale * (x + 1/2).
@@ -311,7 +284,7 @@ def composed(
     out = []
     for photo, crop, before, after in zip(photos_nhwc, crops, source, target, strict=True):
         bgr = np.ascontiguousarray(photo[:, :, ::-1])
-        out.append(composite(bgr, [FacePatch(matrix, crop, before, after, attributes)], mode)[:, :, ::-1])
+        out.append(composite(bgr, [FacePatch(matrix, crop, before, after)], mode)[:, :, ::-1])
     return _nchw(np.stack(out))
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from aif.runtime.align import UInt8Array, similarity_transform, template, transform_points
 from aif.runtime.detect import Detection, Detector, overlap
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.train.statistics import Share
 
 # A detection belongs to a reference face when the boxes around their landmarks overlap more than this.

@@ -7,13 +7,16 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from aif.train.statistics import Share
+from aif.train.statistics import Share, without_nan
 
 Direction = Literal["on", "off"]
 """From absent to present, or from present to absent."""
 
-Path = Literal["decoded", "delta", "replace", "hybrid"]
-"""What was judged: the decoder's own picture, or the photo after compositing in one of the modes."""
+Blend = Literal["delta", "replace"]
+"""How a decoded crop gets into the photo: its change is added, or it takes the photo's place."""
+
+Path = Literal["decoded", "delta", "replace"]
+"""What was looked at: the decoder's own picture, or the photo after one way of blending."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,11 @@ class EditScore:
     Attributes:
         attribute: the attribute that was asked for.
         direction: "on" or "off".
-        path: "decoded", or the compositing mode.
-        success: faces on which the evaluator sees the wanted value; n counts those on which label and verdict
-            on the real image both said the opposite.
-        collateral: share of verdicts on all other attributes that differ between the edited picture and the
-            same picture without the edit (the reconstruction, composed likewise), in [0, 1].
+        path: "decoded", or how it was blended.
+        success: faces on which the evaluator sees the wanted value; n counts those on which label and
+            evaluator both said the opposite.
+        collateral: share of predictions of all other attributes that differ between the edited picture and
+            the same picture without the edit (the reconstruction, composed likewise), in [0, 1].
         most_flipped: the attributes that changed most often beside the wanted one, with their shares.
         groups: success apart for groups of faces, where that was asked for.
     """
@@ -58,13 +61,12 @@ class Measurement:
         dataset, dataset_fingerprint: which faces.
         image_size: side of the model's crops in pixels.
         faces: how many faces were encoded.
-        mse: mean squared error of reconstructions, pixels in [0, 1]; of decoders that draw regions alone, of
-            faces with all regions drawn; NaN for bundles with such a decoder, which cannot be asked for that.
+        mse: mean squared error of reconstructions, pixels in [0, 1].
         psnr: mean over faces of the peak signal-to-noise ratio in dB.
         y_accuracy: agreement of the encoder's predicted y with the labels, by attribute.
-        reconstruction_flips: share of the evaluator's verdicts that differ between real faces and their
+        reconstruction_flips: share of the evaluator's predictions that differ between real faces and their
             reconstructions, by attribute.
-        evaluator_accuracy: what the judge itself is worth on these attributes, on held-out real faces.
+        evaluator_accuracy: how accurate the evaluator is on these attributes, on held-out real faces.
         strength: how far y was moved, 1 = to the very value asked for.
         edits: one score an attribute, direction and path.
     """
@@ -103,7 +105,7 @@ class Measurement:
             }
             for score in self.edits
         ]
-        return json.dumps(_without_nan(values), indent=1)
+        return json.dumps(without_nan(values), indent=1)
 
     def to_markdown(self) -> str:
         """The figures as Markdown: a line on reconstruction, then a table of edits.
@@ -114,21 +116,17 @@ class Measurement:
         paths = list(dict.fromkeys(score.path for score in self.edits))
         lines = [
             f"{self.faces} faces of {self.dataset} at {self.image_size} px: "
-            + (
-                "a reconstruction is the photo itself; what the decoder draws is measured on its run."
-                if math.isnan(self.mse)
-                else f"reconstruction MSE {self.mse:.4f}, PSNR {self.psnr:.1f} dB."
-            ),
+            f"reconstruction MSE {self.mse:.4f}, PSNR {self.psnr:.1f} dB.",
             "",
-            "| attribute | edit | n | " + " | ".join(paths) + " | judge's accuracy |",
+            "| attribute | edit | n | " + " | ".join(paths) + " | evaluator's accuracy |",
             "|---|---|---|" + "---|" * (len(paths) + 1),
         ]
         for attribute, direction in dict.fromkeys((s.attribute, s.direction) for s in self.edits):
             scores = [self.edit(attribute, direction, path) for path in paths]
-            judge = self.evaluator_accuracy.get(attribute, math.nan)
+            accuracy = self.evaluator_accuracy.get(attribute, math.nan)
             cells = " | ".join(_cell(score) for score in scores)
             lines.append(
-                f"| {attribute} | {direction} | {scores[0].success.n} | {cells} | {100 * judge:.1f}% |"
+                f"| {attribute} | {direction} | {scores[0].success.n} | {cells} | {100 * accuracy:.1f}% |"
             )
         lines += [
             "",
@@ -162,12 +160,3 @@ def _cell(score: EditScore) -> str:
     return (
         f"{100 * score.success.rate:.1f}% [{100 * low:.1f}, {100 * high:.1f}] / {100 * score.collateral:.1f}%"
     )
-
-
-def _without_nan(value: object) -> object:
-    """JSON knows no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
 """Every random number of a training step, as a pure function of (seed, step).
 
-The numbers are drawn for the whole batch and then cut to this process's share, so that several processes
-compute what one would, and a resumed run draws what an uninterrupted one would have drawn.
+The numbers are made for the whole batch and then cut to this process's share, so that several processes
+compute what one would, and a resumed run gets what an uninterrupted one would have got.
 """
 
 from __future__ import annotations

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 
 from aif.runtime.errors import UnknownAttributeError
+from aif.train.composed import AttributeEvaluator
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import evaluation_batches
-from aif.train.measure import EditingModel, Judge
+from aif.train.measure import EditingModel
 from aif.train.measure_report import Direction
 from aif.train.statistics import Share
 
 PAPER_FACES = 100
-"""The paper judges the first hundred test images."""
+"""The paper looks at the first hundred test images."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class PaperScore:
 
 
 def paper_protocol(
-    model: EditingModel, faces: FaceDataset, evaluator: Judge, attributes: Sequence[str]
+    model: EditingModel, faces: FaceDataset, evaluator: AttributeEvaluator, attributes: Sequence[str]
 ) -> tuple[PaperScore, ...]:
     """Count as the paper does: positives by label only, y fixed to 1 and to 0, nothing composed.
 
@@ -54,7 +55,7 @@ def paper_protocol(
             if name not in known:
                 raise UnknownAttributeError(name, known, where)
         column = list(faces.attributes).index(name)
-        judged, mine = list(evaluator.attributes).index(name), list(model.attributes).index(name)
+        theirs, mine = list(evaluator.attributes).index(name), list(model.attributes).index(name)
         positives = [i for i in range(min(PAPER_FACES, len(faces))) if faces.labels[i, column]]
         hits: dict[Direction, list[bool]] = {"on": [], "off": []}
         for batch in evaluation_batches(faces, model.image_size, 64, positives) if positives else ():
@@ -62,8 +63,8 @@ def paper_protocol(
             for direction, found in hits.items():
                 y = encoding.y.copy()
                 y[:, mine] = float(direction == "on")
-                decoded = torch.from_numpy(np.ascontiguousarray(model.decode(encoding, y)))
-                verdict = evaluator.predict(decoded)[:, judged] > 0.5
-                found.extend((verdict == (direction == "on")).tolist())
+                decoded = torch.from_numpy(np.ascontiguousarray(model.decode(encoding, y).image))
+                predicted = evaluator.predict(decoded)[:, theirs] > 0.5
+                found.extend((predicted == (direction == "on")).tolist())
         scores += [PaperScore(name, direction, Share.of(found)) for direction, found in hits.items()]
     return tuple(scores)

@@ -1,4 +1,7 @@
-"""Named starting points. `docs/decisions/training.md` tells why `best` and `whole` are as they are."""
+"""Named starting points for models of whole crops. `docs/decisions/training.md` says why `whole` is as it is.
+
+The presets of models of shape and appearance, `best` and `linear`, are `aif.train.shape`'s own.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ RESIDUAL = TrainConfig(
         aux_ramp_steps=1_000,
     ),
     optimiser=OptimiserConfig(ema_decay=0.999),
-    precision="bf16-mixed",
+    precision="auto",
 )
 """Tables 2 and 3 (residual layers, rho 1.0, delta 0.005, alpha 0.005), with a bounded encoder adversary."""
 
@@ -78,38 +81,9 @@ WHOLE = TrainConfig(
         at=0.67, game_steps=1_000, game_weight=0.2, delta=0.2, edit_class=0.4, edit_keep=40.0
     ),
     steps=22_500,
-    precision="bf16-mixed",
+    precision="auto",
 )
-"""Draws whole faces anew: a large code and L1; z is cleaned once the trunk rests, then edits are judged."""
-
-BEST = dataclasses.replace(
-    WHOLE,
-    preset="best",
-    network=dataclasses.replace(
-        WHOLE.network,
-        image_size=128,
-        width=24,
-        decoder_width=16,
-        discriminator_width=24,
-        context=True,
-        patches=True,
-    ),
-    objective=dataclasses.replace(WHOLE.objective, r1_weight=0.1),
-    optimiser=dataclasses.replace(WHOLE.optimiser, learning_rate=5e-4, decay_last=0.2),
-    settle=SettleConfig(
-        at=0.38,
-        game_steps=600,
-        game_weight=0.2,
-        delta=1.5,
-        edit_class=1.0,
-        edit_keep=5.0,
-        matching=5.0,
-        edit_rate=0.05,
-    ),
-    steps=28_000,
-)
-"""The embedded bundle's: `whole` with a decoder that sees the face around an edit and draws the edited region
-alone, at 128 px."""
+"""A large code and L1; z is cleaned once the backbone is frozen, then the decoder trains on its edits."""
 
 ABLATIONS = (
     _variant(AUTHORS, "authors-no-aux", aux_weight=0.0),
@@ -128,16 +102,22 @@ ABLATIONS = (
 """One thing changed in each: without L_aux, with L_class on the reconstruction too, without L_KL, ..."""
 
 PRESETS = {
-    preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, WHOLE, BEST, *ABLATIONS, *rivals(RESIDUAL))
+    preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, WHOLE, *ABLATIONS, *rivals(RESIDUAL))
 }
+
+SHAPE_PRESETS = ("best", "linear")
+"""Names of the presets of shape and appearance, which have no `TrainConfig`."""
 
 
 def get_preset(name: str) -> TrainConfig:
-    """The preset called `name`.
+    """The preset called `name`, of a model of whole crops.
 
     Raises:
         ConfigError: there is none; the nearest names are given.
     """
+    if name in SHAPE_PRESETS:
+        raise ConfigError(f"The preset {name!r} models shape and appearance.", "Train it with aif-train.")
     if name not in PRESETS:
-        raise ConfigError(f"There is no preset {name!r}.", nearest_names(name, PRESETS))
+        known = (*PRESETS, *SHAPE_PRESETS)
+        raise ConfigError(f"There is no preset {name!r}.", nearest_names(name, known))
     return PRESETS[name]

@@ -200,11 +200,24 @@ def lpips_per_face(images: Tensor, references: Tensor, net: LpipsNet = "alex") -
 def sharpness(composed: Tensor, photo: Tensor) -> Mean:
     """How much of the photo's fine detail is left in the inner face: 1 = as sharp, below 1 = blurred.
 
+    The mean of `detail_kept` over faces. Faces whose photo holds no detail there are left out; n counts the
+    others.
+
+    Raises:
+        ValueError: shapes differ or are no squares of at least 16 px.
+    """
+    kept = detail_kept(composed, photo)
+    return Mean.of(kept[kept.isfinite()].numpy())
+
+
+def detail_kept(composed: Tensor, photo: Tensor) -> Tensor:
+    """The ratio of fine detail in `composed` to that in `photo`, face by face: float32 (N,).
+
     Detail is a picture minus its Gaussian blur of sigma 1 px at 64 px (sigma S / 64 at S px, so that
-    the figure means the same at every size). Each face gives the ratio of its energy (sum of squares over
-    `INNER_FACE` and the colours) in `composed` to that in `photo`; the mean is over faces. An edit that draws
-    edges of its own, such as glasses, raises the figure: compare systems on the same edit. Faces whose photo
-    holds no detail there are left out; n counts the others.
+    the figure means the same at every size), which is about a Laplacian. Each face gives the ratio of its
+    energy (sum of squares over `INNER_FACE` and the colours) in `composed` to that in `photo`. An edit that
+    adds edges of its own, such as glasses, raises the figure: compare systems on the same edit. NaN where the
+    photo holds no detail.
 
     Args:
         composed, photo: float (N, 3, S, S) RGB in [0, 1], S at least 16.
@@ -217,8 +230,7 @@ def sharpness(composed: Tensor, photo: Tensor) -> Mean:
         raise ValueError(f"sharpness needs square pictures of at least 16 px, got {tuple(photo.shape)}")
     found = _by_chunks(composed, photo, lambda a, b: torch.stack([_detail(a), _detail(b)], 1))
     seen, wanted = found.reshape(-1, 2).unbind(1)
-    judged = wanted > LEAST_DETAIL
-    return Mean.of((seen[judged] / wanted[judged]).numpy())
+    return torch.where(wanted > LEAST_DETAIL, seen / wanted, torch.nan)
 
 
 def _detail(images: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """The methods that the paper is compared with, as presets: their losses on the same networks and data.
 
-Each keeps what makes the method: who is told y, the losses and their weights. What it shares with the others
-is the trunk, the size of z, the batch and the optimiser, so that a comparison is one of methods. Pixels lie
-in [0, 1] here and in [-1, 1] in most of these papers, which makes a squared error there four times as large;
-`rec_weight` makes up for it.
+Each keeps what makes the method: what is conditioned on y, the losses and their weights. What it shares with
+the others is the trunk, the size of z, the batch and the optimiser, so that a comparison is one of methods.
+Pixels lie in [0, 1] here and in [-1, 1] in most of these papers, which makes a squared error there four times
+as large; `rec_weight` makes up for it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def rivals(base: TrainConfig) -> tuple[TrainConfig, ...]:
         networks: NetworkConfig = dataclasses.replace(base.network, y_to=y_to, y_head=y_head, **network)
         return dataclasses.replace(base, preset=name, network=networks, objective=objective)
 
-    # Bao et al. (2017): encoder and decoder are told the label; pairwise and mean feature matching, no
-    # classifier. y has a trunk of its own, which moves nothing else and serves photos that bring no label.
+    # Bao et al. (2017): encoder and decoder are conditioned on the label; pairwise and mean feature matching,
+    # no classifier. y has a trunk of its own, which moves nothing else and serves photos that bring no label.
     bao = ObjectiveConfig(
         rec_loss="mse", reduction="elbo", rec_weight=2.0, alpha=3.0, rho=1.0, delta=1e-3, gan_loss="means",
         matching=1.0, decoder_y="label", aux_weight=0.0,

@@ -1,7 +1,7 @@
 """What blur, noise, darkness, size or a turned head cost: finding, aligning and editing faces in bad photos.
 
 The whole runtime is measured, detector and compositing included. Where the faces are is known from the photo
-before it was disturbed; the evaluator judges the crop that these landmarks give.
+before it was disturbed; the evaluator looks at the crop that these landmarks give.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from aif.runtime.align import Float32Array, UInt8Array, crop_face, transform_poi
 from aif.runtime.detect import Detection, Detector, overlap
 from aif.runtime.editor import Editor
 from aif.runtime.errors import DataError, UnknownAttributeError
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import box_from_landmarks
+from aif.train.composed import AttributeEvaluator
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.disturbances import DISTURBANCES, Disturbance, turned_away
-from aif.train.measure import Judge
 from aif.train.measure_alignment import GOOD_ALIGNMENT, SAME_FACE, alignment_error
 from aif.train.statistics import Share
 
-JUDGED_SIZE = 128
+EVALUATED_SIZE = 128
 """Side of the crops that the evaluator is shown, in pixels."""
 HALF_PROFILE = 0.25
 """`turned_away` from which a face counts as a half profile."""
@@ -40,7 +40,7 @@ class RobustnessScore:
         aligned: it was found, and its crop lies within a tenth of the eye distance of the right one.
         success: the evaluator sees the wanted value after the edit; a face that is not found is a failure.
         unedited: the evaluator still sees the old value when nothing is edited: what the disturbance alone
-            does to its verdict.
+            does to its prediction.
     """
 
     name: str
@@ -65,7 +65,7 @@ class _Tally:
 def measure_robustness(
     editor: Editor,
     dataset: FaceDataset,
-    evaluator: Judge,
+    evaluator: AttributeEvaluator,
     reference: Detector,
     attribute: str,
     *,
@@ -78,7 +78,7 @@ def measure_robustness(
     Args:
         editor: what is measured, with its own detector.
         dataset: photos with room around the face, whose labels include the attribute.
-        evaluator: the judge.
+        evaluator: what counts successes.
         reference: says where the face is in the undisturbed photo; its largest face counts.
         attribute: what is edited.
         faces: how many photos of the dataset are looked at; None = all. Those without a face for the
@@ -117,10 +117,10 @@ def measure_robustness(
             rng = np.random.default_rng([seed, index, number])
             disturbed, matrix = each.change(photo, face.landmarks, rng)
             truth = transform_points(face.landmarks, matrix)
-            told = [tallies[each.name]]
+            counted = [tallies[each.name]]
             if number == 0 and turned_away(face.landmarks) >= HALF_PROFILE:
-                told.append(profiles)
-            _judge(editor, evaluator, disturbed, truth, wanted, told)
+                counted.append(profiles)
+            _edit_and_count(editor, evaluator, disturbed, truth, wanted, counted)
     if not any(tally.found for tally in tallies.values()):
         raise DataError(
             f"No photo of {dataset.name} shows a face on which label and evaluator agree.",
@@ -129,9 +129,9 @@ def measure_robustness(
     return (*(tally.score(name) for name, tally in tallies.items()), profiles.score("half profiles"))
 
 
-def _judge(
+def _edit_and_count(
     editor: Editor,
-    evaluator: Judge,
+    evaluator: AttributeEvaluator,
     photo: UInt8Array,
     truth: Float32Array,
     wanted: dict[str, float],
@@ -158,17 +158,17 @@ def _nearest(detections: Sequence[Detection], truth: Float32Array) -> Detection 
     return best if best and overlap(box_from_landmarks(best.landmarks), box) > SAME_FACE else None
 
 
-def _seen(evaluator: Judge, attribute: str, photo: UInt8Array, landmarks: Float32Array) -> bool:
+def _seen(evaluator: AttributeEvaluator, attribute: str, photo: UInt8Array, landmarks: Float32Array) -> bool:
     rgb = np.ascontiguousarray(photo[:, :, ::-1])
-    crop = crop_face(rgb, landmarks, JUDGED_SIZE).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-    verdict = evaluator.predict(torch.from_numpy(np.ascontiguousarray(crop))[None])
-    return bool(verdict[0, list(evaluator.attributes).index(attribute)] > 0.5)
+    crop = crop_face(rgb, landmarks, EVALUATED_SIZE).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+    predicted = evaluator.predict(torch.from_numpy(np.ascontiguousarray(crop))[None])
+    return bool(predicted[0, list(evaluator.attributes).index(attribute)] > 0.5)
 
 
 def to_markdown(scores: Sequence[RobustnessScore]) -> str:
     """A table, one kind of photo a row."""
     lines = [
-        "| photo | n | found | aligned | edit succeeds | judge agrees unedited |",
+        "| photo | n | found | aligned | edit succeeds | evaluator agrees unedited |",
         "|---|---|---|---|---|---|",
     ]
     for score in scores:

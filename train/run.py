@@ -12,7 +12,7 @@ from torch import nn
 
 from aif.runtime.errors import CheckpointError, ConfigError
 from aif.train.checkpoint import list_checkpoints, load_checkpoint
-from aif.train.config import TrainConfig, from_dict, to_dict
+from aif.train.config import Precision, TrainConfig, from_dict, to_dict
 from aif.train.data.base import FaceDataset
 from aif.train.networks.modules import Encoder, Networks
 
@@ -43,6 +43,19 @@ _OURS = {
 def checkpoint_folder(out: Path) -> Path:
     """Where a run's checkpoints lie."""
     return out / "checkpoints"
+
+
+def networks_of(config: TrainConfig) -> Networks:
+    """The four networks of a configuration, with random weights."""
+    detach_y = config.objective.detach_y_trunk
+    return Networks(config.network, len(config.data.attributes), detach_y, config.critic_predicts_y)
+
+
+def stored_precision(out: Path) -> Precision | None:
+    """The precision of the run in the folder, None where there is no checkpoint of one."""
+    if not (out / "config.json").exists() or not list_checkpoints(checkpoint_folder(out)):
+        return None
+    return read_config(out).precision
 
 
 def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
@@ -110,8 +123,7 @@ def load_run(out: Path) -> TrainedRun:
     if not found:
         raise CheckpointError(f"{out} has no checkpoint yet.", "Let the training reach its first checkpoint.")
     groups, info = load_checkpoint(found[-1])
-    o = config.objective
-    networks = Networks(config.network, config.data.attributes, o.detach_y_trunk, config.judges_y)
+    networks = networks_of(config)
     try:
         networks.load_state_dict(groups["networks"])
         if "ema" in groups:

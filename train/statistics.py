@@ -93,3 +93,12 @@ def balanced_accuracy(verdicts: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 def entropy_bits(positive_share: float) -> float:
     """Entropy in bits of a binary variable that is 1 with the given probability."""
     return -sum(p * math.log2(p) for p in (positive_share, 1 - positive_share) if p > 0)
+
+
+def without_nan(value: object) -> object:
+    """The same nested lists, tuples and dictionaries with None in place of numbers that JSON has not."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

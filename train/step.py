@@ -15,7 +15,6 @@ from torch.optim import Optimizer
 
 from aif.train import losses
 from aif.train.config import TrainConfig
-from aif.train.networks.context import ContextDecoder
 from aif.train.networks.modules import Discriminator, EncoderOutput, Networks
 from aif.train.noise import StepNoise
 
@@ -56,20 +55,21 @@ def train_step(
     )
     terms: dict[str, Tensor] = {}
 
-    # encoder and decoder, with the discriminator and the auxiliary network held still
+    # encoder and decoder, with the discriminator and the auxiliary network frozen
     with frozen(critic, aux), fabric.autocast():
-        code = encoder(image, y)  # z_mean, z_log_variance, y_hat <- E(x); y only where E is told
+        code = encoder(image, y)  # z_mean, z_log_variance, y_hat <- E(x); y only where E is conditioned on it
         z = code.sample(noise.z) if o.sampled else code.mean.float()
-        judged, weight = decode(decoder, code, z, y, noise, config)  # x_hat <- D(y_hat, z), and a sample
-        reconstruction = judged[0]
+        decoded = decode(decoder, code, z, y, noise, config)  # x_hat <- D(y_hat, z), and a sample
+        reconstruction = decoded[0]
 
-        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, o.rec_focus, weight)
+        terms["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, o.rec_focus)
         terms["kl"] = losses.kl_divergence(code.mean, code.log_variance)
         terms["class"] = losses.classification(code.y_logits, y)
         loss = o.rec_weight * scale.rec * terms["rec"] + o.alpha * scale.kl * terms["kl"]
         loss = loss + o.rho * terms["class"]
         if o.delta > 0:
-            loss = loss + o.delta * scale.generator * gan_term(critic, image, y, judged, config, terms)
+            terms["gan"] = gan_term(critic, image, y, decoded, o.gan_loss)
+            loss = loss + o.delta * scale.generator * terms["gan"]
         if o.matching > 0:
             real, seen = (critic.features(picture, y) for picture in (image, reconstruction))
             terms["matching"] = losses.feature_matching(real, seen)
@@ -91,7 +91,7 @@ def train_step(
     update(fabric, optimisers.autoencoder, [encoder, decoder], config)
 
     if o.delta > 0:  # discriminator: min L_gan
-        update_discriminator(networks, optimisers, image, y, judged, config, step, fabric, terms)
+        terms |= update_discriminator(networks, optimisers, image, y, decoded, config, step, fabric)
 
     if o.aux_weight > 0:  # auxiliary network: min L_aux
         for _ in range(o.aux_steps):
@@ -111,20 +111,29 @@ def scales(config: TrainConfig) -> losses.Scales:
     )
 
 
+def decode(
+    decoder: nn.Module, code: EncoderOutput, z: Tensor, y: Tensor, noise: StepNoise, config: TrainConfig
+) -> tuple[Tensor, ...]:
+    """The reconstructions and, in the same pass, samples from the prior where the discriminator sees them."""
+    o = config.objective
+    y_in = y if o.decoder_y == "label" else code.y if o.rec_reaches_y else code.y.detach()
+    if o.delta == 0:
+        return (decoder(z, y_in),)
+    both: Tensor = decoder(torch.cat([z, noise.z_prior]), torch.cat([y_in, y]))
+    return both.chunk(2)
+
+
 def gan_term(
     critic: Discriminator,
     image: Tensor,
     y: Tensor,
-    judged: tuple[Tensor, ...],
-    config: TrainConfig,
-    terms: dict[str, Tensor],
+    decoded: tuple[Tensor, ...],
+    kind: Literal["nonsaturating", "means"],
 ) -> Tensor:
-    """What encoder and decoder minimise against the discriminator; added to `terms`."""
-    if config.objective.gan_loss == "means":
-        terms["gan"] = losses.feature_means(critic.features(image, y), critic.features(judged[-1], y))
-    else:
-        terms["gan"] = torch.stack([losses.gan_generator(critic(seen, y)[0]) for seen in judged]).sum()
-    return terms["gan"]
+    """What encoder and decoder minimise against the discriminator."""
+    if kind == "means":
+        return losses.feature_means(critic.features(image, y), critic.features(decoded[-1], y))
+    return torch.stack([losses.gan_generator(critic(fake, y)[0]) for fake in decoded]).sum()
 
 
 def update_discriminator(
@@ -132,59 +141,32 @@ def update_discriminator(
     optimisers: Optimisers,
     image: Tensor,
     y: Tensor,
-    judged: tuple[Tensor, ...],
+    fakes: tuple[Tensor, ...],
     config: TrainConfig,
     step: int,
     fabric: Fabric,
-    terms: dict[str, Tensor],
-    attention: Tensor | None = None,
-) -> None:
-    """One step of the discriminator: min L_gan on real and decoded pictures; adds its terms to `terms`.
-
-    attention: how much each of its logits counts (see `Discriminator.attention`).
-    """
+) -> dict[str, Tensor]:
+    """One step of the discriminator: min L_gan on real and decoded pictures; returns its terms."""
     o, critic = config.objective, networks.discriminator
+    terms: dict[str, Tensor] = {}
     with fabric.autocast():
         real, y_seen = critic(image, y)
-        terms["gan_real"] = losses.gan_real(real, attention)
-        fakes = [critic(picture.detach(), y)[0] for picture in judged]
-        terms["gan_fake"] = torch.stack([losses.gan_fake(fake, attention) for fake in fakes]).sum()
+        terms["gan_real"] = losses.gan_real(real)
+        terms["gan_fake"] = torch.stack(
+            [losses.gan_fake(critic(fake.detach(), y)[0]) for fake in fakes]
+        ).sum()
         loss = scales(config).discriminator * (terms["gan_real"] + terms["gan_fake"])
         if y_seen is not None:
             terms["critic_class"] = losses.classification(y_seen, y)
             loss = loss + terms["critic_class"]
     if o.r1_weight > 0 and step % o.r1_every == 0:
         seen = image.detach().requires_grad_()
-        logits = critic(seen, y)[0]
-        terms["r1"] = losses.r1_penalty(logits if attention is None else logits * attention, seen)
+        terms["r1"] = losses.r1_penalty(critic(seen, y)[0], seen)
         loss = loss + o.r1_weight * o.r1_every * terms["r1"]
     optimisers.discriminator.zero_grad()
     fabric.backward(loss)
     update(fabric, optimisers.discriminator, [critic], config)
-
-
-def decode(
-    decoder: nn.Module, code: EncoderOutput, z: Tensor, y: Tensor, noise: StepNoise, config: TrainConfig
-) -> tuple[tuple[Tensor, ...], Tensor | None]:
-    """The reconstructions and, in the same pass, samples from the prior where the discriminator sees them;
-    and the weight of each face's reconstruction (see `region_weight`)."""
-    o = config.objective
-    y_told = y if o.decoder_y == "label" else code.y if o.rec_reaches_y else code.y.detach()
-    if isinstance(decoder, ContextDecoder):
-        change = torch.where(noise.flip, 1 - 2 * y_told, 0).detach()
-        drawn = decoder.hiding(change)[:, :1]
-        return (decoder.redraw(z, y_told, code.features[0], change),), region_weight(drawn)
-    if o.delta == 0:
-        return (decoder(z, y_told, code.features),), None
-    nothing = tuple(torch.cat([feature, torch.zeros_like(feature)]) for feature in code.features)
-    both = decoder(torch.cat([z, noise.z_prior]), torch.cat([y_told, y]), nothing)
-    return tuple(both.chunk(2)), None
-
-
-def region_weight(drawn: Tensor) -> Tensor:
-    """One over the share of the face that was drawn, (N, 1, S, S) -> (N, 1, 1, 1), so that a mouth counts as
-    much as a whole face."""
-    return 1 / drawn.mean(dim=(1, 2, 3), keepdim=True).clamp(min=0.02)
+    return terms
 
 
 def auxiliary_input(

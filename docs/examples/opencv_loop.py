@@ -1,7 +1,7 @@
 """The edited camera picture in a window, with nothing but OpenCV.
 
 python opencv_loop.py                       # the first camera; q quits, + and - change the strength
-python opencv_loop.py clip.mp4 Eyeglasses   # a file, another attribute
+python opencv_loop.py clip.mp4 Blond_Hair   # a file, another attribute
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """Edit a photo on a Triton server: aif finds, aligns and blends the faces, the server runs the networks.
 
 python triton_client.py photo.jpg out.jpg Smiling=1     # of `aif export-serving triton`'s model repository
+
+The bundle is at hand here as well, for its landmark network and its mean shape: textures are made here
+(aif's `Frame.normalise`), and edits applied.
 """
 
 from __future__ import annotations
@@ -14,38 +17,47 @@ import tritonclient.grpc as triton
 from aif.runtime import Editor
 from aif.runtime.bundle import Bundle
 from aif.runtime.detect import make_detector
+from aif.runtime.errors import BundleError
 from aif.runtime.manifest import parse_manifest
-from aif.runtime.model import Encoding
+from aif.runtime.model import Decoded, Encoding
 
-URL, MODEL = "localhost:8001", "aif-64_fp32"
+URL, MODEL = "localhost:8001", "aif-128_fp32"
 
 
 class ServedModel:
     """Stands in for the editor's own networks: `encode` and `decode` are requests."""
 
-    def __init__(self, url: str = URL, model: str = MODEL) -> None:
-        """Ask the server for the manifest of the ensemble `model`, which says all about its networks."""
-        self.client, self.model = triton.InferenceServerClient(url), model
+    def __init__(self, bundle: Bundle, url: str = URL, model: str = MODEL) -> None:
+        """Ask the server for the manifest of the ensemble `model`, which has to be the bundle's."""
+        self.client, self.model, self.bundle = triton.InferenceServerClient(url), model, bundle
         config = self.client.get_model_config(model, as_json=True)["config"]
         self.most = int(config["max_batch_size"])
+        self.manifest = bundle.manifest
         text = config["parameters"]["aif_manifest"]["string_value"]
-        self.manifest = parse_manifest(text, url)
+        if parse_manifest(text, url) != self.manifest.without_files():
+            raise BundleError(f"{url} serves another bundle than {bundle.path}.", "Export it again.")
         self.attributes, self.image_size = self.manifest.attribute_names, self.manifest.image_size
 
-    def encode(self, crops_nchw: np.ndarray) -> Encoding:
-        """As `FaceModel.encode`."""
+    def encode(self, crops_nchw: np.ndarray, landmarks: np.ndarray | None = None) -> Encoding:
+        """As `FaceModel.encode`: crops, or textures with landmarks in units of the crop's side."""
         names = ("z", "y", *self.manifest.features)
-        z, y, *features = self._run(f"{self.model}_encoder", names, {"image": crops_nchw})
+        inputs = {"image": crops_nchw} if landmarks is None else {"image": crops_nchw, "landmarks": landmarks}
+        z, y, *features = self._run(f"{self.model}_encoder", names, inputs)
         return Encoding(z, y, dict(zip(self.manifest.features, features, strict=True)))
 
-    def decode(self, encoding: Encoding, y: np.ndarray) -> np.ndarray:
+    def decode(self, encoding: Encoding, y: np.ndarray) -> Decoded:
         """As `FaceModel.decode`."""
+        outputs = ("image",) if self.manifest.face_frame is None else ("image", "landmarks")
         inputs = {"z": encoding.z, "y": y, **encoding.features}
-        return self._run(f"{self.model}_decoder", ("image",), inputs)[0].clip(0, 1)
+        image, *landmarks = self._run(f"{self.model}_decoder", outputs, inputs)
+        return Decoded(image.clip(0, 1), *landmarks)
 
-    def decode_both(self, encoding: Encoding, source: np.ndarray, target: np.ndarray) -> list[np.ndarray]:
+    def decode_both(
+        self, encoding: Encoding, source: np.ndarray, target: np.ndarray
+    ) -> tuple[Decoded, Decoded]:
         """As `FaceModel.decode_both`: all in as few requests as the server's batches allow."""
-        return np.split(self.decode(encoding.repeat(2), np.concatenate([source, target])), 2)
+        both, count = self.decode(encoding.repeat(2), np.concatenate([source, target])), len(encoding)
+        return both.rows(slice(count)), both.rows(slice(count, None))
 
     def _run(self, model: str, outputs: tuple[str, ...], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         pieces = []
@@ -65,7 +77,8 @@ class ServedModel:
 def main(photo: str, out: str, *settings: str) -> None:
     """Edit one photo."""
     edits = {name: float(value) for name, value in (text.split("=") for text in settings)}
-    editor = Editor(ServedModel(), make_detector("auto", Bundle.open()))  # type: ignore[arg-type]
+    bundle = Bundle.open()  # the one that the server has
+    editor = Editor(ServedModel(bundle), make_detector("auto", bundle))  # type: ignore[arg-type]
     cv2.imwrite(out, editor.edit(cv2.imread(photo), edits).image_hwc_bgr)
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from made_up_face import face_points
+from onnx import helper
+from tiny_bundles import graph
 
 from aif.cli.main import load_command
-from aif.runtime.align import template
 from aif.runtime.bundle import write_bundle
+from aif.runtime.faces.points import COUNT
 from aif.runtime.manifest import AttributeInfo, GraphFile, GraphPair, LandmarkInfo, Manifest, Provenance
 
 SIZE, GRID = 32, 4
@@ -77,27 +79,10 @@ def aif(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
     return call
 
 
-def _graph(
-    nodes: list[object],
-    inputs: dict[str, list[object]],
-    outputs: dict[str, list[object]],
-    **constants: object,
-) -> bytes:
-    def info(values: dict[str, list[object]]) -> list[object]:
-        return [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in values.items()
-        ]
-
-    named = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "toy", info(inputs), info(outputs), named)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    return model.SerializeToString()
-
-
 def _encoder() -> bytes:
     """z: the picture on a coarse grid; y: its mean red and mean blue."""
     node = helper.make_node
-    return _graph(
+    return graph(
         [
             node(
                 "AveragePool",
@@ -123,7 +108,7 @@ def _decoder() -> bytes:
     paint = np.zeros((2, 3, SIZE, SIZE), np.float32)
     paint[0, 1:, 23:28, 11:21] = -0.3
     paint[1, 2, 6:10, 10:22] = -0.5
-    return _graph(
+    return graph(
         [
             node("Reshape", ["z", "grid_shape"], ["grid"]),
             node("Resize", ["grid", "", "up"], ["coarse"], mode="linear"),
@@ -144,21 +129,24 @@ def _decoder() -> bytes:
 
 
 def _landmarks(size: int = 48) -> bytes:
-    """Always an upright face that fills the box (96 of the template's pixels; the crop shows 144)."""
+    """Always an upright face that fills the crop as a close view does (120 of the template's pixels)."""
     node = helper.make_node
-    points = (template(128) - template(128).mean(axis=0)) / 144 + 0.5
-    return _graph(
+    points = (face_points() - (64, 74)) / 120 + 0.5
+    return graph(
         [
             node("ReduceMean", ["image", "all"], ["mean"], keepdims=0),
             node("Mul", ["mean", "none"], ["nothing"]),
             node("Unsqueeze", ["nothing", "one_two"], ["nothings"]),
             node("Add", ["nothings", "points"], ["landmarks"]),
             node("Add", ["nothing", "sure"], ["confidence"]),
+            node("Unsqueeze", ["nothing", "one"], ["column"]),
+            node("Concat", ["column", "column", "column"], ["pose"], axis=1),
         ],
         {"image": ["N", 3, size, size]},
-        {"landmarks": ["N", 5, 2], "confidence": ["N"]},
+        {"landmarks": ["N", COUNT, 2], "pose": ["N", 3], "confidence": ["N"]},
         all=np.array([1, 2, 3]),
         none=np.float32(0),
+        one=np.array([1]),
         one_two=np.array([1, 2]),
         points=points.astype(np.float32)[None],
         sure=np.float32(1),

@@ -65,7 +65,7 @@ def test_several_attributes_in_one_edit(photo: Path, portrait_rgb: np.ndarray, a
     assert changed[:80].any() and changed[130:].any()
 
 
-@pytest.mark.parametrize("mode", ["delta", "replace", "hybrid"])
+@pytest.mark.parametrize("mode", ["delta", "replace"])
 def test_modes(photo: Path, portrait_rgb: np.ndarray, aif_edit: Edit, mode: str) -> None:
     out = photo.with_name("out.png")
     assert aif_edit(photo, "-s", "Smiling", "-o", out, "--mode", mode).code == 0
@@ -247,7 +247,8 @@ def test_timings_name_every_stage(photo: Path, aif_edit: Edit, as_json: bool) ->
         (["--set", "Smilng=1"], 2, "Did you mean Smiling?"),
         (["--set", "Smiling=3"], 2, "out of range"),
         (["--sweep", "Smilng"], 2, "Did you mean Smiling?"),
-        (["--set", "Smiling", "--mode", "mix"], 2, "Known: delta, replace, hybrid"),
+        (["--set", "Smiling", "--mode", "mix"], 2, "composes by: delta, replace"),
+        (["--set", "Smiling", "--mode", "warp"], 2, "composes by: delta, replace"),
         (["--set", "Smiling", "--faces", "some"], 2, "all, largest"),
         (["--set", "Smiling", "--format", "gif"], 1, "cannot write"),
         (["--set", "Smiling", "-o", "x.gif"], 1, "cannot write"),

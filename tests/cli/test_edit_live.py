@@ -23,7 +23,6 @@ from aif.cli.edit_live_state import Controls
 from aif.cli.edit_live_text import SEEN, draw_text, shortened, text_width, wrapped
 from aif.cli.edit_live_view import figure_rows, help_rows, place, place_both
 from aif.cli.edit_live_window import Window, check_display
-from aif.runtime.align import template
 from aif.runtime.camera import CameraFormat
 from aif.runtime.errors import ConfigError
 from aif.runtime.live_figures import LiveStats
@@ -305,10 +304,8 @@ def test_no_such_camera(aif_edit, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_headless_recording_of_a_file_at_its_own_pace(aif_edit, tmp_path, portrait_rgb, monkeypatch):
+def test_headless_recording_of_a_file_at_its_own_pace(aif_edit, tmp_path, portrait_rgb):
     """The face is edited, the picture mirrored, the end of the file is the end."""
-    # The toy's landmark network draws its points around the middle of a box: followed, a face then stays.
-    monkeypatch.setattr("aif.runtime.landmarks.TEMPLATE_BOX_CENTRE", template(128).mean(axis=0))
     film = tmp_path / "film.avi"
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (200, 240))
     for _ in range(20):

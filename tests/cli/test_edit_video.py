@@ -15,19 +15,12 @@ import numpy as np
 import pytest
 
 from aif.cli.edit_video import parse_time
-from aif.runtime.align import template
 from aif.runtime.errors import ConfigError
 from aif.runtime.video_editor import VideoEditor
 
 Edit = Callable[..., Any]
 Clip = Callable[..., Path]
 FRAMES, RATE = 8, Fraction(30000, 1001)
-
-
-@pytest.fixture(autouse=True)
-def still_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The toy's landmark network draws its points around the middle of a box: followed, a face then stays."""
-    monkeypatch.setattr("aif.runtime.landmarks.TEMPLATE_BOX_CENTRE", template(128).mean(axis=0))
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +70,7 @@ def test_every_frame_is_edited_and_all_else_is_left_alone(clip: Path, aif_edit: 
     assert before.shape == after.shape == (FRAMES, 240, 200, 3)
     for i, change in enumerate(after - before):
         rows, columns = np.nonzero(np.abs(change).max(axis=2) > 40)
-        assert 120 < rows.mean() < 175 and 85 < columns.mean() - i < 135, "around the mouth"
+        assert 120 < rows.mean() < 175 and 85 < columns.mean() - i < 145, "around the mouth"
         assert np.abs(change[:90]).mean() < 3
     assert [each.name for each in sorted(clip.parent.iterdir())] == ["out.mp4", "walk.mp4"]
 
@@ -247,7 +240,7 @@ def test_nothing_is_overwritten_unasked(clip: Path, aif_edit: Edit) -> None:
 
 def test_gif_in_and_out(clip: Path, aif_edit: Edit) -> None:
     gif, back = clip.with_name("walk.gif"), clip.with_name("walk_edited.gif")
-    done = aif_edit(clip, "--set", "Smiling=0", "-o", gif)
+    done = aif_edit(clip, "--set", "Blond_Hair=0.6", "-o", gif)
     assert done.code == 0 and "no sound" in done.stderr
     assert aif_edit(gif, "--set", "Smiling=2").code == 0
     assert times(back) == times(gif) and len(times(back)) == FRAMES

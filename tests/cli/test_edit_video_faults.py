@@ -13,17 +13,10 @@ import av
 import numpy as np
 import pytest
 
-from aif.runtime.align import template
 from aif.runtime.video_read import VideoSource
 
 Edit = Callable[..., Any]
 Clip = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def still_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The toy's landmark network draws its points around the middle of a box: followed, a face then stays."""
-    monkeypatch.setattr("aif.runtime.landmarks.TEMPLATE_BOX_CENTRE", template(128).mean(axis=0))
 
 
 def frames_of(path: Path) -> np.ndarray:

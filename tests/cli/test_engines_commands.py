@@ -66,7 +66,7 @@ def test_engines_of_graphs_that_are_there_need_no_torch(bundle: Path, faces: Pat
     words = ["export", str(bundle), "-o", str(tmp_path / "x.aif"), "--trt", "--data", str(faces)]
     code = (
         "from pathlib import Path; from aif.export.crops import open_crops, spread_crops; "
-        f"assert spread_crops(open_crops(Path({str(faces)!r}), []), 32).shape == (32, 3, 32, 32); "
+        f"assert spread_crops(open_crops(Path({str(faces)!r}), []), 32).images.shape == (32, 3, 32, 32); "
         "from aif.cli import export_engines; import aif.export.engines; "
         "export_engines.engine_plan = lambda *_: export_engines.EnginePlan(('fp32',), None); "
         f"from aif.cli.main import main; sys.argv = ['aif', *{words!r}]; main()"

@@ -75,7 +75,7 @@ def test_a_figure_from_the_command_line(aif, evaluator, tmp_path, monkeypatch):
     ("words", "code", "said"),
     [
         (["tabel1"], 1, "table1"),
-        (["truth", "--data", "{tmp}"], 2, "drawn faces"),
+        (["truth", "--data", "{tmp}"], 2, "synthetic faces"),
         (["table1", "--seeds", "one"], 2, "whole numbers"),
         (["table1", "--detector", "haar"], 2, "robustness"),
         (["table1", "--precision", "fp8"], 2, "precision"),

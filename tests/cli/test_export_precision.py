@@ -76,9 +76,9 @@ def test_a_bundle_gets_precisions_and_edits_with_each(
         (("--precision", "fp32"), 2, "is a bundle, and nothing is to be added"),
         (("--precision", "fp16", "--name", "x"), 2, "is a bundle, --name is for runs"),
         (("--precision", "fp16", "--compositing", "delta"), 2, "is a bundle, --compositing is for runs"),
-        (("--evaluator", "somewhere"), 2, "--evaluator judges precisions beside fp32"),
+        (("--evaluator", "somewhere"), 2, "--evaluator is for precisions beside fp32"),
         (("--precision", "int8", "--data", "CROPS", "--evaluator", "nowhere"), 1, "no readable evaluator"),
-        (("--precision", "int8"), 1, "the model was trained on none, and where that lies is not known"),
+        (("--precision", "int8"), 1, "the model was trained on none, and where those faces are is not known"),
         (("--precision", "int8", "--data", "missing"), 1, "There is no folder missing"),
         (("--precision", "int8", "--data", "EMPTY"), 1, "nor any image"),
         (("--precision", "int8", "--data", "FEW"), 1, "at least 32 faces"),
@@ -131,11 +131,11 @@ def test_a_failed_gate_ends_the_export(
     assert "Nothing was written" in text and list(tmp_path.iterdir()) == []
 
 
-def test_drawn_faces_are_warned_of(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_synthetic_faces_are_warned_of(run: Run, bundle: Path, tmp_path: Path) -> None:
     words = ("--precision", "int8", "--data", "synthetic")
     done = run("export", bundle, "-o", tmp_path / "out.aif", *words)
     assert done.code == 0
-    assert "int8: Calibrated and checked on drawn faces" in done.stderr
+    assert "int8: Calibrated and checked on synthetic faces" in done.stderr
 
 
 @pytest.mark.parametrize("asked", ["int8", "fp16", "fp8", ""])

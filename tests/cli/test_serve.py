@@ -23,16 +23,18 @@ import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
+from tiny_bundles import shape_parts
 
 from aif.cli.bench_serve import _place
 from aif.cli.serve_app import create_app
 from aif.cli.serve_errors import CODES
 from aif.cli.serve_hosts import LOOPBACK, known_hosts
 from aif.cli.serve_settings import ServeSettings
-from aif.runtime.bundle import Bundle
+from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.detect import Detection, make_detector
 from aif.runtime.editor import Editor
 from aif.runtime.errors import AifError
+from aif.runtime.manifest import AttributeInfo
 from aif.runtime.model import FaceModel
 
 
@@ -134,6 +136,7 @@ def test_an_edit_is_what_the_editor_makes(service: Running, photo: bytes, portra
     assert np.array_equal(decoded(answer.content), wanted.image_hwc_bgr)
     assert not np.array_equal(wanted.image_hwc_bgr, portrait_bgr)
     assert answer.headers["x-aif-faces"] == "1" and answer.headers["cache-control"] == "no-store"
+    assert "x-aif-notes" not in answer.headers
     (face,) = wanted.faces
     (predicted,) = json.loads(answer.headers["x-aif-predicted"])
     assert predicted == pytest.approx(face.y_source, abs=0.006)
@@ -172,13 +175,38 @@ def test_a_look(service: Running, photo: bytes, portrait_bgr: np.ndarray) -> Non
 
 def test_what_can_be_edited(service: Running) -> None:
     about = service.client.get("/attributes").json()
-    smiling = {"name": "Smiling", "minimum": -1.0, "maximum": 2.0, "default_on": 1.0}
-    assert about["attributes"][0] == smiling and about["attributes"][1]["name"] == "Blond_Hair"
+    smiling = {"name": "Smiling", "minimum": -1.0, "maximum": 2.0, "default_on": 1.0, "group": "face"}
+    assert about["attributes"][0] == {**smiling, "takes_along": {}, "excludes": []}
+    assert [each["name"] for each in about["attributes"]] == ["Smiling", "Blond_Hair"]
     assert about["bundle"] == {
         **{"name": "toy", "version": "1", "image_size": 32},
         **{"precision": "fp32", "device": "cpu"},
     }
-    assert about["modes"] == ["delta", "replace", "hybrid"] and about["default_mode"] in about["modes"]
+    assert about["modes"] == ["delta", "replace"] and about["default_mode"] in about["modes"]
+
+
+def test_a_bundle_with_shape(tmp_path: Path, photo: bytes) -> None:
+    """What an edit takes along is said, and how it composes is no choice."""
+    hair = AttributeInfo(name="Blond_Hair", group="hair", excludes=("Smiling",))
+    smile = AttributeInfo(name="Smiling", group="expression", takes_along={"Blond_Hair": 0.5})
+    parts = shape_parts(attributes=(smile, hair))
+    bundle = write_bundle(tmp_path / "shape.aif", parts.manifest, parts.files).path
+    with contextlib.closing(Running(bundle)) as running:
+        about = running.client.get("/attributes").json()
+        assert (about["modes"], about["default_mode"]) == (["warp"], "warp")
+        assert [each["group"] for each in about["attributes"]] == ["expression", "hair"]
+        assert about["attributes"][0]["takes_along"] == {"Blond_Hair": 0.5}
+        form = running.client.get("/openapi.json").json()["paths"]["/edit"]["post"]["requestBody"]
+        fields = form["content"]["multipart/form-data"]["schema"]["properties"]
+        assert fields["mode"]["enum"] == ["warp"]
+        one = running.post("/edit", photo, Smiling="1", faces="largest")
+        (note,) = json.loads(one.headers["x-aif-notes"])
+        assert one.status_code == 200 and note.startswith("Smiling takes Blond_Hair along by 0.5")
+        both = running.post("/edit", photo, Smiling="1", Blond_Hair="1", faces="largest")
+        (note,) = json.loads(both.headers["x-aif-notes"])
+        assert both.status_code == 200 and note.startswith("Blond_Hair and Smiling exclude each other")
+        refused = running.post("/edit", photo, Smiling="1", mode="delta").json()["error"]
+        assert refused["code"] == "bad_value" and refused["fix"] == "It composes by: warp."
 
 
 def test_refusals(service: Running, photo: bytes) -> None:

@@ -146,7 +146,7 @@ def test_what_is_left_of_a_refused_body(
     ],
 )
 def test_wishes(fields: dict[str, str], wish: Wish) -> None:
-    assert parse_wish(fields.items(), KNOWN, "it") == wish
+    assert parse_wish(fields.items(), KNOWN, ("delta", "replace"), "it") == wish
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,8 @@ def test_wishes(fields: dict[str, str], wish: Wish) -> None:
         ([("edits", "[1]")], ConfigError, "no JSON object"),
         ([("edits", '{"Smiling": null}')], ConfigError, "no value"),
         ([("faces", "9" * 5000)], ConfigError, "no choice of faces"),
-        ([("mode", "magic")], ConfigError, "delta, replace, hybrid"),
+        ([("mode", "magic")], ConfigError, "composes by: delta, replace"),
+        ([("mode", "warp")], ConfigError, "mode cannot be 'warp'"),
         ([("format", "gif")], ConfigError, "jpeg, png"),
         ([("quality", "0")], ConfigError, "1 to 100"),
         ([("quality", "²")], ConfigError, "1 to 100"),
@@ -176,7 +177,7 @@ def test_wishes(fields: dict[str, str], wish: Wish) -> None:
 )
 def test_wrong_wishes(fields: list[tuple[str, str]], kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=said):
-        parse_wish(fields, KNOWN, "it")
+        parse_wish(fields, KNOWN, ("delta", "replace"), "it")
 
 
 def test_an_edit_needs_a_wish_and_a_look_takes_none() -> None:

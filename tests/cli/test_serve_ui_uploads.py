@@ -1,4 +1,4 @@
-"""Where the page's files lie, and how much of them."""
+"""The page without a browser: where its files are, how much of them, and how its parts are laid out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,26 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
+from tiny_bundles import shape_parts, similarity_parts
 
 from aif.cli import serve_ui_files
+from aif.cli.serve_app import create_app
 from aif.cli.serve_settings import ServeSettings
+from aif.cli.serve_ui import mount_page
 from aif.cli.serve_ui_files import page_files
 from aif.cli.serve_ui_uploads import BoundedUploads
+from aif.runtime.bundle import write_bundle
+from aif.runtime.detect import Detection
+from aif.runtime.editor import Editor
+from aif.runtime.manifest import AttributeInfo
+from aif.runtime.model import FaceModel
+
+
+class Nobody:
+    """A detector that sees no face."""
+
+    def detect(self, frame_hwc_bgr: Any) -> list[Detection]:
+        return []
 
 
 def test_files_lie_in_memory_only_where_there_is_room(
@@ -66,3 +81,32 @@ def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             assert await ask(app, 1 << 20) == 503
 
     asyncio.run(all_of_it())
+
+
+@pytest.mark.parametrize("shape", [True, False])
+def test_sliders_stand_in_groups_and_one_mode_is_no_choice(tmp_path: Path, shape: bool) -> None:
+    """The page as Gradio has it, for a bundle of either kind."""
+    pytest.importorskip("gradio")
+    hair = AttributeInfo(name="Blond_Hair", group="hair")
+    smile = AttributeInfo(name="Smiling", group="expression", takes_along={"Blond_Hair": 0.5})
+    parts = shape_parts(attributes=(hair, smile)) if shape else similarity_parts()
+    bundle = write_bundle(tmp_path / "a.aif", parts.manifest, parts.files)
+    with Editor(FaceModel(bundle, "cpu", 1), Nobody()) as editor:
+        app = create_app(editor, ServeSettings())
+        with mount_page(app) as page:
+            config = page.gradio.blocks.config["components"]
+        app.state.service.pool.close()
+    sliders = [each["props"] for each in config if each["type"] == "slider"]
+    headings = [str(each["props"].get("value")) for each in config if each["type"] == "html"]
+    (choice,) = (each["props"] for each in config if each["type"] == "accordion")
+    (mode,) = (each["props"] for each in config if each["props"].get("elem_id") == "mode")
+    if shape:
+        assert [each["elem_id"] for each in sliders] == ["attribute-1", "attribute-0"]
+        assert [each["label"] for each in sliders] == ["Smiling", "Blond hair"]
+        assert sliders[0]["info"] == "takes blond hair along, unless that is moved, too"
+        assert [text for text in headings if "h3" in text] == ["<h3>Expression</h3>", "<h3>Hair</h3>"]
+        assert choice["visible"] is False and mode["value"] == "warp"
+    else:
+        assert [each["elem_id"] for each in sliders] == ["attribute-0", "attribute-1"]
+        assert not any("h3" in text for text in headings)
+        assert choice["visible"] is True and [value for _, value in mode["choices"]] == ["delta", "replace"]

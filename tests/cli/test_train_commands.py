@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 SMALL = [
+    *("--preset", "whole"),
     *("--steps", "4", "--batch-size", "8", "--width", "4", "--precision", "32-true", "--image-size", "64"),
-    *("-c", "network.decoder_width=4", "-c", "network.discriminator_width=4"),
     *("-c", "network.latent_size=8", "-c", "network.aux_hidden=16", "-c", "settle.game_steps=20"),
     *("--accelerator", "cpu", "--workers", "0", "--no-cache", "--sample-every", "0"),
 ]
 
 FEW = "import aif.train.data.open as o; o.SYNTHETIC_TRAIN, o.SYNTHETIC_VAL = 400, 100"
-"""The `best` preset looks at every training face when the trunk comes to rest: 20,000 take long to draw."""
+"""`whole` looks at every training face when the backbone is frozen: 20,000 synthetic ones take long."""
 
 
 @pytest.fixture(autouse=True)
@@ -73,9 +73,9 @@ def test_dry_run_prints_the_settings(aif, tmp_path):
         (["train", "--out", "{tmp}/x", "--attributes", "Smilling"], 2, "Smiling"),
         (["train", "--out", "{tmp}/x", "--data", "{tmp}/nowhere"], 1, "nowhere"),
         (["train", "--out", "{tmp}/x", "-c", "objective.rhoo=1"], 2, "rho"),
-        (["train", "--out", "{tmp}/x", "--steps", "0"], 2, "at least 1"),
+        (["train", "--out", "{tmp}/x", "--steps", "0"], 2, "at least one step"),
         (["export", "{tmp}", "-o", "{tmp}/b.aif"], 1, "not a training run"),
-        (["export", "{tmp}", "-o", "{tmp}/b.aif", "--compositing", "blend"], 2, "hybrid"),
+        (["export", "{tmp}", "-o", "{tmp}/b.aif", "--compositing", "blend"], 2, "replace"),
         (["fit", "judge", "--data", "{tmp}", "-o", "{tmp}/e"], 2, "evaluator"),
         (["eval", "{tmp}", "--data", "{tmp}", "--evaluator", "{tmp}", "-o", "{tmp}/e"], 1, "evaluator"),
         (["bench", "walking"], 2, "training"),

@@ -11,12 +11,23 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from made_up_face import face_points, made_up_frame
 from onnx import TensorProto, helper, numpy_helper
+from tiny_bundles import NET_SIZE, landmark_net, sha256
 
 from aif.export.crops import UnlabelledFaces
+from aif.export.faces import Faces
 from aif.export.gate import Gate, Graphs
 from aif.runtime.bundle import write_bundle
-from aif.runtime.manifest import AttributeInfo, GraphFile, GraphPair, Manifest, Provenance
+from aif.runtime.manifest import (
+    AttributeInfo,
+    GraphFile,
+    GraphPair,
+    LandmarkInfo,
+    Manifest,
+    Provenance,
+    ShapeInfo,
+)
 
 SIZE, LATENT, WIDTH = 16, 6, 8
 ATTRIBUTES, FEATURES = ("Smiling", "Bangs"), ("feature_0",)
@@ -107,6 +118,66 @@ def decoder() -> bytes:
     )
 
 
+def shape_encoder() -> bytes:
+    """Two convolutions of the texture; landmarks join at the end."""
+    node = helper.make_node
+    pads = {"kernel_shape": [3, 3], "pads": [1] * 4}
+    return model(
+        [
+            node("Conv", ["image", "stem.weight"], ["a"], **pads),
+            node("Relu", ["a"], ["b"]),
+            node("Conv", ["b", "deep.weight"], ["c"], strides=[4, 4], **pads),
+            node("Flatten", ["c"], ["d"]),
+            node("Flatten", ["landmarks"], ["points"]),
+            node("Concat", ["d", "points"], ["both"], axis=1),
+            node("MatMul", ["both", "mean.weight"], ["z"]),
+            node("MatMul", ["both", "y.weight"], ["g"]),
+            node("Sigmoid", ["g"], ["y"]),
+        ],
+        {"image": ["N", 3, SIZE, SIZE], "landmarks": ["N", 221, 2]},
+        {"z": ["N", LATENT], "y": ["N", 2]},
+        **{
+            "stem.weight": weights(0, WIDTH, 3, 3, 3),
+            "deep.weight": weights(1, WIDTH, WIDTH, 3, 3),
+            "mean.weight": weights(2, 16 * WIDTH + 442, LATENT) / 8,
+            "y.weight": weights(3, 16 * WIDTH + 442, 2) / 8,
+        },
+    )
+
+
+def shape_decoder() -> bytes:
+    """A texture as the other decoder's, and landmarks that are linear in z and y."""
+    node = helper.make_node
+    pads = {"kernel_shape": [3, 3], "pads": [1] * 4}
+    return model(
+        [
+            node("Concat", ["z", "y"], ["both"], axis=1),
+            node("MatMul", ["both", "input.weight"], ["flat"]),
+            node("Reshape", ["flat", "grid"], ["coarse"]),
+            node("Resize", ["coarse", "", "up"], ["large"], mode="nearest"),
+            node("Conv", ["large", "mid.weight"], ["h"], **pads),
+            node("Relu", ["h"], ["i"]),
+            node("Conv", ["i", "last.weight"], ["j"], **pads),
+            node("Sigmoid", ["j"], ["image"]),
+            node("MatMul", ["both", "points.weight"], ["moved"]),
+            node("Add", ["moved", "mean"], ["flat_points"]),
+            node("Reshape", ["flat_points", "points"], ["landmarks"]),
+        ],
+        {"z": ["N", LATENT], "y": ["N", 2]},
+        {"image": ["N", 3, SIZE, SIZE], "landmarks": ["N", 221, 2]},
+        **{
+            "input.weight": weights(4, LATENT + 2, WIDTH * 16),
+            "grid": np.array([-1, WIDTH, 4, 4]),
+            "up": np.array([1, 1, 4, 4], np.float32),
+            "mid.weight": weights(5, WIDTH, WIDTH, 3, 3),
+            "last.weight": weights(6, 3, WIDTH, 3, 3),
+            "points.weight": weights(7, LATENT + 2, 442) / 100,
+            "mean": (face_points() / 128).reshape(-1).astype(np.float32),
+            "points": np.array([-1, 221, 2]),
+        },
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Toy:
     """The FP32 graphs and a bundle's worth of them."""
@@ -143,6 +214,40 @@ def toy() -> Toy:
         ),
     )
     return Toy(graphs, manifest, files)
+
+
+@pytest.fixture(scope="session")
+def shape_toy(toy: Toy) -> Toy:
+    """The same of a model with shape."""
+    graphs = Graphs(shape_encoder(), shape_decoder())
+    files = {"encoder.onnx": graphs.encoder, "decoder.onnx": graphs.decoder, "landmarks.onnx": landmark_net()}
+    pair = {
+        part: GraphFile(file=f"{part}.onnx", sha256=sha256(files[f"{part}.onnx"]))
+        for part in ("encoder", "decoder")
+    }
+    network = LandmarkInfo(file="landmarks.onnx", sha256=sha256(files["landmarks.onnx"]), input_size=NET_SIZE)
+    fields = {
+        **toy.manifest.model_dump(),
+        "frame": "shape",
+        "compositing": "warp",
+        "features": (),
+        "shape": ShapeInfo.of(made_up_frame()),
+        "graphs": {"fp32": GraphPair(**pair)},
+        "landmarks": network,
+    }
+    return Toy(graphs, Manifest.model_validate(fields), files)
+
+
+@pytest.fixture(scope="session")
+def shape_faces(crops: np.ndarray) -> Faces:
+    """Textures with landmarks of faces that are a little different."""
+    noise = np.random.default_rng(0).normal(0, 0.01, (len(crops), 221, 2))
+    return Faces(crops, (face_points() / 128 + noise).astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def shape_gate(shape_toy: Toy, shape_faces: Faces) -> Gate:
+    return Gate(shape_toy.graphs, (), ATTRIBUTES, shape_faces.rows(slice(16)))
 
 
 @pytest.fixture(scope="session")
@@ -185,4 +290,4 @@ def crops(faces: UnlabelledFaces) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def gate(toy: Toy, crops: np.ndarray) -> Gate:
-    return Gate(toy.graphs, FEATURES, ATTRIBUTES, crops[:16])
+    return Gate(toy.graphs, FEATURES, ATTRIBUTES, Faces(crops[:16]))

@@ -2,27 +2,36 @@
 
 import dataclasses
 import json
-import math
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from made_up_face import made_up_frame
+from tiny_bundles import landmark_net, matte_net, shape_parts, similarity_parts
 
-from aif.export.bundle import ExportOptions, export_bundle, parity_crops, read_metrics
+from aif.export import companions
+from aif.export import stored as stored_module
+from aif.export.bundle import ExportOptions, export_bundle, read_metrics
+from aif.export.choice import check_mode
+from aif.export.crops import first_crops
+from aif.export.exportable import open_exportable
 from aif.export.graphs import export_graphs
-from aif.export.parity import BATCHES, TOLERANCE, Parity, check_parity
-from aif.runtime.bundle import Bundle
-from aif.runtime.errors import BundleError, CheckpointError, ExportError
-from aif.runtime.manifest import parse_manifest
+from aif.export.parity import BATCHES, STORED, TOLERANCE, Parity, check_parity, stored_as_half
+from aif.export.stored import stored_weights
+from aif.runtime import bundle as bundle_module
+from aif.runtime.bundle import Bundle, write_bundle
+from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError
+from aif.runtime.faces.landmarks import LandmarkNet
+from aif.runtime.manifest import AttributeInfo, HairColour, HairInfo, parse_manifest
 from aif.runtime.model import FaceModel
 from aif.train.config import override
 from aif.train.data.synthetic import SyntheticFaces
-from aif.train.evaluate import Evaluation
 from aif.train.loop import LoopOptions, train
-from aif.train.measure import measure
 from aif.train.presets import AUTHORS, RESIDUAL
 from aif.train.run import load_run
+from aif.train.shape.linear import LinearDecoder, LinearEncoder
+from aif.train.shape.model import ShapeRun, save_linear
 
 ATTRIBUTES = ("Smiling", "Eyeglasses", "Blond_Hair", "Male")
 SMALL = [
@@ -41,84 +50,87 @@ def faces():
     return SyntheticFaces(32, attributes=ATTRIBUTES)
 
 
-EXTRA = {
-    "authors": [],
-    "handed": ["network.handed=[16]", "network.inject_y=true"],
-    "context": ["network.context=true", "objective.delta=0", "network.decoder_width=8"],
-}
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Options that name tiny landmark and matte networks."""
+    folder = tmp_path_factory.mktemp("networks")
+    (folder / "landmarks.onnx").write_bytes(landmark_net())
+    (folder / "matte.onnx").write_bytes(matte_net())
+    return ExportOptions(landmarks=folder / "landmarks.onnx", matte=folder / "matte.onnx")
 
 
-@pytest.fixture(scope="module", params=list(EXTRA))
+def linear_run(out):
+    """The linear baseline of 32 px with random weights."""
+    torch.manual_seed(0)
+    encoder, decoder = LinearEncoder(32, 6, 8, 4), LinearDecoder(32, 17, 4)
+    encoder.tone_weight.fill_(1 / 256)
+    colour = HairColour(lightness=-0.5, red=0.2, blue=-0.2, contrast=0.3)
+    names = [AttributeInfo(name=name, on=1.5, off=-0.5) for name in ATTRIBUTES]
+    run = ShapeRun(
+        encoder=encoder.eval(),
+        decoder=decoder.eval(),
+        frame=made_up_frame(),
+        attributes=tuple(names),
+        image_size=32,
+        latent_size=17,
+        preset="linear",
+        steps=1,
+        faces_seen=48,
+        seed=0,
+        data_name="synthetic",
+        data_fingerprint="0" * 64,
+        hair={"Blond_Hair": HairInfo(on=colour, off=colour)},
+    )
+    save_linear(out, run)
+
+
+PRESETS = {"authors": AUTHORS, "residual": RESIDUAL}
+
+
+@pytest.fixture(scope="module", params=["authors", "residual", "linear"])
 def run_folder(request, tmp_path_factory, faces):
-    preset, extra = AUTHORS if request.param == "authors" else RESIDUAL, EXTRA[request.param]
     out = tmp_path_factory.mktemp("runs") / request.param
-    options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
-    train(override(preset, [*SMALL, *extra]), out, faces, faces, options)
+    if request.param == "linear":
+        linear_run(out)
+    else:
+        options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
+        train(override(PRESETS[request.param], SMALL), out, faces, faces, options)
     return out
 
 
-def test_bundle_reproduces_the_network(run_folder, tmp_path, faces):
-    report = export_bundle(run_folder, tmp_path / "small.aif", faces, ExportOptions(landmarks=None))
+def seen(model, faces):
+    """Faces as the model of a run takes them."""
+    return first_crops(faces, model.image_size, model.frame, LandmarkNet(landmark_net()))
+
+
+def test_bundle_reproduces_the_network(run_folder, tmp_path, faces, networks):
+    report = export_bundle(run_folder, tmp_path / "small.aif", faces, networks)
     assert [p.batch for p in report.parity] == list(BATCHES)
-    assert all(p.worst <= TOLERANCE for p in report.parity)
+    run = open_exportable(run_folder)
+    shaped = run.frame is not None
+    assert all(p.worst <= (1e-3 if shaped else TOLERANCE) and p.landmarks <= 1e-4 for p in report.parity)
     model = FaceModel(Bundle.open(tmp_path / "small.aif"))
     assert model.attributes == ATTRIBUTES
-    run = load_run(run_folder)
-    crops = parity_crops(faces, 64)[:5]
-    encoding = model.encode(crops)
+    some = seen(run, faces).rows(slice(5))
+    encoding = model.encode(some.images, some.landmarks)
     with torch.no_grad():
-        code = run.encoder(torch.from_numpy(crops))
-        image = run.decoder(code.mean, 1 - code.y, code.features).numpy()
-    np.testing.assert_allclose(encoding.z, code.mean.numpy(), atol=1e-4)
-    np.testing.assert_allclose(model.decode(encoding, 1 - encoding.y), image, atol=1e-4)
-
-
-def test_what_a_decoder_passes_through_is_not_decoded(run_folder, tmp_path, faces, monkeypatch):
-    export_bundle(run_folder, tmp_path / "small.aif", faces, ExportOptions(landmarks=None))
-    model = FaceModel(Bundle.open(tmp_path / "small.aif"))
-    crops = parity_crops(faces, 64)[:3]
-    encoding = model.encode(crops)
-    asked, decode = [], model.decode
-    monkeypatch.setattr(model, "decode", lambda *given: asked.append(len(given[1])) or decode(*given))
-    before, after = model.decode_both(encoding, encoding.y, 1 - encoding.y)
-    np.testing.assert_allclose(after, decode(encoding, 1 - encoding.y), atol=1e-6)
-    np.testing.assert_allclose(before, decode(encoding, encoding.y), atol=1e-6)
-    assert model.manifest.passes_through == (run_folder.name == "context")
-    assert sum(asked) == (3 if run_folder.name == "context" else 6)
-
-
-class Blind:
-    """A judge that sees no attribute in any face."""
-
-    attributes, accuracy = ATTRIBUTES, dict.fromkeys(ATTRIBUTES, 1.0)
-
-    def predict(self, crops):
-        return torch.zeros(len(crops), len(ATTRIBUTES))
-
-
-def test_a_reconstruction_that_is_the_photo_itself_has_no_error(run_folder, tmp_path, faces):
-    export_bundle(run_folder, tmp_path / "small.aif", faces, ExportOptions(landmarks=None))
-    found = measure(FaceModel(Bundle.open(tmp_path / "small.aif")), faces, Blind(), modes=("delta",))
-    itself = run_folder.name == "context"
-    assert math.isnan(found.mse) == itself and (json.loads(found.to_json())["mse"] is None) == itself
-    assert ("is the photo itself" in found.to_markdown()) == itself
-    assert ("reconstruction_mse" not in Evaluation(found, ()).summary()) == itself
-
-
-def test_averaged_values_count_as_read_where_a_decoder_passes_through(run_folder, tmp_path, faces):
-    """A film averages y over its frames: what nobody asked for must not be drawn anew for that."""
-    export_bundle(run_folder, tmp_path / "small.aif", faces, ExportOptions(landmarks=None))
-    model = FaceModel(Bundle.open(tmp_path / "small.aif"))
-    encoding = model.encode(parity_crops(faces, 64)[:3])
-    before, after = model.decode_both(encoding, 1 - encoding.y, 1 - encoding.y)
-    assert np.array_equal(before, after)
-    with pytest.raises(ValueError, match="must be"):
-        model.decode_both(encoding, encoding.y[:2], encoding.y)
+        code = run.encoder(*map(torch.from_numpy, some.feeds().values()))
+        wanted = run.decoder(code.mean, 1 - code.y)
+    decoded = model.decode(encoding, 1 - encoding.y)
+    np.testing.assert_allclose(encoding.z, code.mean.numpy(), atol=1e-3 if shaped else 1e-4)
+    if shaped:
+        np.testing.assert_allclose(decoded.image, wanted[0].numpy(), atol=2e-3)
+        np.testing.assert_allclose(decoded.landmarks, wanted[1].numpy(), atol=1e-3)
+    else:
+        np.testing.assert_allclose(decoded.image, wanted.numpy(), atol=1e-4)
+        assert decoded.landmarks is None
 
 
 def test_the_moving_average_is_exported(run_folder):
     from aif.train.checkpoint import list_checkpoints, load_checkpoint
 
+    if run_folder.name == "linear":
+        pytest.skip("the linear baseline has no steps to average")
     groups, _ = load_checkpoint(list_checkpoints(run_folder / "checkpoints")[-1])
     weights = load_run(run_folder).encoder.mean.weight
     assert ("ema" in groups) == (run_folder.name != "authors")
@@ -129,57 +141,143 @@ def test_the_moving_average_is_exported(run_folder):
         assert torch.equal(weights, groups["networks"]["encoder.mean.weight"])
 
 
-def test_manifest_and_graphs_explain_themselves(run_folder, tmp_path, faces):
-    export_bundle(run_folder, tmp_path / "b", faces, ExportOptions(name="tiny", metrics={"mse": 0.5}))
+def test_manifest_and_graphs_explain_themselves(run_folder, tmp_path, faces, networks):
+    shaped = run_folder.name == "linear"
+    options = dataclasses.replace(networks, name="tiny", metrics={"mse": 0.5})
+    export_bundle(run_folder, tmp_path / "b", faces, options)
     manifest = Bundle.open(tmp_path / "b").manifest
-    assert (manifest.name, manifest.image_size, manifest.latent_size) == ("tiny", 64, 8)
+    size, latent = (32, 17) if shaped else (64, 8)
+    assert (manifest.name, manifest.image_size, manifest.latent_size) == ("tiny", size, latent)
     assert manifest.provenance.dataset == "synthetic" and manifest.provenance.faces_seen == 48
     assert manifest.provenance.metrics == {"mse": 0.5}
-    assert set(manifest.parity["fp32"]) == set(BATCHES)
-    assert len(manifest.features) == {"authors": 0, "handed": 1, "context": 2}[run_folder.name]
+    assert set(manifest.parity["fp32"]) == set(BATCHES) and manifest.features == ()
+    assert manifest.landmarks.input_size == manifest.matte.input_size == 48
+    assert (manifest.frame, manifest.compositing) == (
+        ("shape", "warp") if shaped else ("similarity", "delta")
+    )
+    assert (manifest.shape is not None) == shaped and list(manifest.hair) == ["Blond_Hair"] * shaped
+    assert {(a.on, a.off) for a in manifest.attributes} == {(1.5, -0.5) if shaped else (1.0, 0.0)}
     for part in ("encoder", "decoder"):
         graph = onnx.load_from_string(Bundle.open(tmp_path / "b").graph_bytes("fp32", part))
         props = {entry.key: entry.value for entry in graph.metadata_props}
         lone = parse_manifest(props["aif"], "graph")
+        assert lone.shape == manifest.shape
         assert not any(node.metadata_props or node.doc_string for node in graph.graph.node)  # no paths
         assert props["aif_graph"] == part and lone.attribute_names == ATTRIBUTES
         assert {node.op_type for node in graph.graph.node} & {"BatchNormalization", "RandomNormal"} == set()
-        assert graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+        for value in (*graph.graph.input, *graph.graph.output):
+            assert value.type.tensor_type.shape.dim[0].dim_param == "N"
+
+
+def test_a_range_for_all_attributes(run_folder, tmp_path, faces, networks):
+    options = dataclasses.replace(networks, minimum=0, maximum=1.5)
+    export_bundle(run_folder, tmp_path / "b", faces, options)
+    found = Bundle.open(tmp_path / "b").manifest.attributes
+    assert {(each.minimum, each.maximum) for each in found} == {(0, 1.5)}
 
 
 def test_the_gate_refuses_graphs_that_differ(run_folder, faces):
-    run = load_run(run_folder)
+    run = open_exportable(run_folder)
     graphs = export_graphs(run, "{}")
-    crops = parity_crops(faces, 64)
-    assert check_parity(run, graphs, crops)
+    some = seen(run, faces)
+    assert check_parity(run, graphs, some, more=STORED)
     with torch.no_grad():
-        next(iter(run.decoder.parameters())).add_(0.05)
+        for weight in run.decoder.parameters():
+            weight.add_(0.05)
     with pytest.raises(ExportError, match="differ from the network") as caught:
-        check_parity(run, graphs, crops)
+        check_parity(run, graphs, some, more=STORED)
     assert "Nothing was written" in str(caught.value)
 
 
-def test_nothing_is_written_when_the_gate_fails(run_folder, tmp_path, faces, monkeypatch):
-    monkeypatch.setattr(check_parity, "__defaults__", (-1.0,))
+def test_large_weights_are_stored_as_half_where_they_pass(tmp_path, faces, networks, monkeypatch):
+    """Each for itself: weights that float16 cannot hold well enough stay."""
+    linear_run(tmp_path / "run")
+    run = open_exportable(tmp_path / "run")
+    plain, some = export_graphs(run, "{}"), seen(run, faces)
+    monkeypatch.setattr(stored_module, "SMALLEST", 512)
+    small = stored_as_half(run, plain, some)
+    assert "decoder.coarse.weight" in stored_weights(small.decoder)
+    assert len(small.decoder) < 0.8 * len(plain.decoder)
+    with torch.no_grad():
+        run.decoder.coarse.weight.mul_(30)  # the error of exp() grows with its argument
+    stored = stored_weights(stored_as_half(run, export_graphs(run, "{}"), some).decoder)
+    assert "decoder.fine.weight" in stored and "decoder.coarse.weight" not in stored
+
+
+def test_nothing_is_written_when_the_gate_fails(run_folder, tmp_path, faces, networks, monkeypatch):
+    monkeypatch.setattr(check_parity, "__defaults__", (-1.0, {}))
     with pytest.raises(ExportError):
-        export_bundle(run_folder, tmp_path / "x.aif", faces)
+        export_bundle(run_folder, tmp_path / "x.aif", faces, networks)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_mistakes_are_named(run_folder, tmp_path, faces):
+def test_a_model_with_shape_needs_a_landmark_network(tmp_path, faces, networks, monkeypatch):
+    monkeypatch.setattr(companions, "EMBEDDED_BUNDLE", tmp_path / "none.aif")
+    linear_run(tmp_path / "run")
+    with pytest.raises(ExportError, match="needs a network of dense landmarks"):
+        export_bundle(tmp_path / "run", tmp_path / "x.aif", faces)
+    for field, source in (("landmarks", networks.matte), ("matte", networks.landmarks)):
+        with pytest.raises(ExportError, match="network takes"):
+            export_bundle(
+                tmp_path / "run", tmp_path / "x.aif", faces, dataclasses.replace(networks, **{field: source})
+            )
+    assert not (tmp_path / "x.aif").exists()
+
+
+@pytest.mark.parametrize("embedded", ["old", "none", "without", "both"])
+def test_networks_of_the_embedded_bundle(embedded, tmp_path, monkeypatch):
+    """An embedded bundle of another schema, or without networks, is as good as none."""
+    place = tmp_path / "embedded"
+    if embedded != "none":
+        parts = shape_parts() if embedded == "both" else similarity_parts(landmarks=None)
+        listed = {info.file for info in parts.manifest.files()}
+        write_bundle(place, parts.manifest, {n: data for n, data in parts.files.items() if n in listed})
+    if embedded == "old":
+        text = (place / "manifest.json").read_text()
+        (place / "manifest.json").write_text(text.replace('"schema_version": 3', '"schema_version": 2'))
+    monkeypatch.setattr(companions, "EMBEDDED_BUNDLE", place)
+    monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", place)
+    found = companions.landmark_network(None), companions.matte_network(None)
+    assert [each is not None for each in found] == [embedded == "both"] * 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "shaped", "good"),
+    [
+        (None, True, True),
+        (None, False, True),
+        ("warp", True, True),
+        ("delta", False, True),
+        ("replace", False, True),
+        ("warp", False, False),
+        ("delta", True, False),
+        ("hybrid", False, False),
+        ("hybrid", None, False),
+        ("warp", None, True),
+    ],
+)
+def test_compositing_modes(mode, shaped, good):
+    if good:
+        check_mode(mode, shaped)
+    else:
+        with pytest.raises(ConfigError, match=r"cannot be composited|no compositing mode"):
+            check_mode(mode, shaped)
+
+
+def test_mistakes_are_named(run_folder, tmp_path, faces, networks):
     with pytest.raises(CheckpointError, match="not a training run"):
-        export_bundle(tmp_path, tmp_path / "x.aif", faces)
+        export_bundle(tmp_path, tmp_path / "x.aif", faces, networks)
     few = SyntheticFaces(3, attributes=ATTRIBUTES)
     with pytest.raises(ExportError, match="16 face crops"):
-        export_bundle(run_folder, tmp_path / "x.aif", few)
+        export_bundle(run_folder, tmp_path / "x.aif", few, networks)
     (tmp_path / "thesis.aif").write_text("not a bundle")
     with pytest.raises(BundleError):
-        export_bundle(run_folder, tmp_path / "thesis.aif", faces)
+        export_bundle(run_folder, tmp_path / "thesis.aif", faces, networks)
     assert (tmp_path / "thesis.aif").read_text() == "not a bundle"
 
 
 def test_not_a_number_is_the_worst_of_all():
-    assert not Parity(1, z=0.0, y=1e-7, features=0.0, image=float("nan")).worst <= TOLERANCE
+    assert not Parity(1, z=0.0, y=1e-7, image=float("nan")).worst <= TOLERANCE
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"a": NaN}', '{"a": "much"}', '{"a": null}'])
@@ -197,20 +295,30 @@ def test_options_are_frozen():
         ExportOptions().name = "x"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("run_folder", ["handed"], indirect=True)
-def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card):
+@pytest.mark.parametrize("run_folder", ["residual", "linear"], indirect=True)
+def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card, networks):
     from aif.cli.export import export
 
-    export(run_folder, tmp_path / "x.aif", trt=True, batch="4")
+    export(
+        run_folder,
+        tmp_path / "x.aif",
+        data=None,
+        landmarks=networks.landmarks,
+        matte=networks.matte,
+        trt=True,
+        batch="4",
+    )
     bundle = Bundle.open(tmp_path / "x.aif")
     model, plain = FaceModel(bundle, "tensorrt"), FaceModel(bundle, "cpu")
-    crops = parity_crops(SyntheticFaces(16, attributes=ATTRIBUTES), 64)[:5]
+    some = seen(open_exportable(run_folder), SyntheticFaces(16, attributes=ATTRIBUTES)).rows(slice(5))
     assert model.device == "tensorrt"
     off, on = np.zeros((5, len(ATTRIBUTES))), np.ones((5, len(ATTRIBUTES)))
+    given = some.images, some.landmarks
     for one, other in zip(
-        model.decode_both(model.encode(crops), off, on),
-        plain.decode_both(plain.encode(crops), off, on),
+        model.decode_both(model.encode(*given), off, on),
+        plain.decode_both(plain.encode(*given), off, on),
         strict=True,
     ):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+        np.testing.assert_allclose(one.image, other.image, atol=1e-5)
     assert len(stand_in_card.builds) == 2
+    assert ("landmarks" in stand_in_card.builds[0]["profile"]) == (run_folder.name == "linear")

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.export.crops import MOST_CALIBRATION, MOST_GATE, UnlabelledFaces, open_crops, split_crops
+from aif.export.crops import (
+    MOST_CALIBRATION,
+    MOST_GATE,
+    UnlabelledFaces,
+    first_crops,
+    open_crops,
+    split_crops,
+    spread_crops,
+)
+from aif.export.faces import model_faces
 from aif.runtime.errors import DataError, ExportError
+from aif.runtime.faces.landmarks import DenseFaces
 from aif.train.data.synthetic import SyntheticFaces
 
 
@@ -82,10 +95,12 @@ def test_gate_and_calibration_share_no_face(crop_folder: Path, tmp_path: Path, c
     for name in sorted(path for path in crop_folder.rglob("*.png"))[:count]:
         shutil.copy(name, tmp_path)
     sets = split_crops(UnlabelledFaces(tmp_path), 16)
-    assert sets.gate.shape == sets.calibration.shape == (each, 3, 16, 16)
-    assert sets.gate.dtype == np.float32 and sets.gate.min() >= 0 and sets.gate.max() <= 1
-    assert sets.gate_set.faces == each and not sets.gate_set.drawn
-    seen = {face.tobytes() for face in (*sets.gate, *sets.calibration)}
+    assert sets.gate.images.shape == sets.calibration.images.shape == (each, 3, 16, 16)
+    images = sets.gate.images
+    assert images.dtype == np.float32 and images.min() >= 0 and images.max() <= 1
+    assert sets.gate.landmarks is None and set(sets.gate.feeds()) == {"image"}
+    assert sets.gate_set.faces == each and not sets.gate_set.synthetic
+    seen = {face.tobytes() for face in (*images, *sets.calibration.images)}
     assert len(seen) == 2 * each
 
 
@@ -112,12 +127,12 @@ def test_not_more_than_needed_and_from_everywhere(monkeypatch: pytest.MonkeyPatc
     assert (len(sets.gate), len(sets.calibration)) == (MOST_GATE, MOST_CALIBRATION)
     assert len(set(asked)) == MOST_GATE + MOST_CALIBRATION
     assert (min(asked), max(asked)) == (0, 4_999)
-    assert sets.gate_set.drawn and sets.calibration_set.drawn
+    assert sets.gate_set.synthetic and sets.calibration_set.synthetic
     assert sets.gate_set.dataset_fingerprint == faces.fingerprint
 
 
 def test_crops_are_scaled_to_the_model(crop_folder: Path) -> None:
-    assert split_crops(UnlabelledFaces(crop_folder), 24).gate.shape == (18, 3, 24, 24)
+    assert split_crops(UnlabelledFaces(crop_folder), 24).gate.images.shape == (18, 3, 24, 24)
 
 
 def test_a_damaged_image_is_left_out(crop_folder: Path, tmp_path: Path) -> None:
@@ -126,3 +141,46 @@ def test_a_damaged_image_is_left_out(crop_folder: Path, tmp_path: Path) -> None:
     damaged.write_bytes(damaged.read_bytes()[:40])
     sets = split_crops(UnlabelledFaces(tmp_path / "crops"), 16)
     assert len(sets.gate) + len(sets.calibration) == 35
+
+
+class Found:
+    """A finder: the made-up face in every crop, but none in crops whose first pixel is below `dark`."""
+
+    def __init__(self, dark: float = 60) -> None:
+        self.dark = dark
+
+    def in_crops(self, crops_nhwc_bgr: np.ndarray) -> DenseFaces:
+        found = DenseFaces.none(len(crops_nhwc_bgr))
+        for crop, points in zip(crops_nhwc_bgr, found.points, strict=True):
+            if crop[0, 0].mean() >= self.dark:
+                points[:] = face_points() * len(crop) / 128
+        return found
+
+
+def test_textures_and_landmarks_of_crops(crop_folder: Path) -> None:
+    """A texture is what `Frame.normalise` makes of the crop; the landmarks are in units of the side."""
+    frame = made_up_frame()
+    crop = cv2.resize(face_picture(face_points(2.0), 128), (64, 64))[..., ::-1].copy()
+    found = model_faces([crop], 32, frame, Found())
+    assert found.landmarks is not None and found.landmarks.shape == (1, 221, 2)
+    assert 0.15 < found.landmarks.min() < 0.25 and 0.9 < found.landmarks.max() < 1.0
+    wanted = frame.normalise(crop, face_points() / 2, 32).transpose(2, 0, 1) / 255
+    np.testing.assert_allclose(found.images[0], wanted, atol=1e-6)
+    assert list(found.feeds()) == ["image", "landmarks"]
+    assert len(found.rows(slice(0))) == 0
+    with pytest.raises(ValueError, match="landmark network"):
+        model_faces([crop], 32, frame, None)
+    assert len(model_faces([], 32, frame, Found())) == len(model_faces([], 32, None, None)) == 0
+
+
+@pytest.mark.parametrize("take", [split_crops, spread_crops, first_crops])
+def test_crops_without_a_face_are_left_out(take: Callable[..., Any], crop_folder: Path) -> None:
+    faces = UnlabelledFaces(crop_folder)
+    dark = sum(faces.image(index)[0, 0].mean() < 60 for index in range(len(faces)))
+    assert 0 < dark < 12, "of the crops here a few are dark"
+    if take is split_crops:
+        with pytest.raises(ExportError, match="Landmarks were found in"):
+            take(faces, 16, made_up_frame(), Found(120))
+        return
+    found = take(faces, 16, made_up_frame(), Found())
+    assert len(found) == (16 if take is first_crops else len(faces) - dark)

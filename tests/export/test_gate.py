@@ -11,6 +11,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from aif.export.faces import Faces
 from aif.export.gate import LIMITS, Gate, Graphs, turned
 from aif.export.half import to_half
 from aif.runtime.errors import ConfigError, ExportError
@@ -72,7 +73,7 @@ def test_the_change_of_y_is_absolute(gate: Gate, toy: Any) -> None:
     change = np.abs(gate.answers.y - 0.5)
     assert figures["y_mean"] == pytest.approx(change.mean(), rel=1e-5)
     assert figures["y_max"] == pytest.approx(change.max(), rel=1e-5)
-    assert figures["image"] == 0  # the decoder is asked to draw the same y
+    assert figures["image"] == 0  # the decoder gets the same y
 
 
 def test_features_count(gate: Gate, toy: Any) -> None:
@@ -108,12 +109,17 @@ def test_without_features_there_is_no_such_figure(graph_of: Callable[..., bytes]
         large=np.array([1, 3, 16, 16]),
     )
     graphs = Graphs(encoder, decoder)
-    assert set(Gate(graphs, (), ATTRIBUTES, crops).figures(graphs)) == {"z", "y_mean", "y_max", "image"}
+    assert set(Gate(graphs, (), ATTRIBUTES, Faces(crops)).figures(graphs)) == {
+        "z",
+        "y_mean",
+        "y_max",
+        "image",
+    }
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 33])
 def test_any_number_of_faces(toy: Any, crops: np.ndarray, count: int) -> None:
-    gate = Gate(toy.graphs, FEATURES, ATTRIBUTES, crops[:count])
+    gate = Gate(toy.graphs, FEATURES, ATTRIBUTES, Faces(crops[:count]))
     assert gate.answers.images.shape == (2 * count, 3, 16, 16)
     assert max(gate.figures(toy.graphs).values()) == 0
 
@@ -126,7 +132,7 @@ def test_one_attribute_of_each_face_is_turned_round() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-@pytest.mark.parametrize("figure", ["z", "features", "y_mean", "y_max", "image", "verdicts"])
+@pytest.mark.parametrize("figure", ["z", "features", "y_mean", "y_max", "image", "landmarks", "verdicts"])
 @pytest.mark.parametrize(
     ("times", "passes"),
     [(0.0, True), (1.0, True), (1.01, False), (float("inf"), False), (float("nan"), False)],
@@ -181,7 +187,7 @@ def test_half_of_weights_that_overflow_is_blamed_on_them(gate: Gate, toy: Any, c
     """1e6 is fine in float32 and infinite in half precision."""
     large = with_weights(toy.graphs.decoder, "mid.weight", lambda w: w * np.float32(1e6))
     graphs = Graphs(toy.graphs.encoder, large)
-    own = Gate(graphs, FEATURES, ATTRIBUTES, crops[:16])
+    own = Gate(graphs, FEATURES, ATTRIBUTES, Faces(crops[:16]))
     half = Graphs(to_half(graphs.encoder), to_half(graphs.decoder))
     with pytest.raises(ExportError, match=r"image .*Worst layer, in the decoder: mid \(Conv"):
         own.check("fp16", half, own.figures(half))
@@ -195,23 +201,50 @@ def test_verdicts_that_change(toy: Any, crops: np.ndarray, thresholds: Any, chan
         model = onnx.load_from_string(toy.graphs.decoder)
         model.graph.initializer.append(numpy_helper.from_array(np.float32(value), "value"))
         last = model.graph.node[-1]
-        last.output[0] = "drawn"
+        last.output[0] = "before"
         nothing = numpy_helper.from_array(np.float32(0), "nothing")
         model.graph.initializer.append(nothing)
-        model.graph.node.append(onnx.helper.make_node("Mul", ["drawn", "nothing"], ["black"]))
+        model.graph.node.append(onnx.helper.make_node("Mul", ["before", "nothing"], ["black"]))
         model.graph.node.append(onnx.helper.make_node("Add", ["black", "value"], ["image"]))
         return Graphs(toy.graphs.encoder, model.SerializeToString())
 
-    gate = Gate(all_of(0.9), FEATURES, ATTRIBUTES, crops[:16], Bright(**thresholds, Other=0.5))
+    gate = Gate(all_of(0.9), FEATURES, ATTRIBUTES, Faces(crops[:16]), Bright(**thresholds, Other=0.5))
     assert gate.figures(all_of(0.9))["verdicts"] == 0
     assert gate.figures(all_of(0.1))["verdicts"] == changed
     assert gate.figures(all_of(float("nan")))["verdicts"] == 1.0
 
 
 def test_an_evaluator_of_other_attributes(toy: Any, crops: np.ndarray) -> None:
-    with pytest.raises(ConfigError, match="judges Hat, none of which") as caught:
-        Gate(toy.graphs, FEATURES, ATTRIBUTES, crops[:16], Bright(Hat=0.5))
+    with pytest.raises(ConfigError, match="knows Hat, none of which") as caught:
+        Gate(toy.graphs, FEATURES, ATTRIBUTES, Faces(crops[:16]), Bright(Hat=0.5))
     assert "Smiling, Bangs" in str(caught.value)
+
+
+def test_textures_and_landmarks(shape_gate: Gate, shape_toy: Any) -> None:
+    figures = shape_gate.figures(shape_toy.graphs)
+    assert figures == {"z": 0, "y_mean": 0, "y_max": 0, "image": 0, "landmarks": 0}
+    assert shape_gate.answers.landmarks is not None and shape_gate.answers.landmarks.shape == (32, 221, 2)
+    assert set(shape_gate.decoder_feeds()) == {"z", "y"}
+
+
+@pytest.mark.parametrize(("step", "passes"), [(0.0003, True), (0.0004, False), (np.nan, False)])
+def test_the_farthest_landmark_counts(shape_gate: Gate, shape_toy: Any, step: float, passes: bool) -> None:
+    """One of 221 that lies step to the right and as much lower."""
+
+    def moved(mean: np.ndarray) -> np.ndarray:
+        mean = mean.copy()
+        mean[100:102] += np.float32(step)
+        return mean
+
+    graphs = Graphs(shape_toy.graphs.encoder, with_weights(shape_toy.graphs.decoder, "mean", moved))
+    figures = shape_gate.figures(graphs)
+    if np.isfinite(step):
+        assert figures["landmarks"] == pytest.approx(step * 2**0.5, rel=1e-3)
+    assert figures["image"] == 0
+    assert shape_gate.failed("fp16", figures) == (() if passes else ("landmarks",))
+    if not passes:
+        with pytest.raises(ExportError, match=r"landmarks .*Worst layer, in the decoder"):
+            shape_gate.check("fp16", graphs, figures)
 
 
 def test_the_decoder_is_fed_both_ways(gate: Gate) -> None:

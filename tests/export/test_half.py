@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from aif.export.gate import Gate
-from aif.export.half import to_half
+from aif.export.half import halve_convolutions, to_half
 from aif.runtime.sessions import Session
 
 
@@ -70,3 +70,43 @@ def test_a_norm_of_values_that_half_cannot_square(graph_of: Callable[..., bytes]
     x = 3000 * np.random.default_rng(0).standard_normal((2, 8, 16, 16), dtype=np.float32)
     wanted, found = (Session(g, "cpu", 1, "norm").run(["out"], {"x": x})[0] for g in (graph, to_half(graph)))
     np.testing.assert_allclose(found, wanted, atol=0.01)
+
+
+def test_convolutions_alone(shape_toy: Any, shape_gate: Gate) -> None:
+    """Between two of them nothing is cast; landmarks and fully connected layers stay as they were."""
+    decoder = halve_convolutions(shape_toy.graphs.decoder)
+    types = _types(decoder)
+    assert {n for n, kind in types.items() if kind == "FLOAT16"} == {"mid.weight.fp16", "last.weight.fp16"}
+    assert {"input.weight", "points.weight", "mean", "up"} <= {n for n, k in types.items() if k == "FLOAT"}
+    kinds = Counter(node.op_type for node in onnx.load_from_string(decoder).graph.node)
+    assert kinds["Cast"] == 2 and kinds["Conv"] == 2  # into the first, out of the last
+    figures = shape_gate.figures(
+        type(shape_toy.graphs)(halve_convolutions(shape_toy.graphs.encoder), decoder)
+    )
+    assert 0 < figures["image"] < 0.005 and figures["landmarks"] < 5e-4
+    assert not shape_gate.failed("fp16", figures)
+
+
+def test_a_tensor_that_others_need_as_well_is_there_in_both_types(graph_of: Callable[..., bytes]) -> None:
+    node = helper.make_node
+    graph = graph_of(
+        [
+            node("Relu", ["x"], ["a"]),
+            node("Conv", ["a", "w"], ["b"], kernel_shape=[1, 1]),
+            node("Add", ["a", "b"], ["c"]),
+            node("Mul", ["c", "w"], ["out"]),
+        ],
+        {"x": ["N", 1, 2, 2]},
+        {"out": ["N", 1, 2, 2]},
+        w=np.full((1, 1, 1, 1), 1 / 3, np.float32),
+    )
+    x = np.random.default_rng(0).random((2, 1, 2, 2), dtype=np.float32)
+    half = halve_convolutions(graph)
+    found, wanted = (Session(each, "cpu", 1, "x").run(["out"], {"x": x})[0] for each in (half, graph))
+    assert 0 < np.abs(found - wanted).max() < 1e-3
+    assert _types(half) == {"w": "FLOAT", "w.fp16": "FLOAT16"}
+
+
+def test_nothing_to_halve(shape_toy: Any, graph_of: Callable[..., bytes]) -> None:
+    plain = graph_of([helper.make_node("Add", ["x", "x"], ["out"])], {"x": ["N", 1]}, {"out": ["N", 1]})
+    assert halve_convolutions(plain) == plain

@@ -10,9 +10,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from made_up_face import face_points
+from tiny_bundles import sha256, shape_parts
 
 from aif.export import gate as gate_module
 from aif.export import precision as precision_module
+from aif.export import stored as stored_module
 from aif.export.choice import check_real, parse_precisions
 from aif.export.crops import UnlabelledFaces
 from aif.export.precision import (
@@ -21,10 +24,12 @@ from aif.export.precision import (
     load_evaluator,
     measure_speedup,
 )
+from aif.export.stored import store_as_half, stored_weights
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.engine_sidecar import Sidecar
 from aif.runtime.engine_store import bundle_files
 from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError
+from aif.runtime.faces.landmarks import DenseFaces
 from aif.runtime.model import FaceModel
 from aif.runtime.storage import open_store
 from aif.train.data.synthetic import SyntheticFaces
@@ -125,7 +130,7 @@ def test_the_toy_runs_in_each_precision(
     for precision in ("fp32", "fp16", "int8"):
         model = FaceModel(bundle, threads=1, precision=precision)
         encoding = model.encode(crops[:3])
-        images[precision] = model.decode(encoding, 1 - encoding.y)
+        images[precision] = model.decode(encoding, 1 - encoding.y).image
     assert 0 < np.abs(images["fp16"] - images["fp32"]).max() < 0.01
     assert 0.001 < np.abs(images["int8"] - images["fp32"]).max() < 0.1
 
@@ -200,11 +205,11 @@ def test_the_last_convolutions_stay_in_float_where_the_gate_asks_for_it(
     assert made.limits["image"] >= made.gate["image"]
 
 
-def test_drawn_faces_are_warned_of(toy: Any) -> None:
+def test_synthetic_faces_are_warned_of(toy: Any) -> None:
     variants = add_precisions(toy.manifest, toy.files, ("fp16", "int8"), SyntheticFaces(32, 16))[0].variants
-    assert variants["fp16"].warnings == ("Checked on drawn faces; photographs may fare worse.",)
-    assert "Calibrated and checked on drawn faces" in variants["int8"].warnings[0]
-    assert variants["int8"].calibrated_on.drawn
+    assert variants["fp16"].warnings == ("Checked on synthetic faces; photographs may fare worse.",)
+    assert "Calibrated and checked on synthetic faces" in variants["int8"].warnings[0]
+    assert variants["int8"].calibrated_on.synthetic
 
 
 @pytest.mark.parametrize("vnni", [True, False])
@@ -260,7 +265,7 @@ def test_a_damaged_bundle_is_no_start(toy_path: Path, faces: UnlabelledFaces, tm
         (SyntheticFaces(1, 16), SyntheticFaces(1, 16).name, False),
     ],
 )
-def test_drawn_faces_do_for_models_of_drawn_faces(faces: Any, trained_on: str, refused: bool) -> None:
+def test_synthetic_faces_do_for_models_of_synthetic_faces(faces: Any, trained_on: str, refused: bool) -> None:
     if not refused:
         check_real(faces, trained_on)
         return
@@ -288,3 +293,77 @@ def test_speedup_is_the_time_of_fp32_over_the_other(toy: Any, monkeypatch: pytes
     monkeypatch.setattr(precision_module, "bench_networks", slowed)
     assert measure_speedup(toy.graphs, toy.graphs, toy.manifest) == 2.0
     assert asked == [(16, (1,), ["cpu, 1 thread"])]
+
+
+class Lit:
+    """A landmark network that finds the made-up face everywhere."""
+
+    def __init__(self, source: bytes) -> None:
+        assert source
+
+    def in_crops(self, crops_nhwc_bgr: np.ndarray) -> DenseFaces:
+        found = DenseFaces.none(len(crops_nhwc_bgr))
+        found.points[:] = face_points() * crops_nhwc_bgr.shape[1] / 128
+        return found
+
+
+@pytest.fixture
+def easy_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision_module, "LandmarkNet", Lit)
+
+
+def test_a_model_with_shape_in_each_precision(
+    shape_toy: Any, faces: UnlabelledFaces, tmp_path: Path, shape_faces: Any, easy_landmarks: None
+) -> None:
+    """Convolutions alone change their type; landmarks stay where they were."""
+    manifest, files = add_precisions(shape_toy.manifest, shape_toy.files, ("fp16", "int8"), faces)
+    for precision, made in manifest.variants.items():
+        assert set(made.gate) == {"z", "y_mean", "y_max", "image", "landmarks"}, precision
+        assert made.gate["landmarks"] <= made.limits["landmarks"]
+    assert "convolutions" in manifest.variants["fp16"].method
+    half = onnx.load_from_string(files["decoder.fp16.onnx"]).graph
+    types = {tensor.name: tensor.data_type for tensor in half.initializer}
+    assert types["mid.weight.fp16"] == types["last.weight.fp16"] == onnx.TensorProto.FLOAT16
+    assert "mid.weight" not in types
+    assert types["points.weight"] == types["input.weight"] == onnx.TensorProto.FLOAT
+    bundle = write_bundle(tmp_path / "s.aif", manifest, files)
+    given = shape_faces.images[:3], shape_faces.landmarks[:3]
+    decoded = {}
+    for precision in manifest.graphs:
+        model = FaceModel(bundle, threads=1, precision=precision)
+        encoding = model.encode(*given)
+        decoded[precision] = model.decode(encoding, 1 - encoding.y)
+    for precision in ("fp16", "int8"):
+        moved = np.abs(decoded[precision].landmarks - decoded["fp32"].landmarks).max()
+        assert moved <= 0.004
+        assert np.abs(decoded[precision].image - decoded["fp32"].image).max() > 0
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_without_convolutions_there_is_nothing_to_change(
+    precision: str, faces: UnlabelledFaces, easy_landmarks: None
+) -> None:
+    parts = shape_parts()
+    with pytest.raises(ExportError, match="no convolutions") as caught:
+        add_precisions(parts.manifest, parts.files, (precision,), faces)
+    assert f"without {precision}" in str(caught.value)
+
+
+def test_weights_stored_as_half_stay_so(
+    shape_toy: Any, faces: UnlabelledFaces, easy_landmarks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_module, "SMALLEST", 512)
+    files = dict(shape_toy.files)
+    pair = {}
+    for part in ("encoder", "decoder"):
+        files[f"{part}.onnx"] = store_as_half(files[f"{part}.onnx"])
+        pair[part] = {"file": f"{part}.onnx", "sha256": sha256(files[f"{part}.onnx"])}
+    fields = {**shape_toy.manifest.model_dump(), "graphs": {"fp32": pair}}
+    manifest = type(shape_toy.manifest).model_validate(fields)
+    manifest, files = add_precisions(manifest, files, ("fp16", "int8"), faces)
+    assert list(manifest.variants) == ["fp16", "int8"]
+    for precision in ("fp16", "int8"):
+        for part in ("encoder", "decoder"):
+            found = stored_weights(files[f"{part}.{precision}.onnx"])
+            wanted = {"mean.weight"} if part == "encoder" else {"input.weight", "points.weight"}
+            assert found >= wanted, precision

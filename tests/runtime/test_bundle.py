@@ -178,6 +178,19 @@ def test_missing_precision_and_landmarks(zipped: Path, make_bundle: Callable[...
         Bundle.open(zipped).graph_bytes("int8", "encoder")
     with pytest.raises(BundleError, match="aif fetch yunet"):
         make_bundle(landmarks=None).landmarks_bytes()
+    with pytest.raises(BundleError, match="--matte FILE"):
+        Bundle.open(zipped).matte_bytes()
+
+
+def test_a_model_with_shape(shape_toy_parts: Any, tmp_path: Path) -> None:
+    written = write_bundle(tmp_path / "s.aif", shape_toy_parts.manifest, shape_toy_parts.files)
+    opened = Bundle.open(written.path)
+    assert opened.manifest == shape_toy_parts.manifest
+    assert opened.matte_bytes() == shape_toy_parts.files["matte.onnx"]
+    assert opened.landmarks_bytes() == shape_toy_parts.files["landmarks.onnx"]
+    files = {**shape_toy_parts.files, "matte.onnx": b"x"}
+    with pytest.raises(BundleError, match=r"matte\.onnx is not the file"):
+        write_bundle(tmp_path / "t.aif", shape_toy_parts.manifest, files)
 
 
 def test_no_graphs_at_all(unpacked: Path) -> None:

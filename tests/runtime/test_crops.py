@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from made_up_face import face_picture, face_points
 
 from aif.runtime import Detection, Editor
 from aif.runtime.align import template
@@ -41,7 +42,7 @@ def alone(editor: Editor, crop: np.ndarray, edits: Any, mode: Any) -> Any:
 
 @pytest.mark.parametrize("side", [32, 100, 20])
 @pytest.mark.parametrize("count", [1, 5, 40])
-@pytest.mark.parametrize("mode", [None, "delta", "replace", "hybrid"])
+@pytest.mark.parametrize("mode", [None, "delta", "replace"])
 def test_one_by_one_and_all_at_once_are_alike(editor: Editor, count: int, side: int, mode: Any) -> None:
     crops, edits = crops_of(count, side), {"Smiling": 1.5, "Blond_Hair": 0.0}
     before = crops.copy()
@@ -96,7 +97,7 @@ def test_no_crops(editor: Editor, edits: Any) -> None:
         ({"Smiling": 9}, None, ConfigError, "out of range"),
         ([{"Smiling": 1}] * 2, None, ConfigError, "3 crops, and edits for 2"),
         ([{}, {}, {"Smiling": 9}], None, ConfigError, "out of range"),
-        ({"Smiling": 1}, "poisson", ConfigError, "delta, replace, hybrid"),
+        ({"Smiling": 1}, "poisson", ConfigError, "delta, replace"),
     ],
 )
 def test_impossible_wishes(editor: Editor, edits: Any, mode: Any, kind: type[AifError], said: str) -> None:
@@ -131,3 +132,24 @@ def test_a_closed_editor(toy_bundle: Bundle) -> None:
     editor.close()
     with pytest.raises(AifError, match="closed"):
         editor.edit_crops(crops_of(1, 32), {})
+
+
+@pytest.fixture(scope="module")
+def shape_editor(shape_bundle: Bundle) -> Editor:
+    return Editor.load(shape_bundle, "cpu", Nobody(), threads=1)
+
+
+@pytest.mark.parametrize("side", [48, 128])
+def test_crops_for_a_model_with_shape(shape_editor: Editor, side: int) -> None:
+    """All at once as one by one, and those that nothing is asked of are left alone."""
+    face = face_picture(face_points() * side / 128, side)
+    crops = np.stack([np.roll(face, 2 * i, axis=1) for i in range(18)])
+    edits = [{"Smiling": 1.5, "Blond_Hair": 1.0} if i % 2 else {} for i in range(18)]
+    result = shape_editor.edit_crops(crops, edits)
+    for i, (crop, each) in enumerate(zip(crops, edits, strict=True)):
+        single = shape_editor.edit_crops(crop[None], each)
+        assert np.abs(single.images_nhwc_bgr[0].astype(int) - result.images_nhwc_bgr[i]).max() <= 1
+        np.testing.assert_allclose(result.y_target[i], single.y_target[0], atol=1e-5)
+        assert (result.images_nhwc_bgr[i] != crop).any() == bool(each)
+    with pytest.raises(ConfigError, match="It can by: warp"):
+        shape_editor.edit_crops(crops, {"Smiling": 1.0}, "delta")

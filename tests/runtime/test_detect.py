@@ -24,7 +24,8 @@ from aif.runtime.detect import (
     suppress,
 )
 from aif.runtime.errors import BundleError, ConfigError, ImageError
-from aif.runtime.landmarks import LandmarkNet
+from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet
+from aif.runtime.faces.points import LEFT_EYE, LEFT_MOUTH, RIGHT_EYE, RIGHT_MOUTH
 
 FACE = (225, 115)  # the middle of the astronaut's face
 
@@ -218,6 +219,30 @@ def test_haar_drops_what_the_network_calls_no_face(toy_bundle: Bundle, astronaut
     without_red = astronaut_bgr.copy()
     without_red[:, :, 2] = 0
     assert detector.detect(without_red) == []
+
+
+def test_haar_s_faces_are_those_that_the_network_believes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The surest first, each once, with five of its dense landmarks."""
+    five = np.array([(46, 62), (82, 62), (64, 84), (48.8, 100.6), (79.2, 100.6)], dtype=np.float32)
+    boxes = [np.array([x, 0, 50, 50], dtype=np.float32) for x in (0, 200, 400, 600)]
+
+    class Net:
+        def refine_all(self, frame: Any, asked: Any, passes: int = 2) -> DenseFaces:
+            found = DenseFaces.none(4)
+            found.confidence[:] = (0.6, 0.4, 0.9, 0.7)
+            for points, x in zip(found.points, (0, 200, 400, 410), strict=True):
+                points[...] = five[2] + (x, 0)
+                points[LEFT_EYE], points[RIGHT_EYE], points[LEFT_MOUTH], points[RIGHT_MOUTH] = (
+                    five[k] + (x, 0) for k in (0, 1, 3, 4)
+                )
+            return found
+
+    detector = HaarDetector(Net())  # type: ignore[arg-type]
+    monkeypatch.setattr(detector, "_frontal_boxes", lambda cascade, grey: boxes)
+    found = detector.detect(np.zeros((300, 700, 3), np.uint8))
+    assert [face.score for face in found] == pytest.approx([0.9, 0.6])
+    for face, x in zip(found, (400, 0), strict=True):
+        np.testing.assert_allclose(face.landmarks, five + np.float32((x, 0)), atol=1e-3)
 
 
 def test_making_detectors(toy_bundle: Bundle, make_bundle: Any, monkeypatch: Any, tmp_path: Path) -> None:

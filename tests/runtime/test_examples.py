@@ -74,7 +74,7 @@ def test_every_example_is_tested_and_short() -> None:
     served = {"triton_client", "serve_pytriton"}  # tested with the export that they need
     assert names == {"opencv_loop", "fastapi_endpoint", "asyncio_worker", "frame_generator"} | served
     for path in FOLDER.glob("*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 75
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 90
 
 
 @pytest.mark.parametrize(("keys", "shown"), [("", FRAMES), ("--", FRAMES), ("  q", 3)])

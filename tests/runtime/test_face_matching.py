@@ -10,7 +10,8 @@ import pytest
 from aif.runtime.align import TEMPLATE_128
 from aif.runtime.detect import Detection
 from aif.runtime.face_matching import assign, eye_distance, is_face, landmark_distance, match_costs, same_face
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import box_from_landmarks
+from aif.runtime.faces.points import COUNT
 
 INF = np.inf
 
@@ -104,6 +105,8 @@ def test_nothing_to_match(tracks: int, faces: int) -> None:
         (np.zeros((5, 2)), False),
         (np.full((5, 2), np.nan), False),
         (np.zeros((4, 2)), False),
+        (np.concatenate([face(0, 0)] * 45)[:COUNT], True),
+        (np.concatenate([*[face(0, 0)] * 44, [[np.nan, 0]]]), False),
     ],
 )
 def test_is_face(landmarks: Any, good: bool) -> None:

@@ -25,7 +25,7 @@ def photo() -> Any:
     return np.random.default_rng(0).integers(90, 120, (100, 140, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("mode", ["delta", "replace", "hybrid"])
+@pytest.mark.parametrize("mode", ["delta", "replace"])
 @pytest.mark.parametrize(
     "place", [(20, 30, 1.0), (60, 10, 2.5), (-10, -12, 1.5), (130, 90, 2.0), (50, 50, 0.1)]
 )

@@ -73,7 +73,8 @@ def _run(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_whole_runtime_brings_no_torch_and_no_typer() -> None:
     """Every module of it, not only what `Editor` needs."""
-    names = [f"aif.runtime.{path.stem}" for path in FILES if path.stem != "__init__"]
+    modules = [path.relative_to(FOLDER).with_suffix("").parts for path in FILES if path.stem != "__init__"]
+    names = [".".join(("aif.runtime", *parts)) for parts in modules]
     done = _run(
         "import importlib, sys\n"
         f"for name in {names!r}: importlib.import_module(name)\n"

@@ -162,7 +162,7 @@ def test_editor_model_and_landmark_network_in_several_threads(toy_bundle: Bundle
             lambda i: editor.edit(frames[i], {"Smiling": i / 24}).image_hwc_bgr,
             lambda i: editor.edit_crops(crops[i : i + 3], {"Smiling": i / 24}).images_nhwc_bgr,
             lambda i: editor.model.encode(np.float32(crops[i : i + 1].transpose(0, 3, 1, 2) / 255)).z,
-            lambda i: net.refine_all(frames[i], [(10, 10, 60, 60)])[0],
+            lambda i: net.refine_all(frames[i], [(10, 10, 60, 60)]).points,
         ):
             for alone, together in zip([work(i) for i in range(24)], outcomes(work), strict=True):
                 np.testing.assert_array_equal(alone, together)

@@ -63,7 +63,7 @@ def test_a_face_is_found_edited_and_let_alone_at_once(running, astronaut_bgr):
     frames = [session.next(5) for _ in range(3)]
     assert np.array_equal(frames[-1].image, frames[-1].original) and face_in(frames[-1])
     edit.on = True
-    edit.set_edits({"Eyeglasses": 1.0})
+    edit.set_edits({"Smiling": 0.5})
     frames = [session.next(5) for _ in range(3)]
     assert not np.array_equal(frames[-1].image, frames[-1].original)
     with pytest.raises(UnknownAttributeError):

@@ -14,7 +14,7 @@ from aif.runtime.manifest import FaceSet, Manifest, Variant
 from aif.runtime.model import INT8_PAYS, FaceModel
 from aif.runtime.sessions import Session
 
-FACES = FaceSet(dataset="faces", dataset_fingerprint="0" * 64, faces=16, drawn=False)
+FACES = FaceSet(dataset="faces", dataset_fingerprint="0" * 64, faces=16, synthetic=False)
 
 
 def manifest_with(toy_parts: Any, precisions: tuple[str, ...], speedup: float | None) -> Manifest:
@@ -109,12 +109,35 @@ def test_what_linux_says_of_the_processor(
     assert cpu.multiplies_int8(place) is known
 
 
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("flags : fpu avx512_bf16 avx512f\n", True),
+        ("flags : amx_tile amx_bf16\n", True),
+        ("Features : fp asimd bf16\n", True),
+        ("flags : fpu avx2 avx512_vnni\n", False),
+        ("model name : a processor with amx_bf16\nflags : fpu\n", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_bfloat16_is_multiplied_only_where_linux_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, known: bool
+) -> None:
+    monkeypatch.setattr(cpu.platform, "system", lambda: "Linux")
+    place = tmp_path / "cpuinfo"
+    if text is not None:
+        place.write_text(text)
+    assert cpu.multiplies_bf16(place) is known
+
+
 @pytest.mark.parametrize("system", ["Windows", "Darwin", ""])
 def test_other_systems_do_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
     monkeypatch.setattr(cpu.platform, "system", lambda: system)
     place = tmp_path / "cpuinfo"
-    place.write_text("flags : avx512_vnni\n")
+    place.write_text("flags : avx512_vnni avx512_bf16\n")
     assert not cpu.multiplies_int8(place)
+    assert not cpu.multiplies_bf16(place)
 
 
 @pytest.mark.parametrize("vnni", [True, False])

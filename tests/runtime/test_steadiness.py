@@ -14,11 +14,13 @@ from aif.runtime import Detection, Editor
 from aif.runtime.align import TEMPLATE_128
 from aif.runtime.bundle import Bundle
 from aif.runtime.errors import DataError
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import box_from_landmarks
+from aif.runtime.faces.points import COUNT, LEFT_EYE, LEFT_MOUTH, NOSE_TIP, RIGHT_EYE, RIGHT_MOUTH
 from aif.runtime.steadiness import FrameByFrame, Steadiness, measure_steadiness
 from aif.runtime.tracking import TrackedFace
 from aif.runtime.video_editor import VideoFrameResult
 
+FIVE = (LEFT_EYE, RIGHT_EYE, NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH)
 PLAIN = np.full((200, 200, 3), 100, dtype=np.uint8)
 
 
@@ -36,7 +38,8 @@ class Scripted:
         found, brightness = self.script(self.count)
         self.count += 1
         faces = [TrackedFace(k, p, box_from_landmarks(p), 1.0, 0.0, 1.0) for k, p in found.items()]
-        return VideoFrameResult(frame_hwc_bgr + np.uint8(brightness), tuple(faces))
+        looked = tuple(found) if self.count % 3 == 1 else ()  # the networks run in every third frame
+        return VideoFrameResult(frame_hwc_bgr + np.uint8(brightness), tuple(faces), renewed=looked)
 
 
 def measured(script: Callable[[int], tuple[dict[int, Any], int]], times: list[float]) -> Steadiness:
@@ -80,6 +83,23 @@ def test_figures(script: Any, times: list[float], acceleration: float, change: f
 def test_only_the_face_s_box_counts() -> None:
     result = measured(lambda i: ({0: points(190, 190)}, 10 * (i % 2)), EVEN)
     assert result.edit_change == 10 and result.faces == 1
+    assert result.renewed == pytest.approx(1 / 3)
+
+
+def test_dense_landmarks_count_where_there_are_such() -> None:
+    """All five at rest, and all but them back and forth by 1 px: nearly as if the whole face did."""
+
+    class Lips(Scripted):
+        def process(self, frame_hwc_bgr: Any, time_s: float) -> VideoFrameResult:
+            result = super().process(frame_hwc_bgr, time_s)
+            (face,) = result.faces
+            dense = np.repeat(face.landmarks, 45, axis=0)[:COUNT] + np.float32((-1) ** self.count)
+            for place, where in zip(FIVE, face.landmarks, strict=True):
+                dense[place] = where
+            return dataclasses.replace(result, faces=(dataclasses.replace(face, points=dense),))
+
+    result = measure_steadiness([(PLAIN, t) for t in EVEN], lambda: Lips(lambda i: ({0: points(100)}, 0)))
+    assert result.acceleration == pytest.approx(20 * np.sqrt(2 * 186 / 221), rel=1e-3)
 
 
 @pytest.mark.parametrize(

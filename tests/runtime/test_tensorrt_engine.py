@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_up_face import face_points
 
 from aif.runtime.bench_networks import bench_networks, networks_of
 from aif.runtime.benchmark import Setup
@@ -64,9 +65,56 @@ def test_the_same_as_onnx_runtime(
             plain.decode_both(wanted, wanted.y, 1 - wanted.y),
             strict=True,
         ):
-            np.testing.assert_allclose(one, other, atol=1e-5)
-        one = model.decode(found.repeat(2), np.concatenate([found.y, found.y]))
+            np.testing.assert_allclose(one.image, other.image, atol=1e-5)
+            assert one.landmarks is None
+        one = model.decode(found.repeat(2), np.concatenate([found.y, found.y])).image
         np.testing.assert_allclose(one[:count], one[count:], atol=0)
+
+
+def points(count: int, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0, 0.01, (count, 221, 2))
+    return (face_points() / 128 + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("cuda_graph", [False, True])
+def test_textures_and_landmarks_go_through_the_card(
+    cuda_graph: bool, stand_in_card: Any, shape_bundle: Bundle
+) -> None:
+    """Both inputs go up, both outputs come down, and z is read where it lies."""
+    profile = BatchProfile(min=1, opt=2, max=4)
+    faces = GateFaces(crops(3), "noise", points(3))
+    made = make_engines(shape_bundle, "fp32", faces, BuildOptions(profile=profile))
+    assert made[0][0].gate.keys() == {"z", "y_mean", "y_max", "image", "landmarks"}
+    assert made[0][0].inputs == {"image": (3, 32, 32), "landmarks": (221, 2)}
+    assert [build["profile"].get("landmarks") for build in stand_in_card.builds] == [
+        ((1, 221, 2), (2, 221, 2), (4, 221, 2)),
+        None,
+    ]
+    save_to_cache(made)
+    model = FaceModel(shape_bundle, "tensorrt", cuda_graph=cuda_graph)
+    plain = FaceModel(shape_bundle, threads=1)
+    for seed, count in enumerate([2, 0, 7, 2]):
+        given = crops(count, seed), points(count, seed)
+        found, wanted = model.encode(*given), plain.encode(*given)
+        np.testing.assert_allclose(found.z, wanted.z, atol=1e-6)
+        stand_in_card.log.clear()
+        for one, other in zip(
+            model.decode_both(found, found.y, 1 - found.y),
+            plain.decode_both(wanted, wanted.y, 1 - wanted.y),
+            strict=True,
+        ):
+            np.testing.assert_allclose(one.image, other.image, atol=1e-5)
+            np.testing.assert_allclose(one.landmarks, other.landmarks, atol=1e-6)
+        if count == 2 and not cuda_graph:
+            assert stand_in_card.log == ["up", "run", "down", "down"] * 2
+    with pytest.raises(ValueError, match="landmarks"):
+        model.encode(crops(2))
+
+
+def test_engines_that_move_landmarks_do_not_pass(stand_in_card: Any, shape_bundle: Bundle) -> None:
+    stand_in_card.spoil = lambda name, value: value + np.float32(0.001 * (name == "landmarks"))
+    with pytest.raises(AifError, match=r"landmarks 0\.0014 \(allowed 0\.0001\)"):
+        make_engines(shape_bundle, "fp32", GateFaces(crops(3), "noise", points(3)), BuildOptions())
 
 
 def test_nothing_but_y_goes_back_to_the_card(build: Build, stand_in_card: Any) -> None:
@@ -87,7 +135,7 @@ def test_what_was_overwritten_on_the_card_is_taken_from_the_host(build: Build, t
     model.encode(crops(2, seed=2))
     wanted = plain.decode_both(plain.encode(crops(2, seed=1)), first.y, 1 - first.y)
     for one, other in zip(model.decode_both(first, first.y, 1 - first.y), wanted, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+        np.testing.assert_allclose(one.image, other.image, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +154,7 @@ def test_codes_that_others_made_are_not_taken_from_the_card(
     model, plain = build(), FaceModel(toy_bundle, threads=1)
     found, wanted = change(model.encode(crops(2))), change(plain.encode(crops(2)))
     stand_in_card.log.clear()
-    one, other = (m.decode_both(e, e.y, e.y)[0] for m, e in ((model, found), (plain, wanted)))
+    one, other = (m.decode_both(e, e.y, e.y)[0].image for m, e in ((model, found), (plain, wanted)))
     np.testing.assert_allclose(one, other, atol=1e-5)
     assert stand_in_card.log.count("up") == 3
 
@@ -185,7 +233,7 @@ def test_threads_do_not_mix_their_faces(build: Build, toy_bundle: Bundle) -> Non
                 model.decode_both(encoding, known.y, 1 - known.y),
                 plain.decode_both(known, known.y, 1 - known.y),
             )
-            if not all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, wanted, strict=True)):
+            if not all(np.allclose(a.image, b.image, atol=1e-5) for a, b in zip(found, wanted, strict=True)):
                 wrong.append(turn)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]

@@ -39,8 +39,8 @@ def with_engines(
 def test_engines_of_the_bundle(with_engines: Bundle) -> None:
     assert FaceModel(with_engines, "tensorrt").device == "tensorrt"
     assert FaceModel(with_engines).device == "cpu"
-    shelf = find_engines(with_engines)
-    assert [each.sidecar.part for each in shelf.engines] == ["decoder", "encoder"] and not shelf.faults
+    listing = find_engines(with_engines)
+    assert [each.sidecar.part for each in listing.engines] == ["decoder", "encoder"] and not listing.faults
 
 
 def test_auto_runs_no_engine_that_came_with_a_bundle(

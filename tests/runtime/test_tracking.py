@@ -13,61 +13,56 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from staged_faces import Array, Staged, dense, face
 
-from aif.runtime.align import TEMPLATE_128
 from aif.runtime.bundle import EMBEDDED_BUNDLE, Bundle
 from aif.runtime.detect import Detection, HaarDetector
 from aif.runtime.errors import ConfigError, ImageError
-from aif.runtime.landmarks import LandmarkNet, box_from_landmarks
+from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
+from aif.runtime.faces.points import (
+    five_points,
+)
 from aif.runtime.tracking import FaceTracker, TrackedFace
 
-Array = npt.NDArray[Any]
 Script = Callable[[int], list[Array]]
 
 FPS, FADE_S, EYES = 25, 0.2, 36.0
 STEP = 1 / FPS / FADE_S  # by this much a weight changes from frame to frame
 
 
-def face(x: float, y: float, eyes: float = EYES, narrow: float = 1.0) -> Array:
-    """Landmarks around (x, y); `narrow` below 1 squeezes them as in a profile."""
-    return ((TEMPLATE_128 - (64, 82)) * (narrow, 1) * eyes / 36 + (x, y)).astype(np.float32)
+class Stage(Staged):
+    """Sees the faces of a script; the frame's first pixel tells its number.
 
-
-class Stage:
-    """Detector and landmark network in one: they see the faces of a script, the foremost first.
-
-    The frame's first pixel tells its number. The network finds the nearest face within half a box width;
-    where there is none, it gives the probability `doubt`.
+    Attributes:
+        detections: numbers of the frames at which the detector has looked.
     """
 
-    def __init__(self, script: Script, noise: float = 0.0, doubt: float = 0.01) -> None:
-        self.script, self.noise, self.doubt = script, noise, doubt
-        self.detections: list[int] = []
+    def __init__(
+        self,
+        script: Script,
+        noise: float = 0.0,
+        doubt: float = 0.01,
+        turn: Callable[[int], float] | None = None,
+    ) -> None:
+        super().__init__(doubt=doubt)
+        self.script, self.noise, self.turn = script, noise, turn
+        self.detections: list[int] = []  # type: ignore[assignment]
         self.rng = np.random.default_rng(0)
 
-    def faces(self, frame: Array) -> list[Array]:
-        return self.script(int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1]))
-
     def detect(self, frame: Array) -> list[Detection]:
-        self.detections.append(int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1]))
-        return [Detection(box_from_landmarks(each), each, 0.8) for each in self.faces(frame)]
+        self.detections.append(number_of(frame))
+        return [Detection(box_from_landmarks(each), each, 0.8) for each in self.script(number_of(frame))]
 
-    def refine_all(
-        self, frame: Array, boxes: Sequence[npt.ArrayLike], passes: int = 2
-    ) -> tuple[Array, Array]:
-        points, confidence = [np.zeros((0, 5, 2), np.float32)], []
-        for box in boxes:
-            x, y, width, height = np.asarray(box, dtype=np.float64)
-            centre = np.array([x + width / 2, y + height / 2])
-            away = [(float(np.abs(each.mean(axis=0) - centre).max()), each) for each in self.faces(frame)]
-            near = [each for each in away if each[0] < width / 2]
-            found = min(near, key=lambda pair: pair[0])[1] if near else face(*centre)
-            points.append(found[None] + self.rng.normal(0, self.noise, (1, 5, 2)).astype(np.float32))
-            confidence.append(0.9 if near else self.doubt)
-        return np.concatenate(points), np.array(confidence, dtype=np.float32)
+    def refine_all(self, frame: Array, boxes: Sequence[npt.ArrayLike], passes: int = 2) -> DenseFaces:
+        self.faces = self.script(number_of(frame))
+        self.yaw = self.turn(number_of(frame)) if self.turn else 0.0
+        found = super().refine_all(frame, boxes, passes)
+        found.points[:] += self.rng.normal(0, self.noise, found.points.shape)
+        return found
 
-    def follow(self, frame: Array, places: Sequence[npt.ArrayLike]) -> tuple[Array, Array]:
-        return self.refine_all(frame, [box_from_landmarks(each) for each in places])
+
+def number_of(frame: Array) -> int:
+    return int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1])
 
 
 def frame_of(number: int, background: int | Array = 128) -> Array:
@@ -79,9 +74,13 @@ def frame_of(number: int, background: int | Array = 128) -> Array:
 
 
 def played(
-    script: Script, count: int, doubt: float = 0.01, **settings: Any
+    script: Script,
+    count: int,
+    doubt: float = 0.01,
+    turn: Callable[[int], float] | None = None,
+    **settings: Any,
 ) -> tuple[list[tuple[TrackedFace, ...]], Stage]:
-    stage = Stage(script, doubt=doubt)
+    stage = Stage(script, doubt=doubt, turn=turn)
     tracker = FaceTracker(stage, stage, **{"fade_s": FADE_S, **settings})
     return [tracker.update(frame_of(i), i / FPS) for i in range(count)], stage
 
@@ -93,8 +92,10 @@ def test_faces_of_the_first_frame() -> None:
     np.testing.assert_allclose(left.landmarks, face(80, 120, 30), atol=1e-4)
     np.testing.assert_allclose(right.box, box_from_landmarks(face(220, 100)), atol=1e-3)
     assert left.landmarks.dtype == left.box.dtype == np.float32
+    np.testing.assert_allclose(left.points, dense(face(80, 120, 30)), atol=1e-4)
     for each in shown[0]:
         assert each.weight == 1 and each.age == 0 and each.confidence == pytest.approx(0.9)
+        assert each.points is not None and each.points.dtype == np.float32 and each.yaw == 0
 
 
 @pytest.mark.parametrize("hides", [0, 45])
@@ -186,15 +187,46 @@ def test_a_face_out_of_sight_moves_on_a_little() -> None:
     assert xs[-1] - xs[19] < 0.25 * 50
 
 
+@pytest.mark.parametrize(("yaw", "weight"), [(0, 1), (32, 1), (37, 0.75), (-42, 0.5), (52, 0), (-80, 0)])
+def test_faces_turned_away(yaw: float, weight: float) -> None:
+    """The network tells how far a face is turned; its shape has no say then."""
+    turned = [0.0] * 10 + [yaw] * 50
+    shown, _ = played(
+        lambda i: [face(160, 100, narrow=0.3)], 90, turn=lambda i: turned[i] if i < len(turned) else 0.0
+    )
+    weights = [faces[0].weight for faces in shown]
+    assert weights[55] == pytest.approx(weight, abs=0.01) and shown[55][0].yaw == pytest.approx(yaw, abs=0.1)
+    assert weights[-1] == pytest.approx(1)
+    assert max(abs(b - a) for a, b in itertools.pairwise(weights)) <= STEP + 1e-9
+
+
+def test_a_yaw_that_shakes_lets_no_effect_flicker() -> None:
+    shown, _ = played(lambda i: [face(160, 100)], 60, turn=lambda i: 42 + 4 * (-1) ** i, fade_s=0)
+    weights = [faces[0].weight for faces in shown[20:]]
+    assert max(weights) - min(weights) < 0.1 and np.mean(weights) == pytest.approx(0.5, abs=0.03)
+
+
 @pytest.mark.parametrize(("narrow", "weight"), [(1.0, 1), (0.8, 1), (0.45, 0.58), (0.4, 0.35), (0.3, 0)])
-def test_profiles(narrow: float, weight: float) -> None:
+def test_profiles_without_a_landmark_network(narrow: float, weight: float) -> None:
     """Squeezed to 0.45, the landmarks miss the template by 0.212 eye distances; between 0.17 and 0.27."""
-    shown, _ = played(lambda i: [face(160, 100, narrow=1 if i < 10 or i >= 60 else narrow)], 90)
+    stage = Stage(lambda i: [face(160, 100, narrow=1 if i < 10 or i >= 60 else narrow)])
+    tracker = FaceTracker(stage, None, fade_s=FADE_S)
+    shown = [tracker.update(frame_of(i), i / FPS) for i in range(90)]
     weights = [faces[0].weight for faces in shown]
     assert weights[50] == pytest.approx(weight, abs=0.01)
     assert weights[-1] == 1
     assert max(abs(b - a) for a, b in itertools.pairwise(weights)) <= STEP + 1e-9
     assert {each.id for faces in shown for each in faces} == {0}
+    assert all(each.points is None and each.yaw == 0 for faces in shown for each in faces)
+
+
+def test_all_points_coast_with_a_face_out_of_sight() -> None:
+    shown, _ = played(lambda i: [face(100 + 2 * i, 100)] * (i < 20), 24, doubt=0.2)
+    for faces in shown:
+        assert faces[0].points is not None
+        np.testing.assert_allclose(five_points(faces[0].points), faces[0].landmarks, atol=1e-3)
+    moved = shown[22][0].points - shown[20][0].points  # type: ignore[operator]
+    assert moved[:, 0].min() > 0.5 and np.ptp(moved, axis=0).max() < 0.01
 
 
 @pytest.mark.parametrize("every", [1, 4, 15])
@@ -266,12 +298,12 @@ def test_smoothing_calms_and_can_be_left_out() -> None:
     for smooth in (True, False):
         stage = Stage(lambda i: [face(160, 100)], noise=0.2)
         tracker = FaceTracker(stage, stage, smooth=smooth)
-        found = [tracker.update(frame_of(i), i / FPS)[0].landmarks for i in range(100)]
-        paths[smooth] = np.stack(found).astype(np.float64)
+        found = [tracker.update(frame_of(i), i / FPS)[0].points for i in range(100)]
+        paths[smooth] = np.asarray(found, dtype=np.float64)
     bends = {smooth: float(np.diff(path, 2, axis=0).std()) for smooth, path in paths.items()}
     assert bends[False] == pytest.approx(0.2 * math.sqrt(6), rel=0.1)
     assert bends[True] < bends[False] / 3
-    assert np.abs(paths[True].mean(axis=0) - face(160, 100)).max() < 0.1
+    assert np.abs(paths[True].mean(axis=0) - dense(face(160, 100))).max() < 0.15
 
 
 def test_nothing_moves_where_a_picture_is_shown_twice() -> None:
@@ -374,7 +406,7 @@ def test_a_real_face_that_moves(astronaut_bgr: Array) -> None:
     """Path of Haar cascades and landmark network: one detection, then 12 frames of a moving portrait."""
     net = LandmarkNet(Bundle.open(), threads=1)
     tracker = FaceTracker(HaarDetector(net), net, every=100)
-    start, _ = net.refine(astronaut_bgr, [178, 63, 90, 113])
+    start = five_points(net.refine_all(astronaut_bgr, [[178, 63, 90, 113]]).points[0])
     for i in range(13):
         shift = np.array([2.0 * i, 1.0 * i], dtype=np.float32)
         matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], dtype=np.float32)

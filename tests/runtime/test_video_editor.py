@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from staged_faces import Staged
+from staged_faces import face as placed
 
 from aif.runtime import Detection, Editor
-from aif.runtime.align import TEMPLATE_128
 from aif.runtime.bundle import Bundle
-from aif.runtime.editor import decode_values, face_crops
 from aif.runtime.errors import AifError, ConfigError, ImageError, UnknownAttributeError
-from aif.runtime.exposure import decode_both, encode_levelled
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.runtime.manifest import Manifest
-from aif.runtime.model import Encoding
-from aif.runtime.tracking import FaceTracker, TrackedFace
-from aif.runtime.video_editor import VideoEditor, VideoFrameResult, pick, share
+from aif.runtime.model import Decoded, Encoding
+from aif.runtime.tracking import FaceTracker
+from aif.runtime.video_editor import VideoEditor, VideoFrameResult
 
 FPS = 25
 STAGES = ["track", "align", "encode", "decode", "composite"]
@@ -31,30 +30,7 @@ MORE_RED = [(40, 0.04), (40, 0.08), (50, 0.12)]
 
 
 def points(x: float, y: float, eyes: float = 26.0) -> Any:
-    return ((TEMPLATE_128 - (64, 82)) * eyes / 36 + (x, y)).astype(np.float32)
-
-
-class Faces:
-    """Detector and landmark network that see the faces they are told of."""
-
-    def __init__(self, *faces: Any) -> None:
-        self.faces = list(faces)
-
-    def detect(self, frame: Any) -> list[Detection]:
-        return [Detection(box_from_landmarks(each), each, 0.9) for each in self.faces]
-
-    def refine_all(self, frame: Any, boxes: Sequence[Any], passes: int = 2) -> tuple[Any, Any]:
-        found, confidence = np.zeros((len(boxes), 5, 2), np.float32), np.zeros(len(boxes), np.float32)
-        for i, box in enumerate(boxes):
-            centre = np.asarray(box[:2]) + np.asarray(box[2:]) / 2
-            away = [float(np.abs(each.mean(axis=0) - centre).max()) for each in self.faces]
-            seen = bool(away) and min(away) < box[2] / 2
-            found[i] = self.faces[int(np.argmin(away))] if seen else points(*centre)
-            confidence[i] = float(seen)
-        return found, confidence
-
-    def follow(self, frame: Any, places: Sequence[Any]) -> tuple[Any, Any]:
-        return self.refine_all(frame, [box_from_landmarks(each) for each in places])
+    return placed(x, y, eyes)
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +42,17 @@ def frame() -> Any:
 
 @pytest.fixture(scope="module")
 def editor(toy_bundle: Bundle) -> Editor:
-    return Editor.load(toy_bundle, "cpu", Faces(), threads=1)
+    return Editor.load(toy_bundle, "cpu", Staged(), threads=1)
 
 
-def made(editor: Editor, stage: Faces, edits: Any = None, every: int = 1, **settings: Any) -> VideoEditor:
+def made(editor: Editor, stage: Staged, edits: Any = None, every: int = 1, **settings: Any) -> VideoEditor:
     tracker = FaceTracker(stage, stage, every, fade_s=0.2)
     return VideoEditor(editor, EDITS if edits is None else edits, tracker=tracker, **settings)
 
 
 def test_parts_of_a_result(editor: Editor, frame: Any) -> None:
     before = frame.copy()
-    result = made(editor, Faces(points(220, 120), points(80, 100))).process(frame, 0.0)
+    result = made(editor, Staged(points(220, 120), points(80, 100))).process(frame, 0.0)
     np.testing.assert_array_equal(frame, before)
     assert isinstance(result, VideoFrameResult)
     assert result.image_hwc_bgr.shape == frame.shape and result.image_hwc_bgr.dtype == np.uint8
@@ -86,14 +62,14 @@ def test_parts_of_a_result(editor: Editor, frame: Any) -> None:
     assert all(values.keys() == {"Smiling", "Blond_Hair"} for values in result.y.values())
 
 
-@pytest.mark.parametrize("mode", [None, "delta", "replace", "hybrid"])
+@pytest.mark.parametrize("mode", [None, "delta", "replace"])
 @pytest.mark.parametrize("edits", [{}, {"Smiling": 1.0}, {"Smiling": 2.0, "Blond_Hair": -1.0}])
 @pytest.mark.parametrize("late", [False, True])
 def test_a_still_picture_is_edited_as_a_photo(
     editor: Editor, frame: Any, mode: Any, edits: Any, late: bool
 ) -> None:
     """From the first frame on, or, for faces that come later, once they have faded in."""
-    stage = Faces() if late else Faces(points(80, 100), points(220, 120, 30))
+    stage = Staged() if late else Staged(points(80, 100), points(220, 120, 30))
     video = made(editor, stage, edits, mode=mode)
     results = []
     for i in range(12):
@@ -118,21 +94,20 @@ def test_a_still_picture_is_edited_as_a_photo(
 
 @pytest.mark.parametrize("faces", ["all", "largest", 0, 3])
 def test_frames_without_faces(editor: Editor, frame: Any, faces: Any) -> None:
-    result = made(editor, Faces(), faces=faces).process(frame, 0.0)
+    result = made(editor, Staged(), faces=faces).process(frame, 0.0)
     np.testing.assert_array_equal(result.image_hwc_bgr, frame)
     assert not np.shares_memory(result.image_hwc_bgr, frame)
     assert result.faces == () and result.y == {} and list(result.timings) == STAGES
 
 
 def test_profiles_are_left_alone(editor: Editor, frame: Any) -> None:
-    profile = (points(160, 120) - (160, 120)) * (0.2, 1) + (160, 120)
-    result = made(editor, Faces(profile.astype(np.float32))).process(frame, 0.0)
+    result = made(editor, Staged(points(160, 120), yaw=-60)).process(frame, 0.0)
     np.testing.assert_array_equal(result.image_hwc_bgr, frame)
-    assert [face.weight for face in result.faces] == [0]
+    assert [face.weight for face in result.faces] == [0] and result.y == {} and result.renewed == ()
 
 
 def test_edits_change_on_the_fly(editor: Editor, frame: Any) -> None:
-    stage = Faces(points(160, 120))
+    stage = Staged(points(160, 120))
     video = made(editor, stage)
     detections = stage.detect(frame)
     for i, edits in enumerate([EDITS, {"Blond_Hair": 1.0}, {}, {"Smiling": -1.0, "Blond_Hair": 2}]):
@@ -151,8 +126,8 @@ def test_edits_change_on_the_fly(editor: Editor, frame: Any) -> None:
 )
 def test_impossible_edits(editor: Editor, frame: Any, edits: Any, error: Any, says: str) -> None:
     with pytest.raises(error, match=says):
-        made(editor, Faces(), edits)
-    video = made(editor, Faces(points(160, 120)))
+        made(editor, Staged(), edits)
+    video = made(editor, Staged(points(160, 120)))
     before = video.process(frame, 0.0).image_hwc_bgr
     with pytest.raises(error, match=says):
         video.set_edits(edits)
@@ -168,20 +143,20 @@ def test_impossible_edits(editor: Editor, frame: Any, edits: Any, error: Any, sa
 )
 def test_impossible_settings(editor: Editor, settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        made(editor, Faces(), **settings)
+        made(editor, Staged(), **settings)
 
 
 def test_y_is_averaged_over_time(editor: Editor, frame: Any) -> None:
     """The toy encoder takes the mean red for Smiling. When the light turns red, y follows within settle_s."""
-    video = made(editor, Faces(points(160, 120)), settle_s=0.5)
+    video = made(editor, Staged(points(160, 120)), settle_s=0.5)
     red = cv2.add(frame, (0, 0, 40, 0))
-    old, new = (made(editor, Faces(points(160, 120))).process(f, 0.0).y[0]["Smiling"] for f in (frame, red))
+    old, new = (made(editor, Staged(points(160, 120))).process(f, 0.0).y[0]["Smiling"] for f in (frame, red))
     times = [0.0, 0.1, 0.2, 0.2, 0.9, 5.0]
     shown = [cv2.add(red, (4 * (i % 2), 0, 0, 0)) if t else frame for i, t in enumerate(times)]
     got = [video.process(each, t).y[0]["Smiling"] for each, t in zip(shown, times, strict=True)]
     assert got == pytest.approx([new + (old - new) * math.exp(-t / 0.5) for t in times], abs=1e-5)
 
-    sharp = made(editor, Faces(points(160, 120)), settle_s=0)
+    sharp = made(editor, Staged(points(160, 120)), settle_s=0)
     assert [sharp.process(f, t).y[0]["Smiling"] for t, f in enumerate((frame, red))] == pytest.approx(
         [old, new]
     )
@@ -189,7 +164,7 @@ def test_y_is_averaged_over_time(editor: Editor, frame: Any) -> None:
 
 def test_a_picture_shown_twice_is_edited_alike(editor: Editor, frame: Any) -> None:
     """After a sudden change z and y are on their way; where the picture stands, they do, too."""
-    video = made(editor, Faces(points(160, 120)), settle_s=0.5)
+    video = made(editor, Staged(points(160, 120)), settle_s=0.5)
     video.process(frame, 0.0)
     first, second, third = (video.process(cv2.add(frame, (0, 0, more, 0)), t) for more, t in MORE_RED)
     assert first.y == second.y != third.y
@@ -198,7 +173,7 @@ def test_a_picture_shown_twice_is_edited_alike(editor: Editor, frame: Any) -> No
 
 def test_the_average_is_not_of_long_ago(editor: Editor, frame: Any) -> None:
     """A face that was out of sight keeps its number, but not its attribute values."""
-    stage = Faces(points(160, 120))
+    stage = Staged(points(160, 120))
     video, red = made(editor, stage, settle_s=10), cv2.add(frame, (0, 0, 40, 0))
     video.process(frame, 0.0)
     stage.faces = []
@@ -211,13 +186,13 @@ def test_the_average_is_not_of_long_ago(editor: Editor, frame: Any) -> None:
 
 @pytest.mark.parametrize("how", ["cut", "backward", "reset"])
 def test_the_average_begins_anew(editor: Editor, frame: Any, how: str) -> None:
-    video = made(editor, Faces(points(160, 120)), settle_s=10)
+    video = made(editor, Staged(points(160, 120)), settle_s=10)
     other = np.ascontiguousarray(255 - frame[::-1]) if how == "cut" else cv2.add(frame, (0, 0, 40, 0))
     video.process(frame, 1.0)
     if how == "reset":
         video.reset()
     result = video.process(other, 0.5 if how == "backward" else 1.04)
-    alone = made(editor, Faces(points(160, 120))).process(other, 0.0)
+    alone = made(editor, Staged(points(160, 120))).process(other, 0.0)
     assert [face.id for face in result.faces] == [1]
     assert result.y[1] == pytest.approx(alone.y[0])
     np.testing.assert_array_equal(result.image_hwc_bgr, alone.image_hwc_bgr)
@@ -226,8 +201,8 @@ def test_the_average_begins_anew(editor: Editor, frame: Any, how: str) -> None:
 def test_rounded_values_glide(make_bundle: Any, frame: Any) -> None:
     """Where the decoder wants 0 or 1, a prediction that crosses one half makes no jump."""
     dark, red = (frame * 0.5).astype(np.uint8), cv2.add(frame, (0, 0, 80, 0))
-    with Editor.load(make_bundle(source_values="rounded"), "cpu", Faces(), threads=1) as editor:
-        video = made(editor, Faces(points(160, 120)), settle_s=0.5)
+    with Editor.load(make_bundle(source_values="rounded"), "cpu", Staged(), threads=1) as editor:
+        video = made(editor, Staged(points(160, 120)), settle_s=0.5)
         got = [video.process(dark if t == 0 else red, t).y[0]["Smiling"] for t in (0.0, 0.1, 9.0)]
     assert got == pytest.approx([0, 1 - math.exp(-0.2), 1], abs=1e-5)
 
@@ -241,30 +216,27 @@ class ColourModel:
         self.manifest = manifest.model_copy(update={"features": ()})
         self.decoded: list[Any] = []
 
-    def encode(self, crops: Any) -> Encoding:
+    def encode(self, crops: Any, landmarks: Any = None) -> Encoding:
         return Encoding(crops.mean(axis=(2, 3)), np.zeros((len(crops), 2), np.float32))
 
-    def decode(self, encoding: Encoding, y: Any) -> Any:
+    def decode_both(self, encoding: Encoding, source: Any, target: Any) -> tuple[Decoded, Decoded]:
         self.decoded.append(encoding.z)
-        return np.broadcast_to(encoding.z[:, :, None, None], (len(y), 3, 32, 32)).astype(np.float32)
-
-    def decode_both(self, encoding: Encoding, source: Any, target: Any) -> Any:
-        return np.split(self.decode(encoding.repeat(2), np.concatenate([source, target])), 2)
+        image = np.broadcast_to(encoding.z[:, :, None, None], (len(source), 3, 32, 32)).astype(np.float32)
+        return Decoded(image), Decoded(image)
 
 
 def test_z_is_averaged_for_a_moment(toy_bundle: Bundle, frame: Any) -> None:
     model = ColourModel(toy_bundle.manifest)
-    video = made(Editor(model, Faces()), Faces(points(160, 120)))  # type: ignore[arg-type]
+    video = made(Editor(model, Staged()), Staged(points(160, 120)))  # type: ignore[arg-type]
     for shade, time_s in ((100, 0.0), (110, 0.05), (110, 5.0)):
         video.process(np.full_like(frame, shade), time_s)
     shades = [float(z[0, 0]) * 255 for z in model.decoded]
     assert shades == pytest.approx([100, 110 - 10 / math.e, 110], abs=1e-3)
-    assert all((z == z[0]).all() for z in model.decoded)  # source and target have one z
 
 
 def test_z_is_not_averaged_beside_further_tensors(editor: Editor, frame: Any) -> None:
     """The toy encoder hands on what z lacks of this frame's crop: together they give the crop back."""
-    one, other = (made(editor, Faces(points(160, 120)), {}, mode="replace", settle_s=0) for _ in range(2))
+    one, other = (made(editor, Staged(points(160, 120)), {}, mode="replace", settle_s=0) for _ in range(2))
     red = cv2.add(frame, (0, 0, 20, 0))
     one.process(frame, 0.0)
     after = one.process(red, 0.001).image_hwc_bgr
@@ -272,45 +244,11 @@ def test_z_is_not_averaged_beside_further_tensors(editor: Editor, frame: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("step", "settle", "expected"), [(0, 1, 0), (1, 0, 1), (1, 1, 1 - 1 / math.e), (99, 1, 1)]
-)
-def test_share(step: float, settle: float, expected: float) -> None:
-    assert share(step, settle) == pytest.approx(expected)
-
-
-def tracked(number: int, width: float, confidence: float = 1.0) -> TrackedFace:
-    box = np.array([0, 0, width, width], dtype=np.float32)
-    return TrackedFace(number, points(0, 0), box, confidence, 0.0, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("faces", "choice", "last", "expected"),
-    [
-        ([], "largest", None, None),
-        ([], "largest", 4, None),
-        ([], 0, 4, None),
-        ([tracked(7, 50), tracked(3, 60)], "largest", None, 3),
-        ([tracked(7, 50), tracked(3, 60)], "largest", 7, 7),  # not large enough to take over
-        ([tracked(7, 50), tracked(3, 63)], "largest", 7, 3),
-        ([tracked(7, 50), tracked(3, 60)], "largest", 9, 3),
-        ([tracked(7, 50, 0), tracked(3, 40)], "largest", None, 3),  # out of sight
-        ([tracked(7, 50, 0), tracked(3, 40)], "largest", 7, 7),  # until it has gone
-        ([tracked(7, 50), tracked(3, 60)], 1, None, 3),
-        ([tracked(7, 50), tracked(3, 60)], 2, None, None),
-        ([tracked(7, 50), tracked(3, 60)], 0, 3, 3),
-        ([tracked(7, 50, 0), tracked(3, 60)], 0, None, 3),
-    ],
-)
-def test_pick(faces: list[TrackedFace], choice: Any, last: int | None, expected: int | None) -> None:
-    assert pick(faces, choice, last) == expected
-
-
-@pytest.mark.parametrize(
     ("faces", "chosen"), [("all", [1, 1]), ("largest", [0, 1]), (0, [1, 0]), (1, [0, 1]), (2, [0, 0])]
 )
 def test_choice_of_faces(editor: Editor, frame: Any, faces: Any, chosen: list[float]) -> None:
     two = [points(80, 100), points(220, 120, 30)]
-    result = made(editor, Faces(*two), faces=faces).process(frame, 0.0)
+    result = made(editor, Staged(*two), faces=faces).process(frame, 0.0)
     assert [face.weight for face in result.faces] == chosen
     for landmarks, weight in zip(two, chosen, strict=True):
         x, y, side, _ = box_from_landmarks(landmarks).astype(int)
@@ -319,7 +257,7 @@ def test_choice_of_faces(editor: Editor, frame: Any, faces: Any, chosen: list[fl
 
 
 def test_another_choice_fades_over(editor: Editor, frame: Any) -> None:
-    stage = Faces(points(80, 100), points(220, 120, 30))
+    stage = Staged(points(80, 100), points(220, 120, 30))
     video = made(editor, stage, faces="largest", fade_s=0.2)
     weights = []
     for i in range(8):
@@ -336,29 +274,20 @@ def test_all_faces_go_through_the_networks_together(
 ) -> None:
     sizes: list[tuple[str, int]] = []
     encode, decode = editor.model.encode, editor.model.decode
-    monkeypatch.setattr(editor.model, "encode", lambda x: (sizes.append(("encode", len(x))), encode(x))[1])
+    monkeypatch.setattr(
+        editor.model, "encode", lambda *x: (sizes.append(("encode", len(x[0]))), encode(*x))[1]
+    )
     monkeypatch.setattr(
         editor.model, "decode", lambda e, y: (sizes.append(("decode", len(y))), decode(e, y))[1]
     )
-    made(editor, Faces(points(60, 60), points(160, 160), points(260, 80))).process(frame, 0.0)
+    made(editor, Staged(points(60, 60), points(160, 160), points(260, 80))).process(frame, 0.0)
     assert sizes == [("encode", 3), ("decode", 6)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 40])
-def test_edit_crops(editor: Editor, frame: Any, count: int) -> None:
-    matrix = np.array([[0.5, 0, 0], [0, 0.5, 0]], dtype=np.float32)
-    matrices = [matrix - np.array([[0, 0, i], [0, 0, i]], np.float32) for i in range(count)]
-    crops = face_crops(frame, matrices, 32)
-    result = made(editor, Faces()).edit_crops(crops)
-    assert result.source_nchw.shape == result.target_nchw.shape == (count, 3, 32, 32)
-    assert result.y_source.shape == result.y_target.shape == (count, 2)
-    for i in range(count):
-        encoding, exposure = encode_levelled(editor.model, crops[i : i + 1])
-        source, target = decode_values(encoding.y, {0: 1.0}, "predicted")
-        before, after = decode_both(editor.model, encoding, exposure, source, target)
-        np.testing.assert_allclose(result.source_nchw[i], before[0], atol=1e-5)
-        np.testing.assert_allclose(result.target_nchw[i], after[0], atol=1e-5)
-        np.testing.assert_allclose(result.y_target[i], target[0], atol=1e-6)
+def test_models_of_whole_crops_see_every_frame(editor: Editor, frame: Any) -> None:
+    """Their decodings belong to their own frame's crop."""
+    video = made(editor, Staged(points(80, 100), points(220, 120)))
+    assert all(sorted(video.process(frame, i / FPS).renewed) == [0, 1] for i in range(4))
 
 
 def test_edit_frames_takes_one_frame_at_a_time(editor: Editor, frame: Any) -> None:
@@ -369,29 +298,29 @@ def test_edit_frames_takes_one_frame_at_a_time(editor: Editor, frame: Any) -> No
             taken.append(i)
             yield frame, i / FPS
 
-    results = made(editor, Faces(points(160, 120))).edit_frames(frames())
+    results = made(editor, Staged(points(160, 120))).edit_frames(frames())
     assert taken == []
     assert next(results).faces[0].age == 0 and taken == [0]
     assert [result.faces[0].age for result in results] == pytest.approx([1 / FPS, 2 / FPS])
-    assert list(made(editor, Faces()).edit_frames([])) == []
+    assert list(made(editor, Staged()).edit_frames([])) == []
 
 
 @pytest.mark.parametrize("bad", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3), np.float32)])
 def test_frames_of_another_kind(editor: Editor, bad: Any) -> None:
     with pytest.raises(ImageError, match="uint8"):
-        made(editor, Faces()).process(bad, 0.0)
+        made(editor, Staged()).process(bad, 0.0)
 
 
 def test_closing(toy_bundle: Bundle, frame: Any) -> None:
-    with Editor.load(toy_bundle, "cpu", Faces(points(160, 120)), threads=1) as editor:
-        with made(editor, Faces(points(160, 120))) as video:
+    with Editor.load(toy_bundle, "cpu", Staged(points(160, 120)), threads=1) as editor:
+        with made(editor, Staged(points(160, 120))) as video:
             video.process(frame, 0.0)
         video.close()
         with pytest.raises(AifError, match="video editor has been closed"):
             video.process(frame, 0.1)
         video.reset()
         assert editor.edit(frame, EDITS).faces  # the editor is the caller's
-        other = made(editor, Faces(points(160, 120)))
+        other = made(editor, Staged(points(160, 120)))
     with pytest.raises(AifError, match="editor has been closed"):
         other.process(frame, 0.0)
     with pytest.raises(AifError, match="editor has been closed"):
@@ -400,7 +329,7 @@ def test_closing(toy_bundle: Bundle, frame: Any) -> None:
 
 def test_several_threads(editor: Editor, frame: Any) -> None:
     """Edits may change while frames are edited: each frame shows the one or the other, whole."""
-    stage = Faces(points(160, 120))
+    stage = Staged(points(160, 120))
     video, detections = made(editor, stage), stage.detect(frame)
     both = [{"Smiling": 1.0}, {"Blond_Hair": 1.0}]
     allowed = {editor.edit(frame, edits, detections=detections).image_hwc_bgr.tobytes() for edits in both}
@@ -428,7 +357,7 @@ def test_the_tracker_is_made_from_the_bundle(
     bundle = make_bundle() if with_net else make_bundle(landmarks=None)
     blue = np.zeros((240, 320, 3), np.uint8)
     blue[...] = (120, 90, 0)
-    stage, calls = Faces(points(160, 120)), []
+    stage, calls = Staged(points(160, 120)), []
     cv2.circle(blue, (160, 120), 12, (20, 20, 220), -1)
     detect = stage.detect
     stage.detect = lambda frame: (calls.append(1), detect(frame))[1]  # type: ignore[method-assign]

@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from staged_faces import Staged
+from staged_faces import face as placed
 
-from aif.runtime import Detection, Editor, FaceTracker, VideoEditor
-from aif.runtime.align import TEMPLATE_128
+from aif.runtime import Editor, FaceTracker, VideoEditor
 from aif.runtime.bundle import EMBEDDED_BUNDLE, Bundle
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.runtime.model import MAX_BATCH
 
 FPS = 25
 
 
 def points(x: float, y: float, eyes: float = 20.0) -> Any:
-    """Landmarks of an upright face around (x, y)."""
-    return ((TEMPLATE_128 - (64, 82)) * eyes / 36 + (x, y)).astype(np.float32)
-
-
-class Crowd:
-    """Detector and landmark network that see whoever is there; counts the detections."""
-
-    def __init__(self, *faces: Any) -> None:
-        self.faces, self.detections = list(faces), 0
-
-    def detect(self, frame: Any) -> list[Detection]:
-        self.detections += 1
-        return [Detection(box_from_landmarks(each), each, 0.9) for each in self.faces]
-
-    def refine_all(self, frame: Any, boxes: Sequence[Any], passes: int = 2) -> tuple[Any, Any]:
-        found, confidence = np.zeros((len(boxes), 5, 2), np.float32), np.zeros(len(boxes), np.float32)
-        for i, box in enumerate(boxes):
-            centre = np.asarray(box[:2]) + np.asarray(box[2:]) / 2
-            away = [float(np.abs(each.mean(axis=0) - centre).max()) for each in self.faces]
-            seen = bool(away) and min(away) < box[2] / 2
-            found[i] = self.faces[int(np.argmin(away))] if seen else points(*centre)
-            confidence[i] = float(seen)
-        return found, confidence
-
-    def follow(self, frame: Any, places: Sequence[Any]) -> tuple[Any, Any]:
-        return self.refine_all(frame, [box_from_landmarks(each) for each in places])
+    return placed(x, y, eyes)
 
 
 def crowd(count: int) -> list[Any]:
@@ -59,10 +34,10 @@ def frame() -> Any:
 
 @pytest.fixture(scope="module")
 def editor(toy_bundle: Bundle) -> Editor:
-    return Editor.load(toy_bundle, "cpu", Crowd(), threads=1)
+    return Editor.load(toy_bundle, "cpu", Staged(), threads=1)
 
 
-def made(editor: Editor, stage: Crowd, **settings: Any) -> VideoEditor:
+def made(editor: Editor, stage: Staged, **settings: Any) -> VideoEditor:
     return VideoEditor(
         editor, {"Smiling": 1.0}, tracker=FaceTracker(stage, stage, 15, fade_s=0.2), **settings
     )
@@ -81,7 +56,7 @@ def test_fifty_faces_in_a_frame(editor: Editor, frame: Any, monkeypatch: pytest.
     run = session.run
     monkeypatch.setattr(session, "run", lambda o, i: (sizes.append(len(i["image"])), run(o, i))[1])
     everyone = crowd(50)
-    video = made(editor, Crowd(*everyone))
+    video = made(editor, Staged(*everyone))
     for i in range(20):
         result = video.process(frame, i / FPS)
         assert len(result.faces) == len(result.y) == 50
@@ -94,7 +69,7 @@ def test_fifty_faces_in_a_frame(editor: Editor, frame: Any, monkeypatch: pytest.
 @pytest.mark.parametrize("faces", ["largest", 0, 49])
 def test_one_of_fifty(editor: Editor, frame: Any, faces: Any) -> None:
     everyone = [*crowd(49), points(380, 385, 40.0)]
-    video = made(editor, Crowd(*everyone), faces=faces)
+    video = made(editor, Staged(*everyone), faces=faces)
     for i in range(10):
         result = video.process(frame, i / FPS)
     assert len(result.faces) == 50 and len(result.y) == 1
@@ -109,7 +84,7 @@ def test_one_of_fifty(editor: Editor, frame: Any, faces: Any) -> None:
 def test_no_face_for_a_minute(editor: Editor, frame: Any, start: str) -> None:
     """Frames come back untouched and copied, detection stays rare, and whoever comes is edited soon."""
     face = points(300, 200)
-    stage = Crowd(face) if start == "with a face" else Crowd()
+    stage = Staged(face) if start == "with a face" else Staged()
     video = made(editor, stage)
     first = [video.process(frame, i / FPS) for i in range(10)]
     assert all(len(result.faces) == len(stage.faces) for result in first)
@@ -121,7 +96,7 @@ def test_no_face_for_a_minute(editor: Editor, frame: Any, start: str) -> None:
             assert not np.shares_memory(result.image_hwc_bgr, frame)
             np.testing.assert_array_equal(result.image_hwc_bgr, frame)
     assert 60 * FPS / 15 - 1 <= stage.detections <= 60 * FPS / 15 + 20
-    assert not video._states
+    assert not len(video._memory)
     stage.faces = [face]
     back = [video.process(frame, (1510 + i) / FPS) for i in range(30)]
     noticed = next(i for i, result in enumerate(back) if result.faces)
@@ -132,12 +107,12 @@ def test_no_face_for_a_minute(editor: Editor, frame: Any, start: str) -> None:
 
 
 def test_a_crowd_that_comes_and_goes_leaves_nothing_behind(editor: Editor, frame: Any) -> None:
-    stage, numbers = Crowd(), set()
+    stage, numbers = Staged(), set()
     video = made(editor, stage)
     for i in range(40 * FPS):
         stage.faces = crowd(50) if (i // (5 * FPS)) % 2 == 0 else []
         numbers |= {face.id for face in video.process(frame, i / FPS).faces} if i % 25 == 24 else set()
-    assert not stage.faces and not video._states
+    assert not stage.faces and not len(video._memory)
     assert len(numbers) == 4 * 50, "each time a crowd of newcomers"
 
 
@@ -147,13 +122,13 @@ def test_fifty_real_faces(astronaut_bgr: Any) -> None:
     small = cv2.resize(astronaut_bgr[:240, 110:310], (180, 216), interpolation=cv2.INTER_AREA)
     group = np.tile(small, (5, 10, 1))
     with Editor.load(provider="cpu", detector="haar", threads=1) as editor:
-        edited = editor.edit(group, {"Eyeglasses": 1.0})
+        edited = editor.edit(group, {"Smiling": 0.0})
         assert len(edited.faces) == 50
         changes = (
             np.abs(edited.image_hwc_bgr.astype(int) - group).reshape(5, 216, 10, 180, 3).max(axis=(1, 3, 4))
         )
         assert (changes > 40).all()
-        with VideoEditor(editor, {"Eyeglasses": 1.0}, threads=1) as video:
+        with VideoEditor(editor, {"Smiling": 0.0}, threads=1) as video:
             results = [video.process(group, i / 5) for i in range(4)]
     assert all(len(result.faces) == 50 for result in results)
     assert all(face.weight == 1.0 for face in results[-1].faces)

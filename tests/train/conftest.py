@@ -8,9 +8,9 @@ from lightning.fabric import Fabric
 
 from aif.train.config import TrainConfig
 from aif.train.icgan import icgan_step
-from aif.train.loop import make_optimiser
-from aif.train.networks.modules import Networks
 from aif.train.noise import draw_noise
+from aif.train.players import make_optimiser
+from aif.train.run import networks_of
 from aif.train.step import Optimisers, train_step
 
 PLAYERS = ("encoder", "decoder", "discriminator", "auxiliary")
@@ -34,7 +34,7 @@ class Stage:
     def __init__(self, config: TrainConfig) -> None:
         torch.manual_seed(0)
         self.config = config
-        self.networks = Networks(config.network, ("a", "b"), config.objective.detach_y_trunk, config.judges_y)
+        self.networks = networks_of(config)
         self.image = torch.rand(8, 3, 64, 64)
         self.y = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(4, 1)
         self.rate = torch.tensor([0.5, 0.5])

@@ -11,7 +11,7 @@ import pytest
 
 from aif.runtime.align import Float32Array
 from aif.runtime.errors import DataError, UnknownAttributeError
-from aif.runtime.model import Encoding
+from aif.runtime.model import Decoded, Encoding
 from aif.train.counterfactual import CounterfactualScore, measure_counterfactual, region_errors
 from aif.train.data.synthetic import SyntheticFaces
 
@@ -48,12 +48,12 @@ class Painter:
         found = np.array([KEYS[k] for k in nearest]).reshape(-1, 3)
         return Encoding(found.astype(np.float32), found[:, 1:].astype(np.float32))
 
-    def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Float32Array:
+    def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Decoded:
         made = []
         for (index, *own), values in zip(encoding.z, np.asarray(y), strict=True):
             source, goal = drawn(int(index), *own), drawn(int(index), *(v > 0.5 for v in values))
             made.append(self.finish(source, goal, values))
-        return np.stack(made)
+        return Decoded(np.stack(made))
 
 
 def measured(
@@ -171,10 +171,10 @@ def test_region_errors_by_hand() -> None:
 def test_refuses() -> None:
     with pytest.raises(UnknownAttributeError, match="Eyeglases"):
         measured(lambda source, goal, y: goal, attributes=["Eyeglases"])
-    with pytest.raises(DataError, match="no drawn face"):
+    with pytest.raises(DataError, match="no synthetic face"):
         measured(lambda source, goal, y: goal, indices=[])
     idle = Painter(lambda source, goal, y: goal)
     with pytest.raises(DataError, match="image_size=32"):
         measure_counterfactual(idle, SyntheticFaces(2, 64, attributes=NAMES))
-    with pytest.raises(UnknownAttributeError, match="drawn faces' labels"):
+    with pytest.raises(UnknownAttributeError, match="synthetic faces' labels"):
         measure_counterfactual(idle, SyntheticFaces(2, SIZE, attributes=NAMES[:1]))

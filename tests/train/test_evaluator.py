@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.models import resnet18
 
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
 from aif.train.data.loader import Batch
@@ -156,17 +157,31 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
         train_evaluator([], held_out(), NAMES, tmp_path / "b", CONFIG)
 
 
-@pytest.mark.parametrize("bad", [{"image_size": 8}, {"warm_size": 8}, {"faces": 0}, {"warm_share": 1.5}])
+@pytest.mark.parametrize(
+    "bad", [{"image_size": 8}, {"warm_size": 8}, {"faces": 0}, {"warm_share": 1.5}, {"width": 0}]
+)
 def test_configuration_is_checked(bad: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         EvaluatorConfig(**bad)  # type: ignore[arg-type]
 
 
-def test_the_network_is_torchvisions_without_the_pool() -> None:
-    network = evaluator_network(7).eval()
+@pytest.mark.parametrize("width", [8, 32])
+def test_the_network_is_resnet_18_with_a_small_stem(width: int) -> None:
+    network = evaluator_network(7, width).eval()
     with torch.no_grad():
         assert network(torch.rand(2, 3, 64, 64)).shape == (2, 7)
-    assert sum(p.numel() for p in network.parameters()) == 11_176_512 + 512 * 7 + 7
+    trunk = resnet18()
+    found = sum(p.numel() for p in network[3:-1].parameters() if p.ndim > 1)  # type: ignore[index]
+    weights = sum(p.numel() for n, p in trunk.named_parameters() if n.startswith("layer") and p.ndim > 1)
+    assert found == weights * width**2 // 64**2
+    assert network[-1].in_features == 8 * width  # type: ignore[index]
+
+
+def test_the_width_is_stored(tmp_path: Path) -> None:
+    config = EvaluatorConfig(image_size=16, warm_size=16, faces=16, width=8)
+    made = train_evaluator(batches(1), held_out(), NAMES, tmp_path, config)
+    crops = torch.rand(3, 3, 16, 16)
+    assert torch.equal(Evaluator.load(tmp_path).predict(crops), made.predict(crops))
 
 
 def test_jitter_and_schedule() -> None:

@@ -31,7 +31,7 @@ def codes(run: TrainedRun, faces) -> tuple[np.ndarray, float]:
         image = batch.images.float() / 255
         with torch.no_grad():
             code = run.encoder(image)
-            error.append((run.decoder(code.mean, code.y, code.features) - image).abs().mean().item())
+            error.append((run.decoder(code.mean, code.y) - image).abs().mean().item())
         found.append(code.mean.numpy())
     return np.concatenate(found), float(np.mean(error))
 

@@ -120,16 +120,16 @@ def evaluator() -> Evaluator:
 
 def test_features_are_what_the_last_layer_sees(evaluator: Evaluator) -> None:
     features = EvaluatorFeatures(evaluator)
-    assert features.num_features == 512
+    assert features.num_features == 256
     images = torch.rand(3, 3, 16, 16)
     found = features(images)
-    assert found.shape == (3, 512) and found.dtype == torch.float64
+    assert found.shape == (3, 256) and found.dtype == torch.float64
     with torch.no_grad():
         logits = evaluator.network(normalise(images))
-        last = evaluator.network.fc
+        last = evaluator.network[-1]  # type: ignore[index] # which is nn.Sequential
         assert isinstance(last, nn.Linear)  # the evaluator itself keeps its last layer
         assert torch.allclose(last(found.float()), logits, atol=1e-5)
-    assert features(torch.rand(2, 3, 40, 40)).shape == (2, 512)
+    assert features(torch.rand(2, 3, 40, 40)).shape == (2, 256)
     for bad in (
         torch.rand(3, 16, 16),
         torch.rand(2, 1, 16, 16),
@@ -147,6 +147,6 @@ def test_through_the_evaluator(evaluator: Evaluator) -> None:
     )
     found = frechet_distance(features, coarse, coarse)
     assert found.distance == pytest.approx(0, abs=1e-3)
-    assert (found.real, found.made, found.features, found.singular) == (24, 24, 512, True)
+    assert (found.real, found.made, found.features, found.singular) == (24, 24, 256, True)
     distances = [frechet_distance(features, coarse, (coarse + d).clamp(0, 1)).distance for d in (0.05, 0.3)]
     assert found.distance < distances[0] < distances[1]

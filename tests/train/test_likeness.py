@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from aif.runtime.model import Encoding
+from aif.runtime.model import Decoded, Encoding
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.identity import IdentityNetwork
 from aif.train.likeness import measure_likeness, to_json, to_markdown
@@ -20,15 +20,13 @@ class Blurrer:
 
     def encode(self, crops, /):
         crops = np.asarray(crops)
-        return Encoding(
-            np.zeros((len(crops), 1), np.float32), np.zeros((len(crops), 2), np.float32), {"f": crops}
-        )
+        return Encoding(crops.reshape(len(crops), -1), np.zeros((len(crops), 2), np.float32))
 
     def decode(self, encoding, y, /):
-        pictures = encoding.features["f"].copy()
+        pictures = encoding.z.reshape(-1, 3, 64, 64).copy()
         for k in np.flatnonzero(np.asarray(y)[:, 0] > 0.5):
             pictures[k] = cv2.GaussianBlur(pictures[k].transpose(1, 2, 0), (0, 0), 3).transpose(2, 0, 1)
-        return pictures
+        return Decoded(pictures)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ from aif.train.data.synthetic import SyntheticFaces
 from aif.train.loop import LoopOptions, train
 from aif.train.presets import PRESETS, RESIDUAL, WHOLE, get_preset
 from aif.train.run import load_run, prepare_run
-from aif.train.settle import settles_at
 
 SMALL = [
     "network.width=4",
@@ -91,7 +90,7 @@ def test_every_preset_trains_and_resumes_bit_for_bit(name, tmp_path, faces):
 def test_interrupted_run_resumes_bit_for_bit(name, step, tmp_path, faces):
     """Before, at and after the step where a run of two parts changes over: whole at 5, icgan at 4."""
     config = small(get_preset(name))
-    assert settles_at(config) == (5 if name == "whole" else 8)
+    assert config.freezes_at == (5 if name == "whole" else 8)
 
     def stop(report):
         if report.step == step:
@@ -243,13 +242,13 @@ RANKS = textwrap.dedent(
     val = SyntheticFaces(16, attributes=("Smiling",), first=500)
     options = LoopOptions(accelerator="cpu", devices=2, workers=0, cache=False, sample_every=0)
 
-    class Players(aif.train.loop._Players):
+    class Players(aif.train.loop.Players):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             players.append(self)
 
     players = []
-    aif.train.loop._Players = Players
+    aif.train.loop.Players = Players
     for folder in map(Path, sys.argv[1:]):
         config = from_dict(json.loads((folder / "config.json").read_text()))
         train(config, folder / "two", faces, val, options)
@@ -320,7 +319,8 @@ def test_two_processes_train_what_one_does(aux_input, two_ranks, tmp_path, faces
         ("objective.rho=much", "valid number"),
         ("objective.aux_target=down", "ascend"),
         ("network.image_size=96", "64, 128 or 256"),
-        ("network.handed=[16,24]", "24 px"),
+        ("network.handed=[16]", "handed"),
+        ("precision=fp8", "32-true"),
         ("steps=0", "at least 1"),
         ("optimiser.ema_decay=2", "EMA"),
         ("settle.delta=0", "edit_class"),

@@ -171,7 +171,7 @@ def test_focus_counts_the_middle_more_and_the_whole_alike(size):
     assert losses.reconstruction(image + 0.5, image, "l1", 2.0).item() == pytest.approx(0.5, abs=1e-5)
 
 
-def test_what_an_edit_changes_costs_the_edit_alone():
+def test_the_price_of_change_moves_the_edit_alone():
     edited, reconstruction = (torch.rand(2, 3, 8, 8, requires_grad=True) for _ in range(2))
     losses.edit_keep(edited, reconstruction).backward()
     assert edited.grad is not None and edited.grad.abs().max() > 0

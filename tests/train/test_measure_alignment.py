@@ -11,7 +11,7 @@ import pytest
 
 from aif.runtime.align import TEMPLATE_128
 from aif.runtime.detect import Detection
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.train.measure_alignment import alignment_error, measure_alignment
 
 Points = npt.NDArray[np.float32]

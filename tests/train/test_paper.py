@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from aif.runtime.errors import ConfigError, TrainingError, UnknownAttributeError
-from aif.runtime.model import Encoding
+from aif.runtime.model import Decoded, Encoding
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluator import AttributeScore, Evaluator, evaluator_network
 from aif.train.loop import LoopOptions
@@ -54,7 +54,7 @@ def test_unknown_measures_have_no_column(key):
         ("all", False, 12, None),
         ("table1", False, 1, None),
         ("tabel1", False, 0, "table1"),
-        ("truth", False, 0, "drawn"),
+        ("truth", False, 0, "synthetic"),
     ],
 )
 def test_finding_exhibits(name, synthetic, count, message):
@@ -110,11 +110,11 @@ class Fixed:
 
     def decode(self, encoding, y, /):
         shade = np.asarray(y)[:, :1, None, None] if self.follows else np.zeros((len(encoding.z), 1, 1, 1))
-        return np.broadcast_to(shade, (len(encoding.z), 3, 64, 64)).astype(np.float32)
+        return Decoded(np.broadcast_to(shade, (len(encoding.z), 3, 64, 64)).astype(np.float32))
 
 
 class Bright:
-    """A judge that calls bright faces smiling."""
+    """An evaluator that calls bright faces smiling."""
 
     attributes = ("Eyeglasses", "Smiling")
     accuracy = dict.fromkeys(attributes, 1.0)
@@ -140,17 +140,17 @@ def test_the_papers_count_names_what_is_unknown():
 
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
-    """A tiny one, on few drawn faces, judged by an untrained evaluator."""
+    """A tiny one, on few synthetic faces, with an untrained evaluator."""
     monkeypatch.setattr("aif.train.data.open.SYNTHETIC_TRAIN", 80)
     monkeypatch.setattr("aif.train.data.open.SYNTHETIC_VAL", 40)
     torch.manual_seed(0)
     scores = {name: AttributeScore(0.9, 0.9, 40, 20) for name in NAMES}
-    judge = Evaluator(evaluator_network(2), NAMES, 64, scores)
+    evaluator = Evaluator(evaluator_network(2), NAMES, 64, scores)
     return Experiment(
         out=tmp_path,
         data=None,
         table=None,
-        instruments=Instruments(judge, None),
+        instruments=Instruments(evaluator, None),
         instruments_hash="untrained",
         budget=Budget(faces_seen=32, width=4, precision="32-true"),
         effort=Effort(edit_faces=12, picture_faces=8, probe_faces=60),
@@ -183,7 +183,7 @@ def test_what_is_done_is_not_done_again(experiment, monkeypatch):
         assert {k: repr(v) for k, v in again.numbers.items()} == {
             k: repr(v) for k, v in first.numbers.items()
         }
-        other = dataclasses.replace(experiment, instruments_hash="another judge")
+        other = dataclasses.replace(experiment, instruments_hash="another evaluator")
         with pytest.raises(AssertionError, match="measuring ran again"):
             system(other, "vae", 0, NAMES[:1], NAMES)
     store = next((experiment.out / "measures").iterdir())
@@ -252,7 +252,7 @@ def test_a_study_becomes_a_report(experiment):
     )
 
 
-def test_a_study_names_attributes_that_the_judge_does_not_know(experiment):
+def test_a_study_names_attributes_that_the_evaluator_does_not_know(experiment):
     with pytest.raises(UnknownAttributeError, match="Bald"):
         Study(experiment, ("Bald",), np.zeros((1, 3, 64, 64), np.float32))
 

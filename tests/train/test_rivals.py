@@ -1,4 +1,4 @@
-"""The other methods: who is moved by what, and who is told y."""
+"""The other methods: who is moved by what, and what is conditioned on y."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from aif.train.presets import PRESETS
 def networks(**config: object) -> Networks:
     torch.manual_seed(0)
     shape = NetworkConfig(kind="residual", width=4, latent_size=5, aux_hidden=8, **config)
-    return Networks(shape, ("a", "b"), detach_y=False, judge_y=False).eval()
+    return Networks(shape, 2, detach_y=False, predicts_y=False).eval()
 
 
 @pytest.mark.parametrize(
@@ -52,26 +52,26 @@ def test_reading_y_moves_nothing_that_makes_z(staged, preset):
     assert encoder.y.weight.grad.abs().max() > 0
 
 
-def test_a_code_made_knowing_y_takes_the_label_in_training_and_the_verdict_in_use():
+def test_a_code_made_knowing_y_takes_the_label_in_training_and_the_prediction_in_use():
     encoder = networks(y_to=("encoder", "decoder"), y_head="own").encoder
     image = torch.rand(4, 3, 64, 64)
-    verdict = (encoder(image).y_logits > 0).float()
-    torch.testing.assert_close(encoder(image).mean, encoder(image, verdict).mean)
-    assert not torch.allclose(encoder(image, 1 - verdict).mean, encoder(image, verdict).mean)
+    predicted = (encoder(image).y_logits > 0).float()
+    torch.testing.assert_close(encoder(image).mean, encoder(image, predicted).mean)
+    assert not torch.allclose(encoder(image, 1 - predicted).mean, encoder(image, predicted).mean)
 
 
 @pytest.mark.parametrize(("y_to", "changes"), [((), False), (("decoder",), True)])
 @pytest.mark.parametrize("kind", ["dcgan", "residual"])
-def test_a_decoder_that_is_not_told_y_ignores_it(kind, y_to, changes):
+def test_a_decoder_that_is_not_conditioned_on_y_ignores_it(kind, y_to, changes):
     config = NetworkConfig(kind=kind, width=4, latent_size=5, aux_hidden=8, y_to=y_to)
-    decoder = Networks(config, ("a", "b"), detach_y=True, judge_y=False).eval().decoder
+    decoder = Networks(config, 2, detach_y=True, predicts_y=False).eval().decoder
     z = torch.randn(3, 5)
     off, on = (decoder(z, torch.full((3, 2), value)) for value in (0.0, 1.0))
     assert bool((off - on).abs().max() > 0) is changes
 
 
 @pytest.mark.parametrize(("y_to", "changes"), [(("decoder",), False), (("discriminator",), True)])
-def test_a_discriminator_that_is_told_y_judges_by_it(y_to, changes):
+def test_a_discriminator_conditioned_on_y_answers_by_it(y_to, changes):
     critic = networks(y_to=y_to).discriminator
     image = torch.rand(3, 3, 64, 64)
     off, on = (critic(image, torch.full((3, 2), value))[0] for value in (0.0, 1.0))
@@ -88,9 +88,9 @@ def test_a_deterministic_code_has_no_noise(staged):
 
 
 @pytest.mark.parametrize(
-    ("preset", "message"), [("vae", "told to the decoder"), ("icgan", "told to the decoder")]
+    ("preset", "message"), [("vae", "goes to the decoder"), ("icgan", "goes to the decoder")]
 )
-def test_other_methods_do_not_settle(preset, message):
+def test_other_methods_do_not_freeze_the_backbone(preset, message):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(PRESETS[preset], settle=SettleConfig(at=0.5))
 

@@ -14,7 +14,7 @@ import torch
 from aif.runtime.align import template, transform_points
 from aif.runtime.detect import Detection
 from aif.runtime.errors import DataError, UnknownAttributeError
-from aif.runtime.landmarks import box_from_landmarks
+from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.disturbances import DISTURBANCES, STAYS, Disturbance, turned_away
 from aif.train.robustness import measure_robustness, to_json, to_markdown

@@ -90,11 +90,11 @@ def test_classification_of_reconstructions_never_reaches_the_decoder(staged):
 
 
 @pytest.mark.parametrize(
-    ("told", "reaches", "expected"),
+    ("given", "reaches", "expected"),
     [("predicted", True, True), ("predicted", False, False), ("label", True, False)],
 )
-def test_reconstruction_reaches_the_y_head_only_where_asked(staged, told, reaches, expected):
-    stage = staged(AUTHORS, **{**OFF, "rec_weight": 1.0, "rec_reaches_y": reaches, "decoder_y": told})
+def test_reconstruction_reaches_the_y_head_only_where_asked(staged, given, reaches, expected):
+    stage = staged(AUTHORS, **{**OFF, "rec_weight": 1.0, "rec_reaches_y": reaches, "decoder_y": given})
     stage.step()
     gradient = stage.networks.encoder.y.weight.grad
     assert (gradient is not None and bool(gradient.abs().max() > 0)) is expected
@@ -111,11 +111,10 @@ def test_frozen_gives_parameters_back_after_an_error():
 @pytest.mark.parametrize("size", [64, 128, 256])
 @pytest.mark.parametrize("kind", ["dcgan", "residual"])
 def test_networks_at_every_size(kind, size):
-    handed = (32, size // 2) if kind == "residual" and size > 64 else ()
-    config = NetworkConfig(kind=kind, image_size=size, width=4, latent_size=5, handed=handed, aux_hidden=8)
-    networks = Networks(config, ("a", "b", "c"), detach_y=True, judge_y=False)
+    config = NetworkConfig(kind=kind, image_size=size, width=4, latent_size=5, inject_y=True, aux_hidden=8)
+    networks = Networks(config, 3, detach_y=True, predicts_y=False)
     code = networks.encoder(torch.rand(2, 3, size, size))
     assert code.mean.shape == code.log_variance.shape == (2, 5) and code.y.shape == (2, 3)
-    image = networks.decoder(code.mean, code.y, code.features)
+    image = networks.decoder(code.mean, code.y)
     assert image.shape == (2, 3, size, size) and image.min() >= 0 and image.max() <= 1
     assert networks.discriminator(image)[0].shape == (2,) and networks.auxiliary(code.mean).shape == (2, 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,33 +26,30 @@ def norm_layer(kind: str, channels: int) -> nn.Module:
 class DcganTrunk(nn.Module):
     """Convolutions of stride 2 without normalisation, down to 4x4 (5x5: the authors' encoder trunk).
 
-    Input (N, 3, S, S) and, where attributes are told, y (N, A), joined to the first map as planes (as in
-    IcGAN's discriminator); output: the list of maps, of side S/2 first and 4 last.
+    Input (N, 3, S, S) and, where conditioned on attributes, y (N, A), joined to the first map as planes (as
+    in IcGAN's discriminator); output: the last map in one row, (N, F).
     """
 
     def __init__(
-        self, image_size: int, width: int, kernel: int = 5, slope: float = 0.0, told: int = 0
+        self, image_size: int, width: int, kernel: int = 5, slope: float = 0.0, attributes: int = 0
     ) -> None:
         super().__init__()
-        self.slope, self.told = slope, told
+        self.slope, self.attributes = slope, attributes
         padding = (kernel - 1) // 2
-        self.channels = stage_channels(width, image_size)
-        inputs = [3, self.channels[0] + told, *self.channels[1:-1]]
+        channels = stage_channels(width, image_size)
+        inputs = [3, channels[0] + attributes, *channels[1:-1]]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(i, o, kernel, stride=2, padding=padding)
-            for i, o in zip(inputs, self.channels, strict=True)
+            nn.Conv2d(i, o, kernel, stride=2, padding=padding) for i, o in zip(inputs, channels, strict=True)
         )
 
-    def forward(self, image: Tensor, y: Tensor | None = None) -> list[Tensor]:
-        maps: list[Tensor] = []
+    def forward(self, image: Tensor, y: Tensor | None = None) -> Tensor:
         x = image
-        for convolution in self.convolutions:
-            if self.told and y is not None and len(maps) == 1:
+        for number, convolution in enumerate(self.convolutions):
+            if self.attributes and y is not None and number == 1:
                 planes = y[:, :, None, None].expand(-1, -1, *x.shape[2:])
                 x = torch.cat([x, planes.to(x.dtype)], dim=1)
             x = F.leaky_relu(convolution(x), self.slope)
-            maps.append(x)
-        return maps
+        return x.flatten(1)
 
 
 class DownBlock(nn.Module):
@@ -74,60 +73,39 @@ class DownBlock(nn.Module):
 class ResidualTrunk(nn.Module):
     """A 5x5 stem of stride 2, then residual blocks of stride 2, down to 4x4.
 
-    Input (N, inputs, S, S); output: the list of maps, of side S/2 first and 4 last.
+    Input (N, 3, S, S); output: the last map in one row, (N, F).
     """
 
-    def __init__(self, image_size: int, width: int, norm: str, inputs: int = 3) -> None:
+    def __init__(self, image_size: int, width: int, norm: str) -> None:
         super().__init__()
-        self.channels = stage_channels(width, image_size)
-        self.stem = nn.Conv2d(inputs, width, 5, stride=2, padding=2)
-        self.blocks = nn.ModuleList(
-            DownBlock(i, o, norm) for i, o in zip(self.channels[:-1], self.channels[1:], strict=True)
-        )
+        channels = stage_channels(width, image_size)
+        self.stem = nn.Conv2d(3, width, 5, stride=2, padding=2)
+        self.blocks = nn.ModuleList(DownBlock(i, o, norm) for i, o in itertools.pairwise(channels))
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        maps = [F.relu(self.stem(image))]
+    def forward(self, image: Tensor) -> Tensor:
+        x = F.relu(self.stem(image))
         for block in self.blocks:
-            maps.append(block(maps[-1]))
-        return maps
-
-
-class Gate(nn.Module):
-    """Lets the decoder choose, pixel by pixel, which handed features to keep.
-
-    state (N, C, R, R) and feature (N, F, R, R) -> (N, F, R, R), feature * sigmoid(conv1x1([state, feature])).
-    In the spirit of STGAN's selective transfer units (Liu et al., 2019), with the decoder's y-aware state
-    as selector.
-    """
-
-    def __init__(self, state: int, feature: int) -> None:
-        super().__init__()
-        self.select = nn.Conv2d(state + feature, feature, 1)
-
-    def forward(self, state: Tensor, feature: Tensor) -> Tensor:
-        return feature * torch.sigmoid(self.select(torch.cat([state, feature], dim=1)))
+            x = block(x)
+        return x.flatten(1)
 
 
 class UpBlock(nn.Module):
-    """Residual decoder stage that doubles the side; takes y and, where handed, gated encoder features."""
+    """Residual decoder stage that doubles the side; conditioned on y where `attributes` is above 0."""
 
-    def __init__(self, inputs: int, outputs: int, norm: str, attributes: int, handed: int) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: str, attributes: int) -> None:
         super().__init__()
         bias = norm == "none"
         self.inject = nn.Linear(attributes, inputs) if attributes else None
-        self.gate = Gate(inputs, handed) if handed else None
-        self.conv1 = nn.Conv2d(inputs + handed, outputs, 3, padding=1, bias=bias)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
         self.norm1 = norm_layer(norm, outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias)
         self.norm2 = norm_layer(norm, outputs)
-        self.shortcut = nn.Conv2d(inputs + handed, outputs, 1)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1)
 
-    def forward(self, x: Tensor, y: Tensor, feature: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
         if self.inject is not None:
             x = x + self.inject(y)[:, :, None, None]
         x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        if self.gate is not None and feature is not None:
-            x = torch.cat([x, self.gate(x, feature)], dim=1)
         h = F.relu(self.norm1(self.conv1(x)))
         h = self.norm2(self.conv2(h))
         return F.relu(h + self.shortcut(x))

@@ -1,4 +1,4 @@
-"""Decoders that draw the whole face from z and y: plain (DCGAN) and residual."""
+"""Decoders of z and y to a whole face: plain (DCGAN) and residual."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ from aif.train.config import NetworkConfig
 from aif.train.networks.blocks import UpBlock, norm_layer, stage_channels
 
 
-def feature_channels(config: NetworkConfig) -> list[int]:
-    """Channels of each handed feature map, in the order of `config.handed`: those of the encoder's stage."""
-    channels = stage_channels(config.width, config.image_size)
-    return [channels[(config.image_size // side).bit_length() - 2] for side in config.handed]
-
-
 class DcganDecoder(nn.Module):
     """The authors' decoder: y and z joined once at the input, 3x3 transposed convolutions of stride 2."""
 
@@ -24,8 +18,8 @@ class DcganDecoder(nn.Module):
         super().__init__()
         channels = stage_channels(config.width, config.image_size)[::-1]
         self.top = channels[0]
-        self.told = attributes if "decoder" in config.y_to else 0
-        self.input = nn.Linear(config.latent_size + self.told, channels[0] * 16)
+        self.seen = attributes if "decoder" in config.y_to else 0
+        self.input = nn.Linear(config.latent_size + self.seen, channels[0] * 16)
         stages: list[nn.Module] = []
         for i, o in itertools.pairwise(channels):
             stages += [
@@ -38,16 +32,16 @@ class DcganDecoder(nn.Module):
         stages.append(nn.ConvTranspose2d(channels[-1], 3, 3, stride=2, padding=1, output_padding=1))
         self.stages = nn.Sequential(*stages)
 
-    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> Tensor:
-        """z (N, Z), y (N, A) -> image (N, 3, S, S) in [0, 1]; takes no features."""
-        h = torch.relu(self.input(torch.cat([y[:, : self.told], z], dim=1)))
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """z (N, Z), y (N, A) -> image (N, 3, S, S) in [0, 1]."""
+        h = torch.relu(self.input(torch.cat([y[:, : self.seen], z], dim=1)))
         return torch.sigmoid(self.stages(h.view(-1, self.top, 4, 4)).float())
 
 
 class ResidualDecoder(nn.Module):
     """Residual stages from 4x4 to half size, then a sub-pixel convolution (Shi et al., 2016) to full size.
 
-    y joins the input and, if configured, every stage; features are gated.
+    y joins the input and, if configured, every stage.
     """
 
     def __init__(self, config: NetworkConfig, attributes: int) -> None:
@@ -55,27 +49,21 @@ class ResidualDecoder(nn.Module):
         inner = stage_channels(config.width, config.image_size)[::-1][:-1]
         outputs = [*inner[1:], config.width]
         self.top = inner[0]
-        self.told = attributes if "decoder" in config.y_to else 0
-        self.input = nn.Linear(config.latent_size + self.told, inner[0] * 16)
-        sizes = dict(zip(config.handed, feature_channels(config), strict=True))
-        injected = self.told if config.inject_y else 0
-        self._order: list[int | None] = []
-        blocks = []
-        side = 4
-        for i, o in zip(inner, outputs, strict=True):
-            side *= 2
-            blocks.append(UpBlock(i, o, config.norm, injected, sizes.get(side, 0)))
-            self._order.append(config.handed.index(side) if side in sizes else None)
-        self.blocks = nn.ModuleList(blocks)
+        self.seen = attributes if "decoder" in config.y_to else 0
+        self.input = nn.Linear(config.latent_size + self.seen, inner[0] * 16)
+        injected = self.seen if config.inject_y else 0
+        self.blocks = nn.ModuleList(
+            UpBlock(i, o, config.norm, injected) for i, o in zip(inner, outputs, strict=True)
+        )
         self.output = nn.Sequential(nn.Conv2d(outputs[-1], 12, 3, padding=1), nn.PixelShuffle(2))
         with torch.no_grad():  # all four sub-pixels start alike: no checkerboard (Aitken et al., 2017)
             for tensor in self.output.parameters():
                 tensor.copy_(tensor[::4].repeat_interleave(4, dim=0))
 
-    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> Tensor:
-        """z (N, Z), y (N, A), features (N, C_k, R_k, R_k) -> image (N, 3, S, S) in [0, 1]."""
-        h = torch.relu(self.input(torch.cat([y[:, : self.told], z], dim=1)))
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """z (N, Z), y (N, A) -> image (N, 3, S, S) in [0, 1]."""
+        h = torch.relu(self.input(torch.cat([y[:, : self.seen], z], dim=1)))
         h = h.view(-1, self.top, 4, 4)
-        for block, which in zip(self.blocks, self._order, strict=True):
-            h = block(h, y, None if which is None else features[which])
+        for block in self.blocks:
+            h = block(h, y)
         return torch.sigmoid(self.output(h).float())

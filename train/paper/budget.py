@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from aif.runtime.errors import ConfigError, nearest_names
-from aif.train.config import TrainConfig
+from aif.train.config import Precision, TrainConfig
 from aif.train.presets import get_preset
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 

@@ -8,7 +8,6 @@ _WHERE = {
     "decoded": "on the decoded face",
     "delta": "after delta compositing into the photo's crop",
     "replace": "after replace compositing into the photo's crop",
-    "hybrid": "after hybrid compositing into the photo's crop",
 }
 _CODE = {"mean": "posterior means", "sample": "samples of the posterior"}
 _PROBE = {"linear": "a fresh logistic regression", "mlp": "a fresh MLP with two hidden layers"}
@@ -29,7 +28,7 @@ _PLAIN = {
     ),
     "reconstruction.flips": Column(
         "reconstruction.flips", "flips by reconstruction",
-        "Mean share, over the attributes that are not edited, of verdicts that reconstruction alone changes.",
+        "Mean share, over attributes that are not edited, of predictions that reconstruction alone changes.",
         percent=True, better="low",
     ),
     "frechet.reconstruction": Column(
@@ -40,7 +39,7 @@ _PLAIN = {
     ),
     "frechet.sample": Column(
         "frechet.sample", "Frechet, samples",
-        "The same for faces decoded from draws of the prior, told the attributes of real faces.",
+        "The same for faces decoded from samples of the prior, with the attributes of real faces.",
         better="low",
     ),
     "identity.reconstruction": Column(
@@ -54,8 +53,8 @@ _PLAIN = {
 }  # fmt: skip
 
 
-def column(key: str, judge: str) -> Column:
-    """What the measure `key` is; `judge` says what the evaluator itself is worth.
+def column(key: str, worth: str) -> Column:
+    """What the measure `key` is; `worth` says how accurate the evaluator itself is.
 
     Raises:
         KeyError: there is no such measure.
@@ -69,17 +68,17 @@ def column(key: str, judge: str) -> Column:
     }  # fmt: skip
     make = makers.get(head, _edit)
     try:
-        return make(key, head, rest, judge)
+        return make(key, head, rest, worth)
     except (ValueError, KeyError) as error:
         raise KeyError(f"there is no measure {key!r}") from error
 
 
-def _edit(key: str, head: str, rest: list[str], judge: str) -> Column:
+def _edit(key: str, head: str, rest: list[str], worth: str) -> Column:
     direction, path, *extra = rest
     wanted = {"on": "absent", "off": "present"}[direction]
     if extra == ["collateral"]:
         text = (
-            f"Share of the evaluator's verdicts on all other attributes that differ between the face with "
+            f"Share of the evaluator's predictions of all other attributes that differ between the face with "
             f"{head} set {direction} and the same face unedited, {_WHERE[path]}."
         )
         return Column(key, f"flips by {head} {direction}", text, percent=True, better="low")
@@ -87,23 +86,23 @@ def _edit(key: str, head: str, rest: list[str], judge: str) -> Column:
         raise ValueError(key)
     text = (
         f"Share of the faces on which label and evaluator call {head} {wanted} where the evaluator sees the "
-        f"opposite after the edit, {_WHERE[path]}. {judge}".strip()
+        f"opposite after the edit, {_WHERE[path]}. {worth}".strip()
     )
     label = f"{head} {direction}" if path == "decoded" else f"{head} {direction}, {path}"
     return Column(key, label, text, percent=True, better="high")
 
 
-def _paper(key: str, head: str, rest: list[str], judge: str) -> Column:
+def _paper(key: str, head: str, rest: list[str], worth: str) -> Column:
     (direction,) = rest
     value = {"on": 1, "off": 0}[direction]
     text = (
         f"The paper's protocol: of the first 100 test images those with the attribute, decoded with "
-        f"y = {value}; share on which the evaluator agrees. {judge}".strip()
+        f"y = {value}; share on which the evaluator agrees. {worth}".strip()
     )
     return Column(key, f"y = {value}, paper's count", text, percent=True, better="high")
 
 
-def _accuracy(key: str, head: str, rest: list[str], judge: str) -> Column:
+def _accuracy(key: str, head: str, rest: list[str], worth: str) -> Column:
     (name,) = rest
     return Column(
         key, f"E_y: {name}", f"Accuracy of the encoder's own y for {name} against the labels.", percent=True,
@@ -111,7 +110,7 @@ def _accuracy(key: str, head: str, rest: list[str], judge: str) -> Column:
     )  # fmt: skip
 
 
-def _probe(key: str, head: str, rest: list[str], judge: str) -> Column:
+def _probe(key: str, head: str, rest: list[str], worth: str) -> Column:
     kind, code, name = rest
     reader = f"{_PROBE[kind]} trained on {_CODE[code]}"
     short = f"{name}, {kind} on {code}"
@@ -124,12 +123,12 @@ def _probe(key: str, head: str, rest: list[str], judge: str) -> Column:
     return Column(key, f"probe: {short}", f"Held-out accuracy of {reader}.", percent=True)
 
 
-def _majority(key: str, head: str, rest: list[str], judge: str) -> Column:
+def _majority(key: str, head: str, rest: list[str], worth: str) -> Column:
     (name,) = rest
     return Column(key, "majority", f"Accuracy of always naming the commoner value of {name}.", percent=True)
 
 
-def _identity(key: str, head: str, rest: list[str], judge: str) -> Column:
+def _identity(key: str, head: str, rest: list[str], worth: str) -> Column:
     *kept, path = rest
     if kept == ["kept"]:
         text = (
@@ -143,13 +142,13 @@ def _identity(key: str, head: str, rest: list[str], judge: str) -> Column:
     return Column(key, f"identity, {path}", text, digits=3, better="high")
 
 
-def _sharpness(key: str, head: str, rest: list[str], judge: str) -> Column:
+def _sharpness(key: str, head: str, rest: list[str], worth: str) -> Column:
     (mode,) = rest
     text = f"High-frequency energy in the face {_WHERE[mode]}, as a share of the photo's."
     return Column(key, f"sharpness, {mode}", text, digits=2)
 
 
-def _truth(key: str, head: str, rest: list[str], judge: str) -> Column:
+def _truth(key: str, head: str, rest: list[str], worth: str) -> Column:
     direction, what, where = rest
     whose = {
         "edit": "the edited face",
@@ -158,5 +157,5 @@ def _truth(key: str, head: str, rest: list[str], judge: str) -> Column:
     }[what]
     place = {"inside": "where the truth differs from the original", "outside": "everywhere else"}[where]
     wanted = {"on": "present", "off": "absent"}[direction]
-    text = f"Mean absolute error of {whose} against the face drawn with the attribute {wanted}, {place}."
+    text = f"Mean absolute error of {whose} against the face made with the attribute {wanted}, {place}."
     return Column(key, f"{direction}, {what}, {where}", text, digits=4, better="low")

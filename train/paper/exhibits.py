@@ -1,7 +1,7 @@
 """The tables and figures: which systems each shows, by which measures.
 
 Numbered as in the paper; beside them stand four that the paper lacks: `leakage`, `composed`, `quality` and,
-on drawn faces, `truth`.
+on synthetic faces, `truth`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Exhibit:
 
     Attributes:
         name: as `aif eval` takes it.
-        kind: table; chart (a table by attribute, drawn as bars too); or picture (edited faces).
+        kind: table; chart (a table by attribute, shown as bars too); or picture (edited faces).
         title, caption: what it shows.
         systems: the rows.
         several: whether the systems learn all attributes that are asked for, or the first alone.
@@ -164,9 +164,9 @@ EXHIBITS = (
         "The same edits after each compositing mode on the photo's own crop.",
         (*_DCGAN[:2], *_RESIDUAL),
         columns=(
-            *(f"{{a}}.{side}.{mode}" for mode in ("delta", "replace", "hybrid") for side in ("on", "off")),
-            *(f"identity.kept.{path}" for path in ("decoded", "delta", "replace", "hybrid")),
-            *(f"sharpness.{mode}" for mode in ("delta", "replace", "hybrid")),
+            *(f"{{a}}.{side}.{mode}" for mode in ("delta", "replace") for side in ("on", "off")),
+            *(f"identity.kept.{path}" for path in ("decoded", "delta", "replace")),
+            *(f"sharpness.{mode}" for mode in ("delta", "replace")),
         ),
     ),
     Exhibit(
@@ -192,8 +192,8 @@ EXHIBITS = (
     Exhibit(
         "truth",
         "table",
-        "Distance from the true counterfactual (drawn faces)",
-        "The same drawn face with the attribute flipped is the right answer.",
+        "Distance from the true counterfactual (synthetic faces)",
+        "The same synthetic face with the attribute flipped is the right answer.",
         (*_DCGAN[:2], *_RESIDUAL),
         columns=tuple(
             f"truth.{side}.{what}.{where}"
@@ -211,7 +211,7 @@ def find_exhibits(name: str, synthetic: bool) -> tuple[Exhibit, ...]:
     """The exhibit of that name, or all that apply to the data.
 
     Raises:
-        ConfigError: there is none; or it needs drawn faces.
+        ConfigError: there is none; or it needs synthetic faces.
     """
     if name == "all":
         return tuple(e for e in EXHIBITS if synthetic or e.name != "truth")
@@ -219,6 +219,7 @@ def find_exhibits(name: str, synthetic: bool) -> tuple[Exhibit, ...]:
         raise ConfigError(f"There is no table or figure {name!r}.", nearest_names(name, [*NAMES, "all"]))
     if name == "truth" and not synthetic:
         raise ConfigError(
-            "Only drawn faces have a true counterfactual.", "Give --data synthetic, and an evaluator for it."
+            "Only synthetic faces have a true counterfactual.",
+            "Give --data synthetic, and an evaluator for it.",
         )
     return (EXHIBITS[NAMES.index(name)],)

@@ -27,7 +27,7 @@ from aif.train.run import TrainedRun, checkpoint_folder, load_run
 
 log = logging.getLogger(__name__)
 
-MEASURES_VERSION = 1
+MEASURES_VERSION = 2
 """Raised when a measure changes its meaning: what was measured before is then measured again."""
 
 
@@ -48,7 +48,7 @@ class Experiment:
         out: folder of runs, measures and reports.
         data: labelled faces; None = synthetic.
         table: the CSV of labels, where it is not beside the images.
-        instruments: who judges.
+        instruments: what measures.
         instruments_hash: `folder_hash` of their weights.
         budget: training of each system.
         effort: faces that the measures rest on.
@@ -83,9 +83,9 @@ class Experiment:
     def _split(self, split: Split, names: tuple[str, ...]) -> FaceDataset:
         size = self.budget.image_size or 64
         found = open_faces(self.data, split, list(names), table=self.table, image_size=size)
-        # Drawn faces that are measured stay what they are: they can be drawn again with an attribute flipped.
-        drawn = self.data is None and split != "train"
-        return cached(found) if self.options.cache and not drawn else found
+        # Synthetic faces that are measured stay what they are, to be made again with an attribute flipped.
+        synthetic = self.data is None and split != "train"
+        return cached(found) if self.options.cache and not synthetic else found
 
 
 def run_folder(out: Path, config: TrainConfig) -> Path:
@@ -147,7 +147,7 @@ def measure_once(
     provenance = Provenance(
         system=config.preset,
         seed=config.seed,
-        command=command(config, None if experiment.data is None else experiment.data.name),
+        command=command(run.config, None if experiment.data is None else experiment.data.name),
         checkpoint=checkpoint,
         data=f"{faces.validation.name} {faces.validation.fingerprint[:12]}",
         faces_seen=run.faces_seen,
@@ -207,7 +207,10 @@ def folder_hash(*folders: Path | None) -> str:
 
 def _same(config: TrainConfig, folder: Path) -> bool:
     """Whether the finished run has just this configuration; else `train` says what differs."""
-    return load_run(folder).config == config
+    found = load_run(folder).config
+    if config.precision == "auto":
+        config = dataclasses.replace(config, precision=found.precision)
+    return found == config
 
 
 def _read_numbers(path: Path, wanted: dict[str, Any]) -> dict[str, Number] | None:

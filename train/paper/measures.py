@@ -46,7 +46,7 @@ class Faces:
 
 @dataclass(frozen=True)
 class Instruments:
-    """What judges; both are trained on real faces alone."""
+    """Evaluator and identity network; both are trained on real faces alone."""
 
     evaluator: Evaluator
     identity: IdentityNetwork | None
@@ -58,7 +58,7 @@ class Effort:
     """How many faces the measures rest on; None = all of the split."""
 
     edit_faces: int | None = None
-    """Validation faces that are edited and judged."""
+    """Validation faces that are edited."""
     picture_faces: int = 1_000
     """Validation faces for likeness, identity, sharpness and Frechet distance."""
     probe_faces: int = 10_000
@@ -79,7 +79,7 @@ def measure_system(
     Args:
         model: the system; its first attribute is the one that identity and sharpness are measured on.
         faces: what it is measured on.
-        instruments: who judges.
+        instruments: what measures.
         effort: on how many faces.
         probed: attributes that probes look for in z, whether or not the model knows them.
 
@@ -140,10 +140,10 @@ def _pictures(
         photos = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
         crops = face_crops(photos, model.image_size)
         encoding = model.encode(crops)
-        source = model.decode(encoding, encoding.y)
+        source = model.decode(encoding, encoding.y).image
         y = encoding.y.copy()
         y[:, 0] = 1 - batch.y[:, column].numpy()
-        edited = model.decode(encoding, y)
+        edited = model.decode(encoding, y).image
         pictures = {"photo": _unit(batch.images), "crop": crops, "reconstruction": source, "decoded": edited}
         pictures |= {mode: composed(photos, crops, source, edited, mode) for mode in MODES}
         for name, found in pictures.items():
@@ -169,10 +169,10 @@ def _pictures(
             numbers["identity.reconstruction"] = mean_number(score.reconstruction)
             numbers["identity.other"] = mean_number(score.other)
     features = EvaluatorFeatures(instruments.evaluator)
-    told = validation.labels[np.ix_(indices, labels)].astype(np.float32)
+    y_real = validation.labels[np.ix_(indices, labels)].astype(np.float32)
     for name, made in (
         ("reconstruction", seen["reconstruction"]),
-        ("sample", _samples(model, told, encoding.z.shape[1])),
+        ("sample", _samples(model, y_real, encoding.z.shape[1])),
     ):
         distance = frechet_distance(features, seen["crop"], made)
         numbers[f"frechet.{name}"] = Number(distance.distance, distance.made)
@@ -180,10 +180,11 @@ def _pictures(
 
 
 def _samples(model: TorchModel, y: Float32Array, latent_size: int) -> torch.Tensor:
-    """Decoded draws from the prior, told the attributes of real faces."""
+    """Decoded samples of the prior, with the attributes of real faces."""
     noise = np.random.default_rng(0).standard_normal((len(y), latent_size)).astype(np.float32)
     rows = [slice(start, start + 64) for start in range(0, len(y), 64)]
-    return torch.from_numpy(np.concatenate([model.decode(Encoding(noise[r], y[r], {}), y[r]) for r in rows]))
+    made = [model.decode(Encoding(noise[r], y[r]), y[r]).image for r in rows]
+    return torch.from_numpy(np.concatenate(made))
 
 
 def _leaks(model: TorchModel, faces: Faces, effort: Effort, probed: Sequence[str]) -> dict[str, Number]:

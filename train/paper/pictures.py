@@ -27,13 +27,13 @@ class Strip:
 def edit_strip(model: EditingModel, crops: Float32Array, label: str, attributes: Sequence[str]) -> Strip:
     """Original, reconstruction, and each attribute off and on; crops float32 (N, 3, S, S) in [0, 1]."""
     encoding = model.encode(crops)
-    columns = [("original", crops), ("reconstruction", model.decode(encoding, encoding.y))]
+    columns = [("original", crops), ("reconstruction", model.decode(encoding, encoding.y).image)]
     for name in attributes:
         at = list(model.attributes).index(name)
         for word, value in (("off", 0.0), ("on", 1.0)):
             y = encoding.y.copy()
             y[:, at] = value
-            columns.append((f"{name} {word}", model.decode(encoding, y)))
+            columns.append((f"{name} {word}", model.decode(encoding, y).image))
     return Strip(label, tuple(columns))
 
 

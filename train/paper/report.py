@@ -235,7 +235,7 @@ class Report:
     """The command that made the report."""
     parts: tuple[Table | Picture, ...]
     notes: tuple[str, ...] = field(default=())
-    """Plain words that a reader must know, such as the judge's own accuracy."""
+    """Plain words that a reader must know, such as the evaluator's own accuracy."""
 
     def __post_init__(self) -> None:
         if not self.parts:

@@ -17,7 +17,7 @@ from aif.train.paper.report import Cell, Number, Picture, Report, Row, Table
 from aif.train.quality import lpips_lacks
 from aif.train.run import load_run
 
-Told = Callable[[str, Progress], None]
+Tell = Callable[[str, Progress], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Study:
                 raise UnknownAttributeError(name, known, "the evaluator")
 
 
-def report(study: Study, title: str, exhibits: Sequence[Exhibit], progress: Told | None = None) -> Report:
+def report(study: Study, title: str, exhibits: Sequence[Exhibit], progress: Tell | None = None) -> Report:
     """All parts of a report; trains and measures what is not done yet."""
     parts: list[Table | Picture] = []
     for exhibit in exhibits:
@@ -57,7 +57,7 @@ def report(study: Study, title: str, exhibits: Sequence[Exhibit], progress: Told
     return Report(title, str(experiment.budget), experiment.command, tuple(parts), tuple(notes))
 
 
-def show(study: Study, exhibit: Exhibit, progress: Told | None) -> list[Table | Picture]:
+def show(study: Study, exhibit: Exhibit, progress: Tell | None) -> list[Table | Picture]:
     """One table or figure."""
     learnt = study.attributes if exhibit.several else study.attributes[:1]
     seeds = study.experiment.budget.seeds
@@ -79,7 +79,7 @@ def show(study: Study, exhibit: Exhibit, progress: Told | None) -> list[Table | 
         exhibit.name,
         exhibit.title,
         exhibit.caption,
-        tuple(column(key, _judge(study, key)) for key in keys),
+        tuple(column(key, _worth(study, key)) for key in keys),
         tuple(_row(shown.label, found, tuple(keys)) for shown, found in rows)
         + _references(study, exhibit, tuple(keys)),
     )
@@ -91,7 +91,7 @@ def show(study: Study, exhibit: Exhibit, progress: Told | None) -> list[Table | 
     return [table, Picture(f"{exhibit.name}-bars", f"{exhibit.title}, as bars", "The same numbers.", path)]
 
 
-def _judge(study: Study, key: str) -> str:
+def _worth(study: Study, key: str) -> str:
     """What the evaluator is worth on the attribute of a measure, as a sentence."""
     evaluator = study.experiment.instruments.evaluator
     first = key.split(".", maxsplit=1)[0]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tiny_bundles import shape_parts
 
 from aif.runtime.bundle import Bundle, write_bundle
 from aif.runtime.manifest import AttributeInfo, GraphFile, GraphPair, Manifest, Provenance
@@ -107,3 +108,10 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bund
         return write_bundle(place, Manifest(**{**values, **fields}), files)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shaped_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of textures and landmarks, called "small two"."""
+    parts = shape_parts(name="small two")
+    return write_bundle(tmp_path_factory.mktemp("small") / "two.aif", parts.manifest, parts.files)

@@ -9,19 +9,25 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import onnxruntime as ort
 import pytest
+from made_up_face import face_picture, face_points
+from tiny_bundles import similarity_parts
 
 from aif.cli.main import load_command
 from aif.export.triton import TritonOptions, export_triton
 from aif.export.triton_config import preferred_sizes
 from aif.export.triton_values import values_graph
-from aif.runtime.attribute_values import decode_values
 from aif.runtime.bundle import Bundle, write_bundle
+from aif.runtime.detect import Detection
+from aif.runtime.editing.values import decode_values
+from aif.runtime.editor import Editor
 from aif.runtime.engine_sidecar import PARTS, BatchProfile, Sidecar
 from aif.runtime.errors import AifError, BundleError, ConfigError, ExportError
 from aif.runtime.exposure import decode_both, encode_levelled
+from aif.runtime.faces.points import five_points
 from aif.runtime.manifest import AttributeInfo, parse_manifest
 from aif.runtime.model import FaceModel
 
@@ -62,15 +68,21 @@ class LocalAnswers:
         return SimpleNamespace(as_numpy=found.__getitem__)
 
 
+def served_model(bundle: Bundle, repository: Path, name: str, monkeypatch: Any) -> tuple[Any, LocalAnswers]:
+    """The example client's model, and what answers it."""
+    client = LocalAnswers(repository)
+    monkeypatch.setattr("tritonclient.grpc.InferenceServerClient", lambda url: client)
+    example = runpy.run_path(str(Path(__file__).parents[3] / "docs" / "examples" / "triton_client.py"))
+    return example["ServedModel"](bundle, "nowhere", name), client
+
+
 def test_the_example_client_decodes_all_that_an_edit_asks_of_a_model(small_bundle, tmp_path, monkeypatch):
     bundle = small_bundle()
     path = export_triton(bundle, tmp_path / "r", TritonOptions(max_batch=4)).path
-    client = LocalAnswers(path)
-    monkeypatch.setattr("tritonclient.grpc.InferenceServerClient", lambda url: client)
-    example = runpy.run_path(str(Path(__file__).parents[3] / "docs" / "examples" / "triton_client.py"))
+    there, client = served_model(bundle, path, "small_one_fp32", monkeypatch)
     crops = np.random.default_rng(0).random((3, 3, 16, 16), dtype=np.float32)
     pairs = []
-    for model in (example["ServedModel"]("nowhere", "small_one_fp32"), FaceModel(bundle, "cpu", 1)):
+    for model in (there, FaceModel(bundle, "cpu", 1)):
         encoding, exposure = encode_levelled(model, crops)
         pairs.append(decode_both(model, encoding, exposure, encoding.y, 1 - encoding.y))
     for served, local in zip(*pairs, strict=True):
@@ -78,6 +90,42 @@ def test_the_example_client_decodes_all_that_an_edit_asks_of_a_model(small_bundl
     assert np.abs(pairs[0][1] - pairs[0][0]).max() > 0.005, "the edit shows"
     decoder = "small_one_fp32_decoder"
     assert client.asked == [("small_one_fp32_encoder", 3), (decoder, 4), (decoder, 2)]
+
+
+def test_the_example_client_with_textures_and_landmarks(shaped_bundle, tmp_path, monkeypatch):
+    path = export_triton(shaped_bundle, tmp_path / "r").path
+    there, _ = served_model(shaped_bundle, path, "small_two_fp32", monkeypatch)
+    rng = np.random.default_rng(0)
+    textures = rng.random((3, 3, 32, 32), dtype=np.float32)
+    points = np.tile(shaped_bundle.manifest.face_frame.mean, (3, 1, 1)) + rng.normal(0, 0.01, (3, 221, 2))
+    found = []
+    for model in (there, FaceModel(shaped_bundle, "cpu", 1)):
+        encoding = model.encode(textures, points.astype(np.float32))
+        found += [model.decode_both(encoding, encoding.y, 1 - encoding.y)]
+    for served, local in zip(*found, strict=True):
+        np.testing.assert_allclose(served.image, local.image, atol=1e-6)
+        np.testing.assert_allclose(served.landmarks, local.landmarks, atol=1e-6)
+
+
+def test_the_example_client_edits_a_picture_as_the_local_editor_does(shaped_bundle, tmp_path, monkeypatch):
+    """Landmarks and mean shape come from the bundle at hand; only the two networks are elsewhere."""
+    path = export_triton(shaped_bundle, tmp_path / "r").path
+    there, _ = served_model(shaped_bundle, path, "small_two_fp32", monkeypatch)
+    picture = cv2.resize(face_picture(face_points(2.0), 128), (256, 256))
+    face = Detection(np.array([32, 52, 192, 192], np.float32), five_points(face_points() * 2), 1.0)
+    finder = SimpleNamespace(detect=lambda frame: [face], close=lambda: None)
+    images = [
+        Editor(model, finder).edit(picture, {"Smiling": 1.0}).image_hwc_bgr.astype(int)
+        for model in (there, FaceModel(shaped_bundle, "cpu", 1))
+    ]
+    assert np.abs(images[0] - images[1]).max() <= 1
+    assert np.abs(images[0] - picture).max() > 10, "the edit shows"
+
+
+def test_the_example_client_asks_for_its_own_bundle(small_bundle, tmp_path, monkeypatch):
+    path = export_triton(small_bundle(), tmp_path / "r").path
+    with pytest.raises(BundleError, match="serves another bundle"):
+        served_model(small_bundle(version="4"), path, "small_one_fp32", monkeypatch)
 
 
 def test_a_repository_holds_all_precisions_with_an_ensemble_each(small_bundle, tmp_path):
@@ -98,15 +146,19 @@ def test_inputs_and_outputs_are_the_graphs_without_the_batch(small_bundle, tmp_p
     name = "small_one_values" if kind == "values" else f"small_one_fp32_{kind}"
     config = configs(path)[name]
     session = ort.InferenceSession(path / name / "1" / config.default_model_filename)
-    for told, real in ((config.input, session.get_inputs()), (config.output, session.get_outputs())):
-        assert {each.name: list(each.dims) for each in told} == {each.name: each.shape[1:] for each in real}
-        assert all(each.data_type == schema.TYPE_FP32 for each in told)
+    for known, real in ((config.input, session.get_inputs()), (config.output, session.get_outputs())):
+        assert {each.name: list(each.dims) for each in known} == {each.name: each.shape[1:] for each in real}
+        assert all(each.data_type == schema.TYPE_FP32 for each in known)
         assert all(isinstance(each.shape[0], str) for each in real), "Triton puts the batch in front"
 
 
-def test_the_ensemble_joins_only_what_exists_with_shapes_that_fit(small_bundle, tmp_path):
-    found = configs(export_triton(small_bundle(), tmp_path / "repository").path)
-    ensemble = found["small_one_fp32"]
+@pytest.mark.parametrize("shaped", [False, True])
+def test_the_ensemble_joins_only_what_exists_with_shapes_that_fit(
+    small_bundle, shaped_bundle, tmp_path, shaped
+):
+    bundle = shaped_bundle if shaped else small_bundle()
+    found = configs(export_triton(bundle, tmp_path / "repository").path)
+    ensemble = found["small_two_fp32" if shaped else "small_one_fp32"]
     known = {each.name: list(each.dims) for each in ensemble.input}
     made: dict[str, list[int]] = {}
     for step in ensemble.ensemble_scheduling.step:
@@ -118,13 +170,13 @@ def test_the_ensemble_joins_only_what_exists_with_shapes_that_fit(small_bundle, 
     for step in ensemble.ensemble_scheduling.step:
         for each in found[step.model_name].input:
             assert tensors[step.input_map[each.name]] == list(each.dims)
-    assert "feature_0" in made
-    assert {each.name: list(each.dims) for each in ensemble.output} == {
-        "edited_image": [3, 16, 16],
-        "y": [2],
-        "reconstruction": [3, 16, 16],
-    }
-    assert set(known) == {"image", "y_target"}
+    size = [3, 32, 32] if shaped else [3, 16, 16]
+    outputs = {"edited_image": size, "y": [2], "reconstruction": size}
+    if shaped:
+        outputs |= {f"{what}_landmarks": [221, 2] for what in ("edited", "reconstruction")}
+    assert {each.name: list(each.dims) for each in ensemble.output} == outputs
+    assert ("feature_0" in made) != shaped
+    assert set(known) == {"image", "y_target", *(["landmarks"] if shaped else [])}
 
 
 def test_warm_up_samples_and_labels_are_there(small_bundle, tmp_path):
@@ -183,16 +235,54 @@ def test_the_values_graph_does_what_the_local_runtime_does(small_bundle, policy)
     manifest = small_bundle(source_values=policy).manifest
     session = ort.InferenceSession(values_graph(manifest))
     y = np.array([[0.2, 0.9], [0.5, 0.49]], np.float32)
-    for wishes in ({}, {0: 1.5}, {1: 0.0}, {0: -1.0, 1: 1.0}):
+    for wanted_by in ({}, {0: 1.5}, {1: 0.0}, {0: -1.0, 1: 1.0}):
         target = np.full_like(y, np.nan)
-        for column, value in wishes.items():
+        for column, value in wanted_by.items():
             target[:, column] = value
         found = session.run(["y_source", "y_edit"], {"y": y, "y_target": target})
-        for each, wanted in zip(found, decode_values(y, wishes, policy), strict=True):
+        for each, wanted in zip(found, decode_values(y, wanted_by, manifest.attributes, policy), strict=True):
             np.testing.assert_array_equal(each, wanted)
     wild = np.array([[9, -9], [-np.inf, np.inf]], np.float32)
     (edit,) = session.run(["y_edit"], {"y": y, "y_target": wild})
     np.testing.assert_array_equal(edit, [[2, 0], [-1, 1]])
+
+
+FOUR = (
+    AttributeInfo(name="Smile", takes_along={"Open": 0.6, "Old": 0.3}, excludes=("Sad",), on=1.7, off=-0.4),
+    AttributeInfo(name="Open", on=0.5, off=0.25),
+    AttributeInfo(name="Sad", excludes=("Smile", "Open"), maximum=1.5),
+    AttributeInfo(name="Old", takes_along={"Open": 1.0}, off=0.8),
+)
+
+
+@pytest.mark.parametrize(
+    "wanted_by",
+    [
+        {},
+        {0: 1.0},
+        {0: 0.0},
+        {0: -1.0},
+        {0: 2.0},
+        {0: 1.0, 1: 0.2},
+        {2: 1.0},
+        {2: 0.4, 3: 1.0},
+        {0: 1.0, 3: 0.0},
+    ],
+)
+def test_calibration_and_company_of_an_edit(wanted_by):
+    manifest = similarity_parts().manifest.model_copy(update={"attributes": FOUR})
+    session = ort.InferenceSession(values_graph(manifest))
+    y = np.random.default_rng(0).random((5, 4), dtype=np.float32)
+    target = np.full_like(y, np.nan)
+    for column, value in wanted_by.items():
+        target[:, column] = value
+    found = session.run(["y_source", "y_edit"], {"y": y, "y_target": target})
+    for each, wanted in zip(found, decode_values(y, wanted_by, FOUR), strict=True):
+        np.testing.assert_allclose(each, wanted, atol=1e-6)
+    mixed = np.where(np.arange(5)[:, None] % 2, target, np.nan).astype(np.float32)
+    (edit,) = session.run(["y_edit"], {"y": y, "y_target": mixed})
+    np.testing.assert_allclose(edit[1::2], decode_values(y, wanted_by, FOUR)[1][1::2], atol=1e-6)
+    np.testing.assert_array_equal(edit[::2], y[::2])
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else(small_bundle, tmp_path):
@@ -297,7 +387,7 @@ def engines(bundle: Bundle, *cards: str, tensorrt: str = "10.13.3.9", **changes:
         for part, graph in zip(PARTS, (pair.encoder, pair.decoder), strict=True):
             stem = f"{part}.fp32.trt{tensorrt}.sm{card.replace('.', '')}"
             data = f"plan of the {part} for {card}".encode()
-            told = Sidecar(
+            described = Sidecar(
                 part=part,
                 precision="fp32",
                 file=f"{stem}.engine",
@@ -317,7 +407,7 @@ def engines(bundle: Bundle, *cards: str, tensorrt: str = "10.13.3.9", **changes:
                 gated_faces=1,
                 aif="0",
             )
-            text = json.dumps(told.model_dump() | changes).encode()
+            text = json.dumps(described.model_dump() | changes).encode()
             files[f"{stem}.engine"], files[f"{stem}.json"] = data, text
     return files
 

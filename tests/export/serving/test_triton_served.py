@@ -27,13 +27,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aif.export.faces import Faces, model_faces
 from aif.export.triton import TritonOptions, export_triton
 from aif.runtime import Editor
-from aif.runtime.align import face_crops, similarity_transform
-from aif.runtime.attribute_values import decode_values
+from aif.runtime.align import similarity_transform, warp_crop
 from aif.runtime.bundle import Bundle
 from aif.runtime.detect import make_detector
-from aif.runtime.model import FaceModel
+from aif.runtime.editing.values import decode_values
+from aif.runtime.faces.landmarks import LandmarkNet
+from aif.runtime.model import Decoded, Encoding, FaceModel
 
 triton = pytest.importorskip("tritonclient.grpc", reason='needs pip install "aif[triton]"')
 
@@ -197,60 +199,88 @@ def portrait_bgr() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def crops(portrait_bgr, bundle) -> np.ndarray:
-    """A real face, float32 (8, 3, S, S): as it is, mirrored, darker, moved."""
+def faces(portrait_bgr, bundle) -> Faces:
+    """Eight of a real face, as the encoder takes them: as it is, mirrored, darker, moved."""
     (face,) = make_detector("haar", bundle).detect(portrait_bgr)
     size = bundle.manifest.image_size
     matrices = [similarity_transform(face.landmarks + np.float32(step), size) for step in (0, 2, -3, 5)]
-    found = face_crops(portrait_bgr, matrices, size)
-    return np.concatenate([found, found[:2, :, :, ::-1], found[2:] * np.float32(0.7)])
+    found = [warp_crop(portrait_bgr, matrix, size)[:, :, ::-1] for matrix in matrices]
+    more = [found[0][:, ::-1], found[1][:, ::-1], (found[2] * 0.7).astype(np.uint8), found[3] // 2]
+    frame = bundle.manifest.face_frame
+    return model_faces(
+        [np.ascontiguousarray(crop) for crop in (*found, *more)],
+        size,
+        frame,
+        None if frame is None else LandmarkNet(bundle, 1),
+    )
+
+
+@pytest.fixture(scope="module")
+def local(model, faces) -> Encoding:
+    """What the local runtime's encoder says of them."""
+    return model.encode(faces.images, faces.landmarks)
+
+
+def outputs_of(decoded: Decoded) -> list[np.ndarray]:
+    return [decoded.image] if decoded.landmarks is None else [decoded.image, decoded.landmarks]
 
 
 @pytest.mark.parametrize("which", ["triton", "pytriton"])
 @pytest.mark.parametrize("count", [1, BATCH])
-def test_encoder_and_decoder_answer_as_the_local_runtime(servers, model, name, crops, which, count):
-    images = np.ascontiguousarray(crops[:count])
-    local = model.encode(images)
-    handed = model.manifest.features
-    z, y, *features = servers[which].ask(f"{name}_encoder", ["z", "y", *handed], image=images)
-    np.testing.assert_allclose(z, local.z, atol=1e-4, rtol=0)
-    np.testing.assert_allclose(y, local.y, atol=1e-4, rtol=0)
-    edit = np.ascontiguousarray(1 - local.y)
-    given = dict(zip(handed, features, strict=True))
-    (image,) = servers[which].ask(f"{name}_decoder", ["image"], z=z, y=edit, **given)
-    np.testing.assert_allclose(image, model.decode(local, edit), atol=1e-4, rtol=0)
-    assert np.abs(image - model.decode(local, local.y)).max() > 0.1, "the edit shows"
+def test_encoder_and_decoder_answer_as_the_local_runtime(servers, model, name, faces, local, which, count):
+    some, known = faces.rows(slice(count)), local.rows(slice(count))
+    more = model.manifest.features
+    z, y, *features = servers[which].ask(f"{name}_encoder", ["z", "y", *more], **some.feeds())
+    np.testing.assert_allclose(z, known.z, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(y, known.y, atol=1e-4, rtol=0)
+    edit = np.ascontiguousarray(1 - known.y)
+    given = dict(zip(more, features, strict=True))
+    found = servers[which].ask(f"{name}_decoder", list(some.feeds()), z=z, y=edit, **given)
+    for each, wanted in zip(found, outputs_of(model.decode(known, edit)), strict=True):
+        np.testing.assert_allclose(each, wanted, atol=1e-4, rtol=0)
+    assert np.abs(found[0] - model.decode(known, known.y).image).max() > 0.1, "the edit shows"
 
 
-def test_the_ensemble_edits_in_one_request(server, model, name, crops):
-    local = model.encode(crops)
+def test_the_ensemble_edits_in_one_request(server, model, name, faces, local):
     target = np.full_like(local.y, np.nan)  # left as the encoder sees it
     target[:, 0] = 1
-    edited, y, again = server.ask(name, ["edited_image", "y", "reconstruction"], image=crops, y_target=target)
-    before, after = decode_values(local.y, {0: 1.0}, model.manifest.source_values)
-    np.testing.assert_allclose(y, local.y, atol=1e-4, rtol=0)
-    np.testing.assert_allclose(again, model.decode(local, before), atol=1e-4, rtol=0)
-    np.testing.assert_allclose(edited, model.decode(local, after), atol=1e-4, rtol=0)
+    names = ["edited_image", "y", "reconstruction"]
+    if faces.landmarks is not None:
+        names += ["edited_landmarks", "reconstruction_landmarks"]
+    asked = server.ask(name, names, **faces.feeds(), y_target=target)
+    found = dict(zip(names, asked, strict=True))
+    manifest = model.manifest
+    before, after = decode_values(local.y, {0: 1.0}, manifest.attributes, manifest.source_values)
+    wanted = {"y": local.y}
+    for what, values in (("edited", after), ("reconstruction", before)):
+        decoded = model.decode(local, values)
+        wanted["edited_image" if what == "edited" else what] = decoded.image
+        if decoded.landmarks is not None:
+            wanted[f"{what}_landmarks"] = decoded.landmarks
+    assert found.keys() == wanted.keys()
+    for each, values in found.items():
+        np.testing.assert_allclose(values, wanted[each], atol=1e-4, rtol=0, err_msg=each)
 
 
 @pytest.mark.parametrize("chosen", range(1, 8))
-def test_only_what_was_asked_for_is_decoded(server, model, name, crops, chosen):
+def test_only_what_was_asked_for_is_decoded(server, model, name, faces, chosen):
     every = ("y", "edited_image", "reconstruction")
     outputs = [each for bit, each in enumerate(every) if chosen >> bit & 1]
-    image, target = np.ascontiguousarray(crops[:1]), np.zeros((1, len(model.attributes)), np.float32)
+    one, target = faces.rows(slice(1)), np.zeros((1, len(model.attributes)), np.float32)
     before = server.counts(f"{name}_decoder")[0]
-    assert all(np.isfinite(each).all() for each in server.ask(name, outputs, image=image, y_target=target))
+    answers = server.ask(name, outputs, **one.feeds(), y_target=target)
+    assert all(np.isfinite(each).all() for each in answers)
     assert server.counts(f"{name}_decoder")[0] - before == sum(each != "y" for each in outputs)
 
 
-def test_requests_are_joined_to_batches_and_each_gets_its_own_answer(server, model, name, crops):
-    local, answers = model.encode(crops), {}
+def test_requests_are_joined_to_batches_and_each_gets_its_own_answer(server, name, faces, local):
+    answers: dict[int, Any] = {}
     before = server.counts(f"{name}_encoder")
     for number in range(48):
-        image = np.ascontiguousarray(crops[number % len(crops)][None])
+        place = number % len(faces)
         server.client.async_infer(
             f"{name}_encoder",
-            tensors({"image": image}),
+            tensors(faces.rows(slice(place, place + 1)).feeds()),
             lambda result, error, number=number: answers.__setitem__(number, (result, error)),
         )
     end = time.monotonic() + 60
@@ -258,17 +288,17 @@ def test_requests_are_joined_to_batches_and_each_gets_its_own_answer(server, mod
         time.sleep(0.01)
     for number, (result, error) in answers.items():
         assert error is None
-        np.testing.assert_allclose(result.as_numpy("z")[0], local.z[number % len(crops)], atol=1e-4, rtol=0)
+        np.testing.assert_allclose(result.as_numpy("z")[0], local.z[number % len(faces)], atol=1e-4, rtol=0)
     faces, batches = np.subtract(server.counts(f"{name}_encoder"), before)
     assert len(answers) == faces == 48
     assert batches < 48
 
 
-def test_values_come_with_the_names_of_their_attributes(server, model, name, crops):
-    image = np.ascontiguousarray(crops[:1])
-    answer = server.client.infer(f"{name}_encoder", tensors({"image": image}), outputs=[requested("y", 1)])
+def test_values_come_with_the_names_of_their_attributes(server, model, name, faces, local):
+    one = tensors(faces.rows(slice(1)).feeds())
+    answer = server.client.infer(f"{name}_encoder", one, outputs=[requested("y", 1)])
     value, index, label = answer.as_numpy("y")[0, 0].decode().split(":")
-    y = model.encode(image).y[0]
+    y = local.y[0]
     assert (int(index), label) == (y.argmax(), model.attributes[y.argmax()])
     assert float(value) == pytest.approx(y.max(), abs=1e-4)
 
@@ -277,19 +307,20 @@ def test_features_go_from_encoder_to_decoder(server, small_bundle):
     local = FaceModel(small_bundle(), "cpu", 1)
     images = np.random.default_rng(0).random((3, 3, 16, 16), dtype=np.float32)
     encoding = local.encode(images)
-    wishes = np.array([[np.nan, 1], [0.3, np.nan], [np.nan, np.nan]], np.float32)
+    asked = np.array([[np.nan, 1], [0.3, np.nan], [np.nan, np.nan]], np.float32)
     rounded = (encoding.y >= 0.5).astype(np.float32)
     edited, again = server.ask(
-        "small_one_fp32", ["edited_image", "reconstruction"], image=images, y_target=wishes
+        "small_one_fp32", ["edited_image", "reconstruction"], image=images, y_target=asked
     )
-    wanted = local.decode(encoding, np.where(np.isnan(wishes), rounded, wishes))
+    wanted = local.decode(encoding, np.where(np.isnan(asked), rounded, asked)).image
     np.testing.assert_allclose(edited, wanted, atol=1e-5, rtol=0)
-    np.testing.assert_allclose(again, local.decode(encoding, rounded), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(again, local.decode(encoding, rounded).image, atol=1e-5, rtol=0)
 
 
-def test_a_batch_that_is_too_large_is_refused(server, name, crops):
+def test_a_batch_that_is_too_large_is_refused(server, name, faces):
+    large = {each: np.concatenate([values, values[:1]]) for each, values in faces.feeds().items()}
     with pytest.raises(triton.InferenceServerException, match="batch-size must be <= 8"):
-        server.ask(f"{name}_encoder", ["z"], image=np.concatenate([crops, crops[:1]]))
+        server.ask(f"{name}_encoder", ["z"], **large)
 
 
 def test_the_example_client_edits_a_photo_as_the_local_editor_does(server, bundle, name, portrait_bgr):
@@ -297,7 +328,7 @@ def test_the_example_client_edits_a_photo_as_the_local_editor_does(server, bundl
     example: dict[str, Any] = {"__name__": "triton_client"}
     exec(compile(source, "triton_client.py", "exec"), example)
     finder = make_detector("haar", bundle)
-    served = Editor(example["ServedModel"](server.url, name), finder)
+    served = Editor(example["ServedModel"](bundle, server.url, name), finder)
     found = served.edit(portrait_bgr, {"Smiling": 0.0}).image_hwc_bgr.astype(int)
     with Editor.load(bundle, "cpu", "haar", 1, "fp32") as editor:
         wanted = editor.edit(portrait_bgr, {"Smiling": 0.0}).image_hwc_bgr

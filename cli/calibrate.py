@@ -1,0 +1,40 @@
+"""`aif calibrate`: find how strong a model's edits have to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aif.cli.options import Debug, Verbose, Version
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of preset linear or best.")],
+    bundle: Annotated[Path, typer.Option(help="The bundle that was exported from it.")],
+    data: Annotated[Path, typer.Option(help="The training faces.")],
+    classifier: Annotated[
+        Path, typer.Option(help="An evaluator's folder (aif fit evaluator); not the one that measures later.")
+    ],
+    table: Annotated[
+        Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
+    ] = None,
+    faces: Annotated[int, typer.Option(help="Faces for each attribute and direction.")] = 60,
+    version: Version = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Find the weakest values of y at which edits are seen, and keep them with the run; then export it again.
+
+    Example: aif calibrate runs/quick --bundle quick.aif --data faces --classifier runs/verdict
+    """
+    from aif.runtime import Editor
+    from aif.train.data.open import open_faces
+    from aif.train.evaluator import Evaluator
+    from aif.train.shape.calibrate import calibrate_run
+
+    with Editor.load(bundle, provider="cpu", detector="haar") as editor:
+        known = open_faces(data, "train", editor.attributes, table=table, image_size=editor.model.image_size)
+        calibrate_run(run, editor.path, known, Evaluator.load(classifier), faces=faces, log=typer.echo)
+    typer.echo(f"Next: aif-export {run} -o {bundle}")

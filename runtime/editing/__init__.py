@@ -1,0 +1,1 @@
+"""How an edit becomes part of the photo."""

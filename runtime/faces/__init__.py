@@ -1,0 +1,1 @@
+"""Where a face is and what belongs to it: dense landmarks, the texture frame, the hair matte."""

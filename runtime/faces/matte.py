@@ -1,0 +1,184 @@
+"""The hair's matte: how much of each pixel is hair, from a small network, then along the photo's own edges.
+
+The network sees the aligned crop and knows where hair is to about a pixel of it. A photo has several pixels
+to one of the crop's, and strands finer than that: `refine_matte` takes them from the photo. Hair also goes on
+beyond the crop: there a second, wider view of the same network says where.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.align import Float32Array, UInt8Array, face_crops
+from aif.runtime.bundle import Bundle
+from aif.runtime.errors import BundleError
+from aif.runtime.faces.refine import REACH, refine_matte
+from aif.runtime.sessions import Session
+
+__all__ = ["MatteNet", "photo_matte", "refine_matte", "view_box"]
+
+WIDE, DOWN = 0.62, 0.1
+"""Scale of the wider view relative to the crop's, and how far below the crop's middle it looks (in sides)."""
+
+SEAM = 0.12
+"""Share of a view's side over which its matte ends at the edge: in the wider view, and that in nothing."""
+
+
+class MatteNet:
+    """The matte network of a bundle. Calls may come from several threads at once.
+
+    Attributes:
+        input_size: side of its crop in pixels.
+    """
+
+    def __init__(self, source: Bundle | bytes, threads: int | None = None) -> None:
+        """Load the network on the CPU, where one face takes it a few milliseconds.
+
+        Args:
+            source: a bundle that brings the network, or the ONNX bytes of one.
+            threads: threads of one call; None = one a core.
+
+        Raises:
+            BundleError: the bundle brings none, or the graph is not one.
+        """
+        graph = source if isinstance(source, bytes) else source.matte_bytes()
+        self._session = Session(graph, "cpu", threads, "matte network")
+        image = self._session.inputs.get("image")
+        size = image[-1] if image else None
+        fits = (
+            size is not None
+            and self._session.inputs == {"image": (None, 3, size, size)}
+            and self._session.outputs == {"matte": (None, 1, size, size)}
+        )
+        if not fits or size is None:
+            raise BundleError(
+                f"The matte network takes {self._session.inputs} and gives {self._session.outputs}, "
+                "where image Nx3xSxS and matte Nx1xSxS are needed.",
+                "Export the bundle again with aif-export.",
+            )
+        self.input_size = size
+
+    def matte(self, crops_nchw: Float32Array) -> Float32Array:
+        """How much of each pixel is hair.
+
+        Args:
+            crops_nchw: float32 (N, 3, S, S) RGB in [0, 1], aligned to the template, S = `input_size`.
+
+        Returns:
+            float32 (N, S, S) in [0, 1].
+
+        Raises:
+            ValueError: the crops are of another shape.
+        """
+        if crops_nchw.shape[1:] != (3, self.input_size, self.input_size):
+            raise ValueError(
+                f"crops must be (N, 3, {self.input_size}, {self.input_size}), got {crops_nchw.shape}"
+            )
+        if not len(crops_nchw):
+            return np.zeros((0, self.input_size, self.input_size), dtype=np.float32)
+        (matte,) = self._session.run(["matte"], {"image": np.ascontiguousarray(crops_nchw, dtype=np.float32)})
+        return matte[:, 0]
+
+
+def photo_matte(
+    net: MatteNet,
+    photo_hwc_bgr: UInt8Array,
+    matrix: npt.ArrayLike,
+    box_xywh: tuple[int, int, int, int],
+    *,
+    wide: bool = True,
+) -> Float32Array:
+    """The matte of one face's hair in a box of the photo, refined: float32 (h, w) in [0, 1].
+
+    At the edge of what the network saw, the matte falls to 0 softly.
+
+    Args:
+        photo_hwc_bgr: uint8 (H, W, 3).
+        matrix: (2, 3), photo to crop pixel coordinates: `similarity_transform(points, net.input_size)`.
+        box_xywh: left, top, width and height in whole pixels, inside the photo; see `view_box`.
+        wide: look at the wider view as well; without, hair ends where the crop ends, in half the time.
+
+    Raises:
+        ValueError: the box reaches beyond the photo.
+    """
+    x, y, width, height = box_xywh
+    rows, columns = photo_hwc_bgr.shape[:2]
+    if min(x, y, width, height) < 0 or x + width > columns or y + height > rows:
+        raise ValueError(f"the box {box_xywh} reaches beyond the photo ({columns} x {rows})")
+    if not width or not height:
+        return np.zeros((height, width), dtype=np.float32)
+    near = np.asarray(matrix, dtype=np.float64)
+    views = [near, _wide_view(near, net.input_size)] if wide else [near]
+    found = net.matte(face_crops(photo_hwc_bgr, [m.astype(np.float32) for m in views], net.input_size))
+    canvas, corner = _joined(found)
+    seen = near.copy()
+    seen[:, 2] += near[:, :2] @ (x, y) + corner
+    # Twice the size first: a coarse matte that is enlarged linearly has a border of small facets.
+    double = cv2.resize(canvas, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    seen = 2 * seen + np.array([[0, 0, 0.5], [0, 0, 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    placed = cv2.warpAffine(double, seen, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT)
+    part = np.ascontiguousarray(photo_hwc_bgr[y : y + height, x : x + width])
+    side = net.input_size / float(np.hypot(near[0, 0], near[1, 0]))
+    return refine_matte(part, np.asarray(np.clip(placed, 0, 1), dtype=np.float32), reach=REACH * side)
+
+
+def view_box(
+    matrix: npt.ArrayLike, size: int, photo_shape: tuple[int, ...], *, wide: bool = True
+) -> tuple[int, int, int, int]:
+    """What `photo_matte` sees of the photo: left, top, width and height; four zeros where that is nothing.
+
+    Args:
+        matrix: (2, 3), photo to crop pixel coordinates.
+        size: side of the crop in pixels.
+        photo_shape: (H, W, ...).
+        wide: as in `photo_matte`.
+    """
+    view = np.asarray(matrix, dtype=np.float64)
+    back = cv2.invertAffineTransform(_wide_view(view, size) if wide else view)
+    edge = size - 0.5
+    corners = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]]) @ back[:, :2].T + back[:, 2]
+    limit = (photo_shape[1], photo_shape[0])
+    left, top = (int(v) for v in np.clip(np.floor(corners.min(axis=0)), 0, limit))
+    right, bottom = (int(v) for v in np.clip(np.ceil(corners.max(axis=0)) + 1, 0, limit))
+    return (left, top, right - left, bottom - top) if right > left and bottom > top else (0, 0, 0, 0)
+
+
+def _wide_view(matrix: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
+    """`matrix` (photo to crop) for the wider view."""
+    view = WIDE * matrix
+    middle = (size - 1) / 2
+    view[:, 2] += middle - WIDE * (middle + np.array([0, DOWN * size]))
+    return view
+
+
+def _joined(mattes: Float32Array) -> tuple[Float32Array, npt.NDArray[np.float64]]:
+    """The crop's matte, inside the wider view's if there is one: in crop pixels, and the crop's place."""
+    size = mattes.shape[1]
+    window = _window(size)
+    if len(mattes) == 1:
+        return mattes[0] * window, np.zeros(2)
+    side = round(size / WIDE)
+    margin = (side - size) // 2
+    corner = np.array([margin, margin - round(DOWN * size)])
+    back = cv2.invertAffineTransform(_wide_view(np.eye(2, 3), size))
+    back[:, 2] += corner
+    canvas = cv2.warpAffine(mattes[1] * window, back, (side, side), flags=cv2.INTER_LINEAR)
+    inside = canvas[corner[1] : corner[1] + size, corner[0] : corner[0] + size]
+    inside += window * (mattes[0] - inside)
+    return np.asarray(canvas, dtype=np.float32), corner.astype(np.float64)
+
+
+@cache
+def _window(size: int) -> Float32Array:
+    """1 inside, falling smoothly to 0 over `SEAM` of the side at the edge: (size, size)."""
+    places = np.arange(size, dtype=np.float32) + 0.5
+    ramp = np.clip(np.minimum(places, size - places) / (SEAM * size), 0, 1)
+    ramp = ramp * ramp * (3 - 2 * ramp)
+    window = np.outer(ramp, ramp).astype(np.float32)
+    window.setflags(write=False)
+    return window

@@ -1,0 +1,178 @@
+"""What is said of an edit: groups, what it takes along, what contradicts, what is there already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_bundles import shape_parts, similarity_parts
+
+from aif.cli.edit_attributes import already, changes, contradictions, grouped, remarks
+from aif.cli.edit_report import Report, already_line, print_attributes
+from aif.cli.edit_values import modes_of, parse_mode
+from aif.runtime.bundle import write_bundle
+from aif.runtime.detect import Detection
+from aif.runtime.editor import FaceAnalysis, FaceEdit
+from aif.runtime.errors import ConfigError
+from aif.runtime.manifest import AttributeInfo
+
+KNOWN = (
+    AttributeInfo(name="Black", excludes=("Blond", "Gray"), group="hair"),
+    AttributeInfo(name="Blond", excludes=("Black", "Gray"), group="hair"),
+    AttributeInfo(name="Gray", excludes=("Black", "Blond"), group="hair"),
+    AttributeInfo(name="Smile", takes_along={"Mouth": 0.76}, group="expression"),
+    AttributeInfo(name="Mouth", group="expression"),
+)
+MATRIX = np.eye(2, 3, dtype=np.float32)
+
+
+def detection() -> Detection:
+    return Detection(np.array([1, 2, 30, 40], np.float32), np.zeros((5, 2), np.float32), 0.9)
+
+
+def edited(source: dict[str, float], target: dict[str, float]) -> FaceEdit:
+    points = np.zeros((221, 2), np.float32)
+    return FaceEdit(detection(), MATRIX, source, target, 0.1, points=points)
+
+
+def seen(**values: float) -> FaceAnalysis:
+    return FaceAnalysis(detection(), MATRIX, values, 0.1)
+
+
+def test_groups_keep_the_order_and_leave_out_empty_ones() -> None:
+    found = {group: [info.name for info in members] for group, members in grouped(KNOWN).items()}
+    assert found == {"expression": ["Smile", "Mouth"], "hair": ["Black", "Blond", "Gray"]}
+    assert list(found) == ["expression", "hair"] and grouped(()) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, []),
+        ({"Mouth": 1}, []),
+        ({"Smile": 1}, ["Smile takes Mouth along by 0.76; set it yourself to keep it."]),
+        ({"Smile": 0, "Black": 1}, ["Smile takes Mouth along by 0.76; set it yourself to keep it."]),
+        ({"Smile": 1, "Mouth": 0}, []),
+    ],
+)
+def test_what_is_taken_along(settings: dict[str, float], said: list[str]) -> None:
+    assert remarks(settings, KNOWN) == said
+
+
+@pytest.mark.parametrize(
+    ("settings", "pairs"),
+    [
+        ({}, []),
+        ({"Black": 1}, []),
+        ({"Black": 1, "Blond": 0}, []),
+        ({"Black": 1, "Smile": 1}, []),
+        ({"Black": 1, "Blond": 1}, ["Black and Blond"]),
+        ({"Black": 1, "Blond": 2, "Gray": 1}, ["Black and Blond", "Black and Gray", "Blond and Gray"]),
+    ],
+)
+def test_contradictions(settings: dict[str, float], pairs: list[str]) -> None:
+    said = contradictions(settings, KNOWN)
+    assert [text.split(" exclude")[0] for text in said] == pairs
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "is_so"),
+    [
+        (0.95, 1, True),
+        (0.9, 1, True),
+        (0.89, 1, False),
+        (0.95, 2, False),
+        (0.95, 0, False),
+        (0.05, 0, True),
+        (0.1, 0, True),
+        (0.11, 0, False),
+        (0.05, -1, False),
+        (0.5, 0.5, False),
+    ],
+)
+def test_what_is_there_already(value: float, wanted: float, is_so: bool) -> None:
+    for face in (seen(Smile=value, Mouth=0), edited({"Smile": value}, {"Smile": wanted})):
+        assert already(face, {"Smile": wanted}) == (["Smile"] if is_so else [])
+
+
+def test_changes_are_what_is_set_and_what_moves() -> None:
+    source, target = {"Smile": 0.2, "Mouth": 0.1, "Gray": 0.0}, {"Smile": 1.0, "Mouth": 0.7, "Gray": 0.0}
+    assert changes(edited(source, target), {"Smile": 1}) == {"Smile": 1.0, "Mouth": 0.7}
+    assert changes(edited(source, source), {"Smile": 0.2}) == {"Smile": 0.2}
+    assert changes(seen(**source), {"Smile": 1}) == {"Smile": 1}
+
+
+def test_a_record_has_five_landmarks_and_what_was_wanted() -> None:
+    faces = [
+        edited({"Smile": 0.95, "Mouth": 0.1}, {"Smile": 1.0, "Mouth": 0.138}),
+        edited({"Smile": 0.0, "Mouth": 0.0}, {"Smile": 1.0, "Mouth": 0.76}),
+    ]
+    report = Report("a.jpg", "b.jpg", "edited", (3, 4), faces, {"Smile": 1.0})
+    one, two = json.loads(report.as_json(False))["faces"]
+    assert len(one["landmarks"]) == 5 and "points" not in one
+    assert one["wanted"] == {"Smile": 1.0, "Mouth": 0.138} and one["already"] == ["Smile"]
+    assert two["wanted"] == {"Smile": 1.0, "Mouth": 0.76} and two["already"] == []
+    assert already_line(report) == "face 0: Smile is 0.95 already"
+    looked = json.loads(Report("a.jpg", faces=[seen(Smile=0.95)]).as_json(False))["faces"][0]
+    assert "wanted" not in looked and "already" not in looked
+
+
+@pytest.mark.parametrize("known", [KNOWN, KNOWN[3:]])
+def test_a_table_in_groups(known: tuple[AttributeInfo, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    source = {info.name: 0.125 for info in known}
+    face = edited(source, {**source, "Smile": 1.0, "Mouth": 0.79})
+    print_attributes(Report("a.jpg", faces=[face], settings={"Smile": 1.0}), known)
+    rows = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
+    wanted = ["expression", "Smile", "Mouth", "hair", "Black", "Blond", "Gray"]
+    assert rows[-len(wanted) :] == wanted if known is KNOWN else rows[-2:] == ["Smile", "Mouth"]
+
+
+def test_a_table_says_what_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    face = edited({"Smile": 0.12, "Mouth": 0.1}, {"Smile": 1.0, "Mouth": 0.7688})
+    print_attributes(Report("a.jpg", faces=[face], settings={"Smile": 1.0}), KNOWN[3:])
+    out = capsys.readouterr().out
+    assert "0.12 -> 1 " in out and "0.10 -> 0.77 " in out
+
+
+@pytest.mark.parametrize("parts", [shape_parts, similarity_parts])
+def test_modes_are_those_of_the_bundle(parts: Callable[[], Any]) -> None:
+    modes = modes_of(parts().manifest)
+    assert modes == (("warp",) if parts is shape_parts else ("delta", "replace"))
+    assert parse_mode(None, modes) is None and parse_mode(modes[0], modes) == modes[0]
+    for other in {"warp", "delta", "hybrid", ""} - set(modes):
+        with pytest.raises(ConfigError, match="It composes by: " + ", ".join(modes)):
+            parse_mode(other, modes)
+
+
+@pytest.fixture(scope="module")
+def shape_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with shape whose smile takes fair hair along."""
+    known = (
+        AttributeInfo(name="Smiling", group="expression", takes_along={"Blond_Hair": 0.5}),
+        AttributeInfo(name="Blond_Hair", group="hair", excludes=("Smiling",)),
+    )
+    parts = shape_parts(attributes=known)
+    return write_bundle(tmp_path_factory.mktemp("shape") / "shape.aif", parts.manifest, parts.files).path
+
+
+def test_the_command_says_it(
+    run: Callable[..., Any], shape_bundle: Path, tmp_path: Path, portrait_rgb: np.ndarray
+) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(portrait_rgb).save(photo)
+    words = [photo, "--bundle", shape_bundle, "--detector", "haar", "--threads", "1", "--overwrite"]
+    refused = run("edit", *words, "--set", "Smiling", "--mode", "delta")
+    assert refused.code == 2 and "It composes by: warp." in refused.stderr
+    done = run("edit", *words, "--set", "Smiling", "--json", "-v", "--faces", "largest")
+    assert done.code == 0 and "Smiling takes Blond_Hair along by 0.5; set it yourself" in done.stderr
+    (face,) = json.loads(done.stdout)["faces"]
+    assert len(face["landmarks"]) == 5
+    moved = face["attributes"]["Blond_Hair"] + 0.5 * (1 - face["attributes"]["Smiling"])
+    assert face["wanted"]["Blond_Hair"] == pytest.approx(moved, abs=0.01)
+    both = run("edit", *words, "--set", "Smiling", "--set", "Blond_Hair=1", "--faces", "largest")
+    assert both.code == 0 and "Warning: Blond_Hair and Smiling exclude each other" in both.stderr

@@ -1,0 +1,111 @@
+"""One face's edit in the photo: movement, tint, and the inside of a mouth that opens."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from made_up_face import face_picture, face_points, made_up_frame
+
+from aif.runtime.editing.gain import EPSILON, LIMIT, bounded, gain_mask, log_gain
+from aif.runtime.editing.shape_edit import ShapeEdit, apply_edit
+from aif.runtime.editing.warp import FacePlace
+from aif.runtime.faces import points as dense
+
+FRAME = made_up_frame()
+SIZE = 64
+
+
+def an_edit(move: float = 0.0, gain: float = 0.0, texture: float = 0.5) -> ShapeEdit:
+    moves = np.zeros((dense.COUNT, 2), np.float32)
+    moves[dense.LOWER_LIP, 1] = moves[62:66, 1] = move
+    bottom = [number for number in range(46, 56)]
+    moves[bottom, 1] = move
+    return ShapeEdit(
+        moves,
+        np.full((SIZE, SIZE, 3), gain, np.float32) * gain_mask(FRAME, SIZE)[:, :, None],
+        np.full((SIZE, SIZE, 3), texture, np.float32),
+    )
+
+
+def scene(opening: float = 6.0, scale: float = 2.0) -> tuple[np.ndarray, FacePlace]:
+    photo = face_picture(face_points(opening) * scale, 300)
+    return photo, FacePlace.of(FRAME, face_points(opening) * scale, photo.shape)
+
+
+def edited(photo: np.ndarray, place: FacePlace, edit: ShapeEdit) -> np.ndarray:
+    result = photo.copy()
+    apply_edit(result, FRAME, place, edit)
+    return result
+
+
+@pytest.mark.parametrize("edit", [an_edit(), an_edit(0.05, 0.3).times(0)], ids=["nothing", "at no strength"])
+def test_an_edit_of_nothing_leaves_every_byte(edit: ShapeEdit) -> None:
+    photo, place = scene()
+    assert edit.empty
+    assert (edited(photo, place, edit) == photo).all()
+
+
+def test_a_gain_multiplies_what_the_photo_has() -> None:
+    photo, place = scene()
+    result = edited(photo, place, an_edit(gain=0.2))
+    for x, y in ((64, 75), (50, 85)):
+        before, after = (image[y * 2, x * 2] / 255 for image in (photo, result))
+        np.testing.assert_allclose(after, (before + EPSILON) * np.exp(0.2) - EPSILON, atol=0.02)
+    for x, y in ((46, 62), (82, 62), (64, 101)):  # eyes and teeth
+        assert np.abs(result[y * 2, x * 2].astype(int) - photo[y * 2, x * 2]).max() < 10
+    assert (result[:20] == photo[:20]).all()  # beyond the face
+
+
+def test_fine_detail_stays() -> None:
+    photo, place = scene(scale=2.2)
+    result = edited(photo, place, an_edit(move=0.01, gain=0.1))
+
+    def detail(image: np.ndarray) -> float:
+        patch = image[140:200, 110:170].astype(float).mean(axis=2)
+        return float(np.abs(np.diff(patch, axis=1)).mean())
+
+    assert 0.9 < detail(result) / detail(photo) < 1.25
+
+
+@pytest.mark.parametrize(("opening", "shown"), [(0.2, 1.0), (1.5, 1.0), (2.5, 0.5), (6.0, 0.0)])
+def test_the_decoded_mouth_shows_only_where_it_was_shut(opening: float, shown: float) -> None:
+    photo, place = scene(opening)
+    result = edited(photo, place, an_edit(move=0.06, texture=0.0))
+    dark = result[2 * 104 : 2 * 107, 120:136].mean()
+    if shown == 1:
+        assert dark < 40
+    elif shown == 0:
+        assert dark > 150
+    else:
+        assert dark > 40
+
+
+def test_strength_is_smooth() -> None:
+    photo, place = scene(0.2)
+    edit = an_edit(move=0.06, gain=0.3, texture=0.9)
+    strengths = np.linspace(0, 1, 17)
+    pictures = [edited(photo, place, edit.times(s)).astype(float) for s in strengths]
+    steps = [np.abs(b - a).mean() for a, b in pairwise(pictures)]
+    assert max(steps) < 0.35 * np.abs(pictures[-1] - pictures[0]).mean()
+
+
+def test_between_two_edits() -> None:
+    one, other = an_edit(0.0, 0.0, 0.0), an_edit(0.04, 0.2, 1.0)
+    half = one.towards(other, 0.5)
+    np.testing.assert_allclose(half.moves, other.moves / 2)
+    np.testing.assert_allclose(half.texture, 0.5)
+    assert (one.towards(other, 0).gain == one.gain).all()
+
+
+def test_gains_are_bounded_and_off_eyes_and_teeth() -> None:
+    source, target = np.full((1, 3, SIZE, SIZE), 0.05, np.float32), np.ones((1, 3, SIZE, SIZE), np.float32)
+    gain = log_gain(source, target, FRAME)
+    assert gain.shape == (1, 3, SIZE, SIZE)
+    assert 0.95 * LIMIT < gain.max() <= LIMIT
+    mask = gain_mask(FRAME, SIZE)
+    for x, y in ((46, 62), (82, 62), (64, 101), (2, 2), (126, 126)):
+        assert mask[y * SIZE // 128, x * SIZE // 128] < 0.1
+    assert mask[45, 20] > 0.9  # a cheek
+    np.testing.assert_allclose(bounded(np.float32([0, 0.01, -9])), [0, 0.01, -LIMIT], atol=1e-4)

@@ -1,0 +1,131 @@
+"""Moved landmarks: the photo follows, without cracks, folds or specks of teeth between shut lips."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from made_up_face import face_picture, face_points, made_up_frame
+
+from aif.runtime.editing.warp import GRID, FacePlace, plan_warp
+from aif.runtime.faces import points as dense
+from aif.runtime.faces.mesh import signed_areas
+
+FRAME = made_up_frame()
+STILL = np.zeros((dense.COUNT, 2), np.float32)
+
+
+def placed(scale: float = 2.0, opening: float = 6.0, side: int = 300) -> tuple[np.ndarray, FacePlace]:
+    points = face_points(opening) * scale
+    photo = face_picture(points, side)
+    return photo, FacePlace.of(FRAME, points, photo.shape)
+
+
+def shut(points: np.ndarray) -> np.ndarray:
+    """Movements in units of the crop's side after which the lips of `points` (128 px) meet."""
+    moves = STILL.copy()
+    middle = (points[dense.UPPER_LIP] + points[dense.LOWER_LIP]) / 2
+    moves[dense.UPPER_LIP] = (middle - points[dense.UPPER_LIP]) / 128
+    moves[dense.LOWER_LIP] = (middle - points[dense.LOWER_LIP]) / 128
+    return moves
+
+
+@pytest.mark.parametrize("scale", [0.8, 1.0, 2.0, 4.0])
+def test_no_movement_changes_nothing(scale: float) -> None:
+    photo, place = placed(scale, side=round(150 * scale))
+    warp = plan_warp(FRAME, place, STILL)
+    left, top, right, bottom = place.box
+    assert np.abs(warp.apply(photo).astype(int) - photo[top:bottom, left:right]).max() <= 1
+
+
+@pytest.mark.parametrize("move", [(0.0, -0.015), (0.02, 0.0), (-0.015, 0.02)])
+@pytest.mark.parametrize("scale", [1.0, 2.6])
+def test_what_is_at_a_landmark_goes_with_it(move: tuple[float, float], scale: float) -> None:
+    photo, place = placed(scale, side=round(150 * scale))
+    moves = STILL.copy()
+    moves[dense.LEFT_BROW] = moves[dense.RIGHT_BROW] = move
+    box = plan_warp(FRAME, place, moves).apply(photo)
+    left, top, *_ = place.box
+    for ring in (dense.LEFT_BROW, dense.RIGHT_BROW):
+        centre = place.points[ring].mean(axis=0)
+        x, y = np.round(centre + np.array(move) * 128 * scale - (left, top)).astype(int)
+        here_x, here_y = np.round(centre - (left, top)).astype(int)
+        before = photo[top + here_y, left + here_x].astype(int)
+        assert np.abs(box[y, x].astype(int) - before).max() < 30
+        assert box[y, x].mean() < 90  # dark, as brows are
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.3, 4.0])
+@pytest.mark.parametrize("opening", [3.0, 6.0, 12.0])
+def test_no_teeth_show_between_lips_that_are_shut(opening: float, scale: float) -> None:
+    photo, place = placed(scale, opening, side=round(150 * scale))
+    warp = plan_warp(FRAME, place, shut(face_points(opening)))
+    box = warp.apply(photo)
+    left, top, *_ = place.box
+    rows = slice(*(round(v * scale) - top for v in (101 - opening / 2, 101 + opening / 2)))
+    columns = slice(round(55 * scale) - left, round(73 * scale) - left)
+    mouth = box[rows, columns].astype(int)
+    assert photo[top:][rows, left:][:, columns][..., 1].max() > 200  # there were teeth
+    assert mouth[..., 1].max() < 150  # red lips alone
+    assert dense.mouth_opening(warp.moved) < 0.01
+
+
+def test_a_wild_movement_folds_nothing_and_leaves_no_crack() -> None:
+    rng = np.random.default_rng(3)
+    _, place = placed()
+    moves = rng.normal(0, 0.06, STILL.shape).astype(np.float32)
+    warp = plan_warp(FRAME, place, moves)
+    before = np.concatenate([place.points, place.anchors])
+    after = np.concatenate([warp.moved, place.anchors])
+    share = signed_areas(after, FRAME.triangles) / signed_areas(before, FRAME.triangles)
+    assert (share[~FRAME.inner_mouth] > 0).all()
+    covered = warp.texture_grid[..., 0] >= 0
+    ring = FRAME.mask(128, dense.FACE_OVAL, grow=0.95) > 0.5
+    assert covered.mean() > 0.6
+    assert ring.any()
+    assert np.isfinite(warp.maps).all()
+
+
+def test_smooth_in_the_movement() -> None:
+    photo, place = placed()
+    moves = STILL.copy()
+    moves[dense.OUTER_LIP, 1] = np.linspace(-0.02, 0.02, 20)
+    pictures = [plan_warp(FRAME, place, moves * s).apply(photo).astype(float) for s in np.linspace(0, 1, 9)]
+    steps = [np.abs(b - a).mean() for a, b in pairwise(pictures)]
+    assert max(steps) < 3 * max(min(steps), 0.01)
+
+
+@pytest.mark.parametrize(
+    ("offset", "empty"),
+    [((0, 0), False), ((-120, 0), False), ((200, 200), False), ((5000, 0), True), ((0, -5000), True)],
+)
+def test_faces_at_and_beyond_the_border(offset: tuple[int, int], empty: bool) -> None:
+    photo, _ = placed()
+    place = FacePlace.of(FRAME, face_points() * 2 + np.float32(offset), photo.shape)
+    left, top, right, bottom = place.box
+    assert (right <= left or bottom <= top) == empty
+    if not empty:
+        assert 0 <= left < right <= photo.shape[1]
+        assert 0 <= top < bottom <= photo.shape[0]
+        moves = STILL.copy()
+        moves[dense.FACE_OVAL] = 0.02
+        assert plan_warp(FRAME, place, moves).apply(photo).shape == (bottom - top, right - left, 3)
+
+
+def test_movements_turn_and_grow_with_the_face() -> None:
+    turned = (
+        face_points() @ np.array([[0, 3], [-3, 0]], np.float32) + 500
+    )  # a quarter turn, three times as large
+    place = FacePlace.of(FRAME, turned, (1000, 1000))
+    assert place.scale == pytest.approx(3, rel=0.05)
+    moves = STILL.copy()
+    moves[0] = (0.1, 0)
+    np.testing.assert_allclose(place.in_photo(moves)[0], (0, 0.1 * 128 * 3), rtol=0.05, atol=1.5)
+
+
+def test_the_grid_is_coarse_only_where_the_face_is_large() -> None:
+    _, small = placed(1.0, side=150)
+    _, large = placed(8.0, side=1200)
+    assert max(plan_warp(FRAME, small, STILL).texture_grid.shape[:2]) >= 100
+    assert max(plan_warp(FRAME, large, STILL).texture_grid.shape[:2]) < 2 * GRID

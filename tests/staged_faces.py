@@ -1,0 +1,75 @@
+"""A detector and a landmark network in one, which see the faces that a test puts there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from made_up_face import face_points
+
+from aif.runtime.align import TEMPLATE_128
+from aif.runtime.detect import Detection
+from aif.runtime.faces.landmarks import DenseFaces, box_from_landmarks
+from aif.runtime.faces.points import (
+    COUNT,
+    LEFT_EYE,
+    LEFT_MOUTH,
+    NOSE_TIP,
+    RIGHT_EYE,
+    RIGHT_MOUTH,
+    five_points,
+)
+
+Array = npt.NDArray[Any]
+
+
+def face(x: float, y: float, eyes: float = 36.0, narrow: float = 1.0) -> Array:
+    """Five landmarks around (x, y), the eyes so far apart; `narrow` below 1 squeezes them as in a profile."""
+    return ((TEMPLATE_128 - (64, 82)) * (narrow, 1) * eyes / 36 + (x, y)).astype(np.float32)
+
+
+def dense(five: Array) -> Array:
+    """The made-up face with these five landmarks: float32 (221, 2)."""
+    shape = face_points()
+    own = np.concatenate([five_points(shape), np.ones((5, 1))], axis=1)
+    affine, *_ = np.linalg.lstsq(own, five.astype(np.float64), rcond=None)
+    points = np.concatenate([shape, np.ones((COUNT, 1))], axis=1) @ affine
+    for place, where in zip((LEFT_EYE, RIGHT_EYE), five[:2], strict=True):
+        points[place] += where - points[place].mean(axis=0)
+    points[[NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH]] = five[2:]
+    return points.astype(np.float32)
+
+
+class Staged:
+    """Sees `faces`, five landmarks each, turned by `yaw` degrees; the foremost first.
+
+    The network finds the nearest face within half a box width; where there is none, it says so with the
+    probability `doubt`.
+
+    Attributes:
+        detections: how often the detector has looked.
+    """
+
+    def __init__(self, *faces: Array, yaw: float = 0.0, doubt: float = 0.0) -> None:
+        self.faces, self.yaw, self.doubt = list(faces), yaw, doubt
+        self.detections = 0
+
+    def detect(self, frame: Array) -> list[Detection]:
+        self.detections += 1
+        return [Detection(box_from_landmarks(each), each, 0.9) for each in self.faces]
+
+    def refine_all(self, frame: Array, boxes: Sequence[npt.ArrayLike], passes: int = 2) -> DenseFaces:
+        found = DenseFaces.none(len(boxes))
+        for k, box in enumerate(boxes):
+            x, y, width, height = np.asarray(box, dtype=np.float64)
+            centre = np.array([x + width / 2, y + height / 2])
+            away = [float(np.abs(each.mean(axis=0) - centre).max()) for each in self.faces]
+            seen = bool(away) and min(away) < width / 2
+            found.points[k] = dense(self.faces[int(np.argmin(away))] if seen else face(*centre))
+            found.confidence[k], found.pose[k, 0] = 0.9 if seen else self.doubt, self.yaw
+        return found
+
+    def follow(self, frame: Array, places: Sequence[npt.ArrayLike]) -> DenseFaces:
+        return self.refine_all(frame, [box_from_landmarks(each) for each in places])

@@ -1,0 +1,71 @@
+"""A few made-up faces with textures, crops and a fitted baseline, small enough for whole trainings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from made_up_face import face_picture, face_points, made_up_frame
+from torch import Tensor, nn
+
+from aif.runtime.align import similarity_transform, warp_crop
+from aif.runtime.faces import points as dense
+from aif.train.shape.linear import LinearConfig, LinearDecoder, LinearEncoder, fit_linear
+from aif.train.shape.mean_shape import aligned
+from aif.train.shape.textures import Textures
+
+SIZE, COUNT = 64, 40
+ATTRIBUTES = ("Smiling", "Mouth_Slightly_Open", "Pale_Skin")
+
+
+@dataclass(frozen=True)
+class Small:
+    """40 faces of 64 px: some smile (wide mouths), some have open mouths, some are pale."""
+
+    faces: Textures
+    crops: np.ndarray
+    linear: tuple[LinearEncoder, LinearDecoder]
+
+
+class SmallVerdict(nn.Module):
+    """Crops to three logits; any differentiable network will do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.layers = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(3 * 64, len(ATTRIBUTES)))
+        self.requires_grad_(False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        logits: Tensor = self.layers(crops)
+        return logits
+
+
+@pytest.fixture(scope="session")
+def small() -> Small:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (COUNT, len(ATTRIBUTES))).astype(np.uint8)
+    frame = made_up_frame()
+    points, crops, textures = [], [], []
+    for smiling, opened, pale in labels:
+        face = face_points(opening=8.0 if opened else 0.2)
+        mouth = face[dense.OUTER_LIP.start : dense.INNER_LIP.stop]
+        mouth[:, 0] = 64 + (mouth[:, 0] - 64) * (1.15 if smiling else 0.95)
+        face += rng.normal(0, 0.4, face.shape).astype(np.float32)
+        picture = cv2.convertScaleAbs(face_picture(face, 128), alpha=1.1 if pale else 0.9)[..., ::-1]
+        textures.append(frame.normalise(picture, face, SIZE))
+        crops.append(warp_crop(picture, similarity_transform(dense.five_points(face), SIZE), SIZE))
+        points.append(face)
+    faces = Textures(
+        np.stack(textures), aligned(np.stack(points), 128), labels, np.arange(COUNT), ATTRIBUTES, frame
+    )
+    config = LinearConfig(shape_components=5, texture_components=6, faces=COUNT)
+    return Small(faces, np.stack(crops), fit_linear(faces, config, log=lambda line: None))
+
+
+@pytest.fixture
+def verdict() -> SmallVerdict:
+    return SmallVerdict()

@@ -1,0 +1,155 @@
+"""What `aif-train --preset linear` and `best` make of the command line, and of data without dense
+landmarks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up_face import face_picture, face_points
+
+from aif.runtime.errors import ConfigError, DataError
+from aif.runtime.faces.landmarks import DenseFaces
+from aif.train.data.base import CorruptImageError
+from aif.train.shape.command import ShapeTraining, train_shape_command
+from aif.train.shape.dense_faces import dense_landmarks
+from aif.train.shape.hair_colours import LEAST, measure_hair
+
+
+def training(preset: str, **changed: Any) -> ShapeTraining:
+    nothing: dict[str, Any] = {
+        name: None
+        for name in [
+            "data",
+            "table",
+            "steps",
+            "batch_size",
+            "learning_rate",
+            "image_size",
+            "width",
+            "precision",
+            "seed",
+            "workers",
+        ]
+    }
+    usual = {"out": Path("nowhere"), "attributes": ("Smiling",), "assignments": (), "accelerator": "cpu"}
+    known = {"preset": preset, "checkpoint_every": 500, "dry_run": True}
+    return ShapeTraining(**{**nothing, **usual, **known, **changed})
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (training("linear"), {"preset": "linear", "image_size": 128}),
+        (training("linear", seed=7, assignments=("faces=5000",)), {"seed": 7, "faces": 5000}),
+        (training("best"), {"preset": "best", "batch_size": 32}),
+        (training("best", steps=100, seed=3), {"reconstruct_steps": 40, "effect_steps": 60, "seed": 3}),
+        (training("best", assignments=("effect.gain=0.25",)), {"effect.gain": 0.25}),
+        (training("best", learning_rate=1e-3), {"rates.networks": 1e-3}),
+    ],
+)
+def test_settings(
+    options: ShapeTraining, expected: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_shape_command(options)
+    said = json.loads(capsys.readouterr().out)
+    for name, value in expected.items():
+        found = said
+        for part in name.split("."):
+            found = found[part]
+        assert found == value
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (training("linear", steps=5), "--steps"),
+        (training("linear", width=16), "--width"),
+        (training("linear", assignments=("face=5",)), "face"),
+        (training("linear", assignments=("faces",)), "no assignment"),
+        (training("linear", assignments=("ridge=-1",)), "ridge"),
+        (training("best", image_size=64), "128 px"),
+        (training("best", precision="16-mixed"), "precision"),
+        (training("best", assignments=("effect.gian=1",)), "gian"),
+        (training("best", assignments=("nothing.gain=1",)), "nothing"),
+        (training("best", batch_size=1), "two faces"),
+    ],
+)
+def test_settings_that_are_not_there(options: ShapeTraining, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train_shape_command(options)
+
+
+class Faces:
+    """Three made-up faces; the second cannot be read."""
+
+    name, attributes = "made up", ("Black_Hair", "Blond_Hair")
+
+    def __init__(self, sides: tuple[int, ...] = (128, 128, 128)) -> None:
+        self.sides = sides
+        self.labels = np.zeros((len(sides), 2), np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.sides)
+
+    def image(self, index: int) -> np.ndarray:
+        if index == 1:
+            raise CorruptImageError("1.webp")
+        return face_picture(face_points(), self.sides[index])
+
+    def file_name(self, index: int) -> str:
+        return f"{index}.webp"
+
+
+class Net:
+    """Finds the made-up landmarks, and doubts the last face of each batch."""
+
+    def in_crops(self, crops: np.ndarray) -> DenseFaces:
+        found = DenseFaces.none(len(crops))
+        found.points[:] = face_points()
+        found.confidence[:-1] = 1
+        return found
+
+
+def test_landmarks_are_found_where_the_data_bring_none(tmp_path: Path) -> None:
+    found = dense_landmarks(Faces(), tmp_path, Net, log=lambda _: None)  # type: ignore[arg-type]
+    assert found.sure.tolist() == [True, False, False]  # unreadable, doubted
+    np.testing.assert_allclose(found.points[0], face_points())
+
+
+def test_images_of_several_sizes_have_to_be_packed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="size"):
+        dense_landmarks(Faces((128, 128, 64)), tmp_path, Net, log=lambda _: None)  # type: ignore[arg-type]
+
+
+class Coloured(Faces):
+    """Faces with a cap of black or fair hair."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__((128,) * count)
+        self.labels[::2, 0] = self.labels[1::2, 1] = 1
+
+    def image(self, index: int) -> np.ndarray:
+        image = np.full((128, 128, 3), (200, 160, 140), np.uint8)
+        image[:40] = (30, 25, 20) if self.labels[index, 0] else (190, 150, 90)
+        return image
+
+
+def cap(crops: np.ndarray) -> np.ndarray:
+    matte = np.zeros((len(crops), 128, 128), np.float32)
+    matte[:, :40] = 1
+    return matte
+
+
+def test_colours_of_hair_are_those_of_the_labelled() -> None:
+    net = SimpleNamespace(matte=cap)
+    hair = measure_hair(Coloured(2 * LEAST), net, log=lambda _: None)  # type: ignore[arg-type]
+    assert set(hair) == {"Black_Hair", "Blond_Hair"}
+    assert hair["Black_Hair"].on.lightness < -1 < hair["Blond_Hair"].on.lightness < 0
+    assert hair["Black_Hair"].off == hair["Blond_Hair"].on
+    assert hair["Blond_Hair"].on.blue < hair["Black_Hair"].on.blue
+    assert measure_hair(Coloured(6), net, log=lambda _: None) == {}  # type: ignore[arg-type]

@@ -1,0 +1,177 @@
+"""The linear baseline on faces whose attributes are known movements and tints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_up_face import face_picture, face_points, made_up_frame
+
+from aif.runtime.errors import CheckpointError, ConfigError
+from aif.runtime.faces import points as dense
+from aif.runtime.manifest import HairColour, HairInfo
+from aif.train.shape.known import attribute_infos
+from aif.train.shape.linear import LinearConfig, fit_linear
+from aif.train.shape.mean_shape import aligned
+from aif.train.shape.model import ShapeRun, is_shape_run, load_shape_run, save_linear
+from aif.train.shape.textures import Textures
+
+FRAME = made_up_frame()
+NAMES = ("Smiling", "Bushy_Eyebrows")
+SMILE, BROWS = 0, 1
+
+
+def made_up_faces(count: int = 160, size: int = 32) -> Textures:
+    """Faces that differ in place, light and opening of the mouth; a smile lifts the corners, bushy brows are
+    black."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (count, 2)).astype(np.uint8)
+    images, points = [], []
+    for smile, bushy in labels:
+        face = face_points(float(rng.uniform(0, 8)))
+        face[[36, 46, 56, 66], 1] -= 5 * smile
+        face += rng.normal(0, 0.4, (1, 2)) + rng.normal(0, 0.15, face.shape)
+        picture = face_picture(face, 128)
+        for ring in (dense.LEFT_BROW, dense.RIGHT_BROW):
+            x, y = face[ring].mean(axis=0)
+            rows, columns = np.indices((128, 128))
+            near = (np.abs(rows - y) < 3) & (np.abs(columns - x) < 11)
+            picture[near] = 25 if bushy else 120
+        light = rng.uniform(0.6, 1.1)
+        images.append(FRAME.normalise((picture * light).clip(0, 255).astype(np.uint8), face, size)[..., ::-1])
+        points.append(face)
+    moved = aligned(np.stack(points), size)
+    return Textures(np.stack(images), moved, labels, np.arange(count), NAMES, FRAME)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    faces = made_up_faces()
+    config = LinearConfig(shape_components=8, texture_components=12)
+    return faces, *fit_linear(faces, config, log=lambda _: None)
+
+
+def tensors(faces: Textures) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(faces.images).permute(0, 3, 1, 2).float() / 255, torch.from_numpy(faces.points)
+
+
+def test_it_reads_the_attributes_and_rebuilds_the_face(fitted) -> None:
+    faces, encoder, decoder = fitted
+    image, landmarks = tensors(faces)
+    code = encoder(image, landmarks)
+    assert ((code.y > 0.5).numpy() == (faces.labels > 0)).mean() > 0.95
+    texture, points = decoder(code.mean, code.y)
+    assert texture.shape == image.shape
+    assert 0 <= texture.min() <= texture.max() <= 1
+    assert (points - landmarks).norm(dim=2).mean() * 128 < 1.0
+    inner = FRAME.mask(32, dense.FACE_OVAL, grow=0.8) > 0.5
+    assert (texture - image).abs().mean(dim=1)[:, torch.from_numpy(inner)].mean() < 0.08
+
+
+def test_z_has_no_linear_trace_of_y(fitted) -> None:
+    faces, encoder, _ = fitted
+    z = encoder(*tensors(faces)).mean.double()
+    y = torch.from_numpy(faces.labels).double()
+    z, y = z - z.mean(0), y - y.mean(0)
+    assert (z.T @ y / len(z)).abs().max() < 1e-4
+
+
+def test_flipping_y_moves_corners_and_darkens_brows_and_little_else(fitted) -> None:
+    faces, encoder, decoder = fitted
+    code = encoder(*tensors(faces))
+    absent, present = torch.zeros_like(code.y), torch.zeros_like(code.y)
+    present[:, SMILE] = 1
+    (_, before), (_, after) = decoder(code.mean, absent), decoder(code.mean, present)
+    move = (after - before)[..., 1].mean(0) * 128
+    lifted = (
+        move - move[dense.OUTER_LIP.start + 4 : dense.OUTER_LIP.start + 7].mean()
+    )  # against the lip's middle
+    assert -6 < lifted[36] < -3
+    assert -6 < lifted[46] < -3
+    assert (move[dense.LEFT_BROW] - move[dense.LEFT_BROW].mean()).abs().max() < 1
+    present[:, SMILE], present[:, BROWS] = 0, 1
+    (light, here), (dark, there) = decoder(code.mean, absent), decoder(code.mean, present)
+    change = (dark - light).mean(dim=(0, 1))
+    x, y = np.round(FRAME.mean[dense.LEFT_BROW].mean(axis=0) * 32).astype(int)
+    assert change[y, x] < -0.1
+    assert change[22, 10].abs() < 0.05  # a cheek
+    assert (there - here).norm(dim=2).mean() * 128 < 1
+
+
+def test_between_the_lips_exaggeration_ends_at_the_values_of_labels(fitted) -> None:
+    faces, encoder, decoder = fitted
+    z = encoder(*tensors(faces)).mean[:4]
+    one, three = torch.ones(4, 2), torch.full((4, 2), 3.0)
+    mouth = torch.from_numpy(FRAME.mask(32, dense.INNER_LIP) > 0.9)
+    assert mouth.any()
+    difference = (decoder(z, three)[0] - decoder(z, one)[0]).abs().amax(dim=1)
+    assert difference[:, mouth].max() < 0.1 < difference.max()
+
+
+@pytest.mark.parametrize(
+    "values", [{"faces": 1}, {"ridge": 0.0}, {"shape_components": 0}, {"texture_components": 2}]
+)
+def test_settings_that_make_no_sense(values: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        LinearConfig(**values)  # type: ignore[arg-type]
+
+
+def run_of(fitted) -> ShapeRun:
+    faces, encoder, decoder = fitted
+    colour = HairColour(lightness=-1, red=0.1, blue=-0.1, contrast=0.3)
+    return ShapeRun(
+        encoder=encoder,
+        decoder=decoder,
+        frame=FRAME,
+        attributes=attribute_infos(NAMES, faces.labels),
+        image_size=32,
+        latent_size=encoder.z.out_features,
+        preset="linear",
+        steps=1,
+        faces_seen=len(faces),
+        seed=0,
+        data_name="made up",
+        data_fingerprint="0" * 64,
+        hair={"Black_Hair": HairInfo(on=colour, off=colour)},
+    )
+
+
+def test_a_saved_model_is_the_same_when_it_is_opened(fitted, tmp_path: Path) -> None:
+    run = run_of(fitted)
+    save_linear(tmp_path / "run", run)
+    assert is_shape_run(tmp_path / "run")
+    opened = load_shape_run(tmp_path / "run")
+    image, landmarks = tensors(fitted[0])
+    for one, other in zip(
+        run.encoder(image, landmarks).mean, opened.encoder(image, landmarks).mean, strict=True
+    ):
+        assert torch.equal(one, other)
+    assert (opened.attributes, opened.hair, opened.latent_size) == (run.attributes, run.hair, run.latent_size)
+    np.testing.assert_allclose(opened.frame.mean, FRAME.mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("damaged", ["linear.json", "linear.safetensors", "attributes.json"])
+@pytest.mark.parametrize("content", [None, b"", b"{}"])
+def test_a_damaged_model_is_an_error_that_says_so(
+    fitted, tmp_path: Path, damaged: str, content: bytes | None
+) -> None:
+    save_linear(tmp_path, run_of(fitted))
+    if content is None:
+        (tmp_path / damaged).unlink()
+    else:
+        (tmp_path / damaged).write_bytes(content)
+    with pytest.raises(CheckpointError):
+        load_shape_run(tmp_path)
+
+
+def test_companions_and_opposites() -> None:
+    names = ("Smiling", "Mouth_Slightly_Open", "Black_Hair", "Blond_Hair")
+    labels = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 0]], np.uint8)
+    smile, mouth, black, blond = attribute_infos(names, labels)
+    assert smile.takes_along == {"Mouth_Slightly_Open": 0.67}
+    assert mouth.takes_along == {}
+    assert (black.excludes, blond.excludes) == (("Blond_Hair",), ("Black_Hair",))
+    assert (smile.on, smile.off, black.on, black.off) == (1.5, -0.5, 1.0, 0.0)
+    assert [each.group for each in (smile, mouth, black)] == ["expression", "expression", "hair"]

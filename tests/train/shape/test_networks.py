@@ -1,0 +1,63 @@
+"""Before any training the networks are the linear baseline."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from aif.train.shape.linear import inner_face
+from aif.train.shape.networks import Critic
+from aif.train.shape.state import beginning
+from aif.train.shape.store import FaceStore
+
+
+@pytest.fixture
+def networks(small):
+    return beginning(small.linear, small.faces.attributes, inner_face(small.faces, small.faces.size), 0)
+
+
+def test_untrained_networks_are_the_baseline(small, networks) -> None:
+    encoder, decoder = (network.eval() for network in networks)
+    faces = FaceStore(small.faces, None, torch.device("cpu")).batch(torch.arange(8))
+    code, usual = encoder(faces.texture, faces.points), small.linear[0](faces.texture, faces.points)
+    assert torch.allclose(code.mean, usual.mean, atol=1e-4)
+    assert torch.allclose(code.y, usual.y, atol=1e-4)
+    (texture, points), (texture_there, points_there) = (
+        decoder(usual.mean, usual.y),
+        small.linear[1](usual.mean, usual.y),
+    )
+    assert torch.allclose(points, points_there, atol=1e-5)
+    assert (texture - texture_there).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize(("attribute", "changes"), [(0, False), (1, False), (2, True)])
+def test_only_an_attribute_of_the_skins_tone_moves_the_tone(
+    small, networks, attribute: int, changes: bool
+) -> None:
+    decoder = networks[1].eval()
+    with torch.no_grad():
+        for layer in (decoder.out, decoder.linear.fine):
+            layer.weight.normal_(0, 0.1)
+    z, y = torch.zeros(1, decoder.linear.coarse.in_features), torch.full((1, 3), 0.2)
+    other = y.clone()
+    other[0, attribute] = 0.9
+    weight = decoder.tone_weight
+    before, after = ((decoder.decode(z, value)[0] * weight).sum(dim=(2, 3)) for value in (y, other))
+    assert torch.allclose(before, after, atol=1e-4) != changes
+
+
+def test_exaggeration_leaves_the_inside_of_the_mouth(small, networks) -> None:
+    decoder = networks[1].eval()
+    z = torch.zeros(1, decoder.linear.coarse.in_features)
+    usual, more = (torch.tensor([[value, 0.0, 0.0]]) for value in (1.0, 3.0))
+    inside = decoder.linear.mouth > 0.99
+    difference = (decoder.decode(z, more)[0] - decoder.decode(z, usual)[0]).abs()
+    assert inside.any()
+    tone = difference[0, 0][inside[0, 0]]
+    assert (tone - tone.mean()).abs().max() < 1e-3  # nothing but the tone's correction, the same everywhere
+    assert difference.max() > 0
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_the_discriminator_has_a_logit_a_place_and_one_of_all(size: int) -> None:
+    assert Critic(size)(torch.rand(2, 3, size, size)).shape == (2, 1 + (size // 8) ** 2)

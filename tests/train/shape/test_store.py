@@ -1,0 +1,38 @@
+"""Batches of faces: mirrored pictures keep their landmarks, and what is folded away does not count."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from aif.runtime.faces import points as dense
+from aif.train.shape.store import FaceStore, mirrored, mirrored_points
+
+
+def test_mirrored_landmarks_lie_where_the_mirrored_picture_has_them() -> None:
+    size = 32
+    points = torch.full((1, dense.COUNT, 2), 0.5)
+    points[0, 36] = torch.tensor([10 / size, 20 / size])
+    image = torch.zeros(1, 3, size, size)
+    image[0, :, 20, 10] = 1
+    x, y = (mirrored_points(points)[0, dense.MIRROR[36]] * size).tolist()
+    assert mirrored(image)[0, 0, round(y), round(x)] == 1
+    assert torch.allclose(mirrored_points(mirrored_points(points)), points)
+
+
+def test_batches_hold_what_was_asked_for(small) -> None:
+    store = FaceStore(small.faces, small.crops, torch.device("cpu"))
+    rows = torch.tensor([3, 5])
+    faces = store.batch(rows)
+    assert torch.equal(
+        (faces.texture * 255).round().to(torch.uint8)[1].permute(1, 2, 0),
+        torch.from_numpy(small.faces.images[5]),
+    )
+    assert torch.equal(
+        (faces.crop * 255).round().to(torch.uint8)[0].permute(1, 2, 0), torch.from_numpy(small.crops[3])
+    )
+    assert np.abs(faces.weight[:, 0].numpy() - small.faces.weights(rows.numpy())).max() < 1e-3
+    bright = store.batch(rows, torch.tensor([True, False]), torch.full((2, 1, 1, 1), 2.0))
+    assert bright.crop.max() <= 1
+    assert torch.allclose(bright.points[1], faces.points[1])
+    assert not torch.allclose(bright.points[0], faces.points[0])

@@ -1,0 +1,138 @@
+"""Whole trainings of a few steps: what moves what, exact resuming, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from aif.runtime.errors import CheckpointError, ConfigError
+from aif.train.factorize import Game
+from aif.train.shape.config import Algorithm1, Effect, ShapeConfig
+from aif.train.shape.linear import inner_face
+from aif.train.shape.run import load_shape_run
+from aif.train.shape.state import TrainState, beginning
+from aif.train.shape.step import algorithm1_step
+from aif.train.shape.store import FaceStore
+from aif.train.shape.train import ShapeOptions, Trainer, train_shape
+
+CONFIG = ShapeConfig(
+    reconstruct_steps=2,
+    effect_steps=3,
+    batch_size=4,
+    game=Game(steps=2, hidden=16),
+    game_faces=40,
+    algorithm1=Algorithm1(hidden=16),
+    effect=Effect(r1_every=2),
+)
+OPTIONS = ShapeOptions(log_every=1, checkpoint_every=1, sample_every=0)
+
+
+def state_of(small, config=CONFIG) -> TrainState:
+    tone = inner_face(small.faces, small.faces.size)
+    return TrainState(config, *beginning(small.linear, small.faces.attributes, tone, 0), torch.device("cpu"))
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def test_algorithm_1_reaches_the_networks_that_it_should(small) -> None:
+    state = state_of(small)
+    store = FaceStore(small.faces, small.crops, torch.device("cpu"))
+    p = state.players
+    before = {n: {k: v.clone() for k, v in m.state_dict().items()} for n, m in vars(p).items()}
+    noise = torch.randn(2, 4, p.encoder.mean.out_features)
+    rate = store.y.float().mean(0)
+    terms = algorithm1_step(
+        p, state.phase.optimisers, store.batch(torch.arange(4)), noise, rate, CONFIG.algorithm1
+    )
+    assert set(terms) == {"rec", "kl", "class", "gan", "adversary", "critic", "aux"}
+    assert all(torch.isfinite(term) for term in terms.values())
+    for name, network in vars(p).items():
+        changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[name][k])}
+        assert changed, name
+    assert not {k for k in changed if "num_batches" in k}
+    assert torch.equal(p.encoder.linear.z.weight, before["encoder"]["linear.z.weight"])
+
+
+def test_editing_moves_the_decoder_alone(small, verdict) -> None:
+    state = state_of(small)
+    state.step = CONFIG.reconstruct_steps
+    trainer = Trainer(CONFIG, state, FaceStore(small.faces, small.crops, torch.device("cpu")), verdict)
+    trainer.prepare_effect(quiet)
+    before = [p.clone() for p in state.players.encoder.parameters()]
+    points = state.players.decoder.linear.points.weight.clone()
+    verdicts = [p.clone() for p in verdict.parameters()]
+    terms = trainer.one_step()
+    assert {"verdict", "others", "gain", "rec", "gan", "critic", "r1"} <= set(terms)
+    assert all(torch.isfinite(term) for term in terms.values())
+    assert all(torch.equal(a, b) for a, b in zip(before, state.players.encoder.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(verdicts, verdict.parameters(), strict=True))
+    assert not torch.equal(points, state.players.decoder.linear.points.weight)
+
+
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(small, verdict, tmp_path, first: int) -> None:
+    arguments = (small.faces, small.crops, verdict, OPTIONS)
+    whole = train_shape(CONFIG, tmp_path / "whole", *arguments, linear=small.linear, log=quiet)
+
+    def interrupt(line: str) -> None:
+        if f" {first} of 5" in line:
+            signal.raise_signal(signal.SIGINT)
+
+    assert train_shape(CONFIG, tmp_path / "parts", *arguments, linear=small.linear, log=interrupt).step < 5
+    parts = train_shape(CONFIG, tmp_path / "parts", *arguments, linear=small.linear, log=quiet)
+    assert whole.step == parts.step == 5
+    assert whole.faces_seen == 20
+    for one, other in ((whole.encoder, parts.encoder), (whole.decoder, parts.decoder)):
+        for key, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[key]), key
+
+
+def test_edits_can_be_trained_from_the_baseline_alone_and_composed_small(small, verdict, tmp_path) -> None:
+    config = dataclasses.replace(CONFIG, reconstruct_steps=0, effect=Effect(size=32))
+    options = ShapeOptions(log_every=1, checkpoint_every=1, sample_every=3)
+    small_verdict = nn.Sequential(nn.Upsample(scale_factor=2), verdict)
+    run = train_shape(
+        config, tmp_path, small.faces, small.crops, small_verdict, options, linear=small.linear, log=quiet
+    )
+    assert torch.equal(run.encoder.linear.z.weight, small.linear[0].z.weight)
+    assert list((tmp_path / "samples").glob("*.png"))
+    assert (tmp_path / "metrics.jsonl").read_text().count("verdict") == 3
+
+
+def test_what_is_refused(small, verdict, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="verdict"):
+        train_shape(CONFIG, tmp_path / "a", small.faces, small.crops, None, OPTIONS, linear=small.linear)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        load_shape_run(tmp_path)
+    one = dataclasses.replace(CONFIG, reconstruct_steps=1, effect_steps=0)
+    train_shape(one, tmp_path / "b", small.faces, small.crops, None, OPTIONS, linear=small.linear, log=quiet)
+    other = dataclasses.replace(one, seed=1)
+    with pytest.raises(ConfigError, match="another training"):
+        train_shape(other, tmp_path / "b", small.faces, small.crops, None, OPTIONS, linear=small.linear)
+    state = tmp_path / "b" / "checkpoints" / "step-0000001" / "state.json"
+    state.write_text("{}")
+    with pytest.raises(CheckpointError):
+        load_shape_run(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"batch_size": 1}, {"reconstruct_steps": -1}, {"reconstruct_steps": 0, "effect_steps": 0}, {"ema": 1.0}],
+)
+def test_bad_settings_are_errors(values) -> None:
+    with pytest.raises(ConfigError):
+        dataclasses.replace(CONFIG, **values)
+
+
+def test_settings_survive_json() -> None:
+    import json
+
+    assert ShapeConfig.from_dict(json.loads(json.dumps(CONFIG.to_dict()))) == CONFIG
+    with pytest.raises(ConfigError):
+        ShapeConfig.from_dict({"colour": 1})

@@ -1,0 +1,176 @@
+"""Calibration: how far the decoder's y has to go for a wanted 0 or 1 to be seen, by attribute and direction.
+
+Labels are noisy, and a regression's mean difference is smaller than what an edit needs. On training faces, a
+classifier that is not the one that measures later says from which strength on edits succeed; the smallest
+that is enough is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from aif.runtime.align import UInt8Array
+from aif.runtime.editing.path import EditPath, FaceInputs
+from aif.runtime.editing.values import decode_values
+from aif.runtime.errors import ConfigError
+from aif.runtime.manifest import AttributeInfo
+from aif.train.data.base import FaceDataset
+from aif.train.data.readable import readable_crops
+from aif.train.shape.model import load_shape_run, save_attributes
+
+STRENGTHS = (1.0, 1.25, 1.5)
+"""What is tried, weakest first; beyond the last, edits look wrong whatever a classifier says."""
+
+ENOUGH = 0.93
+"""Share of faces on which an edit has to succeed; where none does, the strength with the best share is
+taken."""
+
+GAIN = 0.03
+"""A stronger edit is preferred only if it succeeds on so many more faces."""
+
+USUAL = 1.5
+"""What is taken where the classifier is no guide, for it says yes to less than half of the edits of any
+strength."""
+
+
+class Classifier(Protocol):
+    """What predicts attributes of crops; `aif.train.evaluator.Evaluator` is one."""
+
+    @property
+    def attributes(self) -> Sequence[str]: ...
+    def predict(self, crops_nchw: torch.Tensor, /) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Shares of faces on which an attribute's edit succeeded, by direction and strength."""
+
+    attribute: str
+    on: Mapping[float, float]
+    off: Mapping[float, float]
+    faces: tuple[int, int]
+
+
+def calibrate(
+    path: EditPath[Any],
+    dataset: FaceDataset,
+    classifier: Classifier,
+    *,
+    faces: int = 60,
+    seed: int = 0,
+    log: Callable[[str], None] = print,
+) -> tuple[tuple[AttributeInfo, ...], tuple[Calibration, ...]]:
+    """Find the strengths of a bundle's attributes.
+
+    Args:
+        path: how the bundle edits.
+        dataset: training faces; labels include the attributes.
+        classifier: predicts the attributes of composed crops.
+        faces: how many for each attribute and direction, at the most.
+        seed: of their choice.
+        log: gets a line an attribute.
+    """
+    infos = list(path.model.manifest.attributes)
+    found = []
+    for column, info in enumerate(infos):
+        if info.name not in classifier.attributes or info.name not in dataset.attributes:
+            continue
+        label = dataset.labels[:, list(dataset.attributes).index(info.name)] > 0
+        shares: dict[bool, dict[float, float]] = {}
+        counts = []
+        for on in (True, False):
+            rows = np.random.default_rng([seed, column, on]).permutation(np.flatnonzero(label != on))[:faces]
+            shares[on], count = _shares(path, dataset, classifier, rows.tolist(), column, on)
+            counts.append(count)
+        if info.group != "hair":
+            on_value, off_value = chosen(shares[True]), 1 - chosen(shares[False])
+            infos[column] = info.model_copy(update={"on": on_value, "off": off_value})
+        found.append(Calibration(info.name, shares[True], shares[False], (counts[0], counts[1])))
+        log(f"{info.name}: on {_text(shares[True])}; off {_text(shares[False])}")
+    return tuple(infos), tuple(found)
+
+
+def calibrate_run(
+    folder: Path,
+    path: EditPath[Any],
+    dataset: FaceDataset,
+    classifier: Classifier,
+    *,
+    faces: int = 60,
+    log: Callable[[str], None] = print,
+) -> None:
+    """`calibrate` a run's bundle, and keep what was found in the run's folder, for the next export.
+
+    Raises:
+        CheckpointError: there is no such run.
+        ConfigError: the bundle has other attributes than the run.
+    """
+    run = load_shape_run(folder)
+    if [info.name for info in run.attributes] != list(path.model.attributes):
+        raise ConfigError(f"The bundle has other attributes than {folder}.", "Export that run: aif-export")
+    infos, _ = calibrate(path, dataset, classifier, faces=faces, log=log)
+    save_attributes(folder, infos, run.hair)
+
+
+def chosen(shares: Mapping[float, float]) -> float:
+    """The weakest strength that is enough, or that gives nearly as much as the best; else the usual one."""
+    best = max(shares.values(), default=0.0)
+    if best < 0.5:
+        return USUAL
+    goal = min(ENOUGH, best - GAIN)
+    return min(strength for strength, share in shares.items() if share >= goal)
+
+
+def _shares(
+    path: EditPath[Any],
+    dataset: FaceDataset,
+    classifier: Classifier,
+    rows: Sequence[int],
+    column: int,
+    on: bool,
+) -> tuple[dict[float, float], int]:
+    """Success by strength on the faces at `rows`, and how many there were."""
+    side = dataset.image(rows[0]).shape[0] if rows else 0
+    crops = [np.ascontiguousarray(crop[..., ::-1]) for _, crop in readable_crops(dataset, side, rows)]
+    if not crops:
+        return {}, 0
+    name = path.model.attributes[column]
+    judged = list(classifier.attributes).index(name)
+    views = path.look_at_crops(np.stack(crops))
+    pairs = list(zip(crops, views, strict=True))
+    encoded = path.encode(FaceInputs.joined([path.cut(crop, [view]) for crop, view in pairs]))
+    infos = path.model.manifest.attributes
+    shares = {}
+    for strength in STRENGTHS:
+        tried = [
+            info.model_copy(update={"on": strength, "off": 1 - strength}) if k == column else info
+            for k, info in enumerate(infos)
+        ]
+        source, target = decode_values(encoded.encoding.y, {column: float(on)}, tried)
+        changes = path.change(encoded, source, target)
+        mode = path.mode(None)
+        images = [
+            path.apply(crop, [view], [change], [view.fade], mode)
+            for (crop, view), change in zip(pairs, changes, strict=True)
+        ]
+        verdict = classifier.predict(_nchw(images))[:, judged].numpy() > 0.5
+        shares[strength] = float((verdict == on).mean())
+        if shares[strength] >= ENOUGH:
+            break
+    return shares, len(crops)
+
+
+def _nchw(images_bgr: Sequence[UInt8Array]) -> torch.Tensor:
+    stacked: npt.NDArray[np.uint8] = np.stack(images_bgr)[..., ::-1].transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(stacked)).float() / 255
+
+
+def _text(shares: Mapping[float, float]) -> str:
+    return ", ".join(f"{strength:g}: {100 * share:.0f}%" for strength, share in shares.items()) or "no face"
