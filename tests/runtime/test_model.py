@@ -131,7 +131,7 @@ def test_graphs_without_landmarks_in_a_bundle_with_shape(
     make_shape_bundle: Callable[..., Bundle], toy_parts: Any
 ) -> None:
     for part in ("encoder", "decoder"):
-        with pytest.raises(BundleError, match="landmarks Nx221x2|z Nx490, y Nx2"):
+        with pytest.raises(BundleError, match=r"landmarks Nx221x2|z Nx490, y Nx2"):
             FaceModel(make_shape_bundle(graphs={f"{part}.onnx": toy_parts.files[f"{part}.onnx"]}))
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from aif.runtime.manifest import AttributeInfo
 from aif.train.shape.hair_colours import HAIR_ATTRIBUTES
+from aif.train.shape.linear import TONE_ATTRIBUTES
 
 EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
 
@@ -17,6 +18,10 @@ COMPANIONS = {"Smiling": ("Mouth_Slightly_Open",)}
 
 # How far beyond a label's mean effect an edit has to go to be seen: labels are noisy, and regression shrinks.
 STRENGTH = 1.5
+
+# The skin's own tone is measured, not labelled by taste, and moves all of the face: its full effect looks
+# like a mask.
+TONE_STRENGTH = 0.75
 
 
 def attribute_infos(
@@ -36,12 +41,13 @@ def attribute_infos(
             if other in names and len(have)
         }
         hair = name in HAIR_ATTRIBUTES
+        own = TONE_STRENGTH if name in TONE_ATTRIBUTES else strength
         others = tuple(other for other in HAIR_ATTRIBUTES if hair and other != name and other in names)
         found.append(
             AttributeInfo(
                 name=name,
-                off=0.0 if hair else 1 - strength,
-                on=1.0 if hair else strength,
+                off=0.0 if hair else 1 - own,
+                on=1.0 if hair else own,
                 takes_along=along,
                 excludes=others,
                 group="hair" if hair else "expression" if name in EXPRESSIONS else "face",
