@@ -31,7 +31,7 @@ GREY_SPREAD = 2 / 255
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # red, green, blue
 
 
-# The face's outline is drawn in by these factors below the mouth and above the eyes, and softened by so many
+# The face's outline is shrunk by these factors below the mouth and above the eyes, and softened by so many
 # pixels of a 128 px texture: where some have hair and others skin, an attribute that goes with hair would
 # light up or darken the forehead.
 JAW, FOREHEAD, EDGE = 0.97, 0.8, 3.5

@@ -142,7 +142,7 @@ def _shares(
     if not crops:
         return {}, 0
     name = path.model.attributes[column]
-    judged = list(classifier.attributes).index(name)
+    known = list(classifier.attributes).index(name)
     views = path.look_at_crops(np.stack(crops))
     pairs = list(zip(crops, views, strict=True))
     encoded = path.encode(FaceInputs.joined([path.cut(crop, [view]) for crop, view in pairs]))
@@ -160,7 +160,7 @@ def _shares(
             path.apply(crop, [view], [change], [view.fade], mode)
             for (crop, view), change in zip(pairs, changes, strict=True)
         ]
-        verdict = classifier.predict(_nchw(images))[:, judged].numpy() > 0.5
+        verdict = classifier.predict(_nchw(images))[:, known].numpy() > 0.5
         shares[strength] = float((verdict == on).mean())
         if shares[strength] >= ENOUGH:
             break
