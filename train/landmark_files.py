@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from aif.runtime.errors import CheckpointError, ExportError
 from aif.train.landmark_network import LandmarkConfig, LandmarkNet
+from aif.train.small_graphs import forget_origin
 
 PARITY_LIMIT, HALF_LIMIT = 1e-4, 2e-3
 """Largest difference of the graph from PyTorch (fractions of the side, probability, degrees / 100) as
@@ -185,13 +186,6 @@ def _store_as_half(graph: onnx.GraphProto, smallest: int = 1024) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def forget_origin(graph: onnx.GraphProto) -> None:
-    """Drop the exporter's notes, which name source files of the machine that exported."""
-    for item in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        del item.metadata_props[:]
-        item.doc_string = ""
 
 
 def _configuration(text: str) -> LandmarkConfig:
