@@ -31,7 +31,7 @@ def calibrate(
     """
     from aif.runtime import Editor
     from aif.train.data.open import open_faces
-    from aif.train.evaluator import Evaluator
+    from aif.train.evaluators.evaluator import Evaluator
     from aif.train.shape.calibrate import calibrate_run
 
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:

@@ -63,7 +63,7 @@ def _evaluator(data: Path, table: Path | None, out: Path, faces: int | None, wor
     from aif.train.data.cache import cached
     from aif.train.data.loader import FaceLoader, evaluation_batches
     from aif.train.data.open import open_faces
-    from aif.train.evaluator import EvaluatorConfig, train_evaluator
+    from aif.train.evaluators.evaluator import EvaluatorConfig, train_evaluator
 
     config = EvaluatorConfig()
     if faces is not None:
@@ -87,7 +87,7 @@ def _identity(data: Path, table: Path | None, out: Path, faces: int | None, work
     from aif.train.data.cache import cached
     from aif.train.data.loader import FaceLoader, evaluation_batches
     from aif.train.data.open import open_faces
-    from aif.train.identity import IdentityConfig, known_identities, train_identity
+    from aif.train.evaluators.identity import IdentityConfig, known_identities, train_identity
 
     config = IdentityConfig()
     if faces is not None:
@@ -113,10 +113,10 @@ def _landmarks(data: Path, table: Path | None, out: Path, faces: int | None, wor
     from aif.train.data.cache import cached
     from aif.train.data.dense import read_dense
     from aif.train.data.open import open_faces
-    from aif.train.landmark_files import export_landmarks
-    from aif.train.landmark_network import LandmarkConfig
-    from aif.train.landmark_score import score_landmarks
-    from aif.train.landmarks import train_landmarks
+    from aif.train.landmarks.files import export_landmarks
+    from aif.train.landmarks.network import LandmarkConfig
+    from aif.train.landmarks.score import score_landmarks
+    from aif.train.landmarks.training import train_landmarks
 
     config = LandmarkConfig()
     if faces is not None:
@@ -139,7 +139,7 @@ def _matte(data: Path, out: Path, faces: int | None, workers: int | None) -> Non
     import dataclasses
 
     from aif.train.data.hair import HairPairs
-    from aif.train.matte import MatteConfig, export_matte, load_matte, score_matte, train_matte
+    from aif.train.matte.network import MatteConfig, export_matte, load_matte, score_matte, train_matte
 
     config = MatteConfig()
     if faces is not None:

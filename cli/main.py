@@ -16,18 +16,18 @@ from aif.cli.options import Debug, Verbose, Version
 # Command to "module:function". The function's signature makes its options, its docstring its help. Its module
 # must import nothing heavy at its top (NumPy, OpenCV, ONNX Runtime, torch): `--help` loads it.
 COMMANDS: dict[str, str] = {
-    "edit": "aif.cli.edit:edit",
+    "edit": "aif.cli.edit.command:edit",
     "train": "aif.cli.train:train",
-    "export": "aif.cli.export:export",
+    "export": "aif.cli.export.command:export",
     "calibrate": "aif.cli.calibrate:calibrate",
-    "export-serving": "aif.cli.export_serving:export_serving",
-    "eval": "aif.cli.eval:evaluate",
+    "export-serving": "aif.cli.export.serving:export_serving",
+    "eval": "aif.cli.eval.command:evaluate",
     "fit": "aif.cli.fit:fit",
     "prepare": "aif.cli.prepare:prepare",
     "fetch": "aif.cli.fetch:fetch",
     "serve": "aif.cli.serve:serve",
-    "bench": "aif.cli.bench:bench",
-    "doctor": "aif.cli.doctor:doctor",
+    "bench": "aif.cli.bench.command:bench",
+    "doctor": "aif.cli.doctor.command:doctor",
 }
 
 # Plain help: Rich's costs 0.2 s more.

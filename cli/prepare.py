@@ -56,8 +56,8 @@ def prepare(
     A labelled photo gives its largest face, an unlabelled one every face.
     """
     from aif.cli.console import progress_bar
-    from aif.runtime.bundle import Bundle
-    from aif.runtime.detect import make_detector
+    from aif.runtime.bundle.bundle import Bundle
+    from aif.runtime.faces.detect import make_detector
     from aif.train.data.prepare import prepare as pack
 
     finder = make_detector("yunet" if yunet else detector, Bundle.open(bundle), yunet)  # type: ignore[arg-type]

@@ -52,13 +52,13 @@ def serve(
     --ui adds a page for people who would rather look than type. Nothing asks for a password: to serve others
     than yourself put it behind a proxy that does. docs/serving.md tells the rest.
     """
-    from aif.cli.edit_run import load_editor
-    from aif.cli.edit_values import check_options
-    from aif.cli.serve_hosts import known_hosts
-    from aif.cli.serve_run import address_of, bind, run_server
-    from aif.cli.serve_settings import ServeSettings
-    from aif.runtime.benchmark import core_count
-    from aif.runtime.bundle import Bundle
+    from aif.cli.edit.run import load_editor
+    from aif.runtime.bench.measure import core_count
+    from aif.runtime.bundle.bundle import Bundle
+    from aif.runtime.editing.options import check_options
+    from aif.runtime.serve.hosts import known_hosts
+    from aif.runtime.serve.run import address_of, bind, run_server
+    from aif.runtime.serve.settings import ServeSettings
 
     settings = ServeSettings(
         workers=core_count() if workers is None else workers,
@@ -80,8 +80,8 @@ def serve(
         quality=None,
     )
     if ui:
-        from aif.cli.serve_ui import mount_page
-    from aif.cli.serve_app import create_app
+        from aif.runtime.serve.page.ui import mount_page
+    from aif.runtime.serve.app import create_app
 
     bound = bind(host, port)
     settings = replace(settings, hosts=known_hosts(bound.getsockname()[0], allow_host or []))

@@ -120,7 +120,7 @@ def train(
     faces = open_faces(place, "train", names, table=table, crop=crop, image_size=size)
     validation = open_faces(place, "val", names, table=table, crop=crop, image_size=size)
 
-    from aif.train.loop import LoopOptions  # takes seconds to load: mistakes about data come first
+    from aif.train.training.loop import LoopOptions  # takes seconds to load: mistakes about data come first
 
     options = LoopOptions(
         accelerator=accelerator,
@@ -148,8 +148,8 @@ def _run(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from aif.cli.console import error_console
-    from aif.train.loop import LoopOptions, train
-    from aif.train.loop import Progress as Report
+    from aif.train.training.loop import LoopOptions, train
+    from aif.train.training.loop import Progress as Report
 
     assert isinstance(options, LoopOptions)
     console = error_console()

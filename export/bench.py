@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from aif.export.crops import first_crops
-from aif.export.exportable import ExportableModel, open_exportable
-from aif.export.faces import Faces
-from aif.export.graphs import DecoderGraph, EncoderGraph, ExportedGraphs, export_graphs
-from aif.export.parity import STORED, check_parity
-from aif.runtime.align import Float32Array
-from aif.runtime.bench_networks import Call, OnnxNetworks, network_inputs
-from aif.runtime.benchmark import Setup
-from aif.runtime.bundle import Bundle
+from aif.export.graphs.crops import first_crops
+from aif.export.graphs.exportable import ExportableModel, open_exportable
+from aif.export.graphs.faces import Faces
+from aif.export.graphs.graphs import DecoderGraph, EncoderGraph, ExportedGraphs, export_graphs
+from aif.export.graphs.parity import STORED, check_parity
+from aif.runtime.arrays import Float32Array
+from aif.runtime.bench.measure import Setup
+from aif.runtime.bench.networks import Call, OnnxNetworks, network_inputs
+from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError
 from aif.train.data.synthetic import SyntheticFaces
 

@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aif.export.companions import landmark_network, matte_network, read_file, sha256_of
-from aif.export.crops import first_crops
-from aif.export.exportable import ExportableModel, open_exportable
-from aif.export.graphs import OPSET, export_graphs
-from aif.export.parity import SHAPED, STORED, Parity, check_parity, stored_as_half
-from aif.export.precision import add_precisions, load_evaluator
-from aif.runtime.bundle import write_bundle
-from aif.runtime.errors import ExportError
-from aif.runtime.faces.landmarks import LandmarkNet
-from aif.runtime.manifest import (
+from aif.export.graphs.companions import landmark_network, matte_network, read_file, sha256_of
+from aif.export.graphs.crops import first_crops
+from aif.export.graphs.exportable import ExportableModel, open_exportable
+from aif.export.graphs.graphs import OPSET, export_graphs
+from aif.export.graphs.parity import SHAPED, STORED, Parity, check_parity, stored_as_half
+from aif.export.precision.precision import add_precisions, load_evaluator
+from aif.runtime.bundle.bundle import write_bundle
+from aif.runtime.bundle.manifest import (
     GraphFile,
     GraphPair,
     Manifest,
@@ -27,6 +25,8 @@ from aif.runtime.manifest import (
     SourceValues,
     Variant,
 )
+from aif.runtime.errors import ExportError
+from aif.runtime.faces.landmarks import LandmarkNet
 from aif.train.data.base import FaceDataset
 
 RESEARCH_LICENCE = "Research use only, as the terms of the training data ask; the code has its own licence."
@@ -59,7 +59,7 @@ class ExportOptions:
     weights_licence: str = RESEARCH_LICENCE
     """Licence of the weights."""
     precisions: tuple[str, ...] = ()
-    """What to make beside FP32: of `aif.export.choice.PRECISIONS`."""
+    """What to make beside FP32: of `aif.export.precision.choice.PRECISIONS`."""
     evaluator: Path | None = None
     """Folder of an evaluator, whose verdicts the gate of each precision compares; None = no verdicts."""
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aif.export.crops import spread_crops
-from aif.runtime.bundle import Bundle, check_place, write_bundle
-from aif.runtime.engine_make import GateFaces, make_engines
-from aif.runtime.engine_sidecar import Sidecar
-from aif.runtime.engine_store import FOLDER, bundle_files, engines_kept
+from aif.export.graphs.crops import spread_crops
+from aif.runtime.bundle.bundle import Bundle, check_place, write_bundle
+from aif.runtime.bundle.storage import open_store
 from aif.runtime.faces.landmarks import LandmarkNet
-from aif.runtime.storage import open_store
-from aif.runtime.tensorrt_build import BuildOptions, check_timing_cache
-from aif.runtime.tensorrt_library import load_library
+from aif.runtime.model.make import GateFaces, make_engines
+from aif.runtime.tensorrt.build import BuildOptions, check_timing_cache
+from aif.runtime.tensorrt.library import load_library
+from aif.runtime.tensorrt.sidecar import Sidecar
+from aif.runtime.tensorrt.store import FOLDER, bundle_files, engines_kept
 from aif.train.data.base import FaceDataset
 
 

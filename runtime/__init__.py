@@ -15,34 +15,35 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aif.runtime.bundle import Bundle, write_bundle
-    from aif.runtime.crops import EditedCrops
-    from aif.runtime.detect import Detection, Detector, HaarDetector, YuNetDetector, make_detector
-    from aif.runtime.editor import Editor, EditResult, FaceAnalysis, FaceEdit
+    from aif.runtime.bundle.bundle import Bundle, write_bundle
+    from aif.runtime.bundle.manifest import Manifest
+    from aif.runtime.editing.crops import EditedCrops
+    from aif.runtime.editing.editor import Editor, EditResult, FaceAnalysis, FaceEdit
+    from aif.runtime.faces.detect import Detection, Detector, HaarDetector, YuNetDetector, make_detector
     from aif.runtime.faces.landmarks import LandmarkNet
-    from aif.runtime.frame_worker import FrameWorker
-    from aif.runtime.manifest import Manifest
-    from aif.runtime.model import Encoding, FaceModel
-    from aif.runtime.tracking import FaceTracker
-    from aif.runtime.video_editor import VideoEditor, VideoFrameResult
-    from aif.runtime.video_pipeline import run_pipeline
-    from aif.runtime.video_read import VideoSource
-    from aif.runtime.video_write import VideoSink
+    from aif.runtime.model.model import Encoding, FaceModel
+    from aif.runtime.tracking.tracker import FaceTracker
+    from aif.runtime.video.editor import VideoEditor, VideoFrameResult
+    from aif.runtime.video.frame_worker import FrameWorker
+    from aif.runtime.video.pipeline import run_pipeline
+    from aif.runtime.video.read import VideoSource
+    from aif.runtime.video.write import VideoSink
 
 _HOMES = {
-    "bundle": ("Bundle", "write_bundle"),
-    "crops": ("EditedCrops",),
-    "detect": ("Detection", "Detector", "HaarDetector", "YuNetDetector", "make_detector"),
-    "editor": ("EditResult", "Editor", "FaceAnalysis", "FaceEdit"),
-    "frame_worker": ("FrameWorker",),
+    "bundle.bundle": ("Bundle", "write_bundle"),
+    "bundle.manifest": ("Manifest",),
+    "editing.crops": ("EditedCrops",),
+    "editing.editor": ("EditResult", "Editor", "FaceAnalysis", "FaceEdit"),
+    "faces.detect": ("Detection", "Detector", "HaarDetector", "YuNetDetector", "make_detector"),
     "faces.landmarks": ("LandmarkNet",),
-    "manifest": ("Manifest",),
-    "model": ("Encoding", "FaceModel"),
-    "tracking": ("FaceTracker",),
-    "video_editor": ("VideoEditor", "VideoFrameResult"),
-    "video_pipeline": ("run_pipeline",),
-    "video_read": ("VideoSource",),
-    "video_write": ("VideoSink",),
+    "model.codes": ("Encoding",),
+    "model.model": ("FaceModel",),
+    "tracking.tracker": ("FaceTracker",),
+    "video.editor": ("VideoEditor", "VideoFrameResult"),
+    "video.frame_worker": ("FrameWorker",),
+    "video.pipeline": ("run_pipeline",),
+    "video.read": ("VideoSource",),
+    "video.write": ("VideoSink",),
 }
 # What is logged goes where the program wants it, and nowhere while it has not said so.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

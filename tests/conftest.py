@@ -205,7 +205,7 @@ def plug_in_card(card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `import tensorrt` and `from cuda.bindings import runtime` find the card; None forgets it."""
     from polygraphy.backend import trt
 
-    from aif.runtime.tensorrt_library import load_library
+    from aif.runtime.tensorrt.library import load_library
 
     load_library.cache_clear()
     parts = [sys.modules[f"{trt.__name__}.{name}"] for name in ("config", "loader", "util")]

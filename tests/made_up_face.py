@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from matplotlib.tri import Triangulation
 
-from aif.runtime.faces import points as dense
-from aif.runtime.faces.frame import RING, Frame
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.frame import RING, Frame
 
 
 def _ring(count: int, centre: tuple[float, float], radii: tuple[float, float], start: float) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from made_up_face import face_points
 
-from aif.runtime.align import TEMPLATE_128
-from aif.runtime.detect import Detection
+from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, box_from_landmarks
-from aif.runtime.faces.points import (
+from aif.runtime.geometry.align import TEMPLATE_128
+from aif.runtime.geometry.points import (
     COUNT,
     LEFT_EYE,
     LEFT_MOUTH,

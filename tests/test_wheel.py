@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("cli", "export", "runtime", "train", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("cli", "export", "runtime", "train", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -44,7 +44,7 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     inside = [name for name in names if ".dist-info/" not in name]
     assert all(name.startswith("aif/") for name in inside)
-    for wanted in ("aif/runtime/bundles/default.aif", "aif/runtime/py.typed", "aif/train/data/packed.py"):
+    for wanted in ("aif/runtime/bundle/default.aif", "aif/runtime/py.typed", "aif/train/data/packed.py"):
         assert wanted in inside
     sources = {p.relative_to(ROOT).as_posix() for d in PARTS[:4] for p in (ROOT / d).rglob("*.py")}
     assert {name.removeprefix("aif/") for name in inside if name.endswith(".py")} == sources
@@ -70,6 +70,6 @@ def test_installed_wheel_edits_a_photo(wheel, tmp_path):
     assert change[130:165, 200:250].max() > 20  # around the mouth of the portrait's face
     assert change[300:].max() == 0  # the suit is left alone
     where = run(
-        binaries / "python", "-c", "import aif.runtime.editor as m; print(m.__file__)", cwd=tmp_path
+        binaries / "python", "-c", "import aif.runtime.editing.editor as m; print(m.__file__)", cwd=tmp_path
     ).stdout
     assert str(home) in where

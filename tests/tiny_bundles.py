@@ -16,8 +16,7 @@ import onnx
 from made_up_face import face_points, made_up_frame
 from onnx import TensorProto, helper, numpy_helper
 
-from aif.runtime.faces import points as dense
-from aif.runtime.manifest import (
+from aif.runtime.bundle.manifest import (
     AttributeInfo,
     GraphFile,
     GraphPair,
@@ -29,6 +28,7 @@ from aif.runtime.manifest import (
     Provenance,
     ShapeInfo,
 )
+from aif.runtime.geometry import points as dense
 
 SIZE, GRID, NET_SIZE = 32, 4, 48
 GRID_CODES = 3 * GRID * GRID

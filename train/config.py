@@ -70,7 +70,7 @@ class ObjectiveConfig:
     """Weights and switches of the loss terms; names as in the paper (section 3, Algorithm 1)."""
 
     method: Literal["joint", "icgan"] = "joint"
-    """joint: Algorithm 1; icgan: a conditional GAN first, then encoders that invert it (`train/icgan.py`)."""
+    """joint: Algorithm 1; icgan: a conditional GAN first, then its inversion (`train/rivals/icgan.py`)."""
     gan_share: float = 0.5
     """Share of the steps that train the conditional GAN (icgan only)."""
     rec_loss: Literal["bce", "l1", "mse"] = "bce"

@@ -17,7 +17,7 @@ from aif.train.config import (
     SettleConfig,
     TrainConfig,
 )
-from aif.train.rivals import rivals
+from aif.train.rivals.presets import rivals
 
 
 def _variant(of: TrainConfig, name: str, **objective: Any) -> TrainConfig:

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 
 from aif.runtime import Editor
 from aif.runtime.errors import AifError, ImageError, NoFaceError
-from aif.runtime.image_io import read_image
+from aif.runtime.image.io import read_image
 
 MOST_BYTES, MOST_MEGAPIXELS, AT_ONCE = 20 << 20, 24, 2
 

@@ -15,11 +15,11 @@ import numpy as np
 import tritonclient.grpc as triton
 
 from aif.runtime import Editor
-from aif.runtime.bundle import Bundle
-from aif.runtime.detect import make_detector
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.bundle.manifest import parse_manifest
 from aif.runtime.errors import BundleError
-from aif.runtime.manifest import parse_manifest
-from aif.runtime.model import Decoded, Encoding
+from aif.runtime.faces.detect import make_detector
+from aif.runtime.model.model import Decoded, Encoding
 
 URL, MODEL = "localhost:8001", "aif-128_fp32"
 

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 
 from aif.runtime import Editor
-from aif.runtime.editing.shape_edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape_path import ShapePath
+from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.path import ShapePath
+from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.editing.values import decode_values
-from aif.runtime.editing.warp import FacePlace
-from aif.runtime.image_io import demo_picture
+from aif.runtime.image.io import demo_picture
 
 EDIT = {"Smiling": 0.0}
 SIDE = 300

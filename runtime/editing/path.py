@@ -19,12 +19,12 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from aif.runtime.align import Float32Array, UInt8Array
-from aif.runtime.detect import Detection
+from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.bundle.manifest import Mode
 from aif.runtime.errors import ConfigError
+from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import LandmarkNet
-from aif.runtime.manifest import Mode
-from aif.runtime.model import Encoding, FaceModel
+from aif.runtime.model.model import Encoding, FaceModel
 
 C = TypeVar("C")
 
@@ -158,9 +158,9 @@ def make_path(model: FaceModel, threads: int | None = None) -> EditPath[Any]:
         threads: threads of the networks that a model with shape needs beside them; None = one a core.
     """
     if model.manifest.frame == "shape":
-        from aif.runtime.editing.shape_path import ShapePath
+        from aif.runtime.editing.shape.path import ShapePath
 
         return ShapePath(model, threads)
-    from aif.runtime.editing.similarity_path import SimilarityPath
+    from aif.runtime.editing.similarity.path import SimilarityPath
 
     return SimilarityPath(model)

@@ -8,9 +8,9 @@ from typing import SupportsFloat
 
 import numpy as np
 
-from aif.runtime.align import Float32Array
+from aif.runtime.arrays import Float32Array
+from aif.runtime.bundle.manifest import AttributeInfo, SourceValues
 from aif.runtime.errors import ConfigError, UnknownAttributeError
-from aif.runtime.manifest import AttributeInfo, SourceValues
 
 
 def check_value(info: AttributeInfo, value: float) -> None:

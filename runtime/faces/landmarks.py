@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.align import Float32Array, UInt8Array, similarity_transform, transform_points, warp_crop
-from aif.runtime.bundle import Bundle
+from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import BundleError
-from aif.runtime.faces.points import COUNT, five_points
-from aif.runtime.sessions import Session
+from aif.runtime.geometry.align import similarity_transform, transform_points, warp_crop
+from aif.runtime.geometry.points import COUNT, five_points
+from aif.runtime.networks.sessions import Session
 
 # Side of the square crop around a face box, in units of the box's larger side.
 CROP_SCALE = 1.5

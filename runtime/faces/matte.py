@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.align import Float32Array, UInt8Array, face_crops
-from aif.runtime.bundle import Bundle
+from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import BundleError
 from aif.runtime.faces.refine import REACH, refine_matte
-from aif.runtime.sessions import Session
+from aif.runtime.geometry.align import face_crops
+from aif.runtime.networks.sessions import Session
 
 __all__ = ["MatteNet", "photo_matte", "refine_matte", "view_box"]
 

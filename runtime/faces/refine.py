@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array
 
 REACH = 1 / 36
 """How far the network's border may be off, as a share of the crop's side: some 3.5 of its 128 pixels."""

@@ -16,9 +16,16 @@ from onnx import helper
 from tiny_bundles import graph
 
 from aif.cli.main import load_command
-from aif.runtime.bundle import write_bundle
-from aif.runtime.faces.points import COUNT
-from aif.runtime.manifest import AttributeInfo, GraphFile, GraphPair, LandmarkInfo, Manifest, Provenance
+from aif.runtime.bundle.bundle import write_bundle
+from aif.runtime.bundle.manifest import (
+    AttributeInfo,
+    GraphFile,
+    GraphPair,
+    LandmarkInfo,
+    Manifest,
+    Provenance,
+)
+from aif.runtime.geometry.points import COUNT
 
 SIZE, GRID = 32, 4
 

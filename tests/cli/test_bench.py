@@ -182,8 +182,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     from aif.train.config import override
     from aif.train.data.synthetic import SyntheticFaces
-    from aif.train.loop import LoopOptions, train
     from aif.train.presets import RESIDUAL
+    from aif.train.training.loop import LoopOptions, train
 
     faces = SyntheticFaces(16, attributes=("Smiling",))
     small = ["network.width=4", "network.latent_size=8", "network.aux_hidden=16", "optimiser.batch_size=8"]

@@ -9,10 +9,11 @@ from typing import Any, get_args
 
 import pytest
 
-from aif.cli import doctor_report, doctor_run
-from aif.cli.doctor_checks import CHECKS, GROUPS
-from aif.cli.doctor_finding import Finding, Status
-from aif.cli.doctor_report import as_json, editing_works, show
+from aif.cli.doctor import report as doctor_report
+from aif.cli.doctor.report import as_json, editing_works, show
+from aif.runtime.doctor import run as doctor_run
+from aif.runtime.doctor.checks import CHECKS, GROUPS
+from aif.runtime.doctor.finding import Finding, Status
 
 
 def test_every_check_is_in_one_group() -> None:

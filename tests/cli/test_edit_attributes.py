@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 from tiny_bundles import shape_parts, similarity_parts
 
-from aif.cli.edit_attributes import already, changes, contradictions, grouped, remarks
-from aif.cli.edit_report import Report, already_line, print_attributes
-from aif.cli.edit_values import modes_of, parse_mode
-from aif.runtime.bundle import write_bundle
-from aif.runtime.detect import Detection
-from aif.runtime.editor import FaceAnalysis, FaceEdit
+from aif.cli.edit.attributes import already, changes, contradictions, grouped, remarks
+from aif.cli.edit.report import Report, already_line, print_attributes
+from aif.runtime.bundle.bundle import write_bundle
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
+from aif.runtime.editing.options import modes_of, parse_mode
 from aif.runtime.errors import ConfigError
-from aif.runtime.manifest import AttributeInfo
+from aif.runtime.faces.detect import Detection
 
 KNOWN = (
     AttributeInfo(name="Black", excludes=("Blond", "Gray"), group="hair"),

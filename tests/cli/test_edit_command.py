@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from aif.runtime.image_codecs import Extras, encode_samples
-from aif.runtime.image_io import read_image
+from aif.runtime.image.codecs import Extras, encode_samples
+from aif.runtime.image.io import read_image
 
 Edit = Callable[..., Any]
 
@@ -267,8 +267,8 @@ def test_wrong_words_are_told_before_any_picture_is_read(
     said: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("aif.cli.edit_run.read_bytes", None)
-    monkeypatch.setattr("aif.cli.edit_run.load_editor", None)
+    monkeypatch.setattr("aif.cli.edit.run.read_bytes", None)
+    monkeypatch.setattr("aif.cli.edit.run.load_editor", None)
     monkeypatch.chdir(photo.parent)
     own = [] if "--bundle" in words else ["--bundle", bundle]
     done = run("edit", photo, "--detector", "haar", *own, *words)
@@ -362,7 +362,7 @@ def test_a_fault_in_one_picture_of_many_does_not_stop_the_others(
         return path.read_bytes()
 
     (album / "c.jpg").unlink()
-    monkeypatch.setattr("aif.cli.edit_run.read_bytes", broken)
+    monkeypatch.setattr("aif.cli.edit.run.read_bytes", broken)
     done = aif_edit(album, "-r", "--set", "Smiling", "-o", tmp_path / "out")
     assert done.code == 1 and "ZeroDivisionError" in done.stderr and "please report it" in done.stderr
     assert len(list((tmp_path / "out").rglob("*.png"))) == 2

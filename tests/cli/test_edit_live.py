@@ -15,19 +15,19 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.cli.edit_live_choices import LiveChoices, check_live, live_threads, parse_format, parse_source
-from aif.cli.edit_live_keys import KEYS, Action, action_for
-from aif.cli.edit_live_outlets import described, free_name
-from aif.cli.edit_live_panel import WIDTH, Panel
-from aif.cli.edit_live_state import Controls
-from aif.cli.edit_live_text import SEEN, draw_text, shortened, text_width, wrapped
-from aif.cli.edit_live_view import figure_rows, help_rows, place, place_both
-from aif.cli.edit_live_window import Window, check_display
-from aif.runtime.camera import CameraFormat
+from aif.cli.live.choices import LiveChoices, check_live, live_threads, parse_format, parse_source
+from aif.cli.live.outlets import described, free_name
+from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.errors import ConfigError
-from aif.runtime.live_figures import LiveStats
-from aif.runtime.manifest import AttributeInfo
-from aif.runtime.record import Recording
+from aif.runtime.live.camera import CameraFormat
+from aif.runtime.live.figures import LiveStats
+from aif.runtime.live.keys import KEYS, Action, action_for
+from aif.runtime.live.panel import WIDTH, Panel
+from aif.runtime.live.record import Recording
+from aif.runtime.live.state import Controls
+from aif.runtime.live.text import SEEN, draw_text, shortened, text_width, wrapped
+from aif.runtime.live.view import figure_rows, help_rows, place, place_both
+from aif.runtime.live.window import Window, check_display
 
 NAMES = [AttributeInfo(name=name) for name in ("Smiling", "Eyeglasses", "Blond_Hair")]
 SOURCE = "synthetic:320x240@15"
@@ -245,7 +245,7 @@ def test_choices_that_cannot_work(change, match):
 
 @pytest.mark.parametrize("display", ["", ":987", "unix:987"])
 def test_no_display(monkeypatch, display):
-    monkeypatch.setattr("aif.cli.edit_live_window.sys.platform", "linux")
+    monkeypatch.setattr("aif.runtime.live.window.sys.platform", "linux")
     monkeypatch.setenv("DISPLAY", display)
     with pytest.raises(ConfigError, match="--headless"):
         check_display()
@@ -255,7 +255,7 @@ def test_an_opencv_without_windows(monkeypatch):
     def fail(*_):
         raise cv2.error("The function is not implemented")
 
-    monkeypatch.setattr("aif.cli.edit_live_window.check_display", lambda: None)
+    monkeypatch.setattr("aif.runtime.live.window.check_display", lambda: None)
     monkeypatch.setattr(cv2, "namedWindow", fail)
     with pytest.raises(ConfigError, match="opencv-python-headless") as caught:
         Window("aif", (640, 480))
@@ -283,7 +283,7 @@ def test_wrong_words(aif_edit, words, message):
 
 
 def test_without_a_display_the_way_out_is_named(aif_edit, monkeypatch):
-    monkeypatch.setattr("aif.cli.edit_live_window.sys.platform", "linux")
+    monkeypatch.setattr("aif.runtime.live.window.sys.platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     outcome = aif_edit("--webcam", SOURCE)
     assert outcome.code == 2 and "DISPLAY" in outcome.stderr and "--headless" in outcome.stderr

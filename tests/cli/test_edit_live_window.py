@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.cli.edit_live_panel import WIDTH, Panel
-from aif.cli.edit_live_state import Controls
-from aif.cli.edit_live_text import ACCENT, ALARM
-from aif.runtime.manifest import AttributeInfo
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.live.panel import WIDTH, Panel
+from aif.runtime.live.state import Controls
+from aif.runtime.live.text import ACCENT, ALARM
 
 _ABSENT = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
 pytestmark = pytest.mark.skipif(bool(_ABSENT), reason=f"needs {_ABSENT} (Debian: apt install xvfb xdotool)")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aif.cli.edit_paths import Job, Source, find_sources, plan_outputs
+from aif.cli.edit.paths import Job, Source, find_sources, plan_outputs
 from aif.runtime.errors import AifError, ConfigError, ImageError
 
 FILES = (

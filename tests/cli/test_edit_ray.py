@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aif.cli.edit_paths import find_sources, plan_outputs
-from aif.cli.edit_ray import Choices
-from aif.cli.edit_ray_cluster import pool_size
-from aif.cli.edit_ray_manifest import Record, Segment, new_run, read_records
-from aif.cli.edit_ray_plan import RayPlan, plan_run
-from aif.cli.edit_ray_settings import same_yunet, settings_hash, settle
-from aif.cli.edit_ray_store import Place
-from aif.cli.edit_ray_worker import (
+from aif.cli.edit.paths import find_sources, plan_outputs
+from aif.cli.edit.run import EditPlan
+from aif.cli.ray.cluster import pool_size
+from aif.cli.ray.job import Choices
+from aif.cli.ray.manifest import Record, Segment, new_run, read_records
+from aif.cli.ray.plan import RayPlan, plan_run
+from aif.cli.ray.settings import same_yunet, settings_hash, settle
+from aif.cli.ray.store import Place
+from aif.cli.ray.worker import (
     MOST_STARTS,
     SPARE_LOADS,
     EditWorker,
@@ -32,8 +33,7 @@ from aif.cli.edit_ray_worker import (
     fingerprint,
     parse_answer,
 )
-from aif.cli.edit_run import EditPlan
-from aif.runtime.bundle import Bundle
+from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError, ImageError
 
 fsspec = pytest.importorskip("fsspec", reason='needs pip install "aif[ray]"')
@@ -419,7 +419,7 @@ def test_opencv_takes_no_more_threads_than_the_worker_has(setup: Setup) -> None:
 
 
 def _has_cuda() -> bool:
-    from aif.runtime.sessions import choose_devices
+    from aif.runtime.networks.sessions import choose_devices
 
     return "cuda" in choose_devices("auto")
 

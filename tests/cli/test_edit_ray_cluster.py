@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aif.cli.edit_ray_manifest import FINAL, Record, read_records
-from aif.cli.edit_ray_store import Place
+from aif.cli.ray.manifest import FINAL, Record, read_records
+from aif.cli.ray.store import Place
 from aif.runtime.errors import AifError
 
 pytest.importorskip("ray.data", reason='needs pip install "aif[ray]"')
@@ -106,7 +106,7 @@ def test_a_worker_is_killed_and_nothing_is_lost_or_done_twice(
 def test_a_cluster_that_cannot_be_had(
     monkeypatch: pytest.MonkeyPatch, address: str | None, tries: int
 ) -> None:
-    from aif.cli import edit_ray_cluster
+    from aif.cli.ray import cluster as edit_ray_cluster
 
     asked = []
 
@@ -125,7 +125,7 @@ def test_a_cluster_that_cannot_be_had(
 
 
 def test_ray_sends_nothing_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aif.cli import edit_ray_cluster
+    from aif.cli.ray import cluster as edit_ray_cluster
 
     told: dict[str, Any] = {}
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -141,7 +141,7 @@ def test_ray_sends_nothing_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("address", [None, "10.0.0.1:6379"])
 def test_a_cluster_of_our_own_turns_others_away(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
-    from aif.cli import edit_ray_cluster
+    from aif.cli.ray import cluster as edit_ray_cluster
 
     names, seen = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"), []
     monkeypatch.setenv("RAY_ADDRESS", address or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aif.cli.edit_sheets import MAX_PANEL, Panel, compare_sheet, face_view, lay_out
+from aif.runtime.editing.sheets import MAX_PANEL, Panel, compare_sheet, face_view, lay_out
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from aif.cli.edit_values import check_options, describe, parse_faces, parse_settings, sweep_values
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.editing.options import check_options, describe, parse_faces, parse_settings, sweep_values
 from aif.runtime.errors import AifError, ConfigError, UnknownAttributeError
-from aif.runtime.manifest import AttributeInfo
 
 KNOWN = (
     AttributeInfo(name="Smiling", default_on=0.9),

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.cli.edit_video import parse_time
+from aif.cli.edit.video import parse_time
 from aif.runtime.errors import ConfigError
-from aif.runtime.video_editor import VideoEditor
+from aif.runtime.video.editor import VideoEditor
 
 Edit = Callable[..., Any]
 Clip = Callable[..., Path]
@@ -341,7 +341,7 @@ def test_wrong_words_are_told_before_anything_is_loaded(
     said: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("aif.cli.edit_run.load_editor", None)
+    monkeypatch.setattr("aif.cli.edit.run.load_editor", None)
     monkeypatch.chdir(clip.parent)
     done = run("edit", clip, "--detector", "haar", "--bundle", bundle, *words)
     assert done.code == code and said in done.stderr and "Traceback" not in done.stderr

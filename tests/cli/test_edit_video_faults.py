@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from aif.runtime.video_read import VideoSource
+from aif.runtime.video.read import VideoSource
 
 Edit = Callable[..., Any]
 Clip = Callable[..., Path]

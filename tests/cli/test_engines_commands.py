@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.cli import doctor_engines
-from aif.runtime import engine_gate
-from aif.runtime.bundle import Bundle, write_bundle
-from aif.runtime.model import FaceModel
-from aif.runtime.storage import open_store
-from aif.runtime.tensorrt_library import platform_name
+from aif.runtime.bundle.bundle import Bundle, write_bundle
+from aif.runtime.bundle.storage import open_store
+from aif.runtime.doctor import engines as doctor_engines
+from aif.runtime.model import gate as engine_gate
+from aif.runtime.model.model import FaceModel
+from aif.runtime.tensorrt.library import platform_name
 
 Run = Callable[..., Any]
 MACHINE = f"trt11.3.0.14.sm90.{platform_name()}"
@@ -65,7 +65,7 @@ def test_engines_of_graphs_that_are_there_need_no_torch(bundle: Path, faces: Pat
     lacking = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnx', 'tensorrt'])); "
     words = ["export", str(bundle), "-o", str(tmp_path / "x.aif"), "--trt", "--data", str(faces)]
     code = (
-        "from pathlib import Path; from aif.export.crops import open_crops, spread_crops; "
+        "from pathlib import Path; from aif.export.graphs.crops import open_crops, spread_crops; "
         f"assert spread_crops(open_crops(Path({str(faces)!r}), []), 32).images.shape == (32, 3, 32, 32); "
         "from aif.cli import export_engines; import aif.export.engines; "
         "export_engines.engine_plan = lambda *_: export_engines.EnginePlan(('fp32',), None); "
@@ -86,7 +86,7 @@ def test_fp16_and_fp32_in_place_and_other_machines_stay(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Graphs that are missing are made first; engines for two machines lie side by side; stale ones go."""
-    from aif.export import precision
+    from aif.export.precision import precision
 
     monkeypatch.setattr(precision, "measure_speedup", lambda *graphs: 1.0)
     place = tmp_path / "b.aif"
@@ -184,7 +184,7 @@ def test_nothing_is_written_when_a_build_fails(
 
 
 def test_an_fp16_engine_may_stray_as_far_as_fp16_graphs() -> None:
-    from aif.export import gate
+    from aif.export.precision import gate
 
     graphs = {name: limit for name, limit in gate.LIMITS["fp16"].items() if name != "verdicts"}
     assert engine_gate.LIMITS["fp16"] == graphs

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from aif.cli.eval import EXHIBITS
+from aif.cli.eval.command import EXHIBITS
 from aif.train.config import to_dict
-from aif.train.evaluator import EvaluatorConfig, evaluator_network
+from aif.train.evaluators.evaluator import EvaluatorConfig, evaluator_network
 from aif.train.paper.budget import Budget, command, configure
 from aif.train.paper.exhibits import NAMES
 

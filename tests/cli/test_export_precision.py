@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.runtime.bundle import Bundle
+from aif.runtime.bundle.bundle import Bundle
 
 Run = Callable[..., Any]
 SIZE = 32
@@ -19,7 +19,7 @@ SIZE = 32
 
 @pytest.fixture(autouse=True)
 def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aif.export.precision.SPEED_SECONDS", 0.0)
+    monkeypatch.setattr("aif.export.precision.precision.SPEED_SECONDS", 0.0)
 
 
 def write_crops(folder: Path, count: int, width: int = SIZE) -> Path:
@@ -120,7 +120,7 @@ def test_a_failed_gate_ends_the_export(
     run: Run, bundle: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is one that FP16 cannot meet; that INT8 would pass does not save it."""
-    from aif.export import gate
+    from aif.export.precision import gate
 
     limits = {**gate.LIMITS, "fp16": {**gate.LIMITS["fp16"], "z": 1e-9}}
     monkeypatch.setattr(gate, "LIMITS", limits)

@@ -25,17 +25,17 @@ import uvicorn
 from PIL import Image
 from tiny_bundles import shape_parts
 
-from aif.cli.bench_serve import _place
-from aif.cli.serve_app import create_app
-from aif.cli.serve_errors import CODES
-from aif.cli.serve_hosts import LOOPBACK, known_hosts
-from aif.cli.serve_settings import ServeSettings
-from aif.runtime.bundle import Bundle, write_bundle
-from aif.runtime.detect import Detection, make_detector
-from aif.runtime.editor import Editor
+from aif.runtime.bench.serve import _place
+from aif.runtime.bundle.bundle import Bundle, write_bundle
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import AifError
-from aif.runtime.manifest import AttributeInfo
-from aif.runtime.model import FaceModel
+from aif.runtime.faces.detect import Detection, make_detector
+from aif.runtime.model.model import FaceModel
+from aif.runtime.serve.app import create_app
+from aif.runtime.serve.errors import CODES
+from aif.runtime.serve.hosts import LOOPBACK, known_hosts
+from aif.runtime.serve.settings import ServeSettings
 
 
 class Gate:
@@ -454,7 +454,7 @@ def test_an_upload_that_takes_too_long(start: Any) -> None:
 def test_a_client_that_does_not_read_keeps_its_place_and_is_cut_off(
     start: Any, portrait_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aif.cli.serve_answer.ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr("aif.runtime.serve.answer.ANSWER_SECONDS", 0.0)
     service = start(workers=1, queue=0, timeout=4.0)
     large = np.zeros((1000, 3000, 3), np.uint8)
     large[: portrait_bgr.shape[0], : portrait_bgr.shape[1]] = portrait_bgr

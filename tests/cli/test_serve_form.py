@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from aif.cli.serve_errors import ServiceError
-from aif.cli.serve_settings import ServeSettings
-from aif.cli.serve_upload import MOST_FIELDS, MOST_TEXT, OVERHEAD, Body, Upload
-from aif.cli.serve_wish import Wish, check_edits, check_look, parse_wish
+from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.errors import ConfigError, UnknownAttributeError
-from aif.runtime.manifest import AttributeInfo
+from aif.runtime.serve.errors import ServiceError
+from aif.runtime.serve.request import Wish, check_edits, check_look, parse_wish
+from aif.runtime.serve.settings import ServeSettings
+from aif.runtime.serve.upload import MOST_FIELDS, MOST_TEXT, OVERHEAD, Body, Upload
 
 KNOWN = (AttributeInfo(name="Smiling"), AttributeInfo(name="Blond_Hair", minimum=0, maximum=1))
 HEADERS = {"content-type": "multipart/form-data; boundary=cut"}

@@ -20,9 +20,9 @@ import httpx
 import numpy as np
 import pytest
 
-from aif.cli.serve_ui_files import BRIEF_SECONDS, KEPT_SECONDS, page_files
-from aif.runtime.bundle import Bundle
-from aif.runtime.editor import Editor
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.editing.editor import Editor
+from aif.runtime.serve.page.files import BRIEF_SECONDS, KEPT_SECONDS, page_files
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 

@@ -12,17 +12,17 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from tiny_bundles import shape_parts, similarity_parts
 
-from aif.cli import serve_ui_files
-from aif.cli.serve_app import create_app
-from aif.cli.serve_settings import ServeSettings
-from aif.cli.serve_ui import mount_page
-from aif.cli.serve_ui_files import page_files
-from aif.cli.serve_ui_uploads import BoundedUploads
-from aif.runtime.bundle import write_bundle
-from aif.runtime.detect import Detection
-from aif.runtime.editor import Editor
-from aif.runtime.manifest import AttributeInfo
-from aif.runtime.model import FaceModel
+from aif.runtime.bundle.bundle import write_bundle
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.editing.editor import Editor
+from aif.runtime.faces.detect import Detection
+from aif.runtime.model.model import FaceModel
+from aif.runtime.serve.app import create_app
+from aif.runtime.serve.page import files as serve_ui_files
+from aif.runtime.serve.page.files import page_files
+from aif.runtime.serve.page.ui import mount_page
+from aif.runtime.serve.page.uploads import BoundedUploads
+from aif.runtime.serve.settings import ServeSettings
 
 
 class Nobody:

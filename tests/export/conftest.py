@@ -15,11 +15,11 @@ from made_up_face import face_points, made_up_frame
 from onnx import TensorProto, helper, numpy_helper
 from tiny_bundles import NET_SIZE, landmark_net, sha256
 
-from aif.export.crops import UnlabelledFaces
-from aif.export.faces import Faces
-from aif.export.gate import Gate, Graphs
-from aif.runtime.bundle import write_bundle
-from aif.runtime.manifest import (
+from aif.export.graphs.crops import UnlabelledFaces
+from aif.export.graphs.faces import Faces
+from aif.export.precision.gate import Gate, Graphs
+from aif.runtime.bundle.bundle import write_bundle
+from aif.runtime.bundle.manifest import (
     AttributeInfo,
     GraphFile,
     GraphPair,

@@ -10,28 +10,28 @@ import torch
 from made_up_face import made_up_frame
 from tiny_bundles import landmark_net, matte_net, shape_parts, similarity_parts
 
-from aif.export import companions
-from aif.export import stored as stored_module
 from aif.export.bundle import ExportOptions, export_bundle, read_metrics
-from aif.export.choice import check_mode
-from aif.export.crops import first_crops
-from aif.export.exportable import open_exportable
-from aif.export.graphs import export_graphs
-from aif.export.parity import BATCHES, STORED, TOLERANCE, Parity, check_parity, stored_as_half
-from aif.export.stored import stored_weights
-from aif.runtime import bundle as bundle_module
-from aif.runtime.bundle import Bundle, write_bundle
+from aif.export.graphs import companions
+from aif.export.graphs import stored as stored_module
+from aif.export.graphs.crops import first_crops
+from aif.export.graphs.exportable import open_exportable
+from aif.export.graphs.graphs import export_graphs
+from aif.export.graphs.parity import BATCHES, STORED, TOLERANCE, Parity, check_parity, stored_as_half
+from aif.export.graphs.stored import stored_weights
+from aif.export.precision.choice import check_mode
+from aif.runtime.bundle import bundle as bundle_module
+from aif.runtime.bundle.bundle import Bundle, write_bundle
+from aif.runtime.bundle.manifest import AttributeInfo, HairColour, HairInfo, parse_manifest
 from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError
 from aif.runtime.faces.landmarks import LandmarkNet
-from aif.runtime.manifest import AttributeInfo, HairColour, HairInfo, parse_manifest
-from aif.runtime.model import FaceModel
+from aif.runtime.model.model import FaceModel
 from aif.train.config import override
 from aif.train.data.synthetic import SyntheticFaces
-from aif.train.loop import LoopOptions, train
 from aif.train.presets import AUTHORS, RESIDUAL
-from aif.train.run import load_run
-from aif.train.shape.linear import LinearDecoder, LinearEncoder
+from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 from aif.train.shape.model import ShapeRun, save_linear
+from aif.train.training.loop import LoopOptions, train
+from aif.train.training.run import load_run
 
 ATTRIBUTES = ("Smiling", "Eyeglasses", "Blond_Hair", "Male")
 SMALL = [
@@ -127,7 +127,7 @@ def test_bundle_reproduces_the_network(run_folder, tmp_path, faces, networks):
 
 
 def test_the_moving_average_is_exported(run_folder):
-    from aif.train.checkpoint import list_checkpoints, load_checkpoint
+    from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
 
     if run_folder.name == "linear":
         pytest.skip("the linear baseline has no steps to average")
@@ -297,7 +297,7 @@ def test_options_are_frozen():
 
 @pytest.mark.parametrize("run_folder", ["residual", "linear"], indirect=True)
 def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card, networks):
-    from aif.cli.export import export
+    from aif.cli.export.command import export
 
     export(
         run_folder,

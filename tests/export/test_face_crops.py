@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.export.crops import (
+from aif.export.graphs.crops import (
     MOST_CALIBRATION,
     MOST_GATE,
     UnlabelledFaces,
@@ -21,7 +21,7 @@ from aif.export.crops import (
     split_crops,
     spread_crops,
 )
-from aif.export.faces import model_faces
+from aif.export.graphs.faces import model_faces
 from aif.runtime.errors import DataError, ExportError
 from aif.runtime.faces.landmarks import DenseFaces
 from aif.train.data.synthetic import SyntheticFaces

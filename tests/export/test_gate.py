@@ -11,9 +11,9 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from aif.export.faces import Faces
-from aif.export.gate import LIMITS, Gate, Graphs, turned
-from aif.export.half import to_half
+from aif.export.graphs.faces import Faces
+from aif.export.precision.gate import LIMITS, Gate, Graphs, turned
+from aif.export.precision.half import to_half
 from aif.runtime.errors import ConfigError, ExportError
 
 ATTRIBUTES, FEATURES = ("Smiling", "Bangs"), ("feature_0",)

@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from aif.export.gate import Gate
-from aif.export.half import halve_convolutions, to_half
-from aif.runtime.sessions import Session
+from aif.export.precision.gate import Gate
+from aif.export.precision.half import halve_convolutions, to_half
+from aif.runtime.networks.sessions import Session
 
 
 def _types(graph: bytes) -> dict[str, str]:

@@ -13,25 +13,25 @@ import torch
 from made_up_face import face_points
 from tiny_bundles import sha256, shape_parts
 
-from aif.export import gate as gate_module
-from aif.export import precision as precision_module
-from aif.export import stored as stored_module
-from aif.export.choice import check_real, parse_precisions
-from aif.export.crops import UnlabelledFaces
-from aif.export.precision import (
+from aif.export.graphs import stored as stored_module
+from aif.export.graphs.crops import UnlabelledFaces
+from aif.export.graphs.stored import store_as_half, stored_weights
+from aif.export.precision import gate as gate_module
+from aif.export.precision import precision as precision_module
+from aif.export.precision.choice import check_real, parse_precisions
+from aif.export.precision.precision import (
     add_precisions,
     extend_bundle,
     load_evaluator,
     measure_speedup,
 )
-from aif.export.stored import store_as_half, stored_weights
-from aif.runtime.bundle import Bundle, write_bundle
-from aif.runtime.engine_sidecar import Sidecar
-from aif.runtime.engine_store import bundle_files
+from aif.runtime.bundle.bundle import Bundle, write_bundle
+from aif.runtime.bundle.storage import open_store
 from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError
 from aif.runtime.faces.landmarks import DenseFaces
-from aif.runtime.model import FaceModel
-from aif.runtime.storage import open_store
+from aif.runtime.model.model import FaceModel
+from aif.runtime.tensorrt.sidecar import Sidecar
+from aif.runtime.tensorrt.store import bundle_files
 from aif.train.data.synthetic import SyntheticFaces
 
 

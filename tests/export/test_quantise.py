@@ -11,10 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from aif.export.gate import Gate, Graphs
-from aif.export.quantise import convolutions, quantise
+from aif.export.precision.gate import Gate, Graphs
+from aif.export.precision.quantise import convolutions, quantise
 from aif.runtime.errors import ExportError
-from aif.runtime.sessions import Session
+from aif.runtime.networks.sessions import Session
 
 
 class Made:

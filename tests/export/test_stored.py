@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from aif.export.stored import large_weights, store_as_half, stored_weights, widen
-from aif.runtime.sessions import Session
+from aif.export.graphs.stored import large_weights, store_as_half, stored_weights, widen
+from aif.runtime.networks.sessions import Session
 
 
 @pytest.fixture

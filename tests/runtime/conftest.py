@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tiny_bundles import Parts, sha256, shape_parts, similarity_parts
 
-from aif.runtime.bundle import Bundle, write_bundle
-from aif.runtime.manifest import Manifest
+from aif.runtime.bundle.bundle import Bundle, write_bundle
+from aif.runtime.bundle.manifest import Manifest
 
 
 @pytest.fixture(scope="session")

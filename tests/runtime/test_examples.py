@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from aif.runtime import VideoSource
-from aif.runtime.bundle import EMBEDDED_BUNDLE
+from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE
 
 FOLDER = Path(__file__).parents[2] / "docs" / "examples"
 FRAMES = 6

@@ -86,7 +86,7 @@ def test_the_whole_runtime_brings_no_torch_and_no_typer() -> None:
 
 
 def test_a_warning_goes_nowhere_until_the_program_says_where() -> None:
-    warn = "logging.getLogger('aif.runtime.video_read').warning('cut short')"
+    warn = "logging.getLogger('aif.runtime.video.read').warning('cut short')"
     assert _run(f"import logging, aif.runtime\n{warn}").stderr == ""
     told = _run(f"import logging, aif.runtime\nlogging.basicConfig()\n{warn}")
     assert "cut short" in told.stderr

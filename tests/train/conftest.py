@@ -6,12 +6,12 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 
+from aif.train.algorithm.noise import draw_noise
+from aif.train.algorithm.step import Optimisers, train_step
 from aif.train.config import TrainConfig
-from aif.train.icgan import icgan_step
-from aif.train.noise import draw_noise
-from aif.train.players import make_optimiser
-from aif.train.run import networks_of
-from aif.train.step import Optimisers, train_step
+from aif.train.rivals.icgan import icgan_step
+from aif.train.training.players import make_optimiser
+from aif.train.training.run import networks_of
 
 PLAYERS = ("encoder", "decoder", "discriminator", "auxiliary")
 

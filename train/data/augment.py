@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.align import warp_crop
+from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ConfigError
-
-UInt8Array = npt.NDArray[np.uint8]
+from aif.runtime.geometry.align import warp_crop
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.align import similarity_transform, warp_crop
 from aif.runtime.errors import ConfigError, DataError
+from aif.runtime.geometry.align import similarity_transform, warp_crop
 from aif.train.data.archive import ZipReader
 from aif.train.data.base import CorruptImageError, FaceDataset, decode_rgb, select_columns
 from aif.train.data.tables import LabelTable, check_file_name, hash_split, parse_label, parse_split

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.errors import DataError
-from aif.runtime.faces.points import COUNT
+from aif.runtime.geometry.points import COUNT
 from aif.train.data.base import CorruptImageError, FaceDataset
 
 FILE = "dense.npz"

@@ -17,7 +17,7 @@ VALIDATION_START = 1 << 40
 
 
 class SyntheticFaces(FaceDataset):
-    """Faces drawn on demand, aligned to the template of `aif.runtime.align`.
+    """Faces drawn on demand, aligned to the template of `aif.runtime.geometry.align`.
 
     Each attribute is present in half of the faces, independently of the others and of everything else:
     background, pose, skin, lighting, eye colour, face shape, clothes. Face number i is a pure function of

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.align import similarity_transform, template, transform_points
+from aif.runtime.geometry.align import similarity_transform, template, transform_points
 from aif.train.data import synthetic_parts as parts
 from aif.train.data.synthetic_canvas import Canvas, Colour, mix
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from aif.runtime.errors import CheckpointError, DataError, TrainingError
-from aif.train.checkpoint import list_checkpoints
 from aif.train.config import TrainConfig
 from aif.train.data.base import FaceDataset
 from aif.train.data.cache import cached
 from aif.train.data.open import Split, open_faces
-from aif.train.loop import LoopOptions, Progress, train
-from aif.train.measure import TorchModel
+from aif.train.evaluation.measure import TorchModel
 from aif.train.paper.budget import Budget, command, configure
 from aif.train.paper.measures import Effort, Faces, Instruments, measure_system
 from aif.train.paper.report import Number, Provenance
-from aif.train.run import TrainedRun, checkpoint_folder, load_run
+from aif.train.training.checkpoint import list_checkpoints
+from aif.train.training.loop import LoopOptions, Progress, train
+from aif.train.training.run import TrainedRun, checkpoint_folder, load_run
 
 log = logging.getLogger(__name__)
 

@@ -15,22 +15,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aif.runtime.align import Float32Array
+from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import DataError
-from aif.runtime.model import Encoding
-from aif.train.counterfactual import measure_counterfactual
+from aif.runtime.model.model import Encoding
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import evaluation_batches
 from aif.train.data.synthetic import SyntheticFaces
-from aif.train.evaluator import Evaluator
-from aif.train.frechet import EvaluatorFeatures, frechet_distance
-from aif.train.identity import IdentityNetwork, identity_kept
-from aif.train.measure import MODES, TorchModel, composed, face_crops, measure
-from aif.train.measure_report import Measurement
+from aif.train.evaluation.counterfactual import measure_counterfactual
+from aif.train.evaluation.measure import MODES, TorchModel, composed, face_crops, measure
+from aif.train.evaluation.measure_report import Measurement
+from aif.train.evaluation.paper_protocol import paper_protocol
+from aif.train.evaluators.evaluator import Evaluator
+from aif.train.evaluators.frechet import EvaluatorFeatures, frechet_distance
+from aif.train.evaluators.identity import IdentityNetwork, identity_kept
+from aif.train.evaluators.probe import ProbeKind, probe
+from aif.train.evaluators.quality import Mean, quality, sharpness
 from aif.train.paper.report import Number
-from aif.train.paper_protocol import paper_protocol
-from aif.train.probe import ProbeKind, probe
-from aif.train.quality import Mean, quality, sharpness
 from aif.train.statistics import Share
 
 

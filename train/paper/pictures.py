@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from aif.runtime.align import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.errors import DataError
-from aif.train.measure import EditingModel
+from aif.train.evaluation.measure import EditingModel
 
 TEXT, PAPER, INK = 0.42, 255, 40
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from aif.runtime.align import Float32Array, crop_face
-from aif.runtime.editor import Editor
+from aif.runtime.arrays import Float32Array
+from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import DataError
-from aif.runtime.image_io import demo_picture, read_image
+from aif.runtime.geometry.align import crop_face
+from aif.runtime.image.io import demo_picture, read_image
 from aif.train.data.augment import resize_crop
 from aif.train.data.base import FaceDataset
 

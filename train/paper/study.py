@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from aif.runtime.align import Float32Array
+from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import UnknownAttributeError
-from aif.train.loop import Progress
+from aif.train.evaluators.quality import lpips_lacks
 from aif.train.paper.charts import bar_chart
 from aif.train.paper.columns import column
 from aif.train.paper.exhibits import Exhibit, System
 from aif.train.paper.experiment import Experiment, Measured, editing_model, system
 from aif.train.paper.pictures import draw_strips, edit_strip
 from aif.train.paper.report import Cell, Number, Picture, Report, Row, Table
-from aif.train.quality import lpips_lacks
-from aif.train.run import load_run
+from aif.train.training.loop import Progress
+from aif.train.training.run import load_run
 
 Tell = Callable[[str, Progress], None]
 

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aif.runtime.align import UInt8Array
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.path import EditPath, FaceInputs
 from aif.runtime.editing.values import decode_values
 from aif.runtime.errors import ConfigError
-from aif.runtime.manifest import AttributeInfo
 from aif.train.data.base import FaceDataset
 from aif.train.data.readable import readable_crops
 from aif.train.shape.model import load_shape_run, save_attributes
@@ -41,7 +41,7 @@ strength."""
 
 
 class Classifier(Protocol):
-    """What predicts attributes of crops; `aif.train.evaluator.Evaluator` is one."""
+    """What predicts attributes of crops; `aif.train.evaluators.evaluator.Evaluator` is one."""
 
     @property
     def attributes(self) -> Sequence[str]: ...

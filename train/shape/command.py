@@ -12,11 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from aif.runtime.errors import ConfigError
 from aif.train.data.open import open_faces
-from aif.train.shape.baseline import train_baseline
-from aif.train.shape.best import SIZE, train_best
-from aif.train.shape.config import ShapeConfig
-from aif.train.shape.linear import LinearConfig
-from aif.train.shape.train import ShapeOptions
+from aif.train.shape.best.command import SIZE, train_best
+from aif.train.shape.best.config import ShapeConfig
+from aif.train.shape.best.training import ShapeOptions
+from aif.train.shape.linear.networks import LinearConfig
+from aif.train.shape.linear.training import train_baseline
 
 
 @dataclass(frozen=True)

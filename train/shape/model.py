@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from aif.runtime.bundle.manifest import AttributeInfo, HairInfo
 from aif.runtime.errors import CheckpointError
-from aif.runtime.faces.frame import Frame
-from aif.runtime.manifest import AttributeInfo, HairInfo
-from aif.train.shape.linear import LinearDecoder, LinearEncoder
+from aif.runtime.geometry.frame import Frame
+from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 
 SIDECAR, WEIGHTS, ABOUT = "linear.json", "linear.safetensors", "attributes.json"
 TRAINING = "shape.json"
@@ -143,7 +143,7 @@ def _linear(folder: Path) -> ShapeRun:
 
 
 def _trained(folder: Path) -> ShapeRun:
-    from aif.train.shape.run import load_shape_run as load_training
+    from aif.train.shape.best.run import load_shape_run as load_training
 
     run = load_training(folder)
     attributes, hair = _attributes(folder)

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_bundles import shape_parts
 
-from aif.runtime.bundle import Bundle, write_bundle
-from aif.runtime.manifest import AttributeInfo, GraphFile, GraphPair, Manifest, Provenance
+from aif.runtime.bundle.bundle import Bundle, write_bundle
+from aif.runtime.bundle.manifest import AttributeInfo, GraphFile, GraphPair, Manifest, Provenance
 
 SIZE, LATENT = 16, 48
 

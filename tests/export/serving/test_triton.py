@@ -17,19 +17,19 @@ from made_up_face import face_picture, face_points
 from tiny_bundles import similarity_parts
 
 from aif.cli.main import load_command
-from aif.export.triton import TritonOptions, export_triton
-from aif.export.triton_config import preferred_sizes
-from aif.export.triton_values import values_graph
-from aif.runtime.bundle import Bundle, write_bundle
-from aif.runtime.detect import Detection
+from aif.export.triton.config import preferred_sizes
+from aif.export.triton.repository import TritonOptions, export_triton
+from aif.export.triton.values import values_graph
+from aif.runtime.bundle.bundle import Bundle, write_bundle
+from aif.runtime.bundle.manifest import AttributeInfo, parse_manifest
+from aif.runtime.editing.editor import Editor
+from aif.runtime.editing.similarity.exposure import decode_both, encode_levelled
 from aif.runtime.editing.values import decode_values
-from aif.runtime.editor import Editor
-from aif.runtime.engine_sidecar import PARTS, BatchProfile, Sidecar
 from aif.runtime.errors import AifError, BundleError, ConfigError, ExportError
-from aif.runtime.exposure import decode_both, encode_levelled
-from aif.runtime.faces.points import five_points
-from aif.runtime.manifest import AttributeInfo, parse_manifest
-from aif.runtime.model import FaceModel
+from aif.runtime.faces.detect import Detection
+from aif.runtime.geometry.points import five_points
+from aif.runtime.model.model import FaceModel
+from aif.runtime.tensorrt.sidecar import PARTS, BatchProfile, Sidecar
 
 text_format = pytest.importorskip("google.protobuf.text_format")
 schema = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason='needs pip install "aif[triton]"')

@@ -27,15 +27,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aif.export.faces import Faces, model_faces
-from aif.export.triton import TritonOptions, export_triton
+from aif.export.graphs.faces import Faces, model_faces
+from aif.export.triton.repository import TritonOptions, export_triton
 from aif.runtime import Editor
-from aif.runtime.align import similarity_transform, warp_crop
-from aif.runtime.bundle import Bundle
-from aif.runtime.detect import make_detector
+from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.values import decode_values
+from aif.runtime.faces.detect import make_detector
 from aif.runtime.faces.landmarks import LandmarkNet
-from aif.runtime.model import Decoded, Encoding, FaceModel
+from aif.runtime.geometry.align import similarity_transform, warp_crop
+from aif.runtime.model.model import Decoded, Encoding, FaceModel
 
 triton = pytest.importorskip("tritonclient.grpc", reason='needs pip install "aif[triton]"')
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from aif.runtime.editing.hair import HairChange, hair_change, hair_colour, recoloured
-from aif.runtime.manifest import HairColour, HairInfo
+from aif.runtime.bundle.manifest import HairColour, HairInfo
+from aif.runtime.editing.shape.hair import HairChange, hair_change, hair_colour, recoloured
 
 DARK = HairColour(lightness=-1.4, red=0.12, blue=-0.08, contrast=0.37)
 FAIR = HairColour(lightness=-0.3, red=0.22, blue=-0.27, contrast=0.33)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.runtime.editing.hidden import Seen
-from aif.runtime.faces import points as dense
+from aif.runtime.editing.shape.hidden import Seen
+from aif.runtime.geometry import points as dense
 
 FRAME = made_up_frame()
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.runtime.editing.gain import EPSILON, LIMIT, bounded, gain_mask, log_gain
-from aif.runtime.editing.shape_edit import ShapeEdit, apply_edit
-from aif.runtime.editing.warp import FacePlace
-from aif.runtime.faces import points as dense
+from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.gain import EPSILON, LIMIT, bounded, gain_mask, log_gain
+from aif.runtime.editing.shape.warp import FacePlace
+from aif.runtime.geometry import points as dense
 
 FRAME = made_up_frame()
 SIZE = 64

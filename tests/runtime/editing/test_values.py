@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.values import check_value, value_columns
 from aif.runtime.errors import AifError, ConfigError, UnknownAttributeError
-from aif.runtime.manifest import AttributeInfo
 
 KNOWN = (
     AttributeInfo(name="Smiling"),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.runtime.editing.warp import GRID, FacePlace, plan_warp
-from aif.runtime.faces import points as dense
-from aif.runtime.faces.mesh import signed_areas
+from aif.runtime.editing.shape.warp import GRID, FacePlace, plan_warp
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.mesh import signed_areas
 
 FRAME = made_up_frame()
 STILL = np.zeros((dense.COUNT, 2), np.float32)

@@ -11,11 +11,11 @@ import torch
 from made_up_face import face_picture, face_points, made_up_frame
 from torch import Tensor, nn
 
-from aif.runtime.align import similarity_transform, warp_crop
-from aif.runtime.faces import points as dense
-from aif.train.shape.linear import LinearConfig, LinearDecoder, LinearEncoder, fit_linear
-from aif.train.shape.mean_shape import aligned
-from aif.train.shape.textures import Textures
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.align import similarity_transform, warp_crop
+from aif.train.shape.faces.mean_shape import aligned
+from aif.train.shape.faces.textures import Textures
+from aif.train.shape.linear.networks import LinearConfig, LinearDecoder, LinearEncoder, fit_linear
 
 SIZE, COUNT = 64, 40
 ATTRIBUTES = ("Smiling", "Mouth_Slightly_Open", "Pale_Skin")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.path import Encoded, FaceInputs
-from aif.runtime.manifest import AttributeInfo
 from aif.train.shape.calibrate import STRENGTHS, calibrate, chosen
 
 

@@ -16,8 +16,8 @@ from aif.runtime.errors import ConfigError, DataError
 from aif.runtime.faces.landmarks import DenseFaces
 from aif.train.data.base import CorruptImageError
 from aif.train.shape.command import ShapeTraining, train_shape_command
-from aif.train.shape.dense_faces import dense_landmarks
-from aif.train.shape.hair_colours import LEAST, measure_hair
+from aif.train.shape.faces.dense_faces import dense_landmarks
+from aif.train.shape.faces.hair_colours import LEAST, measure_hair
 
 
 def training(preset: str, **changed: Any) -> ShapeTraining:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.runtime.align import similarity_transform, warp_crop
-from aif.runtime.editing.shape_edit import ShapeEdit, apply_edit
-from aif.runtime.editing.warp import FacePlace
-from aif.runtime.faces import points as dense
-from aif.train.shape.compose import Composer, Edit
-from aif.train.shape.mean_shape import aligned
+from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.warp import FacePlace
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.align import similarity_transform, warp_crop
+from aif.train.shape.best.compose import Composer, Edit
+from aif.train.shape.faces.mean_shape import aligned
 
 SIZE = 128
 FRAME = made_up_frame()

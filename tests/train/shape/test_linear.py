@@ -9,14 +9,14 @@ import pytest
 import torch
 from made_up_face import face_picture, face_points, made_up_frame
 
+from aif.runtime.bundle.manifest import HairColour, HairInfo
 from aif.runtime.errors import CheckpointError, ConfigError
-from aif.runtime.faces import points as dense
-from aif.runtime.manifest import HairColour, HairInfo
-from aif.train.shape.known import attribute_infos
-from aif.train.shape.linear import LinearConfig, fit_linear
-from aif.train.shape.mean_shape import aligned
+from aif.runtime.geometry import points as dense
+from aif.train.shape.faces.known import attribute_infos
+from aif.train.shape.faces.mean_shape import aligned
+from aif.train.shape.faces.textures import Textures
+from aif.train.shape.linear.networks import LinearConfig, fit_linear
 from aif.train.shape.model import ShapeRun, is_shape_run, load_shape_run, save_linear
-from aif.train.shape.textures import Textures
 
 FRAME = made_up_frame()
 NAMES = ("Smiling", "Bushy_Eyebrows")

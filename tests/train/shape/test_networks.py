@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aif.train.shape.linear import inner_face
-from aif.train.shape.networks import Critic
-from aif.train.shape.state import beginning
-from aif.train.shape.store import FaceStore
+from aif.train.shape.best.networks import Critic
+from aif.train.shape.best.state import beginning
+from aif.train.shape.faces.store import FaceStore
+from aif.train.shape.linear.networks import inner_face
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from aif.runtime.faces import points as dense
-from aif.train.shape.store import FaceStore, mirrored, mirrored_points
+from aif.runtime.geometry import points as dense
+from aif.train.shape.faces.store import FaceStore, mirrored, mirrored_points
 
 
 def test_mirrored_landmarks_lie_where_the_mirrored_picture_has_them() -> None:

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from aif.runtime.errors import CheckpointError, ConfigError
-from aif.train.factorize import Game
-from aif.train.shape.config import Algorithm1, Effect, ShapeConfig
-from aif.train.shape.linear import inner_face
-from aif.train.shape.run import load_shape_run
-from aif.train.shape.state import TrainState, beginning
-from aif.train.shape.step import algorithm1_step
-from aif.train.shape.store import FaceStore
-from aif.train.shape.train import ShapeOptions, Trainer, train_shape
+from aif.train.algorithm.factorize import Game
+from aif.train.shape.best.config import Algorithm1, Effect, ShapeConfig
+from aif.train.shape.best.run import load_shape_run
+from aif.train.shape.best.state import TrainState, beginning
+from aif.train.shape.best.step import algorithm1_step
+from aif.train.shape.best.training import ShapeOptions, Trainer, train_shape
+from aif.train.shape.faces.store import FaceStore
+from aif.train.shape.linear.networks import inner_face
 
 CONFIG = ShapeConfig(
     reconstruct_steps=2,

@@ -1,0 +1,85 @@
+"""Attributes for people to read: their groups, what an edit takes along, contradicts, or finds already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from aif.cli import console
+from aif.runtime.bundle.attributes import AttributeInfo, Group
+from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
+
+# A face whose predicted value is from the first on has the attribute, up to the second it has it not.
+PRESENT, ABSENT = 0.9, 0.1
+
+# Two attributes that exclude each other contradict each other from this wanted value on.
+WANTED = 0.5
+
+# An attribute that moves by less is not said to change.
+STILL = 0.005
+
+
+def grouped(attributes: Sequence[AttributeInfo]) -> dict[Group, list[AttributeInfo]]:
+    """The attributes by their groups, both in their order; groups without any are left out."""
+    found = {group: [info for info in attributes if info.group == group] for group in get_args(Group)}
+    return {group: members for group, members in found.items() if members}
+
+
+def remarks(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> list[str]:
+    """A sentence for each attribute that an edit takes along without having been asked for it."""
+    return [
+        f"{info.name} takes {name} along by {share:g}; set it yourself to keep it."
+        for info in attributes
+        if info.name in settings
+        for name, share in info.takes_along.items()
+        if name not in settings
+    ]
+
+
+def contradictions(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> list[str]:
+    """A sentence for each two wanted attributes of which a face has only one."""
+    wanted = [info for info in attributes if settings.get(info.name, 0) > WANTED]
+    pairs = {
+        tuple(sorted((info.name, other))): None
+        for info in wanted
+        for other in info.excludes
+        if settings.get(other, 0) > WANTED
+    }
+    return [
+        f"{one} and {two} exclude each other, and both are set: expect something in between."
+        for one, two in pairs
+    ]
+
+
+def announce(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> None:
+    """Print what to know of an edit before it begins: warnings always, remarks where a person reads them."""
+    for text in contradictions(settings, attributes):
+        console.error_console().print(f"Warning: {text}", markup=False)
+    for text in remarks(settings, attributes):
+        console.notice(text)
+
+
+def predicted(face: FaceAnalysis | FaceEdit) -> dict[str, float]:
+    """A face's attribute values as the encoder sees them."""
+    return face.y_source if isinstance(face, FaceEdit) else face.y
+
+
+def already(face: FaceAnalysis | FaceEdit, settings: Mapping[str, float]) -> list[str]:
+    """The attributes that are wanted present or absent, and are so before the edit."""
+    seen = predicted(face)
+    return [
+        name
+        for name, value in settings.items()
+        if (value == 1 and seen[name] >= PRESENT) or (value == 0 and seen[name] <= ABSENT)
+    ]
+
+
+def changes(face: FaceAnalysis | FaceEdit, settings: Mapping[str, float]) -> dict[str, float]:
+    """The wanted values of what is set, and of what an edit moves with it."""
+    if not isinstance(face, FaceEdit):
+        return dict(settings)
+    return {
+        name: value
+        for name, value in face.y_target.items()
+        if name in settings or abs(value - face.y_source[name]) >= STILL
+    }

@@ -1,0 +1,325 @@
+"""`aif-edit`: options in, pictures and videos out. The work is in edit_run and the modules beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aif.cli.options import (
+    BuildEngines,
+    BundlePath,
+    Debug,
+    Detector,
+    Precision,
+    Provider,
+    Verbose,
+    Version,
+    Yunet,
+)
+
+
+def edit(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Pictures, videos, GIFs, folders, patterns ('*.jpg'), numbered frames (f_%04d.png), 'demo' "
+            "for a portrait to try with, '-' for a picture from standard input. With --webcam: a camera's "
+            "number, /dev/videoN, rtsp://..., http://..., a video file, or 'synthetic'.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006 - Typer reads the default, nobody changes it
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="NAME=VALUE",
+            help="Attribute to change, may be repeated. 1 or on: present; 0 or off: absent; between: partly; "
+            "beyond: exaggerated. NAME alone means on.",
+        ),
+    ] = [],  # noqa: B006 - Typer reads the default, nobody changes it
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="File, folder (existing, or ending in /), pattern with {stem} {name} {ext} {index}, or '-' "
+            "for standard output. Default: {stem}_edited{ext} beside the picture.",
+        ),
+    ] = None,
+    bundle: BundlePath = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            metavar="warp|delta|replace",
+            help="How to compose: warp moves and tints the photo, of bundles with landmarks; delta or "
+            "replace of others. Default: the bundle's.",
+        ),
+    ] = None,
+    faces: Annotated[
+        str, typer.Option(metavar="all|largest|N", help="Which faces; N counts from the left, from 0 on.")
+    ] = "all",
+    detector: Detector = "auto",
+    yunet: Yunet = None,
+    provider: Provider = "auto",
+    build_engines: BuildEngines = False,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads of the networks. Default: one a core.")
+    ] = None,
+    precision: Precision = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write original and result side by side, also of videos.")
+    ] = False,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Write a strip of each face with this attribute from absent to beyond."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", help="Pictures in a sweep.")] = 7,
+    show_attributes: Annotated[
+        bool, typer.Option("--show-attributes", help="Print each face's attributes as the model sees them.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON a picture: faces, attributes, output.")
+    ] = False,
+    timings: Annotated[bool, typer.Option("--timings", help="Print the time of each stage.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace existing files, and the picture itself if --out is it."),
+    ] = False,
+    copy_unedited: Annotated[
+        bool, typer.Option("--copy-unedited", help="Copy pictures without a face to their output, and go on.")
+    ] = False,
+    keep_going: Annotated[
+        bool,
+        typer.Option("--keep-going/--fail-fast", help="After a failure, do the other pictures, or stop."),
+    ] = True,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="jpeg, png, webp, tiff or bmp. Default: by --out, else as read."
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1-100",
+            help="Of JPEG and WebP; default: as read, else 95. Of videos, whatever size it takes; default: "
+            "75, which looks like the original (H.264's CRF 18; ten more or less are 4 CRF).",
+        ),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin a video here: seconds or hh:mm:ss.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="End a video here.")] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Of videos: h264, h265, vp9, av1. Default: h264; in .webm vp9, in .gif gif."
+        ),
+    ] = None,
+    hardware: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Encode videos on nvenc, videotoolbox, vaapi, qsv or amf. Default: on the processor.",
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Frames a second of numbered pictures.")
+    ] = None,
+    max_megapixels: Annotated[
+        float, typer.Option(metavar="N", help="Refuse larger pictures; 0 for no limit.")
+    ] = 200.0,
+    webcam: Annotated[
+        bool,
+        typer.Option("--webcam", help="Edit a camera's picture live; INPUT names it, camera 0 without one."),
+    ] = False,
+    camera_size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Ask the camera for this size: 1280x720.")
+    ] = None,
+    camera_fps: Annotated[
+        float | None, typer.Option(metavar="N", help="Ask the camera for so many frames a second.")
+    ] = None,
+    camera_format: Annotated[
+        str | None, typer.Option(metavar="XXXX", help="Ask the camera for this pixel format: MJPG, YUYV.")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Record the live picture to this .mp4, .m4v, .mov or .mkv."),
+    ] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="Edit live without a window.")] = False,
+    virtual_camera: Annotated[
+        bool,
+        typer.Option("--virtual-camera", help="Offer the live picture to other programs as a camera."),
+    ] = False,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Mirror the live picture.")] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray", help="ray: pictures on many machines; INPUT is a source and a destination."
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Of --engine ray. Default: one a GPU, or a processor.")
+    ] = None,
+    verbose: Verbose = False,
+    debug: Debug = False,
+    version: Version = False,
+) -> None:
+    """Edit attributes of the faces in pictures and videos and leave everything else alone.
+
+    \b
+    aif-edit photo.jpg --set Smiling=1 -o smile.jpg
+    aif-edit holiday/ --set Smiling --set Eyeglasses=off -o edited/
+    aif-edit '*.png' --set Smiling=0.5 -o 'new/{index:03d}_{stem}.jpg'
+    aif-edit demo --sweep Smiling -o strip.png
+    aif-edit photo.jpg --show-attributes
+    aif-edit clip.mp4 --set Smiling=1 --start 0:10 --end 0:20 -o smile.mp4
+    aif-edit --webcam --set Smiling=1
+    aif-edit --engine ray s3://bucket/photos s3://bucket/edited --set Smiling=1
+    aif-edit --webcam 1 --camera-size 1280x720 --headless --record out.mp4
+
+    Kept: size, format, orientation, transparency, 16 bits, black and white, colour profile, EXIF; of videos
+    every frame's time, sound, subtitles and colours. Nothing is overwritten unless you say --overwrite.
+    Ctrl-C ends a video where it stands, playable. A live picture ends with --end, Ctrl-C, q, or its window.
+
+    Exit codes: 0 done, 1 an input failed, 2 a wrong option, 3 no face was found, 130 interrupted,
+    143 terminated.
+    """
+    if engine != "local" or workers is not None:
+        options = dict(locals())
+        from aif.cli.ray.job import edit_ray
+
+        raise typer.Exit(edit_ray(edit, options))
+    from aif.cli.edit.attributes import announce
+    from aif.cli.edit.engines import build_for, check_build
+    from aif.cli.edit.paths import Job, find_sources, plan_outputs
+    from aif.cli.edit.run import EditPlan, load_editor, run_plan
+    from aif.cli.edit.video import VideoChoices, check_videos, parse_time
+    from aif.runtime.bundle.bundle import Bundle
+    from aif.runtime.editing.options import (
+        check_options,
+        modes_of,
+        parse_faces,
+        parse_mode,
+        parse_settings,
+        sweep_values,
+    )
+    from aif.runtime.errors import ConfigError
+    from aif.runtime.image.io import format_for
+
+    if not inputs and not webcam:
+        raise ConfigError(
+            "Missing argument INPUT: nothing to edit was named.", "Name a picture or video, or use --webcam."
+        )
+    edits = bool(settings) or sweep is not None
+    check_options(
+        edits=edits or webcam,
+        looks=show_attributes or as_json,
+        to_stdout=not webcam and (out == "-" or (out is None and "-" in inputs)),
+        compare=compare,
+        sweep=sweep,
+        detector=detector,
+        yunet=yunet is not None,
+        provider=provider,
+        threads=threads,
+        quality=quality,
+    )
+    if build_engines:
+        check_build(provider, webcam)
+    if webcam:
+        from aif.cli.live import choices as live
+        from aif.cli.live.command import run_live
+
+        choices = live.LiveChoices(
+            source=live.parse_source(inputs),
+            wanted=live.parse_format(camera_size, camera_fps, camera_format),
+            record=record,
+            headless=headless,
+            virtual_camera=virtual_camera,
+            compare=compare,
+            mirror=mirror,
+            seconds=parse_time(end, "--end"),
+            timings=timings,
+            quality=quality,
+            codec=codec,
+            hardware=hardware,
+            faces=parse_faces(faces),
+            threads=threads,
+        )
+        misplaced = {
+            "--out": out is not None,
+            "--sweep": sweep is not None,
+            "--show-attributes": show_attributes,
+            "--json": as_json,
+            "--recursive": recursive,
+            "--copy-unedited": copy_unedited,
+            "--format": kind is not None,
+            "--start": start is not None,
+            "--fps": fps is not None,
+        }
+        live.check_live(choices, misplaced, overwrite)
+        opened = Bundle.open(bundle)
+        known = opened.manifest.attributes
+        choices = replace(choices, mode=parse_mode(mode, modes_of(opened.manifest)))
+        values = parse_settings(settings, known, f"the bundle {opened.manifest.name}")
+        announce(values, known)
+        live_threads = live.live_threads(threads)
+        with load_editor(opened, provider, detector, yunet, live_threads, precision) as editor:
+            raise typer.Exit(run_live(editor, choices, values))
+    live_only = {
+        "--camera-size": camera_size,
+        "--camera-fps": camera_fps,
+        "--camera-format": camera_format,
+        "--record": record,
+        "--headless": headless,
+        "--virtual-camera": virtual_camera,
+        "--mirror": mirror,
+    }
+    for option, given in live_only.items():
+        if given:
+            raise ConfigError(f"{option} is for live pictures.", "Add --webcam, or leave it out.")
+    video = VideoChoices(parse_time(start, "--start"), parse_time(end, "--end"), codec, hardware, fps)
+    chosen_faces, chosen_kind = parse_faces(faces), None if kind is None else format_for(kind)
+    opened = Bundle.open(bundle)
+    known, where = opened.manifest.attributes, f"the bundle {opened.manifest.name}"
+    values, chosen_mode = parse_settings(settings, known, where), parse_mode(mode, modes_of(opened.manifest))
+    strip = None if sweep is None else (sweep, sweep_values(sweep, steps, known, where, values))
+    sources = find_sources(inputs, recursive)
+    tag = "_sweep" if sweep else "_compare" if compare else "_edited"
+    jobs = (
+        plan_outputs(sources, out, tag, chosen_kind, overwrite)
+        if edits
+        else [Job(source, None) for source in sources]
+    )
+    check_videos(jobs, video, edits, sweep is not None, quality)
+    plan = EditPlan(
+        settings=values,
+        faces=chosen_faces,
+        mode=chosen_mode,
+        sweep=strip,
+        compare=compare,
+        kind=chosen_kind,
+        quality=quality,
+        max_megapixels=max_megapixels or None,
+        copy_unedited=copy_unedited,
+        show_attributes=show_attributes,
+        as_json=as_json,
+        timings=timings,
+        keep_going=keep_going,
+        video=video,
+        threads=threads,
+    )
+    announce(values if sweep is None else {**values, sweep: 1.0}, known)
+    if build_engines:
+        build_for(opened, sources, provider, precision, detector, yunet, max_megapixels or None)
+    with load_editor(opened, provider, detector, yunet, threads, precision) as editor:
+        raise typer.Exit(run_plan(editor, plan, jobs))

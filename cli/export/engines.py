@@ -1,0 +1,104 @@
+"""The engines of `aif-export --trt`: options in, engines built, a line each out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from aif.cli.console import notice
+from aif.runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aif.runtime.tensorrt.build import BuildOptions
+    from aif.train.data.base import FaceDataset
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """Which engines to build, and how."""
+
+    precisions: tuple[str, ...]
+    options: BuildOptions
+
+    @property
+    def choice(self) -> str:
+        """What to add to `aif-edit` for the last of them."""
+        return f"--provider tensorrt --precision {self.precisions[-1]}"
+
+
+def engine_plan(
+    wanted: bool,
+    precision: str,
+    batch: str | None,
+    workspace: str | None,
+    timing_cache: Path | None,
+    version_compatible: bool,
+    hardware_compatible: bool,
+) -> EnginePlan | None:
+    """The plan for the command line's options, or None without `--trt`. TensorRT is looked for already here.
+
+    Args:
+        wanted: whether `--trt` was given.
+        precision: as `--precision` has it.
+        batch, workspace, timing_cache, version_compatible, hardware_compatible: options of the same names.
+
+    Raises:
+        ConfigError: an option without `--trt`, one that is not understood, or a timing cache that cannot be
+            written.
+        ProviderError: TensorRT is not here.
+    """
+    given = {
+        "--batch": batch,
+        "--workspace": workspace,
+        "--timing-cache": timing_cache,
+        "--version-compatible": version_compatible,
+        "--hardware-compatible": hardware_compatible,
+    }
+    if not wanted:
+        for option, value in given.items():
+            if value:
+                raise ConfigError(f"{option} is for engines.", "Add --trt, or leave it out.")
+        return None
+    from aif.runtime.model.make import check_buildable
+    from aif.runtime.tensorrt.build import (
+        DEFAULT_PROFILE,
+        BuildOptions,
+        check_timing_cache,
+        parse_batch,
+        parse_size,
+    )
+    from aif.runtime.tensorrt.library import load_library
+
+    names = tuple(dict.fromkeys(name.strip().lower() for name in precision.split(",") if name.strip()))
+    check_buildable(names)
+    options = BuildOptions(
+        profile=DEFAULT_PROFILE if batch is None else parse_batch(batch),
+        workspace=None if workspace is None else parse_size(workspace),
+        timing_cache=timing_cache,
+        version_compatible=version_compatible,
+        hardware_compatible=hardware_compatible,
+    )
+    check_timing_cache(options, load_library())  # before minutes are spent on anything else
+    return EnginePlan(names, options)
+
+
+def build(source: Path, out: Path, faces: FaceDataset, plan: EnginePlan) -> None:
+    """Build the engines of the bundle at `source`, write both to `out`, and say what came of it.
+
+    Raises:
+        AifError: as `add_engines`; nothing is written.
+    """
+    from aif.export.engines import add_engines
+
+    for sidecar in add_engines(source, out, plan.precisions, faces, plan.options, notice):
+        profile = sidecar.profile
+        typer.echo(
+            f"engines/{sidecar.file}: {sidecar.bytes / 1e6:.1f} MB, {profile.min} to {profile.max} faces "
+            f"(tuned for {profile.opt}), {sidecar.gpu}"
+        )
+        if sidecar.part == "decoder":
+            figures = ", ".join(f"{name} {value:.2g}" for name, value in sidecar.gate.items())
+            typer.echo(f"{sidecar.precision} engines against fp32 on {sidecar.gated_faces} faces: {figures}")

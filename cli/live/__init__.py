@@ -1,0 +1,1 @@
+"""aif edit --webcam."""

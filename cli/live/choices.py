@@ -1,0 +1,129 @@
+"""What `aif-edit --webcam` was asked for, and whether that can work."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aif.runtime.bundle.manifest import Mode
+from aif.runtime.editing.editor import FaceChoice
+from aif.runtime.errors import ConfigError
+from aif.runtime.live.camera import CameraFormat
+from aif.runtime.live.record import SUFFIXES
+
+_SIZE = re.compile(r"(\d{2,5})[x*](\d{2,5})")
+
+
+@dataclass(frozen=True)
+class LiveChoices:
+    """What was asked for of a live picture.
+
+    Attributes:
+        source: a camera's number, a device, an address, a file, or `synthetic`.
+        wanted: size, rate and pixel format to ask the camera for.
+        record: the file to record to from the start; None = only when the key is pressed.
+        headless: no window.
+        virtual_camera: send the result to a virtual camera.
+        compare, mirror: how the window begins; mirrored recordings, too.
+        seconds: end by itself after so long; None = never.
+        timings: print the figures each minute and at the end.
+        quality, codec, hardware: of recordings, see `Recorder`.
+        mode, faces, threads: see `LiveEdit`.
+    """
+
+    source: str
+    wanted: CameraFormat
+    record: Path | None = None
+    headless: bool = False
+    virtual_camera: bool = False
+    compare: bool = False
+    mirror: bool = False
+    seconds: float | None = None
+    timings: bool = False
+    quality: int | None = None
+    codec: str | None = None
+    hardware: str | None = None
+    mode: Mode | None = None
+    faces: FaceChoice = "all"
+    threads: int | None = None
+
+
+def parse_source(inputs: Sequence[str]) -> str:
+    """The one camera, stream or file; camera 0 where none is named.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    if len(inputs) > 1:
+        raise ConfigError(
+            "--webcam takes one camera at a time.", "Name one number, device, address or file: --webcam 1"
+        )
+    return inputs[0] if inputs else "0"
+
+
+def parse_format(size: str | None, fps: float | None, fourcc: str | None) -> CameraFormat:
+    """What to ask a camera for, from the command line's words.
+
+    Raises:
+        ConfigError: one of them makes no sense.
+    """
+    found = None if size is None else _SIZE.fullmatch(size.strip().lower())
+    if size is not None and found is None:
+        raise ConfigError(f"--camera-size {size} is no size.", "Write width x height: --camera-size 1280x720")
+    if fps is not None and not 0 < fps <= 1000:
+        raise ConfigError(f"--camera-fps {fps:g} is out of range.", "Usual rates are 15, 30 and 60.")
+    if fourcc is not None and not re.fullmatch(r"[!-~]{4}", fourcc):
+        raise ConfigError(f"--camera-format {fourcc} is no format.", "It has four letters: MJPG, YUYV, H264.")
+    width, height = (int(found[1]), int(found[2])) if found else (None, None)
+    return CameraFormat(width, height, fps, None if fourcc is None else fourcc.upper())
+
+
+def check_live(choices: LiveChoices, misplaced: Mapping[str, bool], overwrite: bool) -> None:
+    """Find what cannot work before anything is loaded.
+
+    Args:
+        choices: what was asked for.
+        misplaced: options of pictures and films, and whether they were given.
+        overwrite: whether an existing recording may be replaced.
+
+    Raises:
+        ConfigError: options that do not go together, a recording that exists or of an unknown
+            kind, no display.
+    """
+    for option, given in misplaced.items():
+        if given:
+            fix = (
+                "Record with --record FILE." if option == "--out" else "Leave it out, or leave out --webcam."
+            )
+            raise ConfigError(f"{option} is of no use with --webcam.", fix)
+    if choices.record is not None:
+        if choices.record.suffix.lower() not in SUFFIXES:
+            raise ConfigError(
+                f"--record {choices.record}: unknown kind of file.", f"Known: {', '.join(SUFFIXES)}"
+            )
+        if choices.record.exists() and not overwrite:
+            raise ConfigError(f"{choices.record} exists.", "Choose another name, or add --overwrite.")
+    if choices.seconds is not None and choices.seconds <= 0:
+        raise ConfigError("--end must be after the beginning.", "Write seconds or hh:mm:ss: --end 1:00")
+    if not choices.headless:
+        from aif.runtime.live.window import check_display
+
+        check_display()
+        return
+    if choices.compare:
+        raise ConfigError("--compare is for the window; recordings hold the result alone.")
+    if choices.record is None and not choices.virtual_camera and not choices.timings:
+        raise ConfigError(
+            "--headless alone shows nothing to anyone.",
+            "Add --record out.mp4, --virtual-camera or --timings.",
+        )
+
+
+def live_threads(threads: int | None) -> int:
+    """Threads of the networks: half the cores, for camera, display and detector need some, too."""
+    if threads is not None:
+        return threads
+    return max(1, (os.cpu_count() or 2) // 2)

@@ -1,0 +1,146 @@
+"""Where live frames go beside the window: a recording, a virtual camera, a screenshot."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import cv2
+
+from aif.cli import console
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.errors import AifError
+from aif.runtime.image.io import write_bytes
+from aif.runtime.live.figures import LatencyHistogram
+from aif.runtime.live.loop import LiveFrame
+from aif.runtime.live.record import Recorder, Recording
+from aif.runtime.live.view import mirrored
+from aif.runtime.live.virtual_camera import VirtualCamera
+
+
+class Outlets:
+    """Takes every edited frame from the editing thread and hands it on; a fault of one is said, and survived.
+
+    Attributes:
+        mirror: whether frames are mirrored.
+        latencies: of all edited frames, from capture to the end of the edit.
+        recorder: the recording under way; None while there is none.
+        camera: the virtual camera; None where there is none.
+    """
+
+    def __init__(
+        self,
+        record: Path | None,
+        fps: float,
+        *,
+        mirror: bool = False,
+        quality: int | None = None,
+        codec: str | None = None,
+        hardware: str | None = None,
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            record: the first recording's file; None = named by date, in the current folder.
+            fps: about how many frames a second will come.
+            mirror: see above.
+            quality, codec, hardware: see `Recorder`.
+        """
+        self.mirror, self.latencies = mirror, LatencyHistogram()
+        self.recorder: Recorder | None = None
+        self.camera: VirtualCamera | None = None
+        self._record, self._fps = record, fps
+        self._coding = quality, codec, hardware
+        self._lock = threading.Lock()
+        self._said: set[str] = set()
+
+    def each(self, frame: LiveFrame) -> None:
+        """Take a frame; in the editing thread."""
+        self.latencies.add(frame.edited_s - frame.captured_s)
+        with self._lock:
+            recorder, camera = self.recorder, self.camera
+        if recorder is None and camera is None:
+            return
+        image = mirrored(frame.image) if self.mirror else frame.image
+        if recorder is not None:
+            recorder.put(image, frame.captured_s)
+        if camera is not None:
+            camera.put(image)
+
+    def start_recording(self) -> str:
+        """Begin a recording; a line that says where.
+
+        Raises:
+            VideoError: the place cannot be written.
+        """
+        path = self._record or Path(f"{_dated()}.mp4")
+        if self._said:  # the name on the command line is the first one's
+            path = free_name(path)
+        self._said.add(str(path))
+        recorder = Recorder(path if self._record else free_name(path), self._fps, *self._coding)
+        with self._lock:
+            self.recorder = recorder
+        return f"Recording to {recorder.path}"
+
+    def stop_recording(self) -> str | None:
+        """Finish the recording; what became of it, None where there was none."""
+        with self._lock:
+            recorder, self.recorder = self.recorder, None
+        return None if recorder is None else described(recorder.close())
+
+    def faults(self) -> list[str]:
+        """What has gone wrong since the last call; a failed recording is finished, a lost camera given up."""
+        found = []
+        if self.recorder is not None and self.recorder.error is not None:
+            found.append(self.stop_recording() or "")
+        if self.camera is not None and self.camera.error is not None:
+            with self._lock:
+                camera, self.camera = self.camera, None
+            camera.close()
+            found.append(f"The virtual camera stopped: {camera.error}")
+        return found
+
+    def save(self, picture_hwc_bgr: UInt8Array) -> str:
+        """Save a screenshot as PNG, beside the recording or in the current folder; a line that says where."""
+        folder = self._record.parent if self._record is not None else Path()
+        path = free_name(folder / f"{_dated()}.png")
+        good, data = cv2.imencode(".png", picture_hwc_bgr)
+        try:
+            if not good:
+                raise AifError("the picture cannot be encoded.")
+            write_bytes(path, data.tobytes())
+        except AifError as error:
+            return f"Not saved: {error.message}"
+        return f"Saved {path}"
+
+    def close(self) -> None:
+        """Finish what is under way, and say on standard error what became of it."""
+        if (line := self.stop_recording()) is not None:
+            console.error_console().print(line, markup=False)
+        if self.camera is not None:
+            self.camera.close()
+
+
+def described(recording: Recording) -> str:
+    """One line on a recording that is over."""
+    if recording.error is not None:
+        rest = f"{recording.path} holds what came before" if recording.kept else "nothing could be kept"
+        return f"Recording stopped: {recording.error}. {rest}, {recording.seconds:.0f} s."
+    if not recording.kept:
+        return "Nothing was recorded: there was no frame."
+    late = f", {recording.left_out} left out: the encoder is too slow" if recording.left_out else ""
+    return f"{recording.path}: {recording.frames} frames, {recording.seconds:.1f} s{late}."
+
+
+def free_name(path: Path) -> Path:
+    """The path, or the first of NAME_2, NAME_3, ... that does not exist."""
+    number, candidate = 1, path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_stem(f"{path.stem}_{number}")
+    return candidate
+
+
+def _dated() -> str:
+    return time.strftime("aif_%Y%m%d_%H%M%S")

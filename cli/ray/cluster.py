@@ -1,0 +1,164 @@
+"""Tasks on a Ray cluster: a pool of workers that outlives each of them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from aif.cli.ray.manifest import Record
+from aif.cli.ray.worker import EditWorker, Setup, Task, parse_answer
+from aif.runtime.errors import AifError
+
+TASKS_A_BLOCK = 8
+"""What a worker gets at a time, and looks through again after it was killed."""
+
+LOCAL_TRIES = 3
+"""Ray gives its processes 30 seconds to start, which is too little on a busy machine."""
+
+# Nothing is sent to Ray's makers; cards are left to those who ask for them; Ray's own log has the rest.
+_QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+
+
+@contextlib.contextmanager
+def cluster(processors: int) -> Iterator[Mapping[str, float]]:
+    """Join the cluster that RAY_ADDRESS names, or start one on this machine; its resources by name.
+
+    Args:
+        processors: a cluster that is started here offers at least so many.
+
+    Raises:
+        AifError: the cluster does not answer, or Ray cannot be started.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    with _only_for_us() if address == "local" else contextlib.nullcontext():
+        yield from _joined(address, processors)
+
+
+@contextlib.contextmanager
+def _only_for_us() -> Iterator[None]:
+    """Ray listens on the machine's outward address: have it turn away who lacks a token made for this run.
+
+    The token is handed to Ray's processes in their environment, which only this user can read; nothing is
+    written to the user's folder.
+    """
+    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _joined(address: str, processors: int) -> Iterator[Mapping[str, float]]:
+    import ray
+
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address == "local":
+        options |= {"include_dashboard": False, "num_cpus": max(processors, os.cpu_count() or 1)}
+    tries = LOCAL_TRIES if address == "local" else 1
+    while tries:
+        tries -= 1
+        try:
+            ray.init(address=address, **options)
+            break
+        except Exception as error:  # connection errors, Ray's own, a port that is taken
+            ray.shutdown()
+            if not tries:
+                raise _unreachable(address, error) from error
+    try:
+        yield ray.cluster_resources()  # type: ignore[no-untyped-call]
+    finally:
+        ray.shutdown()
+
+
+def _unreachable(address: str, error: Exception) -> AifError:
+    if address == "local":
+        return AifError(
+            f"Ray cannot be started on this machine: {_first_line(error)}",
+            "If the machine is busy, try again; Ray's own log is in the newest folder of /tmp/ray.",
+        )
+    return AifError(
+        f"The Ray cluster {address!r} cannot be reached: {_first_line(error)}",
+        "Start it (ray start --head), check RAY_ADDRESS, or unset it for a cluster on this machine.",
+    )
+
+
+def pool_size(resources: Mapping[str, float], workers: int | None, threads: int, on_gpus: bool) -> int:
+    """How many workers to start: as asked for, else one a GPU, or as many as the processors feed.
+
+    Raises:
+        AifError: there are fewer GPUs or processors than that takes; Ray would wait for more for ever.
+    """
+    gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+    if on_gpus and not gpus:
+        raise AifError(
+            "There is no GPU in the Ray cluster.", "Use --provider cpu, or add a machine with one."
+        )
+    most = gpus if on_gpus else cpus // threads
+    if not 1 <= (workers or 1) <= most:
+        each = "a GPU" if on_gpus else f"{threads} of its {cpus} processors"
+        raise AifError(
+            f"The Ray cluster has no room for {workers or 1} workers with {each} each.",
+            f"It has room for {most}: --workers {most}" if most else "Use fewer --threads.",
+        )
+    return workers or most
+
+
+def run_tasks(setup: Setup, tasks: Sequence[Task], workers: int, on_gpus: bool) -> Iterator[Record]:
+    """Do the tasks in any order, and say of each how it went. A cluster has to be joined.
+
+    Raises:
+        AifError: a worker cannot start, or the cluster is lost.
+    """
+    import ray
+    import ray.data
+    import ray.exceptions
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # A worker's processors are its threads; one that has a GPU may feed it with what the machine has.
+    setup = replace(setup, workers=workers, opencv_threads=None if on_gpus else setup.threads)
+    blocks = min(len(tasks), max(workers, -(-len(tasks) // TASKS_A_BLOCK)))
+    dataset = ray.data.from_items([asdict(task) for task in tasks], override_num_blocks=blocks).map_batches(
+        EditWorker,
+        fn_constructor_args=(setup,),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=min(workers, blocks), max_tasks_in_flight_per_actor=2),
+        num_cpus=None if on_gpus else setup.threads,
+        num_gpus=1 if on_gpus else None,
+    )
+    # Ray Data starts a worker that died again and gives it its block again, as often as it takes; the workers
+    # themselves see to it that this has an end.
+    try:
+        for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+            answers: Any = table["answer"]
+            for answer in answers.to_pylist():
+                yield parse_answer(answer)
+    except ray.exceptions.RayError as error:
+        raise AifError(
+            f"The Ray cluster gave up: {_first_line(error)}",
+            "The same command goes on where it was. aif has to be installed on every machine of the cluster.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,1 @@
+"""Checkpoint to ONNX graphs, with parity checked."""

@@ -1,0 +1,279 @@
+"""A bundle becomes a Triton model repository: encoder, decoder and an ensemble for each precision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aif.export.triton.config import (
+    LABELS,
+    Part,
+    Placement,
+    Shapes,
+    Step,
+    as_text,
+    ensemble_config,
+    part_config,
+)
+from aif.export.triton.engines import ServedPair, find_engines
+from aif.export.triton.values import INPUTS, OUTPUTS, values_graph
+from aif.export.triton.write import write_repository
+from aif.runtime.arrays import Float32Array
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.bundle.manifest import Manifest
+from aif.runtime.errors import BundleError, ConfigError
+from aif.runtime.networks.sessions import Session
+
+MOST_BATCH = 1024
+"""The exported graphs are made for batches of 1 to this many."""
+
+
+@dataclass(frozen=True)
+class TritonOptions:
+    """How a repository is to be served."""
+
+    instances: int = 1
+    """Instances of each network: on each GPU, or on the processor together."""
+    device: Placement = "cpu"
+    """Where the ONNX graphs run; engines always run on a GPU."""
+    max_batch: int = 16
+    """The largest batch that Triton puts together."""
+    precisions: tuple[str, ...] = ()
+    """Which of the bundle's precisions to serve, graphs and engines; () = all."""
+    engines: str = "auto"
+    """A folder of TensorRT engines; "auto" = those in the bundle that can be served; "none" = none."""
+    threads: int | None = None
+    """Threads of one instance on the processor; None = ONNX Runtime's choice, one a core."""
+    name: str | None = None
+    """What the models' names begin with; None = the bundle's name."""
+
+
+@dataclass(frozen=True)
+class TritonReport:
+    """What was written: the folder, the models' names, the ensembles among them, and the size in bytes."""
+
+    path: Path
+    models: tuple[str, ...]
+    ensembles: tuple[str, ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """What the networks of a bundle take and give, and one sample of everything, for warm-up."""
+
+    encoder: tuple[Shapes, Shapes]
+    decoder: tuple[Shapes, Shapes]
+    samples: Mapping[str, Float32Array]
+
+
+def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = None) -> TritonReport:
+    """Write a Triton model repository; what was exported to the same place before is replaced.
+
+    For a bundle named `smile` in FP32 there are `smile_fp32_encoder` and `smile_fp32_decoder`, as in the
+    bundle; `smile_values`, which puts the values that the caller wants into the predicted y; and the ensemble
+    `smile_fp32`: `image` and `y_target` in; `edited_image`, `y` and `reconstruction` out. With shape,
+    `landmarks` go in beside the texture, and `edited_landmarks` and `reconstruction_landmarks` come out.
+
+    Args:
+        bundle: what to serve.
+        out: the folder.
+        options: see `TritonOptions`.
+
+    Raises:
+        ConfigError: an option is out of range, or the bundle has no such precision.
+        BundleError: the bundle has changed since it was opened, or its graphs are not what it says.
+        ExportError: `out` holds something else, or cannot be written; an engine does not fit the bundle.
+    """
+    options = options or TritonOptions()
+    _check(options)
+    manifest = bundle.manifest
+    precisions = _precisions(manifest, options.precisions)
+    engines = find_engines(bundle, options.engines, precisions)
+    variants = [*(_graphs(bundle, each) for each in precisions), *engines]
+    base = _base_name(options.name or manifest.name)
+    networks = _look_at(bundle, precisions[0])
+    labels = "".join(f"{name}\n" for name in manifest.attribute_names).encode()
+    files: dict[str, bytes] = {}
+    ensembles = []
+
+    values = f"{base}_values"
+    _add(files, _values_part(values, manifest, options), {"model.onnx": values_graph(manifest)})
+    for pair in variants:
+        batch = min(options.max_batch, pair.max_batch)
+        name, encoder, decoder = (f"{base}_{pair.label}{end}" for end in ("", "_encoder", "_decoder"))
+        for model, shapes, contents in (
+            (encoder, networks.encoder, pair.encoder),
+            (decoder, networks.decoder, pair.decoder),
+        ):
+            part = Part(
+                model,
+                pair.backend,
+                *shapes,
+                max_batch=batch,
+                placement="gpu" if pair.backend == "tensorrt" else options.device,
+                instances=options.instances,
+                threads=options.threads if pair.backend == "onnxruntime" else None,
+                warmup={each: f"{each}.bin" for each in shapes[0]},
+                file=next(iter(contents)),
+                files_by_capability=pair.by_capability,
+                tags={"bundle": manifest.name, "bundle_version": manifest.version, "precision": pair.label},
+                labelled="y" if model == encoder else None,
+            )
+            _add(files, part, contents)
+            for each in shapes[0]:
+                files[f"{model}/warmup/{each}.bin"] = networks.samples[each].tobytes()
+        files[f"{encoder}/{LABELS}"] = files[f"{name}/{LABELS}"] = labels
+        files[f"{name}/config.pbtxt"] = as_text(
+            _ensemble(name, encoder, decoder, values, networks, batch, manifest)
+        )
+        # Triton wants a version's folder also where nothing is in it, and object stores keep no empty ones.
+        files[f"{name}/1/ensemble.txt"] = b"An ensemble has no file of its own; see config.pbtxt.\n"
+        ensembles.append(name)
+    path = write_repository(out, files, manifest)
+    models = tuple(sorted({file.partition("/")[0] for file in files}))
+    return TritonReport(path, models, tuple(ensembles), sum(len(data) for data in files.values()))
+
+
+def _graphs(bundle: Bundle, precision: str) -> ServedPair:
+    """The ONNX graphs of one precision, in the form in which engines come."""
+    encoder, decoder = bundle.graph_bytes(precision, "encoder"), bundle.graph_bytes(precision, "decoder")
+    return ServedPair(
+        precision,
+        "onnxruntime",
+        {"model.onnx": encoder},
+        {"model.onnx": decoder},
+        max_batch=MOST_BATCH,
+    )
+
+
+def _add(files: dict[str, bytes], part: Part, contents: Mapping[str, bytes]) -> None:
+    files[f"{part.name}/config.pbtxt"] = as_text(part_config(part))
+    for name, data in contents.items():
+        files[f"{part.name}/1/{name}"] = data
+
+
+def _values_part(name: str, manifest: Manifest, options: TritonOptions) -> Part:
+    """The step between encoder and decoder: so small that one thread on the processor is best anywhere."""
+    shape = (len(manifest.attributes),)
+    return Part(
+        name,
+        "onnxruntime",
+        dict.fromkeys(INPUTS, shape),
+        dict.fromkeys(OUTPUTS, shape),
+        max_batch=options.max_batch,
+        instances=options.instances,
+        threads=1,
+    )
+
+
+def _ensemble(
+    name: str, encoder: str, decoder: str, values: str, networks: _Networks, batch: int, manifest: Manifest
+) -> object:
+    codes = {each: each for each in ("z", *manifest.features)}
+    shape = (len(manifest.attributes),)
+    seen = networks.encoder[0]  # what goes into the encoder comes out of the decoder
+    edited, again = ({each: _named(each, what) for each in seen} for what in ("edited", "reconstruction"))
+    steps = [
+        Step(encoder, {each: each for each in seen}, {"y": "y_encoded", **codes}),
+        Step(
+            values,
+            {"y": "y_encoded", "y_target": "y_target"},
+            {"y_predicted": "y", "y_source": "y_source", "y_edit": "y_edit"},
+        ),
+        Step(decoder, {**codes, "y": "y_edit"}, edited),
+        Step(decoder, {**codes, "y": "y_source"}, again),
+    ]
+    decoded = {names[each]: dims for names in (edited, again) for each, dims in seen.items()}
+    return ensemble_config(
+        name,
+        steps,
+        {**seen, "y_target": shape},
+        {"y": shape, **decoded},
+        batch,
+        {"aif_manifest": manifest.without_files().model_dump_json()},
+        labelled="y",
+    )
+
+
+def _named(tensor: str, what: str) -> str:
+    """The ensemble's name of a decoded tensor: edited_image, reconstruction, reconstruction_landmarks ..."""
+    return what if (tensor, what) == ("image", "reconstruction") else f"{what}_{tensor}"
+
+
+def _look_at(bundle: Bundle, precision: str) -> _Networks:
+    """Shapes of all tensors, and what a plain grey picture (of the mean shape) gives: nobody's face."""
+    manifest = bundle.manifest
+    encoder = Session(bundle.graph_bytes(precision, "encoder"), "cpu", 1, "encoder")
+    decoder = Session(bundle.graph_bytes(precision, "decoder"), "cpu", 1, "decoder")
+    shapes = [
+        {name: _without_batch(bundle, name, shape) for name, shape in found.items()}
+        for found in (encoder.inputs, encoder.outputs, decoder.inputs, decoder.outputs)
+    ]
+    wanted = ["z", "y", *manifest.features]
+    seen = ["image"] if manifest.face_frame is None else ["image", "landmarks"]
+    for which, found, names in (
+        ("encoder", shapes[0], seen),
+        ("encoder", shapes[1], wanted),
+        ("decoder", shapes[2], wanted),
+        ("decoder", shapes[3], seen),
+    ):
+        if set(found) != set(names):
+            raise BundleError(
+                f"{bundle.path}: the {which} has {', '.join(found)}, where {', '.join(names)} are expected.",
+                "Export the bundle again with aif-export.",
+            )
+    samples = {"image": np.full((1, *shapes[0]["image"]), 0.5, dtype=np.float32)}
+    if manifest.face_frame is not None:
+        samples["landmarks"] = np.ascontiguousarray(manifest.face_frame.mean[None])
+    codes = encoder.run(wanted, samples)
+    return _Networks(
+        (shapes[0], shapes[1]),
+        (shapes[2], shapes[3]),
+        {**samples, **dict(zip(wanted, codes, strict=True))},
+    )
+
+
+def _without_batch(bundle: Bundle, name: str, shape: Sequence[int | None]) -> tuple[int, ...]:
+    """The shape that Triton gets: it puts the batch in front itself, so that has to be open."""
+    rest = tuple(size for size in shape[1:] if size is not None)
+    if not shape or shape[0] is not None or len(rest) != len(shape) - 1:
+        raise BundleError(
+            f"{bundle.path}: {name} has the shape {list(shape)}; its first size, the batch, has to be open, "
+            "and no other.",
+            "Export the bundle again with aif-export.",
+        )
+    return rest
+
+
+def _precisions(manifest: Manifest, wanted: Sequence[str]) -> tuple[str, ...]:
+    for precision in wanted:
+        if precision not in manifest.graphs:
+            raise ConfigError(
+                f"The bundle {manifest.name} has no graphs of precision {precision!r}.",
+                f"It has: {', '.join(manifest.graphs)}.",
+            )
+    return tuple(dict.fromkeys(wanted)) or tuple(manifest.graphs)
+
+
+def _base_name(name: str) -> str:
+    """A name that is good as a folder's, in a URL and as a label of metrics."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-") or "aif"
+
+
+def _check(options: TritonOptions) -> None:
+    for what, value, most in (
+        ("--instances", options.instances, 64),
+        ("--max-batch", options.max_batch, MOST_BATCH),
+        ("--threads", 1 if options.threads is None else options.threads, 1024),
+    ):
+        if not 1 <= value <= most:
+            raise ConfigError(f"{what} must be 1 to {most}, not {value}.")
+    if options.device not in ("cpu", "gpu"):
+        raise ConfigError(f"--device cannot be {options.device!r}.", "Known: cpu, gpu.")
+    if options.threads is not None and options.device == "gpu":
+        raise ConfigError("--threads is for the processor.", "Leave it out, or use --device cpu.")

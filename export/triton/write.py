@@ -1,0 +1,75 @@
+"""A model repository on disk: written beside its place and renamed; nothing else is ever overwritten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from aif.runtime.bundle.bundle import put_in_place
+from aif.runtime.bundle.manifest import Manifest
+from aif.runtime.errors import ExportError
+
+RECORD = "aif_repository.json"
+"""Says what was exported, so that the next export knows its own work; Triton reads folders only."""
+
+_ELSEWHERE = "Choose another place with --out, or remove it first."
+
+
+def write_repository(out: Path, files: Mapping[str, bytes], manifest: Manifest) -> Path:
+    """Write the files of a repository, and a record of them.
+
+    Args:
+        out: the folder; an earlier export there is replaced, unless somebody has changed it.
+        files: path inside to contents.
+        manifest: of the bundle that is served.
+
+    Raises:
+        ExportError: `out` is or holds something else, or cannot be written.
+    """
+    place = out.resolve()
+    _refuse_to_overwrite(place)
+    record = {
+        "schema_version": 1,
+        "bundle": manifest.name,
+        "bundle_version": manifest.version,
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+    }
+    try:
+        put_in_place(place, {**files, RECORD: json.dumps(record, indent=2).encode() + b"\n"}, as_folder=True)
+    except OSError as error:
+        raise ExportError(
+            f"Cannot write {place}: {error.strerror or error}.", "Choose a place you may write to."
+        ) from error
+    return place
+
+
+def _refuse_to_overwrite(place: Path) -> None:
+    """Raise unless `place` is free, empty, or holds an earlier export as it was written."""
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+        return
+    try:
+        known = dict(json.loads((place / RECORD).read_bytes())["files"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ExportError(
+            f"{place} exists and is no model repository of aif's; not overwritten.", _ELSEWHERE
+        ) from error
+    present = [file for file in sorted(place.rglob("*")) if not file.is_dir()]
+    for file in present:
+        name = file.relative_to(place).as_posix()
+        if name == RECORD:
+            continue
+        if name not in known:
+            raise ExportError(
+                f"{place} also holds {name}, which aif did not write; not overwritten.", _ELSEWHERE
+            )
+        try:
+            same = hashlib.sha256(file.read_bytes()).hexdigest() == known[name]
+        except OSError as error:
+            raise ExportError(f"{file} cannot be read: {error.strerror or error}.", _ELSEWHERE) from error
+        if not same:
+            raise ExportError(
+                f"{place / name} was changed after it had been exported; not overwritten.",
+                f"Keep a copy of your changes. {_ELSEWHERE}",
+            )

@@ -1,0 +1,196 @@
+"""Encoder and decoder alone: faces a second by batch size, beside rivals on the same weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from aif.runtime.arrays import Float32Array
+from aif.runtime.bench.measure import Progress, Setup, Spread, take_turns
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.errors import ConfigError, ProviderError
+from aif.runtime.geometry.points import COUNT
+from aif.runtime.model.model import FaceModel
+from aif.runtime.networks.sessions import Session
+from aif.runtime.tensorrt.store import find_engines
+
+if TYPE_CHECKING:
+    from aif.runtime.tensorrt.engine import EngineSession
+
+BATCHES = (1, 2, 4, 8, 16, 32)
+LARGEST_BATCH = 1024
+PARTS = ("encoder", "decoder")
+
+Call = Callable[[], object]
+
+
+class Networks(Protocol):
+    """An encoder and a decoder in one setup."""
+
+    @property
+    def precision(self) -> str: ...
+
+    def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
+        """What encodes these images once, and what decodes their codes once."""
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """One part of one rival at one batch size.
+
+    Attributes:
+        name: of the rival; the first one's is "aif".
+        part: "encoder" or "decoder".
+        call: spread of the calls of all rounds together.
+        faces_per_second: median of the rounds.
+        ratio: aif's faces a second over this rival's; 1 for aif itself.
+    """
+
+    name: str
+    setup: Setup
+    precision: str
+    part: str
+    batch: int
+    call: Spread
+    faces_per_second: float
+    ratio: float
+
+
+class OnnxNetworks:
+    """Two graphs on ONNX Runtime, called as they are: no batch is cut into pieces.
+
+    Of a bundle also its TensorRT engines, which take batches larger than their profile's in pieces.
+
+    Attributes:
+        precision: of the graphs.
+    """
+
+    def __init__(
+        self, encoder: bytes, decoder: bytes, features: Sequence[str], setup: Setup, precision: str = "fp32"
+    ) -> None:
+        """Load both; errors as `Session`. Graphs alone have no engines, so TensorRT is not there for them."""
+        self.precision = precision
+        if setup.provider == "tensorrt":
+            raise ProviderError(
+                "These graphs have no TensorRT engines.", "Time a bundle with engines: --bundle"
+            )
+        self._encoder: Session | EngineSession = Session(encoder, setup.provider, setup.threads, "encoder")
+        self._decoder: Session | EngineSession = Session(decoder, setup.provider, setup.threads, "decoder")
+        self._features = tuple(features)
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, setup: Setup, precision: str) -> OnnxNetworks:
+        """The networks of one precision, once they have been found to fit the manifest."""
+        made = cls.__new__(cls)
+        made.precision, made._features = precision, bundle.manifest.features
+        made._encoder, made._decoder = FaceModel(bundle, setup.provider, setup.threads, precision).networks
+        return made
+
+    def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
+        """As `Networks.calls`; the number of threads was given to the sessions."""
+        names = ["z", "y", *self._features]
+        seen = network_inputs(images_nchw, "landmarks" in self._encoder.inputs)
+        codes = dict(zip(names, self._encoder.run(names, seen), strict=True))
+        # What goes into the encoder comes out of the decoder.
+        return partial(self._encoder.run, names, seen), partial(self._decoder.run, list(seen), codes)
+
+
+def network_inputs(images_nchw: Float32Array, shaped: bool) -> dict[str, Float32Array]:
+    """Inputs of an encoder; with shape also landmarks, any, for speed does not depend on them."""
+    if not shaped:
+        return {"image": images_nchw}
+    return {"image": images_nchw, "landmarks": np.full((len(images_nchw), COUNT, 2), 0.5, np.float32)}
+
+
+def networks_of(bundle: Bundle, setup: Setup) -> dict[str, OnnxNetworks]:
+    """All precisions of a bundle: FP32, which others are compared with, as "aif", INT8 as "aif int8" ...
+
+    Without FP32 the first one in the manifest is "aif". On TensorRT, those with engines that fit.
+    Errors as `FaceModel`.
+    """
+    known = list(bundle.manifest.graphs)
+    if setup.provider == "tensorrt":
+        known = _fitting(bundle) or known
+    base = "fp32" if "fp32" in known else known[0]
+    return {
+        "aif" if precision == base else f"aif {precision}": OnnxNetworks.of_bundle(bundle, setup, precision)
+        for precision in (base, *(each for each in known if each != base))
+    }
+
+
+def _fitting(bundle: Bundle) -> list[str]:
+    """The precisions with engines that fit this machine; ProviderError without TensorRT."""
+    from aif.runtime.tensorrt.library import load_library
+    from aif.runtime.tensorrt.load import fitting
+
+    machine, listing = load_library().machine, find_engines(bundle)
+    return [p for p in bundle.manifest.graphs if not isinstance(fitting(bundle, listing, p, machine), list)]
+
+
+def bench_networks(
+    rivals: Mapping[Setup, Mapping[str, Networks]],
+    image_size: int,
+    batches: Sequence[int],
+    seconds: float,
+    rounds: int,
+    progress: Progress | None = None,
+) -> list[NetworkRow]:
+    """Time encoder and decoder of every rival at every batch size; within a size they take turns.
+
+    Args:
+        rivals: by setup and name; "aif" is what the others are compared with.
+        image_size: side of a face crop in pixels; the crops are noise, for speed does not depend on them.
+        batches: faces a call.
+        seconds: for each part of each rival at each size in each round; at least one call is made.
+        rounds: turns of each.
+
+    Raises:
+        ConfigError: a batch size below 1 or above 1024.
+    """
+    for batch in batches:
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise ConfigError(f"A batch has 1 to {LARGEST_BATCH} faces, not {batch}.")
+    steps = len(rivals) * len(batches)
+    rows: list[NetworkRow] = []
+    for number, (setup, batch) in enumerate((s, b) for s in rivals for b in batches):
+        if progress is not None:
+            progress(number, steps)
+        images = np.random.default_rng(0).random((batch, 3, image_size, image_size), dtype=np.float32)
+        turns: dict[tuple[str, str], Callable[[], list[float]]] = {}
+        for name, networks in rivals[setup].items():
+            for part, call in zip(PARTS, networks.calls(images, setup.threads), strict=True):
+                call()
+                turns[name, part] = partial(_timed, call, seconds)
+        found = take_turns(turns, rounds)
+        rates = {key: median(batch * len(each) / sum(each) for each in times) for key, times in found.items()}
+        rows += [
+            NetworkRow(
+                name=name,
+                setup=setup,
+                precision=rivals[setup][name].precision,
+                part=part,
+                batch=batch,
+                call=Spread.of([seconds for each in times for seconds in each]),
+                faces_per_second=rates[name, part],
+                ratio=rates["aif", part] / rates[name, part],
+            )
+            for (name, part), times in found.items()
+        ]
+    return rows
+
+
+def _timed(call: Call, seconds: float) -> list[float]:
+    times: list[float] = []
+    begin = time.perf_counter()
+    while not times or time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return times

@@ -1,0 +1,1 @@
+"""The deployable unit: manifest, graphs, loading and verification."""

@@ -1,0 +1,268 @@
+"""Open and write bundles: a folder, or the same as one zip file, verified before any graph is used."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import uuid
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Literal
+
+from aif.runtime.bundle.manifest import MANIFEST_NAME, FileInfo, Manifest, check_member_name, parse_manifest
+from aif.runtime.bundle.storage import COPY_AGAIN, Store, open_store
+from aif.runtime.errors import BundleError
+
+MAX_MANIFEST_BYTES = 4 << 20
+
+EMBEDDED_BUNDLE = Path(__file__).parent / "default.aif"
+
+
+class Bundle:
+    """A verified bundle. Nothing is executed or opened as a graph while loading.
+
+    Thread-safe: it never changes, and holds no file open.
+
+    Attributes:
+        path: the folder or zip file.
+        manifest: what it says of itself.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str] | None = None) -> Bundle:
+        """Open the bundle at `path` (a folder or a zip of any suffix), or the embedded one for None.
+
+        The schema's version, every path and the SHA-256 of every listed file are checked here.
+
+        Raises:
+            BundleError: missing, damaged, truncated, tampered with, too new, or reaching out of itself.
+        """
+        if path is None and not EMBEDDED_BUNDLE.exists():
+            raise BundleError(
+                "This installation of aif has no embedded bundle.",
+                "Name one with --bundle PATH (in Python: Editor.load(PATH)); aif-export makes one.",
+            )
+        place = EMBEDDED_BUNDLE if path is None else Path(path)
+        if not place.exists():
+            raise BundleError(f"There is no bundle at {place}.", "Check the path; aif-export writes bundles.")
+        with open_store(place) as store:
+            manifest = _read_manifest(store)
+            if not manifest.graphs:
+                raise BundleError(f"{place}: {MANIFEST_NAME} lists no graphs.", COPY_AGAIN)
+            for info in manifest.files():
+                _verified(store, info)
+        return cls(place, manifest)
+
+    def graph_bytes(self, precision: str, part: Literal["encoder", "decoder"]) -> bytes:
+        """The ONNX bytes of one graph, verified once more while reading.
+
+        Raises:
+            BundleError: the precision is not in the bundle, or the file has changed since it was opened.
+        """
+        pair = self.manifest.graphs.get(precision)
+        if pair is None:
+            raise BundleError(
+                f"{self.path} has no graphs of precision {precision!r}.",
+                f"It has: {', '.join(self.manifest.graphs)}. "
+                "More are added with: aif-export BUNDLE -o OUT --precision fp16,int8 --data FACES",
+            )
+        return self._read(pair.encoder if part == "encoder" else pair.decoder)
+
+    def landmarks_bytes(self) -> bytes:
+        """The ONNX bytes of the landmark network.
+
+        Raises:
+            BundleError: the bundle brings none, or the file has changed since it was opened.
+        """
+        if self.manifest.landmarks is None:
+            raise BundleError(
+                f"{self.path} brings no landmark network, which the Haar detector needs.",
+                "Use the YuNet detector (aif fetch yunet), or another bundle.",
+            )
+        return self._read(self.manifest.landmarks)
+
+    def matte_bytes(self) -> bytes:
+        """The ONNX bytes of the network that finds the hair.
+
+        Raises:
+            BundleError: the bundle brings none, or the file has changed since it was opened.
+        """
+        if self.manifest.matte is None:
+            raise BundleError(
+                f"{self.path} brings no network that finds the hair, which edits of hair colour need.",
+                "Use another bundle, or export with one: aif-export RUN -o OUT --matte FILE",
+            )
+        return self._read(self.manifest.matte)
+
+    def _read(self, info: FileInfo) -> bytes:
+        with open_store(self.path) as store:
+            return _verified(store, info)
+
+
+def write_bundle(
+    path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes], folder: bool | None = None
+) -> Bundle:
+    """Write a bundle and open it again, which verifies it.
+
+    It is written beside its place and renamed, so a bundle is never half there. The zip has no timestamps and
+    no compression: equal contents give equal bytes.
+
+    Args:
+        path: where to; an earlier bundle there is replaced.
+        manifest: lists every graph with its hash.
+        files: name to contents: all that the manifest lists, and further notes or engines (`*.md`, `*.txt`,
+            `engines/`).
+        folder: write a folder or a zip file; None = a folder when the path has no suffix or is a folder
+            already.
+
+    Raises:
+        BundleError: something that is no bundle is in the way, a listed file is missing or has another
+            hash, or the place cannot be written.
+    """
+    place = Path(path).resolve()
+    _check_contents(place, manifest, files)
+    check_place(place)
+    as_folder = place.is_dir() or not place.suffix if folder is None else folder
+    contents = {MANIFEST_NAME: manifest.to_json().encode(), **{name: files[name] for name in sorted(files)}}
+    try:
+        put_in_place(place, contents, as_folder)
+    except OSError as error:
+        raise BundleError(
+            f"Cannot write {place}: {error.strerror or error}.", "Choose a place you may write to."
+        ) from error
+    return Bundle.open(place)
+
+
+def put_in_place(place: Path, contents: Mapping[str, bytes], as_folder: bool) -> None:
+    """Write a folder of files, or the same as a zip, beside `place` and rename it; what was there goes last.
+
+    Raises:
+        OSError: the place cannot be written; what was there is still there.
+    """
+    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (_write_folder if as_folder else _write_zip)(temporary, contents)
+        if place.is_dir():
+            old = place.with_name(f".{place.name}.{uuid.uuid4().hex}.old")
+            place.rename(old)
+            try:
+                temporary.rename(place)
+            except OSError:
+                old.rename(place)
+                raise
+            shutil.rmtree(old)
+        else:
+            if as_folder:
+                place.unlink(missing_ok=True)
+            temporary.replace(place)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def _check_contents(place: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Raise unless `files` are all that the manifest lists, with the right hashes, and nothing foreign."""
+    for name in files:
+        try:
+            check_member_name(name)
+        except ValueError as error:
+            raise BundleError(f"Cannot write {place}: {error}.") from error
+        if name == MANIFEST_NAME or not _belongs(name, manifest):
+            raise BundleError(f"Cannot write {place}: its manifest does not list {name}.")
+    for info in manifest.files():
+        if info.file not in files:
+            raise BundleError(f"Cannot write {place}: {info.file} is listed but was not given.")
+        if hashlib.sha256(files[info.file]).hexdigest() != info.sha256:
+            raise BundleError(
+                f"Cannot write {place}: {info.file} is not the file that the manifest describes."
+            )
+
+
+def _belongs(name: str, manifest: Manifest) -> bool:
+    listed = {MANIFEST_NAME, *(info.file for info in manifest.files())}
+    note = "/" not in name and name.lower().endswith((".md", ".txt"))
+    return name in listed or note or name.startswith("engines/")
+
+
+def _read_manifest(store: Store) -> Manifest:
+    names = store.names()
+    if MANIFEST_NAME not in names:
+        deeper = [name for name in names if name.endswith(f"/{MANIFEST_NAME}")]
+        raise BundleError(
+            f"{store.path} is no bundle: it has no {MANIFEST_NAME}.",
+            f"It lies at {deeper[0]}: pack the folder's contents, not the folder." if deeper else COPY_AGAIN,
+        )
+    return parse_manifest(store.read(MANIFEST_NAME, MAX_MANIFEST_BYTES), str(store.path))
+
+
+def _verified(store: Store, info: FileInfo) -> bytes:
+    data = store.read(info.file)
+    if hashlib.sha256(data).hexdigest() != info.sha256:
+        raise BundleError(
+            f"{store.path}: {info.file} is not the file that {MANIFEST_NAME} describes (SHA-256 differs): "
+            "it is damaged or was tampered with.",
+            COPY_AGAIN,
+        )
+    return data
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Find out whether a bundle may be written to `path`; for callers who spend minutes on it first.
+
+    Raises:
+        BundleError: it holds anything but a bundle, so that a mistyped path destroys nothing; or what lies
+            above it is no folder, or none that may be written to.
+    """
+    place = Path(path).resolve()
+    above = next(each for each in place.parents if each.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        reason = "may not be written to" if above.is_dir() else "is no folder"
+        raise BundleError(f"Cannot write {place}: {above} {reason}.", "Choose a place you may write to.")
+    elsewhere = "Choose another path, or remove it first."
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+        return
+    try:
+        with open_store(place) as store:
+            manifest, present = _read_manifest(store), store.names()
+    except BundleError as error:
+        raise BundleError(f"{place} exists and is not a bundle; not overwritten.", elsewhere) from error
+    foreign = [name for name in present if not _belongs(name, manifest)]
+    if foreign:
+        raise BundleError(
+            f"{place} also holds {foreign[0]}, no part of a bundle; not overwritten.", elsewhere
+        )
+
+
+def _write_folder(place: Path, contents: Mapping[str, bytes]) -> None:
+    for name, data in contents.items():
+        target = place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            _write_through(file, data)
+
+
+def _write_zip(place: Path, contents: Mapping[str, bytes]) -> None:
+    with place.open("wb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in contents.items():
+                entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+                entry.create_system = 3
+                entry.external_attr = (stat.S_IFREG | 0o644) << 16
+                archive.writestr(entry, data)
+        _write_through(file, b"")
+
+
+def _write_through(file: IO[bytes], data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,76 @@
+"""TensorRT engines for the bundle: whether each fits this machine, and the command that mends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.doctor.finding import Finding
+from aif.runtime.doctor.machine import has_nvidia_card
+from aif.runtime.errors import BundleError, ProviderError
+from aif.runtime.tensorrt.library import load_library
+from aif.runtime.tensorrt.sidecar import Machine, misfits, remark
+from aif.runtime.tensorrt.store import Stored, build_command, find_engines, graph_hashes
+
+
+def check_engines(bundle: str) -> list[Finding]:
+    """Every engine in the bundle and in the cache. TensorRT is loaded only where there is one to judge."""
+    opened = Bundle.open(bundle or None)
+    listing = find_engines(opened)
+    faults = [Finding("engines", "problem", each, "Delete it, or build it again.") for each in listing.faults]
+    if not listing.engines:
+        return faults or [Finding("engines", "absent", "there are none for this bundle", facts={"files": []})]
+    files = [each.where for each in listing.engines]
+    try:
+        machine = load_library().machine
+    except ProviderError as error:
+        text = f"{len(files)} engine{'s' * (len(files) > 1)}; {error.message}"
+        wanted = has_nvidia_card()
+        status = "problem" if wanted else "absent"
+        fix = error.fix if wanted else None
+        return [*faults, Finding("engines", status, text, fix, {"files": files})]  # type: ignore[arg-type]
+    wrong = [_wrong(opened, each, machine) for each in listing.engines]
+    fitting = {_name(each) for each, reasons in zip(listing.engines, wrong, strict=True) if not reasons}
+    judged = [
+        _judged(opened, each, machine, reasons, _name(each) in fitting)
+        for each, reasons in zip(listing.engines, wrong, strict=True)
+    ]
+    return [*faults, *judged]
+
+
+def _name(stored: Stored) -> str:
+    return f"{stored.sidecar.part} engine {stored.sidecar.precision}"
+
+
+def _wrong(bundle: Bundle, stored: Stored, machine: Machine) -> list[str]:
+    """Why an engine may not be used here; empty where it fits."""
+    sidecar, known = stored.sidecar, bundle.manifest.graphs
+    graph = graph_hashes(bundle, sidecar.precision)[sidecar.part] if sidecar.precision in known else ""
+    wrong = misfits(sidecar, machine, graph)
+    if not wrong:
+        try:
+            stored.verified()
+        except BundleError as error:
+            wrong = [error.message]
+    return wrong
+
+
+def _judged(bundle: Bundle, stored: Stored, machine: Machine, wrong: list[str], other: bool) -> Finding:
+    """The finding on an engine; `other`: one of the same part and precision fits."""
+    sidecar, name = stored.sidecar, _name(stored)
+    facts: dict[str, Any] = {
+        "files": [stored.where],
+        "tensorrt": sidecar.tensorrt,
+        "compute_capability": sidecar.capability,
+        "gpu": sidecar.gpu,
+        "here": {"tensorrt": machine.tensorrt, "compute_capability": machine.capability, "gpu": machine.gpu},
+    }
+    facts["fits"] = not wrong
+    if wrong:
+        text = f"{stored.where}: {', and '.join(wrong)}"
+        if other:
+            return Finding(name, "ok", f"{text}; another one fits, this is left alone", facts=facts)
+        return Finding(name, "problem", text, build_command(bundle, sidecar.precision), facts)
+    text = f"{stored.where} fits TensorRT {machine.tensorrt} and {machine.gpu}"
+    notes = ["used with --provider tensorrt" if stored.brought else None, remark(sidecar, machine)]
+    return Finding(name, "ok", "; ".join([text, *filter(None, notes)]), facts=facts)

@@ -1,0 +1,118 @@
+"""Processor, memory, graphics cards and their driver, as the system tells."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from aif.runtime.doctor.finding import Finding
+
+# What the networks' kernels make use of, as /proc/cpuinfo spells it, and how people do.
+_FLAGS = {
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx_vnni": "AVX-VNNI",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx512_bf16": "AVX-512 BF16",
+    "amx_int8": "AMX INT8",
+    "amx_bf16": "AMX BF16",
+    "asimddp": "dot product",
+    "i8mm": "I8MM",
+    "sve": "SVE",
+}
+_QUERY = ("name", "driver_version", "memory.total", "compute_cap")
+_NVIDIA, _DISPLAY = "0x10de", "0x03"
+
+
+def check_machine(bundle: str) -> list[Finding]:
+    """The processor, the memory and NVIDIA's cards."""
+    return [processor(_read("/proc/cpuinfo")), *memory(_read("/proc/meminfo")), *graphics(_nvidia_smi)]
+
+
+def processor(cpuinfo: str) -> Finding:
+    """What the text of /proc/cpuinfo says; without one, what Python knows."""
+    lines = [line.partition(":") for line in cpuinfo.splitlines()]
+    fields = {key.strip().lower(): value.strip() for key, _, value in reversed(lines)}
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    model = fields.get("model name") or platform.processor() or platform.machine() or "unknown processor"
+    facts = {"model": model, "cores": cores}
+    plural = "s" * (cores != 1)
+    flags = (fields.get("flags") or fields.get("features") or "").split()
+    if not flags:
+        text = f"{model}, {cores} core{plural}; which instructions it has is not known here"
+        return Finding("processor", "ok", text, facts=facts)
+    found = [label for flag, label in _FLAGS.items() if flag in flags]
+    text = f"{model}, {cores} core{plural}; {', '.join(found) or 'neither AVX2 nor AVX-512'}"
+    return Finding("processor", "ok", text, facts={**facts, "instructions": found})
+
+
+def memory(meminfo: str) -> list[Finding]:
+    """Memory in all and free, from the text of /proc/meminfo; nothing without one."""
+    fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
+    try:
+        total, free = (int(fields[name].split()[0]) / 2**20 for name in ("MemTotal", "MemAvailable"))
+    except (KeyError, ValueError, IndexError):
+        return []
+    facts = {"total_gib": round(total, 1), "free_gib": round(free, 1)}
+    return [Finding("memory", "ok", f"{total:.1f} GiB, {free:.1f} GiB free", facts=facts)]
+
+
+def graphics(ask: Callable[[], str | None]) -> list[Finding]:
+    """NVIDIA's cards, from what `nvidia-smi` prints as CSV; `ask` returns None where there is no driver."""
+    answer = ask()
+    if answer is None:
+        if not has_nvidia_card():
+            return [
+                Finding("graphics", "absent", "no NVIDIA card was found; the networks run on the processor")
+            ]
+        return [
+            Finding(
+                "graphics",
+                "problem",
+                "There is an NVIDIA card, and its driver does not answer (nvidia-smi is missing or fails).",
+                "Install NVIDIA's driver for this system and restart; Ubuntu: sudo ubuntu-drivers install",
+            )
+        ]
+    rows = [[cell.strip() for cell in line.split(",")] for line in answer.splitlines()]
+    cards = [dict(zip(_QUERY, row, strict=True)) for row in rows if len(row) == len(_QUERY)]
+    if not cards:
+        return [Finding("graphics", "unknown", f"nvidia-smi answers: {answer.strip()[:200] or 'nothing'}")]
+    return [
+        Finding(
+            f"graphics {number}",
+            "ok",
+            f"{card['name']}, {card['memory.total']} MiB, compute capability {card['compute_cap']}, "
+            f"driver {card['driver_version']}",
+            facts={key.replace(".", "_"): value for key, value in card.items()},
+        )
+        for number, card in enumerate(cards)
+    ]
+
+
+def has_nvidia_card(devices: Path = Path("/sys/bus/pci/devices")) -> bool:
+    """Whether an NVIDIA card is plugged in, driver or not; False where the system does not tell."""
+    for device in devices.glob("*"):
+        vendor, kind = (_read(device / name).strip() for name in ("vendor", "class"))
+        if vendor == _NVIDIA and kind.startswith(_DISPLAY):
+            return True
+    return False
+
+
+def _nvidia_smi() -> str | None:
+    command = ["nvidia-smi", f"--query-gpu={','.join(_QUERY)}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _read(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

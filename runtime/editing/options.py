@@ -1,0 +1,177 @@
+"""What is to be done to a face, as words of the command line: `Smiling=1`, `Eyeglasses=off`, `largest`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast, get_args
+
+from aif.runtime.bundle.manifest import AttributeInfo, Manifest, Mode
+from aif.runtime.editing.editor import FaceChoice
+from aif.runtime.editing.values import check_value
+from aif.runtime.errors import ConfigError, UnknownAttributeError
+from aif.runtime.faces.detect import DetectorName
+from aif.runtime.networks.sessions import Provider
+
+_ON, _OFF = ("on", "yes", "true"), ("off", "no", "false")
+_SYNTAX = "Write NAME=VALUE: Smiling=1 (present), Smiling=0 (absent), Smiling=0.5, Smiling=on, Smiling=off."
+
+
+def parse_settings(texts: Iterable[str], attributes: Sequence[AttributeInfo], where: str) -> dict[str, float]:
+    """Attribute to wanted value, from texts like `Smiling=0.5`.
+
+    A name alone, or with on, yes or true, means the value that shows the attribute plainly; off, no and false
+    mean 0.
+
+    Args:
+        texts: one setting each.
+        attributes: what the bundle can edit, with ranges.
+        where: what to call the bundle in an error.
+
+    Raises:
+        UnknownAttributeError: with the nearest names.
+        ConfigError: no number, out of the attribute's range, or an attribute set twice.
+    """
+    by_name = {info.name: info for info in attributes}
+    values: dict[str, float] = {}
+    for text in texts:
+        name, equals, wanted = (part.strip() for part in text.partition("="))
+        if not name:
+            raise ConfigError(f"{text!r} names no attribute.", _SYNTAX)
+        if name not in by_name:
+            raise UnknownAttributeError(name, by_name, where)
+        if name in values:
+            raise ConfigError(f"{name} is set twice.", "Set each attribute once.")
+        values[name] = _value(text, wanted, by_name[name]) if equals else by_name[name].default_on
+    return values
+
+
+def _value(text: str, wanted: str, info: AttributeInfo) -> float:
+    if wanted.lower() in _ON:
+        return info.default_on
+    if wanted.lower() in _OFF:
+        return 0.0
+    try:
+        value = float(wanted)
+    except ValueError:
+        raise ConfigError(f"{text!r} has no value that aif understands.", _SYNTAX) from None
+    check_value(info, value)
+    return value
+
+
+def sweep_values(
+    name: str, steps: int, attributes: Sequence[AttributeInfo], where: str, settings: Iterable[str]
+) -> tuple[float, ...]:
+    """Evenly spaced values of one attribute over its range, at most -1 to 2.
+
+    Raises:
+        UnknownAttributeError: with the nearest names.
+        ConfigError: fewer than 2 steps or more than 50, or the attribute is also set to one value.
+    """
+    by_name = {info.name: info for info in attributes}
+    if name not in by_name:
+        raise UnknownAttributeError(name, by_name, where)
+    if name in settings:
+        raise ConfigError(f"{name} cannot be both set and swept.", f"Leave out --set {name}.")
+    if not 2 <= steps <= 50:
+        raise ConfigError(f"A sweep has 2 to 50 steps, not {steps}.")
+    low, high = max(-1.0, by_name[name].minimum), min(2.0, by_name[name].maximum)
+    return tuple(round(low + (high - low) * i / (steps - 1), 4) for i in range(steps))
+
+
+def parse_faces(text: str) -> FaceChoice:
+    """Which faces: "all", "largest", or a number from the left, from 0 on.
+
+    Raises:
+        ConfigError: none of these.
+    """
+    if text in get_args(get_args(FaceChoice)[0]):
+        return cast(FaceChoice, text)
+    if text.isdecimal() and len(text) < 7:
+        return int(text)
+    raise ConfigError(
+        f"{text[:40]!r} is no choice of faces.", "Known: all, largest, or a number from 0 on (from the left)."
+    )
+
+
+def modes_of(manifest: Manifest) -> tuple[Mode, ...]:
+    """The ways in which a bundle's edits can be composed, the default kind's own first."""
+    if manifest.frame == "shape":
+        from aif.runtime.editing.shape.path import ShapePath
+
+        return ShapePath.modes
+    from aif.runtime.editing.similarity.path import SimilarityPath
+
+    return SimilarityPath.modes
+
+
+def parse_mode(text: str | None, modes: Sequence[Mode], option: str = "--mode") -> Mode | None:
+    """How to compose; None = the bundle's default.
+
+    Args:
+        text: a mode's name.
+        modes: what the bundle can.
+        option: what to call it in an error.
+
+    Raises:
+        ConfigError: none of them.
+    """
+    if text is not None and text not in modes:
+        raise ConfigError(
+            f"{option} cannot be {text[:40]!r} with this bundle.", f"It composes by: {', '.join(modes)}."
+        )
+    return cast(Mode | None, text)
+
+
+def check_options(
+    *,
+    edits: bool,
+    looks: bool,
+    to_stdout: bool,
+    compare: bool,
+    sweep: str | None,
+    detector: str,
+    yunet: bool,
+    provider: str,
+    threads: int | None,
+    quality: int | None,
+) -> None:
+    """Find the options that are unknown, out of range or at odds with each other, before anything is loaded.
+
+    Raises:
+        ConfigError: the first such option.
+    """
+    for option, value, known in (
+        ("--detector", detector, get_args(DetectorName)),
+        ("--provider", provider, get_args(Provider)),
+    ):
+        if value is not None and value not in known:
+            raise ConfigError(f"{option} cannot be {value!r}.", f"Known: {', '.join(known)}.")
+    if not edits and not looks:
+        raise ConfigError(
+            "There is nothing to do.", "Say what to change (--set Smiling=1), or add --show-attributes."
+        )
+    if compare and sweep is not None:
+        raise ConfigError("--compare and --sweep make different sheets.", "Use one of them.")
+    if compare and not edits:
+        raise ConfigError("--compare has nothing to compare with.", "Say what to change: --set Smiling=1")
+    if yunet and detector == "haar":
+        raise ConfigError("--yunet and --detector haar contradict each other.", "Leave one of them out.")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads must be at least 1, not {threads}.")
+    if quality is not None and not 1 <= quality <= 100:
+        raise ConfigError(f"--quality must be 1 to 100, not {quality}.")
+    if edits and to_stdout and looks:
+        raise ConfigError(
+            "Standard output cannot carry the picture and a report.",
+            "Write the picture to a file: --out FILE",
+        )
+    if edits and to_stdout and sys.stdout.isatty():
+        raise ConfigError(
+            "The picture would go to the terminal.", "Name a file with --out, or pipe it: ... | display"
+        )
+
+
+def describe(settings: Mapping[str, float]) -> str:
+    """`Smiling 1, Eyeglasses 0.5`."""
+    return ", ".join(f"{name} {value:g}" for name, value in settings.items())

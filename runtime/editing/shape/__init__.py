@@ -1,0 +1,1 @@
+"""Edits of shape and appearance: the photo itself is moved and tinted."""

@@ -1,0 +1,132 @@
+"""One face's edit as it is applied to the photo: what moves, what is tinted, and what the photo never showed.
+
+    landmarks   photo' = warp(photo, p -> p + d_p),        d_p = p(z, y') - p(z, y)
+    texture     photo' = photo' * exp(gain),               gain = log t(z, y') - log t(z, y)
+    mouth       where lips part that were shut: the decoded texture t(z, y')
+
+All of it at the photo's own resolution and within the face's bounding box.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.editing.shape.gain import EPSILON, upsampled_factor
+from aif.runtime.editing.shape.warp import FacePlace, Warp, plan_warp
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.frame import Frame
+from aif.runtime.geometry.mesh import NO_MAP
+
+# Openings of the mouth in pixels of a 128 px crop. The decoded inside shows from the first on where it was
+# shut, in full one pixel further; and less from the second on, not at all from the third, where the photo
+# shows its own.
+PARTED, OWN, OWN_FULLY = 1.0, 1.5, 3.5
+
+# Movements smaller than this, in units of the crop's side, and gains smaller than this, in log units, are
+# none.
+NO_MOVE, NO_GAIN = 1e-5, 1e-4
+
+
+@dataclass(frozen=True)
+class ShapeEdit:
+    """What changes in one face.
+
+    Attributes:
+        moves: float32 (221, 2) in units of the crop's side.
+        gain: float32 (S, S, 3) RGB in log units, in the texture frame.
+        texture: float32 (S, S, 3) RGB in [0, 1], the decoded texture of the edited face.
+    """
+
+    moves: Float32Array
+    gain: Float32Array
+    texture: Float32Array
+
+    def times(self, strength: float) -> ShapeEdit:
+        """The edit at a share of its strength, 0 to 1."""
+        if strength == 1:
+            return self
+        return ShapeEdit(self.moves * np.float32(strength), self.gain * np.float32(strength), self.texture)
+
+    def towards(self, other: ShapeEdit, share: float) -> ShapeEdit:
+        """The edit between this one (share 0) and another of the same face (share 1)."""
+        s = np.float32(share)
+        pairs = ((self.moves, other.moves), (self.gain, other.gain), (self.texture, other.texture))
+        return ShapeEdit(*(one + s * (two - one) for one, two in pairs))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing would change."""
+        return bool(np.abs(self.moves).max() < NO_MOVE and np.abs(self.gain).max() < NO_GAIN)
+
+
+def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: ShapeEdit) -> None:
+    """Edit one face of a photo uint8 (H, W, 3), in place."""
+    left, top, right, bottom = place.box
+    if edit.empty or left >= right or top >= bottom:
+        return
+    if np.abs(edit.moves).max() < NO_MOVE:
+        warp = plan_warp(frame, place, np.zeros_like(edit.moves))
+        box = photo_hwc_bgr[top:bottom, left:right]
+    else:
+        warp = plan_warp(frame, place, edit.moves)
+        box = warp.apply(photo_hwc_bgr)
+    if np.abs(edit.gain).max() >= NO_GAIN:
+        box = tinted(box, warp, edit.gain)
+    alpha = mouth_alpha(place, warp)
+    if alpha > 0:
+        _show_mouth(box, warp, edit.texture, alpha)
+    photo_hwc_bgr[top:bottom, left:right] = box
+
+
+def tinted(box_bgr: UInt8Array, warp: Warp, gain: Float32Array) -> UInt8Array:
+    """The box with the gain applied: (x + e) exp(g) - e, with x in [0, 1]."""
+    size = np.float32(len(gain))
+    bgr = np.ascontiguousarray(gain[:, :, ::-1])
+    where = np.asarray(warp.texture_grid * size, dtype=np.float32)
+    grid = cv2.remap(bgr, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0, 0, 0))
+    factor = upsampled_factor(np.asarray(grid, np.float32), (box_bgr.shape[0], box_bgr.shape[1]))
+    lifted = cv2.multiply(box_bgr, factor, dtype=cv2.CV_32F)
+    return np.asarray(cv2.scaleAdd(factor - 1, 255 * EPSILON, lifted).round().clip(0, 255), dtype=np.uint8)
+
+
+def mouth_alpha(place: FacePlace, warp: Warp) -> float:
+    """How much of the decoded inside of the mouth shows, 0 to 1: smooth in both openings."""
+    before, after = (
+        float(dense.mouth_opening(points)) / place.scale for points in (place.points, warp.moved)
+    )
+    parted = min(max(after - PARTED, 0.0), 1.0)
+    own = min(max((before - OWN) / (OWN_FULLY - OWN), 0.0), 1.0)
+    return parted * (1 - own)
+
+
+def _show_mouth(box_bgr: UInt8Array, warp: Warp, texture: Float32Array, alpha: float) -> None:
+    """Blend the decoded texture in between the lips, in place."""
+    left, top, *_ = warp.place.box
+    lips = warp.moved[dense.INNER_LIP] - (left, top)
+    sigma = 0.5 * warp.place.scale
+    low = np.maximum(np.floor(lips.min(axis=0) - 3 * sigma).astype(int), 0)
+    high = np.minimum(
+        np.ceil(lips.max(axis=0) + 3 * sigma).astype(int) + 1, (box_bgr.shape[1], box_bgr.shape[0])
+    )
+    if (low >= high).any():
+        return
+    (x0, y0), (x1, y1) = low, high
+    filled = np.zeros((y1 - y0, x1 - x0), dtype=np.uint8)
+    cv2.fillPoly(filled, [np.round((lips - low) * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
+    cover = cv2.GaussianBlur(filled.astype(np.float32) * np.float32(alpha / 255), (0, 0), max(sigma, 0.3))
+    size, height, width = np.float32(len(texture)), *box_bgr.shape[:2]
+    step = -(-max(height, width) // max(warp.texture_grid.shape[:2]))
+    grid_height, grid_width = warp.texture_grid.shape[:2]
+    fine = cv2.resize(
+        warp.texture_grid, (grid_width * step, grid_height * step), interpolation=cv2.INTER_LINEAR
+    )
+    bgr = np.ascontiguousarray(texture[:, :, ::-1])
+    where = np.asarray(fine[y0:y1, x0:x1] * size, dtype=np.float32)
+    shown = cv2.remap(bgr, where, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    part = box_bgr[y0:y1, x0:x1]
+    mixed = part + cover[:, :, None] * (255 * shown - part)
+    part[:] = mixed.round().clip(0, 255)

@@ -1,0 +1,142 @@
+"""The colour of hair: its own statistics, moved towards those of people who have the wanted colour.
+
+Lightness and chroma are moved as a whole and the contrast of the strands is scaled, inside the hair's matte:
+
+    g_c = matte (d_c + (k - 1) (l - mean l)),      photo' = (photo + e) exp(g) - e
+
+l is log luminance; d_c brings the mean lightness (relative to the skin's) and the mean colour ratios to the
+wanted ones, k the standard deviation of l. So strands and highlights stay the photo's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.bundle.manifest import HairColour, Manifest
+from aif.runtime.editing.path import FaceView
+from aif.runtime.editing.shape.gain import EPSILON, is_grey
+from aif.runtime.faces.matte import MatteNet, photo_matte, view_box
+from aif.runtime.geometry.align import face_crops
+
+# Side of the crop in which hair is measured.
+SIDE = 128
+
+# A crop with less hair than this share has none to colour.
+LEAST_HAIR = 0.012
+
+# Hair from this matte on is sure to be hair, for statistics.
+SURE = 0.8
+
+# The strands' contrast is scaled by no more than this, either way.
+MOST_CONTRAST = 1.35
+
+# Skin for comparison: a circle on nose and cheeks of the 128 px template (x, y, radius).
+SKIN = (64, 82, 17)
+
+_LUMA = np.array([0.114, 0.587, 0.299], dtype=np.float32)  # blue, green, red
+
+
+@dataclass(frozen=True)
+class HairChange:
+    """The colour to go to, and how far: share 0 = as it is, 1 = all the way."""
+
+    colour: HairColour
+    share: float
+
+    def times(self, strength: float) -> HairChange:
+        """The change at a share of its strength."""
+        return self if strength == 1 else HairChange(self.colour, self.share * strength)
+
+
+def hair_change(manifest: Manifest, source: Float32Array, target: Float32Array) -> HairChange | None:
+    """What the attribute values (A,) ask of the hair; None where none of its colours changes.
+
+    Colours that come count before colours that go, each by how much it changes.
+    """
+    names = manifest.attribute_names
+    for direction in (1, -1):
+        found = []
+        for name, info in manifest.hair.items():
+            change = float(target[names.index(name)] - source[names.index(name)]) * direction
+            if change > 1e-3:
+                found.append((change, info.on if direction > 0 else info.off))
+        if found:
+            weight = sum(change for change, _ in found)
+            fields = ("lightness", "red", "blue", "contrast")
+            mixed = {name: sum(w * getattr(c, name) for w, c in found) / weight for name in fields}
+            return HairChange(HairColour(**mixed), min(weight, 1.5))
+    return None
+
+
+def hair_colour(crop_chw: Float32Array, matte: Float32Array) -> HairColour | None:
+    """The statistics of the hair in a crop (3, S, S) RGB in [0, 1] with its matte; None if there is none."""
+    sure = matte >= SURE
+    if sure.mean() < LEAST_HAIR:
+        return None
+    logs = np.log(crop_chw[::-1] + np.float32(EPSILON))
+    lightness = np.log(np.tensordot(_LUMA, crop_chw[::-1], 1) + np.float32(EPSILON))
+    skin = np.zeros(matte.shape, dtype=np.uint8)
+    x, y, radius = (round(value * len(matte) / 128) for value in SKIN)
+    cv2.circle(skin, (x, y), max(radius, 1), 1, -1)
+    on_skin = float(np.median(lightness[skin > 0]))
+    blue, green, red = (channel[sure] for channel in logs)
+    own = lightness[sure]
+    # Medians: what is taken for hair and is none, a wall of its colour for instance, has a colour of its own.
+    return HairColour(
+        lightness=float(np.median(own)) - on_skin,
+        red=float(np.median(red - green)),
+        blue=float(np.median(blue - green)),
+        contrast=float(own.std()),
+    )
+
+
+def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change: HairChange) -> None:
+    """Colour the hair of one face, in place; nothing happens where none is seen."""
+    matrix = view.matrix * np.float32(net.input_size / view.size)
+    crop = face_crops(image_hwc_bgr, [matrix], net.input_size)
+    own = hair_colour(crop[0], net.matte(crop)[0])
+    left, top, width, height = box = view_box(matrix, net.input_size, image_hwc_bgr.shape)
+    if own is None or not width:
+        return
+    if is_grey(crop[0]):
+        colour = change.colour.model_copy(update={"red": own.red, "blue": own.blue})
+        change = HairChange(colour, change.share)
+    part = image_hwc_bgr[top : top + height, left : left + width]
+    part[:] = recoloured(part, photo_matte(net, image_hwc_bgr, matrix, box), own, change)
+
+
+def recoloured(box_bgr: UInt8Array, matte: Float32Array, own: HairColour, change: HairChange) -> UInt8Array:
+    """A box uint8 (h, w, 3) whose hair (matte, float32 (h, w)) has `own` statistics, with the change in
+    it."""
+    wanted, share = change.colour, change.share
+    pixels = box_bgr.astype(np.float32) / np.float32(255)
+    logs = cv2.log(pixels + np.float32(EPSILON))
+    lightness = cv2.log(pixels @ _LUMA + np.float32(EPSILON))
+    # Strands differ in chroma as the wanted colour allows: white and black hair hardly at all.
+    muted = share * (1 - min(_chroma(wanted) / max(_chroma(own), 1e-3), 1))
+    colour = np.empty_like(logs)
+    for channel, name in ((0, "blue"), (2, "red")):
+        mean, goal = getattr(own, name), getattr(wanted, name)
+        varied = logs[:, :, channel] - logs[:, :, 1] - np.float32(mean)
+        colour[:, :, channel] = share * (goal - mean) - np.float32(muted) * varied
+    colour[:, :, 1] = 0
+    ratio = min(max(wanted.contrast / max(own.contrast, 1e-3), 1 / MOST_CONTRAST), MOST_CONTRAST)
+    mean = float((lightness * matte).sum() / max(float(matte.sum()), 1e-6))
+    lighter = share * (wanted.lightness - own.lightness) + share * (ratio - 1) * (
+        lightness - np.float32(mean)
+    )
+    gain = colour + lighter[:, :, None]
+    # What the colours alone do to the lightness is taken back.
+    shifted = cv2.exp(logs + colour) - np.float32(EPSILON)
+    gain -= (cv2.log(np.maximum(shifted @ _LUMA, 0) + np.float32(EPSILON)) - lightness)[:, :, None]
+    result = cv2.exp(logs + matte[:, :, None] * gain) - np.float32(EPSILON)
+    return np.asarray((255 * result).round().clip(0, 255), dtype=np.uint8)
+
+
+def _chroma(colour: HairColour) -> float:
+    """How far a colour is from grey, in log units."""
+    return float(np.hypot(colour.red, colour.blue))

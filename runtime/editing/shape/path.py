@@ -1,0 +1,131 @@
+"""Textures and landmarks: edits that move and tint the photo's own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.bundle.manifest import Mode
+from aif.runtime.editing.path import EditPath, Encoded, FaceInputs, FaceView
+from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.gain import greyed, is_grey, log_gain
+from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
+from aif.runtime.editing.shape.hidden import Seen
+from aif.runtime.editing.shape.warp import FacePlace
+from aif.runtime.faces.detect import Detection
+from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
+from aif.runtime.faces.matte import MatteNet
+from aif.runtime.geometry.align import alignment_residual, similarity_transform, transform_points, yaw_fade
+from aif.runtime.geometry.frame import Frame
+from aif.runtime.geometry.points import COUNT, five_points
+from aif.runtime.model.model import FaceModel
+
+# The landmark network's probability of a face below which there is none.
+LEAST_CONFIDENCE = 0.5
+
+
+@dataclass(frozen=True)
+class FaceChange:
+    """What changes in one face: movement and tint, and its hair's colour (None = as it is)."""
+
+    edit: ShapeEdit
+    hair: HairChange | None
+
+
+class ShapePath(EditPath[FaceChange]):
+    """Moves the photo's landmarks, multiplies its colours, and decodes only what it never showed."""
+
+    modes = ("warp",)
+    lasting = True
+    net: LandmarkNet
+
+    def __init__(self, model: FaceModel, threads: int | None = None) -> None:
+        """Load the bundle's landmark network, and its matte network, if it has one."""
+        super().__init__(model)
+        frame = model.manifest.face_frame
+        assert frame is not None  # the manifest of a model with shape has one
+        self.frame: Frame = frame
+        self.net = LandmarkNet(model.bundle, threads)
+        self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
+
+    def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
+        # Not the box: the landmarks say how far a face is turned, too.
+        found = self.net.follow(frame_hwc_bgr, [face.landmarks for face in detections])
+        return self._views(found, [face.score for face in detections])
+
+    def view(self, points: Float32Array, score: float, yaw: float = 0.0) -> FaceView:
+        five = five_points(points)
+        matrix = similarity_transform(five, self.model.image_size)
+        residual = alignment_residual(five, matrix, self.model.image_size)
+        detection = Detection(box_from_landmarks(five), five, score)
+        dense = np.asarray(points, np.float32)
+        return FaceView(detection, matrix, self.model.image_size, yaw_fade(yaw), dense, residual)
+
+    def _views(self, found: DenseFaces, scores: Sequence[float]) -> list[FaceView]:
+        return [
+            self.view(points, score, float(pose[0]))
+            for points, pose, confidence, score in zip(
+                found.points, found.pose, found.confidence, scores, strict=True
+            )
+            if confidence >= LEAST_CONFIDENCE
+        ]
+
+    def look_at_crops(self, crops_nhwc_bgr: UInt8Array) -> list[FaceView]:
+        found = self.net.in_crops(crops_nhwc_bgr)
+        return [
+            self.view(points, float(confidence), float(pose[0]))
+            for points, pose, confidence in zip(found.points, found.pose, found.confidence, strict=True)
+        ]
+
+    def cut(self, frame_hwc_bgr: UInt8Array, views: Sequence[FaceView]) -> FaceInputs:
+        size = self.model.image_size
+        textures = np.empty((len(views), 3, size, size), dtype=np.float32)
+        landmarks = np.empty((len(views), COUNT, 2), dtype=np.float32)
+        for texture, points, view in zip(textures, landmarks, views, strict=True):
+            assert view.points is not None  # all views of this path have them
+            image = self.frame.normalise(frame_hwc_bgr, view.points, size)
+            texture[:] = image[:, :, ::-1].transpose(2, 0, 1)
+            points[:] = transform_points(view.points, view.matrix) / np.float32(size)
+        return FaceInputs(textures / np.float32(255), landmarks)
+
+    def change(self, encoded: Encoded, source: Float32Array, target: Float32Array) -> list[FaceChange]:
+        before, after = self.model.decode_both(encoded.encoding, source, target)
+        assert before.landmarks is not None and after.landmarks is not None  # models with shape give them
+        grey = np.array([is_grey(texture) for texture in encoded.inputs.images], dtype=bool)
+        source_images, target_images = (greyed(image, grey) for image in (before.image, after.image))
+        gain = log_gain(source_images, target_images, self.frame)
+        moves = after.landmarks - before.landmarks
+        found = []
+        for k, texture in enumerate(encoded.inputs.images):
+            seen = Seen.of(texture, source_images[k], self.frame)
+            edit = ShapeEdit(
+                moves[k] * seen.at_landmarks[:, None],
+                np.ascontiguousarray((gain[k] * seen.texture).transpose(1, 2, 0)),
+                np.ascontiguousarray(target_images[k].transpose(1, 2, 0)),
+            )
+            found.append(FaceChange(edit, hair_change(self.model.manifest, source[k], target[k])))
+        return found
+
+    def apply(
+        self,
+        frame_hwc_bgr: UInt8Array,
+        views: Sequence[FaceView],
+        changes: Sequence[FaceChange],
+        strengths: Sequence[float],
+        mode: Mode,
+    ) -> UInt8Array:
+        image = frame_hwc_bgr.copy()
+        for view, change, strength in zip(views, changes, strengths, strict=True):
+            if strength <= 0 or view.points is None:
+                continue
+            if change.hair is not None and self.matte is not None:
+                apply_hair(image, self.matte, view, change.hair.times(strength))
+            place = FacePlace.of(self.frame, view.points, image.shape)
+            apply_edit(image, self.frame, place, change.edit.times(strength))
+        return image
+
+    def between(self, old: FaceChange, new: FaceChange, share: float) -> FaceChange:
+        return FaceChange(old.edit.towards(new.edit, share), new.hair)

@@ -1,0 +1,209 @@
+"""Move the landmarks of a photo: in the face's bounding box only, at the photo's own resolution.
+
+The way from the moved face back to the photo is linear in each triangle. It is computed on a coarse grid and
+interpolated, but for a mouth that is shut, where it has to be exact: between lips that meet it jumps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.align import similarity_transform, transform_points
+from aif.runtime.geometry.frame import Frame
+from aif.runtime.geometry.mesh import (
+    NO_MAP,
+    Int32Array,
+    close_gaps,
+    evaluate,
+    linear_fields,
+    raster,
+    signed_areas,
+)
+
+# The coarse grid has about so many points along the longer side of the box.
+GRID = 150
+
+# A mouth whose lips are nearer than this, in pixels of a 128 px crop, is shut.
+SHUT = 1.2
+
+# The inner edges of lips that close are taken from this share of the lips' thickness inside them, in full
+# where the mouth closes by so many pixels of a 128 px crop or more.
+INSET, CLOSING = 0.3, 1.5
+
+# No triangle becomes smaller than this share of its area by an edit: before, the movement is damped.
+LEAST_SHARE = 0.15
+
+# So often at the most a movement is halved where it folds.
+DAMPINGS = 16
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class FacePlace:
+    """Where a face is in a photo.
+
+    Attributes:
+        points: float32 (221, 2) landmarks in photo pixels.
+        matrix: float32 (2, 3) photo pixels to pixels of a 128 px crop.
+        anchors: float32 (36, 2) the frame's ring in photo pixels.
+        box: left, top, right, bottom in photo pixels, within the photo; empty where the face lies beyond it.
+    """
+
+    points: Float32Array
+    matrix: Float32Array
+    anchors: Float32Array
+    box: Box
+
+    @classmethod
+    def of(cls, frame: Frame, points: Float32Array, shape: tuple[int, ...]) -> FacePlace:
+        """The place of landmarks (221, 2) in a photo of `shape` (height, width, ...)."""
+        matrix = similarity_transform(dense.five_points(points), 128)
+        back = cv2.invertAffineTransform(matrix.astype(np.float64))
+        anchors = transform_points(frame.anchors * 128, back)
+        low = np.maximum(np.floor(anchors.min(axis=0)).astype(int) - 1, 0)
+        high = np.minimum(np.ceil(anchors.max(axis=0)).astype(int) + 2, (shape[1], shape[0]))
+        box = (int(low[0]), int(low[1]), int(max(high[0], low[0])), int(max(high[1], low[1])))
+        return cls(np.asarray(points, np.float32), matrix, anchors, box)
+
+    def in_photo(self, moves: Float32Array) -> Float32Array:
+        """Movements (221, 2) in units of the crop's side, in photo pixels."""
+        linear = np.linalg.inv(self.matrix[:, :2].astype(np.float64))
+        return np.asarray(128 * moves.astype(np.float64) @ linear.T, dtype=np.float32)
+
+    @property
+    def scale(self) -> float:
+        """Photo pixels to a pixel of a 128 px crop."""
+        return 1 / float(np.hypot(self.matrix[0, 0], self.matrix[1, 0]))
+
+
+@dataclass(frozen=True)
+class Warp:
+    """How a face moves, ready to be applied to its box.
+
+    Attributes:
+        place: where the face is.
+        moved: float32 (221, 2) landmarks in photo pixels, after the movement.
+        maps: float32 (h, w, 2) for each pixel of the box where in the photo it comes from.
+        texture_grid: float32 (gh, gw, 2) for each point of a coarse grid over the box its place in a
+            texture, in
+            units of the side; -1 outside the face.
+    """
+
+    place: FacePlace
+    moved: Float32Array
+    maps: Float32Array
+    texture_grid: Float32Array
+
+    def apply(self, photo_hwc: UInt8Array) -> UInt8Array:
+        """The photo's box with the face moved: uint8 (h, w, C)."""
+        warped = cv2.remap(photo_hwc, self.maps, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(warped, dtype=np.uint8)
+
+
+def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
+    """How a face moves when its landmarks move by `moves`, float32 (221, 2) in units of the crop's side.
+
+    Lips that meet or cross are joined; a movement that would fold triangles is damped there.
+    """
+    moved = place.points + _unfolded(frame, place, place.in_photo(moves))
+    before, after = (float(dense.mouth_opening(points)) / place.scale for points in (place.points, moved))
+    shut = after < SHUT
+    if shut:
+        moved = joined_lips(moved)
+    left, top, right, bottom = place.box
+    origin = lips_inset(place.points, before, after)
+    source = np.concatenate([origin, place.anchors]).astype(np.float64) - (left, top)
+    target = np.concatenate([moved, place.anchors]).astype(np.float64) - (left, top)
+    texture = frame.vertices(frame.mean, 1.0)
+    order = frame.draw_order[int(frame.inner_mouth.sum()) :] if shut else frame.draw_order
+    width, height = right - left, bottom - top
+    step = max(1, round(max(width, height) / GRID))
+    shape = (-(-height // step), -(-width // step))
+    # Pixel centres: x of the box is step * (x + 1/2) - 1/2 on the grid.
+    ids = raster((target + 0.5) / step - 0.5, order, shape)
+    xs, ys = (np.arange(n, dtype=np.float32) * step + np.float32((step - 1) / 2) for n in shape[::-1])
+    fields = linear_fields(target, np.concatenate([source - target, texture], axis=1), order)
+    if shut:
+        _close(ids, (target + 0.5) / step - 0.5)
+    grid = evaluate(ids, fields, xs, ys)
+    grid[ids < 0, 2:] = -1
+    full = cv2.resize(grid[:, :, :2], (shape[1] * step, shape[0] * step), interpolation=cv2.INTER_LINEAR)
+    offsets = full[:height, :width]
+    mouth = target[dense.OUTER_LIP]
+    x0, y0 = np.maximum(np.floor(mouth.min(axis=0)).astype(int) - step, 0)
+    x1, y1 = np.minimum(np.ceil(mouth.max(axis=0)).astype(int) + step + 1, (width, height))
+    if shut and step > 1 and x1 > x0 and y1 > y0:
+        exact = raster(target - (x0, y0), order, (int(y1 - y0), int(x1 - x0)))
+        _close(exact, target - (x0, y0))
+        columns, rows = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
+        there = evaluate(exact, fields[:, :2], columns, rows)
+        inside = exact >= 0
+        offsets[y0:y1, x0:x1][inside] = there[inside]
+    maps = offsets + np.stack(
+        np.broadcast_arrays(
+            np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32)[:, None]
+        ),
+        axis=-1,
+    )
+    return Warp(place, moved, maps, grid[:, :, 2:])
+
+
+def lips_inset(points: Float32Array, before: float, after: float) -> Float32Array:
+    """Where in the photo the inner edges of lips that close are taken from: a little into the lips.
+
+    At the very edge there is a rim of teeth, which would be left as a bright line. Smooth in both openings.
+
+    Args:
+        points: (221, 2) landmarks in photo pixels.
+        before, after: openings of the mouth in pixels of a 128 px crop.
+    """
+    closing = min(max((before - after) / CLOSING, 0.0), 1.0)
+    near = 1 - min(max((after - SHUT) / CLOSING, 0.0), 1.0)
+    if closing * near == 0:
+        return points
+    inset = points.copy()
+    inset[dense.INNER_LIP] += np.float32(INSET * closing * near) * (
+        points[dense.OUTER_LIP] - points[dense.INNER_LIP]
+    )
+    return inset
+
+
+def joined_lips(points: Float32Array) -> Float32Array:
+    """The landmarks with the inner lips brought together halfway: float32 (221, 2)."""
+    joined = points.copy()
+    middle = (points[dense.UPPER_LIP] + points[dense.LOWER_LIP]) / 2
+    joined[dense.UPPER_LIP] = joined[dense.LOWER_LIP] = middle
+    return joined
+
+
+def _close(ids: Int32Array, vertices: npt.NDArray[np.floating[Any]]) -> None:
+    """Fill what is left open between joined lips, in place."""
+    outline = np.zeros(ids.shape, dtype=np.uint8)
+    cv2.fillPoly(outline, [np.round(vertices[dense.OUTER_LIP] * 16).astype(np.int32)], 1, shift=4)
+    close_gaps(ids, outline > 0)
+
+
+def _unfolded(frame: Frame, place: FacePlace, moves: Float32Array) -> Float32Array:
+    """The movements (221, 2) in photo pixels, damped at corners of triangles that would fold."""
+    triangles = frame.triangles[~frame.inner_mouth]
+    before = np.concatenate([place.points, place.anchors]).astype(np.float64)
+    area = signed_areas(before, triangles)
+    usable = area * np.sign(np.median(area)) > 1e-3 * np.abs(area).mean()
+    damped = moves.astype(np.float64)
+    for _ in range(DAMPINGS):
+        after = before.copy()
+        after[: dense.COUNT] += damped
+        bad = usable & (signed_areas(after, triangles) / np.where(area == 0, 1, area) < LEAST_SHARE)
+        if not bad.any():
+            break
+        corners = np.unique(triangles[bad])
+        damped[corners[corners < dense.COUNT]] *= 0.5
+    return damped.astype(np.float32)

@@ -1,0 +1,1 @@
+"""Landmarks, mean shape, triangles and alignment: coordinates, no pixels of a person."""

@@ -1,0 +1,180 @@
+"""The texture frame: every face resampled so that its landmarks lie on the mean shape.
+
+A texture is the face crop with the face in it moved onto one fixed shape. An outer ring of anchors stays
+where it is in the crop, triangles between ring and landmarks keep hair and background continuous, and beyond
+the ring a texture is the crop itself. Training and runtime both use the functions here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.align import similarity_transform, transform_points, warp_crop
+from aif.runtime.geometry.mesh import NO_MAP, Int32Array, raster, signed_areas
+
+# The ring: the face's outline, so many times as far from its centre.
+RING = 1.5
+
+# A face is large where a pixel of its texture is more than 1 / LARGE pixels of the image.
+LARGE = 0.75
+
+# Area of a triangle over its area on the mean shape: up to the first it counts as folded away, from the
+# second on as seen in full.
+FOLDED, SEEN = 0.06, 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Mean shape and triangles. Equal bundles have equal frames; never changed, shared by threads.
+
+    Attributes:
+        mean: float32 (221, 2) mean shape in units of the crop's side (pixel / side).
+        triangles: int32 (T, 3) numbers of landmarks (0-220) and anchors (221-256).
+    """
+
+    mean: Float32Array
+    triangles: Int32Array
+
+    def __post_init__(self) -> None:
+        count = dense.COUNT + dense.FACE_OVAL.stop
+        if self.mean.shape != (dense.COUNT, 2) or not np.isfinite(self.mean).all():
+            raise ValueError(f"a mean shape is ({dense.COUNT}, 2) and finite, not {self.mean.shape}")
+        if self.triangles.ndim != 2 or self.triangles.shape[1] != 3 or not len(self.triangles):
+            raise ValueError(f"triangles are (T, 3), not {self.triangles.shape}")
+        if self.triangles.min() < 0 or self.triangles.max() >= count:
+            raise ValueError(f"triangles name vertices outside 0 to {count - 1}")
+
+    @cached_property
+    def anchors(self) -> Float32Array:
+        """float32 (36, 2) in units of the crop's side."""
+        outline = self.mean[dense.FACE_OVAL]
+        centre = outline.mean(axis=0)
+        return np.asarray(centre + (outline - centre) * np.float32(RING), dtype=np.float32)
+
+    @cached_property
+    def inner_mouth(self) -> npt.NDArray[np.bool_]:
+        """Which triangles lie between the lips: bool (T,)."""
+        inside = np.zeros(dense.COUNT + len(self.anchors), dtype=bool)
+        inside[dense.INNER_LIP] = True
+        return np.asarray(inside[self.triangles].all(axis=1))
+
+    @cached_property
+    def draw_order(self) -> Int32Array:
+        """The triangles, those between the lips first, so that lips cover them: int32 (T, 3)."""
+        return np.concatenate([self.triangles[self.inner_mouth], self.triangles[~self.inner_mouth]])
+
+    def vertices(self, points: npt.ArrayLike, size: float) -> Float32Array:
+        """Landmarks (221, 2) in crop pixels and the anchors of a crop of `size` px: float32 (257, 2)."""
+        return np.concatenate([np.asarray(points, dtype=np.float32), self.anchors * np.float32(size)])
+
+    def normalise(self, image_hwc: UInt8Array, points: npt.ArrayLike, size: int) -> UInt8Array:
+        """The texture of one face: uint8 (size, size, C).
+
+        Args:
+            image_hwc: uint8 (H, W, C), any channel order.
+            points: (221, 2) landmarks in image pixels.
+            size: side of the texture in pixels.
+
+        Raises:
+            ValueError: the landmarks are not (221, 2) finite points.
+        """
+        found = np.asarray(points, dtype=np.float32)
+        if found.shape != (dense.COUNT, 2) or not np.isfinite(found).all():
+            raise ValueError(f"landmarks are ({dense.COUNT}, 2) and finite, not {found.shape}")
+        matrix = similarity_transform(dense.five_points(found), size)
+        where = _lookup(self, size).maps(self.vertices(transform_points(found, matrix), size))
+        if float(np.hypot(matrix[0, 0], matrix[1, 0])) < LARGE:
+            # A large face is sampled on a grid twice as fine, from a crop without aliasing, and averaged.
+            fine = matrix * np.float32(2)
+            fine[:, 2] += 0.5
+            source = warp_crop(image_hwc, fine, 2 * size)
+            where = 2 * cv2.resize(where, (2 * size, 2 * size), interpolation=cv2.INTER_LINEAR) + np.float32(
+                0.5
+            )
+        else:
+            source = image_hwc
+            back = cv2.invertAffineTransform(matrix.astype(np.float64))
+            where = transform_points(where.reshape(-1, 2), back).reshape(where.shape)
+        texture = cv2.remap(source, where, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        if len(texture) > size:
+            texture = cv2.resize(texture, (size, size), interpolation=cv2.INTER_AREA)
+        return np.asarray(texture, dtype=np.uint8)
+
+    def visibility(self, points: npt.ArrayLike, size: int) -> Float32Array:
+        """How much of each texture pixel the photo shows, 0 where the face is folded away: float32 (size,
+        size).
+
+        Args:
+            points: (221, 2) landmarks in units of the crop's side.
+            size: side of the texture in pixels.
+        """
+        here = signed_areas(self.vertices(points, 1.0), self.triangles)
+        usual = signed_areas(self.vertices(self.mean, 1.0), self.triangles)
+        ratio = here / np.where(usual == 0, 1, usual)
+        seen = np.clip((ratio - FOLDED) / (SEEN - FOLDED), 0, 1).astype(np.float32)
+        ids = _lookup(self, size).ids
+        return np.where(ids >= 0, np.append(seen, np.float32(1))[ids], np.float32(1))
+
+    def triangle_ids(self, size: int) -> Int32Array:
+        """The number of the triangle that covers each texture pixel, -1 beyond the ring: int32 (size,
+        size)."""
+        return _lookup(self, size).ids
+
+    def mask(self, size: int, outline: slice, blur: float = 0.0, grow: float = 1.0) -> Float32Array:
+        """A ring of landmarks on the mean shape, filled: float32 (size, size) in [0, 1].
+
+        Args:
+            size: side of the texture in pixels.
+            outline: the ring (`INNER_LIP`, `LEFT_EYE`, ...).
+            blur: standard deviation of the soft edge in pixels of a 128 px texture.
+            grow: the ring is scaled about its centre by this factor.
+        """
+        ring = self.mean[outline] * size
+        centre = ring.mean(axis=0)
+        filled = np.zeros((size, size), dtype=np.uint8)
+        place = np.round((centre + (ring - centre) * grow) * 16).astype(np.int32)
+        cv2.fillPoly(filled, [place], 255, lineType=cv2.LINE_AA, shift=4)
+        mask = filled.astype(np.float32) / np.float32(255)
+        return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur * size / 128), np.float32) if blur else mask
+
+
+class _Lookup:
+    """Which triangle of the mean shape covers each texture pixel, and the weights of its corners."""
+
+    def __init__(self, frame: Frame, size: int) -> None:
+        mean = frame.vertices(frame.mean * size, size)
+        # On a finer grid, of which every fourth pixel is taken: a triangle's rim is then an eighth of a
+        # pixel wide.
+        fine = raster(4 * mean + 1.5, frame.triangles, (4 * size, 4 * size))
+        self.ids = np.ascontiguousarray(fine[2::4, 2::4])
+        ys, xs = np.nonzero(self.ids >= 0)
+        corners = frame.triangles[self.ids[ys, xs]]
+        a, b, c = (mean[corners[:, k]].astype(np.float64) for k in range(3))
+        one, other, here = b - a, c - a, np.stack([xs, ys], axis=1) - a
+        area = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]
+        area = np.where(np.abs(area) < 1e-6, 1e-6, area)
+        u = np.clip((here[:, 0] * other[:, 1] - here[:, 1] * other[:, 0]) / area, 0, 1)
+        v = np.clip((one[:, 0] * here[:, 1] - one[:, 1] * here[:, 0]) / area, 0, 1 - u)
+        self._rows, self._columns, self._corners = ys, xs, corners
+        self._weights = np.stack([1 - u - v, u, v], axis=1).astype(np.float32)
+        grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)
+        self._grid: Float32Array = grid.astype(np.float32)
+
+    def maps(self, vertices: Float32Array) -> Float32Array:
+        """Where each texture pixel comes from when the corners lie at `vertices` (257, 2): float32 (S, S,
+        2)."""
+        where = self._grid.copy()
+        where[self._rows, self._columns] = np.einsum("nk,nkc->nc", self._weights, vertices[self._corners])
+        return where
+
+
+@lru_cache(maxsize=8)
+def _lookup(frame: Frame, size: int) -> _Lookup:
+    return _Lookup(frame, size)

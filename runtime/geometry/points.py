@@ -1,0 +1,64 @@
+"""The 221 dense landmarks: which of them outline what, and the five landmarks that follow from them.
+
+"left" and "right" are as seen in the image. Rings begin at the corner (lips, eyes) or at the forehead (face
+oval) and run clockwise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.arrays import Float32Array
+
+COUNT = 221
+
+FACE_OVAL, OUTER_LIP, INNER_LIP = slice(0, 36), slice(36, 56), slice(56, 76)
+LEFT_EYE, RIGHT_EYE = slice(76, 92), slice(92, 108)
+LEFT_BROW, RIGHT_BROW = slice(108, 118), slice(118, 128)
+NOSE, SKIN = slice(128, 160), slice(160, 221)
+
+# Upper and lower inner lip without the corners, both from left to right: partners touch where a mouth is
+# shut.
+UPPER_LIP = np.arange(57, 66)
+LOWER_LIP = np.arange(67, 76)[::-1]
+
+NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH = 133, 36, 46
+
+
+def _pairs(start: int, stop: int) -> list[int]:
+    """Neighbours change places: (start, start + 1), (start + 2, start + 3), ..."""
+    return [number ^ 1 if start % 2 == 0 else ((number - 1) ^ 1) + 1 for number in range(start, stop)]
+
+
+# Which landmark of the face takes each place when the image is mirrored.
+MIRROR: npt.NDArray[np.intp] = np.array(
+    [
+        *(0, *range(35, 0, -1)),
+        *(*range(46, 35, -1), *range(55, 46, -1)),
+        *(*range(66, 55, -1), *range(75, 66, -1)),
+        *(*range(92, 108), *range(76, 92)),
+        *(*range(118, 128), *range(108, 118)),
+        *(*range(128, 138), *_pairs(138, 160)),
+        *(*_pairs(160, 164), 164, *_pairs(165, 169), 169, *_pairs(170, 194), 194, *_pairs(195, 221)),
+    ]
+)
+
+
+def five_points(points: npt.ArrayLike) -> Float32Array:
+    """The template's five landmarks of dense ones: float32 (..., 5, 2) of (..., 221, 2), in the same units.
+
+    Eyes are the centres of their rings; nose tip and mouth corners are landmarks of the 221.
+    """
+    p = np.asarray(points, dtype=np.float32)
+    eyes = (p[..., LEFT_EYE, :].mean(axis=-2), p[..., RIGHT_EYE, :].mean(axis=-2))
+    others = (p[..., number, :] for number in (NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH))
+    return np.stack([*eyes, *others], axis=-2)
+
+
+def mouth_opening(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Distance between the middles of upper and lower inner lip, in the points' units: (...) of (..., 221,
+    2)."""
+    p = np.asarray(points, dtype=np.float64)
+    middle = len(UPPER_LIP) // 2
+    return np.asarray(np.linalg.norm(p[..., UPPER_LIP[middle], :] - p[..., LOWER_LIP[middle], :], axis=-1))

@@ -1,0 +1,193 @@
+"""Read and write picture files: `read_image`, `write_image`, and the demo portrait."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib.util
+import os
+import secrets
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.errors import ImageError
+from aif.runtime.image.codecs import Extras, encode_samples
+from aif.runtime.image.decode import decode_picture
+from aif.runtime.image.kinds import FORMATS, SUFFIXES, Format, format_for
+from aif.runtime.image.picture import Picture
+
+__all__ = [
+    "DEFAULT_MAX_MEGAPIXELS",
+    "FORMATS",
+    "STANDARD_STREAM",
+    "SUFFIXES",
+    "Extras",
+    "Format",
+    "Picture",
+    "demo_picture",
+    "encode_image",
+    "format_for",
+    "missing_file",
+    "read_bytes",
+    "read_image",
+    "write_bytes",
+    "write_image",
+]
+
+# Larger pictures are refused unless the caller raises the limit: a file of a few kilobytes can claim a size
+# that fills any memory. 200 megapixels take 0.6 GB a copy.
+DEFAULT_MAX_MEGAPIXELS = 200.0
+
+STANDARD_STREAM = "-"
+
+
+def read_image(
+    source: str | os.PathLike[str] | bytes,
+    name: str | None = None,
+    max_megapixels: float | None = DEFAULT_MAX_MEGAPIXELS,
+) -> Picture:
+    """Read a JPEG, PNG, WebP, TIFF or BMP picture.
+
+    Args:
+        source: a path, "-" for standard input, or the file's bytes.
+        name: what to call it in messages; None = the path.
+        max_megapixels: larger pictures are refused; None = no limit.
+
+    Raises:
+        ImageError: missing, empty, damaged, cut short, too large, animated, or of an unsupported kind.
+    """
+    if isinstance(source, bytes):
+        return decode_picture(source, name or "the picture", max_megapixels)
+    if source == STANDARD_STREAM:
+        return decode_picture(sys.stdin.buffer.read(), name or "standard input", max_megapixels)
+    path = Path(source)
+    return decode_picture(read_bytes(path), name or str(path), max_megapixels)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of the file at `path`.
+
+    Raises:
+        ImageError: missing (with the nearest names beside it), a folder, or not readable.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise missing_file(path) from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{path} is a folder, not a picture.") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def missing_file(path: Path) -> ImageError:
+    """The error for a file that is not there: names what lies beside it under a similar name."""
+    if not path.parent.is_dir():
+        return ImageError(f"There is no file {path}.", f"There is no folder {path.parent} either.")
+    beside: list[str] = []
+    with contextlib.suppress(OSError):
+        beside = [entry.name for entry in path.parent.iterdir()]
+    close = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.75)
+    return ImageError(f"There is no file {path}.", f"Did you mean {' or '.join(close)}?" if close else None)
+
+
+def encode_image(
+    picture: Picture, pixels_hwc_bgr: UInt8Array, kind: Format | None = None, quality: int | None = None
+) -> bytes:
+    """The bytes of an edited picture, of the same kind as it was read.
+
+    Kept: transparency, 16 bits a channel (see `Picture.samples`), grey or colour, ICC profile, EXIF,
+    resolution, and a JPEG's quantization tables and chroma sampling. XMP, comments and embedded previews are
+    not kept.
+
+    Args:
+        picture: as read.
+        pixels_hwc_bgr: uint8, the edited pixels, of the picture's size.
+        kind: format to write; None = the picture's own.
+        quality: 1 to 100 for JPEG and WebP; None = as the picture was coded, else 95.
+
+    Raises:
+        ImageError: the format cannot hold a picture of this size.
+        ValueError: the pixels have another size than the picture.
+    """
+    if pixels_hwc_bgr.shape != picture.pixels_hwc_bgr.shape:
+        raise ValueError(f"pixels {pixels_hwc_bgr.shape} do not fit {picture.pixels_hwc_bgr.shape}")
+    kind = kind or picture.format
+    extras = picture.extras if kind == picture.format else replace(picture.extras, coding={})
+    if (
+        picture.channels == 1 and kind == "WEBP"
+    ):  # stored in three channels there, which a grey profile does not fit
+        extras = replace(extras, icc=None)
+    return encode_samples(picture.samples(pixels_hwc_bgr, kind), kind, extras, quality)
+
+
+def write_image(
+    picture: Picture,
+    pixels_hwc_bgr: UInt8Array,
+    target: str | os.PathLike[str],
+    kind: Format | None = None,
+    quality: int | None = None,
+) -> None:
+    """Write an edited picture: `encode_image` into a file that is never half there.
+
+    Args:
+        picture, pixels_hwc_bgr, quality: as for `encode_image`.
+        target: a path, or "-" for standard output. Missing folders are made; a link is followed.
+        kind: format; None = by the path's suffix, or the picture's own where there is none.
+
+    Raises:
+        ImageError: the suffix is unknown, the place cannot be written, or see `encode_image`.
+    """
+    if target == STANDARD_STREAM:
+        sys.stdout.buffer.write(encode_image(picture, pixels_hwc_bgr, kind, quality))
+        sys.stdout.buffer.flush()
+        return
+    path = Path(target)
+    if kind is None and path.suffix:
+        kind = format_for(path.suffix)
+    write_bytes(path, encode_image(picture, pixels_hwc_bgr, kind, quality))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` beside `path`, then rename: readers see the old file or the whole new one.
+
+    Raises:
+        ImageError: the place cannot be written.
+    """
+    with contextlib.suppress(OSError, RuntimeError):
+        path = path.resolve()  # replace what a link points to, not the link
+    temporary = path.with_name(f".aif-{os.getpid()}-{secrets.token_hex(6)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if path.is_file():
+                temporary.chmod(path.stat().st_mode & 0o777)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ImageError(
+            f"Cannot write {path}: {error.strerror or error}.", "Choose another place with --out."
+        ) from error
+
+
+def demo_picture() -> Picture:
+    """The public-domain portrait of the astronaut Eileen Collins in scikit-image: 512 x 512 px, colour.
+
+    Raises:
+        ImageError: scikit-image is not installed.
+    """
+    found = importlib.util.find_spec("skimage")
+    place = Path(found.origin).parent / "data" / "astronaut.png" if found and found.origin else None
+    if place is None or not place.is_file():
+        raise ImageError(
+            "The demo portrait comes with scikit-image, which is not installed.",
+            'Install it with: pip install "aif[demo]"',
+        )
+    return replace(read_image(place), name="demo")

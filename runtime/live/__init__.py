@@ -1,0 +1,1 @@
+"""Cameras, the live loop, its window and what it records."""

@@ -1,0 +1,267 @@
+"""Cameras and streams behind one small protocol: opened with wishes, and honest about what was granted."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.errors import AifError, ConfigError
+
+OPEN_SECONDS, READ_SECONDS = 8.0, 5.0
+"""How long a network stream may take to open, and to give a frame."""
+
+
+class CameraError(AifError):
+    """A camera or stream cannot be opened, or gives no frames."""
+
+
+@dataclass(frozen=True)
+class CameraFormat:
+    """Size, rate and pixel format; None where unknown or not asked for."""
+
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    """As the camera claims; drivers lie, so the rate is also measured."""
+    fourcc: str | None = None
+    """Pixel format, such as MJPG or YUYV."""
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.width}x{self.height}" if self.width and self.height else "",
+            f"{self.fps:g} frames/s" if self.fps else "",
+            self.fourcc or "",
+        ]
+        return ", ".join(part for part in parts if part) or "unknown format"
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A frame and when it was taken, in seconds of `time.monotonic`."""
+
+    image_hwc_bgr: UInt8Array
+    time_s: float
+
+
+class Camera(Protocol):
+    """What live editing takes frames from. `read` waits for the next frame; None: none will come."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def granted(self) -> CameraFormat: ...
+    @property
+    def endless(self) -> bool:
+        """Whether an end is a fault, after which it is worth while to open the camera again."""
+        ...
+
+    def read(self) -> Captured | None: ...
+    def close(self) -> None: ...
+
+
+def public_name(source: str | int) -> str:
+    """What a source may be called in messages: credentials and queries of an address are left out.
+
+    Where a password is written with characters that belong into an address only in encoded form (`/ ? # @`),
+    it cannot be told for sure where it ends, and nothing but the scheme is given.
+    """
+    text = str(source)
+    if "://" not in text:
+        return f"camera {text}" if text.isdigit() else text
+    scheme = text.split("://", 1)[0]
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return f"{scheme}://***"
+    if "@" in parts.path + parts.query + parts.fragment:
+        return f"{scheme}://***"
+    host = parts.netloc.rsplit("@", 1)[-1]
+    hidden = "***@" if "@" in parts.netloc else ""
+    return f"{scheme}://{hidden}{host}{parts.path}" + ("?***" if parts.query or parts.fragment else "")
+
+
+def open_camera(source: str | int, wanted: CameraFormat | None = None) -> Camera:
+    """Open a camera by number, a device (/dev/video0), a stream (rtsp://, http://) or a video file.
+
+    `synthetic` is a camera that needs no hardware: a face that moves over a background.
+    `synthetic:640x480@15` sets its size and rate.
+
+    Raises:
+        CameraError: it cannot be opened; says what to look at.
+        ConfigError: the words after `synthetic:` make no sense.
+    """
+    wanted = wanted or CameraFormat()
+    text = str(source)
+    if text.split(":", 1)[0] == "synthetic":
+        return SyntheticCamera.from_words(text, wanted)
+    return CaptureCamera(int(text) if text.isdigit() else text, wanted)
+
+
+class CaptureCamera:
+    """Whatever OpenCV's VideoCapture can open. Not thread-safe: one thread reads and closes."""
+
+    def __init__(self, source: str | int, wanted: CameraFormat) -> None:
+        self.name = public_name(source)
+        self._stream = isinstance(source, str) and "://" in source
+        self._file = isinstance(source, str) and not self._stream and not source.startswith("/dev/")
+        self.endless = not self._file
+        if self._file and not Path(str(source)).exists():
+            raise CameraError(
+                f"There is no file {self.name}.", "Give a camera number, a stream or a video file."
+            )
+        index = _device_number(source)
+        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_SECONDS * 1000)]
+        options += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_SECONDS * 1000)]
+        try:
+            if index is not None:
+                self._capture = cv2.VideoCapture(index)
+            elif self._stream:
+                self._capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG, options)
+            else:
+                self._capture = cv2.VideoCapture(str(source))
+        except cv2.error as error:
+            raise CameraError(f"{self.name} cannot be opened: {error.err}.") from error
+        if not self._capture.isOpened():
+            self._capture.release()
+            raise CameraError(f"{self.name} cannot be opened.", _advice(self._stream, index))
+        self._ask(wanted)
+        self._start: float | None = None
+
+    def _ask(self, wanted: CameraFormat) -> None:
+        if self._file or self._stream:
+            return
+        if wanted.fourcc:
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*wanted.fourcc))
+        for prop, value in (
+            (cv2.CAP_PROP_FRAME_WIDTH, wanted.width),
+            (cv2.CAP_PROP_FRAME_HEIGHT, wanted.height),
+            (cv2.CAP_PROP_FPS, wanted.fps),
+        ):
+            if value:
+                self._capture.set(prop, float(value))
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old frames are worth nothing
+
+    @property
+    def granted(self) -> CameraFormat:
+        """What the driver says that it gives."""
+        get = self._capture.get
+        code = int(get(cv2.CAP_PROP_FOURCC))
+        letters = "".join(chr((code >> shift) & 0xFF) for shift in (0, 8, 16, 24)) if code > 0 else ""
+        return CameraFormat(
+            int(get(cv2.CAP_PROP_FRAME_WIDTH)) or None,
+            int(get(cv2.CAP_PROP_FRAME_HEIGHT)) or None,
+            get(cv2.CAP_PROP_FPS) or None,
+            letters if letters.isprintable() and letters.strip() else None,
+        )
+
+    def read(self) -> Captured | None:
+        """The next frame; a file's come at the file's own pace. None: the end, or the camera is gone."""
+        good, image = self._capture.read()
+        if not good or image is None:
+            return None
+        now = time.monotonic()
+        if self._file:
+            at = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            self._start = now - at if self._start is None else self._start
+            if (wait := self._start + at - now) > 0:
+                time.sleep(min(wait, 1.0))
+                now = time.monotonic()
+        return Captured(np.asarray(image, dtype=np.uint8), now)
+
+    def close(self) -> None:
+        """Release the device."""
+        self._capture.release()
+
+
+class SyntheticCamera:
+    """A camera without hardware: a picture that sways and comes nearer, with sensor noise, at a steady rate.
+
+    Frames come at their due times whether or not they are read, as from a camera: one that nobody fetched in
+    time is lost.
+    """
+
+    endless = True
+
+    def __init__(
+        self, picture_hwc_bgr: UInt8Array, width: int = 1280, height: int = 720, fps: float = 30.0
+    ) -> None:
+        self.name = "synthetic camera"
+        self.granted = CameraFormat(width, height, fps, None)
+        self._picture, self._period = picture_hwc_bgr, 1.0 / fps
+        self._start = time.monotonic()
+        self._number = -1
+        self._noise = np.random.default_rng(0).integers(0, 5, (height + 64, width + 64, 3), dtype=np.uint8)
+
+    @classmethod
+    def from_words(cls, words: str, wanted: CameraFormat) -> SyntheticCamera:
+        """`synthetic` or `synthetic:WIDTHxHEIGHT@FPS`, showing the public-domain portrait of the demo.
+
+        Raises:
+            ConfigError: size or rate make no sense.
+            AifError: the portrait is not installed.
+        """
+        from aif.runtime.image.io import demo_picture
+
+        found = re.fullmatch(r"synthetic(?::(\d+)x(\d+)(?:@(\d+(?:\.\d+)?))?)?", words)
+        if found is None:
+            raise ConfigError(f"{words!r} is no synthetic camera.", "Write synthetic:1280x720@30.")
+        width, height = int(found[1] or wanted.width or 1280), int(found[2] or wanted.height or 720)
+        fps = float(found[3] or wanted.fps or 30.0)
+        if not (32 <= width <= 7680 and 32 <= height <= 4320 and 0.1 <= fps <= 240):
+            raise ConfigError(f"{words!r} is out of range.", "32 to 7680 px, 0.1 to 240 frames/s.")
+        return cls(demo_picture().pixels_hwc_bgr, width, height, fps)
+
+    def read(self) -> Captured | None:
+        """The newest frame that is due; waits for the next one where that was fetched already."""
+        number = int((time.monotonic() - self._start) / self._period)
+        if number <= self._number:
+            number = self._number + 1
+            time.sleep(max(0.0, self._start + number * self._period - time.monotonic()))
+        self._number = number
+        return Captured(self.frame(number), self._start + number * self._period)
+
+    def frame(self, number: int) -> UInt8Array:
+        """Frame `number`: a pure function of it."""
+        width, height = self.granted.width or 0, self.granted.height or 0
+        rows, columns = self._picture.shape[:2]
+        phase = number * self._period
+        scale = height / rows * (1.0 + 0.08 * np.sin(0.7 * phase))
+        shift = (
+            width / 2 - scale * columns / 2 + 0.04 * width * np.sin(0.9 * phase),
+            height / 2 - scale * rows / 2 + 0.03 * height * np.sin(1.3 * phase),
+        )
+        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], dtype=np.float32)
+        moved = cv2.warpAffine(
+            self._picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+        x, y = number * 37 % 64, number * 23 % 64
+        return np.asarray(cv2.add(moved, self._noise[y : y + height, x : x + width]), dtype=np.uint8)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _device_number(source: str | int) -> int | None:
+    if isinstance(source, int):
+        return source
+    found = re.fullmatch(r"/dev/video(\d+)", source)
+    return int(found[1]) if found else None
+
+
+def _advice(stream: bool, index: int | None) -> str:
+    if stream:
+        return "Check address, user name and password, and whether another program can play it."
+    if index is not None:
+        return (
+            "Is it plugged in, is no other program using it, and may you read /dev/video*? "
+            "Try another number: --webcam 1."
+        )
+    return "Is it a video? Try to play it with another program."

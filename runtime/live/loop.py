@@ -1,0 +1,273 @@
+"""Live editing: capture and editing in threads of their own, the newest frame wins, delay does not grow."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.errors import AifError
+from aif.runtime.live.camera import Camera, CameraError, CameraFormat, Captured
+from aif.runtime.live.figures import LiveClock, LiveStats
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0
+"""Seconds between attempts to open a lost camera again: doubled each time, up to the longest."""
+
+
+@dataclass(frozen=True)
+class LiveFrame:
+    """One edited frame.
+
+    Attributes:
+        original, image: as captured, and edited.
+        captured_s, edited_s: when, in seconds of `time.monotonic`.
+        begun_s: when the edit began; the time before was spent waiting.
+        details: what the edit function gave beside the picture.
+    """
+
+    original: UInt8Array
+    image: UInt8Array
+    captured_s: float
+    edited_s: float
+    details: object = None
+    begun_s: float = 0.0
+
+
+class Latest(Generic[Item]):
+    """Room for one item: putting replaces what was not fetched. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._item: Item | None = None
+        self._changed = threading.Condition()
+        self._closed = False
+        self.dropped = 0
+
+    def put(self, item: Item) -> None:
+        """Offer an item; one that nobody fetched is dropped."""
+        with self._changed:
+            self.dropped += self._item is not None
+            self._item = item
+            self._changed.notify_all()
+
+    def take(self, timeout: float | None = None) -> Item | None:
+        """Wait for an item; None after `timeout` seconds, or when closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._item is not None or self._closed, timeout)
+            item, self._item = self._item, None
+            return item
+
+    def close(self) -> None:
+        """Wake all who wait."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing will come any more."""
+        return self._closed
+
+
+class LiveSession:
+    """Reads a camera and edits its frames until closed; a lost camera is opened again.
+
+        with LiveSession(lambda: open_camera(0), edit) as session:
+            for shown in session:
+                cv2.imshow("aif", shown.image)
+
+    `frames` belongs to one thread (windows want the main one); everything else may be called from any.
+
+    Args:
+        connect: opens the camera; called again whenever it is lost.
+        edit: (uint8 (H, W, 3) BGR, seconds) -> (edited frame, details); called in one thread, in order.
+        each: told of every edited frame, in the editing thread; must return at once. For recorders, which
+            want all frames, while `next` gives the newest.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Camera],
+        edit: Callable[[UInt8Array, float], tuple[UInt8Array, object]],
+        each: Callable[[LiveFrame], None] | None = None,
+    ) -> None:
+        self._connect, self._edit, self._each = connect, edit, each
+        self._stop = threading.Event()
+        self._raw: Latest[Captured] = Latest()
+        self._done: Latest[LiveFrame] = Latest()
+        self._clock, self._failure = LiveClock(), _Failure()
+        self._status = "connecting"
+        self._granted = CameraFormat()
+        camera = connect()  # the first failure is the caller's
+        self._granted, self._status = camera.granted, f"{camera.name}: {camera.granted}"
+        self._connected, self._heard = True, time.monotonic()
+        self._threads = [
+            threading.Thread(
+                target=self._guard, args=(self._capture, camera), name="aif-capture", daemon=True
+            ),
+            threading.Thread(target=self._guard, args=(self._work,), name="aif-edit", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def status(self) -> str:
+        """One line on the camera: its name and format, or why there is no picture."""
+        return self._status
+
+    @property
+    def connected(self) -> bool:
+        """Whether the camera is open; False while a lost one is awaited, and after the end."""
+        return self._connected
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since the camera gave a frame, or was opened."""
+        return time.monotonic() - self._heard
+
+    @property
+    def granted(self) -> CameraFormat:
+        """Size, rate and pixel format that the camera gave."""
+        return self._granted
+
+    def next(self, timeout: float | None = None) -> LiveFrame | None:
+        """The newest edited frame that was not shown yet; None after `timeout` seconds, or at the end.
+
+        Raises:
+            Exception: whatever the camera or the edit raised, once.
+        """
+        frame = self._done.take(timeout)
+        if frame is None:
+            self._failure.raise_once()
+        return frame
+
+    def shown(self, frame: LiveFrame) -> None:
+        """Say that a frame has just been displayed, for the figures."""
+        self._clock.show(frame.captured_s, time.monotonic())
+
+    @property
+    def ended(self) -> bool:
+        """Whether no frame will come any more."""
+        return self._done.closed
+
+    def __iter__(self) -> Iterator[LiveFrame]:
+        while not self.ended:
+            if (frame := self.next(0.5)) is not None:
+                yield frame
+        self._failure.raise_once()
+
+    def stats(self) -> LiveStats:
+        """Rates and latencies over the last frames."""
+        return self._clock.stats(self._raw.dropped)
+
+    def close(self) -> None:
+        """Stop the threads and release the camera; may be called twice."""
+        self._stop.set()
+        self._raw.close()
+        self._done.close()
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _guard(self, work: Callable[..., None], *arguments: object) -> None:
+        try:
+            work(*arguments)
+        except BaseException as error:
+            self._failure.keep(error)
+        finally:
+            self._raw.close()
+            self._done.close()
+
+    def _capture(self, camera: Camera) -> None:
+        current: Camera | None = camera
+        try:
+            while not self._stop.is_set():
+                if current is None and (current := self._reconnect()) is None:
+                    return
+                frame = current.read()
+                if frame is None:
+                    endless, name = current.endless, current.name
+                    current.close()
+                    current, self._connected = None, False
+                    if not endless:
+                        self._status = f"{name}: the end"
+                        return
+                    self._status = f"{name} gives no more frames"
+                    log.warning("%s; trying to open it again", self._status)
+                    continue
+                self._heard = time.monotonic()
+                self._clock.capture(self._heard)
+                self._raw.put(frame)
+        finally:
+            if current is not None:
+                current.close()
+
+    def _reconnect(self) -> Camera | None:
+        wait, attempt = FIRST_WAIT, 1
+        while not self._stop.wait(wait):
+            try:
+                camera = self._connect()
+            except AifError as error:
+                reason = error.message
+                self._status = f"{reason} Attempt {attempt}, next in {min(2 * wait, LONGEST_WAIT):g} s."
+                log.warning("%s", self._status)
+            else:
+                self._granted = camera.granted
+                self._status = f"{camera.name}: {camera.granted}"
+                self._connected, self._heard = True, time.monotonic()
+                log.warning("%s is back: %s", camera.name, camera.granted)
+                return camera
+            wait, attempt = min(2 * wait, LONGEST_WAIT), attempt + 1
+        return None
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            frame = self._raw.take(0.5)
+            if frame is None:
+                if self._raw.closed:
+                    return
+                continue
+            start = time.monotonic()
+            image, details = self._edit(frame.image_hwc_bgr, frame.time_s)
+            end = time.monotonic()
+            self._clock.edit(frame.time_s, start, end)
+            edited = LiveFrame(frame.image_hwc_bgr, image, frame.time_s, end, details, start)
+            if self._each is not None:
+                self._each(edited)
+            self._done.put(edited)
+
+
+class _Failure:
+    """The first exception of a thread, raised once in another."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+
+    def keep(self, error: BaseException) -> None:
+        with self._lock:
+            self._error = self._error or error
+
+    def raise_once(self) -> None:
+        with self._lock:
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
+__all__ = ["CameraError", "Latest", "LiveFrame", "LiveSession", "LiveStats"]

@@ -1,0 +1,261 @@
+"""Live pictures to a file, in a thread of its own: never in the way of the view, safe from a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import queue
+import secrets
+import threading
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import cv2
+import numpy as np
+from av.container import OutputContainer
+from av.video.frame import PictureType
+
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.errors import AifError
+from aif.runtime.files import SafeFile, trim_mp4
+from aif.runtime.tracking.background import step_back
+from aif.runtime.video.codecs import Encoding, add_video_stream, choose_encoding, not_opened
+from aif.runtime.video.kinds import VideoError
+from aif.runtime.video.pixels import MATRIX_BT709, RANGE_LIMITED, Colour, bgr_to_yuv420p
+
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
+
+# Frames that may wait for the encoder; with more, new ones are left out, so that memory has its bound.
+WAITING = 16
+
+# What a full disk or a power cut takes is at most so much: fragments and key frames are this far apart.
+FRAGMENT_S = 1.0
+
+_TICKS = Fraction(1, 90_000)
+_COLOUR = Colour(MATRIX_BT709, RANGE_LIMITED, 1, 1)
+
+# Quick enough for 720p on half a core, and without frames held back.
+_LIVE_OPTIONS = {"libx264": {"preset": "superfast", "bf": "0"}, "libx265": {"preset": "ultrafast", "bf": "0"}}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What was recorded.
+
+    Attributes:
+        path: the file; it is not there when nothing could be kept.
+        kept: whether there is a file.
+        frames, seconds: handed to the encoder; after an error up to a second of them is lost.
+        left_out: frames for which the encoder was too slow.
+        error: why it stopped by itself; None when it did not.
+    """
+
+    path: Path
+    kept: bool
+    frames: int
+    seconds: float
+    left_out: int
+    error: str | None = None
+
+
+class Recorder:
+    """Writes frames with their own times. `put` may be called from any thread and never waits or fails.
+
+    While it is being written the file is called NAME.part, and plays up to its last second even when the
+    program is killed; in the end it becomes an ordinary file of its name. For that, MP4 and MOV are written
+    in fragments.
+
+    Attributes:
+        path: the file to write.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float = 30.0,
+        quality: int | None = None,
+        codec: str | None = None,
+        hardware: str | None = None,
+    ) -> None:
+        """Create the file beside its place; the size is that of the first frame.
+
+        Args:
+            path: .mp4, .m4v, .mov or .mkv; what is there is replaced in the end.
+            fps: about how many frames a second will come; each is shown at its own time.
+            quality, codec, hardware: see `choose_encoding`.
+
+        Raises:
+            VideoError: another kind of file, an encoder that is not there, or a place that cannot be written.
+            ConfigError: codec, quality and suffix do not fit each other.
+        """
+        self.path = Path(path)
+        if self.path.suffix.lower() not in SUFFIXES:
+            raise VideoError(
+                f"A live picture cannot be recorded as {self.path.suffix or self.path.name!r}.",
+                f"Use one of: {', '.join(SUFFIXES)}",
+            )
+        self._encoding: Encoding = choose_encoding(self.path, codec, quality, hardware)
+        self._fps = fps
+        self._part = self.path.with_name(f"{self.path.name}.part")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                self._file = SafeFile(self._part)
+            if not hasattr(self, "_file"):  # left behind, or another one's: both are better left alone
+                self._part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(3)}.part")
+                self._file = SafeFile(self._part)
+        except OSError as error:
+            raise VideoError(
+                f"Cannot write {self.path}: {error.strerror}.", "Choose another place."
+            ) from error
+        self._queue: queue.Queue[tuple[UInt8Array, float] | None] = queue.Queue(WAITING)
+        self._error: str | None = None
+        self._frames = self._left_out = 0
+        self._first_s = self._last_s = 0.0
+        self._result: Recording | None = None
+        self._closed = threading.Event()
+        self._output: OutputContainer | None = None
+        self._thread = threading.Thread(target=self._work, name="aif-record", daemon=True)
+        self._thread.start()
+
+    @property
+    def error(self) -> str | None:
+        """Why recording stopped by itself; None while it goes on."""
+        return self._error
+
+    @property
+    def seconds(self) -> float:
+        """How long the recording is so far."""
+        return self._last_s - self._first_s
+
+    def put(self, image_hwc_bgr: UInt8Array, time_s: float) -> None:
+        """Record a frame; left out when the encoder is far behind, or recording has stopped.
+
+        Args:
+            image_hwc_bgr: uint8 (H, W, 3), not to be changed afterwards. One of another size than the first
+                is fitted into that, with black bars.
+            time_s: when it was taken, in seconds of any clock that does not go back.
+        """
+        if self._closed.is_set() or self._error is not None:
+            return
+        try:
+            self._queue.put_nowait((image_hwc_bgr, time_s))
+        except queue.Full:
+            self._left_out += 1
+
+    def close(self) -> Recording:
+        """Write what waits and put the file in its place. Calling it again gives the same answer."""
+        if self._result is None:
+            self._closed.set()
+            self._queue.put(None)
+            self._thread.join()
+            self._result = self._settle()
+        return self._result
+
+    def _work(self) -> None:
+        step_back()
+        while (item := self._queue.get()) is not None:
+            if self._error is not None:
+                continue  # until the end is said, so that nobody who puts one has to wait
+            try:
+                self._encode(*item)
+            except AifError as error:
+                self._error = error.message
+            except Exception as error:  # whatever it is, the view goes on
+                self._error = f"the encoder failed: {error}"
+            if self._file.error is not None:
+                self._error = self._file.error.strerror or str(self._file.error)
+
+    def _encode(self, image: UInt8Array, time_s: float) -> None:
+        if self._output is None:
+            self._open(image)
+            self._first_s, self._size = time_s, (image.shape[1], image.shape[0])
+            self._pts, self._key_s = -1, -FRAGMENT_S
+        if (image.shape[1], image.shape[0]) != self._size:
+            image = fitted(image, self._size)
+        at = time_s - self._first_s
+        picture = bgr_to_yuv420p(image, _COLOUR, True)
+        self._pts = max(self._pts + 1, round(at / _TICKS))
+        picture.pts, picture.time_base = self._pts, _TICKS
+        picture.duration = round(1 / self._fps / _TICKS)
+        if at - self._key_s >= FRAGMENT_S:
+            picture.pict_type, self._key_s = PictureType.I, at
+        self._mux(picture)
+        self._frames, self._last_s = self._frames + 1, time_s
+
+    def _open(self, image: UInt8Array) -> None:
+        encoding = self._encoding
+        assert encoding.container is not None
+        options = dict(encoding.options) | _LIVE_OPTIONS.get(encoding.encoder, {})
+        fragments = {"movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"}
+        output = av.open(
+            cast(Any, self._file),
+            "w",
+            encoding.container.format,
+            container_options={} if encoding.container.format == "matroska" else fragments,
+        )
+        stream = add_video_stream(output, dataclasses.replace(encoding, options=options))
+        context = stream.codec_context
+        context.width, context.height = (side + side % 2 for side in (image.shape[1], image.shape[0]))
+        context.pix_fmt = "nv12" if encoding.hardware == "qsv" else "yuv420p"
+        context.framerate = Fraction(self._fps).limit_denominator(1000)
+        context.time_base = stream.time_base = _TICKS
+        context.gop_size = max(1, round(10 * FRAGMENT_S * self._fps))  # key frames are set by the clock
+        context.color_range, context.colorspace = _COLOUR.range, _COLOUR.matrix
+        context.color_primaries, context.color_trc = _COLOUR.primaries, _COLOUR.transfer
+        self._output, self._stream = output, stream
+        try:
+            context.open()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise not_opened(encoding, error) from error
+
+    def _mux(self, picture: av.VideoFrame | None) -> None:
+        assert self._output is not None
+        self._output.mux(self._stream.encode(picture))
+
+    def _settle(self) -> Recording:
+        """Close the file, cut it back if need be, and give it its name."""
+        if self._output is not None:
+            try:
+                if self._error is None:
+                    self._mux(None)
+                self._output.close()
+            except (av.FFmpegError, OSError, ValueError) as error:
+                self._error = self._error or str(error)
+        self._file.close()
+        if self._file.error is not None:
+            self._error = self._error or self._file.error.strerror
+        kept = self._frames > 0
+        try:
+            if self._error is not None and kept and self.path.suffix.lower() != ".mkv":
+                kept = trim_mp4(self._part)
+            if kept:
+                self._part.replace(self.path)
+            else:
+                self._part.unlink(missing_ok=True)
+        except OSError as error:
+            self._error, kept = self._error or f"{self.path}: {error.strerror}", False
+        return Recording(self.path, kept, self._frames, self.seconds, self._left_out, self._error)
+
+
+def fitted(image_hwc_bgr: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+    """The picture as large as it fits into (width, height), on black.
+
+    Args:
+        image_hwc_bgr: uint8 (H, W, 3).
+        size: width and height in pixels.
+    """
+    rows, columns = image_hwc_bgr.shape[:2]
+    scale = min(size[0] / columns, size[1] / rows)
+    inner = max(1, round(columns * scale)), max(1, round(rows * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = image_hwc_bgr if scale == 1 else cv2.resize(image_hwc_bgr, inner, interpolation=how)
+    if inner == size:
+        return np.asarray(small, dtype=np.uint8)
+    result = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    result[top : top + inner[1], left : left + inner[0]] = small
+    return result

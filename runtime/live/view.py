@@ -1,0 +1,150 @@
+"""The picture in the live window: result or comparison, fitted into its place, with what is written on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.live.figures import LiveStats
+from aif.runtime.live.keys import KEYS
+from aif.runtime.live.text import ACCENT, ALARM, GREY, WHITE, Colour, draw_text, text_width, wrapped
+
+_BACK = (18, 17, 16)
+
+# Stages as the video editor calls them, and in words that say what takes the time.
+_STAGES = {
+    "track": "follow faces",
+    "align": "align",
+    "encode": "encode",
+    "decode": "decode",
+    "composite": "blend",
+}
+
+Rows = Sequence[tuple[str, str]]
+
+
+def place(area: UInt8Array, picture_hwc_bgr: UInt8Array) -> None:
+    """Fit a picture into an area, in the middle, on a dark ground.
+
+    Args:
+        area: uint8 (H, W, 3), changed.
+        picture_hwc_bgr: uint8 of any size; never enlarged more than the area allows.
+    """
+    rows, columns = picture_hwc_bgr.shape[:2]
+    scale = min(area.shape[0] / rows, area.shape[1] / columns)
+    size = max(1, round(columns * scale)), max(1, round(rows * scale))
+    left, top = (area.shape[1] - size[0]) // 2, (area.shape[0] - size[1]) // 2
+    inner = area[top : top + size[1], left : left + size[0]]
+    if inner.shape != area.shape:
+        area[:] = _BACK
+    if size == (columns, rows):
+        inner[:] = picture_hwc_bgr
+    else:
+        how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
+        inner[:] = cv2.resize(picture_hwc_bgr, size, interpolation=how)
+
+
+def place_both(area: UInt8Array, original: UInt8Array, result: UInt8Array) -> None:
+    """Fit original and result side by side into an area, with their names."""
+    middle = area.shape[1] // 2
+    place(area[:, : middle - 1], original)
+    place(area[:, middle + 1 :], result)
+    area[:, middle - 1 : middle + 1] = _BACK
+    for x, name in ((0, "original"), (middle + 1, "edited")):
+        label(area[:, x:], name, 14, 14)
+
+
+def label(area: UInt8Array, text: str, x: int, y: int, colour: Colour = WHITE, dot: bool = False) -> None:
+    """A word or two on a dark ground, after a dot where wanted."""
+    width = text_width(text, 15) + 20 + 16 * dot
+    darken(area, x, y, width, 30)
+    if dot:
+        cv2.circle(area, (x + 15, y + 15), 6, colour, -1, cv2.LINE_AA)
+    draw_text(area, text, x + 10 + 16 * dot, y + 6, 15, WHITE if dot else colour)
+
+
+def darken(area: UInt8Array, x: int, y: int, width: int, height: int) -> None:
+    """Darken a rectangle, as far as it lies in the area."""
+    part = area[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
+    if part.size:
+        part[:] = cv2.convertScaleAbs(part, alpha=0.28)
+
+
+def banner(area: UInt8Array, text: str, colour: Colour = ALARM) -> None:
+    """A message across the middle of the area."""
+    lines = wrapped(text, 18, area.shape[1] - 80)
+    height = 26 * len(lines) + 28
+    top = max(0, (area.shape[0] - height) // 2)
+    darken(area, 0, 0, area.shape[1], area.shape[0])
+    area[top : top + 3] = colour
+    for number, line in enumerate(lines):
+        draw_text(area, line, area.shape[1] // 2, top + 16 + 26 * number, 18, WHITE, "centre")
+    area[min(top + height, area.shape[0] - 3) : top + height + 3] = colour
+
+
+def note(area: UInt8Array, text: str) -> None:
+    """A message at the lower edge."""
+    lines = wrapped(text, 15, area.shape[1] - 60)
+    height = 22 * len(lines) + 16
+    top = area.shape[0] - height - 14
+    width = max(text_width(line, 15) for line in lines) + 32
+    darken(area, (area.shape[1] - width) // 2, top, width, height)
+    for number, line in enumerate(lines):
+        draw_text(area, line, area.shape[1] // 2, top + 8 + 22 * number, 15, WHITE, "centre")
+
+
+def table(area: UInt8Array, rows: Rows, middle: bool = False) -> None:
+    """Two columns on a dark ground: in the upper right corner, or in the middle; smaller in small windows."""
+    step = max(10, min(22, (area.shape[0] - 48) // len(rows)))
+    size = max(7, round(0.64 * step))
+    names = max(text_width(name, size) for name, _ in rows)
+    width = names + max(text_width(text, size) for _, text in rows) + 48
+    height = step * len(rows) + 20
+    x = (area.shape[1] - width) // 2 if middle else area.shape[1] - width - 14
+    y = max(0, (area.shape[0] - height) // 2) if middle else 14
+    for _ in range(1 + middle):
+        darken(area, x, y, width, height)
+    for number, (name, text) in enumerate(rows):
+        top = y + 10 + step * number
+        draw_text(area, name, x + 16, top, size, ACCENT if middle else GREY)
+        if middle:
+            draw_text(area, text, x + names + 32, top, size)
+        else:
+            draw_text(area, text, x + width - 16, top, size, WHITE, "right")
+
+
+def help_rows() -> Rows:
+    """Keys and what they do."""
+    mouse = ("Mouse", "drag a slider; right button: as it is")
+    return [*((key.label, key.meaning) for key in KEYS), mouse]
+
+
+def figure_rows(stats: LiveStats, stage_ms: Mapping[str, float], draw_ms: float, faces: int) -> Rows:
+    """Rates, latency and where it comes from.
+
+    Args:
+        stats: the session's.
+        stage_ms: milliseconds by stage, as the video editor calls them.
+        draw_ms: milliseconds from the end of an edit to the display.
+        faces: how many are in sight.
+    """
+    rows = [
+        ("camera", f"{stats.captured_fps:.1f} frames/s"),
+        ("edited", f"{stats.edited_fps:.1f} frames/s"),
+        ("shown", f"{stats.shown_fps:.1f} frames/s"),
+        ("overtaken", f"{stats.dropped}"),
+        ("faces", f"{faces}"),
+        ("latency", f"{stats.shown_ms:.0f} ms"),
+        ("95% below", f"{stats.shown_p95_ms:.0f} ms"),
+        ("  capture, wait", f"{stats.wait_ms:.0f} ms"),
+    ]
+    rows += [(f"  {word}", f"{stage_ms.get(stage, 0.0):.0f} ms") for stage, word in _STAGES.items()]
+    return [*rows, ("  display", f"{draw_ms:.0f} ms")]
+
+
+def mirrored(image_hwc_bgr: UInt8Array) -> UInt8Array:
+    """The picture as a mirror shows it."""
+    return np.asarray(cv2.flip(image_hwc_bgr, 1), dtype=np.uint8)

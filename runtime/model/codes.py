@@ -1,0 +1,63 @@
+"""What encoder and decoder say of faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.arrays import Float32Array
+
+if TYPE_CHECKING:
+    from aif.runtime.tensorrt.engine import Held
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the encoder says of N faces.
+
+    Attributes:
+        z: float32 (N, Z) identity codes, the posterior means.
+        y: float32 (N, A) attribute values in [0, 1].
+        features: name to float32 (N, ...) of the further tensors that the decoder takes.
+        held: the same on the card, where TensorRT made them (z and features are then read-only); None
+            elsewhere, and for a choice of rows.
+    """
+
+    z: Float32Array
+    y: Float32Array
+    features: dict[str, Float32Array] = field(default_factory=dict)
+    held: Held | None = field(default=None, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def rows(self, index: slice | npt.NDArray[np.intp]) -> Encoding:
+        """The chosen faces, in the order of `index` (repeats allowed)."""
+        return Encoding(self.z[index], self.y[index], {name: f[index] for name, f in self.features.items()})
+
+    def repeat(self, times: int) -> Encoding:
+        """All faces, `times` over: rows 0..N-1, 0..N-1, ..."""
+        return self.rows(np.tile(np.arange(len(self)), times))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the decoder says of N faces.
+
+    Attributes:
+        image: float32 (N, 3, S, S) RGB in [0, 1]; textures, where the model has a shape frame.
+        landmarks: float32 (N, 221, 2) in units of the crop's side; None for models without shape.
+    """
+
+    image: Float32Array
+    landmarks: Float32Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def rows(self, index: slice | npt.NDArray[np.intp]) -> Decoded:
+        """The chosen faces, in the order of `index`."""
+        return Decoded(self.image[index], None if self.landmarks is None else self.landmarks[index])

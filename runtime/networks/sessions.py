@@ -1,0 +1,194 @@
+"""ONNX Runtime sessions that run where they were asked to run, or say why not."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import logging
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
+from aif.runtime.networks.binding import BoundRunner
+from aif.runtime.networks.cpu import multiplies_int8
+from aif.runtime.networks.providers import (
+    HELP,
+    LABELS,
+    Device,
+    check_placed,
+    placed_nodes,
+    provider_list,
+    require_build,
+    require_tensorrt,
+)
+
+__all__ = ["Device", "Provider", "Session", "check_threads", "choose_devices"]
+
+logger = logging.getLogger(__name__)
+
+Provider = Literal["cpu", "cuda", "tensorrt", "openvino", "ort-tensorrt", "auto"]
+
+# ONNX Runtime warns at start on machines without a graphics card. Its errors stay visible, but not where
+# "auto" only tries whether CUDA is there.
+_ERRORS, _FATAL = 3, 4
+ort.set_default_logger_severity(_ERRORS)
+
+
+class Session:
+    """One graph, loaded on one device. `run` may be called from several threads at once.
+
+    Attributes:
+        device: where it really runs.
+        inputs, outputs: name to shape; a dynamic dimension is None.
+    """
+
+    def __init__(
+        self,
+        graph: bytes,
+        device: Device,
+        threads: int | None,
+        name: str,
+        quiet: bool = False,
+        cuda_graph: bool = False,
+    ) -> None:
+        """Load a graph.
+
+        Args:
+            graph: ONNX bytes.
+            device: "cpu", "cuda", "openvino" or "ort-tensorrt"; never falls back to another.
+            threads: threads of one call on the CPU; None = one a core.
+            name: what to call the graph in an error.
+            quiet: keep ONNX Runtime's own complaints about the device off the terminal.
+            cuda_graph: on CUDA, record the work of each batch size once and launch it as one from then on.
+
+        Raises:
+            ProviderError: the device's provider cannot be loaded.
+            ConfigError: a CUDA graph elsewhere than on CUDA.
+            BundleError: the bytes are no usable graph.
+        """
+        check_threads(threads)
+        if cuda_graph and device != "cuda":
+            raise ConfigError(f"A CUDA graph needs CUDA, and this runs on {LABELS[device]}.")
+        self.name = name
+        self.device: Device = device
+        options = ort.SessionOptions()
+        options.log_severity_level = _ERRORS
+        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = threads or 0
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if not multiplies_int8():
+            # There x86 adds products of uint8 and int8 in 16 bits, which overflow. This makes ONNX Runtime
+            # multiply exactly, at the price of speed.
+            options.add_session_config_entry("session.x64quantprecision", "1")
+        if device != "cpu":
+            _require(device)
+        providers = provider_list(device, threads, cuda_graph)
+        try:
+            ort.set_default_logger_severity(_FATAL if quiet else _ERRORS)
+            self._session = ort.InferenceSession(graph, options, providers=providers)
+        except Exception as error:  # ONNX Runtime's errors have no common base
+            if cuda_graph:
+                raise ProviderError(
+                    f"The {name} cannot be loaded with a CUDA graph: {_first_line(error)}",
+                    "Load it without: cuda_graph=False.",
+                ) from error
+            raise BundleError(
+                f"ONNX Runtime {ort.__version__} cannot load the {name}: {_first_line(error)}",
+                "Copy or export the bundle again, or update with: pip install -U onnxruntime-gpu",
+            ) from error
+        finally:
+            ort.set_default_logger_severity(_ERRORS)
+        self._session.disable_fallback()
+        if device != "cpu":
+            check_placed(self._session, device)
+        for value in [*self._session.get_inputs(), *self._session.get_outputs()]:
+            if value.type != "tensor(float)":
+                raise BundleError(f"The {name} has {value.name} of type {value.type}, not float32.")
+        self.inputs = {value.name: _shape(value.shape) for value in self._session.get_inputs()}
+        self.outputs = {value.name: _shape(value.shape) for value in self._session.get_outputs()}
+        bound = device == "cuda"
+        self._runner: Any = BoundRunner(self._session, "cuda", cuda_graph) if bound else self._session
+
+    def run(
+        self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[np.float32]]
+    ) -> list[npt.NDArray[np.float32]]:
+        """Compute the named outputs, in this order.
+
+        Raises:
+            AifError: ONNX Runtime failed, out of memory for instance.
+        """
+        try:
+            return list(self._runner.run(list(outputs), dict(inputs)))
+        except Exception as error:
+            raise AifError(
+                f"The {self.name} failed on {self.device}: {_first_line(error)}",
+                "If memory ran out, edit fewer faces at once or use --provider cpu.",
+            ) from error
+
+    def placed_nodes(self) -> Counter[str]:
+        """How many nodes each of ONNX Runtime's providers took; empty where it does not tell."""
+        return placed_nodes(self._session)
+
+
+def choose_devices(provider: Provider) -> tuple[Device | Literal["tensorrt"], ...]:
+    """The devices to try, in order, for a provider's name; "auto" without TensorRT, which needs engines.
+
+    Raises:
+        ConfigError: there is no such provider.
+    """
+    if provider not in get_args(Provider):
+        raise ConfigError(f"There is no provider {provider!r}.", f"Known: {', '.join(get_args(Provider))}.")
+    if provider != "auto":
+        return (provider,)
+    try:
+        _require_cuda()
+    except ProviderError as error:
+        logger.info("Running on the processor: %s", error.message)
+        return ("cpu",)
+    return ("cuda", "cpu")
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise ConfigError unless `threads` is None or at least 1."""
+    if threads is not None and threads < 1:
+        raise ConfigError(f"The number of threads must be at least 1, not {threads}.")
+
+
+def _require(device: Device) -> None:
+    """Raise ProviderError when a device is out of the question; else load what it needs."""
+    if device == "openvino":
+        require_build(device)
+        return
+    _require_cuda()
+    if device == "ort-tensorrt":
+        require_tensorrt()
+
+
+def _require_cuda() -> None:
+    """Raise ProviderError when CUDA is out of the question; else load its libraries, where pip put them."""
+    require_build("cuda")
+    driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(driver)
+    except OSError as error:
+        raise ProviderError(f"There is no NVIDIA driver here (no {driver}).", HELP["cuda"]) from error
+    # ONNX Runtime 1.21 and later find CUDA where pip put it; what is missing shows when the session is made.
+    preload = getattr(ort, "preload_dlls", None)
+    if preload is not None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            preload()
+
+
+def _shape(shape: Sequence[object]) -> tuple[int | None, ...]:
+    return tuple(size if isinstance(size, int) else None for size in shape)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

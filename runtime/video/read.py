@@ -1,0 +1,228 @@
+"""Video files, frame by frame: upright BGR pictures, each with its own timestamp."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import av
+import cv2
+import numpy as np
+from av.format import Flags
+
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.video.decode import Decoder, Timed
+from aif.runtime.video.kinds import VideoError
+from aif.runtime.video.open import declared_end, open_video, stream_name, video_stream
+from aif.runtime.video.pixels import Colour, Orientation, bits, frame_to_bgr, is_see_through
+
+__all__ = ["Frame", "VideoError", "VideoSource"]
+
+log = logging.getLogger(__name__)
+
+# For the rare file that names no frame rate: to guess missing timestamps and durations with.
+_DEFAULT_RATE = Fraction(25)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a video, upright.
+
+    Attributes:
+        image_hwc_bgr: uint8 (H, W, 3).
+        pts: when it is shown, in ticks of `time_base`, as in the file (mended where that is no time).
+        time_base: seconds a tick.
+        index: 0 for the first frame read.
+        duration: how long it is shown, in ticks; 0 where the file does not say.
+    """
+
+    image_hwc_bgr: UInt8Array
+    pts: int
+    time_base: Fraction
+    index: int
+    duration: int = 0
+
+    @property
+    def time_s(self) -> float:
+        """When it is shown, in seconds on the file's clock."""
+        return float(self.pts * self.time_base)
+
+
+class VideoSource:
+    """The frames of a video, or of a part of it, in the order in which they are shown; once.
+
+        with VideoSource("in.mp4", start_s=2.5) as source:
+            for frame in source:
+                ...
+
+    Kept going, and said in a log line: missing, repeated and backward timestamps (see `Decoder`), damaged
+    packets, a file that breaks off (all frames up to there), frames of another size (resized to the first).
+
+    Not thread-safe: one thread reads at a time.
+
+    Attributes:
+        path: the file, or the pattern of a numbered sequence.
+        width, height: of the frames in pixels, as shown.
+        rate: average frames a second.
+        time_base: seconds a tick of `Frame.pts`.
+        duration_s: seconds from the first wanted frame to the end; None where the file does not say.
+        estimated_frames: how many frames to expect; None where the file does not say.
+        audio, subtitles: names of the streams, such as "aac 44100 Hz stereo (deu)".
+        colour: what the numbers in the file mean.
+        pixel_aspect: width of a pixel divided by its height, as shown.
+        metadata, stream_metadata: texts of the container and of the video stream.
+        whole: the video was asked for from its start to its end.
+        start, end: of what has been read so far, in seconds on the file's clock.
+        stop: time at which the wanted part ends, on the same clock; None = the end of the file.
+        shift: seconds to take off every time when writing, sound included: `start` where a part was asked
+            for or the video begins before zero; the start of the clock of a broadcast; else 0.
+        count: frames read so far.
+        exhausted: there are no more.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        start_s: float | None = None,
+        end_s: float | None = None,
+        fps: Fraction | float | None = None,
+    ) -> None:
+        """Open a video and decode its first frame.
+
+        Args:
+            path: a video file, a GIF, or a numbered sequence of pictures such as "frame_%04d.png".
+            start_s: leave out what begins before this many seconds from the start; None = nothing.
+            end_s: leave out what begins at this many seconds or later; None = nothing.
+            fps: frames a second of a sequence; None for other videos.
+
+        Raises:
+            VideoError: missing, no video, no video stream, damaged from the start, no frame between start_s
+                and end_s, or a sequence without fps.
+        """
+        self.path = Path(path)
+        self.count, self.exhausted = 0, False
+        self._next: Timed | None = None
+        self._container = open_video(self.path, fps)
+        try:
+            self._stream = video_stream(self._container, self.path)
+            self._describe(start_s, end_s)
+            self._next = self._first()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames that have not been read yet."""
+        while self._next is not None:
+            frame, pts = self._next
+            index, self.count = self.count, self.count + 1
+            self.end = (pts + (frame.duration or self._step)) * self.time_base
+            image = self._upright(frame)
+            self._next = next(self._frames, None)
+            yield Frame(image, pts, self.time_base, index, frame.duration)
+        self.exhausted = True
+
+    def close(self) -> None:
+        """Close the file. Calling it twice does no harm."""
+        self._next = None
+        self._frames.close()
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _describe(self, start_s: float | None, end_s: float | None) -> None:
+        """All that the container tells; nothing is decoded."""
+        container, stream = self._container, self._stream
+        self.time_base = Fraction(stream.time_base or 1)
+        self.rate = Fraction(stream.average_rate or stream.guessed_rate or _DEFAULT_RATE)
+        self._step = round(1 / self.rate / self.time_base) or 1
+        self.audio = tuple(stream_name(each) for each in container.streams.audio)
+        self.subtitles = tuple(stream_name(each) for each in container.streams.subtitles)
+        self.metadata, self.stream_metadata = dict(container.metadata), dict(stream.metadata)
+        self.whole = start_s is None and end_s is None
+        self._resized = False
+        # The clock of a broadcast (MPEG-TS) shows any time of day: zero is where its first stream begins.
+        begins = [
+            each.start_time * each.time_base
+            for each in container.streams
+            if each.start_time is not None and each.time_base
+        ]
+        broadcast = bool(container.format.flags & int(cast(Any, Flags.ts_discont).value))
+        origin = min(begins, default=Fraction(0)) if broadcast else Fraction(0)
+        self._origin = origin // self.time_base * self.time_base
+        self._from = None if start_s is None else self._origin + _exact(start_s)
+        self.stop = None if end_s is None else self._origin + _exact(end_s)
+        decoder = Decoder(container, stream, str(self.path), self._step)
+        self._frames = decoder.frames(self._from, self.stop)
+
+    def _first(self) -> Timed:
+        """The first wanted frame, and all that only a frame tells."""
+        declared = declared_end(self._stream)
+        if declared is None and self._container.duration is not None:
+            declared = self._origin + Fraction(self._container.duration, av.time_base)
+        held = next(self._frames, None)
+        if held is None:
+            if self.whole:
+                raise VideoError(f"{self.path} is damaged: not one frame can be decoded.")
+            told = None if declared is None else f"It is {float(declared - self._origin):.2f} seconds long."
+            raise VideoError(f"{self.path} has no frame in the part that was asked for.", told)
+        frame, pts = held
+        self.start = self.end = pts * self.time_base
+        self.shift = self._origin if self._from is None else self.start
+        if self.start < self.shift:
+            log.warning("%s begins %.3f s before zero; all is moved there.", self.path, -float(self.start))
+            self.shift = self.start
+        self._look_at(frame)
+        ends = [each for each in (declared, self.stop) if each is not None]
+        self.duration_s = max(0.0, float(min(ends) - self.start)) if ends else None
+        guess = max(1, round((min(ends) - self.start) * self.rate)) if ends else None
+        self.estimated_frames = self._stream.frames if self.whole and self._stream.frames else guess
+        return held
+
+    def _look_at(self, frame: av.VideoFrame) -> None:
+        """Colours, size and position from the first frame; says what will be lost."""
+        self.colour = Colour.of(frame)
+        orientation = Orientation.of(frame)
+        if orientation is None:
+            log.warning("%s is to be shown at a slant, which aif does not do.", self.path)
+        self._orientation = orientation or Orientation()
+        self.pixel_aspect = Fraction(self._stream.sample_aspect_ratio or 1)
+        self.width, self.height = frame.width, frame.height
+        if self._orientation.transpose:
+            self.width, self.height = self.height, self.width
+            self.pixel_aspect = 1 / self.pixel_aspect
+        if bits(frame) > 8:
+            log.warning("%s has %d bits a channel; the result has 8.", self.path, bits(frame))
+        if is_see_through(frame):
+            log.warning("%s is transparent in parts; they become white.", self.path)
+
+    def _upright(self, frame: av.VideoFrame) -> UInt8Array:
+        image = self._orientation.apply(frame_to_bgr(frame, self.colour))
+        if image.shape[:2] == (self.height, self.width):
+            return image
+        if not self._resized:
+            self._resized = True
+            size = f"{image.shape[1]} x {image.shape[0]}"
+            log.warning("%s changes its size to %s; it is resized to the first frame's.", self.path, size)
+        resized = cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        return np.asarray(resized, dtype=np.uint8)
+
+
+def _exact(seconds: float) -> Fraction:
+    """The time that was meant: 0.04 is 1/25, not the next number that a float can hold."""
+    return Fraction(seconds).limit_denominator(1_000_000)

@@ -1,0 +1,89 @@
+"""Where edited frames go: a video file or numbered pictures, chosen by the path."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import cv2
+
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.image.io import write_bytes
+from aif.runtime.video.codecs import choose_encoding
+from aif.runtime.video.kinds import sequence_name
+from aif.runtime.video.read import Frame, VideoSource
+from aif.runtime.video.write import VideoSink
+
+log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Where a pipeline puts its frames."""
+
+    frames: int
+
+    def write(self, image_hwc_bgr: UInt8Array, frame: Frame) -> None:
+        """Take the next image, to be shown when `frame` was."""
+        ...
+
+
+class SequenceSink:
+    """Writes edited frames as numbered PNG pictures, without loss; times and sound have no place there.
+
+    Not thread-safe: one thread writes at a time.
+
+    Attributes:
+        path: the pattern, such as "frames/%04d.png"; the first number is 1.
+        frames: how many have been written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], like: VideoSource) -> None:
+        """Prepare to write; folders are made with the first picture.
+
+        Raises:
+            VideoError: `path` is no pattern of PNG files.
+        """
+        self.path = Path(path)
+        self.frames = 0
+        choose_encoding(self.path)
+        if like.audio or like.subtitles:
+            log.warning("%s: pictures have no sound and no subtitles; they are left out.", self.path)
+
+    def write(self, image_hwc_bgr: UInt8Array, frame: Frame) -> None:
+        """Write one picture, uint8 (H, W, 3).
+
+        Raises:
+            ImageError: the place cannot be written.
+        """
+        ok, data = cv2.imencode(".png", image_hwc_bgr)
+        assert ok, "PNG takes every picture of this shape"
+        self.frames += 1
+        write_bytes(self.path.with_name(sequence_name(self.path, self.frames)), data.tobytes())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing is left to do: each picture is whole when it is written."""
+
+
+def open_sink(
+    path: str | os.PathLike[str],
+    like: VideoSource,
+    codec: str | None = None,
+    quality: int | None = None,
+    hardware: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> VideoSink | SequenceSink:
+    """The sink for a path: numbered pictures for a pattern, else a video. Arguments and errors as there."""
+    if choose_encoding(Path(path), codec, quality, hardware).codec == "png":
+        return SequenceSink(path, like)
+    return VideoSink(path, like, codec, quality, hardware, size)

@@ -1,0 +1,258 @@
+"""Edited frames to a video file that differs from its source in nothing but the pixels."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.codec.context import Flags
+
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.video.codecs import add_video_stream, choose_encoding, not_opened
+from aif.runtime.video.kinds import VideoError, is_sequence
+from aif.runtime.video.pixels import Palette, bgr_to_yuv420p
+from aif.runtime.video.read import Frame, VideoSource
+from aif.runtime.video.streams import Passage, kept_texts
+
+log = logging.getLogger(__name__)
+
+# Containers that count time in ticks of their own, in seconds; the others take the source's.
+_OWN_TICKS = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000), "gif": Fraction(1, 100)}
+
+# What a muxer writes itself.
+_MUXERS_OWN = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration"}
+
+KEYFRAME_INTERVAL = 250
+
+
+class VideoSink:
+    """Writes edited frames, with the source's timestamps, sound, subtitles, colours and texts.
+
+        with VideoSource("in.mp4") as source, VideoSink("out.mp4", source) as sink:
+            for frame in source:
+                sink.write(edit(frame.image_hwc_bgr, frame.time_s), frame)
+
+    Each frame keeps its own timestamp to the tick in MP4 and MOV; Matroska and WebM count in milliseconds and
+    GIF in hundredths of a second, to which times are rounded one by one, so that no error adds up.
+
+    The file is written beside its place and renamed when whole: on leaving the `with` block without an error,
+    and also on KeyboardInterrupt, when it holds what had been done, with the sound up to there. After any
+    other error, and where no frame was written, nothing is left.
+
+    H.264 and H.265 with 4:2:0 chroma, the one kind that plays everywhere, need even widths and heights. An
+    odd side grows by one pixel, a copy of its neighbour, rather than the video becoming 4:4:4, which hardware
+    decoders and browsers refuse.
+
+    Not thread-safe: one thread writes at a time.
+
+    Attributes:
+        path: the file to write.
+        frames: how many have been written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        like: VideoSource,
+        codec: str | None = None,
+        quality: int | None = None,
+        hardware: str | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """Open the encoder and the file beside `path`.
+
+        Args:
+            path: .mp4, .m4v, .mov, .mkv, .webm or .gif; folders are made; a link is followed.
+            like: the source of the frames; it is read again for the sound.
+            codec, quality, hardware: see `choose_encoding`.
+            size: width and height of the frames in pixels; None = the source's.
+
+        Raises:
+            ConfigError: codec, quality and suffix do not fit each other.
+            VideoError: an encoder that is not there or does not open, sound that does not fit into such a
+                file, or a place that cannot be written.
+        """
+        self.path = Path(path)
+        self.frames = 0
+        self._like = like
+        self._held: av.VideoFrame | None = None
+        self._last = 0
+        self._passage: Passage | None = None
+        self._encoding = choose_encoding(self.path, codec, quality, hardware)
+        container = self._encoding.container
+        if container is None:
+            raise VideoError(f"{path} is for numbered pictures.", "Use open_sink() or SequenceSink for them.")
+        with contextlib.suppress(OSError, RuntimeError):
+            self.path = self.path.resolve()  # replace what a link points to, not the link
+        self._part = self.path.with_name(f".aif-{os.getpid()}-{secrets.token_hex(6)}.part")
+        ticks = _OWN_TICKS.get(container.format)
+        self._ticks = like.time_base if ticks is None else ticks
+        options = {"movie_timescale": str(like.time_base.denominator)} if ticks is None else {}
+        with _writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._part.touch(exist_ok=False)
+            self._output = av.open(str(self._part), "w", container.format, container_options=options)
+        try:
+            self._open_encoder(size or (like.width, like.height))
+            self._add_streams(ticks is None)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _open_encoder(self, size: tuple[int, int]) -> None:
+        like, encoding = self._like, self._encoding
+        stream = add_video_stream(self._output, encoding)
+        wide, high = self._size = size
+        if encoding.even and (wide % 2 or high % 2):
+            odd = f"{wide} x {high}"
+            wide, high = wide + wide % 2, high + high % 2
+            what = "%s: %s needs even sides: %s becomes %d x %d, the edge repeated."
+            log.warning(what, self.path, encoding.codec, odd, wide, high)
+        context = stream.codec_context
+        context.width, context.height = wide, high
+        context.framerate = like.rate.limit_denominator(100_000)
+        context.time_base = stream.time_base = self._ticks
+        context.flags |= Flags.frame_duration
+        if encoding.codec == "gif":
+            context.pix_fmt = "pal8"
+            self._palette: Palette | None = Palette(wide, high, self._ticks)
+            if like.rate > 50:
+                log.warning("%s: GIF viewers show at most 50 frames a second.", self.path)
+        else:
+            self._palette = None
+            context.pix_fmt = "nv12" if encoding.hardware == "qsv" else "yuv420p"
+            context.gop_size = KEYFRAME_INTERVAL
+            context.sample_aspect_ratio = like.pixel_aspect.limit_denominator(10_000)
+            context.color_range, context.colorspace = like.colour.range, like.colour.matrix
+            context.color_primaries, context.color_trc = like.colour.primaries, like.colour.transfer
+        if encoding.codec == "h265" and self._output.format.name != "matroska":
+            context.codec_tag = "hvc1"  # the name under which Apple's players know it
+        try:
+            context.open()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise not_opened(encoding, error) from error
+        stream.metadata.update(kept_texts(like.stream_metadata))
+        self._stream = stream
+
+    def _add_streams(self, signed: bool) -> None:
+        like = self._like
+        texts = {key: text for key, text in like.metadata.items() if key.lower() not in _MUXERS_OWN}
+        self._output.metadata.update(texts)
+        if self._encoding.codec == "gif" or is_sequence(like.path):
+            if like.audio or like.subtitles:
+                log.warning("%s: a GIF has no sound and no subtitles; they are left out.", self.path)
+            return
+        self._passage = Passage(self._output, like, signed)
+
+    def write(self, image_hwc_bgr: UInt8Array, frame: Frame) -> None:
+        """Encode one frame.
+
+        Args:
+            image_hwc_bgr: uint8 (H, W, 3), of the sink's size.
+            frame: of the source: whose time the image gets.
+
+        Raises:
+            VideoError: the disk is full or the place has gone.
+            ValueError: the image has another size.
+        """
+        if image_hwc_bgr.shape != (self._size[1], self._size[0], 3):
+            size = (self._size[1], self._size[0], 3)
+            raise ValueError(f"the frame is {image_hwc_bgr.shape}, the video {size}")
+        time = frame.pts * frame.time_base - self._like.shift
+        shown = frame.duration * frame.time_base or 1 / self._like.rate
+        picture, pts = self._picture(image_hwc_bgr), round(time / self._ticks)
+        before, self._held = self._held, None
+        if before is not None:
+            # Only now is it known how long the one before is shown.
+            pts = max(pts, self._last + 1)
+            before.duration = pts - self._last
+            self._encode(before)
+        picture.pts, picture.time_base = pts, self._ticks
+        picture.duration = max(1, round(shown / self._ticks))
+        self._held, self._last, self._until = picture, pts, time + shown
+        if self._passage is not None:
+            with _writing(self.path):
+                self._passage.up_to(time)
+        self.frames += 1
+
+    def _picture(self, image_hwc_bgr: UInt8Array) -> av.VideoFrame:
+        if self._palette is not None:
+            return av.VideoFrame.from_ndarray(image_hwc_bgr, format="bgr24")
+        return bgr_to_yuv420p(image_hwc_bgr, self._like.colour, self._encoding.even)
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        """Hand a picture, or the end, to the encoder, and what comes out of it to the file."""
+        with _writing(self.path):
+            for each in [picture] if self._palette is None else self._palette.indexed(picture):
+                self._output.mux(self._stream.encode(each))
+
+    def finish(self) -> None:
+        """Write what the encoder still holds and the rest of the sound, and put the file in its place.
+
+        Raises:
+            VideoError: the disk is full or the place has gone.
+        """
+        try:
+            if self.frames:
+                if self._held is not None:
+                    self._encode(self._held)
+                self._encode(None)
+                with _writing(self.path):
+                    self._put_in_place()
+        finally:
+            self.discard()
+
+    def _put_in_place(self) -> None:
+        like = self._like
+        end: Fraction | None = self._until
+        if like.exhausted and self.frames == like.count:
+            end = None if like.stop is None else like.stop - like.shift
+        if self._passage is not None:
+            self._passage.finish(end)
+            self._passage.close()  # a file that is open cannot be replaced on Windows
+        self._output.close()
+        with self._part.open("rb+") as file:
+            os.fsync(file.fileno())
+        if self.path.is_file():
+            self._part.chmod(self.path.stat().st_mode & 0o777)
+        self._part.replace(self.path)
+
+    def discard(self) -> None:
+        """Give up: close and remove what is not in its place. Calling it twice does no harm."""
+        self._held = None
+        if self._passage is not None:
+            self._passage.close()
+        with contextlib.suppress(av.FFmpegError, OSError):
+            self._output.close()
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None or issubclass(kind, KeyboardInterrupt):
+            self.finish()
+        else:
+            self.discard()
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        reason = error.strerror or error
+        raise VideoError(f"Cannot write {path}: {reason}.", "Choose another place with --out.") from error

@@ -1,0 +1,21 @@
+"""The packages: folders at the top of the repository that install as the namespace package `aif`."""
+
+from setuptools import find_packages, setup
+
+TOPS = ("cli", "export", "runtime", "train")
+
+setup(
+    packages=[
+        f"aif.{name}" for top in TOPS for name in (top, *(f"{top}.{sub}" for sub in find_packages(top)))
+    ],
+    package_dir={f"aif.{top}": top for top in TOPS},
+    package_data={
+        "aif.cli": ["py.typed"],
+        "aif.export": ["py.typed"],
+        "aif.runtime": ["py.typed"],
+        "aif.runtime.bundle": ["*.aif"],
+        "aif.train": ["py.typed"],
+        "aif.train.paper": ["report.html.j2"],
+    },
+    include_package_data=False,
+)

@@ -1,0 +1,264 @@
+"""What the checks make of other machines: their texts, drivers, packages and cameras stood in for."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aif.runtime.doctor import bundle as doctor_bundle
+from aif.runtime.doctor import cameras as doctor_cameras
+from aif.runtime.doctor import display as doctor_display
+from aif.runtime.doctor import engines as doctor_engines
+from aif.runtime.doctor import machine as doctor_machine
+from aif.runtime.doctor import providers as doctor_providers
+from aif.runtime.doctor.cameras import look_at
+from aif.runtime.doctor.machine import graphics, has_nvidia_card, memory, processor
+from aif.runtime.doctor.versions import judge
+from aif.runtime.errors import ConfigError, ProviderError
+from aif.runtime.networks.provider_check import Probe
+
+GOOD = {
+    name: "1.0"
+    for name in (
+        *("aif", "numpy", "opencv-python", "onnxruntime-gpu", "av"),
+        *("pillow", "pydantic", "rich", "typer"),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem", "fix"),
+    [
+        ({}, None, None),
+        (
+            {"onnxruntime": "1.0"},
+            "onnxruntime-gpu and onnxruntime are installed side by side",
+            "pip uninstall -y",
+        ),
+        ({"onnxruntime-openvino": "1"}, "onnxruntime-openvino are installed", "pip install onnxruntime-gpu"),
+        (
+            {"opencv-python-headless": "4"},
+            "opencv-python and opencv-python-headless",
+            'pip install opencv-python"<5"',
+        ),
+        ({"onnxruntime-gpu": None, "onnxruntime": "1.0"}, None, None),
+        ({"opencv-python": None, "opencv-contrib-python": "4"}, None, None),
+        ({"av": None}, "is not installed", 'pip install "av"'),
+        ({"onnxruntime-gpu": None}, "is not installed", 'pip install "onnxruntime'),
+        ({"opencv-python": None}, "is not installed", 'pip install "opencv-python<5"'),
+    ],
+)
+def test_packages(changes: dict[str, str | None], problem: str | None, fix: str | None) -> None:
+    packages = {name: version for name, version in {**GOOD, **changes}.items() if version is not None}
+    found = [each for each in judge(packages) if each.status == "problem"]
+    assert len(found) == (problem is not None)
+    for each in found:
+        assert problem in each.text and fix in str(each.fix)  # type: ignore[operator]
+
+
+def test_no_package_at_all() -> None:
+    found = judge({})
+    assert [each.name for each in found if each.status == "problem"] == [
+        *("numpy", "opencv", "onnxruntime", "av", "pillow", "pydantic", "rich", "typer")
+    ]
+
+
+INTEL = "processor : 0\nmodel name : Intel(R) Xeon\nflags : fpu avx2 avx512f avx512_vnni amx_int8\n"
+ARM = "processor : 0\nFeatures : fp asimd asimddp i8mm\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "text", "instructions"),
+    [
+        (INTEL, "Intel(R) Xeon", ["AVX2", "AVX-512", "AVX-512 VNNI", "AMX INT8"]),
+        (
+            INTEL + INTEL.replace("Xeon", "Other"),
+            "Intel(R) Xeon",
+            ["AVX2", "AVX-512", "AVX-512 VNNI", "AMX INT8"],
+        ),
+        (ARM, "core", ["dot product", "I8MM"]),
+        ("model name : Old\nflags : fpu sse2", "neither AVX2", []),
+        ("", "not known here", None),
+        ("\0\xff:::\n\n:", "not known here", None),
+    ],
+)
+def test_processor(cpuinfo: str, text: str, instructions: list[str] | None) -> None:
+    found = processor(cpuinfo)
+    assert text in found.text and found.facts.get("instructions") == instructions
+
+
+@pytest.mark.parametrize(
+    ("meminfo", "gib"),
+    [
+        ("MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n", 16.0),
+        ("MemTotal: x kB\nMemAvailable:\n", None),
+        ("", None),
+    ],
+)
+def test_memory(meminfo: str, gib: float | None) -> None:
+    assert [each.facts["total_gib"] for each in memory(meminfo)] == ([] if gib is None else [gib])
+
+
+@pytest.mark.parametrize(
+    ("answer", "card", "statuses"),
+    [
+        ("NVIDIA L4, 550.54, 23034, 8.9\n", True, ["ok"]),
+        ("A, 1, 2, 3\nB, 1, 2, 3\n", True, ["ok", "ok"]),
+        ("No devices were found\n", True, ["unknown"]),
+        ("", True, ["unknown"]),
+        (None, True, ["problem"]),
+        (None, False, ["absent"]),
+    ],
+)
+def test_graphics(
+    answer: str | None, card: bool, statuses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_machine, "has_nvidia_card", lambda: card)
+    found = graphics(lambda: answer)
+    assert [each.status for each in found] == statuses
+    assert statuses != ["problem"] or "driver" in str(found[0].fix)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "kind", "there"),
+    [
+        ("0x10de", "0x030200", True),
+        ("0x10de", "0x040300", False),
+        ("0x8086", "0x030000", False),
+        ("", "", False),
+    ],
+)
+def test_cards_on_the_bus(tmp_path: Path, vendor: str, kind: str, there: bool) -> None:
+    assert not has_nvidia_card(tmp_path)
+    (tmp_path / "0000:01:00.0").mkdir()
+    (tmp_path / "0000:01:00.0" / "vendor").write_text(f"{vendor}\n")
+    (tmp_path / "0000:01:00.0" / "class").write_text(f"{kind}\n")
+    assert has_nvidia_card(tmp_path) is there
+
+
+@pytest.mark.parametrize(("card", "status"), [(True, "problem"), (False, "absent")])
+def test_cuda_that_does_not_load_is_a_problem_where_there_is_a_card(
+    card: bool, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced(device: str) -> Probe:
+        raise ProviderError("ONNX Runtime could not load CUDA.", "pip install it")
+
+    monkeypatch.setattr(doctor_providers, "has_nvidia_card", lambda: card)
+    monkeypatch.setattr(doctor_providers, "probe_provider", replaced)
+    (found,) = doctor_providers.check_cuda("")
+    assert found.status == status and found.facts["loads"] is False
+    assert found.fix == ("pip install it" if card else None)
+
+
+@pytest.mark.parametrize(("nodes", "total", "said"), [(3, 3, "3 of 3 nodes"), (None, None, "computes")])
+def test_a_provider_that_loads(
+    nodes: int | None, total: int | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_providers, "probe_provider", lambda device: Probe(device, nodes, total))
+    (found,) = doctor_providers.check_openvino("")
+    assert found.status == "ok" and said in found.text
+
+
+def camera(
+    capabilities: int = 0x1, sizes: dict[bytes, list[tuple[int, ...]]] | None = None, end: int = errno.EINVAL
+) -> Callable[[int, int, bytearray], None]:
+    """A driver: formats to sizes, two numbers for one size, six for a range."""
+    known = {b"MJPG": [(640, 480), (1280, 720)], b"YUYV": [(640, 480)]} if sizes is None else sizes
+
+    def ioctl(handle: int, request: int, answer: bytearray) -> None:
+        number = request & 0xFF
+        index = struct.unpack_from("=I", answer)[0]
+        if number == 0:
+            answer[:] = struct.pack("=16s32s32s6I", b"uvc", b"A camera", b"usb", 1, capabilities, 0, 0, 0, 0)
+        elif number == 2 and index < len(known):
+            code = int.from_bytes(list(known)[index], "little")
+            answer[:] = struct.pack("=3I32s5I", index, 1, 0, b"", code, 0, 0, 0, 0)
+        elif number == 74:
+            code = struct.unpack_from("=I", answer, 4)[0]
+            listed = known[code.to_bytes(4, "little")]
+            if index >= len(listed):
+                raise OSError(end, "end")
+            kind = 1 if len(listed[index]) == 2 else 3
+            numbers = [*listed[index], *[0] * (6 - len(listed[index]))]
+            answer[:] = struct.pack("=11I", index, code, kind, *numbers, 0, 0)
+        else:
+            raise OSError(end, "end")
+
+    return ioctl
+
+
+@pytest.mark.parametrize(
+    ("driver", "status", "said"),
+    [
+        (camera(), "ok", "A camera ({path}): MJPG 640x480, 1280x720; YUYV 640x480"),
+        (camera(end=errno.ENOTTY), "ok", "MJPG"),
+        (camera(sizes={}), "ok", "no formats"),
+        (camera(sizes={b"NV12": [(48, 1920, 2, 32, 1080, 2)]}), "ok", "NV12 48x32 to 1920x1080"),
+        (camera(sizes={b"Y8  ": [(w, w) for w in range(1, 6)]}), "ok", "Y8 1x1 ... 5x5 (5 sizes)"),
+        (camera(sizes={b"MJPG": [(1, 1)] * 500}), "ok", "(64 sizes)"),  # a driver that never ends
+        (camera(capabilities=0x2), None, ""),  # an output
+        (camera(capabilities=0x80000001), None, ""),  # this device is the camera's metadata
+        (camera(end=errno.ENODEV), "problem", "does not answer"),
+    ],
+)
+def test_cameras(driver: Any, status: str | None, said: str, tmp_path: Path) -> None:
+    device = tmp_path / "video3"
+    device.touch()
+    found = look_at(device, driver)
+    assert [each.status for each in found] == ([] if status is None else [status])
+    for each in found:
+        assert each.name == "camera 3" and said.format(path=device) in each.text
+
+
+def test_a_camera_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(path: Path, flags: int) -> int:
+        raise OSError(errno.EACCES, "no")
+
+    monkeypatch.setattr(doctor_cameras.os, "open", refuse)
+    (found,) = look_at(tmp_path / "video0", camera())
+    assert found.status == "problem" and "usermod" in str(found.fix)
+
+
+def test_cameras_of_other_systems_are_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_cameras.sys, "platform", "darwin")
+    assert [each.status for each in doctor_cameras.check_cameras("")] == ["unknown"]
+
+
+def test_yunet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor_bundle, "yunet_path", lambda: None)
+    assert (doctor_bundle._yunet().status, doctor_bundle._yunet().fix) == ("absent", "aif fetch yunet")
+    broken = tmp_path / "yunet.onnx"
+    broken.write_bytes(b"no network")
+    monkeypatch.setattr(doctor_bundle, "yunet_path", lambda: broken)
+    assert doctor_bundle._yunet().status == "problem"
+
+
+def test_a_window_needs_a_toolkit_and_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise ConfigError("There is no display.", "Get one.")
+
+    monkeypatch.setattr(doctor_display, "check_display", none)
+    monkeypatch.setattr(doctor_display.cv2, "currentUIFramework", lambda: "QT5")
+    assert [each.status for each in doctor_display.check_window("")] == ["absent"]
+    monkeypatch.setattr(doctor_display, "check_display", lambda: None)
+    monkeypatch.setattr(doctor_display.sys, "platform", "linux")
+    assert [each.status for each in doctor_display.check_window("")] == ["ok"]
+    monkeypatch.setattr(doctor_display.cv2, "currentUIFramework", lambda: "")
+    assert "headless" in doctor_display.check_window("")[0].text
+
+
+def test_engines_are_listed(tmp_path: Path, bundle: Path) -> None:
+    import zipfile
+
+    assert [each.status for each in doctor_engines.check_engines(str(bundle))] == ["absent"]
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(tmp_path / "open")
+    (tmp_path / "open" / "engines").mkdir()
+    (tmp_path / "open" / "engines" / "a.engine").write_bytes(b"0")
+    (found,) = doctor_engines.check_engines(str(tmp_path / "open"))
+    assert found.status == "problem" and "a.engine has no sidecar" in found.text

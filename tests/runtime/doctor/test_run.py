@@ -1,0 +1,140 @@
+"""Checks in processes: what crashes, hangs or talks nonsense spoils its own line only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from aif.runtime.doctor import checks as doctor_checks
+from aif.runtime.doctor import run as doctor_run
+from aif.runtime.doctor.checks import CHECKS, failed, run_check
+from aif.runtime.doctor.finding import Finding
+from aif.runtime.doctor.run import CHILD, patience, run_group
+from aif.runtime.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("load", "cores", "seconds"), [(0.0, 2, 10), (2.0, 2, 10), (8.0, 2, 40), (500.0, 2, 60), (8.0, None, 60)]
+)
+def test_a_busy_machine_is_waited_for(
+    monkeypatch: Any, load: float, cores: int | None, seconds: float
+) -> None:
+    monkeypatch.setattr(doctor_run.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    monkeypatch.setattr(doctor_run.os, "cpu_count", lambda: cores)
+    assert patience() == seconds
+
+
+def test_where_nobody_tells_the_load(monkeypatch: Any) -> None:
+    monkeypatch.delattr(doctor_run.os, "getloadavg", raising=False)
+    assert patience() == 10
+
+
+# A stand-in for the checks: "good" is fine, the others misbehave as they are called.
+CHILD_CODE = """
+import json, os, signal, sys, time
+for name in sys.argv[2:]:
+    if name.startswith("hangs"):
+        time.sleep(60)
+    if name == "crashes":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name == "exits":
+        sys.exit(7)
+    if name == "raises":
+        print("Failed: libcublas.so.13: cannot open shared object file", file=sys.stderr)
+        raise ModuleNotFoundError("No module named 'cv2'")
+    status = "problem" if name == "lacks" else "ok"
+    if name == "lacks":
+        print("x/libfoo.so.9: cannot open shared object file: gone", file=sys.stderr)
+    print("a library talks")
+    finding = {"name": name, "status": status, "text": "text.", "fix": None, "facts": {}}
+    print(json.dumps({"check": name, "findings": [finding]}), flush=True)
+    if name == "half":
+        print('{"check": "later", "fin', flush=True)
+"""
+COMMAND = (sys.executable, "-c", CHILD_CODE)
+
+
+@pytest.mark.parametrize(
+    ("names", "lost", "said"),
+    [
+        ([], [], ""),
+        (["good"], [], ""),
+        (["good", "crashes", "good2"], ["crashes"], "It crashed (SIGSEGV)."),
+        (["crashes"], ["crashes"], "It crashed"),
+        (["exits", "good"], ["exits"], "exit code 7"),
+        (["good", "raises", "good2"], ["raises"], "It ended early, with exit code 1."),
+        (["half", "good"], [], ""),
+        (["hangs", "good"], ["hangs"], "no answer within 1 s"),
+        (["crashes", "exits", "good"], ["crashes", "exits"], "It"),
+        (["hangs", "hangs2", "hangs3", "good"], ["hangs", "hangs2", "hangs3", "good"], "It"),
+    ],
+)
+def test_one_bad_check_among_others(names: list[str], lost: list[str], said: str) -> None:
+    start = time.monotonic()
+    found = run_group(names, "", 1.0, COMMAND)
+    assert time.monotonic() - start < 15
+    assert list(found) and sorted(found) == sorted(names) if names else not found
+    for name in names:
+        (finding,) = found[name]
+        assert (finding["status"] == "problem") == (name in lost)
+        if name in lost:
+            assert said in finding["text"]
+
+
+def test_editing_that_crashes_is_broken() -> None:
+    (finding,) = run_group(["editing"], "", 5.0, [sys.executable, "-c", "import os; os.abort()"])["editing"]
+    assert finding["status"] == "broken" and "SIGABRT" in finding["text"]
+
+
+def test_a_process_that_cannot_start() -> None:
+    (finding,) = run_group(["cpu"], "", 5.0, ["/nonsense/python"])["cpu"]
+    assert "could not be started" in finding["text"]
+
+
+def test_the_library_that_was_missing_is_named() -> None:
+    (finding,) = run_group(["lacks"], "", 5.0, COMMAND)["lacks"]
+    assert "Missing: libfoo.so.9." in finding["text"]
+    assert finding["facts"]["missing_library"] == "libfoo.so.9"
+
+
+def test_a_file_of_the_users_is_not_taken_for_a_library(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('taken')")
+    monkeypatch.chdir(tmp_path)
+    (python, *_) = run_group(["versions"], "", 20.0, CHILD)["versions"]
+    assert python["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "status", "text", "fix"),
+    [
+        (ConfigError("Wrong.", "Do this."), "cuda", "problem", "Wrong.", "Do this."),
+        (ConfigError("Wrong."), "editing", "broken", "Wrong.", None),
+        (ImportError("libGL.so.1: cannot open shared object file"), "display", "problem", "libGL", "libgl1"),
+        (ModuleNotFoundError("No module named 'av'"), "codecs", "problem", "'av'", "force-reinstall"),
+        (RuntimeError(""), "cpu", "problem", "RuntimeError", None),
+        (OSError("a\nb"), "cpu", "problem", "a", None),
+    ],
+)
+def test_errors_become_findings(error: Exception, name: str, status: str, text: str, fix: str | None) -> None:
+    found = failed(name, error)
+    assert found.status == status and text in found.text and "\n" not in found.text
+    assert (fix is None and found.fix is None) or (fix is not None and fix in str(found.fix))
+
+
+def test_a_check_that_raises_does_not_stop_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(doctor_checks.CHECKS, "cpu", "aif.cli.nonsense:nothing")
+    (found,) = run_check("cpu", "")
+    assert found.status == "problem" and "nonsense" in found.text
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_check_runs_in_this_process_too(name: str) -> None:
+    if name in {"codecs", "hardware-codecs"}:
+        pytest.skip("codes frames; the command's own test runs it")
+    found = run_check(name, "")
+    assert found and all(isinstance(each, Finding) and each.facts["check_seconds"] >= 0 for each in found)

@@ -1,0 +1,310 @@
+"""The editor from frame to edited frame, on real graphs and a real portrait."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from aif.runtime import Detection, Editor, EditResult
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.editing.editor import choose_faces
+from aif.runtime.errors import (
+    AifError,
+    BundleError,
+    ConfigError,
+    ImageError,
+    NoFaceError,
+    ProviderError,
+    UnknownAttributeError,
+)
+from aif.runtime.geometry.align import TEMPLATE_128, transform_points
+
+STAGES = ["detect", "align", "encode", "decode", "composite"]
+
+
+def _face(x: float, y: float, side: float = 80, angle: float = 0.0) -> Detection:
+    """A face whose crop's middle is at (x, y) and whose crop is `side` pixels wide."""
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    points = (TEMPLATE_128 - 64) @ turn.T * side / 128 + (x, y)
+    box = np.array([x - side * 0.35, y - side * 0.3, side * 0.7, side * 0.7], dtype=np.float32)
+    return Detection(box, points.astype(np.float32), 0.9)
+
+
+class FixedDetector:
+    """Finds the faces it was told of, in the order it was told them."""
+
+    def __init__(self, *faces: Detection) -> None:
+        self.faces = list(faces)
+
+    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+        return self.faces
+
+
+THREE = (_face(240, 120, 100), _face(60, 100, 70, 0.3), _face(150, 60, 50))  # not left to right
+
+
+@pytest.fixture(scope="module")
+def frame() -> np.ndarray:
+    noise = np.random.default_rng(1).normal(0, 60, (240, 320, 3)).astype(np.float32)
+    picture = 110 + 2 * cv2.GaussianBlur(noise, (0, 0), 4.0) + np.array([-20, 0, 15])
+    return picture.clip(30, 200).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def editor(toy_bundle: Bundle) -> Editor:
+    return Editor.load(toy_bundle, "cpu", FixedDetector(*THREE), threads=1)
+
+
+def _changed(before: np.ndarray, after: np.ndarray, face: Detection) -> bool:
+    x, y, width, height = face.box_xywh.astype(int)
+    region = np.s_[max(0, y) : y + height, max(0, x) : x + width]
+    return bool((before[region] != after[region]).any())
+
+
+def test_an_edit(editor: Editor, frame: np.ndarray) -> None:
+    before = frame.copy()
+    result = editor.edit(frame, {"Smiling": 1.0})
+    np.testing.assert_array_equal(frame, before)
+    assert isinstance(result, EditResult)
+    assert result.image_hwc_bgr.shape == frame.shape and result.image_hwc_bgr.dtype == np.uint8
+    assert [face.detection for face in result.faces] == [THREE[1], THREE[2], THREE[0]]
+    assert list(result.timings) == STAGES and all(seconds >= 0 for seconds in result.timings.values())
+    for face in result.faces:
+        assert face.y_source.keys() == face.y_target.keys() == set(editor.attributes)
+        assert face.y_target["Smiling"] == 1.0
+        assert face.y_target["Blond_Hair"] == face.y_source["Blond_Hair"]
+        assert face.residual < 1e-3
+        assert _changed(frame, result.image_hwc_bgr, face.detection)
+        # The toy decoder paints the mouth red.
+        mouth = face.detection.landmarks[3:].mean(axis=0)
+        x, y = mouth.astype(int)
+        # The frame is pale, and so is its edit.
+        assert int(result.image_hwc_bgr[y, x, 2]) > int(frame[y, x, 2]) + 5
+        np.testing.assert_allclose(
+            transform_points(face.detection.landmarks, face.matrix), TEMPLATE_128 / 4, atol=0.01
+        )
+
+
+def test_attributes(editor: Editor) -> None:
+    assert editor.attributes == ("Smiling", "Blond_Hair")
+
+
+@pytest.mark.parametrize("edits", [{}, "own"])
+def test_nothing_asked_changes_nothing(editor: Editor, frame: np.ndarray, edits: Any) -> None:
+    if edits == "own":
+        edits = editor.analyse(frame, faces=0)[0].y
+    result = editor.edit(frame, edits, faces=0)
+    np.testing.assert_array_equal(result.image_hwc_bgr, frame)
+
+
+@pytest.mark.parametrize("edits", [{"Smiling": 1.0}, {"Smiling": 2, "Blond_Hair": -1}, {"Blond_Hair": 0.0}])
+@pytest.mark.parametrize("mode", [None, "delta", "replace"])
+def test_one_face_at_a_time_is_all_faces(editor: Editor, frame: np.ndarray, edits: Any, mode: Any) -> None:
+    every = editor.edit(frame, edits, mode=mode)
+    step = frame
+    for face in every.faces:
+        step = editor.edit(step, edits, mode=mode, detections=[face.detection]).image_hwc_bgr
+    difference = np.abs(step.astype(int) - every.image_hwc_bgr)
+    assert difference.max() <= 1
+    assert (every.image_hwc_bgr != frame).any()
+
+
+@pytest.mark.parametrize(
+    ("faces", "expected"), [("all", [1, 2, 0]), ("largest", [0]), (0, [1]), (1, [2]), (2, [0])]
+)
+def test_choice_of_faces(editor: Editor, frame: np.ndarray, faces: Any, expected: list[int]) -> None:
+    result = editor.edit(frame, {"Smiling": 1.0}, faces=faces)
+    assert [face.detection for face in result.faces] == [THREE[i] for i in expected]
+    for index, face in enumerate(THREE):
+        assert _changed(frame, result.image_hwc_bgr, face) == (index in expected)
+
+
+@pytest.mark.parametrize(
+    ("faces", "error", "says"),
+    [
+        (3, NoFaceError, "no face number 3: there are 3 faces.\nThey are numbered 0 to 2"),
+        (10**9, NoFaceError, "no face number"),
+        (-1, ConfigError, "faces cannot be -1"),
+        ("first", ConfigError, "Known:"),
+        (True, ConfigError, "faces cannot be True"),
+        (1.0, ConfigError, "faces cannot be"),
+        (None, ConfigError, "faces cannot be"),
+    ],
+)
+def test_impossible_choices(editor: Editor, frame: np.ndarray, faces: Any, error: Any, says: str) -> None:
+    with pytest.raises(error, match=says):
+        editor.edit(frame, {"Smiling": 1.0}, faces=faces)
+
+
+@pytest.mark.parametrize("faces", ["all", "largest", 0])
+def test_no_face(toy_bundle: Bundle, frame: np.ndarray, faces: Any) -> None:
+    with Editor.load(toy_bundle, "cpu", FixedDetector(), threads=1) as editor:
+        for call in (
+            lambda: editor.edit(frame, {"Smiling": 1}, faces=faces),
+            lambda: editor.analyse(frame, faces),
+        ):
+            with pytest.raises(NoFaceError, match="No face was found") as caught:
+                call()
+            assert caught.value.exit_code == 3
+
+
+def test_one_face_asked_for_the_second() -> None:
+    with pytest.raises(NoFaceError, match="there is 1 face"):
+        choose_faces([THREE[0]], 1)
+
+
+@pytest.mark.parametrize(
+    ("edits", "error", "says"),
+    [
+        ({"smiling": 1}, UnknownAttributeError, "Did you mean Smiling"),
+        ({"Smile": 1}, UnknownAttributeError, "Did you mean Smiling"),
+        ({"": 1}, UnknownAttributeError, "Known names: Smiling, Blond_Hair"),
+        ({"Smiling": 2.01}, ConfigError, "Smiling takes -1 to 2"),
+        ({"Smiling": -1.01}, ConfigError, "out of range"),
+        ({"Smiling": math.nan}, ConfigError, "Smiling=nan is out of range"),
+        ({"Smiling": math.inf}, ConfigError, "out of range"),
+        ({"Smiling": 1, "Hat": 1}, UnknownAttributeError, "Hat"),
+    ],
+)
+def test_impossible_edits(
+    editor: Editor, frame: np.ndarray, edits: dict[str, float], error: type[AifError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        editor.edit(frame, edits)
+
+
+@pytest.mark.parametrize("mode", ["warp", "poisson", "hybrid"])
+def test_unknown_mode(editor: Editor, frame: np.ndarray, mode: Any) -> None:
+    with pytest.raises(ConfigError, match="It can by: delta, replace"):
+        editor.edit(frame, {"Smiling": 1}, mode=mode)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 4), np.uint8), np.zeros((5, 5, 3), np.float32)]
+)
+def test_frames_of_another_kind(editor: Editor, bad: np.ndarray) -> None:
+    for call in (
+        lambda: editor.edit(bad, {"Smiling": 1}),
+        lambda: editor.analyse(bad),
+        lambda: editor.detect(bad),
+    ):
+        with pytest.raises(ImageError, match="uint8"):
+            call()
+
+
+def test_analyse(editor: Editor, frame: np.ndarray) -> None:
+    found = editor.analyse(frame)
+    assert [face.detection for face in found] == [THREE[1], THREE[2], THREE[0]]
+    edited = editor.edit(frame, {"Smiling": 1.0}).faces
+    for face, edit in zip(found, edited, strict=True):
+        assert face.y == edit.y_source and face.residual == edit.residual
+        # The toy encoder takes the mean red for Smiling.
+        assert 0 < face.y["Smiling"] < 1
+
+
+def test_detections_given_are_used(editor: Editor, frame: np.ndarray) -> None:
+    mine = _face(160, 180, 60)
+    result = editor.edit(frame, {"Smiling": 1.0}, detections=[mine])
+    assert [face.detection for face in result.faces] == [mine]
+    with pytest.raises(NoFaceError):
+        editor.edit(frame, {"Smiling": 1.0}, detections=[])
+
+
+@pytest.mark.parametrize("place", [(0, 0), (320, 240), (-10, 100)])
+@pytest.mark.parametrize("side", [3, 40, 900])
+def test_faces_at_the_edge_tiny_and_larger_than_the_frame(
+    editor: Editor, frame: np.ndarray, place: tuple[int, int], side: float
+) -> None:
+    result = editor.edit(frame, {"Smiling": 1.0}, detections=[_face(*place, side)])
+    assert result.image_hwc_bgr.shape == frame.shape
+
+
+def test_the_bundle_s_policy_and_mode_are_followed(make_bundle: Any, frame: np.ndarray) -> None:
+    bundle = make_bundle(source_values="rounded", compositing="replace")
+    with Editor.load(bundle, "cpu", FixedDetector(THREE[0]), threads=1) as editor:
+        own = editor.edit(frame, {"Smiling": 1.0})
+        assert own.faces[0].y_target["Blond_Hair"] in (0.0, 1.0)
+        replaced = editor.edit(frame, {"Smiling": 1.0}, mode="replace").image_hwc_bgr
+        np.testing.assert_array_equal(own.image_hwc_bgr, replaced)
+        assert (editor.edit(frame, {"Smiling": 1.0}, mode="delta").image_hwc_bgr != replaced).any()
+
+
+def test_closing(toy_bundle: Bundle, frame: np.ndarray) -> None:
+    with Editor.load(toy_bundle, "cpu", FixedDetector(THREE[0]), threads=1) as editor:
+        editor.edit(frame, {"Smiling": 1.0})
+    editor.close()
+    for call in (lambda: editor.edit(frame, {}), lambda: editor.attributes, lambda: editor.analyse(frame)):
+        with pytest.raises(AifError, match="closed"):
+            call()
+
+
+def test_several_threads(editor: Editor, frame: np.ndarray) -> None:
+    expected = editor.edit(frame, {"Smiling": 1.0}, mode="replace").image_hwc_bgr
+    results: list[np.ndarray] = []
+
+    def work() -> None:
+        for _ in range(5):
+            results.append(editor.edit(frame, {"Smiling": 1.0}, mode="replace").image_hwc_bgr)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 20
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"bundle": "/no/such/place.aif"}, BundleError),
+        ({"provider": "tpu"}, ConfigError),
+        ({"detector": "magic"}, ConfigError),
+        ({"threads": 0}, ConfigError),
+        ({"precision": "int4"}, BundleError),
+    ],
+)
+def test_impossible_settings(toy_bundle: Bundle, settings: dict[str, Any], error: type[AifError]) -> None:
+    with pytest.raises(error):
+        Editor.load(**{"bundle": toy_bundle, "provider": "cpu", "detector": "haar", **settings})
+
+
+def test_cuda_is_refused_where_there_is_none(toy_bundle: Bundle) -> None:
+    try:
+        Editor.load(toy_bundle, "cuda", FixedDetector())
+    except ProviderError as error:
+        assert "--provider cpu" in str(error)
+    else:
+        pytest.skip("CUDA works on this machine")
+
+
+@pytest.mark.parametrize("mode", ["delta", "replace"])
+def test_a_real_portrait_from_end_to_end(toy_bundle: Bundle, astronaut_bgr: np.ndarray, mode: Any) -> None:
+    """Path of the bundle, Haar cascades, landmark network, encoder, decoder and compositing, all real."""
+    with Editor.load(toy_bundle.path, "cpu", "haar", threads=1) as editor:
+        # The toy network tells no false alarm from a face, so there may be more than the one.
+        boxes = [face.box_xywh for face in editor.detect(astronaut_bgr)]
+        number = next(i for i, (x, y, w, h) in enumerate(boxes) if x < 225 < x + w and y < 115 < y + h)
+        result = editor.edit(astronaut_bgr, {"Smiling": 1.0}, mode=mode, faces=number)
+        assert len(result.faces) == 1
+        assert (result.image_hwc_bgr[60:200, 150:300] != astronaut_bgr[60:200, 150:300]).any()
+        np.testing.assert_array_equal(result.image_hwc_bgr[300:], astronaut_bgr[300:])
+
+
+@pytest.mark.parametrize(("narrow", "strength"), [(1.0, 1.0), (0.8, 1.0), (0.45, 0.56), (0.3, 0.0)])
+def test_a_face_turned_away_is_edited_less(
+    editor: Editor, frame: np.ndarray, narrow: float, strength: float
+) -> None:
+    points = THREE[1].landmarks.copy()
+    points[:, 0] = points[:, 0].mean() + narrow * (points[:, 0] - points[:, 0].mean())
+    turned = Detection(THREE[1].box_xywh, points, 1.0)
+    result = editor.edit(frame, {"Smiling": 1.0}, detections=[turned])
+    assert result.faces[0].strength == pytest.approx(strength, abs=0.01)
+    assert (result.image_hwc_bgr != frame).any() == (strength > 0)

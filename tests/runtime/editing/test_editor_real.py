@@ -1,0 +1,131 @@
+"""The embedded bundle on a real face: what every edit has to keep to, whatever the model has learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from aif.runtime import Detection, Editor
+from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE
+from aif.runtime.editing.shape.warp import FacePlace
+from aif.runtime.errors import NoFaceError
+from aif.runtime.faces.landmarks import box_from_landmarks
+
+pytestmark = pytest.mark.skipif(not EMBEDDED_BUNDLE.exists(), reason="the embedded bundle is not here")
+
+FIVE = np.array([[203, 101], [247, 104], [225, 126], [199, 139], [246, 142]], np.float32)
+HEAD = np.s_[10:240, 120:330]
+
+
+class Nobody:
+    """A detector that must not be needed."""
+
+    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+        raise AssertionError("the face is known")
+
+
+@pytest.fixture(scope="module")
+def editor() -> Iterator[Editor]:
+    with Editor.load(None, "cpu", Nobody(), threads=1) as editor:
+        yield editor
+
+
+def face_at(five: np.ndarray) -> list[Detection]:
+    return [Detection(box_from_landmarks(five), five, 0.9)]
+
+
+def edited(editor: Editor, frame: np.ndarray, edits: dict[str, float], five: np.ndarray = FIVE) -> np.ndarray:
+    return editor.edit(frame, edits, detections=face_at(five)).image_hwc_bgr
+
+
+def difference(one: np.ndarray, two: np.ndarray) -> float:
+    """Mean absolute difference about the head, in levels."""
+    return float(np.abs(one[HEAD].astype(int) - two[HEAD]).mean())
+
+
+def offered(editor: Editor, *names: str) -> None:
+    if not set(names) <= set(editor.attributes):
+        pytest.skip(f"the embedded bundle does not offer {', '.join(names)}")
+
+
+@pytest.mark.parametrize("name", ["Smiling", "Bushy_Eyebrows", "Heavy_Makeup", "Blond_Hair"])
+def test_a_sweep_is_smooth(editor: Editor, astronaut_bgr: np.ndarray, name: str) -> None:
+    """No step of nine is much larger than the others: nothing jumps in between."""
+    offered(editor, name)
+    shown = [edited(editor, astronaut_bgr, {name: float(value)}) for value in np.linspace(0, 1, 9)]
+    steps = [difference(one, two) for one, two in pairwise(shown)]
+    assert min(steps) > 0 and max(steps) < 3 * np.median(steps)
+
+
+@pytest.mark.parametrize(("name", "value"), [("Smiling", 0.0), ("Smiling", 2.0), ("Male", 1.0)])
+def test_nothing_changes_outside_the_face_s_ring(
+    editor: Editor, astronaut_bgr: np.ndarray, name: str, value: float
+) -> None:
+    offered(editor, name)
+    result = editor.edit(astronaut_bgr, {name: value}, detections=face_at(FIVE))
+    points = result.faces[0].points
+    assert points is not None
+    left, top, right, bottom = FacePlace.of(editor.path.frame, points, astronaut_bgr.shape).box
+    changed = (result.image_hwc_bgr != astronaut_bgr).any(axis=2)
+    assert changed[top:bottom, left:right].mean() > 0.1
+    changed[top:bottom, left:right] = False
+    assert not changed.any()
+
+
+def test_several_edits_at_once(editor: Editor, astronaut_bgr: np.ndarray) -> None:
+    """In any order the same, and much like one after the other."""
+    offered(editor, "Smiling", "Blond_Hair")
+    once = edited(editor, astronaut_bgr, {"Smiling": 0.0, "Blond_Hair": 1.0})
+    np.testing.assert_array_equal(once, edited(editor, astronaut_bgr, {"Blond_Hair": 1.0, "Smiling": 0.0}))
+    smile = edited(editor, astronaut_bgr, {"Smiling": 0.0})
+    both = edited(editor, smile, {"Blond_Hair": 1.0})
+    assert difference(once, both) < 0.4 * difference(once, astronaut_bgr)
+    assert difference(once, both) < difference(once, smile)
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_photo_that_was_turned_is_edited_like_the_upright_one(
+    editor: Editor, astronaut_bgr: np.ndarray, quarters: int
+) -> None:
+    offered(editor, "Smiling")
+    five = FIVE
+    for _ in range(quarters):  # counter-clockwise, as numpy turns a picture
+        five = np.stack([five[:, 1], len(astronaut_bgr) - 1 - five[:, 0]], axis=1)
+    turned = np.ascontiguousarray(np.rot90(astronaut_bgr, quarters))
+    result = np.rot90(edited(editor, turned, {"Smiling": 0.0}, five), -quarters)
+    upright = edited(editor, astronaut_bgr, {"Smiling": 0.0})
+    assert difference(upright, result) < 0.35 * difference(upright, astronaut_bgr)
+
+
+@pytest.mark.parametrize("edits", [{"Smiling": 0.0}, {"Heavy_Makeup": 1.0}, {"Blond_Hair": 1.0}])
+@pytest.mark.parametrize("tint", [0, 1])
+def test_a_grey_photo_stays_grey(
+    editor: Editor, astronaut_bgr: np.ndarray, edits: dict[str, float], tint: int
+) -> None:
+    offered(editor, *edits)
+    grey = np.repeat(cv2.cvtColor(astronaut_bgr, cv2.COLOR_BGR2GRAY)[:, :, None], 3, axis=2).clip(0, 254)
+    grey[:, :, 0] += np.uint8(tint)
+    result = edited(editor, grey, edits)
+    spread = result.max(axis=2).astype(int) - result.min(axis=2)
+    assert difference(result, grey) > 0.1 and spread.max() <= 4 + tint
+
+
+@pytest.mark.parametrize("name", ["Smiling", "Pale_Skin"])
+def test_an_edit_that_is_taken_back(editor: Editor, astronaut_bgr: np.ndarray, name: str) -> None:
+    """Back to the value that was seen: nearer to the photo than the edit is."""
+    offered(editor, name)
+    (seen,) = editor.analyse(astronaut_bgr, detections=face_at(FIVE))
+    there = edited(editor, astronaut_bgr, {name: float(seen.y[name] < 0.5)})
+    back = edited(editor, there, {name: min(max(seen.y[name], 0.0), 1.0)})
+    assert difference(back, astronaut_bgr) < 0.8 * difference(there, astronaut_bgr)
+
+
+@pytest.mark.parametrize("level", [0, 120, 255])
+def test_where_there_is_no_face_none_is_edited(editor: Editor, level: int) -> None:
+    with pytest.raises(NoFaceError, match="took for a face is none") as caught:
+        edited(editor, np.full((512, 512, 3), level, np.uint8), {"Smiling": 1.0})
+    assert caught.value.exit_code == 3

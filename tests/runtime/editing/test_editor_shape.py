@@ -1,0 +1,159 @@
+"""The editor with a model of textures and landmarks, on a made-up face: what moves, stays and is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from made_up_face import face_picture, face_points
+
+from aif.runtime import Detection, Editor
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.editing.shape.warp import FacePlace
+from aif.runtime.errors import ConfigError, NoFaceError
+from aif.runtime.faces.landmarks import box_from_landmarks
+from aif.runtime.geometry import points as dense
+
+SCALE, SIDE = 1.5, 192
+
+
+def found(points: np.ndarray) -> Detection:
+    five = dense.five_points(points)
+    return Detection(box_from_landmarks(five), five, 0.9)
+
+
+class Finds:
+    """A detector that has found these faces already."""
+
+    def __init__(self, *faces: Detection) -> None:
+        self.faces = list(faces)
+
+    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+        return self.faces
+
+
+@pytest.fixture(scope="module")
+def frame() -> np.ndarray:
+    """uint8 (240, 500, 3): two faces of the same size, and nothing that is red beside them."""
+    points = face_points()
+    face = face_picture(points, SIDE, SCALE)
+    outside = np.ones((SIDE, SIDE), np.uint8)
+    cv2.fillPoly(outside, [np.round(points[dense.FACE_OVAL] * SCALE).astype(np.int32)], 0)
+    face[outside > 0] = (90, 60, 0)
+    picture = np.full((240, 500, 3), (90, 60, 0), np.uint8)
+    for left in (20, 280):
+        picture[20 : 20 + SIDE, left : left + SIDE] = face
+    return picture
+
+
+FACES = tuple(found(face_points() * SCALE + np.array([left, 20])) for left in (280, 20))
+
+
+@pytest.fixture(scope="module")
+def editor(shape_bundle: Bundle) -> Editor:
+    return Editor.load(shape_bundle, "cpu", Finds(*FACES), threads=1)
+
+
+def test_an_edit(editor: Editor, frame: np.ndarray) -> None:
+    before = frame.copy()
+    result = editor.edit(frame, {"Smiling": 1.0})
+    np.testing.assert_array_equal(frame, before)
+    assert result.image_hwc_bgr.shape == frame.shape and result.image_hwc_bgr.dtype == np.uint8
+    assert list(result.timings) == ["detect", "align", "encode", "decode", "composite"]
+    one, two = result.faces
+    assert one.detection.landmarks[0, 0] < two.detection.landmarks[0, 0]
+    for face in result.faces:
+        assert face.points is not None and face.points.shape == (dense.COUNT, 2)
+        np.testing.assert_allclose(dense.five_points(face.points), face.detection.landmarks, atol=1e-3)
+        assert face.y_target["Smiling"] == 1.0 and face.strength == 1.0
+        assert face.y_target["Blond_Hair"] == face.y_source["Blond_Hair"]
+        x, y = face.points[dense.LEFT_MOUTH].astype(int)
+        corner = np.s_[y - 12 : y + 8, x - 14 : x + 8]
+        assert np.abs(result.image_hwc_bgr[corner].astype(int) - frame[corner]).max() > 40
+    seen = editor.analyse(frame)
+    assert [face.y for face in seen] == [face.y_source for face in result.faces]
+    assert all(face.points is not None for face in seen)
+
+
+@pytest.mark.parametrize("edits", [{}, "own"])
+def test_nothing_asked_changes_nothing(editor: Editor, frame: np.ndarray, edits: Any) -> None:
+    if edits == "own":
+        edits = editor.analyse(frame, 0)[0].y
+    np.testing.assert_array_equal(editor.edit(frame, edits, faces=0).image_hwc_bgr, frame)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, 2.0])
+@pytest.mark.parametrize("number", [0, 1])
+def test_nothing_changes_outside_the_face_s_ring(
+    editor: Editor, frame: np.ndarray, value: float, number: int
+) -> None:
+    result = editor.edit(frame, {"Smiling": value}, faces=number)
+    (face,) = result.faces
+    assert face.points is not None
+    left, top, right, bottom = FacePlace.of(editor.path.frame, face.points, frame.shape).box
+    changed = (result.image_hwc_bgr != frame).any(axis=2)
+    assert changed[top:bottom, left:right].any()
+    changed[top:bottom, left:right] = False
+    assert not changed.any()
+
+
+@pytest.mark.parametrize("mode", ["delta", "replace", "hybrid"])
+def test_it_composes_by_warp_alone(editor: Editor, frame: np.ndarray, mode: Any) -> None:
+    with pytest.raises(ConfigError, match="It can by: warp"):
+        editor.edit(frame, {"Smiling": 1}, mode)
+    warped = editor.edit(frame, {"Smiling": 1}, "warp").image_hwc_bgr
+    np.testing.assert_array_equal(warped, editor.edit(frame, {"Smiling": 1}).image_hwc_bgr)
+
+
+def test_what_the_landmark_network_refuses_is_no_face(editor: Editor, frame: np.ndarray) -> None:
+    nothing = np.zeros_like(frame)
+    for call in (lambda: editor.edit(nothing, {"Smiling": 1.0}), lambda: editor.analyse(nothing)):
+        with pytest.raises(NoFaceError, match="took for a face is none, or is hidden too far") as caught:
+            call()
+        assert caught.value.exit_code == 3 and "look roughly at the camera" in str(caught.value.fix)
+    wide = np.zeros((240, 1200, 3), np.uint8)
+    wide[:, :250] = frame[:, :250]
+    nowhere = found(face_points() * SCALE + np.array([900, 20]))
+    result = editor.edit(wide, {"Smiling": 1.0}, detections=[nowhere, FACES[1]])
+    assert len(result.faces) == 1 and result.faces[0].detection.landmarks[0, 0] < 250
+
+
+TAKES = AttributeInfo(name="Smiling", takes_along={"Blond_Hair": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("smiling", "edits", "blond"),
+    [
+        (TAKES, {"Smiling": 1.0}, lambda smile, own: own + 0.5 * (1 - smile)),
+        (TAKES, {"Smiling": 0.0}, lambda smile, own: max(own - 0.5 * smile, 0)),
+        (TAKES, {"Smiling": 1.0, "Blond_Hair": 0.25}, lambda smile, own: 0.25),
+        (TAKES, {"Blond_Hair": 0.25}, lambda smile, own: 0.25),
+        (AttributeInfo(name="Smiling", excludes=("Blond_Hair",)), {"Smiling": 1.0}, lambda smile, own: 0),
+        (AttributeInfo(name="Smiling", excludes=("Blond_Hair",)), {"Smiling": 0.0}, lambda smile, own: own),
+    ],
+)
+def test_the_target_holds_what_is_taken_along_and_excluded(
+    make_shape_bundle: Any, frame: np.ndarray, smiling: AttributeInfo, edits: dict[str, float], blond: Any
+) -> None:
+    bundle = make_shape_bundle(attributes=(smiling, AttributeInfo(name="Blond_Hair", group="hair")))
+    with Editor.load(bundle, "cpu", Finds(FACES[0]), threads=1) as editor:
+        (face,) = editor.edit(frame, edits).faces
+    own = face.y_source
+    assert face.y_target["Smiling"] == pytest.approx(edits.get("Smiling", own["Smiling"]))
+    assert face.y_target["Blond_Hair"] == pytest.approx(blond(own["Smiling"], own["Blond_Hair"]), abs=1e-5)
+
+
+@pytest.mark.parametrize("place", [(-60, -40), (430, 150), (-400, 100)])
+@pytest.mark.parametrize("scale", [0.1, 1.5, 8.0])
+def test_faces_at_the_edge_tiny_and_larger_than_the_frame(
+    editor: Editor, frame: np.ndarray, place: tuple[int, int], scale: float
+) -> None:
+    face = found(face_points() * scale + np.array(place))
+    try:
+        result = editor.edit(frame, {"Smiling": 2.0, "Blond_Hair": 1.0}, detections=[face])
+    except NoFaceError:
+        return
+    assert result.image_hwc_bgr.shape == frame.shape

@@ -1,0 +1,245 @@
+"""Closing gives back memory, threads and files, over a thousand times; and what threads may do."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aif.runtime import (
+    Detection,
+    Editor,
+    FaceModel,
+    FrameWorker,
+    LandmarkNet,
+    VideoEditor,
+    VideoSink,
+    VideoSource,
+    YuNetDetector,
+)
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.geometry.align import template
+
+psutil = pytest.importorskip("psutil")
+
+FACE = Detection(np.array([0, 0, 96, 96], np.float32), template(96), 1.0)
+
+
+class OneFace:
+    """Finds the same face everywhere."""
+
+    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+        return [FACE]
+
+
+@pytest.fixture(scope="module")
+def frame() -> np.ndarray:
+    return np.random.default_rng(3).integers(40, 200, (96, 96, 3)).astype(np.uint8)
+
+
+def usage() -> tuple[float, int, int]:
+    """Resident MB, threads and open files of this process."""
+    gc.collect()
+    process = psutil.Process()
+    files = process.num_handles() if os.name == "nt" else process.num_fds()
+    return process.memory_info().rss / 2**20, process.num_threads(), files
+
+
+@contextmanager
+def nothing_kept(megabytes: float) -> Iterator[None]:
+    """Fail where memory has grown by more than this, or threads or open files have grown at all."""
+    memory, threads, files = usage()
+    yield
+    after = usage()
+    assert after[0] - memory < megabytes
+    assert (after[1], after[2]) <= (threads, files)
+
+
+def load_and_close(bundle: Bundle, frame: np.ndarray, threads: int) -> None:
+    with Editor.load(bundle.path, "cpu", OneFace(), threads) as editor:
+        assert editor.edit(frame, {"Smiling": 1.0}).faces
+        with VideoEditor(editor, {"Smiling": 1.0}, threads=1) as video:
+            video.process(frame, 0.0)
+            with FrameWorker(video.process, lambda result: None) as worker:
+                worker.submit(frame, 0.1)
+
+
+def test_a_thousand_editors(toy_bundle: Bundle, frame: np.ndarray) -> None:
+    """The first hundred fill caches and the allocator's pools, after which memory stays within 2 MB.
+
+    An editor of this bundle that is kept costs 0.3 to 0.5 MB, so 8 MB are passed when one in 35 is, or when
+    each leaves 9 KB behind, which is less than its decoder's file.
+    """
+    for _ in range(100):
+        load_and_close(toy_bundle, frame, threads=1)
+    with nothing_kept(megabytes=8):
+        for _ in range(900):
+            load_and_close(toy_bundle, frame, threads=1)
+
+
+def test_the_threads_of_forty_editors(toy_bundle: Bundle, frame: np.ndarray) -> None:
+    for _ in range(5):
+        load_and_close(toy_bundle, frame, threads=3)
+    with nothing_kept(megabytes=8):
+        for _ in range(40):
+            load_and_close(toy_bundle, frame, threads=3)
+
+
+def test_the_detectors_of_fifty_editors(toy_bundle: Bundle, frame: np.ndarray) -> None:
+    def cycle() -> None:
+        with Editor.load(toy_bundle, "cpu", "haar", 1) as editor:
+            editor.detect(frame)
+
+    for _ in range(10):
+        cycle()
+    with nothing_kept(megabytes=8):  # three cascades and a network take 10 MB
+        for _ in range(50):
+            cycle()
+
+
+def test_the_files_of_a_hundred_videos(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    path = make_clip(tmp_path / "in.mp4", audio="aac")
+
+    def cycle(i: int) -> None:
+        with VideoSource(path) as source, VideoSink(tmp_path / "out.mp4", source) as sink:
+            for frame in source:
+                sink.write(frame.image_hwc_bgr, frame)
+                if frame.index == i % 5:
+                    break  # left early
+
+    for i in range(20):
+        cycle(i)
+    with nothing_kept(megabytes=16):
+        for i in range(100):
+            cycle(i)
+
+
+def test_a_closed_editor_keeps_nothing_alive(toy_bundle: Bundle, frame: np.ndarray) -> None:
+    detector = OneFace()
+    editor = Editor(FaceModel(toy_bundle, threads=1), detector)
+    video = VideoEditor(editor, {"Smiling": 1.0}, threads=1)
+    video.process(frame, 0.0)
+    held = [weakref.ref(editor.model), weakref.ref(detector)]
+    del detector
+    editor.close()
+    video.close()
+    gc.collect()
+    assert [ref() for ref in held] == [None, None]
+    for call in (lambda: editor.detect(frame), lambda: editor.edit(frame, {}, detections=[FACE])):
+        with pytest.raises(AifError, match="editor has been closed"):
+            call()
+
+
+def test_an_error_in_the_block_closes_too(toy_bundle: Bundle, frame: np.ndarray) -> None:
+    with pytest.raises(KeyError), Editor.load(toy_bundle, "cpu", OneFace(), 1) as editor:
+        raise KeyError
+    with pytest.raises(AifError, match="closed"):
+        editor.edit(frame, {})
+
+
+def outcomes(work: Callable[[int], Any], count: int = 24, threads: int = 4) -> list[Any]:
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, range(count)))
+
+
+def test_editor_model_and_landmark_network_in_several_threads(toy_bundle: Bundle, frame: np.ndarray) -> None:
+    """What comes out of several threads at once is, bit for bit, what comes out one after the other."""
+    frames = [np.roll(frame, i, axis=1) for i in range(24)]
+    crops = np.stack([each[:32, :32] for each in frames])
+    net = LandmarkNet(toy_bundle, 1)
+    with Editor.load(toy_bundle, "cpu", OneFace(), 1) as editor:
+        for work in (
+            lambda i: editor.edit(frames[i], {"Smiling": i / 24}).image_hwc_bgr,
+            lambda i: editor.edit_crops(crops[i : i + 3], {"Smiling": i / 24}).images_nhwc_bgr,
+            lambda i: editor.model.encode(np.float32(crops[i : i + 1].transpose(0, 3, 1, 2) / 255)).z,
+            lambda i: net.refine_all(frames[i], [(10, 10, 60, 60)]).points,
+        ):
+            for alone, together in zip([work(i) for i in range(24)], outcomes(work), strict=True):
+                np.testing.assert_array_equal(alone, together)
+
+
+def test_streams_of_one_editor_in_several_threads(toy_bundle: Bundle, frame: np.ndarray) -> None:
+    """One `VideoEditor` a stream, one `Editor` for all of them."""
+    with Editor.load(toy_bundle, "cpu", OneFace(), 1) as editor:
+
+        def stream(number: int) -> list[bytes]:
+            with VideoEditor(editor, {"Smiling": number / 8}, threads=1) as video:
+                frames = [(np.roll(frame, number + i, axis=0), i / 25) for i in range(6)]
+                return [result.image_hwc_bgr.tobytes() for result in video.edit_frames(frames)]
+
+        assert outcomes(stream, 8) == [stream(i) for i in range(8)]
+
+
+def test_haar_detection_takes_turns(toy_bundle: Bundle, astronaut_bgr: np.ndarray) -> None:
+    frames = [np.roll(astronaut_bgr[:240, 110:310], 20 * i, axis=1) for i in range(4)]
+    with Editor.load(toy_bundle, "cpu", "haar", 1) as editor:
+
+        def boxes(i: int) -> list[list[float]]:
+            return [face.box_xywh.tolist() for face in editor.detect(frames[i])]
+
+        alone = [boxes(i) for i in range(4)]
+        assert any(alone) and outcomes(boxes, 4) == alone
+
+
+def test_closing_while_others_edit(toy_bundle: Bundle, frame: np.ndarray) -> None:
+    """Whoever is at work finishes; whoever comes later is told."""
+    editor = Editor.load(toy_bundle, "cpu", OneFace(), 1)
+    expected = editor.edit(frame, {"Smiling": 1.0}).image_hwc_bgr
+    begun, said = threading.Barrier(4), []
+
+    def work() -> None:
+        begun.wait(10)
+        try:
+            for _ in range(100_000):
+                np.testing.assert_array_equal(editor.edit(frame, {"Smiling": 1.0}).image_hwc_bgr, expected)
+        except AifError as error:
+            said.append(error.message)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    begun.wait(10)
+    editor.close()
+    for thread in threads:
+        thread.join(20)
+    assert said == ["This editor has been closed."] * 3
+
+
+@pytest.mark.parametrize("detector", ["auto", "yunet"])
+def test_a_yunet_file_for_the_library(
+    toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: Any
+) -> None:
+    loaded = []
+
+    def load(self: YuNetDetector, path: Any, *rest: Any) -> None:
+        loaded.append(path)
+
+    monkeypatch.setattr(YuNetDetector, "__init__", load)
+    file = tmp_path / "yunet.onnx"
+    with Editor.load(toy_bundle, "cpu", detector, 1, yunet=str(file)):
+        assert loaded == [file]
+
+
+@pytest.mark.parametrize(
+    ("detector", "yunet", "said"),
+    [
+        ("haar", "yunet.onnx", "contradict"),
+        (OneFace(), "yunet.onnx", "contradict"),
+        ("auto", "nowhere.onnx", "YuNet cannot be loaded from nowhere.onnx"),
+        ("yunet", "nowhere.onnx", "YuNet cannot be loaded from nowhere.onnx"),
+        ("magic", "nowhere.onnx", "no detector 'magic'"),
+    ],
+)
+def test_a_yunet_file_that_cannot_be_used(toy_bundle: Bundle, detector: Any, yunet: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Editor.load(toy_bundle, "cpu", detector, 1, yunet=yunet)

@@ -1,0 +1,269 @@
+"""The landmark network's geometry, and the network on pictures whose answer is known."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from aif.runtime.errors import BundleError
+from aif.runtime.faces.landmarks import (
+    DenseFaces,
+    LandmarkNet,
+    box_from_landmarks,
+    close_view,
+    landmark_angle,
+    landmark_crop,
+)
+from aif.runtime.geometry.align import TEMPLATE_128, transform_points
+from aif.runtime.geometry.points import (
+    COUNT,
+    LEFT_EYE,
+    LEFT_MOUTH,
+    NOSE_TIP,
+    RIGHT_EYE,
+    RIGHT_MOUTH,
+    five_points,
+)
+
+TURNS = [0.0, 0.3, -0.7, math.pi / 2, 3.0]
+
+
+def dense_template() -> np.ndarray:
+    """221 points whose five are the template's: float32 (221, 2) at 128 px."""
+    points = np.random.default_rng(0).uniform((30, 40), (98, 120), (COUNT, 2))
+    for ring, centre in ((LEFT_EYE, TEMPLATE_128[0]), (RIGHT_EYE, TEMPLATE_128[1])):
+        turn = 2 * np.pi * np.arange(16) / 16
+        points[ring] = centre + 6 * np.stack([-np.cos(turn), -np.sin(turn)], axis=1)
+    for number, place in zip((NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH), TEMPLATE_128[2:], strict=True):
+        points[number] = place
+    return points.astype(np.float32)
+
+
+DENSE = dense_template()
+MIDDLE = TEMPLATE_128.mean(axis=0)
+
+
+def toy_graph(points: int = COUNT, size: int = 48) -> bytes:
+    """Points around the centre of all that is red, as in an upright face; confidence: any red?"""
+    node = helper.make_node
+    # A close view is 120 px of the template.
+    offsets = (DENSE[:points] - MIDDLE) / 120
+    nodes = [
+        node("Gather", ["image", "first"], ["red"], axis=1),
+        node("ReduceSum", ["red", "all"], ["mass"], keepdims=0),
+        node("Max", ["mass", "tiny"], ["safe"]),
+        node("Mul", ["red", "xs"], ["red_x"]),
+        node("Mul", ["red", "ys"], ["red_y"]),
+        node("ReduceSum", ["red_x", "all"], ["sum_x"], keepdims=0),
+        node("ReduceSum", ["red_y", "all"], ["sum_y"], keepdims=0),
+        node("Div", ["sum_x", "safe"], ["x"]),
+        node("Div", ["sum_y", "safe"], ["y"]),
+        node("Concat", ["x", "y"], ["centre"], axis=1),
+        node("Unsqueeze", ["centre", "one"], ["centres"]),
+        node("Add", ["centres", "offsets"], ["landmarks"]),
+        node("Concat", ["x", "y", "mass"], ["three"], axis=1),
+        node("Mul", ["three", "zero"], ["pose"]),
+        node("Squeeze", ["mass", "one"], ["mass_n"]),
+        node("Clip", ["mass_n", "zero", "one_f"], ["confidence"]),
+    ]
+    steps = np.arange(size, dtype=np.float32) / size
+    constants: dict[str, Any] = {
+        "first": np.array([0]),
+        "all": np.array([2, 3]),
+        "tiny": np.float32(1e-6),
+        "xs": steps.reshape(1, 1, 1, size),
+        "ys": steps.reshape(1, 1, size, 1),
+        "one": np.array([1]),
+        "offsets": offsets.astype(np.float32)[None],
+        "zero": np.float32(0),
+        "one_f": np.float32(1),
+    }
+
+    def info(name: str, *shape: int | str) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    outputs = [info("landmarks", "N", points, 2), info("pose", "N", 3), info("confidence", "N")]
+    made = helper.make_graph(
+        nodes,
+        "toy",
+        [info("image", "N", 3, size, size)],
+        outputs,
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def net() -> LandmarkNet:
+    return LandmarkNet(toy_graph(), threads=1)
+
+
+def _turned(points: np.ndarray, angle: float, scale: float = 1.0, shift: Any = (0, 0)) -> np.ndarray:
+    """The points, turned clockwise as seen in the image, scaled and shifted."""
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return (points @ turn.T * scale + shift).astype(np.float32)
+
+
+@pytest.mark.parametrize("template", [TEMPLATE_128, DENSE], ids=["five", "dense"])
+@pytest.mark.parametrize("angle", TURNS)
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_angle_and_box_of_a_moved_template(template: np.ndarray, angle: float, scale: float) -> None:
+    points = _turned(template, angle, scale, (500, -20))
+    x, y, width, height = box_from_landmarks(points)
+    assert landmark_angle(points) == pytest.approx(angle, abs=1e-3)
+    assert width == height == pytest.approx(96 * scale, rel=1e-3)
+    centre = _turned(TEMPLATE_128, angle, scale, (500, -20)).mean(axis=0)
+    # The box's centre is above the points' mean, along the face's own upward direction.
+    up = np.array([math.sin(angle), -math.cos(angle)])
+    expected = centre + up * (MIDDLE[1] - 74.0) * scale
+    np.testing.assert_allclose([x + width / 2, y + height / 2], expected, atol=0.01 * scale + 0.01)
+    close, turn = close_view(points)
+    assert close[2] == close[3] == pytest.approx(80 * scale, rel=1e-3) and turn == landmark_angle(points)
+    np.testing.assert_allclose(close[:2] + close[2:] / 2, expected, atol=0.01 * scale + 0.01)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [np.zeros((5, 2)), np.zeros((4, 2)), np.full((5, 2), np.nan), np.zeros((COUNT, 2)), np.zeros((0, 2))],
+)
+def test_points_that_make_no_face(net: LandmarkNet, points: np.ndarray) -> None:
+    for function in (box_from_landmarks, landmark_angle, close_view):
+        with pytest.raises(ValueError, match="landmarks"):
+            function(points)
+    with pytest.raises(ValueError, match="landmarks"):
+        net.follow(np.zeros((9, 9, 3), dtype=np.uint8), [points])
+
+
+@pytest.mark.parametrize("angle", TURNS)
+@pytest.mark.parametrize("box", [(10, 20, 60, 60), (-30, -10, 50, 80), (90, 70, 200, 20)])
+def test_crop_puts_the_box_in_its_middle(box: tuple[float, ...], angle: float) -> None:
+    frame = np.zeros((100, 120, 3), dtype=np.uint8)
+    crop, matrix = landmark_crop(frame, box, 64, angle)
+    assert crop.shape == (64, 64, 3) and matrix.dtype == np.float32
+    x, y, width, height = box
+    centre = np.array([x + width / 2, y + height / 2])
+    np.testing.assert_allclose(transform_points(centre[None], matrix)[0], [32, 32], atol=1e-3)
+    # What points along `angle` in the frame is to the right in the crop, at 1.5 boxes a crop.
+    step = np.array([math.cos(angle), math.sin(angle)]) * max(width, height)
+    np.testing.assert_allclose(
+        transform_points((centre + step)[None], matrix)[0], [32 + 64 / 1.5, 32], atol=1e-2
+    )
+
+
+def test_crop_shows_what_the_matrix_says() -> None:
+    frame = np.zeros((200, 200, 3), dtype=np.uint8)
+    cv2.circle(frame, (120, 80), 6, (255, 255, 255), -1)
+    crop, matrix = landmark_crop(frame, (70, 40, 80, 80), 96, 0.5)
+    ys, xs = np.nonzero(crop[:, :, 0] > 127)
+    expected = transform_points(np.array([[120, 80]]), matrix)[0]
+    np.testing.assert_allclose([xs.mean(), ys.mean()], expected, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 0, 10), (0, 0, 10, -1), (math.nan, 0, 10, 10), (0, 0, math.inf, 10), (0, 0, 10)]
+)
+def test_boxes_that_are_none(net: LandmarkNet, box: tuple[float, ...]) -> None:
+    frame = np.zeros((50, 50, 3), dtype=np.uint8)
+    with pytest.raises(ValueError):
+        landmark_crop(frame, box, 32)
+    with pytest.raises(ValueError):
+        net.refine_all(frame, [box])
+
+
+def _red_disc(centre: tuple[int, int]) -> np.ndarray:
+    frame = np.zeros((240, 320, 3), dtype=np.uint8)
+    cv2.circle(frame, centre, 8, (0, 0, 255), -1)
+    return frame
+
+
+@pytest.mark.parametrize(("passes", "side"), [(1, 144), (2, 144), (3, 144)])
+@pytest.mark.parametrize("centre", [(160, 120), (140, 110), (30, 30), (300, 220)])
+def test_finds_the_points_in_frame_pixels(
+    net: LandmarkNet, centre: tuple[int, int], passes: int, side: int
+) -> None:
+    """The toy network puts the points around what is red: channels, crop and way back must be right."""
+    box = (centre[0] - 45, centre[1] - 35, 90, 90)
+    faces = net.refine_all(_red_disc(centre), [box], passes)
+    # The first crop is 1.5 boxes wide and the toy takes it for a close one; the next keep that size.
+    expected = (DENSE - MIDDLE) * (1.5 * 90 / 120) + centre
+    np.testing.assert_allclose(faces.points[0], expected, atol=1.5)
+    assert faces.points.dtype == np.float32 and faces.confidence.tolist() == [1.0]
+
+
+def test_roll_is_that_of_the_frame(net: LandmarkNet) -> None:
+    """The toy gives pose 0 in its crop, so the frame's roll is how far the crop was turned."""
+    places = [_turned(DENSE - MIDDLE, angle, 0.7, (160, 120)) for angle in (0.5, -0.2)]
+    views = [close_view(points) for points in places]
+    seen = net._look([_red_disc((160, 120))] * 2, views)
+    np.testing.assert_allclose(seen.pose[:, 2], np.degrees([0.5, -0.2]), atol=0.01)
+    np.testing.assert_allclose(seen.pose[:, :2], 0)
+    # An upright face in a turned crop is a turned face in the frame: here the places themselves.
+    np.testing.assert_allclose(seen.points, np.stack(places), atol=1.5)
+
+
+def test_nothing_there(net: LandmarkNet) -> None:
+    faces = net.refine_all(np.zeros((100, 100, 3), dtype=np.uint8), [(20, 20, 50, 50)])
+    assert faces.confidence.tolist() == [0.0]
+
+
+def test_many_boxes_are_as_good_as_one(net: LandmarkNet) -> None:
+    frame = _red_disc((60, 60)) + _red_disc((250, 170))
+    boxes = [(20, 20, 80, 80), (200, 130, 90, 90), (150, 20, 40, 40)]
+    faces = net.refine_all(frame, boxes)
+    assert faces.confidence.tolist() == [1, 1, 0] and len(faces) == 3
+    for index, box in enumerate(boxes):
+        np.testing.assert_allclose(net.refine_all(frame, [box]).points[0], faces.points[index], atol=1e-3)
+
+
+def test_no_faces(net: LandmarkNet) -> None:
+    frame = _red_disc((9, 9))
+    crops = np.zeros((0, 128, 128, 3), dtype=np.uint8)
+    for none in (net.refine_all(frame, []), net.follow(frame, []), net.in_crops(crops), DenseFaces.none()):
+        assert none.points.shape == (0, COUNT, 2) and none.pose.shape == (0, 3) and len(none) == 0
+
+
+def test_passes_below_one(net: LandmarkNet) -> None:
+    with pytest.raises(ValueError, match="passes"):
+        net.refine_all(_red_disc((50, 50)), [(20, 20, 50, 50)], passes=0)
+
+
+@pytest.mark.parametrize("graph", [toy_graph(points=5), b""], ids=["five points", "nothing"])
+def test_a_graph_that_is_no_landmark_network(graph: bytes) -> None:
+    with pytest.raises(BundleError):
+        LandmarkNet(graph)
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_faces_in_template_crops(net: LandmarkNet, size: int) -> None:
+    crops = np.zeros((2, size, size, 3), dtype=np.uint8)
+    centre = (MIDDLE * size / 128).round().astype(int).tolist()
+    cv2.circle(crops[1], centre, size // 16, (0, 0, 255), -1)
+    faces = net.in_crops(crops)
+    np.testing.assert_allclose(faces.points[1], DENSE * (size / 128), atol=1.5 * size / 128)
+    assert faces.confidence.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("five", [False, True])
+@pytest.mark.parametrize(("away", "looks"), [(0, 1), (0.5, 1), (20, 2), (400, 5)])
+def test_follows_until_the_points_stay(
+    net: LandmarkNet, monkeypatch: pytest.MonkeyPatch, away: float, looks: int, five: bool
+) -> None:
+    """A face that rests takes one look, one that has moved takes more, but no more than five."""
+    calls, look = [], LandmarkNet._look
+    monkeypatch.setattr(LandmarkNet, "_look", lambda *args: calls.append(len(args[2])) or look(*args))
+    wanted = (DENSE - MIDDLE) * 90 / 96 + (160, 120)
+    places = [wanted + np.array((away, 0)), wanted]
+    faces = net.follow(_red_disc((160, 120)), [five_points(p) for p in places] if five else places)
+    assert len(calls) <= looks and calls[0] == 2
+    np.testing.assert_allclose(faces.points[1], wanted, atol=1.5)
+    if away < 100:
+        np.testing.assert_allclose(faces.points[0], wanted, atol=1.5)
+        assert faces.confidence.tolist() == [1, 1] and len(calls) == looks

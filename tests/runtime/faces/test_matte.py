@@ -1,0 +1,245 @@
+"""The matte at runtime: the network's contract, its place in the photo, and edges that follow the photo."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from aif.runtime.errors import BundleError
+from aif.runtime.faces.matte import MatteNet, photo_matte, refine_matte, view_box
+from aif.runtime.geometry.align import TEMPLATE_128, similarity_transform
+
+SIZE = 32
+SKIN, HAIR, WALL = (150, 170, 220), (30, 40, 60), (200, 190, 180)
+
+
+def graph(size: int = SIZE, output: str = "matte", channels: int = 1) -> bytes:
+    """A network for which red is hair."""
+    values = [
+        helper.make_tensor(name, TensorProto.INT64, [1], [value])
+        for name, value in (("start", 0), ("end", channels), ("axis", 1))
+    ]
+    node = helper.make_node("Slice", ["image", "start", "end", "axis"], [output])
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, size, size])
+    matte = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", channels, size, size])
+    made = helper.make_graph([node], "toy", [image], [matte], values)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+@pytest.fixture(scope="module")
+def net() -> MatteNet:
+    return MatteNet(graph(), threads=1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_gives_the_matte_of_every_crop(net: MatteNet, count: int) -> None:
+    crops = np.random.default_rng(0).random((count, 3, SIZE, SIZE), dtype=np.float32)
+    matte = net.matte(crops)
+    assert net.input_size == SIZE and matte.dtype == np.float32
+    np.testing.assert_array_equal(matte, crops[:, 0])
+
+
+@pytest.mark.parametrize("shape", [(1, 3, SIZE, SIZE + 1), (1, 1, SIZE, SIZE), (3, SIZE, SIZE)])
+def test_crops_of_another_shape(net: MatteNet, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="crops must be"):
+        net.matte(np.zeros(shape, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (graph(output="alpha"), "matte Nx1xSxS"),
+        (graph(channels=2), "matte Nx1xSxS"),
+        (b"", "cannot load"),
+        (b"no graph", "cannot load"),
+    ],
+    ids=["another name", "two channels", "empty", "rubbish"],
+)
+def test_a_graph_that_is_no_matte_network(data: bytes, words: str) -> None:
+    with pytest.raises(BundleError, match=words):
+        MatteNet(data)
+
+
+def turned(angle: float, scale: float, centre: tuple[float, float]) -> npt.NDArray[np.float64]:
+    """Photo to crop, for a face turned by `angle` (radians) whose crop is 128 `scale` px around `centre`."""
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    landmarks = (TEMPLATE_128 - 63.5) @ turn.T * scale + centre
+    return similarity_transform(landmarks, SIZE).astype(np.float64)
+
+
+def disc_at(place: tuple[float, float], radius: float) -> npt.NDArray[np.uint8]:
+    photo = np.zeros((480, 500, 3), dtype=np.uint8)
+    cv2.circle(photo, (round(place[0]), round(place[1])), round(radius), (0, 0, 255), -1)
+    return photo
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, -2.0])
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+@pytest.mark.parametrize(
+    ("away", "wide"), [((0, 0), False), ((0, 0), True), ((20, -25), True), ((-75, 10), True), ((5, 85), True)]
+)
+def test_a_matte_lies_where_its_hair_is(
+    net: MatteNet, angle: float, scale: float, away: tuple[float, float], wide: bool
+) -> None:
+    """A red disc in the crop, or beyond it in the wider view, is where it was."""
+    matrix = turned(angle, scale, (250, 230))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    photo = disc_at(tuple(turn @ away * scale + (250, 230)), 14 * scale)
+    box = view_box(matrix, SIZE, photo.shape, wide=wide)
+    found = photo_matte(net, photo, matrix, box, wide=wide)
+    x, y, width, height = box
+    red = photo[y : y + height, x : x + width, 2] > 127
+    assert found.shape == (height, width) and found.dtype == np.float32
+    assert found.min() >= 0 and found.max() <= 1
+    assert ((found > 0.5) & red).sum() > 0.8 * ((found > 0.5) | red).sum() > 0
+
+
+def test_the_crop_alone_knows_nothing_beyond_it(net: MatteNet) -> None:
+    matrix, photo = turned(0, 1, (250, 230)), disc_at((250 - 90, 230), 12)
+    box = view_box(matrix, SIZE, photo.shape)
+    assert photo_matte(net, photo, matrix, box).max() > 0.8
+    assert photo_matte(net, photo, matrix, box, wide=False).max() < 0.05
+
+
+def test_the_edge_of_the_view_is_soft(net: MatteNet) -> None:
+    """Hair everywhere: the matte ends in the view, slowly."""
+    photo = np.full((500, 500, 3), 255, dtype=np.uint8)
+    matte = photo_matte(net, photo, turned(0, 1, (250, 250)), (0, 0, 500, 500))
+    assert matte[0].max() == 0 and matte[:, 0].max() == 0 and matte[250, 250] == 1
+    assert np.abs(np.diff(matte[250])).max() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("centre", "scale", "box"),
+    [
+        ((250, 230), 1.0, (186, 166, 129, 129)),
+        ((0, 0), 1.0, (0, 0, 65, 65)),
+        ((250, 230), 40.0, (0, 0, 500, 480)),
+        ((-900, 230), 1.0, (0, 0, 0, 0)),
+        ((250, 4000), 1.0, (0, 0, 0, 0)),
+    ],
+)
+def test_the_box_of_a_view_lies_in_the_photo(
+    centre: tuple[float, float], scale: float, box: tuple[int, int, int, int]
+) -> None:
+    matrix = turned(0, scale, centre)
+    found = view_box(matrix, SIZE, (480, 500, 3), wide=False)
+    np.testing.assert_allclose(found, box, atol=2)
+    assert found[2] * found[3] <= np.prod(view_box(matrix, SIZE, (480, 500, 3))[2:])
+
+
+@pytest.mark.parametrize("box", [(-1, 0, 5, 5), (0, 0, 501, 5), (0, 470, 5, 11), (0, 0, -1, 5)])
+def test_a_box_beyond_the_photo(net: MatteNet, box: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="beyond the photo"):
+        photo_matte(net, np.zeros((480, 500, 3), dtype=np.uint8), turned(0, 1, (250, 230)), box)
+
+
+def test_an_empty_box(net: MatteNet) -> None:
+    photo = np.zeros((480, 500, 3), dtype=np.uint8)
+    assert photo_matte(net, photo, turned(0, 1, (250, 230)), (0, 0, 0, 0)).shape == (0, 0)
+
+
+def portrait(height: int, width: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """Hair around a face before a wall, with a little noise; and where the hair is."""
+    image = np.empty((height, width, 3), dtype=np.uint8)
+    image[:] = WALL
+    centre = (width // 2, height // 2)
+    hair = np.zeros((height, width), dtype=np.float32)
+    cv2.ellipse(hair, centre, (width * 2 // 5, height * 2 // 5), 0, 0, 360, 1, -1)
+    cv2.ellipse(image, centre, (width * 2 // 5, height * 2 // 5), 0, 0, 360, HAIR, -1)
+    low = (width // 2, height * 3 // 5)
+    cv2.ellipse(hair, low, (width // 4, height // 4), 0, 0, 360, 0, -1)
+    cv2.ellipse(image, low, (width // 4, height // 4), 0, 0, 360, SKIN, -1)
+    noise = np.random.default_rng(1).normal(0, 3, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8), hair
+
+
+def roughly(hair: npt.NDArray[np.float32], cells: int, shift: float = 0.0) -> npt.NDArray[np.float32]:
+    """What a network of `cells` pixels a side would say, off by `shift` of them."""
+    height, width = hair.shape
+    small = cv2.resize(hair, (cells, cells), interpolation=cv2.INTER_AREA)
+    matrix = np.array([[1, 0, shift], [0, 1, shift]], dtype=np.float64)
+    small = cv2.warpAffine(small, matrix, (cells, cells), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 1))
+
+
+@pytest.mark.parametrize("size", [(300, 300), (301, 263), (700, 520), (127, 255)])
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_borders_move_to_the_photos_edges(size: tuple[int, int], shift: float) -> None:
+    photo, hair = portrait(*size)
+    rough = roughly(hair, 64, shift)
+    fine = refine_matte(photo, rough, reach=max(size) / 24)
+    assert fine.shape == hair.shape and fine.dtype == np.float32
+    assert fine.min() >= 0 and fine.max() <= 1
+    assert np.abs(fine - hair).mean() < 0.5 * np.abs(rough - hair).mean()
+
+
+def test_the_matte_given_stays_as_it_is() -> None:
+    photo, hair = portrait(200, 200)
+    rough = roughly(hair, 64)
+    before = rough.copy()
+    refine_matte(photo, rough)
+    np.testing.assert_array_equal(rough, before)
+
+
+def test_far_from_the_border_nothing_changes() -> None:
+    """A dark spot on the wall is no hair, a light one in the hair is no wall."""
+    photo, hair = portrait(480, 480)
+    cv2.circle(photo, (60, 60), 10, HAIR, -1)
+    cv2.circle(photo, (240, 75), 5, WALL, -1)
+    fine = refine_matte(photo, roughly(hair, 128), reach=10)
+    assert fine[50:70, 50:70].max() < 0.02
+    assert fine[70:80, 235:245].min() > 0.98
+
+
+def test_fine_strands_get_their_share() -> None:
+    """At the hair's border strands of one pixel in three: the matte between is that of their colours."""
+    photo = np.empty((300, 300, 3), dtype=np.uint8)
+    photo[:] = WALL
+    photo[:, :140] = HAIR
+    photo[::3, 140:152] = HAIR
+    hair = (photo == HAIR).all(axis=2).astype(np.float32)
+    rough = roughly((np.indices(hair.shape)[1] < 146).astype(np.float32), 64)
+    fine = refine_matte(photo, rough, reach=16)
+    strands, between = fine[60:240:3, 141:151], fine[61:240:3, 141:151]
+    assert strands.mean() > 0.75 and between.mean() < 0.25
+    # half hair, half wall: half a matte
+    photo[100:200, 140:152] = (np.array(HAIR) + WALL) // 2
+    assert refine_matte(photo, rough, reach=16)[110:190, 142:150].mean() == pytest.approx(0.5, abs=0.2)
+
+
+def test_no_edge_in_the_photo_leaves_the_border_soft() -> None:
+    plain = np.full((240, 240, 3), 128, dtype=np.uint8)
+    rough = roughly((np.indices((240, 240))[1] < 120).astype(np.float32), 32)
+    fine = refine_matte(plain, rough)
+    assert np.abs(fine - rough).max() < 0.55 and (np.diff(fine[120]) < 0.01).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (1, 1), (1, 700), (3, 2), (130, 90)])
+def test_nothing_to_refine(size: tuple[int, int], value: float) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    matte = np.full(size, value, dtype=np.float32)
+    np.testing.assert_allclose(refine_matte(photo, matte), matte, atol=1e-6)
+
+
+@pytest.mark.parametrize("reach", [0.0, 0.3, 1000.0])
+@pytest.mark.parametrize("size", [(1, 2), (2, 31), (33, 64), (250, 250)])
+def test_any_size_and_reach_gives_a_matte(size: tuple[int, int], reach: float) -> None:
+    rng = np.random.default_rng(2)
+    photo = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    fine = refine_matte(photo, rng.random(size, dtype=np.float32), reach=reach)
+    assert fine.shape == size and np.isfinite(fine).all()
+    assert fine.min() >= 0 and fine.max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (10, 9, 3), (10, 10, 4), (9, 10, 3)])
+def test_a_photo_of_another_size(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="not of one size"):
+        refine_matte(np.zeros(shape, dtype=np.uint8), np.zeros((10, 10), dtype=np.float32))

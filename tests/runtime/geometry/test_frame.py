@@ -1,0 +1,147 @@
+"""The texture frame: every face on one shape."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from made_up_face import face_picture, face_points, made_up_frame
+
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.align import similarity_transform, transform_points
+from aif.runtime.geometry.frame import Frame
+from aif.train.shape.faces.mean_shape import aligned, make_frame
+
+FRAME = made_up_frame()
+MEAN = aligned(face_points()[None], 128)[0] * 128  # as its own five landmarks align it
+
+
+def squeezed(points: np.ndarray, share: float) -> np.ndarray:
+    """The left half of a face pressed together towards the middle, as when it is turned away."""
+    moved = points.copy()
+    left = moved[:, 0] < 64
+    moved[left, 0] = 64 + (moved[left, 0] - 64) * share
+    return moved
+
+
+def test_landmarks_of_any_face_lie_on_the_mean_shape() -> None:
+    points = face_points(opening=3)
+    points[dense.OUTER_LIP] += (2, -3)
+    points[dense.LEFT_BROW] -= (1, 4)
+    image = np.zeros((128, 128, 3), np.uint8)
+    shown = [0, 40, 50, 80, 113, 133]
+    for number in shown:
+        cv2.circle(image, tuple(int(v) for v in points[number] * 16), 24, (255, 255, 255), -1, shift=4)
+    texture = FRAME.normalise(image, points, 128).mean(axis=2)
+    for number in shown:
+        x, y = np.round(FRAME.mean[number] * 128).astype(int)
+        patch = texture[y - 4 : y + 5, x - 4 : x + 5]
+        rows, columns = np.indices(patch.shape) - 4
+        centre = np.array([(patch * columns).sum(), (patch * rows).sum()]) / patch.sum()
+        assert np.abs(centre).max() < 1.2, number
+
+
+@pytest.mark.parametrize(
+    ("angle", "scale"), [(0, 1.0), (25, 1.0), (-40, 1.6), (180, 1.2), (0, 3.0)], ids=lambda v: f"{v:g}"
+)
+def test_place_size_and_roll_of_a_face_do_not_matter(angle: float, scale: float) -> None:
+    points = face_points()
+    picture = face_picture(points, 128)
+    expected = FRAME.normalise(picture, points, 128)
+    side = round(260 * scale)
+    matrix = cv2.getRotationMatrix2D((64, 64), angle, scale)
+    matrix[:, 2] += side / 2 - 64
+    moved = cv2.warpAffine(
+        picture, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    found = FRAME.normalise(moved, transform_points(points, matrix), 128)
+    inside = FRAME.mask(128, dense.FACE_OVAL, grow=0.9) > 0.5
+    assert np.abs(found.astype(float) - expected)[inside].mean() < 5
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_textures_have_the_size_that_is_asked_for(size: int) -> None:
+    points = face_points()
+    texture = FRAME.normalise(face_picture(points, 128), points, size)
+    assert texture.shape == (size, size, 3)
+    assert texture.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "points",
+    [np.zeros((5, 2)), np.full((221, 2), np.nan), np.zeros((221, 2)), np.full((221, 2), 7.0)],
+    ids=["five", "not finite", "all at the origin", "all in one point"],
+)
+def test_landmarks_that_are_none(points: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="landmarks"):
+        FRAME.normalise(np.zeros((128, 128, 3), np.uint8), points, 128)
+
+
+def test_what_is_folded_away_is_not_seen() -> None:
+    whole = FRAME.visibility(FRAME.mean, 64)
+    half = FRAME.visibility(squeezed(FRAME.mean * 128, 0.03) / 128, 64)
+    assert whole.min() == 1
+    assert half[32, 20] == 0
+    assert half[32, 44] == 1
+
+
+def test_masks_follow_their_ring() -> None:
+    eye = FRAME.mask(128, dense.LEFT_EYE)
+    assert eye[62, 46] == 1
+    assert eye[62, 82] == 0
+    assert FRAME.mask(128, dense.LEFT_EYE, grow=2.0).sum() > 3 * eye.sum()
+    assert 0 < FRAME.mask(128, dense.LEFT_EYE, blur=2.0)[58, 46] < 1
+
+
+@pytest.mark.parametrize(
+    ("mean", "triangles"),
+    [
+        (np.zeros((5, 2), np.float32), FRAME.triangles),
+        (np.full((221, 2), np.inf, np.float32), FRAME.triangles),
+        (FRAME.mean, np.empty((0, 3), np.int32)),
+        (FRAME.mean, np.array([[0, 1, 257]], np.int32)),
+        (FRAME.mean, np.array([[0, 1, -1]], np.int32)),
+    ],
+    ids=["five points", "infinite", "no triangle", "no such vertex", "a negative vertex"],
+)
+def test_frames_that_are_none(mean: np.ndarray, triangles: np.ndarray) -> None:
+    with pytest.raises(ValueError):
+        Frame(mean, triangles)
+
+
+def test_the_mean_shape_is_symmetric_and_has_an_open_mouth() -> None:
+    rng = np.random.default_rng(0)
+    faces = np.stack([face_points(opening) for opening in (0, 0, *[5] * 6, *[7] * 6)]) / 128
+    faces = faces + rng.normal(0, 0.0005, faces.shape)
+    frame = make_frame(faces)
+    mirrored = frame.mean[dense.MIRROR] * (-1, 1) + (2 * frame.mean[:, 0].mean(), 0)
+    np.testing.assert_allclose(mirrored, frame.mean, atol=1e-5)
+    assert 5 < dense.mouth_opening(frame.mean) * 128 < 7
+    assert frame.inner_mouth.sum() == 18  # a polygon of 20 corners
+
+
+def test_mirror_is_its_own_inverse_and_keeps_groups() -> None:
+    assert (dense.MIRROR[dense.MIRROR] == np.arange(dense.COUNT)).all()
+    for one, other in (
+        ("LEFT_EYE", "RIGHT_EYE"),
+        ("LEFT_BROW", "RIGHT_BROW"),
+        ("NOSE", "NOSE"),
+        ("SKIN", "SKIN"),
+    ):
+        here, there = getattr(dense, one), getattr(dense, other)
+        assert sorted(dense.MIRROR[here]) == list(range(there.start, there.stop))
+
+
+def test_five_points_of_dense_ones() -> None:
+    found = dense.five_points(np.stack([face_points(), face_points() + 3]))
+    assert found.shape == (2, 5, 2)
+    np.testing.assert_allclose(found[0, :2], [(46, 62), (82, 62)], atol=1e-4)
+    np.testing.assert_allclose(found[1] - found[0], 3, atol=1e-4)
+
+
+def test_aligned_faces_have_their_eyes_on_the_template() -> None:
+    assert aligned(np.empty((0, 221, 2)), 128).shape == (0, 221, 2)
+    matrix = similarity_transform(dense.five_points(face_points()), 64)
+    np.testing.assert_allclose(
+        aligned(face_points()[None], 64)[0] * 64, transform_points(face_points(), matrix)
+    )

@@ -1,0 +1,61 @@
+"""Triangles over pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aif.runtime.geometry.mesh import close_gaps, evaluate, linear_fields, raster, signed_areas
+
+SQUARE = np.array([[0, 0], [9, 0], [9, 9], [0, 9]], np.float32)
+HALVES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+
+
+@pytest.mark.parametrize(
+    ("vertices", "triangles", "expected"),
+    [
+        pytest.param(SQUARE, HALVES, {0, 1}, id="two halves"),
+        pytest.param(SQUARE - 100, HALVES, {-1}, id="outside"),
+        pytest.param(SQUARE * 100, HALVES, {0, 1}, id="larger than the picture"),
+        pytest.param(SQUARE, HALVES[[0, 0]], {-1, 1}, id="the later one covers"),
+        pytest.param(SQUARE, np.empty((0, 3), np.int32), {-1}, id="none"),
+    ],
+)
+def test_raster(vertices: np.ndarray, triangles: np.ndarray, expected: set[int]) -> None:
+    ids = raster(vertices, triangles, (10, 10))
+    assert ids.shape == (10, 10)
+    assert set(np.unique(ids).tolist()) == expected
+
+
+def test_fields_are_linear_and_meet_at_the_corners() -> None:
+    values = np.array([[0, 5], [9, 5], [18, -4], [9, -4]], np.float32)  # x + y, 5 - y
+    fields = linear_fields(SQUARE, values, HALVES)
+    at = np.arange(10, dtype=np.float32)
+    found = evaluate(raster(SQUARE, HALVES, (10, 10)), fields, at, at, fill=-7)
+    np.testing.assert_allclose(found[:, :, 0], at[None] + at[:, None], atol=1e-4)
+    np.testing.assert_allclose(found[:, :, 1], np.broadcast_to(5 - at[:, None], (10, 10)), atol=1e-4)
+    assert (evaluate(np.full((2, 2), -1, np.int32), fields, at[:2], at[:2], fill=-7) == -7).all()
+
+
+def test_a_triangle_without_area_is_constant() -> None:
+    line = np.array([[0, 0], [5, 5], [9, 9]], np.float32)
+    fields = linear_fields(line, [[1.0], [2.0], [6.0]], np.array([[0, 1, 2]], np.int32))
+    np.testing.assert_allclose(fields, [[[0, 0, 3, 1, 6]]])
+
+
+@pytest.mark.parametrize(("order", "sign"), [((0, 1, 2), 1), ((0, 2, 1), -1), ((0, 0, 1), 0)])
+def test_signed_areas(order: tuple[int, int, int], sign: int) -> None:
+    area = signed_areas(SQUARE, np.array([order], np.int32))[0]
+    assert np.sign(area) == sign
+    assert abs(area) == 81 * abs(sign)
+
+
+def test_gaps_close_from_both_sides_within_the_region_alone() -> None:
+    ids = np.full((9, 3), -1, np.int32)
+    ids[:2], ids[7:] = 0, 1
+    region = np.zeros((9, 3), bool)
+    region[:, :2] = True
+    close_gaps(ids, region)
+    assert (ids[:, :2] >= 0).all()
+    assert set(np.unique(ids[2:7, :2]).tolist()) == {0, 1}
+    assert (ids[2:7, 2] == -1).all()

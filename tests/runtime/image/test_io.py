@@ -1,0 +1,443 @@
+"""Reading and writing pictures: what was in the file comes back, and only the edit changes."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageCms, JpegImagePlugin
+
+from aif.runtime.errors import ImageError
+from aif.runtime.image.codecs import Extras, encode_samples
+from aif.runtime.image.io import (
+    Picture,
+    demo_picture,
+    encode_image,
+    format_for,
+    read_image,
+    write_bytes,
+    write_image,
+)
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def noise(height: int, width: int, channels: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
+    top = int(np.iinfo(dtype).max)
+    return np.random.default_rng(seed).integers(0, top + 1, (height, width, channels)).astype(dtype)
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    """A picture that survives JPEG: slow ramps, uint8 (H, W, 3)."""
+    y, x = np.mgrid[0:height, 0:width]
+    ramps = [x * 255 / max(1, width - 1), y * 255 / max(1, height - 1), 128 + 0 * x]
+    return np.stack(ramps, axis=2).astype(np.uint8)
+
+
+def file_bytes(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def edited(picture: Picture, box: tuple[slice, slice], colour: tuple[int, int, int]) -> np.ndarray:
+    pixels = picture.pixels_hwc_bgr.copy()
+    pixels[box] = colour
+    return pixels
+
+
+BOX = (slice(2, 5), slice(3, 7))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [(kind, mode) for kind in ("PNG", "TIFF") for mode in ("1", "L", "LA", "P", "RGB", "RGBA")]
+    + [("WEBP", mode) for mode in ("L", "LA", "P", "RGB", "RGBA")]
+    + [("BMP", mode) for mode in ("1", "L", "P", "RGB")],
+)
+def test_lossless_kinds_give_back_every_pixel(kind: str, mode: str) -> None:
+    source = Image.fromarray(noise(9, 11, 4), "RGBA").convert(mode)
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    data = file_bytes(source, kind, **options)
+    picture = read_image(data)
+    again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
+    wanted = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
+    for found in (picture, again):
+        assert (found.format, found.width, found.height) == (kind, 11, 9)
+        np.testing.assert_array_equal(found.pixels_hwc_bgr[:, :, ::-1], wanted[:, :, :3])
+        alpha = np.full((9, 11), 255, np.uint8) if found.alpha_hw is None else found.alpha_hw
+        np.testing.assert_array_equal(alpha, wanted[:, :, 3])
+    assert again.channels == (1 if mode in ("1", "L", "LA") and kind in ("PNG", "TIFF") else picture.channels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("kind", "bits"), [("JPEG", 8), ("PNG", 8), ("TIFF", 8), ("PNG", 16), ("TIFF", 16)])
+def test_exif_orientation_is_applied_and_reset(kind: str, bits: int, orientation: int) -> None:
+    upright = smooth(16, 24)
+    backwards = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    undo = backwards.get(
+        orientation,
+        {
+            2: Image.Transpose.FLIP_LEFT_RIGHT,
+            3: Image.Transpose.ROTATE_180,
+            4: Image.Transpose.FLIP_TOP_BOTTOM,
+            5: Image.Transpose.TRANSPOSE,
+            7: Image.Transpose.TRANSVERSE,
+        }.get(orientation),
+    )
+    image = Image.fromarray(upright)
+    stored = np.asarray(image if undo is None else image.transpose(undo))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    exif[ExifTags.Base.Make] = "Camera"
+    samples = stored if bits == 8 else stored.astype(np.uint16) * 257
+    data = encode_samples(samples, kind, Extras(exif=exif.tobytes()), None)  # type: ignore[arg-type]
+    picture = read_image(data)
+    assert (picture.height, picture.width) == (16, 24)
+    assert (picture.deep_hwc is not None) == (bits == 16)
+    np.testing.assert_allclose(picture.pixels_hwc_bgr[:, :, ::-1].astype(int), upright, atol=3)
+    again = Image.open(io.BytesIO(encode_image(picture, picture.pixels_hwc_bgr)))
+    assert again.size == (24, 16)
+    assert again.getexif()[ExifTags.Base.Orientation] == 1
+    assert again.getexif()[ExifTags.Base.Make] == "Camera"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_metadata_are_kept_and_the_old_preview_is_not(kind: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Ana Müller"
+    exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0x829A: 0.01, 0xA002: 99, 0xA003: 77}
+    exif[0x8825] = {1: "N", 2: (47.0, 22.0, 8.5)}
+    plain = exif.tobytes()
+    image = Image.fromarray(smooth(20, 30))
+    if kind == "TIFF":
+        data = encode_samples(np.asarray(image), "TIFF", Extras(SRGB, plain, (300, 300)), None)
+    else:
+        data = file_bytes(image, kind, exif=plain, icc_profile=SRGB, dpi=(300, 300))
+    again = Image.open(
+        io.BytesIO(encode_image(read_image(data), np.zeros((20, 30, 3), np.uint8), quality=None))
+    )
+    kept = again.getexif()
+    assert kept[ExifTags.Base.Artist].startswith("Ana M")
+    assert kept.get_ifd(0x8769)[0x9003] == "2020:01:02 03:04:05"
+    assert (kept.get_ifd(0x8769)[0xA002], kept.get_ifd(0x8769)[0xA003]) == (30, 20)
+    assert [float(v) for v in kept.get_ifd(0x8825)[2]] == [47.0, 22.0, 8.5]
+    assert again.info["icc_profile"] == SRGB
+    if kind != "WEBP":
+        assert [round(float(v)) for v in again.info["dpi"]] == [300, 300]
+
+
+def test_an_embedded_preview_of_the_unedited_face_does_not_survive() -> None:
+    preview = file_bytes(Image.new("RGB", (16, 16), (255, 0, 0)), "JPEG")
+    # TIFF structure by hand: IFD0 with one tag, IFD1 with the preview's place and length.
+    body = b"II*\0\x08\0\0\0"
+    body += (
+        b"\x01\0"
+        + (0x0112).to_bytes(2, "little")
+        + b"\x03\0\x01\0\0\0\x01\0\0\0"
+        + (26).to_bytes(4, "little")
+    )
+    at = 26 + 2 + 24 + 4
+    body += b"\x02\0" + (0x0201).to_bytes(2, "little") + b"\x04\0\x01\0\0\0" + at.to_bytes(4, "little")
+    body += (
+        (0x0202).to_bytes(2, "little") + b"\x04\0\x01\0\0\0" + len(preview).to_bytes(4, "little") + b"\0" * 4
+    )
+    block = b"Exif\0\0" + body + preview
+    data = file_bytes(Image.fromarray(smooth(32, 32)), "JPEG", exif=block)
+    assert preview in data
+    picture = read_image(data)
+    assert preview not in encode_image(picture, picture.pixels_hwc_bgr)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on it, too
+def test_damaged_exif_costs_only_the_exif() -> None:
+    data = file_bytes(Image.fromarray(smooth(8, 8)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    picture = read_image(data)
+    assert picture.extras.exif is None
+    assert encode_image(picture, picture.pixels_hwc_bgr)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [((12, 10, c), kind) for c in (1, 2, 3, 4) for kind in ("PNG", "TIFF")]
+    + [((1, 1, 3), "PNG"), ((1, 1, 4), "TIFF")],
+)
+def test_16_bits_outside_the_edit_are_exact(shape: tuple[int, int, int], kind: str) -> None:
+    deep = noise(*shape, dtype=np.uint16)
+    picture = read_image(encode_samples(deep, kind, Extras(icc=SRGB), None))  # type: ignore[arg-type]
+    assert picture.deep_hwc is not None and picture.channels == (
+        1 if shape[2] == 1 or (shape[2], kind) == (2, "PNG") else 3
+    )
+    box = (slice(0, 1), slice(0, 1))
+    again = read_image(encode_image(picture, edited(picture, box, (250, 250, 250))))
+    assert again.deep_hwc is not None
+    expected = picture.deep_hwc.copy()
+    stored = deep[:, :, : 1 if shape[2] <= 2 else 3]
+    np.testing.assert_array_equal(expected[:, :, ::-1], np.broadcast_to(stored, expected.shape))
+    np.testing.assert_allclose(again.deep_hwc[box].astype(int), 250 * 257, atol=129)
+    again.deep_hwc[box] = expected[box]
+    np.testing.assert_array_equal(again.deep_hwc, np.broadcast_to(expected, again.deep_hwc.shape))
+    if shape[2] in (2, 4):
+        np.testing.assert_array_equal(again.alpha_hw, deep[:, :, -1])
+    else:
+        assert again.alpha_hw is None
+    assert again.extras.icc == SRGB
+
+
+def test_16_bit_files_are_seen_alike_by_other_readers() -> None:
+    deep = noise(40, 30, 3, dtype=np.uint16)
+    for kind in ("PNG", "TIFF"):
+        image = Image.open(io.BytesIO(encode_samples(deep, kind, Extras(), None)))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(np.asarray(image), deep >> 8)
+
+
+def test_16_bits_to_an_8_bit_kind_are_rounded_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    deep = np.full((8, 8, 3), 128 * 257 + 120, np.uint16)
+    picture = read_image(encode_samples(deep, "PNG", Extras(), None), name="deep.png")
+    again = read_image(encode_image(picture, picture.pixels_hwc_bgr, "BMP"))
+    assert again.deep_hwc is None and (again.pixels_hwc_bgr == 128).all()
+    assert "deep.png has 16 bits" in caplog.text
+
+
+def test_white_is_zero_tiff_is_not_a_negative() -> None:
+    deep = np.full((4, 4), 60000, np.uint16)
+    data = file_bytes(Image.fromarray(deep), "TIFF", tiffinfo={262: 0})
+    assert (read_image(data).pixels_hwc_bgr < 30).all()
+
+
+@pytest.mark.parametrize("stored", ["L", "RGB"])
+def test_grey_stays_grey_also_where_the_edit_is_coloured(stored: str) -> None:
+    grey = noise(9, 9, 1)
+    image = Image.fromarray(grey[:, :, 0]).convert(stored)
+    picture = read_image(file_bytes(image, "PNG"))
+    assert picture.is_grey
+    out = Image.open(io.BytesIO(encode_image(picture, edited(picture, BOX, (0, 0, 255)))))
+    assert out.mode == stored
+    pixels = np.asarray(out.convert("RGB"))
+    assert (pixels[BOX] == 76).all()  # luma of pure red
+    pixels = pixels.copy()
+    pixels[BOX] = picture.pixels_hwc_bgr[BOX]
+    np.testing.assert_array_equal(pixels, picture.pixels_hwc_bgr)
+
+
+def test_one_coloured_pixel_makes_a_picture_coloured() -> None:
+    pixels = np.full((40, 40, 3), 100, np.uint8)
+    pixels[17, 23] = (100, 100, 101)
+    assert not read_image(file_bytes(Image.fromarray(pixels), "PNG")).is_grey
+
+
+def test_transparency_survives_and_jpeg_shows_it_on_white(caplog: pytest.LogCaptureFixture) -> None:
+    rgba = np.zeros((32, 32, 4), np.uint8)
+    rgba[:, 16:, 3] = 255
+    picture = read_image(file_bytes(Image.fromarray(rgba), "PNG"), name="clear.png")
+    for kind in ("JPEG", "BMP"):
+        flat = read_image(encode_image(picture, picture.pixels_hwc_bgr, kind))  # type: ignore[arg-type]
+        assert (flat.pixels_hwc_bgr[:, :8] > 250).all() and (flat.pixels_hwc_bgr[:, 24:] < 5).all()
+        assert f"clear.png has transparency, which {kind} cannot hold" in caplog.text
+    for kind in ("PNG", "WEBP", "TIFF"):
+        again = read_image(encode_image(picture, picture.pixels_hwc_bgr, kind))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(again.alpha_hw, rgba[:, :, 3])
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("quality", [40, 85])
+def test_jpeg_is_written_as_it_was_coded(quality: int, subsampling: int) -> None:
+    data = file_bytes(
+        Image.fromarray(smooth(64, 64)), "JPEG", quality=quality, subsampling=subsampling, progressive=True
+    )
+    picture = read_image(data)
+    before = Image.open(io.BytesIO(data))
+    after = Image.open(io.BytesIO(encode_image(picture, picture.pixels_hwc_bgr)))
+    assert after.quantization == before.quantization  # type: ignore[attr-defined]
+    assert JpegImagePlugin.get_sampling(after) == subsampling
+    assert after.info.get("progressive")
+    asked = Image.open(io.BytesIO(encode_image(picture, picture.pixels_hwc_bgr, quality=95)))
+    assert asked.quantization != before.quantization  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_webp_stays_lossless_or_lossy(lossless: bool) -> None:
+    image = Image.fromarray(noise(32, 32, 3))
+    picture = read_image(file_bytes(image, "WEBP", lossless=lossless))
+    again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
+    assert np.array_equal(again.pixels_hwc_bgr, picture.pixels_hwc_bgr) == lossless
+
+
+def test_cmyk_jpeg_is_read_in_its_colours_and_written_as_rgb() -> None:
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    picture = read_image(file_bytes(image, "JPEG", quality=95))
+    blue, green, red = picture.pixels_hwc_bgr[8, 8]
+    assert red > 180 and green < 80 and blue < 80
+    assert Image.open(io.BytesIO(encode_image(picture, picture.pixels_hwc_bgr))).mode == "RGB"
+
+
+def test_a_phone_jpeg_with_a_second_picture_is_its_first() -> None:
+    buffer = io.BytesIO()
+    first, second = Image.new("RGB", (16, 16), (200, 30, 90)), Image.new("RGB", (16, 16), (0, 255, 0))
+    first.save(buffer, "MPO", save_all=True, append_images=[second])
+    picture = read_image(buffer.getvalue())
+    assert picture.format == "JPEG"
+    np.testing.assert_allclose(picture.pixels_hwc_bgr[8, 8].astype(int), (90, 30, 200), atol=4)
+
+
+@pytest.mark.parametrize("name", ["plain.png", "two words.png", "Übung 笑顔 😀.png", "a" * 250 + ".png"])
+def test_any_file_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "Ordner mit Ümlaut" / name
+    picture = demo_picture()
+    write_image(picture, picture.pixels_hwc_bgr[:, ::-1], path)
+    again = read_image(path)
+    assert again.name == str(path)
+    np.testing.assert_array_equal(again.pixels_hwc_bgr, picture.pixels_hwc_bgr[:, ::-1])
+    assert [entry.name for entry in path.parent.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("o.jpg", "JPEG"),
+        ("o.JPEG", "JPEG"),
+        ("o.webp", "WEBP"),
+        ("o.tif", "TIFF"),
+        ("o.bmp", "BMP"),
+        ("o", "PNG"),
+    ],
+)
+def test_the_suffix_chooses_the_format(tmp_path: Path, target: str, kind: str) -> None:
+    picture = read_image(file_bytes(Image.fromarray(smooth(8, 8)), "PNG"))
+    write_image(picture, picture.pixels_hwc_bgr, tmp_path / target)
+    assert Image.open(tmp_path / target).format == kind
+
+
+def test_names_of_formats() -> None:
+    assert [format_for(name) for name in (".JPG", "jpg", "jpeg", "JPEG", "webp", "TIFF", ".tif")] == [
+        *["JPEG"] * 4,
+        "WEBP",
+        *["TIFF"] * 2,
+    ]
+    with pytest.raises(ImageError, match=r"\.xyz"):
+        format_for(".xyz")
+
+
+def test_writing_follows_links_keeps_the_mode_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.png", tmp_path / "link.png"
+    real.write_bytes(b"old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    write_bytes(link, b"new")
+    assert link.is_symlink() and real.read_bytes() == b"new"
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link.png", "real.png"]
+
+
+def test_a_new_file_has_the_mode_that_the_user_set(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_bytes(tmp_path / "new.png", b"data")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new.png").stat().st_mode) == 0o640
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    for target in (tmp_path / "file" / "out.png", tmp_path / "folder.png"):
+        with pytest.raises(ImageError, match="Cannot write"):
+            write_bytes(target, b"data")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder.png"]
+
+
+def test_standard_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = file_bytes(Image.fromarray(noise(5, 6, 3)), "PNG")
+
+    class Stream:
+        def __init__(self, content: bytes = b"") -> None:
+            self.buffer = io.BytesIO(content)
+
+    out = Stream()
+    monkeypatch.setattr(sys, "stdin", Stream(data))
+    monkeypatch.setattr(sys, "stdout", out)
+    picture = read_image("-")
+    write_image(picture, picture.pixels_hwc_bgr, "-")
+    again = read_image(out.buffer.getvalue())
+    assert (picture.name, again.format) == ("standard input", "PNG")
+    np.testing.assert_array_equal(again.pixels_hwc_bgr, picture.pixels_hwc_bgr)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
+def test_very_small_and_thin_pictures(kind: str, size: tuple[int, int]) -> None:
+    picture = read_image(file_bytes(Image.new("RGB", size, (10, 200, 90)), kind))
+    again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
+    assert (again.width, again.height) == size
+    np.testing.assert_allclose(again.pixels_hwc_bgr[0, 0].astype(int), (90, 200, 10), atol=4)
+
+
+@pytest.mark.slow
+def test_a_picture_of_108_megapixels() -> None:
+    image = Image.new("RGB", (12000, 9000), (200, 120, 40))
+    data = file_bytes(image, "JPEG")
+    del image
+    picture = read_image(data)
+    assert (picture.width, picture.height) == (12000, 9000)
+    again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
+    np.testing.assert_allclose(again.pixels_hwc_bgr[4000, 6000].astype(int), (40, 120, 200), atol=3)
+
+
+def test_the_size_limit_is_ours_and_pillows_stays_as_it_was() -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    data = file_bytes(Image.new("1", (2000, 1000)), "PNG")
+    with pytest.raises(ImageError, match=r"2000 x 1000 = 2 megapixels.*\n.*--max-megapixels 3"):
+        read_image(data, max_megapixels=1.5)
+    assert read_image(data, max_megapixels=2).width == 2000
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_tiny_file_that_claims_a_huge_size_is_refused_before_decoding() -> None:
+    data = bytearray(file_bytes(Image.new("1", (8, 8)), "PNG"))
+    data[16:24] = (60000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
+    with pytest.raises(ImageError, match="3600 megapixels"):
+        read_image(bytes(data))
+
+
+@pytest.mark.parametrize(("kind", "size"), [("WEBP", (16384, 4)), ("JPEG", (65536, 1))])
+def test_what_a_format_cannot_hold_is_said(kind: str, size: tuple[int, int]) -> None:
+    picture = read_image(file_bytes(Image.new("RGB", size), "PNG"))
+    with pytest.raises(ImageError, match="Write it as PNG"):
+        encode_image(picture, picture.pixels_hwc_bgr, kind)  # type: ignore[arg-type]
+
+
+def test_pixels_of_another_size_are_a_mistake_of_the_caller() -> None:
+    picture = read_image(file_bytes(Image.new("RGB", (4, 4)), "PNG"))
+    with pytest.raises(ValueError, match="do not fit"):
+        encode_image(picture, np.zeros((4, 5, 3), np.uint8))
+
+
+def test_a_sheet_keeps_the_colour_space_and_nothing_of_the_photo() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "x"
+    rgba = Image.fromarray(noise(4, 4, 4))
+    picture = read_image(file_bytes(rgba, "PNG", icc_profile=SRGB, exif=exif.tobytes()))
+    sheet = picture.sheet(noise(10, 20, 3))
+    again = read_image(encode_image(sheet, sheet.pixels_hwc_bgr))
+    assert (again.width, again.height, again.alpha_hw, again.extras.exif) == (20, 10, None, None)
+    assert again.extras.icc == SRGB
+
+
+def test_the_demo_portrait() -> None:
+    pytest.importorskip("skimage")
+    picture = demo_picture()
+    assert (picture.name, picture.width, picture.height, picture.is_grey) == ("demo", 512, 512, False)
+
+
+def test_without_scikit_image_the_demo_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImageError, match=r'pip install "aif\[demo\]"'):
+        demo_picture()

@@ -1,0 +1,203 @@
+"""Recordings: every frame at its time, whole in the end, and playable when the disk was full."""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from aif.runtime.errors import ConfigError
+from aif.runtime.files import SafeFile, trim_mp4
+from aif.runtime.live.record import WAITING, Recorder, fitted
+from aif.runtime.video.kinds import VideoError
+
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+
+
+def picture(number: int, height: int = 64, width: int = 96) -> np.ndarray:
+    """Noise that an encoder cannot make small, and the number as a level in a corner."""
+    image = np.roll(np.resize(NOISE, (height, width, 3)), 5 * number, axis=1)
+    image[:16, :16] = 2 * number % 256
+    return image
+
+
+def fed(recorder: Recorder, times: list[float]) -> None:
+    for number, at in enumerate(times):
+        while recorder._queue.qsize() >= WAITING - 1:
+            time.sleep(0.001)
+        recorder.put(picture(number), at)
+
+
+def played(path: Path) -> list[tuple[float, int]]:
+    """Time and level of the corner of each frame."""
+    with av.open(str(path)) as film:
+        return [
+            (float(frame.time or 0), int(frame.to_ndarray(format="gray")[2:14, 2:14].mean()))
+            for frame in film.decode(video=0)
+        ]
+
+
+class Full(SafeFile):
+    """A file on a disk that has room for so many bytes."""
+
+    room = 10**9
+
+    def write(self, data: bytes) -> int:
+        if self.error is None and self._place + len(data) > self.room:
+            super().write(bytes(data)[: max(0, self.room - self._place)])
+            self._place -= max(0, self.room - self._place)
+            self.error = OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".m4v", ".mkv"])
+def test_every_frame_at_its_own_time(tmp_path, suffix):
+    """Irregular times, a long gap (the camera was away), and a clock that starts anywhere."""
+    times = [1000.0, 1000.04, 1000.05, 1000.2, 1005.0, 1005.03]
+    recorder = Recorder(tmp_path / f"new/out{suffix}")
+    fed(recorder, times)
+    result = recorder.close()
+    assert result == recorder.close()
+    assert (result.kept, result.frames, result.left_out, result.error) == (True, 6, 0, None)
+    assert result.seconds == pytest.approx(5.03)
+    found = played(result.path)
+    assert [at for at, _ in found] == pytest.approx([at - 1000 for at in times], abs=0.0011)
+    assert [level for _, level in found] == pytest.approx([0, 2, 4, 6, 8, 10], abs=4)
+    assert [each.name for each in (tmp_path / "new").iterdir()] == [f"out{suffix}"]
+
+
+def test_a_finished_mp4_is_an_ordinary_one(tmp_path):
+    recorder = Recorder(tmp_path / "out.mp4")
+    fed(recorder, [number / 30 for number in range(90)])
+    data, place, kinds = recorder.close().path.read_bytes(), 0, []
+    while place < len(data):
+        kinds.append(data[place + 4 : place + 8])
+        place += int.from_bytes(data[place : place + 4], "big")
+    assert kinds == [b"ftyp", b"free", b"mdat", b"moov"]  # and no fragments
+
+
+def test_what_there_is_plays_while_it_is_being_written(tmp_path):
+    """As after a power cut: the file is not finished, only copied."""
+    recorder = Recorder(tmp_path / "out.mp4")
+    fed(recorder, [number / 30 for number in range(120)])
+    part, copy = tmp_path / "out.mp4.part", tmp_path / "copy.mp4"
+    deadline = time.monotonic() + 20
+    while recorder._frames < 120 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    copy.write_bytes(part.read_bytes())
+    trim_mp4(copy)
+    assert len(played(copy)) >= 60
+    assert recorder.close().frames == 120
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("share", [0.35, 0.7, 0.97, 0.999])
+def test_a_full_disk_at_any_moment(tmp_path, monkeypatch, suffix, share):
+    """Also while the file is being finished: at most the last fragment is lost, and nothing is damaged."""
+    times = [number / 30 for number in range(100)]
+    recorder = Recorder(tmp_path / f"whole{suffix}")
+    fed(recorder, times)
+    size = recorder.close().path.stat().st_size
+    monkeypatch.setattr("aif.runtime.live.record.SafeFile", Full)
+    monkeypatch.setattr(Full, "room", int(share * size))
+    recorder = Recorder(tmp_path / f"out{suffix}")
+    fed(recorder, times)
+    result = recorder.close()
+    assert result.kept and result.error == "No space left on device"
+    try:
+        count = len(played(result.path))
+    except av.InvalidDataError:
+        assert suffix == ".mkv"  # whose players take the end as they find it
+        count = 100
+    assert count >= 100 * share - 45
+    recorder.put(picture(0), 99)  # does no harm any more
+
+
+def test_a_disk_that_was_full_before_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("aif.runtime.live.record.SafeFile", Full)
+    monkeypatch.setattr(Full, "room", 100)
+    recorder = Recorder(tmp_path / "out.mp4")
+    fed(recorder, [number / 30 for number in range(60)])
+    result = recorder.close()
+    assert not result.kept and result.error and list(tmp_path.iterdir()) == []
+
+
+def test_no_frame_no_file(tmp_path):
+    result = Recorder(tmp_path / "out.mp4").close()
+    assert not result.kept and result.error is None and list(tmp_path.iterdir()) == []
+
+
+def test_a_slow_encoder_leaves_frames_out_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(Recorder, "_encode", lambda *_: time.sleep(0.02))
+    recorder = Recorder(tmp_path / "out.mp4")
+    for number in range(3 * WAITING):
+        recorder.put(picture(number), number / 1000)
+    assert recorder.close().left_out >= WAITING
+
+
+def test_an_encoder_that_fails_is_said_and_closing_does_not_hang(tmp_path, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("in the encoder")
+
+    monkeypatch.setattr(Recorder, "_encode", fail)
+    recorder = Recorder(tmp_path / "out.mp4")
+    for number in range(3 * WAITING):
+        recorder.put(picture(number), number / 30)
+    result = recorder.close()
+    assert "in the encoder" in str(result.error) and not result.kept
+
+
+def test_frames_of_another_size_are_fitted(tmp_path):
+    recorder = Recorder(tmp_path / "out.mp4")
+    recorder.put(picture(0, 65, 97), 0.0)  # odd
+    recorder.put(picture(0, 200, 100), 0.1)
+    result = recorder.close()
+    with av.open(str(result.path)) as film:
+        sizes = {(frame.width, frame.height) for frame in film.decode(video=0)}
+    assert result.frames == 2 and sizes == {(98, 66)}
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ((64, 96), (0, 0, 96, 64)),
+        ((32, 48), (0, 0, 96, 64)),
+        ((64, 32), (32, 0, 32, 64)),
+        ((1, 96), (0, 31, 96, 1)),
+    ],
+)
+def test_fitting(shape, box):
+    left, top, width, height = box
+    result = fitted(np.full((*shape, 3), 200, np.uint8), (96, 64))
+    assert result.shape == (64, 96, 3)
+    assert (result[top : top + height, left : left + width] == 200).all()
+    assert int(result.astype(int).sum()) == 200 * 3 * width * height
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "error", "match"),
+    [
+        ("out.gif", {}, VideoError, "cannot be recorded"),
+        ("out", {}, VideoError, ".mp4, .m4v, .mov, .mkv"),
+        ("out.mp4", {"quality": 0}, ConfigError, "1 to 100"),
+        ("out.mp4", {"codec": "h263"}, ConfigError, "h263"),
+        ("taken/out.mp4", {}, VideoError, "Cannot write"),
+    ],
+)
+def test_what_cannot_be_recorded(tmp_path, name, settings, error, match):
+    (tmp_path / "taken").write_text("a file where a folder is wanted")
+    with pytest.raises(error, match=match):
+        Recorder(tmp_path / name, **settings)
+
+
+def test_what_an_earlier_run_left_behind_stays(tmp_path):
+    (tmp_path / "out.mp4.part").write_bytes(b"earlier")
+    recorder = Recorder(tmp_path / "out.mp4")
+    recorder.put(picture(0), 0.0)
+    assert recorder.close().kept
+    assert (tmp_path / "out.mp4.part").read_bytes() == b"earlier"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["out.mp4", "out.mp4.part"]

@@ -1,0 +1,224 @@
+"""The model on a toy bundle: real graphs, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up_face import face_points
+from tiny_bundles import SHAPE_CODES, moves
+
+from aif.runtime.bundle.bundle import Bundle, write_bundle
+from aif.runtime.errors import BundleError, ProviderError
+from aif.runtime.model import model as model_module
+from aif.runtime.model.model import MAX_BATCH, FaceModel
+from aif.runtime.networks import sessions
+
+
+@pytest.fixture(scope="module")
+def model(toy_bundle: Bundle) -> FaceModel:
+    return FaceModel(toy_bundle, threads=1)
+
+
+@pytest.fixture(scope="module")
+def shaped(shape_bundle: Bundle) -> FaceModel:
+    return FaceModel(shape_bundle, threads=1)
+
+
+def _points(count: int) -> np.ndarray:
+    """Landmarks of faces that are a little different."""
+    noise = np.random.default_rng(count).normal(0, 0.01, (count, 221, 2))
+    return (face_points() / 128 + noise).astype(np.float32)
+
+
+def _crops(count: int, size: int = 32) -> np.ndarray:
+    return np.random.default_rng(count).random((count, 3, size, size), dtype=np.float32)
+
+
+def test_what_it_says_of_itself(model: FaceModel) -> None:
+    assert (model.device, model.precision, model.image_size) == ("cpu", "fp32", 32)
+    assert model.attributes == ("Smiling", "Blond_Hair")
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, MAX_BATCH - 1, MAX_BATCH, MAX_BATCH + 1, 2 * MAX_BATCH + 5])
+def test_batches_do_not_change_the_result(model: FaceModel, count: int) -> None:
+    crops = _crops(count)
+    encoding = model.encode(crops)
+    decoded = model.decode(encoding, encoding.y).image
+    assert len(encoding) == count
+    assert encoding.z.shape == (count, 48) and encoding.y.shape == (count, 2)
+    assert encoding.features["feature_0"].shape == (count, 3, 16, 16)
+    assert decoded.shape == (count, 3, 32, 32) and decoded.dtype == np.float32
+    np.testing.assert_allclose(encoding.y, crops.mean(axis=(2, 3))[:, [0, 2]], atol=1e-5)
+    for index in range(count):
+        single = model.encode(crops[index : index + 1])
+        np.testing.assert_allclose(model.decode(single, single.y).image[0], decoded[index], atol=1e-5)
+
+
+def test_y_alone_changes_the_picture(model: FaceModel) -> None:
+    encoding = model.encode(np.full((1, 3, 32, 32), 0.4, dtype=np.float32)).repeat(3)
+    decoded = model.decode(encoding, [[0, 0], [1, 0], [0, 1]])
+    assert decoded.landmarks is None and len(decoded) == 3
+    off, smile, blond = decoded.image
+    np.testing.assert_allclose(off, 0.4, atol=1e-5)
+    changed_by_smile, changed_by_hair = (np.abs(each - off).max(axis=0) > 0.05 for each in (smile, blond))
+    assert changed_by_smile[25, 16] and not changed_by_smile[7, 16]
+    assert changed_by_hair[7, 16] and not changed_by_hair[25, 16]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, MAX_BATCH + 1])
+def test_textures_and_landmarks(shaped: FaceModel, count: int) -> None:
+    crops, points = _crops(count), _points(count)
+    encoding = shaped.encode(crops, points)
+    assert encoding.z.shape == (count, SHAPE_CODES) and encoding.features == {}
+    before, after = shaped.decode_both(encoding, encoding.y, encoding.y + np.float32((1, 0)))
+    assert before.image.shape == after.image.shape == (count, 3, 32, 32)
+    assert before.landmarks is not None and after.landmarks is not None
+    np.testing.assert_allclose(
+        before.landmarks - encoding.y[:, :1, None] * moves()[0],
+        points + encoding.y[:, 1:, None] * moves()[1],
+        atol=1e-5,
+    )
+    np.testing.assert_allclose(
+        after.landmarks - before.landmarks, np.tile(moves()[:1], (count, 1, 1)), atol=1e-5
+    )
+    again = shaped.decode(encoding, encoding.y)
+    np.testing.assert_array_equal(again.image, before.image)
+    np.testing.assert_array_equal(again.landmarks, before.landmarks)
+
+
+def test_values_alike_give_faces_alike(shaped: FaceModel, model: FaceModel) -> None:
+    for each, encoding in ((model, model.encode(_crops(3))), (shaped, shaped.encode(_crops(3), _points(3)))):
+        before, after = each.decode_both(encoding, 1 - encoding.y, 1 - encoding.y)
+        np.testing.assert_array_equal(before.image, after.image)
+        np.testing.assert_array_equal(before.landmarks, after.landmarks)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1), (3, 2), (2,)])
+def test_values_of_another_shape_for_both(shaped: FaceModel, shape: tuple[int, ...]) -> None:
+    encoding = shaped.encode(_crops(2), _points(2))
+    with pytest.raises(ValueError, match="must be"):
+        shaped.decode_both(encoding, encoding.y, np.zeros(shape, np.float32))
+
+
+def test_decoded_faces_can_be_chosen(shaped: FaceModel, model: FaceModel) -> None:
+    encoding = shaped.encode(_crops(3), _points(3))
+    decoded = shaped.decode(encoding, encoding.y)
+    some = decoded.rows(np.array([2, 0]))
+    np.testing.assert_array_equal(some.image, decoded.image[[2, 0]])
+    assert some.landmarks is not None and decoded.landmarks is not None
+    np.testing.assert_array_equal(some.landmarks, decoded.landmarks[[2, 0]])
+    flat = model.encode(_crops(2))
+    assert model.decode(flat, flat.y).rows(slice(1)).landmarks is None
+
+
+@pytest.mark.parametrize("shape", [None, (2, 5, 2), (1, 221, 2), (2, 221), (2, 221, 3)])
+def test_landmarks_of_another_shape(shaped: FaceModel, shape: tuple[int, ...] | None) -> None:
+    points = None if shape is None else np.zeros(shape, np.float32)
+    with pytest.raises(ValueError, match="landmarks"):
+        shaped.encode(_crops(2), points)
+
+
+def test_landmarks_for_a_model_without_shape(model: FaceModel) -> None:
+    with pytest.raises(ValueError, match="no shape"):
+        model.encode(_crops(2), _points(2))
+
+
+def test_graphs_without_landmarks_in_a_bundle_with_shape(
+    make_shape_bundle: Callable[..., Bundle], toy_parts: Any
+) -> None:
+    for part in ("encoder", "decoder"):
+        with pytest.raises(BundleError, match=r"landmarks Nx221x2|z Nx490, y Nx2"):
+            FaceModel(make_shape_bundle(graphs={f"{part}.onnx": toy_parts.files[f"{part}.onnx"]}))
+
+
+def test_repeat_keeps_the_rows_in_order(model: FaceModel) -> None:
+    encoding = model.encode(_crops(3))
+    twice = encoding.repeat(2)
+    for name, one, two in [("z", encoding.z, twice.z), ("y", encoding.y, twice.y)]:
+        np.testing.assert_array_equal(np.concatenate([one, one]), two, err_msg=name)
+    np.testing.assert_array_equal(twice.features["feature_0"][3:], encoding.features["feature_0"])
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 32, 32), (1, 3, 16, 16), (1, 1, 32, 32), (1, 32, 32, 3), (0,), (2, 3, 32, 32, 1)]
+)
+def test_crops_of_another_shape(model: FaceModel, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="crops must be"):
+        model.encode(np.zeros(shape, dtype=np.float32))
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 1), (2, 3), (3, 2), (2, 2, 1)])
+def test_values_of_another_shape(model: FaceModel, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="y must be"):
+        model.decode(model.encode(_crops(2)), np.zeros(shape, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"image_size": 64}, "encoder takes image Nx3x32x32.*manifest says image Nx3x64x64"),
+        ({"latent_size": 47}, "encoder gives z Nx48"),
+        ({"attributes": [{"name": "Smiling"}]}, "encoder gives .*y Nx2"),
+        ({"features": []}, "encoder gives .*feature_0"),
+        ({"features": ["feature_0", "feature_1"]}, "feature_1 missing"),
+    ],
+)
+def test_graphs_that_do_not_fit_the_manifest(
+    make_bundle: Callable[..., Bundle], fields: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(BundleError, match=says):
+        FaceModel(make_bundle(**fields))
+
+
+def test_swapped_graphs(make_bundle: Callable[..., Bundle], toy_parts: Any) -> None:
+    swapped = {"encoder.onnx": toy_parts.files["decoder.onnx"]}
+    with pytest.raises(BundleError, match="the encoder takes z Nx48, y Nx2"):
+        FaceModel(make_bundle(graphs=swapped))
+
+
+def test_damaged_graph_with_a_right_hash(make_bundle: Callable[..., Bundle]) -> None:
+    with pytest.raises(BundleError, match="cannot load the decoder"):
+        FaceModel(make_bundle(graphs={"decoder.onnx": b"not a graph"}))
+
+
+@pytest.fixture(scope="module")
+def two_precisions(toy_parts: Any, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    data = toy_parts.manifest.model_dump()
+    data["graphs"] = {"int8": data["graphs"]["fp32"], "fp16": data["graphs"]["fp32"], **data["graphs"]}
+    manifest = type(toy_parts.manifest).model_validate(data)
+    return write_bundle(tmp_path_factory.mktemp("two") / "two.aif", manifest, toy_parts.files)
+
+
+@pytest.mark.parametrize(
+    ("asked", "got"), [(None, "fp32"), ("fp32", "fp32"), ("fp16", "fp16"), ("int8", "int8")]
+)
+def test_precision(two_precisions: Bundle, asked: str | None, got: str) -> None:
+    assert FaceModel(two_precisions, precision=asked).precision == got
+
+
+def test_unknown_precision(toy_bundle: Bundle) -> None:
+    with pytest.raises(BundleError, match="It has: fp32"):
+        FaceModel(toy_bundle, precision="fp16")
+
+
+def test_auto_falls_back_and_says_so(
+    toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The driver is there but CUDA does not load: "auto" goes on with the CPU, "cuda" does not."""
+
+    def no_cuda() -> None:
+        raise ProviderError("CUDA is broken here.")
+
+    monkeypatch.setattr(sessions, "_require_cuda", no_cuda)
+    monkeypatch.setattr(model_module, "choose_devices", lambda provider: ("cuda", "cpu"))
+    with caplog.at_level(logging.INFO):
+        assert FaceModel(toy_bundle, "auto").device == "cpu"
+    assert "Running on the processor: CUDA is broken here." in caplog.text
+    monkeypatch.undo()
+    monkeypatch.setattr(sessions, "_require_cuda", no_cuda)
+    with pytest.raises(ProviderError, match="CUDA is broken"):
+        FaceModel(toy_bundle, "cuda")

@@ -1,0 +1,130 @@
+"""Which engine fits which machine, as a table; sidecars that are damaged; the names of files."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from aif.runtime.errors import BundleError
+from aif.runtime.tensorrt.sidecar import BatchProfile, Machine, Sidecar, misfits, parse_sidecar, remark
+from aif.runtime.tensorrt.store import engine_name
+
+HERE = Machine("11.3.0.14", "9.0", "NVIDIA H100", "linux-x86_64")
+GRAPH = "a" * 64
+
+
+def sidecar(**changes: Any) -> Sidecar:
+    facts: dict[str, Any] = {
+        "part": "encoder",
+        "precision": "fp16",
+        "file": "encoder.fp16.trt11.3.0.14.sm90.engine",
+        "bytes": 100,
+        "sha256": "b" * 64,
+        "onnx_sha256": GRAPH,
+        "inputs": {"image": (3, 64, 64)},
+        "outputs": {"z": (128,)},
+        "profile": BatchProfile(min=1, opt=2, max=16),
+        "tensorrt": HERE.tensorrt,
+        "capability": HERE.capability,
+        "gpu": HERE.gpu,
+        "platform": HERE.platform,
+        "gate": {"z": 0.001},
+        "limits": {"z": 0.005},
+        "gated_on": "faces",
+        "gated_faces": 16,
+        "aif": "0.1.0",
+    }
+    return Sidecar.model_validate(facts | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"onnx_sha256": "c" * 64}, "another graph"),
+        ({"tensorrt": "11.3.0.13"}, "TensorRT 11.3.0.13 built it, here is 11.3.0.14"),
+        ({"tensorrt": "11.3.0"}, "here is 11.3.0.14"),
+        ({"tensorrt": "11.4.0.1"}, "TensorRT 11.4.0.1 built it"),
+        ({"tensorrt": "11.0.0.1", "version_compatible": True}, None),
+        ({"tensorrt": "10.13.3.9", "version_compatible": True}, None),
+        ({"tensorrt": "10.13.3.9"}, "TensorRT 10.13.3.9 built it"),
+        ({"tensorrt": "11.10.0.1", "version_compatible": True}, "even its version-compatible"),
+        ({"tensorrt": "8.6.1.6", "version_compatible": True}, "even its version-compatible"),
+        ({"tensorrt": "12.0.0.1", "version_compatible": True}, "even its version-compatible"),
+        ({"capability": "8.9", "gpu": "NVIDIA L4"}, r"8\.9 \(NVIDIA L4\), here is 9\.0 \(NVIDIA H100\)"),
+        ({"capability": "8.6", "hardware_compatible": True}, None),
+        ({"capability": "12.0", "hardware_compatible": True}, None),
+        ({"capability": "12.0", "version_compatible": True}, "compute capability 12.0"),
+        ({"tensorrt": "10.9.0.1", "hardware_compatible": True}, "TensorRT 10.9.0.1 built it"),
+        ({"platform": "win32-x86_64"}, "built on win32-x86_64, this is linux-x86_64"),
+        ({"platform": "linux-aarch64", "version_compatible": True, "hardware_compatible": True}, "built on"),
+        ({"gpu": "NVIDIA H200"}, None),  # the same compute capability: it runs
+    ],
+)
+def test_fit(changes: dict[str, Any], said: str | None) -> None:
+    found = misfits(sidecar(**changes), HERE, GRAPH)
+    assert len(found) == (said is not None)
+    assert said is None or re.search(said, found[0])
+
+
+def test_every_reason_is_given() -> None:
+    wrong = {"onnx_sha256": "c" * 64, "tensorrt": "10.0.1.6", "capability": "7.5", "platform": "win32-x86_64"}
+    assert len(misfits(sidecar(**wrong), HERE, GRAPH)) == 4
+
+
+@pytest.mark.parametrize(
+    ("capability", "fits"), [("8.0", True), ("10.0", True), ("7.5", False), ("6.1", False)]
+)
+def test_hardware_compatible_engines_begin_with_ampere(capability: str, fits: bool) -> None:
+    machine = Machine(HERE.tensorrt, capability, "another", HERE.platform)
+    assert (not misfits(sidecar(hardware_compatible=True), machine, GRAPH)) is fits
+
+
+def test_another_card_of_the_same_kind_is_remarked_upon() -> None:
+    assert remark(sidecar(), HERE) is None
+    assert "tuned on NVIDIA H200" in str(remark(sidecar(gpu="NVIDIA H200"), HERE))
+
+
+def test_round_trip() -> None:
+    assert parse_sidecar(sidecar().to_json(), "x") == sidecar()
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"sha256": "B" * 64}, "sha256"),
+        ({"file": "../encoder.engine"}, "file"),
+        ({"file": "/tmp/encoder.engine"}, "file"),
+        ({"file": "encoder.json"}, "file"),
+        ({"part": "landmarks"}, "part"),
+        ({"bytes": 0}, "bytes"),
+        ({"profile": {"min": 2, "opt": 1, "max": 3}}, "profile"),
+        ({"tensorrt": "newest"}, "tensorrt"),
+        ({"capability": 9.0}, "capability"),
+        ({"sidecar_version": 2}, "sidecar_version"),
+        ({"surprise": 1}, "surprise"),
+        ({"gate": {"z": float("nan")}}, "gate"),
+    ],
+)
+def test_sidecars_that_say_something_impossible(changes: dict[str, Any], place: str) -> None:
+    data = json.loads(sidecar().to_json()) | changes
+    with pytest.raises(BundleError, match=f"at {place}"):
+        parse_sidecar(json.dumps(data), "x")
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\x00", b"1" * 1000])
+def test_sidecars_that_are_damaged(text: bytes) -> None:
+    with pytest.raises(BundleError, match="damaged"):
+        parse_sidecar(text, "encoder.json")
+
+
+def test_engines_for_several_machines_lie_side_by_side() -> None:
+    other = Machine("10.13.3.9", "12.0", "x", HERE.platform)
+    assert engine_name("decoder", "fp16", HERE) == "decoder.fp16.trt11.3.0.14.sm90.linux-x86_64.engine"
+    assert engine_name("decoder", "fp16", other) == "decoder.fp16.trt10.13.3.9.sm120.linux-x86_64.engine"
+    arm = replace(HERE, platform="linux-aarch64")
+    assert engine_name("decoder", "fp16", arm) != engine_name("decoder", "fp16", HERE)

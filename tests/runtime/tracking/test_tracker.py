@@ -1,0 +1,536 @@
+"""The tracker on scripted faces: numbers that stay, gentle comings and goings, few detections, cuts."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from staged_faces import Array, Staged, dense, face
+
+from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
+from aif.runtime.errors import ConfigError, ImageError
+from aif.runtime.faces.detect import Detection, HaarDetector
+from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
+from aif.runtime.geometry.points import (
+    five_points,
+)
+from aif.runtime.tracking.tracker import FaceTracker, TrackedFace
+
+Script = Callable[[int], list[Array]]
+
+FPS, FADE_S, EYES = 25, 0.2, 36.0
+STEP = 1 / FPS / FADE_S  # by this much a weight changes from frame to frame
+
+
+class Stage(Staged):
+    """Sees the faces of a script; the frame's first pixel tells its number.
+
+    Attributes:
+        detections: numbers of the frames at which the detector has looked.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        noise: float = 0.0,
+        doubt: float = 0.01,
+        turn: Callable[[int], float] | None = None,
+    ) -> None:
+        super().__init__(doubt=doubt)
+        self.script, self.noise, self.turn = script, noise, turn
+        self.detections: list[int] = []  # type: ignore[assignment]
+        self.rng = np.random.default_rng(0)
+
+    def detect(self, frame: Array) -> list[Detection]:
+        self.detections.append(number_of(frame))
+        return [Detection(box_from_landmarks(each), each, 0.8) for each in self.script(number_of(frame))]
+
+    def refine_all(self, frame: Array, boxes: Sequence[npt.ArrayLike], passes: int = 2) -> DenseFaces:
+        self.faces = self.script(number_of(frame))
+        self.yaw = self.turn(number_of(frame)) if self.turn else 0.0
+        found = super().refine_all(frame, boxes, passes)
+        found.points[:] += self.rng.normal(0, self.noise, found.points.shape)
+        return found
+
+
+def number_of(frame: Array) -> int:
+    return int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1])
+
+
+def frame_of(number: int, background: int | Array = 128) -> Array:
+    """No two frames on end are alike, as they are not with a camera."""
+    frame = np.zeros((240, 320, 3), dtype=np.uint8)
+    frame[:] = np.minimum(background, 253) + number % 2 * 2
+    frame[0, 0] = number % 256, number // 256, 0
+    return frame
+
+
+def played(
+    script: Script,
+    count: int,
+    doubt: float = 0.01,
+    turn: Callable[[int], float] | None = None,
+    **settings: Any,
+) -> tuple[list[tuple[TrackedFace, ...]], Stage]:
+    stage = Stage(script, doubt=doubt, turn=turn)
+    tracker = FaceTracker(stage, stage, **{"fade_s": FADE_S, **settings})
+    return [tracker.update(frame_of(i), i / FPS) for i in range(count)], stage
+
+
+def test_faces_of_the_first_frame() -> None:
+    shown, _ = played(lambda i: [face(220, 100), face(80, 120, 30)], 1)
+    assert [each.id for each in shown[0]] == [1, 0]
+    left, right = shown[0]
+    np.testing.assert_allclose(left.landmarks, face(80, 120, 30), atol=1e-4)
+    np.testing.assert_allclose(right.box, box_from_landmarks(face(220, 100)), atol=1e-3)
+    assert left.landmarks.dtype == left.box.dtype == np.float32
+    np.testing.assert_allclose(left.points, dense(face(80, 120, 30)), atol=1e-4)
+    for each in shown[0]:
+        assert each.weight == 1 and each.age == 0 and each.confidence == pytest.approx(0.9)
+        assert each.points is not None and each.points.dtype == np.float32 and each.yaw == 0
+
+
+@pytest.mark.parametrize("hides", [0, 45])
+@pytest.mark.parametrize("seconds", [0.6, 1.2, 2.4])
+def test_numbers_stay_where_faces_cross(hides: float, seconds: float) -> None:
+    count = round(seconds * FPS)
+
+    def script(i: int) -> list[Array]:
+        part = min(i / count, 1)
+        front, behind = face(70 + 180 * part, 118), face(250 - 180 * part, 112)
+        hidden = abs(float((front - behind).mean(axis=0)[0])) < hides
+        return [front] if hidden else [front, behind]
+
+    shown, _ = played(script, count + 12)
+    assert {each.id for faces in shown for each in faces} == {0, 1}
+    at = {each.id: float(each.landmarks[:, 0].mean()) for each in shown[-1]}
+    assert at[0] == pytest.approx(250, abs=3) and at[1] == pytest.approx(70, abs=3)
+    front = [each for faces in shown for each in faces if each.id == 0]
+    assert len(front) == len(shown)
+    if hides:  # else both are seen in one place, and either may be taken for the hidden one
+        assert all(each.weight == 1 for each in front)
+
+
+@pytest.mark.parametrize(
+    ("gone", "moved", "number"),
+    [
+        *((0, 0, 0), (1, 0, 0), (10, 0, 0), (30, 15, 0), (48, 0, 0)),
+        (60, 0, 1),
+        # Further than the landmark network looks; whether it is near enough depends on the time that passed.
+        *((30, 60, 0), (2, 100, 1), (30, 170, 1)),
+    ],
+)
+def test_a_face_that_vanishes_and_returns(gone: int, moved: float, number: int) -> None:
+    """Its number is kept for two seconds, that is 50 frames, and near its place."""
+    shown, _ = played(lambda i: [face(90 + (moved if i >= 20 else 0), 100)] * (not 20 <= i < 20 + gone), 110)
+    ids = [{each.id for each in faces} for faces in shown]
+    assert ids[19] == {0} and ids[-1] == {number}
+    weights = [next((each.weight for each in faces if each.id == 0), 0.0) for faces in shown]
+    assert all(-3 * STEP - 1e-9 <= b - a <= STEP + 1e-9 for a, b in itertools.pairwise(weights))
+    assert (min(weights[20:]) == 1) == (gone == 0)
+    assert shown[-1][0].weight == pytest.approx(1)
+    if gone >= 10 and number == 0:  # nothing of it was shown any more, so it does not come gliding
+        first = next(faces for faces in shown[20 + gone :] if faces)[0]
+        np.testing.assert_allclose(first.landmarks, face(90 + moved, 100), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("doubt", "expected"),
+    [
+        # The network is not sure: two frames are forgiven (0.1 s), then the effect fades over 0.2 s.
+        (0.2, [1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0, 0, 0, 0]),
+        # Something hides the face: the effect goes at once, and three times as fast.
+        (0.01, [1, 0.4, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_fading_out(doubt: float, expected: list[float]) -> None:
+    shown, _ = played(lambda i: [face(100, 100)] * (i < 10), 20, doubt=doubt)
+    assert [round(faces[0].weight, 6) if faces else 0 for faces in shown[9:]] == expected
+    assert [faces[0].confidence > 0 for faces in shown if faces][8:11] == [True, True, False]
+
+
+def test_fading_in() -> None:
+    shown, _ = played(lambda i: [face(100, 100)] + [face(220, 100)] * (i >= 4), 16, every=4)
+    newcomer = [faces[1] for faces in shown[4:]]
+    assert [round(each.weight, 6) for each in newcomer] == [0.2, 0.4, 0.6, 0.8, *[1] * 8]
+    assert [each.age for each in newcomer] == pytest.approx([i / FPS for i in range(12)])
+    assert {each.id for each in newcomer} == {1}
+    assert all(faces[0].weight == 1 for faces in shown)
+
+
+def test_weights_follow_the_clock_not_the_count_of_frames() -> None:
+    stage = Stage(lambda i: [face(100, 100)] * (i >= 1))
+    tracker = FaceTracker(stage, stage, fade_s=0.5)
+    times = [0.0, 0.1, 0.1, 0.35, 0.36, 2.0]
+    weights = [[each.weight for each in tracker.update(frame_of(i), t)] for i, t in enumerate(times)]
+    assert weights == [[], [pytest.approx(0.2)]] + [[pytest.approx(w)] for w in (0.2, 0.7, 0.72, 1.0)]
+
+
+def test_no_fade() -> None:
+    shown, _ = played(lambda i: [face(100, 100)] * (2 <= i < 8), 14, fade_s=0, every=1)
+    assert [faces[0].weight if faces else 0 for faces in shown] == [0, 0, *[1] * 6, 0, 0, 0, 0, 0, 0]
+
+
+def test_a_face_out_of_sight_moves_on_a_little() -> None:
+    """At 50 px/s it coasts for about 0.2 s: on, and not for ever."""
+    shown, _ = played(lambda i: [face(100 + 2 * i, 100)] * (i < 20), 27, doubt=0.2)
+    xs = [float(faces[0].landmarks[:, 0].mean()) for faces in shown if faces]
+    assert np.all(np.diff(xs) > 0)
+    assert xs[-1] - xs[19] < 0.25 * 50
+
+
+@pytest.mark.parametrize(("yaw", "weight"), [(0, 1), (32, 1), (37, 0.75), (-42, 0.5), (52, 0), (-80, 0)])
+def test_faces_turned_away(yaw: float, weight: float) -> None:
+    """The network tells how far a face is turned; its shape has no say then."""
+    turned = [0.0] * 10 + [yaw] * 50
+    shown, _ = played(
+        lambda i: [face(160, 100, narrow=0.3)], 90, turn=lambda i: turned[i] if i < len(turned) else 0.0
+    )
+    weights = [faces[0].weight for faces in shown]
+    assert weights[55] == pytest.approx(weight, abs=0.01) and shown[55][0].yaw == pytest.approx(yaw, abs=0.1)
+    assert weights[-1] == pytest.approx(1)
+    assert max(abs(b - a) for a, b in itertools.pairwise(weights)) <= STEP + 1e-9
+
+
+def test_a_yaw_that_shakes_lets_no_effect_flicker() -> None:
+    shown, _ = played(lambda i: [face(160, 100)], 60, turn=lambda i: 42 + 4 * (-1) ** i, fade_s=0)
+    weights = [faces[0].weight for faces in shown[20:]]
+    assert max(weights) - min(weights) < 0.1 and np.mean(weights) == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(("narrow", "weight"), [(1.0, 1), (0.8, 1), (0.45, 0.58), (0.4, 0.35), (0.3, 0)])
+def test_profiles_without_a_landmark_network(narrow: float, weight: float) -> None:
+    """Squeezed to 0.45, the landmarks miss the template by 0.212 eye distances; between 0.17 and 0.27."""
+    stage = Stage(lambda i: [face(160, 100, narrow=1 if i < 10 or i >= 60 else narrow)])
+    tracker = FaceTracker(stage, None, fade_s=FADE_S)
+    shown = [tracker.update(frame_of(i), i / FPS) for i in range(90)]
+    weights = [faces[0].weight for faces in shown]
+    assert weights[50] == pytest.approx(weight, abs=0.01)
+    assert weights[-1] == 1
+    assert max(abs(b - a) for a, b in itertools.pairwise(weights)) <= STEP + 1e-9
+    assert {each.id for faces in shown for each in faces} == {0}
+    assert all(each.points is None and each.yaw == 0 for faces in shown for each in faces)
+
+
+def test_all_points_coast_with_a_face_out_of_sight() -> None:
+    shown, _ = played(lambda i: [face(100 + 2 * i, 100)] * (i < 20), 24, doubt=0.2)
+    for faces in shown:
+        assert faces[0].points is not None
+        np.testing.assert_allclose(five_points(faces[0].points), faces[0].landmarks, atol=1e-3)
+    moved = shown[22][0].points - shown[20][0].points  # type: ignore[operator]
+    assert moved[:, 0].min() > 0.5 and np.ptp(moved, axis=0).max() < 0.01
+
+
+@pytest.mark.parametrize("every", [1, 4, 15])
+def test_detection_on_every_kth_frame(every: int) -> None:
+    shown, stage = played(lambda i: [face(100 + i, 100), face(220, 100)], 31, every=every)
+    assert stage.detections == list(range(0, 31, every))
+    assert all(len(faces) == 2 for faces in shown)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (lambda i: [face(100, 100)] * (i < 10), [0, 10, 11, 13, 17, 25, 41]),
+        (lambda i: [], [0, 1, 3, 7, 15, 31]),
+        # Lost and found elsewhere in the same frame; the old number is still looked for.
+        (lambda i: [face(100 if i < 10 else 250, 100)], [0, 10, 11, 13, 17, 25, 41]),
+        (lambda i: [face(100, 100)] * (i != 10), [0, 10, 11, 31]),
+    ],
+)
+def test_loss_triggers_detection(script: Script, expected: list[int]) -> None:
+    _, stage = played(script, 48, every=20)
+    assert stage.detections == expected
+
+
+def test_the_last_frame_s_detection_is_told() -> None:
+    stage = Stage(lambda i: [face(100, 100)])
+    tracker = FaceTracker(stage, stage, every=3)
+    told = []
+    for i in range(7):
+        tracker.update(frame_of(i), i / FPS)
+        told.append(tracker.detected)
+    assert told == [True, False, False, True, False, False, True]
+
+
+def texture(seed: int) -> Array:
+    small = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(small, (320, 240), interpolation=cv2.INTER_LINEAR))
+
+
+@pytest.mark.parametrize("after", ["same place", "elsewhere", "nobody"])
+def test_a_cut_resets_everything(after: str) -> None:
+    there = {"same place": [face(100, 100)], "elsewhere": [face(230, 140)], "nobody": []}[after]
+    stage = Stage(lambda i: [face(100, 100)] if i < 5 else there)
+    tracker = FaceTracker(stage, stage)
+    shown = [tracker.update(frame_of(i, texture(1 if i < 5 else 2)), i / FPS) for i in range(8)]
+    assert stage.detections[:2] == [0, 5]
+    assert [{each.id for each in faces} for faces in shown] == [{0}] * 5 + [{1} if there else set()] * 3
+    assert all(each.weight == 1 for faces in shown for each in faces)
+    if there:
+        np.testing.assert_allclose(shown[5][0].landmarks, there[0], atol=1e-4)
+        assert shown[5][0].age == 0
+
+
+@pytest.mark.parametrize("how", ["backward", "reset"])
+def test_another_place_of_the_film(how: str) -> None:
+    stage = Stage(lambda i: [face(100 if i < 2 else 110, 100)])
+    tracker = FaceTracker(stage, stage)
+    tracker.update(frame_of(0), 7.0)
+    tracker.update(frame_of(1), 7.04)
+    if how == "reset":
+        tracker.reset()
+    (only,) = tracker.update(frame_of(2), 3.0 if how == "backward" else 7.08)
+    assert only.id == 1 and only.weight == 1 and only.age == 0
+    np.testing.assert_allclose(only.landmarks, face(110, 100), atol=1e-4)
+
+
+def test_smoothing_calms_and_can_be_left_out() -> None:
+    paths = {}
+    for smooth in (True, False):
+        stage = Stage(lambda i: [face(160, 100)], noise=0.2)
+        tracker = FaceTracker(stage, stage, smooth=smooth)
+        found = [tracker.update(frame_of(i), i / FPS)[0].points for i in range(100)]
+        paths[smooth] = np.asarray(found, dtype=np.float64)
+    bends = {smooth: float(np.diff(path, 2, axis=0).std()) for smooth, path in paths.items()}
+    assert bends[False] == pytest.approx(0.2 * math.sqrt(6), rel=0.1)
+    assert bends[True] < bends[False] / 3
+    assert np.abs(paths[True].mean(axis=0) - dense(face(160, 100))).max() < 0.15
+
+
+def test_nothing_moves_where_a_picture_is_shown_twice() -> None:
+    """A film of 12.5 pictures a second at 25: the filter must not catch up while the picture stands."""
+    stage = Stage(lambda i: [face(60 + 4 * (i // 2), 100)], noise=0.2)
+    tracker = FaceTracker(stage, stage)
+    shown: list[TrackedFace] = []
+    for i in range(20):
+        frame = frame_of(i // 2)
+        frame[0, 0, 0] = i
+        shown += tracker.update(frame, i / FPS)
+    assert [each.repeated for each in shown] == [False, True] * 10
+    for first, second in zip(shown[::2], shown[1::2], strict=True):
+        np.testing.assert_array_equal(second.landmarks, first.landmarks)
+        assert second.confidence == first.confidence and second.weight == 1
+
+
+def test_a_picture_that_stands_is_looked_at_now_and_then() -> None:
+    """Ten times a second: a face that moves too little for one frame is followed all the same."""
+    stage = Stage(lambda i: [face(160 + 0.5 * i, 100)])
+    tracker = FaceTracker(stage, stage)
+    shown: list[TrackedFace] = []
+    for i in range(12):
+        frame = frame_of(0)
+        frame[0, 0, 0] = i
+        shown += tracker.update(frame, i / FPS)
+    assert [each.repeated for each in shown] == [False, True, True] * 4
+    assert all(a.landmarks[0, 0] < b.landmarks[0, 0] for a, b in itertools.pairwise(shown[::3]))
+
+
+@pytest.mark.parametrize("eyes", [12, 36, 90])
+def test_lag_does_not_depend_on_the_size_of_the_face(eyes: float) -> None:
+    """At two eye distances a second the landmarks trail by a few hundredths of the eye distance."""
+    trails = []
+    for size in (36, eyes):
+        shown, _ = played(lambda i, s=size: [face(60 + 2 * s * i / FPS, 100, s)], 30)
+        trails.append((face(60 + 2 * size * 29 / FPS, 100, size) - shown[-1][0].landmarks)[:, 0] / size)
+    assert np.all(trails[0] > 0) and np.all(trails[0] < 0.03)
+    np.testing.assert_allclose(trails[1], trails[0], rtol=0.01, atol=1e-5)
+
+
+def test_without_a_landmark_network(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage(lambda i: [face(100 + 3 * i, 100), face(220, 160)] if i % 9 else [face(220, 160)])
+    with caplog.at_level(logging.INFO, logger="aif.runtime.tracking.tracker"):
+        tracker = FaceTracker(stage, None, every=10)
+    assert "every frame" in caplog.text
+    shown = [tracker.update(frame_of(i), i / FPS) for i in range(20)]
+    assert stage.detections == list(range(20))
+    assert {each.id for faces in shown for each in faces} == {0, 1}
+    assert shown[18][0].confidence == 0 and shown[19][0].confidence == pytest.approx(0.8)
+
+
+class Alarmist:
+    """A detector that finds faces where there are none, and faces that cannot be."""
+
+    def detect(self, frame: Array) -> list[Detection]:
+        box = np.array([10, 10, 40, 40], dtype=np.float32)
+        odd = [face(60, 60), np.zeros((5, 2), np.float32), np.full((5, 2), np.nan, np.float32)]
+        return [Detection(box, points, 0.9) for points in odd]
+
+
+def test_false_alarms() -> None:
+    stage = Stage(lambda i: [])
+    tracker = FaceTracker(Alarmist(), stage)
+    assert [tracker.update(frame_of(i), i / FPS) for i in range(4)] == [()] * 4
+    assert len(FaceTracker(Alarmist(), None).update(frame_of(0), 0.0)) == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"every": 0}, {"every": -3}, {"fade_s": -1}, {"fade_s": math.nan}),
+        *({"fade_s": math.inf}, {"memory_s": -0.1}, {"memory_s": math.nan}),
+    ],
+)
+def test_impossible_settings(settings: dict[str, Any]) -> None:
+    stage = Stage(lambda i: [])
+    with pytest.raises(ConfigError, match=r"Choose \d"):
+        FaceTracker(stage, stage, **settings)
+
+
+@pytest.mark.parametrize(
+    ("frame", "time_s", "error"),
+    [
+        (np.zeros((5, 5), np.uint8), 0.0, ImageError),
+        (np.zeros((0, 5, 3), np.uint8), 0.0, ImageError),
+        (np.zeros((5, 5, 3), np.float32), 0.0, ImageError),
+        (np.zeros((5, 5, 3), np.uint8), math.nan, ValueError),
+        (np.zeros((5, 5, 3), np.uint8), math.inf, ValueError),
+    ],
+)
+def test_impossible_frames(frame: Array, time_s: float, error: type[Exception]) -> None:
+    stage = Stage(lambda i: [])
+    with pytest.raises(error):
+        FaceTracker(stage, stage).update(frame, time_s)
+
+
+@pytest.mark.skipif(not EMBEDDED_BUNDLE.exists(), reason="no embedded bundle")
+def test_a_real_face_that_moves(astronaut_bgr: Array) -> None:
+    """Path of Haar cascades and landmark network: one detection, then 12 frames of a moving portrait."""
+    net = LandmarkNet(Bundle.open(), threads=1)
+    tracker = FaceTracker(HaarDetector(net), net, every=100)
+    start = five_points(net.refine_all(astronaut_bgr, [[178, 63, 90, 113]]).points[0])
+    for i in range(13):
+        shift = np.array([2.0 * i, 1.0 * i], dtype=np.float32)
+        matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], dtype=np.float32)
+        frame = cv2.warpAffine(astronaut_bgr, matrix, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+        faces = tracker.update(np.asarray(frame, dtype=np.uint8), i / FPS)
+        assert tracker.detected == (i == 0)
+        nearest = min(faces, key=lambda each: float(np.abs(each.landmarks - start - shift).max()))
+        assert nearest.id == 0 and nearest.weight == 1
+        assert float(np.abs(nearest.landmarks - start - shift).max()) < 0.06 * 47
+
+
+class Beside(Stage):
+    """A stage whose detector answers only when it is told to, as one in a slow thread does."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(script)
+        self.gate = threading.Semaphore(0)
+
+    def detect(self, frame: Array) -> list[Detection]:
+        assert self.gate.acquire(timeout=20)
+        return super().detect(frame)
+
+
+def answered(tracker: FaceTracker, stage: Beside) -> None:
+    """Let the detector answer, and wait until it has."""
+    stage.gate.release()
+    beside = tracker._background
+    assert beside is not None
+    with beside._changed:
+        assert beside._changed.wait_for(beside._answered, 20)
+
+
+def test_detection_beside_keeps_no_frame_waiting() -> None:
+    """The face moves while the detector looks; it is found where it is by then, and fades in."""
+    stage = Beside(lambda i: [face(90 + 3 * i, 100)])
+    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
+    for i in range(5):
+        assert tracker.update(frame_of(i), i / FPS) == () and not tracker.detected
+    answered(tracker, stage)
+    shown = tracker.update(frame_of(5), 5 / FPS)
+    assert tracker.detected and stage.detections == [0]
+    np.testing.assert_allclose(shown[0].landmarks, face(105, 100), atol=1e-3)
+    assert 0 < shown[0].weight < 1 or shown[0].weight == pytest.approx(STEP)
+    for i in range(6, 20):
+        shown = tracker.update(frame_of(i), i / FPS)
+    assert [each.id for each in shown] == [0] and shown[0].weight == 1
+    stage.gate.release(9)
+    tracker.close()
+
+
+def test_what_the_detector_saw_long_ago_gives_no_second_number() -> None:
+    """A tracked face has moved on by more than its width when the answer comes; a newcomer is taken in."""
+    stage = Beside(lambda i: [face(60 + 4 * i, 100)] + [face(60, 200, 24)] * (i >= 20))
+    tracker = FaceTracker(stage, stage, every=15, fade_s=FADE_S, background=True)
+    ids = set()
+    for i in range(62):
+        shown = tracker.update(frame_of(i), i / FPS)
+        ids |= {each.id for each in shown}
+        if i in {1, 40, 57}:
+            answered(tracker, stage)
+    assert ids == {0, 1}
+    at = {each.id: float(each.landmarks[:, 0].mean()) for each in shown}
+    assert at[0] == pytest.approx(60 + 4 * 61, abs=6) and at[1] == pytest.approx(60, abs=1)
+    stage.gate.release(9)
+    tracker.close()
+
+
+def test_an_answer_of_a_time_that_is_over_is_dropped() -> None:
+    """The clock jumps back while the detector looks: what it finds belongs to nothing any more."""
+    stage = Beside(lambda i: [face(100, 100)] * (i < 5))
+    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
+    for i in range(5):
+        tracker.update(frame_of(i), 100 + i / FPS)
+    tracker.update(frame_of(5), 0.0)
+    answered(tracker, stage)  # of frame 0
+    assert tracker.update(frame_of(6), 1 / FPS) == () and not tracker.detected
+    answered(tracker, stage)  # of frame 6
+    assert tracker.update(frame_of(7), 2 / FPS) == () and tracker.detected
+    assert stage.detections == [0, 6]
+    stage.gate.release(9)
+    tracker.close()
+
+
+def test_beside_a_frame_that_differs_much_is_no_cut() -> None:
+    """Where frames come seldom, a face that is still there keeps its number and its strength."""
+    ramp = np.repeat(np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None], 3, axis=2)
+    stage = Beside(lambda i: [face(100, 100)])
+    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
+    for i in range(30):
+        shown = tracker.update(frame_of(i, ramp if i < 20 else ramp[:, ::-1]), i / FPS)
+        if i == 0:
+            answered(tracker, stage)
+    assert [(each.id, each.weight) for each in shown] == [(0, 1)]
+    stage.gate.release(9)
+    tracker.close()
+
+
+def test_a_minute_without_a_face_costs_few_detections_beside() -> None:
+    stage = Stage(lambda i: [])
+    tracker = FaceTracker(stage, stage, background=True)
+    assert all(tracker.update(frame_of(i), i / 30) == () for i in range(1800))
+    tracker.close()
+    assert 1 <= len(stage.detections) <= 1800 / 15 + 10
+
+
+class Sized:
+    """A detector that keeps the frames' sizes, and finds one face where it is in them."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, ...]] = []
+
+    def detect(self, frame: Array) -> list[Detection]:
+        self.sizes.append(frame.shape[:2])
+        points = face(500, 300, 72) * np.float32(frame.shape[1] / 960)
+        return [Detection(box_from_landmarks(points), points, 0.9)]
+
+
+def test_most_detections_are_a_glance() -> None:
+    """And what is found in a frame made smaller is the face that is known."""
+    detector, stage = Sized(), Stage(lambda i: [face(500, 300, 72)])
+    tracker = FaceTracker(detector, stage, every=1)
+    for i in range(9):
+        frame = cv2.resize(frame_of(i), (960, 720), interpolation=cv2.INTER_NEAREST)
+        (only,) = tracker.update(frame, i / FPS)
+        assert only.id == 0
+    small, large = (240, 320), (720, 960)
+    assert detector.sizes == [large, small, small, small, large, small, small, small, large]

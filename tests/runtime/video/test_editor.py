@@ -1,0 +1,368 @@
+"""Streams of frames through the toy bundle: as steady as a still picture, as quick as a change of mind."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from staged_faces import Staged
+from staged_faces import face as placed
+
+from aif.runtime import Detection, Editor
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.bundle.manifest import Manifest
+from aif.runtime.errors import AifError, ConfigError, ImageError, UnknownAttributeError
+from aif.runtime.faces.landmarks import box_from_landmarks
+from aif.runtime.model.model import Decoded, Encoding
+from aif.runtime.tracking.tracker import FaceTracker
+from aif.runtime.video.editor import VideoEditor, VideoFrameResult
+
+FPS = 25
+STAGES = ["track", "align", "encode", "decode", "composite"]
+EDITS = {"Smiling": 1.0}
+MORE_RED = [(40, 0.04), (40, 0.08), (50, 0.12)]
+
+
+def points(x: float, y: float, eyes: float = 26.0) -> Any:
+    return placed(x, y, eyes)
+
+
+@pytest.fixture(scope="module")
+def frame() -> Any:
+    noise = np.random.default_rng(1).normal(0, 60, (240, 320, 3)).astype(np.float32)
+    picture = 110 + 2 * cv2.GaussianBlur(noise, (0, 0), 4.0) + np.array([-20, 0, 15])
+    return picture.clip(30, 200).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def editor(toy_bundle: Bundle) -> Editor:
+    return Editor.load(toy_bundle, "cpu", Staged(), threads=1)
+
+
+def made(editor: Editor, stage: Staged, edits: Any = None, every: int = 1, **settings: Any) -> VideoEditor:
+    tracker = FaceTracker(stage, stage, every, fade_s=0.2)
+    return VideoEditor(editor, EDITS if edits is None else edits, tracker=tracker, **settings)
+
+
+def test_parts_of_a_result(editor: Editor, frame: Any) -> None:
+    before = frame.copy()
+    result = made(editor, Staged(points(220, 120), points(80, 100))).process(frame, 0.0)
+    np.testing.assert_array_equal(frame, before)
+    assert isinstance(result, VideoFrameResult)
+    assert result.image_hwc_bgr.shape == frame.shape and result.image_hwc_bgr.dtype == np.uint8
+    assert [face.landmarks[:, 0].mean() < 150 for face in result.faces] == [True, False]
+    assert list(result.timings) == STAGES and all(seconds >= 0 for seconds in result.timings.values())
+    assert result.y.keys() == {face.id for face in result.faces}
+    assert all(values.keys() == {"Smiling", "Blond_Hair"} for values in result.y.values())
+
+
+@pytest.mark.parametrize("mode", [None, "delta", "replace"])
+@pytest.mark.parametrize("edits", [{}, {"Smiling": 1.0}, {"Smiling": 2.0, "Blond_Hair": -1.0}])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_still_picture_is_edited_as_a_photo(
+    editor: Editor, frame: Any, mode: Any, edits: Any, late: bool
+) -> None:
+    """From the first frame on, or, for faces that come later, once they have faded in."""
+    stage = Staged() if late else Staged(points(80, 100), points(220, 120, 30))
+    video = made(editor, stage, edits, mode=mode)
+    results = []
+    for i in range(12):
+        if i == 2:
+            stage.faces = [points(80, 100), points(220, 120, 30)]
+        results.append(video.process(frame, i / FPS))
+    detections = [Detection(box_from_landmarks(each), each, 1.0) for each in stage.faces]
+    expected = editor.edit(frame, edits, mode, detections=detections)
+    np.testing.assert_array_equal(results[-1].image_hwc_bgr, expected.image_hwc_bgr)
+    for face, other in zip(results[-1].faces, expected.faces, strict=True):
+        assert results[-1].y[face.id] == pytest.approx(other.y_source, abs=1e-6)
+    # While they fade in, each frame is further from the photo than the one before, and in even steps.
+    strength = [float(np.abs(r.image_hwc_bgr.astype(int) - frame).sum()) for r in results]
+    assert strength == sorted(strength)
+    if late and strength[-1]:
+        assert np.array(strength[:8]) / strength[-1] == pytest.approx(
+            [0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1], abs=0.03
+        )
+    elif not late:
+        assert strength[0] == strength[-1]
+
+
+@pytest.mark.parametrize("faces", ["all", "largest", 0, 3])
+def test_frames_without_faces(editor: Editor, frame: Any, faces: Any) -> None:
+    result = made(editor, Staged(), faces=faces).process(frame, 0.0)
+    np.testing.assert_array_equal(result.image_hwc_bgr, frame)
+    assert not np.shares_memory(result.image_hwc_bgr, frame)
+    assert result.faces == () and result.y == {} and list(result.timings) == STAGES
+
+
+def test_profiles_are_left_alone(editor: Editor, frame: Any) -> None:
+    result = made(editor, Staged(points(160, 120), yaw=-60)).process(frame, 0.0)
+    np.testing.assert_array_equal(result.image_hwc_bgr, frame)
+    assert [face.weight for face in result.faces] == [0] and result.y == {} and result.renewed == ()
+
+
+def test_edits_change_on_the_fly(editor: Editor, frame: Any) -> None:
+    stage = Staged(points(160, 120))
+    video = made(editor, stage)
+    detections = stage.detect(frame)
+    for i, edits in enumerate([EDITS, {"Blond_Hair": 1.0}, {}, {"Smiling": -1.0, "Blond_Hair": 2}]):
+        video.set_edits(edits)
+        got = video.process(frame, i / FPS).image_hwc_bgr
+        np.testing.assert_array_equal(got, editor.edit(frame, edits, detections=detections).image_hwc_bgr)
+
+
+@pytest.mark.parametrize(
+    ("edits", "error", "says"),
+    [
+        ({"smiling": 1}, UnknownAttributeError, "Did you mean Smiling"),
+        ({"Smiling": 2.01}, ConfigError, "Smiling takes -1 to 2"),
+        ({"Smiling": math.nan}, ConfigError, "out of range"),
+    ],
+)
+def test_impossible_edits(editor: Editor, frame: Any, edits: Any, error: Any, says: str) -> None:
+    with pytest.raises(error, match=says):
+        made(editor, Staged(), edits)
+    video = made(editor, Staged(points(160, 120)))
+    before = video.process(frame, 0.0).image_hwc_bgr
+    with pytest.raises(error, match=says):
+        video.set_edits(edits)
+    np.testing.assert_array_equal(video.process(frame, 0.1).image_hwc_bgr, before)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"mode": "poisson"}, {"faces": "first"}, {"faces": -1}, {"faces": True}, {"faces": None}),
+        *({"settle_s": -1}, {"settle_s": math.nan}, {"fade_s": math.inf}),
+    ],
+)
+def test_impossible_settings(editor: Editor, settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        made(editor, Staged(), **settings)
+
+
+def test_y_is_averaged_over_time(editor: Editor, frame: Any) -> None:
+    """The toy encoder takes the mean red for Smiling. When the light turns red, y follows within settle_s."""
+    video = made(editor, Staged(points(160, 120)), settle_s=0.5)
+    red = cv2.add(frame, (0, 0, 40, 0))
+    old, new = (made(editor, Staged(points(160, 120))).process(f, 0.0).y[0]["Smiling"] for f in (frame, red))
+    times = [0.0, 0.1, 0.2, 0.2, 0.9, 5.0]
+    shown = [cv2.add(red, (4 * (i % 2), 0, 0, 0)) if t else frame for i, t in enumerate(times)]
+    got = [video.process(each, t).y[0]["Smiling"] for each, t in zip(shown, times, strict=True)]
+    assert got == pytest.approx([new + (old - new) * math.exp(-t / 0.5) for t in times], abs=1e-5)
+
+    sharp = made(editor, Staged(points(160, 120)), settle_s=0)
+    assert [sharp.process(f, t).y[0]["Smiling"] for t, f in enumerate((frame, red))] == pytest.approx(
+        [old, new]
+    )
+
+
+def test_a_picture_shown_twice_is_edited_alike(editor: Editor, frame: Any) -> None:
+    """After a sudden change z and y are on their way; where the picture stands, they do, too."""
+    video = made(editor, Staged(points(160, 120)), settle_s=0.5)
+    video.process(frame, 0.0)
+    first, second, third = (video.process(cv2.add(frame, (0, 0, more, 0)), t) for more, t in MORE_RED)
+    assert first.y == second.y != third.y
+    np.testing.assert_array_equal(second.image_hwc_bgr, first.image_hwc_bgr)
+
+
+def test_the_average_is_not_of_long_ago(editor: Editor, frame: Any) -> None:
+    """A face that was out of sight keeps its number, but not its attribute values."""
+    stage = Staged(points(160, 120))
+    video, red = made(editor, stage, settle_s=10), cv2.add(frame, (0, 0, 40, 0))
+    video.process(frame, 0.0)
+    stage.faces = []
+    for time_s in (0.1, 0.2, 0.4):
+        video.process(frame, time_s)
+    stage.faces = [points(160, 120)]
+    alone = made(editor, stage).process(red, 0.0)
+    assert video.process(red, 0.5).y[0] == pytest.approx(alone.y[0])
+
+
+@pytest.mark.parametrize("how", ["cut", "backward", "reset"])
+def test_the_average_begins_anew(editor: Editor, frame: Any, how: str) -> None:
+    video = made(editor, Staged(points(160, 120)), settle_s=10)
+    other = np.ascontiguousarray(255 - frame[::-1]) if how == "cut" else cv2.add(frame, (0, 0, 40, 0))
+    video.process(frame, 1.0)
+    if how == "reset":
+        video.reset()
+    result = video.process(other, 0.5 if how == "backward" else 1.04)
+    alone = made(editor, Staged(points(160, 120))).process(other, 0.0)
+    assert [face.id for face in result.faces] == [1]
+    assert result.y[1] == pytest.approx(alone.y[0])
+    np.testing.assert_array_equal(result.image_hwc_bgr, alone.image_hwc_bgr)
+
+
+def test_rounded_values_glide(make_bundle: Any, frame: Any) -> None:
+    """Where the decoder wants 0 or 1, a prediction that crosses one half makes no jump."""
+    dark, red = (frame * 0.5).astype(np.uint8), cv2.add(frame, (0, 0, 80, 0))
+    with Editor.load(make_bundle(source_values="rounded"), "cpu", Staged(), threads=1) as editor:
+        video = made(editor, Staged(points(160, 120)), settle_s=0.5)
+        got = [video.process(dark if t == 0 else red, t).y[0]["Smiling"] for t in (0.0, 0.1, 9.0)]
+    assert got == pytest.approx([0, 1 - math.exp(-0.2), 1], abs=1e-5)
+
+
+class ColourModel:
+    """A model without further tensors: z is the mean colour, and the decoder paints it all over."""
+
+    attributes, image_size = ("Smiling", "Blond_Hair"), 32
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest.model_copy(update={"features": ()})
+        self.decoded: list[Any] = []
+
+    def encode(self, crops: Any, landmarks: Any = None) -> Encoding:
+        return Encoding(crops.mean(axis=(2, 3)), np.zeros((len(crops), 2), np.float32))
+
+    def decode_both(self, encoding: Encoding, source: Any, target: Any) -> tuple[Decoded, Decoded]:
+        self.decoded.append(encoding.z)
+        image = np.broadcast_to(encoding.z[:, :, None, None], (len(source), 3, 32, 32)).astype(np.float32)
+        return Decoded(image), Decoded(image)
+
+
+def test_z_is_averaged_for_a_moment(toy_bundle: Bundle, frame: Any) -> None:
+    model = ColourModel(toy_bundle.manifest)
+    video = made(Editor(model, Staged()), Staged(points(160, 120)))  # type: ignore[arg-type]
+    for shade, time_s in ((100, 0.0), (110, 0.05), (110, 5.0)):
+        video.process(np.full_like(frame, shade), time_s)
+    shades = [float(z[0, 0]) * 255 for z in model.decoded]
+    assert shades == pytest.approx([100, 110 - 10 / math.e, 110], abs=1e-3)
+
+
+def test_z_is_not_averaged_beside_further_tensors(editor: Editor, frame: Any) -> None:
+    """The toy encoder hands on what z lacks of this frame's crop: together they give the crop back."""
+    one, other = (made(editor, Staged(points(160, 120)), {}, mode="replace", settle_s=0) for _ in range(2))
+    red = cv2.add(frame, (0, 0, 20, 0))
+    one.process(frame, 0.0)
+    after = one.process(red, 0.001).image_hwc_bgr
+    np.testing.assert_array_equal(after, other.process(red, 0.0).image_hwc_bgr)
+
+
+@pytest.mark.parametrize(
+    ("faces", "chosen"), [("all", [1, 1]), ("largest", [0, 1]), (0, [1, 0]), (1, [0, 1]), (2, [0, 0])]
+)
+def test_choice_of_faces(editor: Editor, frame: Any, faces: Any, chosen: list[float]) -> None:
+    two = [points(80, 100), points(220, 120, 30)]
+    result = made(editor, Staged(*two), faces=faces).process(frame, 0.0)
+    assert [face.weight for face in result.faces] == chosen
+    for landmarks, weight in zip(two, chosen, strict=True):
+        x, y, side, _ = box_from_landmarks(landmarks).astype(int)
+        region = np.s_[y : y + side, x : x + side]
+        assert (result.image_hwc_bgr[region] != frame[region]).any() == bool(weight)
+
+
+def test_another_choice_fades_over(editor: Editor, frame: Any) -> None:
+    stage = Staged(points(80, 100), points(220, 120, 30))
+    video = made(editor, stage, faces="largest", fade_s=0.2)
+    weights = []
+    for i in range(8):
+        if i == 2:
+            stage.faces = [points(80, 100, 40), points(220, 120, 30)]
+        weights.append([round(face.weight, 6) for face in video.process(frame, i / FPS).faces])
+    steps = np.abs(np.diff(weights, axis=0))
+    assert weights[0] == [0, 1] and weights[-1] == [1, 0]
+    assert steps.max() == pytest.approx(0.2)
+
+
+def test_all_faces_go_through_the_networks_together(
+    editor: Editor, frame: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[str, int]] = []
+    encode, decode = editor.model.encode, editor.model.decode
+    monkeypatch.setattr(
+        editor.model, "encode", lambda *x: (sizes.append(("encode", len(x[0]))), encode(*x))[1]
+    )
+    monkeypatch.setattr(
+        editor.model, "decode", lambda e, y: (sizes.append(("decode", len(y))), decode(e, y))[1]
+    )
+    made(editor, Staged(points(60, 60), points(160, 160), points(260, 80))).process(frame, 0.0)
+    assert sizes == [("encode", 3), ("decode", 6)]
+
+
+def test_models_of_whole_crops_see_every_frame(editor: Editor, frame: Any) -> None:
+    """Their decodings belong to their own frame's crop."""
+    video = made(editor, Staged(points(80, 100), points(220, 120)))
+    assert all(sorted(video.process(frame, i / FPS).renewed) == [0, 1] for i in range(4))
+
+
+def test_edit_frames_takes_one_frame_at_a_time(editor: Editor, frame: Any) -> None:
+    taken = []
+
+    def frames() -> Iterator[tuple[Any, float]]:
+        for i in range(3):
+            taken.append(i)
+            yield frame, i / FPS
+
+    results = made(editor, Staged(points(160, 120))).edit_frames(frames())
+    assert taken == []
+    assert next(results).faces[0].age == 0 and taken == [0]
+    assert [result.faces[0].age for result in results] == pytest.approx([1 / FPS, 2 / FPS])
+    assert list(made(editor, Staged()).edit_frames([])) == []
+
+
+@pytest.mark.parametrize("bad", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3), np.float32)])
+def test_frames_of_another_kind(editor: Editor, bad: Any) -> None:
+    with pytest.raises(ImageError, match="uint8"):
+        made(editor, Staged()).process(bad, 0.0)
+
+
+def test_closing(toy_bundle: Bundle, frame: Any) -> None:
+    with Editor.load(toy_bundle, "cpu", Staged(points(160, 120)), threads=1) as editor:
+        with made(editor, Staged(points(160, 120))) as video:
+            video.process(frame, 0.0)
+        video.close()
+        with pytest.raises(AifError, match="video editor has been closed"):
+            video.process(frame, 0.1)
+        video.reset()
+        assert editor.edit(frame, EDITS).faces  # the editor is the caller's
+        other = made(editor, Staged(points(160, 120)))
+    with pytest.raises(AifError, match="editor has been closed"):
+        other.process(frame, 0.0)
+    with pytest.raises(AifError, match="editor has been closed"):
+        VideoEditor(editor, {})
+
+
+def test_several_threads(editor: Editor, frame: Any) -> None:
+    """Edits may change while frames are edited: each frame shows the one or the other, whole."""
+    stage = Staged(points(160, 120))
+    video, detections = made(editor, stage), stage.detect(frame)
+    both = [{"Smiling": 1.0}, {"Blond_Hair": 1.0}]
+    allowed = {editor.edit(frame, edits, detections=detections).image_hwc_bgr.tobytes() for edits in both}
+    done, seen = threading.Event(), set()
+
+    def change() -> None:
+        while not done.is_set():
+            for edits in both:
+                video.set_edits(edits)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    for i in range(30):
+        seen.add(video.process(frame, i / FPS).image_hwc_bgr.tobytes())
+    done.set()
+    thread.join()
+    assert seen <= allowed
+
+
+@pytest.mark.parametrize("with_net", [True, False])
+def test_the_tracker_is_made_from_the_bundle(
+    make_bundle: Any, frame: Any, with_net: bool, tmp_path: Path
+) -> None:
+    """The toy landmark network follows red; with no network in the bundle the detector runs each frame."""
+    bundle = make_bundle() if with_net else make_bundle(landmarks=None)
+    blue = np.zeros((240, 320, 3), np.uint8)
+    blue[...] = (120, 90, 0)
+    stage, calls = Staged(points(160, 120)), []
+    cv2.circle(blue, (160, 120), 12, (20, 20, 220), -1)
+    detect = stage.detect
+    stage.detect = lambda frame: (calls.append(1), detect(frame))[1]  # type: ignore[method-assign]
+    with Editor.load(bundle, "cpu", stage, threads=1) as editor, VideoEditor(editor, EDITS, every=3) as video:
+        results = [video.process(blue, i / FPS) for i in range(7)]
+    assert len(calls) == (3 if with_net else 7)
+    assert all([face.id for face in result.faces] == [0] for result in results)
+    assert all((result.image_hwc_bgr != blue).any() for result in results)

@@ -1,0 +1,229 @@
+"""Edits that outlive their frame: when the networks run, and what shows in between."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aif.runtime import Detection
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.editing.path import EditPath, Encoded, FaceInputs, FaceView
+from aif.runtime.geometry.align import TEMPLATE_128
+from aif.runtime.geometry.points import COUNT, FACE_OVAL, LOWER_LIP, OUTER_LIP
+from aif.runtime.model.model import Encoding
+from aif.runtime.tracking.tracker import TrackedFace
+from aif.runtime.video.face_memory import NEWS, RENEW_S, FaceMemory, FaceUpdate, expression, news, share
+
+FRAME = np.zeros((8, 8, 3), np.uint8)
+STEP = 0.04
+SETTLE = 0.1
+
+
+class About:
+    """What the memory asks a manifest for."""
+
+    attributes = (AttributeInfo(name="Smiling"),)
+    source_values = "predicted"
+    features = ()
+
+
+class Model:
+    manifest = About()
+
+
+class Lasting(EditPath[float]):
+    """A change is how far y is to move; `smiles` says how much of a smile each face has by its x."""
+
+    modes = ("warp",)
+    lasting = True
+
+    def __init__(self) -> None:
+        super().__init__(Model())  # type: ignore[arg-type]
+        self.smile = 0.25
+        self.looked: list[int] = []
+
+    def view(self, points: Any, score: float, yaw: float = 0.0) -> FaceView:
+        matrix = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32)
+        detection = Detection(np.zeros(4, np.float32), TEMPLATE_128, score)
+        return FaceView(detection, matrix, 128, 1.0, points, 0.0)
+
+    def look(self, frame_hwc_bgr: Any, detections: Sequence[Detection]) -> list[FaceView]:
+        raise AssertionError("films are tracked")
+
+    def look_at_crops(self, crops_nhwc_bgr: Any) -> list[FaceView]:
+        raise AssertionError("films are tracked")
+
+    def cut(self, frame_hwc_bgr: Any, views: Sequence[FaceView]) -> FaceInputs:
+        return FaceInputs(np.zeros((len(views), 3, 4, 4), np.float32))
+
+    def encode(self, inputs: FaceInputs) -> Encoded:
+        count = len(inputs.images)
+        self.looked.append(count)
+        values = np.full((count, 1), self.smile, np.float32)
+        return Encoded(inputs, Encoding(np.zeros((count, 2), np.float32), values))
+
+    def change(self, encoded: Encoded, source: Any, target: Any) -> list[float]:
+        return [float(each) for each in (target - source)[:, 0]]
+
+    def apply(self, frame_hwc_bgr: Any, views: Any, changes: Any, strengths: Any, mode: Any) -> Any:
+        raise AssertionError("nothing is composed here")
+
+    def between(self, old: float, new: float, share: float) -> float:
+        return old + share * (new - old)
+
+
+class Passing(Lasting):
+    """The same, but a change belongs to its own frame."""
+
+    lasting = False
+
+
+def face(number: int = 0, **changed: Any) -> TrackedFace:
+    made = TrackedFace(number, TEMPLATE_128, np.zeros(4, np.float32), 0.9, 0.0, 1.0)
+    return dataclasses.replace(made, **{"points": np.zeros((COUNT, 2), np.float32), **changed})
+
+
+def step(
+    memory: FaceMemory, path: Lasting, time_s: float, *faces: TrackedFace, smiling: float = 1.0
+) -> FaceUpdate[float]:
+    views = [path.view(each.points, each.confidence) for each in faces]
+    return memory.update(path, FRAME, faces, views, {0: smiling}, time_s)
+
+
+def moved(part: slice | np.ndarray, by: float) -> Any:
+    points = np.zeros((COUNT, 2), np.float32)
+    points[part] = (0, by)
+    return points
+
+
+@pytest.mark.parametrize(
+    ("part", "by", "expected"),
+    [
+        (slice(None), 1.28, 0.01),
+        (slice(0, 0), 9, 0),
+        (FACE_OVAL, 1.28, 0.01 * math.sqrt(36 / COUNT)),
+        (LOWER_LIP, 1.28, 0.01 * math.sqrt(9 / 40)),  # of the lips alone
+        (OUTER_LIP, 1.28, 0.01 * math.sqrt(20 / 40)),
+    ],
+)
+def test_news(part: Any, by: float, expected: float) -> None:
+    views = [Lasting().view(each, 1.0) for each in (moved(slice(0, 0), 0), moved(part, by))]
+    old, new = (expression(view) for view in views)
+    assert news(old, new) == news(new, old) == pytest.approx(expected, rel=1e-5)
+
+
+def test_news_of_nothing() -> None:
+    assert expression(Lasting().view(None, 1.0)) is None and news(None, np.zeros((COUNT, 2))) == 0
+
+
+@pytest.mark.parametrize(
+    ("step_s", "settle", "expected"), [(0, 1, 0), (1, 0, 1), (1, 1, 1 - 1 / math.e), (99, 1, 1)]
+)
+def test_share(step_s: float, settle: float, expected: float) -> None:
+    assert share(step_s, settle) == pytest.approx(expected)
+
+
+def test_a_face_at_rest_is_looked_at_five_times_a_second() -> None:
+    memory, path = FaceMemory(SETTLE), Lasting()
+    looked = [step(memory, path, i * STEP, face()).renewed for i in range(11)]
+    assert [i for i, each in enumerate(looked) if each] == [0, 5, 10]
+    assert pytest.approx(5 * STEP) == RENEW_S
+
+
+@pytest.mark.parametrize("change", ["lips", "edits", "first sight"])
+def test_news_are_looked_at_at_once(change: str) -> None:
+    memory, path = FaceMemory(SETTLE), Lasting()
+    before = [face(0), face(1)]
+    step(memory, path, 0.0, *before)
+    assert step(memory, path, STEP, *before).renewed == ()
+    if change == "lips":
+        spoken = moved(OUTER_LIP, 2 * 128 * NEWS)
+        assert step(memory, path, 2 * STEP, face(0), face(1, points=spoken)).renewed == (1,)
+        assert step(memory, path, 3 * STEP, face(0), face(1, points=spoken)).renewed == ()
+    elif change == "edits":
+        update = step(memory, path, 2 * STEP, *before, smiling=0.5)
+        assert update.renewed == (0, 1) and update.changes == [0.25, 0.25]  # as wanted, without a glide
+        assert step(memory, path, 3 * STEP, *before, smiling=0.5).renewed == ()
+    else:
+        assert step(memory, path, 2 * STEP, *before, face(2)).renewed == (2,)
+
+
+def test_faces_take_turns() -> None:
+    """All are seen first in one frame; after that no two of four in the same one."""
+    memory, path = FaceMemory(SETTLE), Lasting()
+    looked = [step(memory, path, i * STEP, *map(face, range(4))).renewed for i in range(21)]
+    assert looked[0] == (0, 1, 2, 3)
+    assert max(len(each) for each in looked[1:]) == 1
+    assert {number for each in looked[5:9] for number in each} == {0, 1, 2, 3}
+
+
+def test_a_crowd_is_looked_at_in_time() -> None:
+    memory, path = FaceMemory(SETTLE), Lasting()
+    looked = [step(memory, path, i * STEP, *map(face, range(12))).renewed for i in range(40)]
+    assert max(len(each) for each in looked[1:]) == 3
+    for number in range(12):
+        frames = [i for i, each in enumerate(looked) if number in each]
+        assert np.diff(frames).max() <= 8
+
+
+@pytest.mark.parametrize("changed", [{"confidence": 0.0}, {"repeated": True, "points": moved(OUTER_LIP, 20)}])
+def test_what_is_hidden_or_stands_still_is_not_looked_at(changed: dict[str, Any]) -> None:
+    memory, path = FaceMemory(SETTLE), Lasting()
+    first = step(memory, path, 0.0, face())
+    path.smile = 0.75
+    for i in range(1, 20):
+        update = step(memory, path, i * STEP, face(**changed))
+        assert update.renewed == () and update.changes == first.changes and (update.y == first.y).all()
+    assert step(memory, path, 20 * STEP, face()).renewed == (0,)
+
+
+def test_what_shows_glides() -> None:
+    """y jumps from 1/4 to 3/4; the average follows at the next look, and what shows frame by frame."""
+    memory, path = FaceMemory(SETTLE), Lasting()
+    step(memory, path, 0.0, face())
+    path.smile = 0.75
+    shown = [step(memory, path, i * STEP, face()).changes[0] for i in range(1, 40)]
+    assert shown[:4] == [0.75] * 4
+    goal = 1 - (0.75 - 0.5 * math.exp(-RENEW_S / SETTLE))
+    assert shown[4] == pytest.approx(goal + (0.75 - goal) * math.exp(-STEP / SETTLE), abs=1e-6)
+    assert shown[5] == pytest.approx(goal + (0.75 - goal) * math.exp(-2 * STEP / SETTLE), abs=1e-6)
+    assert shown == sorted(shown, reverse=True)
+    assert shown[-1] == pytest.approx(0.25, abs=0.002)
+    assert -np.diff(shown).min() < 0.16
+
+
+def test_without_an_average_all_shows_at_once() -> None:
+    memory, path = FaceMemory(0), Lasting()
+    step(memory, path, 0.0, face())
+    path.smile = 0.75
+    shown = [step(memory, path, i * STEP, face()).changes[0] for i in range(1, 7)]
+    assert shown == [0.75] * 4 + [0.25] * 2
+
+
+def test_a_change_of_its_own_frame_is_made_anew_each_time() -> None:
+    memory, path = FaceMemory(SETTLE), Passing()
+    step(memory, path, 0.0, face())
+    path.smile = 0.75
+    update = step(memory, path, STEP, face())
+    assert update.renewed == (0,)
+    assert update.y[0, 0] == pytest.approx(0.75 - 0.5 * math.exp(-STEP / SETTLE))
+    assert update.changes == pytest.approx([1 - update.y[0, 0]])  # nothing glides
+    again = step(memory, path, 2 * STEP, face(repeated=True))
+    assert again.renewed == (0,) and again.changes == update.changes
+
+
+def test_forgetting() -> None:
+    memory, path = FaceMemory(SETTLE), Lasting()
+    step(memory, path, 0.0, face(0), face(1))
+    memory.keep([1, 5])
+    assert len(memory) == 1
+    path.smile = 0.75
+    update = step(memory, path, STEP, face(0), face(1))
+    assert update.renewed == (0,) and update.y[:, 0].tolist() == [0.75, 0.25]
+    memory.keep([])
+    assert not len(memory)

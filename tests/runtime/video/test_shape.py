@@ -1,0 +1,144 @@
+"""Streams through a model with shape: the edit follows the face in every frame, the networks run in few."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up_face import face_picture, face_points
+from staged_faces import Staged, dense
+
+from aif.runtime import Editor, FaceTracker, LandmarkNet, VideoEditor
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.editing.values import decode_values
+from aif.runtime.errors import ConfigError
+from aif.runtime.geometry.points import OUTER_LIP, five_points
+from aif.runtime.video.editor import landmark_finder
+
+FPS, SIZE, SCALE = 25, 256, 2.0
+EDITS = {"Smiling": 1.0}
+FACE = five_points(face_points() * SCALE)
+
+
+@pytest.fixture(scope="module")
+def editor(shape_bundle: Bundle) -> Any:
+    with Editor.load(shape_bundle, "cpu", Staged(), threads=1) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Any]:
+    """A face at rest; no two pictures on end are alike, as with a camera."""
+    picture = face_picture(face_points(), SIZE, SCALE)
+    return [picture + np.uint8(2 * (i % 2)) for i in range(12)]
+
+
+def made(editor: Editor, stage: Staged, **settings: Any) -> VideoEditor:
+    return VideoEditor(editor, EDITS, tracker=FaceTracker(stage, stage, fade_s=0.2), **settings)
+
+
+def changed(editor: Editor, frame: Any, points: Any) -> Any:
+    """What a photo's edit would change in the face at these landmarks."""
+    path, about = editor.path, editor.model.manifest
+    encoded = path.encode(path.cut(frame, [path.view(points, 1.0)]))
+    values = decode_values(encoded.encoding.y, editor.columns(EDITS), about.attributes)
+    return path.change(encoded, *values)
+
+
+def applied(editor: Editor, frame: Any, points: Any, changes: Any, strength: float = 1.0) -> Any:
+    return editor.path.apply(frame, [editor.path.view(points, 1.0)], changes, [strength], "warp")
+
+
+def test_a_still_picture_is_edited_as_a_photo(editor: Editor, frames: list[Any]) -> None:
+    points = dense(FACE)
+    video = made(editor, Staged(FACE))
+    results = [video.process(frames[0], i / FPS) for i in range(6)]
+    wanted = applied(editor, frames[0], points, changed(editor, frames[0], points))
+    assert (wanted != frames[0]).any()
+    for result in results:
+        np.testing.assert_array_equal(result.image_hwc_bgr, wanted)
+        np.testing.assert_allclose(result.faces[0].points, points, atol=1e-3)
+    assert list(results[0].timings) == ["track", "align", "encode", "decode", "composite"]
+
+
+def test_the_networks_run_five_times_a_second(editor: Editor, frames: list[Any]) -> None:
+    video = made(editor, Staged(FACE))
+    results = [video.process(frame, i / FPS) for i, frame in enumerate(frames)]
+    assert [i for i, result in enumerate(results) if result.renewed] == [0, 5, 10]
+    assert all(result.y.keys() == {0} for result in results)
+    for i, result in enumerate(results):
+        assert (result.image_hwc_bgr != frames[i]).any()
+
+
+def test_the_edit_moves_with_the_face(editor: Editor, frames: list[Any]) -> None:
+    """What was found at first sight is applied where the landmarks are now."""
+    stage = Staged(FACE)
+    video = made(editor, stage)
+    changes = changed(editor, frames[0], dense(FACE))
+    for i in range(5):
+        stage.faces = [FACE + np.float32((2 * i, i))]
+        frame = np.roll(frames[0], (i, 2 * i), axis=(0, 1))
+        result = video.process(frame, i / FPS)
+        assert bool(result.renewed) == (i == 0)
+        points = result.faces[0].points
+        assert points is not None and np.abs(points - dense(stage.faces[0])).max() < 1.5
+        np.testing.assert_array_equal(result.image_hwc_bgr, applied(editor, frame, points, changes))
+
+
+def test_an_expression_is_news(editor: Editor, frames: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Staged(FACE)
+    video, refine_all = made(editor, stage), stage.refine_all
+    assert [bool(video.process(frames[i], i / FPS).renewed) for i in range(3)] == [True, False, False]
+
+    def speaking(*words: Any) -> Any:
+        found = refine_all(*words)
+        found.points[:, OUTER_LIP, 1] += 6
+        return found
+
+    monkeypatch.setattr(stage, "refine_all", speaking)
+    looked = [i for i in range(3, 12) if video.process(frames[i], i / FPS).renewed]
+    assert looked[0] <= 4 and len(looked) <= 4
+
+
+def test_other_edits_show_at_once(editor: Editor, frames: list[Any]) -> None:
+    video = made(editor, Staged(FACE))
+    first = video.process(frames[0], 0.0)
+    video.set_edits(EDITS)  # the same again is no news
+    assert not video.process(frames[1], 0.04).renewed
+    video.set_edits({})
+    result = video.process(frames[0], 0.08)
+    assert result.renewed == (0,) and (first.image_hwc_bgr != frames[0]).any()
+    np.testing.assert_array_equal(result.image_hwc_bgr, frames[0])
+
+
+def test_a_newcomer_fades_in(editor: Editor, frames: list[Any]) -> None:
+    stage = Staged()
+    video = made(editor, stage)
+    video.process(frames[0], 0.0)
+    stage.faces = [FACE]
+    results = [video.process(frames[0], i / FPS) for i in range(1, 8)]
+    changes = changed(editor, frames[0], dense(FACE))
+    weights = [result.faces[0].weight for result in results if result.faces]
+    assert weights == pytest.approx([0.2, 0.4, 0.6, 0.8, *[1] * (len(weights) - 4)])
+    assert results[-1].faces
+    wanted = applied(editor, frames[0], dense(FACE), changes)
+    assert np.abs(results[-1].image_hwc_bgr.astype(int) - wanted).max() <= 1
+
+
+def test_five_landmarks_are_not_enough(editor: Editor, frames: list[Any]) -> None:
+    video = VideoEditor(editor, EDITS, tracker=FaceTracker(Staged(FACE), None))
+    with pytest.raises(ConfigError, match="needs dense ones"):
+        video.process(frames[0], 0.0)
+
+
+@pytest.mark.parametrize("kind", ["shape", "crops", "crops, no landmark network"])
+def test_what_follows_the_faces(shape_bundle: Bundle, make_bundle: Any, kind: str) -> None:
+    """The network that a model with shape has already; another model's own; none."""
+    bundle = {"shape": lambda: shape_bundle, "crops": make_bundle}.get(
+        kind, lambda: make_bundle(landmarks=None)
+    )()
+    with Editor.load(bundle, "cpu", Staged(), threads=1) as editor:
+        found = landmark_finder(editor, 1)
+        assert (found is editor.path.net) == (kind != "crops")
+        assert isinstance(found, LandmarkNet) == (kind != "crops, no landmark network")

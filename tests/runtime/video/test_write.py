@@ -1,0 +1,475 @@
+"""What is written differs from its source in nothing but the pixels that were changed."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, get_args
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from aif.runtime.errors import ConfigError
+from aif.runtime.video.codecs import CONTAINERS, Codec, choose_encoding
+from aif.runtime.video.kinds import WRITTEN_SUFFIXES, VideoError
+from aif.runtime.video.read import VideoSource
+from aif.runtime.video.sinks import SequenceSink, open_sink
+from aif.runtime.video.streams import kept_texts
+from aif.runtime.video.write import VideoSink
+
+Clip = Callable[..., Path]
+UNEVEN = (0, 3000, 3300, 9000, 9001, 20000, 30000, 33000, 40000, 40003, 60000, 90000)
+
+
+def rewrite(
+    path: Path, out: Path, part: tuple[float | None, float | None] = (None, None), **options: Any
+) -> None:
+    with VideoSource(path, *part) as source, open_sink(out, source, **options) as sink:
+        for frame in source:
+            sink.write(frame.image_hwc_bgr, frame)
+        assert sink.frames == source.count
+
+
+def times(path: Path) -> list[Fraction]:
+    """When each frame is shown, as PyAV alone sees it."""
+    with av.open(str(path)) as container:
+        return [frame.pts * Fraction(frame.time_base) for frame in container.decode(video=0)]
+
+
+Packets = list[tuple[Fraction, Fraction, bytes]]
+
+
+def packets(path: Path, kind: str) -> list[Packets]:
+    """Of each stream of a kind: time, duration and bytes of its packets."""
+    with av.open(str(path)) as container:
+        streams = getattr(container.streams, kind)
+        found: dict[int, Packets] = {stream.index: [] for stream in streams}
+        for each in container.demux(list(streams)) if streams else []:
+            if each.size and each.pts is not None:
+                times = each.pts * Fraction(each.time_base), (each.duration or 0) * Fraction(each.time_base)
+                found[each.stream_index].append((*times, bytes(each)))
+    return [*found.values()]
+
+
+def middle(path: Path) -> list[float]:
+    with VideoSource(path) as source:
+        return [float(frame.image_hwc_bgr[20:28, 28:36].mean()) for frame in source]
+
+
+@pytest.mark.parametrize("out", ["out.mp4", "out.mov", "out.m4v"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ntsc.mp4", {}),
+        ("film.mp4", {"rate": Fraction(24000, 1001)}),
+        ("pal.avi", {"rate": Fraction(25), "codec": "mpeg4"}),
+        ("uneven.mp4", {"pts": UNEVEN, "time_base": Fraction(1, 90000)}),
+        ("uneven.mkv", {"pts": UNEVEN, "time_base": Fraction(1, 1000)}),
+        ("one.mp4", {"frames": 1}),
+        (
+            "late.mp4",
+            {
+                "pts": [45001 + 3003 * i for i in range(12)],
+                "time_base": Fraction(1, 90000),
+                "container_options": {"movie_timescale": "90000"},
+            },
+        ),
+        ("deep.mp4", {"pix_fmt": "yuv420p10le"}),
+        ("grey.mkv", {"pix_fmt": "gray", "codec": "ffv1"}),
+        ("slow.gif", {"codec": "gif", "pix_fmt": "bgr8", "rate": Fraction(10)}),
+        ("turned.mp4", {"rotation": (90, False)}),
+    ],
+)
+def test_every_frame_keeps_its_time(
+    tmp_path: Path, make_clip: Clip, name: str, options: dict[str, Any], out: str
+) -> None:
+    path = make_clip(tmp_path / name, **options)
+    rewrite(path, tmp_path / out)
+    assert times(tmp_path / out) == times(path)
+    np.testing.assert_allclose(middle(tmp_path / out), middle(path), atol=3)
+
+
+def test_a_broadcast_begins_at_zero(tmp_path: Path, make_clip: Clip) -> None:
+    path = make_clip(tmp_path / "a.ts", rate=Fraction(25), pts=range(9000, 9012), time_base=Fraction(1, 25))
+    rewrite(path, tmp_path / "out.mp4")
+    before, after = times(path), times(tmp_path / "out.mp4")
+    assert [time - after[0] for time in after] == [time - before[0] for time in before] and after[0] < 1
+
+
+@pytest.mark.parametrize(
+    ("out", "tick"), [("out.mkv", 1000), ("out.webm", 1000), ("out.gif", 100)], ids=["mkv", "webm", "gif"]
+)
+def test_containers_with_their_own_ticks_round_each_time_by_itself(
+    tmp_path: Path, make_clip: Clip, out: str, tick: int
+) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=30)
+    rewrite(path, tmp_path / out)
+    exact = [i * Fraction(1001, 30000) for i in range(30)]
+    assert times(tmp_path / out) == [Fraction(round(time * tick), tick) for time in exact]
+    np.testing.assert_allclose(middle(tmp_path / out), middle(path), atol=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "audio", "rate"),
+    [
+        ("a.mp4", "out.mp4", "aac", 44100),
+        ("a.mp4", "out.mov", "aac", 48000),
+        ("a.mkv", "out.mkv", "libopus", 48000),
+        ("a.mkv", "out.webm", "libopus", 48000),
+        ("a.mkv", "out.mkv", "aac", 44100),
+        ("a.mov", "out.mov", "pcm_s16le", 44100),
+    ],
+)
+def test_sound_is_passed_through_untouched(
+    tmp_path: Path, make_clip: Clip, name: str, out: str, audio: str, rate: int
+) -> None:
+    path = make_clip(tmp_path / name, frames=30, audio=audio, audio_rate=rate)
+    rewrite(path, tmp_path / out)
+    before, after = packets(path, "audio"), packets(tmp_path / out, "audio")
+    assert len(after) == len(before) == 1 and len(before[0]) > 20
+    if audio == "aac" and name.endswith("mkv"):
+        # Matroska cannot hold what lies before zero, the encoder's first silent packet.
+        before[0] = [packet for packet in before[0] if packet[0] >= 0]
+    assert after == before
+    with av.open(str(path)) as old, av.open(str(tmp_path / out)) as new:
+        was, now = old.streams.audio[0], new.streams.audio[0]
+        if out != "out.mov":  # QuickTime's list of languages is its own
+            assert now.metadata["language"] == was.metadata["language"] == "deu"
+        assert now.codec_context.sample_rate == was.codec_context.sample_rate == rate
+
+
+def test_sound_from_mp4_into_matroska_keeps_in_step(tmp_path: Path, make_clip: Clip) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=30, audio="aac")
+    rewrite(path, tmp_path / "out.mkv")
+    (before,), (after,) = packets(path, "audio"), packets(tmp_path / "out.mkv", "audio")
+    before = [packet for packet in before if packet[0] >= 0]
+    assert [packet[2] for packet in after] == [packet[2] for packet in before]
+    assert max(abs(x[0] - y[0]) for x, y in zip(before, after, strict=True)) <= Fraction(1, 1000)
+    assert times(tmp_path / "out.mkv")[0] == 0
+
+
+@pytest.mark.parametrize("part", [(0.2, None), (None, 0.5), (0.3, 0.7)])
+def test_sound_of_a_part(tmp_path: Path, make_clip: Clip, part: tuple[float | None, float | None]) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=30, rate=Fraction(25), audio="aac")
+    rewrite(path, tmp_path / "out.mp4", part)
+    begin = Fraction(str(part[0] or 0))
+    first = next(time for time in times(path) if time >= begin)
+    stop = Fraction(str(part[1] or 99))
+    assert times(tmp_path / "out.mp4") == [time - first for time in times(path) if begin <= time < stop]
+    (before,), (after,) = packets(path, "audio"), packets(tmp_path / "out.mp4", "audio")
+    expected = [packet for packet in before if first <= packet[0] < stop]
+    assert [packet[2] for packet in after] == [packet[2] for packet in expected]
+    # MP4 counts a track's delay in ticks of the video's clock.
+    tick = Fraction(1, 12800) + Fraction(1, 44100)
+    assert max(abs(y[0] + first - x[0]) for x, y in zip(expected, after, strict=True)) <= tick
+
+
+def test_subtitles_and_chapters(tmp_path: Path, make_clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
+    chapter = {"id": 7, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}}
+    lines = [(0, 200, "Good morning"), (250, 380, "and goodbye")]
+    path = make_clip(tmp_path / "a.mkv", audio="aac", subtitles=lines, chapters=[chapter])
+    rewrite(path, tmp_path / "out.mkv")
+    (texts,) = packets(tmp_path / "out.mkv", "subtitles")
+    assert [packet[2] for packet in texts] == [b"Good morning", b"and goodbye"]
+    assert [texts] == packets(path, "subtitles") and not caplog.records
+    for name in ("out.mkv", "out.mp4"):
+        rewrite(path, tmp_path / name)
+        with av.open(str(tmp_path / name)) as container:
+            assert [each["metadata"]["title"] for each in container.chapters()] == ["One"]
+    assert "left out" in caplog.text and packets(tmp_path / "out.mp4", "subtitles") == []
+
+
+def test_sound_that_does_not_fit_is_an_error(tmp_path: Path, make_clip: Clip) -> None:
+    path = make_clip(tmp_path / "a.mp4", audio="aac")
+    with pytest.raises(VideoError, match=r"cannot be stored in webm.*\n.*\.mkv"):
+        rewrite(path, tmp_path / "out.webm")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize(
+    "colour", [(1, 1, 1, 1), (1, 6, 6, 6), (2, 1, 1, 13), (1, 9, 9, 16), (0, 2, 2, 2)], ids=str
+)
+@pytest.mark.parametrize("codec", ["h264", "h265", "vp9"])
+def test_colours_are_carried_over(
+    tmp_path: Path, make_clip: Clip, colour: tuple[int, int, int, int], codec: str
+) -> None:
+    path = make_clip(tmp_path / "a.mp4", colour=colour, frames=3)
+    rewrite(path, tmp_path / "out.mp4", codec=codec)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        told = (context.color_range, context.colorspace, context.color_primaries, context.color_trc)
+    assert told[1:] == colour[1:] and told[0] in {colour[0], colour[0] or 1}, "not said means limited"
+    before, after = (next(iter(VideoSource(each))) for each in (path, tmp_path / "out.mp4"))
+    difference = after.image_hwc_bgr.astype(int) - before.image_hwc_bgr
+    assert np.abs(difference.mean(axis=(0, 1))).max() < 1 and np.abs(difference[20:28, 28:36]).max() <= 3
+
+
+def test_rotation_is_applied_and_gone(tmp_path: Path, make_clip: Clip) -> None:
+    path = make_clip(tmp_path / "a.mp4", rotation=(90, False), pixel_aspect=Fraction(4, 3))
+    rewrite(path, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stream = container.streams.video[0]
+        frame = next(container.decode(stream))
+        assert (frame.width, frame.height, frame.rotation) == (48, 64, 0)
+        assert stream.sample_aspect_ratio == Fraction(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("out", "codec", "size", "stored"),
+    [
+        ("out.mp4", "h264", (63, 47), (64, 48)),
+        ("out.mp4", "h264", (64, 47), (64, 48)),
+        ("out.mp4", "h265", (63, 48), (64, 48)),
+        ("out.webm", "vp9", (63, 47), (63, 47)),
+        ("out.gif", "gif", (63, 47), (63, 47)),
+        ("%d.png", "png", (63, 47), (63, 47)),
+        ("out.mp4", "h264", (64, 48), (64, 48)),
+    ],
+)
+def test_odd_sizes(
+    tmp_path: Path,
+    make_clip: Clip,
+    caplog: pytest.LogCaptureFixture,
+    out: str,
+    codec: str,
+    size: tuple[int, int],
+    stored: tuple[int, int],
+) -> None:
+    path = make_clip(tmp_path / "a.mkv", size=size, codec="ffv1", pix_fmt="bgr0")
+    rewrite(path, tmp_path / out, codec=codec)
+    with VideoSource(tmp_path / out, fps=25 if codec == "png" else None) as source:
+        assert (source.width, source.height) == stored
+        assert len([*source]) == 12
+    assert caplog.text.count("the edge repeated") == (size != stored)
+
+
+@pytest.mark.parametrize("codec", [each for each in get_args(Codec) if each not in {"gif", "png"}])
+def test_codecs_and_quality(tmp_path: Path, make_clip: Clip, codec: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (8, 64, 96, 3)).astype(np.uint8)
+    path = make_clip(tmp_path / "a.mkv", images=list(noise), codec="ffv1", pix_fmt="bgr0")
+    sizes = {}
+    for quality in (1, 30, None, 90, 100):
+        out = tmp_path / f"{quality}.mp4"
+        try:
+            rewrite(path, out, codec=codec, quality=quality)
+        except VideoError as error:
+            pytest.skip(error.message)
+        sizes[quality] = out.stat().st_size
+        assert len(times(out)) == 8
+    with av.open(str(out)) as container:
+        name = container.streams.video[0].codec_context.name
+        assert name in {"h264", "hevc", "vp9", "libvpx-vp9", "libdav1d", "av1"}
+    assert list(sizes.values()) == sorted(sizes.values()) and sizes[1] < sizes[100] / 3
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "said"),
+    [
+        ({"path": "a.avi"}, VideoError, ".mp4, .m4v, .mov, .mkv, .webm, .gif"),
+        ({"path": "a"}, VideoError, "cannot write videos of the kind ''"),
+        ({"path": "a.jpg"}, VideoError, "cannot write"),
+        ({"path": "a.png"}, VideoError, "%04d.png"),
+        ({"path": "%d.jpg"}, VideoError, "PNG"),
+        ({"path": "a.webm", "codec": "h264"}, ConfigError, "vp9"),
+        ({"path": "a.mp4", "codec": "gif"}, ConfigError, ".gif"),
+        ({"path": "a.gif", "codec": "h264"}, ConfigError, "can hold gif"),
+        ({"path": "a.mp4", "codec": "h256"}, ConfigError, "Did you mean h265"),
+        ({"path": "a.mp4", "codec": ""}, ConfigError, "There is no codec"),
+        ({"path": "a.mp4", "hardware": "nvencc"}, ConfigError, "Did you mean nvenc"),
+        ({"path": "a.mp4", "quality": 0}, ConfigError, "1 to 100"),
+        ({"path": "a.mp4", "quality": 101}, ConfigError, "1 to 100"),
+        ({"path": "%d.png", "codec": "h264"}, ConfigError, "are PNG"),
+        ({"path": "a.gif", "hardware": "nvenc"}, VideoError, "gif_nvenc"),
+        ({"path": "a.mp4", "hardware": "videotoolbox", "codec": "vp9"}, VideoError, "vp9_videotoolbox"),
+    ],
+)
+def test_choices_that_cannot_be(words: dict[str, Any], error: type[Exception], said: str) -> None:
+    with pytest.raises(error) as raised:
+        choose_encoding(Path(words.pop("path")), **words)
+    assert said in str(raised.value)
+
+
+def test_the_kinds_of_files_are_listed_alike() -> None:
+    assert set(CONTAINERS) == set(WRITTEN_SUFFIXES)
+    assert choose_encoding(Path("A.MP4")).encoder == "libx264"
+    assert choose_encoding(Path("a.webm")).codec == "vp9" and choose_encoding(Path("a.gif")).codec == "gif"
+    assert choose_encoding(Path("a.mp4"), quality=50).options["crf"] == "28"
+
+
+@pytest.mark.parametrize("hardware", ["nvenc", "qsv", "vaapi", "videotoolbox", "amf"])
+def test_a_hardware_encoder_opens_or_says_what_it_needs(
+    tmp_path: Path, make_clip: Clip, hardware: str
+) -> None:
+    path = make_clip(tmp_path / "a.mp4", size=(320, 240))
+    try:
+        rewrite(path, tmp_path / "out.mp4", hardware=hardware)
+    except VideoError as error:
+        assert error.fix is not None and "It needs" in error.fix and "--hardware" in error.fix
+        assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
+    else:
+        assert times(tmp_path / "out.mp4") == times(path)
+
+
+def test_texts_are_kept_but_for_those_of_the_storage(tmp_path: Path, make_clip: Clip) -> None:
+    path = make_clip(tmp_path / "a.mp4", metadata={"title": "Walk", "artist": "Ü", "comment": "a\nb"})
+    for name in ("out.mp4", "out.mkv", "out.mov"):
+        rewrite(path, tmp_path / name)
+        with av.open(str(tmp_path / name)) as container:
+            told = {key.lower(): value for key, value in container.metadata.items()}
+        assert (told["title"], told["artist"], told["comment"]) == ("Walk", "Ü", "a\nb")
+    stale = {
+        "rotate": "90",
+        "BPS-eng": "1",
+        "DURATION": "0:1",
+        "_STATISTICS_TAGS": "BPS",
+        "vendor_id": "FFMP",
+    }
+    assert kept_texts({**stale, "language": "deu", "handler_name": "x"}) == {
+        "language": "deu",
+        "handler_name": "x",
+    }
+
+
+def test_ctrl_c_leaves_a_whole_file_of_what_was_done(tmp_path: Path, make_clip: Clip) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=30, rate=Fraction(25), audio="aac")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        VideoSource(path) as source,
+        VideoSink(tmp_path / "out.mp4", source) as sink,
+    ):
+        for frame in source:
+            sink.write(frame.image_hwc_bgr, frame)
+            if frame.index == 9:
+                raise KeyboardInterrupt
+    assert times(tmp_path / "out.mp4") == times(path)[:10]
+    (sound,) = packets(tmp_path / "out.mp4", "audio")
+    assert Fraction(35, 100) < sound[-1][0] < Fraction(40, 100), "sound ends with the pictures"
+    assert len([*tmp_path.iterdir()]) == 2
+
+
+@pytest.mark.parametrize("stop_at", [None, 0, 5])
+def test_after_an_error_nothing_is_left(tmp_path: Path, make_clip: Clip, stop_at: int | None) -> None:
+    path, out = make_clip(tmp_path / "a.mp4", audio="aac"), tmp_path / "new" / "out.mp4"
+    out.parent.mkdir()
+    out.write_bytes(b"old")
+    with (
+        pytest.raises(ZeroDivisionError),
+        VideoSource(path) as source,
+        VideoSink(out, source) as sink,
+    ):
+        for frame in source:
+            if frame.index == stop_at:
+                raise ZeroDivisionError
+            sink.write(frame.image_hwc_bgr, frame)
+        raise ZeroDivisionError
+    assert out.read_bytes() == b"old" and [*out.parent.iterdir()] == [out]
+
+
+def test_without_a_frame_nothing_is_written(tmp_path: Path, make_clip: Clip) -> None:
+    with VideoSource(make_clip(tmp_path / "a.mp4")) as source, VideoSink(tmp_path / "o.mp4", source) as sink:
+        sink.finish()
+        sink.discard()
+    assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_link_is_followed_and_rights_are_kept(tmp_path: Path, make_clip: Clip) -> None:
+    path, real, link = make_clip(tmp_path / "a.mp4"), tmp_path / "real.mp4", tmp_path / "link.mp4"
+    real.write_bytes(b"old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    rewrite(path, link)
+    assert link.is_symlink() and real.stat().st_mode & 0o777 == 0o640 and times(real) == times(path)
+    rewrite(path, path)
+    assert len(times(path)) == 12, "a video may replace itself"
+
+
+def test_a_place_that_cannot_be_written_is_told_at_once(tmp_path: Path, make_clip: Clip) -> None:
+    path = make_clip(tmp_path / "a.mp4")
+    (tmp_path / "file").write_bytes(b"")
+    with VideoSource(path) as source, pytest.raises(VideoError, match="Cannot write") as raised:
+        VideoSink(tmp_path / "file" / "out.mp4", source)
+    assert "--out" in str(raised.value)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_full_disk_is_told(tmp_path: Path, make_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=30)
+    monkeypatch.setattr("aif.runtime.video.write.secrets.token_hex", lambda count: "x")
+    with (
+        pytest.raises(VideoError, match="Cannot write") as raised,
+        VideoSource(path) as source,
+        VideoSink(tmp_path / "out.mp4", source) as sink,
+    ):
+        sink._part.unlink()
+        sink._part.symlink_to("/dev/full")
+        for frame in source:
+            sink.write(frame.image_hwc_bgr, frame)
+    cause = raised.value.__cause__
+    assert isinstance(cause, OSError) and cause.errno == errno.ENOSPC
+    assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_frame_of_another_size_is_refused(tmp_path: Path, make_clip: Clip) -> None:
+    path = make_clip(tmp_path / "a.mp4")
+    with (
+        VideoSource(path) as source,
+        pytest.raises(ValueError, match="the video"),
+        VideoSink(tmp_path / "out.mp4", source, size=(128, 48)) as sink,
+    ):
+        frame = next(iter(source))
+        sink.write(np.hstack([frame.image_hwc_bgr] * 2), frame)
+        assert sink.frames == 1
+        sink.write(frame.image_hwc_bgr, frame)
+
+
+def test_a_gif_has_no_sound_and_says_so(
+    tmp_path: Path, make_clip: Clip, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make_clip(tmp_path / "a.mp4", audio="aac", rate=Fraction(10))
+    rewrite(path, tmp_path / "out.gif")
+    assert "no sound" in caplog.text
+    with av.open(str(tmp_path / "out.gif")) as container:
+        frames = [*container.decode(video=0)]
+    assert [frame.pts for frame in frames] == [10 * i for i in range(12)]
+    assert {frame.duration for frame in frames} == {10}, "the last one, too"
+    caplog.clear()
+    rewrite(make_clip(tmp_path / "fast.mp4", rate=Fraction(60)), tmp_path / "fast.gif")
+    assert "at most 50 frames" in caplog.text and len(times(tmp_path / "fast.gif")) == 12
+
+
+def test_numbered_pictures_are_without_loss(
+    tmp_path: Path, make_clip: Clip, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make_clip(tmp_path / "a.mp4", audio="aac", frames=3)
+    rewrite(path, tmp_path / "frames" / "%04d.png")
+    assert sorted(each.name for each in (tmp_path / "frames").iterdir()) == [f"000{i}.png" for i in (1, 2, 3)]
+    with VideoSource(path) as source:
+        for frame in source:
+            written = cv2.imread(str(tmp_path / "frames" / f"000{frame.index + 1}.png"))
+            np.testing.assert_array_equal(written, frame.image_hwc_bgr)
+    assert "no sound" in caplog.text
+    with VideoSource(path) as source, pytest.raises(VideoError):
+        SequenceSink(tmp_path / "one.png", source)
+    with VideoSource(path) as source, pytest.raises(VideoError, match="open_sink"):
+        VideoSink(tmp_path / "%d.png", source)
+
+
+def test_a_video_that_breaks_off_is_written_as_far_as_it_goes(
+    tmp_path: Path, make_clip: Clip, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = make_clip(
+        tmp_path / "a.mp4", frames=36, audio="aac", container_options={"movflags": "faststart"},
+        options={"bf": "0"},
+    )  # fmt: skip
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * 0.6)])
+    with caplog.at_level(logging.WARNING):
+        rewrite(path, tmp_path / "out.mp4")
+    done = times(tmp_path / "out.mp4")
+    assert 2 <= len(done) < 36 and done == [i * Fraction(1001, 30000) for i in range(len(done))]
+    assert "breaks off" in caplog.text

@@ -1,0 +1,161 @@
+"""Synthetic faces: reproducible, aligned, with independent attributes and known right answers."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from aif.runtime.errors import DataError, UnknownAttributeError
+from aif.runtime.geometry.align import alignment_residual, similarity_transform, template
+from aif.train.data.loader import FaceLoader
+from aif.train.data.synthetic import VALIDATION_START, SyntheticFaces
+from aif.train.data.synthetic_draw import ATTRIBUTES
+
+# Where each attribute may show, in rows and columns of a 128 px crop (top, bottom, left, right).
+REGIONS = {
+    "Smiling": (50, 118, 24, 104),
+    "Eyeglasses": (40, 84, 8, 120),
+    "Blond_Hair": (0, 128, 0, 128),
+    "Wearing_Hat": (0, 58, 0, 128),
+    "Mouth_Slightly_Open": (86, 122, 40, 90),
+    "Bangs": (14, 66, 16, 112),
+    "Male": (0, 128, 0, 128),
+}
+
+
+@pytest.mark.parametrize("size", [16, 33, 64, 128])
+def test_pictures(size: int) -> None:
+    faces = SyntheticFaces(12, size, seed=3)
+    for index in range(12):
+        image = faces.image(index)
+        assert image.shape == (size, size, 3) and image.dtype == np.uint8
+        assert image.std() > 15  # not blank
+        assert np.array_equal(image, SyntheticFaces(12, size, seed=3).image(index))
+    others = [SyntheticFaces(12, size, seed=4), SyntheticFaces(12, size, seed=3, first=VALIDATION_START)]
+    for other in others:
+        assert all(not np.array_equal(faces.image(i), other.image(j)) for i in range(12) for j in range(12))
+
+
+def test_number_ranges_overlap_as_they_say() -> None:
+    whole, tail = SyntheticFaces(10, 32), SyntheticFaces(6, 32, first=4)
+    for index in range(6):
+        assert np.array_equal(whole.image(4 + index), tail.image(index))
+        assert whole.file_name(4 + index) == tail.file_name(index)
+    assert np.array_equal(whole.labels[4:], tail.labels)
+
+
+def test_labels_are_even_and_independent() -> None:
+    labels = SyntheticFaces(20_000).labels.astype(float)
+    assert labels.shape == (20_000, len(ATTRIBUTES))
+    assert np.abs(labels.mean(axis=0) - 0.5).max() < 4 * 0.5 / np.sqrt(20_000)
+    correlation = np.corrcoef(labels.T) - np.eye(len(ATTRIBUTES))
+    assert np.abs(correlation).max() < 4 / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_a_flip_changes_its_region_and_nothing_else(name: str) -> None:
+    faces = SyntheticFaces(30, 128)
+    top, bottom, left, right = REGIONS[name]
+    for index in range(30):
+        label = int(faces.labels[index, ATTRIBUTES.index(name)])
+        kept, flipped = (faces.counterfactual(index, {name: v}) for v in (label, 1 - label))
+        assert np.array_equal(kept, faces.image(index))
+        changed = faces.changed_region(index, name)
+        assert changed.dtype == np.bool_ and changed.shape == (128, 128)
+        assert np.array_equal(changed, (kept != flipped).any(axis=2))
+        assert changed.sum() > 40  # can be seen
+        outside = changed.copy()
+        outside[top:bottom, left:right] = False
+        assert not outside.any(), (index, np.argwhere(outside)[:3])
+
+
+def test_a_smile_lifts_the_corners_of_the_mouth() -> None:
+    faces = SyntheticFaces(400, 128)
+    smiling = faces.labels[:, 0] == 1
+    corner_height = faces.landmarks[:, 3:, 1].mean(axis=1)
+    assert corner_height[~smiling].mean() - corner_height[smiling].mean() > 4
+    width = faces.landmarks[:, 4, 0] - faces.landmarks[:, 3, 0]
+    assert width[smiling].mean() - width[~smiling].mean() > 5
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_faces_are_aligned_to_the_template(size: int) -> None:
+    faces = SyntheticFaces(300, size)
+    assert faces.landmarks.shape == (300, 5, 2) and faces.landmarks.dtype == np.float32
+    off = np.linalg.norm(faces.landmarks - template(size), axis=2) / size
+    assert off[:, :2].mean() < 0.03 and off.max() < 0.15
+    assert np.abs(faces.landmarks.mean(axis=0) - template(size)).max() < 0.03 * size
+    for points in faces.landmarks[:50]:
+        assert alignment_residual(points, similarity_transform(points, size), size) < 0.3
+
+
+def test_landmarks_lie_on_the_drawn_parts() -> None:
+    faces = SyntheticFaces(40, 128)
+    for index in range(40):
+        plain = {"Smiling": 0, "Mouth_Slightly_Open": 0, "Eyeglasses": 0, "Bangs": 0, "Wearing_Hat": 0}
+        opened = faces.counterfactual(index, plain | {"Mouth_Slightly_Open": 1})
+        rows, columns = np.nonzero((faces.counterfactual(index, plain) != opened).any(axis=2))
+        middle = faces.landmarks[index, 3:].mean(axis=0)
+        assert abs(columns.mean() - middle[0]) < 4 and abs(rows.mean() - middle[1]) < 11
+        eyes = faces.counterfactual(index, plain).astype(int).sum(axis=2)
+        for x, y in faces.landmarks[index, :2]:
+            around = eyes[round(y) - 6 : round(y) + 7, round(x) - 6 : round(x) + 7]
+            assert around.min() < 120 and around.max() - around.min() > 200  # pupil beside white
+
+
+def test_chosen_attributes_only_choose_columns() -> None:
+    every, some = SyntheticFaces(20, 32), SyntheticFaces(20, 32, attributes=["Bangs", "Smiling"])
+    assert some.attributes == ("Bangs", "Smiling")
+    assert np.array_equal(some.labels, every.labels[:, [5, 0]])
+    assert all(np.array_equal(some.image(i), every.image(i)) for i in range(20))
+    assert np.array_equal(some.counterfactual(0, {"Male": 1}), every.counterfactual(0, {"Male": 1}))
+
+
+def test_fingerprints() -> None:
+    made = [
+        SyntheticFaces(5, 32),
+        SyntheticFaces(6, 32),
+        SyntheticFaces(5, 64),
+        SyntheticFaces(5, 32, seed=1),
+        SyntheticFaces(5, 32, first=1),
+        SyntheticFaces(5, 32, attributes=["Male"]),
+    ]
+    assert len({faces.fingerprint for faces in made}) == len(made)
+    assert SyntheticFaces(5, 32).fingerprint == made[0].fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"count": 0}, DataError),
+        ({"image_size": 15}, DataError),
+        ({"seed": -1}, DataError),
+        ({"first": -1}, DataError),
+        ({"attributes": []}, DataError),
+        ({"attributes": ["Male", "Male"]}, DataError),
+        ({"attributes": ["Smilling"]}, UnknownAttributeError),
+    ],
+)
+def test_bad_settings(settings: dict[str, object], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        SyntheticFaces(**({"count": 3, "image_size": 32} | settings))
+
+
+def test_bad_requests() -> None:
+    faces = SyntheticFaces(3, 32)
+    with pytest.raises(UnknownAttributeError, match="Smiling"):
+        faces.counterfactual(0, {"smiling": 1})
+    with pytest.raises(DataError, match="0 or 1"):
+        faces.counterfactual(0, {"Smiling": 2})
+    for index in (3, -1):
+        with pytest.raises(IndexError):
+            faces.image(index)
+
+
+def test_batches_from_workers() -> None:
+    faces = SyntheticFaces(20, 32)
+    one, two = (list(itertools.islice(FaceLoader(faces, 32, 8, 0, workers=w), 3)) for w in (0, 2))
+    for a, b in zip(one, two, strict=True):
+        assert np.array_equal(a.images.numpy(), b.images.numpy())

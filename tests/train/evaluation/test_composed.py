@@ -1,0 +1,207 @@
+"""Composed edits as an evaluator sees them: success both ways, flips, detail and person kept, groups."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from aif.runtime.editing.crops import EditedCrops
+from aif.runtime.errors import ConfigError, DataError, UnknownAttributeError
+from aif.train.data.base import FaceDataset
+from aif.train.evaluation.composed import (
+    LABEL_GROUPS,
+    SKIN_GROUPS,
+    ComposedOptions,
+    measure_composed,
+    skin_lightness,
+)
+from aif.train.evaluators.identity import IdentityNetwork
+
+NAMES = ("Smiling", "Young", "Male")
+SIDE = 32
+
+
+class Marked(FaceDataset):
+    """Noise with a mark a label: pixel (0, column) is white where the attribute is there, else black."""
+
+    name, attributes, fingerprint = "marked", NAMES, "0" * 64
+
+    def __init__(self, count: int = 24, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.labels = rng.integers(0, 2, (count, 3)).astype(np.uint8)
+        self.identities = np.arange(count, dtype=np.int64) // 2
+        self.pictures = rng.integers(0, 256, (count, SIDE, SIDE, 3)).astype(np.uint8)
+        tone = np.arange(count) % 3  # dark, medium and light skin
+        self.pictures[:, 10:28, 8:24] = (20 + 100 * tone)[:, None, None, None] + self.pictures[
+            :, 10:28, 8:24
+        ] // 16
+        self.pictures[:, 0, :3] = 255 * self.labels[..., None]
+
+    def image(self, index: int) -> np.ndarray:
+        return self.pictures[index]
+
+    def file_name(self, index: int) -> str:
+        return str(index)
+
+
+class Looker:
+    """Reads the marks; `blind` faces are read the wrong way round."""
+
+    attributes, accuracy = (*NAMES, "Bald"), {"Smiling": 0.9, "Young": 0.8}
+
+    def predict(self, crops: torch.Tensor, /) -> torch.Tensor:
+        marks = crops[:, 0, 0, :4].clone()
+        marks[:, 3] = (crops[:, 0, 0, 3] > 2).float()  # nobody is bald
+        return marks
+
+
+class Marker:
+    """Sets the mark to the value asked for; further `spoil`, for what a clumsy edit does beside."""
+
+    attributes = NAMES
+
+    def __init__(self, spoil: str = "") -> None:
+        self.spoil, self.calls = spoil, 0
+
+    def edit_crops(self, crops: np.ndarray, edits: Sequence[Mapping[str, float]], /) -> EditedCrops:
+        self.calls += 1
+        out = crops.copy()
+        for image, edit in zip(out, edits, strict=True):
+            for name, value in edit.items():
+                column = NAMES.index(name)
+                if self.spoil != "nothing happens":
+                    image[0, column] = 255 * value
+                if self.spoil == "young too" and name == "Smiling":
+                    image[0, 1] = 255 - image[0, 1]
+            if self.spoil == "blur":
+                image[8:] = cv2.GaussianBlur(image, (0, 0), 2)[8:]
+        values = np.zeros((len(crops), 3), np.float32)
+        return EditedCrops(out[:, :16] if self.spoil == "crop" else out, values, values)
+
+
+def measured(spoil: str = "", **options: object):
+    return measure_composed(Marker(spoil), Marked(), Looker(), ComposedOptions(**options))  # type: ignore[arg-type]
+
+
+def test_edits_that_do_what_was_asked() -> None:
+    found = measured(batch_size=5)
+    labels = Marked().labels
+    assert found.faces == 24 and [score.attribute for score in found.edits] == list(NAMES)
+    for column, score in enumerate(found.edits):
+        present = int(labels[:, column].sum())
+        assert (score.on.success.successes, score.on.success.n) == (24 - present, 24 - present)
+        assert (score.off.success.successes, score.off.success.n) == (present, present)
+        assert score.on.flips == score.off.flips == 0 and score.on.most_flipped == ()
+        assert score.on.detail.mean == pytest.approx(1) and score.identity is None
+    assert found.score("Smiling").evaluator_accuracy == 0.9
+    assert math.isnan(found.score("Male").evaluator_accuracy)
+    with pytest.raises(KeyError, match="Bald"):
+        found.score("Bald")
+
+
+def test_edits_that_do_nothing_and_blurred_faces() -> None:
+    for score in measured("nothing happens").edits:
+        assert score.on.success.successes == score.off.success.successes == 0 < score.on.success.n
+    assert measured("blur").score("Young").off.detail.mean < 0.3
+
+
+def test_what_an_edit_takes_along_by_design_is_no_flip() -> None:
+    score = measured("young too", attributes=("Smiling",)).score("Smiling")
+    assert score.on.flips == pytest.approx(1 / 3)  # Young of Young, Male and Bald
+    assert score.off.most_flipped == (("Young", 1.0),)
+    score = measured("young too", along={"Smiling": ("Young",)}).score("Smiling")
+    assert score.on.flips == 0 and score.along == ("Young",)
+
+
+def test_faces_on_which_label_and_evaluator_differ_are_left_alone() -> None:
+    faces = Marked()
+    faces.pictures[:4, 0, 0] = 255 - faces.pictures[:4, 0, 0]
+    found = measure_composed(Marker(), faces, Looker(), ComposedOptions(attributes=("Smiling",)))
+    assert found.score("Smiling").on.success.n + found.score("Smiling").off.success.n == 20
+
+
+def test_groups_are_counted_apart() -> None:
+    found = measured(groups=("Male",), attributes=("Smiling",), strength=1.0)
+    faces = Marked()
+    side = found.score("Smiling").on
+    assert [group.group for group in side.groups] == ["Male", "not Male", *SKIN_GROUPS]
+    absent = faces.labels[:, 0] == 0
+    sizes = [group.success.n for group in side.groups]
+    tone = np.arange(24) % 3
+    male = faces.labels[:, 2] == 1
+    assert sizes == [(absent & each).sum() for each in (male, ~male, tone == 0, tone == 1, tone == 2)]
+    assert "| Smiling | on | 100.0% [" in found.to_markdown() and "skin dark" in found.to_markdown()
+    assert set(LABEL_GROUPS) == {"Male", "Young", "Eyeglasses"}
+
+
+def test_lightness_is_that_of_the_inner_face() -> None:
+    crops = np.zeros((3, 64, 64, 3), np.uint8)
+    crops[1, 20:60, 14:50], crops[2] = 255, 119
+    assert skin_lightness(crops).tolist() == pytest.approx([0, 100, 50], abs=0.5)
+
+
+def test_identity_is_measured_where_a_network_is_given() -> None:
+    network = IdentityNetwork(nn.Sequential(nn.AvgPool2d(4), nn.Flatten()), SIDE, 192)
+    same, blurred = (
+        measure_composed(Marker(spoil), Marked(), Looker(), identity=network).score("Smiling").identity
+        for spoil in ("", "blur")
+    )
+    assert same is not None and blurred is not None
+    assert same.kept == pytest.approx(1, abs=0.02) and blurred.kept < same.kept
+    assert same.edited.n == 24 and same.other.n == 24
+    alone = Marked()
+    alone.identities = np.zeros(24, np.int64)
+    with pytest.raises(DataError, match="one person"):
+        measure_composed(Marker(), alone, Looker(), identity=network)
+    alone.identities = None  # every face for a person
+    found = measure_composed(Marker(), alone, Looker(), ComposedOptions(faces=6), identity=network)
+    assert found.faces == 6 and "| 1.00 | 90.0% |" in found.to_markdown()
+
+
+def test_reports_for_programs() -> None:
+    faces = Marked()
+    faces.labels[:, 1], faces.pictures[:, 0, 1] = 1, 255  # everybody is young
+    found = measure_composed(Marker(), faces, Looker())
+    stored = json.loads(found.to_json())
+    smiling, young, _ = stored["edits"]
+    assert (
+        smiling["on"]["success"]["rate"] == 1.0 and smiling["on"]["groups"]["skin dark"]["interval"][1] == 1.0
+    )
+    assert young["on"]["success"] == {"successes": 0, "n": 0, "rate": None, "interval": [0, 1]}
+    assert young["on"]["flips"] is None and stored["edits"][2]["evaluator_accuracy"] is None
+    assert "| Young | on | 0 | no face | - | - | - | - | 80.0% |" in found.to_markdown()
+    figures = found.summary()
+    assert figures["Smiling.on.composed"] == 1.0 and "Young.on.composed" not in figures
+    assert figures["Young.off.detail"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"attributes": ("Smilling",)}, "what is measured"),
+        ({"attributes": ("Bald",)}, "what is measured"),
+        ({"groups": ("Bald",)}, "the labels of marked"),
+        ({"along": {"Smiling": ("Mouth_Slightly_Open",)}}, "the evaluator"),
+        ({"along": {"Bald": ("Male",)}}, "what is measured"),
+    ],
+)
+def test_unknown_attributes(options: dict[str, object], said: str) -> None:
+    with pytest.raises(UnknownAttributeError, match=said):
+        measured(**options)
+
+
+def test_unfit_data_and_settings() -> None:
+    with pytest.raises(DataError, match="cannot be compared"):
+        measured("crop")
+    with pytest.raises(DataError, match="no face"):
+        measure_composed(Marker(), Marked(0), Looker())
+    for bad in ({"faces": 0}, {"batch_size": 0}):
+        with pytest.raises(ConfigError):
+            ComposedOptions(**bad)  # type: ignore[arg-type]

@@ -1,0 +1,220 @@
+"""Measuring edits: right answers score as right, and every way of being wrong shows."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from aif.runtime.arrays import Float32Array
+from aif.runtime.errors import DataError, UnknownAttributeError
+from aif.runtime.model.model import Decoded, Encoding
+from aif.train.data.augment import resize_crop
+from aif.train.data.synthetic import SyntheticFaces
+from aif.train.evaluation.measure import TorchModel, measure
+from aif.train.evaluation.measure_report import Measurement
+
+NAMES = ("Eyeglasses", "Wearing_Hat")
+FACES = 10
+
+
+def nchw(image: npt.NDArray[np.uint8], size: int) -> Float32Array:
+    return resize_crop(image, size).transpose(2, 0, 1).astype(np.float32) / 255
+
+
+@dataclass
+class Known:
+    """Every test face with every combination of the two attributes."""
+
+    dataset: SyntheticFaces
+    size: int
+
+    def __post_init__(self) -> None:
+        self.keys = list(itertools.product(range(len(self.dataset)), (0, 1), (0, 1)))
+        self.images = np.stack([self.draw(*key) for key in self.keys])
+
+    def draw(self, index: int, glasses: int, hat: int) -> Float32Array:
+        changed = self.dataset.counterfactual(index, dict(zip(NAMES, (glasses, hat), strict=True)))
+        return nchw(changed, self.size)
+
+    def nearest(self, crops: Float32Array) -> npt.NDArray[np.int64]:
+        distances = ((crops[:, None] - self.images[None]) ** 2).mean(axis=(2, 3, 4))
+        return np.array([self.keys[k] for k in distances.argmin(axis=1)]).reshape(-1, 3)
+
+
+class Looker:
+    """A judge that knows all pictures by heart: the values of the nearest one."""
+
+    attributes = NAMES
+    accuracy = dict.fromkeys(NAMES, 1.0)
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+
+    def predict(self, crops_nchw: torch.Tensor, /) -> torch.Tensor:
+        crops = torch.nn.functional.interpolate(crops_nchw, size=(self.known.size,) * 2, mode="area")
+        return torch.from_numpy(self.known.nearest(crops.numpy())[:, 1:]).float()
+
+
+class Painter:
+    """A model that edits by drawing the face anew, or goes wrong in a way that its fault names."""
+
+    attributes = NAMES
+
+    def __init__(self, known: Known, fault: Literal["none", "constant", "ignores y", "flips both"]) -> None:
+        self.known, self.fault, self.image_size = known, fault, known.size
+
+    def encode(self, crops_nchw: npt.ArrayLike, /) -> Encoding:
+        found = self.known.nearest(np.asarray(crops_nchw))
+        return Encoding(found.astype(np.float32), found[:, 1:].astype(np.float32))
+
+    def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Decoded:
+        out = []
+        for (index, *own), values in zip(encoding.z.astype(int), np.asarray(y) > 0.5, strict=True):
+            wanted = [int(v) for v in values]
+            if self.fault == "ignores y":
+                wanted = own
+            elif self.fault == "flips both" and wanted != own:
+                wanted = [1 - v for v in own]
+            picture = self.known.draw(index, *wanted)
+            out.append(np.full_like(picture, 0.5) if self.fault == "constant" else picture)
+        return Decoded(np.stack(out))
+
+
+def measured(
+    fault: Literal["none", "constant", "ignores y", "flips both"], model_size: int = 64
+) -> Measurement:
+    dataset = SyntheticFaces(FACES, 64, seed=5, attributes=NAMES)
+    judge, model = Looker(Known(dataset, 64)), Painter(Known(dataset, model_size), fault)
+    return measure(model, dataset, judge, batch_size=4)
+
+
+@pytest.mark.parametrize("model_size", [64, 32])
+def test_the_right_answer_succeeds_on_every_path(model_size: int) -> None:
+    result = measured("none", model_size)
+    assert result.faces == FACES
+    assert result.mse == 0
+    assert result.psnr > 90
+    assert result.y_accuracy == dict.fromkeys(NAMES, 1.0)
+    assert len(result.edits) == len(NAMES) * 2 * 3
+    for name in NAMES:
+        assert sum(result.edit(name, side, "decoded").success.n for side in ("on", "off")) == FACES
+    for score in result.edits:
+        assert score.success.rate == 1.0, score
+        assert score.collateral == 0.0
+
+
+def test_a_constant_decoder_fails() -> None:
+    result = measured("constant")
+    assert result.mse > 0.01
+    for name in NAMES:
+        decoded = [result.edit(name, side, "decoded").success.rate for side in ("on", "off")]
+        assert min(decoded) == 0.0  # one picture for all cannot show both values
+        for side in ("on", "off"):  # no difference of decodings: the photo stays
+            assert result.edit(name, side, "delta").success.successes == 0
+
+
+def test_a_perfect_copy_that_ignores_y_fails() -> None:
+    result = measured("ignores y")
+    assert result.mse == 0
+    assert all(score.success.successes == 0 for score in result.edits)
+    assert all(score.collateral == 0 for score in result.edits)
+
+
+def test_collateral_damage_shows() -> None:
+    result = measured("flips both")
+    for score in result.edits:
+        assert score.success.rate == 1.0
+        assert score.collateral == 1.0
+        assert score.most_flipped[0] == (next(n for n in NAMES if n != score.attribute), 1.0)
+
+
+def test_groups_are_counted_apart() -> None:
+    dataset = SyntheticFaces(FACES, 64, seed=5, attributes=NAMES)
+    known = Known(dataset, 64)
+
+    class HatsOnly(Painter):
+        """Edits faces that wear a hat, and leaves all others as they are."""
+
+        def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Decoded:
+            own = encoding.z[:, 1:]
+            return super().decode(encoding, np.where(own[:, 1:] > 0.5, np.asarray(y), own))
+
+    result = measure(HatsOnly(known, "none"), dataset, Looker(known), groups=["Wearing_Hat"], batch_size=4)
+    wearing = dataset.labels[:, 1] > 0
+    for direction, value in (("on", 0), ("off", 1)):
+        (group,) = result.edit("Eyeglasses", direction, "decoded").groups
+        source = dataset.labels[:, 0] == value
+        assert (group.present.successes, group.present.n) == ((source & wearing).sum(),) * 2
+        assert (group.absent.successes, group.absent.n) == (0, (source & ~wearing).sum())
+    (own,) = result.edit("Wearing_Hat", "on", "decoded").groups
+    assert own.present.n == 0  # nobody who is given a hat wears one
+    table = result.to_markdown()
+    assert "| Wearing_Hat | not Wearing_Hat |" in table and "| Wearing_Hat | on | none | 0.0% [" in table
+    with pytest.raises(UnknownAttributeError, match="Wearing_Cap"):
+        measure(HatsOnly(known, "none"), dataset, Looker(known), groups=["Wearing_Cap"])
+
+
+def test_reports() -> None:
+    result = measured("none")
+    values = json.loads(result.to_json())
+    assert values["faces"] == FACES
+    first = values["edits"][0]
+    assert first["rate"] == 1.0
+    assert 0 < first["interval"][0] < first["interval"][1] == 1.0
+    table = result.to_markdown()
+    assert "| Eyeglasses | on | " in table
+    assert "100.0% [" in table
+
+
+def test_an_edit_that_no_face_allows_is_empty_not_perfect() -> None:
+    dataset = SyntheticFaces(30, 32, seed=5, attributes=NAMES)
+    bare = [int(i) for i in np.flatnonzero(dataset.labels[:, 0] == 0)[:2]]
+    known = Known(dataset, 32)
+    result = measure(Painter(known, "none"), dataset, Looker(known), indices=bare, attributes=["Eyeglasses"])
+    assert result.edit("Eyeglasses", "off", "decoded").success.n == 0
+    assert result.edit("Eyeglasses", "on", "decoded").success.n == 2
+    assert json.loads(result.to_json())["edits"][-1]["rate"] is None
+    assert "no face" in result.to_markdown()
+    with pytest.raises(KeyError):
+        result.edit("Wearing_Hat", "on", "decoded")
+
+
+def test_refuses() -> None:
+    dataset = SyntheticFaces(2, 32, attributes=NAMES)
+    known = Known(dataset, 32)
+    with pytest.raises(UnknownAttributeError, match="Eyeglases"):
+        measure(Painter(known, "none"), dataset, Looker(known), attributes=["Eyeglases"])
+    with pytest.raises(DataError, match="no face"):
+        measure(Painter(known, "none"), dataset, Looker(known), indices=[])
+
+
+def test_torch_networks_are_measured_in_evaluation_mode_without_noise() -> None:
+    @dataclass
+    class Out:
+        mean: torch.Tensor
+        y: torch.Tensor
+
+    class Encoder(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> Out:
+            assert not self.training
+            return Out(image.flatten(1), image[:, :2, 0, 0])
+
+    class Decoder(torch.nn.Module):
+        def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            assert not self.training
+            assert y.shape == (len(z), 2)
+            return z.view(-1, 3, 8, 8)
+
+    model = TorchModel(Encoder(), Decoder(), NAMES, 8)
+    crops = np.random.default_rng(0).random((3, 3, 8, 8), dtype=np.float32)
+    encoding = model.encode(crops)
+    assert encoding.z.shape == (3, 192) and not encoding.features
+    decoded = model.decode(encoding.rows(np.array([2, 0])), np.zeros((2, 2)))
+    assert np.array_equal(decoded.image, crops[[2, 0]]) and decoded.landmarks is None

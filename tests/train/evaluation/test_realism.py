@@ -1,0 +1,191 @@
+"""The adversary finds what is plain to see, finds nothing where there is nothing, and refuses unfit data."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from aif.runtime.editing.crops import EditedCrops
+from aif.runtime.errors import ConfigError, DataError, UnknownAttributeError
+from aif.train.data.synthetic import SyntheticFaces
+from aif.train.evaluation.realism import (
+    LEAST_FACES,
+    Realism,
+    choose_sets,
+    measure_realism,
+    to_json,
+    to_markdown,
+)
+from aif.train.evaluators.adversary import (
+    PARTS,
+    AdversaryConfig,
+    Auc,
+    adversary_auc,
+    adversary_network,
+    auc_interval,
+)
+
+CONFIG = AdversaryConfig(faces=60, image_size=32, width=8, epochs=8, batch_size=16)
+Edit = Callable[[np.ndarray, Sequence[Mapping[str, float]]], np.ndarray]
+
+
+class Painter:
+    """Stands in for an editor: `edit` changes the crops."""
+
+    attributes = ("Smiling", "Eyeglasses")
+
+    def __init__(self, edit: Edit) -> None:
+        self.edit, self.asked = edit, []
+
+    def edit_crops(self, crops: np.ndarray, edits: Sequence[Mapping[str, float]], /) -> EditedCrops:
+        assert crops.dtype == np.uint8 and len(crops) == len(edits)
+        self.asked += edits
+        values = np.zeros((len(crops), 2), np.float32)
+        return EditedCrops(self.edit(crops.copy(), edits), values, values)
+
+
+def nothing(crops: np.ndarray, edits: object) -> np.ndarray:
+    return crops
+
+
+def square(crops: np.ndarray, edits: object) -> np.ndarray:
+    crops[:, 12:20, 12:20] = 255
+    return crops
+
+
+def people(count: int = 300, each: int = 2, seed: int = 3) -> SyntheticFaces:
+    faces = SyntheticFaces(count, 32, seed=seed, attributes=("Smiling", "Eyeglasses"))
+    faces.identities = np.arange(count, dtype=np.int64) // each
+    return faces
+
+
+@pytest.fixture(scope="module")
+def faces() -> SyntheticFaces:
+    return people()
+
+
+def test_a_bright_square_is_found(faces: SyntheticFaces) -> None:
+    found = measure_realism(Painter(square), faces, "Smiling", CONFIG, floor=False)
+    assert found.edited.value > 0.95 and found.edited.low > 0.9
+    assert found.real is None and found.faces == 60 and found.edited.n == pytest.approx(40, abs=6)
+
+
+def test_where_nothing_was_edited_the_two_figures_are_the_same(faces: SyntheticFaces) -> None:
+    lines: list[str] = []
+    config = dataclasses.replace(CONFIG, faces=130, folds=PARTS)
+    found = measure_realism(Painter(nothing), faces, "Smiling", config, log=lines.append)
+    assert found.edited == found.real and found.edited.n == 2 * 130
+    assert found.edited.low < 0.5 < found.edited.high and abs(found.edited.value - 0.5) < 0.15
+    assert len(lines) == 3
+    again = measure_realism(Painter(nothing), faces, "Smiling", config, floor=False)
+    assert again.edited == found.edited  # the seed decides
+
+
+def test_each_face_goes_to_its_other_value_by_its_label(faces: SyntheticFaces) -> None:
+    painter = Painter(nothing)
+    config = dataclasses.replace(CONFIG, epochs=1)
+    measure_realism(painter, faces, "Eyeglasses", config, floor=False)
+    assert painter.asked.count({"Eyeglasses": 1.0}) == painter.asked.count({"Eyeglasses": 0.0}) == 30
+
+
+@pytest.mark.parametrize(
+    ("share", "faces", "expected"), [(0.5, 100, 100), (0.5, 101, 100), (0.06, 900, 60), (1 / 2, 900, 430)]
+)
+def test_sets_share_nobody_and_hold_the_attribute_as_often(share: float, faces: int, expected: int) -> None:
+    rng = np.random.default_rng(0)
+    who = rng.integers(0, 300, 1000)
+    present = np.arange(1000) < share * 1000
+    first, second = choose_sets(present, who, faces, seed=1)
+    assert len(first) == len(second) == pytest.approx(expected, rel=0.15)
+    assert len(first) <= faces and not np.intersect1d(who[first], who[second]).size
+    for chosen in (first, second):
+        assert len(np.unique(chosen)) == len(chosen) and 2 * present[chosen].sum() == len(chosen)
+    assert [a.tolist() for a in choose_sets(present, who, faces, seed=1)] == [first.tolist(), second.tolist()]
+    assert choose_sets(present, who, faces, seed=2)[0].tolist() != first.tolist()
+
+
+@pytest.mark.parametrize("present", [np.zeros(500), np.ones(500), np.arange(500) < LEAST_FACES // 4])
+def test_too_few_faces_on_one_side(present: np.ndarray) -> None:
+    with pytest.raises(DataError, match="half have the attribute"):
+        choose_sets(present, np.arange(500), 900)
+
+
+def test_unfit_data(faces: SyntheticFaces) -> None:
+    with pytest.raises(UnknownAttributeError, match=r"what is measured.*\n.*Smiling"):
+        measure_realism(Painter(nothing), faces, "Smilling", CONFIG)
+    blind = SyntheticFaces(4, 32, attributes=("Eyeglasses",))
+    with pytest.raises(UnknownAttributeError, match="the labels of synthetic"):
+        measure_realism(Painter(nothing), blind, "Smiling", CONFIG)
+    with pytest.raises(DataError, match="does not say who"):
+        measure_realism(Painter(nothing), SyntheticFaces(100, 32), "Smiling", CONFIG)
+    with pytest.raises(DataError, match="half have the attribute"):
+        measure_realism(Painter(nothing), people(40), "Smiling", CONFIG)
+    with pytest.raises(DataError, match="cannot be compared"):
+        measure_realism(Painter(lambda crops, _: crops[:, ::2, ::2]), faces, "Smiling", CONFIG)
+
+
+def test_people_in_both_sets_or_too_few_of_them() -> None:
+    pictures = np.zeros((60, 32, 32, 3), np.uint8)
+    with pytest.raises(DataError, match="in both sets"):
+        adversary_auc((pictures, pictures), (np.arange(60), np.arange(59, 119)), CONFIG)
+    with pytest.raises(DataError, match="2 people are too few"):
+        adversary_auc((pictures, pictures), (np.arange(60) % 2, np.arange(60, 120)), CONFIG)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"faces": 0}, {"image_size": 8}, {"epochs": 0}, {"batch_size": 1}, {"learning_rate": 0.0}, {"folds": 4}],
+)
+def test_configuration_is_checked(bad: dict[str, int]) -> None:
+    with pytest.raises(ConfigError):
+        AdversaryConfig(**bad)  # type: ignore[arg-type]
+
+
+def test_the_network_has_the_stated_size() -> None:
+    assert round(sum(p.numel() for p in adversary_network().parameters()), -3) == 304_000
+
+
+@pytest.mark.parametrize(
+    ("scores", "value"),
+    [
+        ([0, 1, 2, 3], 1.0),
+        ([2, 3, 0, 1], 0.0),
+        ([1, 1, 1, 1], 0.5),
+        ([0, 2, 1, 3], 0.75),
+        ([0, 1, 1, 2], 0.875),
+    ],
+)
+def test_area_under_the_curve(scores: list[float], value: float) -> None:
+    fold = (np.array(scores, float), np.array([False, False, True, True]), np.arange(4))
+    found = auc_interval([fold], np.random.default_rng(0))
+    assert found.value == value and found.low <= value <= found.high and found.n == 4
+    assert auc_interval([fold, fold], np.random.default_rng(0)).value == value
+
+
+def test_the_interval_is_wider_where_few_people_have_many_faces() -> None:
+    rng = np.random.default_rng(0)
+    edited = np.arange(400) % 2 == 1
+    who = np.arange(400) // 2 % 20 * 2 + edited
+    scores = rng.normal(size=400) + edited + rng.normal(size=40)[who]
+    few = auc_interval([(scores, edited, who)], np.random.default_rng(1))
+    many = auc_interval([(scores, edited, np.arange(400))], np.random.default_rng(1))
+    assert few.value == many.value and few.high - few.low > 1.5 * (many.high - many.low)
+
+
+def test_reports() -> None:
+    rows = [
+        Realism("Smiling", Auc(0.6, 0.55, 0.65, 600), Auc(0.51, 0.46, 0.56, 600), 900, 910),
+        Realism("Bald", Auc(0.9, 0.8, 1.0, 40), None, 60, 50),
+    ]
+    text = to_markdown(rows)
+    assert "| Smiling | 900 | 0.600 [0.550, 0.650] | 0.510 [0.460, 0.560] |" in text
+    assert "| Bald | 60 | 0.900 [0.800, 1.000] | - |" in text
+    assert str(rows[0]) == (
+        "Smiling: AUC 0.600 [0.550, 0.650] of 900 edited faces; real against real 0.510 [0.460, 0.560]"
+    )
+    stored = json.loads(to_json(rows))
+    assert stored[0]["real"]["value"] == 0.51 and stored[1]["real"] is None

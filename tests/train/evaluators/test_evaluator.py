@@ -1,0 +1,200 @@
+"""The evaluator learns, says what it is worth, survives interruption, and refuses what does not fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from aif.runtime.errors import CheckpointError, ConfigError, DataError
+from aif.train.data.loader import Batch
+from aif.train.evaluators.evaluator import (
+    RESUME_FILE,
+    SIDECAR_FILE,
+    WEIGHTS_FILE,
+    Evaluator,
+    EvaluatorConfig,
+    evaluator_network,
+    jitter,
+    one_cycle,
+    resize_area,
+    train_evaluator,
+)
+
+NAMES = ("Bright_Top", "Red_Tint")
+CONFIG = EvaluatorConfig(image_size=16, warm_size=16, faces=640)
+
+
+def batches(count: int = 40, seed: int = 0) -> list[Batch]:
+    """Noise in which the two attributes are plain to see, 16 pictures a batch."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        y = rng.integers(0, 2, (16, 2))
+        images = rng.integers(60, 160, (16, 3, 24, 24))
+        images[:, :, :12] += 80 * y[:, :1, None, None]
+        images[:, 0] += 80 * y[:, 1:, None]
+        where = torch.arange(16)
+        made.append(
+            Batch(torch.from_numpy(images.clip(0, 255).astype(np.uint8)), torch.from_numpy(y).float(), where)
+        )
+    return made
+
+
+def held_out() -> list[Batch]:
+    return batches(6, seed=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("evaluator") / "new" / "folder"
+    train_evaluator(batches(), held_out(), NAMES, out, CONFIG)
+    return out
+
+
+def test_it_learns_and_says_what_it_is_worth(trained: Path) -> None:
+    evaluator = Evaluator.load(trained)
+    assert evaluator.attributes == NAMES
+    assert evaluator.image_size == 16
+    for score in evaluator.scores.values():
+        assert score.n == 96
+        assert 30 < score.positives < 66
+        assert score.accuracy > 0.95
+        assert score.balanced_accuracy > 0.95
+    # the stored figures are those that the stored weights give
+    right = torch.cat([(evaluator.predict(b.images.float() / 255) > 0.5) == (b.y > 0.5) for b in held_out()])
+    assert right.double().mean(0).tolist() == pytest.approx(list(evaluator.accuracy.values()))
+
+
+def test_crops_of_any_size_and_number(trained: Path) -> None:
+    evaluator = Evaluator.load(trained)
+    large = torch.rand(5, 3, 64, 64)
+    verdicts = evaluator.predict(large, batch_size=2)
+    assert verdicts.shape == (5, 2)
+    assert ((verdicts >= 0) & (verdicts <= 1)).all()
+    small = torch.nn.functional.avg_pool2d(large, 4)
+    assert torch.allclose(evaluator.predict(small), verdicts, atol=0.02)
+    assert torch.allclose(evaluator.predict(large.flip(-1)), verdicts, atol=0.02)
+    assert evaluator.predict(torch.zeros(0, 3, 16, 16)).shape == (0, 2)
+    assert evaluator.predict(torch.rand(1, 3, 10, 10)).shape == (1, 2)
+    with pytest.raises(ValueError, match="N, 3, S, S"):
+        evaluator.predict(torch.rand(2, 1, 16, 16))
+
+
+class StoppedError(Exception):
+    pass
+
+
+def stop_at(count: int) -> Callable[[str], None]:
+    lines: list[str] = []
+
+    def log(line: str) -> None:
+        lines.append(line)
+        if len(lines) == count:
+            raise StoppedError
+
+    return log
+
+
+def test_interrupted_training_goes_on(tmp_path: Path) -> None:
+    config = EvaluatorConfig(image_size=16, warm_size=16, faces=160)
+    with pytest.raises(StoppedError):
+        train_evaluator(batches(), held_out(), NAMES, tmp_path, config, checkpoint_every=48, log=stop_at(2))
+    assert not (tmp_path / WEIGHTS_FILE).exists()
+    lines: list[str] = []
+    train_evaluator(batches(), held_out(), NAMES, tmp_path, config, checkpoint_every=48, log=lines.append)
+    assert len(lines) == 1  # at 144 faces; 48 and 96 lay behind it
+    assert " 144 of 160" in lines[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([WEIGHTS_FILE, SIDECAR_FILE])
+
+
+def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    config = EvaluatorConfig(image_size=16, warm_size=16, faces=128)
+    with pytest.raises(StoppedError):
+        train_evaluator(batches(), held_out(), NAMES, tmp_path, config, checkpoint_every=32, log=stop_at(1))
+    other = EvaluatorConfig(image_size=16, warm_size=16, faces=256)
+    with pytest.raises(CheckpointError, match="another configuration"):
+        train_evaluator(batches(), held_out(), NAMES, tmp_path, other)
+    (tmp_path / RESUME_FILE).write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{}")
+    with pytest.raises(CheckpointError, match="damaged"):
+        train_evaluator(batches(), held_out(), NAMES, tmp_path, config)
+
+
+def test_beginning_with_earlier_weights(trained: Path, tmp_path: Path) -> None:
+    config = EvaluatorConfig(image_size=16, warm_size=16, faces=16, learning_rate=1e-9)
+    again = train_evaluator(batches(1), held_out(), NAMES, tmp_path / "on", config, start=trained)
+    assert min(again.accuracy.values()) > 0.95
+    fresh = train_evaluator(batches(1), held_out(), NAMES, tmp_path / "fresh", config)
+    assert min(fresh.accuracy.values()) < 0.95
+    with pytest.raises(CheckpointError, match="other attributes"):
+        train_evaluator(batches(1), held_out(), ("Bald", "Young"), tmp_path / "no", config, start=trained)
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no weights", "cut weights", "bad json", "other attributes"])
+def test_damaged_evaluators_are_refused(trained: Path, tmp_path: Path, damage: str) -> None:
+    weights, sidecar = (trained / WEIGHTS_FILE).read_bytes(), (trained / SIDECAR_FILE).read_text()
+    if damage != "no folder":
+        if damage != "no weights":
+            (tmp_path / WEIGHTS_FILE).write_bytes(weights[:-100] if damage == "cut weights" else weights)
+        values = json.loads(sidecar)
+        if damage == "other attributes":
+            values["attributes"].append("Smiling")
+        text = "{" if damage == "bad json" else json.dumps(values)
+        (tmp_path / SIDECAR_FILE).write_text(text)
+    with pytest.raises(CheckpointError, match="no readable evaluator"):
+        Evaluator.load(tmp_path / "missing" if damage == "no folder" else tmp_path)
+
+
+def test_data_that_does_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="2 columns, but 1"):
+        train_evaluator(batches(), held_out(), ("Eyeglasses",), tmp_path / "a", CONFIG)
+    with pytest.raises(DataError, match="no batch"):
+        train_evaluator([], held_out(), NAMES, tmp_path / "b", CONFIG)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"image_size": 8}, {"warm_size": 8}, {"faces": 0}, {"warm_share": 1.5}, {"width": 0}]
+)
+def test_configuration_is_checked(bad: dict[str, int]) -> None:
+    with pytest.raises(ConfigError):
+        EvaluatorConfig(**bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("width", [8, 32])
+def test_the_network_is_resnet_18_with_a_small_stem(width: int) -> None:
+    network = evaluator_network(7, width).eval()
+    with torch.no_grad():
+        assert network(torch.rand(2, 3, 64, 64)).shape == (2, 7)
+    trunk = resnet18()
+    found = sum(p.numel() for p in network[3:-1].parameters() if p.ndim > 1)  # type: ignore[index]
+    weights = sum(p.numel() for n, p in trunk.named_parameters() if n.startswith("layer") and p.ndim > 1)
+    assert found == weights * width**2 // 64**2
+    assert network[-1].in_features == 8 * width  # type: ignore[index]
+
+
+def test_the_width_is_stored(tmp_path: Path) -> None:
+    config = EvaluatorConfig(image_size=16, warm_size=16, faces=16, width=8)
+    made = train_evaluator(batches(1), held_out(), NAMES, tmp_path, config)
+    crops = torch.rand(3, 3, 16, 16)
+    assert torch.equal(Evaluator.load(tmp_path).predict(crops), made.predict(crops))
+
+
+def test_jitter_and_schedule() -> None:
+    images = torch.rand(8, 3, 48, 48)
+    first, second = (jitter(images, 32, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert first.shape == (8, 3, 32, 32)
+    assert torch.equal(first, second)
+    # the picture stays roughly where it is: closer to itself (or its mirror image) than to the next one
+    smooth = torch.nn.functional.interpolate(torch.rand(8, 3, 4, 4), size=(48, 48), mode="bilinear")
+    moved, plain = jitter(smooth, 32, torch.Generator().manual_seed(3)), resize_area(smooth, 32)
+    own = torch.minimum((moved - plain).abs().mean((1, 2, 3)), (moved - plain.flip(-1)).abs().mean((1, 2, 3)))
+    assert (own < (moved - plain.roll(1, 0)).abs().mean((1, 2, 3))).all()
+    rates = [one_cycle(k / 100) for k in range(101)]
+    assert max(rates) == rates[15] == 1.0
+    assert rates[0] < 0.05
+    assert rates[-1] == pytest.approx(0, abs=1e-9)

@@ -1,0 +1,152 @@
+"""The Frechet distance against its closed form, and through the evaluator's network."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from scipy.linalg import sqrtm
+from torch import Tensor, nn
+
+from aif.runtime.errors import DataError
+from aif.train.evaluators.evaluator import Evaluator, evaluator_network, normalise
+from aif.train.evaluators.frechet import EvaluatorFeatures, FrechetScore, frechet_distance
+
+Array = npt.NDArray[np.float64]
+
+
+class AsTheyAre(nn.Module):
+    """Features that are the pictures themselves."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.num_features = count
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images
+
+
+def gaussian(mean: Array, covariance: Array, n: int = 200, seed: int = 0) -> Tensor:
+    """(n, D) numbers whose sample mean and covariance are exactly those given."""
+    raw = np.random.default_rng(seed).normal(size=(n, len(mean)))
+    raw -= raw.mean(axis=0)
+    white = raw @ np.linalg.inv(np.linalg.cholesky(np.cov(raw.T))).T
+    return torch.from_numpy(white @ np.linalg.cholesky(covariance).T + mean)
+
+
+def random_covariance(seed: int, d: int = 4) -> Array:
+    factor = np.random.default_rng(seed).normal(size=(d, d))
+    return factor @ factor.T + 0.1 * np.eye(d)
+
+
+ZERO, ONE = np.zeros(4), np.eye(4)
+STEP = np.array([3.0, 0.0, -4.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("mean", "covariance", "expected"),
+    [
+        (ZERO, ONE, 0.0),
+        (STEP, ONE, 25.0),  # |m1 - m2|^2
+        (ZERO, 4 * ONE, 4 * (2 - 1) ** 2),  # equal axes: the sum of (s1 - s2)^2
+        (STEP, np.diag([1.0, 4.0, 9.0, 0.25]), 25 + 0 + 1 + 4 + 0.25),
+    ],
+)
+def test_closed_form_by_hand(mean: Array, covariance: Array, expected: float) -> None:
+    real, made = gaussian(ZERO, ONE), gaussian(mean, covariance, n=150, seed=1)
+    found = frechet_distance(AsTheyAre(4), real, made)
+    assert found.distance == pytest.approx(expected, abs=1e-6)
+    assert (found.real, found.made, found.features) == (200, 150, 4)
+    assert not found.singular
+    assert frechet_distance(AsTheyAre(4), made, real).distance == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_closed_form_of_covariances_with_different_axes(seed: int) -> None:
+    first, second = random_covariance(seed), random_covariance(seed + 10)
+    found = frechet_distance(AsTheyAre(4), gaussian(STEP, first), gaussian(ZERO, second, seed=1))
+    expected = 25 + np.trace(first + second - 2 * np.real(sqrtm(first @ second)))
+    assert expected > 26
+    assert found.distance == pytest.approx(expected, rel=1e-6)
+
+
+def test_batches_are_one_set() -> None:
+    real, made = gaussian(ZERO, random_covariance(0)), gaussian(STEP, random_covariance(1))
+    whole = frechet_distance(AsTheyAre(4), real, made)
+    pieces = frechet_distance(AsTheyAre(4), [real[:7], real[7:7], real[7:]], iter(made.split(33)))
+    small = frechet_distance(AsTheyAre(4), real, made, batch_size=3)
+    assert pieces.distance == pytest.approx(whole.distance, rel=1e-9)
+    assert small.distance == pytest.approx(whole.distance, rel=1e-9)
+    assert (pieces.real, pieces.made) == (200, 200)
+
+
+def test_few_pictures_make_the_distance_too_large() -> None:
+    def between_samples(n: int) -> FrechetScore:
+        rng = np.random.default_rng(n)
+        first, second = (torch.from_numpy(rng.normal(size=(n, 16))) for _ in range(2))
+        return frechet_distance(AsTheyAre(16), first, second)
+
+    few, more, many = (between_samples(n) for n in (12, 100, 2000))
+    assert few.distance > 3 * more.distance > 9 * many.distance > 0
+    assert (few.singular, more.singular) == (True, False)
+    assert FrechetScore(1.0, 17, 16, 16).singular
+    assert not FrechetScore(1.0, 17, 17, 16).singular
+
+
+@pytest.mark.parametrize(("real", "made"), [(0, 5), (1, 5), (5, 0), (5, 1)])
+def test_too_few_pictures(real: int, made: int) -> None:
+    with pytest.raises(DataError, match="at least two " + ("real" if real < 2 else "made")):
+        frechet_distance(AsTheyAre(4), torch.rand(real, 4), torch.rand(made, 4))
+    with pytest.raises(DataError, match="at least two real"):
+        frechet_distance(AsTheyAre(4), [], [])
+
+
+def test_features_that_are_not_finite() -> None:
+    broken = torch.rand(5, 4)
+    broken[2, 1] = math.nan
+    with pytest.raises(DataError, match="made pictures are not finite"):
+        frechet_distance(AsTheyAre(4), torch.rand(5, 4), broken)
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Evaluator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Evaluator(evaluator_network(3), ("a", "b", "c"), 16)
+
+
+def test_features_are_what_the_last_layer_sees(evaluator: Evaluator) -> None:
+    features = EvaluatorFeatures(evaluator)
+    assert features.num_features == 256
+    images = torch.rand(3, 3, 16, 16)
+    found = features(images)
+    assert found.shape == (3, 256) and found.dtype == torch.float64
+    with torch.no_grad():
+        logits = evaluator.network(normalise(images))
+        last = evaluator.network[-1]  # type: ignore[index] # which is nn.Sequential
+        assert isinstance(last, nn.Linear)  # the evaluator itself keeps its last layer
+        assert torch.allclose(last(found.float()), logits, atol=1e-5)
+    assert features(torch.rand(2, 3, 40, 40)).shape == (2, 256)
+    for bad in (
+        torch.rand(3, 16, 16),
+        torch.rand(2, 1, 16, 16),
+        torch.zeros(2, 3, 16, 16, dtype=torch.uint8),
+    ):
+        with pytest.raises(ValueError, match="N, 3, S, S"):
+            features(bad)
+
+
+def test_through_the_evaluator(evaluator: Evaluator) -> None:
+    features = EvaluatorFeatures(evaluator)
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.nn.functional.interpolate(
+        torch.rand(24, 3, 4, 4, generator=generator), size=(16, 16), mode="bilinear"
+    )
+    found = frechet_distance(features, coarse, coarse)
+    assert found.distance == pytest.approx(0, abs=1e-3)
+    assert (found.real, found.made, found.features, found.singular) == (24, 24, 256, True)
+    distances = [frechet_distance(features, coarse, (coarse + d).clamp(0, 1)).distance for d in (0.05, 0.3)]
+    assert found.distance < distances[0] < distances[1]

@@ -1,0 +1,420 @@
+"""The identity network learns who is who, says what it is worth on strangers, and judges edits by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from aif.runtime.errors import CheckpointError, ConfigError, DataError
+from aif.train.data.loader import Batch
+from aif.train.data.synthetic import SyntheticFaces
+from aif.train.evaluators import identity
+from aif.train.evaluators.evaluator import evaluator_network
+from aif.train.evaluators.identity import (
+    RESUME_FOLDER,
+    SIDECAR_FILE,
+    WEIGHTS_FILE,
+    IdentityConfig,
+    IdentityNetwork,
+    best_threshold,
+    cosface_loss,
+    derangement,
+    identity_kept,
+    known_identities,
+    score_identity,
+    train_identity,
+    training_people,
+    verify,
+)
+from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
+
+CONFIG = IdentityConfig(image_size=16, warm_size=16, faces=4800, embedding=16, learning_rate=4e-3)
+
+
+def faces(people: int, each: int, seed: int) -> tuple[list[Batch], np.ndarray]:
+    """Pictures whose lower half is the person's and whose upper half is anything, in batches of 16."""
+    rng = np.random.default_rng(seed)
+    who = rng.permutation(np.repeat(np.arange(people), each))
+    coarse = rng.integers(30, 226, (len(who), 3, 2, 2))
+    coarse[:, :, 1] = rng.integers(30, 226, (people, 3, 2))[who]
+    noise = rng.normal(0, 20, (len(who), 3, 24, 24))
+    pictures = (coarse.repeat(12, 2).repeat(12, 3) + noise).clip(0, 255).astype(np.uint8)
+    batches = []
+    for where in torch.arange(len(who)).split(16):  # type: ignore[no-untyped-call]
+        batches.append(Batch(torch.from_numpy(pictures[where.numpy()]), torch.zeros(len(where), 1), where))
+    return batches, 100 * seed + who
+
+
+TRAIN, TRAIN_PEOPLE = faces(40, 6, seed=1)
+HELD, HELD_PEOPLE = faces(24, 4, seed=2)
+
+
+def small_network(outputs: int, width: int = 32) -> nn.Module:
+    """Stands in for the ResNet-18, which takes a hundred times as long."""
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, stride=2), nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(), nn.Linear(16 * width, outputs),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(identity, "evaluator_network", small_network)
+        yield
+
+
+def trained_in(out: Path, config: IdentityConfig = CONFIG, **options: object) -> IdentityNetwork:
+    return train_identity(TRAIN, TRAIN_PEOPLE, HELD, HELD_PEOPLE, out, config, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("identity") / "new" / "folder"
+    trained_in(out)
+    return out
+
+
+def test_it_learns_and_says_what_it_is_worth(trained: Path) -> None:
+    network = IdentityNetwork.load(trained)
+    found = network.verification
+    assert (found.people, found.faces, found.pairs) == (24, 96, 2 * 24 * 6)
+    assert found.accuracy > 0.85
+    assert found.same > found.different + 0.3
+    # the stored figures are those that the stored weights give, and training is what made them
+    assert score_identity(network, HELD, HELD_PEOPLE) == found
+    torch.manual_seed(0)
+    untrained = score_identity(IdentityNetwork(small_network(16), 16, 16), HELD, HELD_PEOPLE)
+    assert found.auc > 0.95
+    assert untrained.auc < 0.85
+    assert untrained.accuracy < 0.8
+    assert sorted(p.name for p in trained.iterdir()) == sorted([WEIGHTS_FILE, SIDECAR_FILE])
+
+
+def test_embeddings_of_any_size_and_number(trained: Path) -> None:
+    network = IdentityNetwork.load(trained)
+    large = torch.nn.functional.interpolate(torch.rand(5, 3, 4, 4), size=(64, 64), mode="bilinear")
+    vectors = network.embed(large, batch_size=2)
+    assert vectors.shape == (5, 16)
+    assert vectors.dtype == torch.float32
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(5), atol=1e-5)
+    small = torch.nn.functional.avg_pool2d(large, 4)
+    assert ((network.embed(small) * vectors).sum(1) > 0.999).all()
+    assert ((network.embed(large.flip(-1)) * vectors).sum(1) > 0.999).all()
+    assert network.embed(torch.zeros(0, 3, 16, 16)).shape == (0, 16)
+    assert network.embed(torch.rand(1, 3, 10, 10)).shape == (1, 16)
+    for bad in (
+        torch.rand(2, 1, 16, 16),
+        torch.rand(3, 16, 16),
+        torch.zeros(2, 3, 16, 16, dtype=torch.uint8),
+    ):
+        with pytest.raises(ValueError, match="N, 3, S, S"):
+            network.embed(bad)
+
+
+def test_the_network_is_the_evaluators_resnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "evaluator_network", evaluator_network)
+    made = trained_in(tmp_path, dataclasses.replace(CONFIG, faces=16, width=8))
+    assert made.network[-1].in_features == 8 * 8
+    crops = HELD[0].images[:4].float() / 255
+    assert torch.equal(IdentityNetwork.load(tmp_path).embed(crops), made.embed(crops))
+
+
+def test_the_loss_is_equation_4() -> None:
+    cosines = torch.tensor([[0.8, 0.1, -0.2], [0.0, 0.5, 0.5]])
+    people = torch.tensor([0, 2])
+    first = -math.log(math.exp(4 * 0.6) / (math.exp(4 * 0.6) + math.exp(4 * 0.1) + math.exp(4 * -0.2)))
+    second = -math.log(math.exp(4 * 0.3) / (1 + math.exp(4 * 0.5) + math.exp(4 * 0.3)))
+    loss = cosface_loss(cosines, people, margin=0.2, scale=4.0)
+    assert loss.item() == pytest.approx((first + second) / 2, rel=1e-6)
+    plain = nn.functional.cross_entropy(7 * cosines, people)
+    assert cosface_loss(cosines, people, margin=0.0, scale=7.0).item() == pytest.approx(plain.item())
+
+
+@pytest.mark.parametrize(
+    ("identities", "expected"),
+    [
+        ([5, 5, 9, 9], [0, 0, 1, 1]),
+        ([9, 5, 9, 7, 5], [1, 0, 1, -1, 0]),
+        ([3, 1, 1, 2, 2, 2], [-1, 0, 0, 1, 1, 1]),
+    ],
+)
+def test_people_with_one_face_are_no_class(identities: list[int], expected: list[int]) -> None:
+    assert training_people(identities).tolist() == expected
+
+
+@pytest.mark.parametrize("identities", [[], [1], [1, 1, 1], [1, 1, 2, 3]])
+def test_too_few_people_to_train_on(identities: list[int]) -> None:
+    with pytest.raises(DataError, match="at least two"):
+        training_people(identities)
+
+
+def test_a_dataset_that_knows_nobody() -> None:
+    with pytest.raises(DataError, match=r"identity_CelebA\.txt"):
+        known_identities(SyntheticFaces(2, 16))
+
+
+@pytest.mark.parametrize(
+    ("cosines", "same", "threshold"),
+    [
+        ([0.9, 0.8, 0.2, 0.0], [1, 1, 0, 0], 0.5),
+        ([0.0, 0.9, 0.2, 0.8], [0, 1, 0, 1], 0.5),
+        ([0.9, 0.6, 0.5, 0.1], [1, 0, 1, 0], 0.75),  # three right at 0.75, and as many at 0.3
+        ([0.5, 0.5, 0.5, 0.1], [1, 1, 0, 0], 0.3),  # equal cosines share a verdict
+        ([0.5, 0.5], [1, 1], -math.inf),
+        ([0.9, 0.8], [0, 0], math.inf),
+    ],
+)
+def test_best_thresholds(cosines: list[float], same: list[int], threshold: float) -> None:
+    assert best_threshold(np.array(cosines), np.array(same, dtype=bool)) == pytest.approx(threshold)
+
+
+def vectors_of(people: np.ndarray, how: str) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    if how == "person":
+        return np.eye(people.max() + 1)[people]
+    noise = rng.normal(size=(len(people), 64))
+    centres = rng.normal(size=(people.max() + 1, 64)) * {"noise": 0.0, "noisy person": 0.5}[how]
+    vectors = noise + centres[people]
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_verification_of_perfect_embeddings() -> None:
+    people = np.repeat(np.arange(30), [1] * 5 + [2] * 10 + [5] * 15)
+    found = verify(vectors_of(people, "person"), people)
+    assert (found.accuracy, found.auc, found.same, found.different) == (1.0, 1.0, 1.0, 0.0)
+    assert (found.people, found.faces) == (25, 95)  # faces of people seen once make no pair
+    assert found.pairs == 2 * (10 * 1 + 15 * 10)
+    assert found.standard_error == 0
+    assert verify(vectors_of(people, "person"), people, limit=50).pairs == 100
+
+
+def test_verification_of_noise_is_chance() -> None:
+    people = np.repeat(np.arange(200), 6)
+    found = verify(vectors_of(people, "noise"), people)
+    assert abs(found.accuracy - 0.5) < 4 * 0.5 / math.sqrt(found.pairs)
+    assert abs(found.auc - 0.5) < 0.03
+    assert 0 < found.standard_error < 0.02
+    # a threshold fitted to the eight pairs of a fold that it is judged on would look far better than chance
+    few = np.repeat(np.arange(40), 2)
+    rates = [verify(vectors_of(few, "noise"), few, seed=seed).accuracy for seed in range(20)]
+    assert abs(np.mean(rates) - 0.5) < 0.08
+
+
+def test_verification_against_all_pairs_taken_one_by_one() -> None:
+    people = np.random.default_rng(3).permutation(np.repeat(np.arange(60), 5))
+    vectors = vectors_of(people, "noisy person")
+    found = verify(vectors, people)
+    every, alike = vectors @ vectors.T, people[:, None] == people[None]
+    upper = np.triu(np.ones_like(alike), 1)
+    assert found.same == pytest.approx(every[alike & upper].mean())  # all pairs of one person, each once
+    assert found.different == pytest.approx(every[~alike & upper].mean(), abs=0.03)
+    wins = (every[alike & upper][:, None] > every[~alike & upper][None, ::7]).mean()
+    assert found.auc == pytest.approx(wins, abs=0.03)
+    assert 0.6 < found.accuracy < 0.95
+    assert verify(vectors, people) == found
+    assert verify(vectors, people, seed=1) != found
+
+
+def test_verification_refuses() -> None:
+    people = np.repeat(np.arange(8), 2)
+    vectors = vectors_of(people, "person")
+    with pytest.raises(DataError, match="four people"):
+        verify(vectors[:6], people[:6])
+    with pytest.raises(DataError, match="not finite"):
+        verify(np.full_like(vectors, np.nan), people)
+    with pytest.raises(ValueError, match="identities"):
+        verify(vectors, people[:-1])
+    assert verify(vectors[:8], people[:8]).accuracy == 1.0  # two folds of two people
+
+
+@pytest.mark.parametrize(
+    "identities", [[1, 2], [7, 7, 8, 9], [1, 1, 1, 2, 2, 2], [3, 1, 2, 1, 2, 3, 3, 4], list(range(50))]
+)
+def test_everybody_meets_another_person_once(identities: list[int]) -> None:
+    for seed in range(20):
+        partner = derangement(identities, seed)
+        assert sorted(partner.tolist()) == list(range(len(identities)))
+        assert all(identities[i] != identities[k] for i, k in enumerate(partner))
+    if len(identities) == 50:
+        assert partner.tolist() != derangement(identities, 0).tolist()
+
+
+@pytest.mark.parametrize("identities", [[], [4], [4, 4], [1, 2, 1, 1, 2]])
+def test_nobody_else_to_compare_with(identities: list[int]) -> None:
+    with pytest.raises(DataError, match="other people"):
+        derangement(identities)
+
+
+class MeanColour(nn.Module):
+    """An embedding that can be worked out by hand: the picture's mean red, green and blue."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images * 0.25 + 0.45).mean((2, 3))
+
+
+def plain(*colours: tuple[float, float, float]) -> Tensor:
+    return torch.tensor(colours)[:, :, None, None].expand(-1, -1, 16, 16).contiguous()
+
+
+RED, GREEN, BLUE, YELLOW = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 1.0, 0.0)
+
+
+def test_identity_kept_by_hand() -> None:
+    network = IdentityNetwork(MeanColour(), 16, 3)
+    originals = plain(RED, GREEN, BLUE)
+    same = identity_kept(network, originals, originals, originals)
+    assert same.kept == pytest.approx(1, abs=1e-5)
+    assert same.other.mean == pytest.approx(0, abs=1e-5)
+    lost = identity_kept(network, originals, plain(GREEN, BLUE, RED), originals)
+    assert lost.kept == pytest.approx(0, abs=1e-5)
+    assert lost.reconstruction.mean == pytest.approx(1, abs=1e-5)
+    half = identity_kept(network, originals, plain(YELLOW, YELLOW, BLUE), originals)
+    cosines = np.array([math.sqrt(0.5), math.sqrt(0.5), 1])
+    assert half.edited.mean == pytest.approx(cosines.mean(), abs=1e-5)
+    assert half.kept == pytest.approx(cosines.mean(), abs=1e-5)
+    reach = 1.959964 * cosines.std(ddof=1) / math.sqrt(3)
+    assert (half.edited.low, half.edited.high) == pytest.approx(
+        (cosines.mean() - reach, cosines.mean() + reach), abs=1e-5
+    )
+    assert half.edited.n == half.other.n == half.reconstruction.n == 3
+
+
+def test_the_others_are_other_people() -> None:
+    network = IdentityNetwork(MeanColour(), 16, 3)
+    twice = plain(RED, RED, GREEN, GREEN)
+    for seed in range(10):
+        score = identity_kept(network, twice, twice, twice, identities=[1, 1, 2, 2], seed=seed)
+        assert score.other.mean == pytest.approx(0, abs=1e-5)
+    alike = plain(RED, RED)
+    assert math.isnan(identity_kept(network, alike, alike, alike).kept)
+    with pytest.raises(DataError, match="other people"):
+        identity_kept(network, alike, alike, alike, identities=[1, 1])
+    with pytest.raises(ValueError, match="differ in number"):
+        identity_kept(network, alike, alike[:1], alike)
+    with pytest.raises(ValueError, match="identities"):
+        identity_kept(network, alike, alike, alike, identities=[1])
+
+
+class StoppedError(Exception):
+    pass
+
+
+def stop_at(count: int) -> Callable[[str], None]:
+    lines: list[str] = []
+
+    def log(line: str) -> None:
+        lines.append(line)
+        if len(lines) == count:
+            raise StoppedError
+
+    return log
+
+
+def test_interrupted_training_goes_on(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, faces=160)
+    with pytest.raises(StoppedError):
+        trained_in(tmp_path, config, checkpoint_every=48, log=stop_at(2))
+    assert [p.name for p in tmp_path.iterdir()] == [RESUME_FOLDER]
+    with pytest.raises(StoppedError):
+        trained_in(tmp_path, config, checkpoint_every=32, log=stop_at(1))
+    groups, info = load_checkpoint(list_checkpoints(tmp_path / RESUME_FOLDER)[-1])
+    assert (info["seen"], info["step"]) == (128, 8)  # 96 lay behind it
+    assert groups["optimizer"]["0.step"] == 8  # the optimizer went on, too
+    lines: list[str] = []
+    trained_in(tmp_path, config, checkpoint_every=16, log=lines.append)
+    assert [line.split(" faces")[0] for line in lines] == [f"identity: {n} of 160" for n in (144, 160)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([WEIGHTS_FILE, SIDECAR_FILE])
+
+
+def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, faces=128)
+    with pytest.raises(StoppedError):
+        trained_in(tmp_path, config, checkpoint_every=32, log=stop_at(1))
+    with pytest.raises(CheckpointError, match="another configuration"):
+        trained_in(tmp_path, dataclasses.replace(config, margin=0.1))
+    with pytest.raises(CheckpointError, match="another configuration"):
+        others = np.where(TRAIN_PEOPLE[0] == TRAIN_PEOPLE, -5, TRAIN_PEOPLE)
+        others[np.flatnonzero(others == -5)[0]] = TRAIN_PEOPLE[1]
+        train_identity(TRAIN, others, HELD, HELD_PEOPLE, tmp_path, config)
+    next(tmp_path.rglob("centres.safetensors")).write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{}")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        trained_in(tmp_path, config)
+
+
+@pytest.mark.parametrize(
+    "damage", ["no folder", "no weights", "cut weights", "bad json", "other embedding", "bad config"]
+)
+def test_damaged_networks_are_refused(trained: Path, tmp_path: Path, damage: str) -> None:
+    weights, sidecar = (trained / WEIGHTS_FILE).read_bytes(), (trained / SIDECAR_FILE).read_text()
+    if damage != "no folder":
+        if damage != "no weights":
+            (tmp_path / WEIGHTS_FILE).write_bytes(weights[:-100] if damage == "cut weights" else weights)
+        values = json.loads(sidecar)
+        if damage in ("other embedding", "bad config"):
+            values["config"]["embedding"] = 32 if damage == "other embedding" else 0
+        (tmp_path / SIDECAR_FILE).write_text("{" if damage == "bad json" else json.dumps(values))
+    with pytest.raises(CheckpointError, match="no readable identity network"):
+        IdentityNetwork.load(tmp_path / "missing" if damage == "no folder" else tmp_path)
+
+
+def test_data_that_does_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no batch"):
+        train_identity([], TRAIN_PEOPLE, HELD, HELD_PEOPLE, tmp_path, CONFIG)
+    with pytest.raises(DataError, match="identities are given"):
+        train_identity(TRAIN[5:], TRAIN_PEOPLE[:80], HELD, HELD_PEOPLE, tmp_path, CONFIG)
+    with pytest.raises(DataError, match="24 people are both"):
+        train_identity(TRAIN, TRAIN_PEOPLE, HELD, HELD_PEOPLE - 100, tmp_path, CONFIG)
+    with pytest.raises(DataError, match="four held-out people"):
+        train_identity(TRAIN, TRAIN_PEOPLE, HELD, np.arange(len(HELD_PEOPLE)) + 500, tmp_path, CONFIG)
+    with pytest.raises(DataError, match="hardly a face"):
+        alone = [Batch(b.images[:1], b.y[:1], b.indices[:1]) for b in TRAIN]
+        train_identity(alone, TRAIN_PEOPLE, HELD, HELD_PEOPLE, tmp_path, CONFIG)
+    with pytest.raises(DataError, match="no held-out face"):
+        score_identity(IdentityNetwork(MeanColour(), 16, 3), [], HELD_PEOPLE)
+    with pytest.raises(DataError, match="not judged"):
+        _ = IdentityNetwork(MeanColour(), 16, 3).verification
+
+
+def test_faces_of_people_seen_once_are_left_out_of_training(tmp_path: Path) -> None:
+    people = TRAIN_PEOPLE.copy()
+    people[::3] = 10_000 + np.arange(len(people[::3]))
+    config = dataclasses.replace(CONFIG, faces=40)
+    lines: list[str] = []
+    train_identity(TRAIN, people, HELD, HELD_PEOPLE, tmp_path, config, checkpoint_every=1, log=lines.append)
+    names, counts = np.unique(people, return_counts=True)
+    twice = int((counts >= 2).sum())
+    kept = np.isin(people[:64], names[counts >= 2]).reshape(4, 16).sum(1).cumsum()
+    assert [int(line.split()[1]) for line in lines] == kept[: len(lines)].tolist()
+    assert json.loads((tmp_path / SIDECAR_FILE).read_text())["people"] == twice
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"image_size": 8},
+        {"warm_size": 8},
+        {"faces": 0},
+        {"warm_share": 1.5},
+        {"width": 0},
+        {"embedding": 1},
+        {"margin": 1.0},
+        {"margin": -0.1},
+        {"margin": math.nan},
+        {"scale": 0.0},
+        {"scale": math.inf},
+        {"learning_rate": 0.0},
+        {"weight_decay": -1.0},
+    ],
+)
+def test_configuration_is_checked(bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        IdentityConfig(**bad)  # type: ignore[arg-type]

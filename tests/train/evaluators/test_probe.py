@@ -1,0 +1,102 @@
+"""Probes: a leak is caught, however it is hidden; a clean code is not accused."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from aif.runtime.errors import ConfigError, DataError
+from aif.train.evaluators.probe import ProbeKind, ProbeResult, probe
+
+Array = npt.NDArray[np.float64]
+
+
+def codes(leak: str, n: int = 3000, positives: float = 0.4) -> tuple[Array, Array]:
+    rng = np.random.default_rng(7)
+    y = (rng.random(n) < positives).astype(np.float64)
+    z = rng.normal(size=(n, 8))
+    if leak == "one unit":
+        z[:, 3] += 6 * y
+    elif leak == "tiny unit":  # readable only once the inputs are standardised
+        z[:, 3] = 1e-4 * (y + 0.05 * z[:, 3]) + 5
+    elif leak == "parity":  # no linear probe can see it
+        z[:, 0] = np.where(y == 1, 1, -1) * np.sign(z[:, 1]) * np.abs(z[:, 0])
+    return z, y
+
+
+def judged(leak: str, kind: ProbeKind, **options: float) -> ProbeResult:
+    z, y = codes(leak, **options)  # type: ignore[arg-type]
+    return probe(z[:2000], y[:2000], z[2000:], y[2000:], kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("leak", "kind", "caught"),
+    [
+        ("none", "linear", False),
+        ("none", "mlp", False),
+        ("one unit", "linear", True),
+        ("one unit", "mlp", True),
+        ("tiny unit", "linear", True),
+        ("tiny unit", "mlp", True),
+        ("parity", "linear", False),
+        ("parity", "mlp", True),
+    ],
+)
+def test_leaks(leak: str, kind: ProbeKind, caught: bool) -> None:
+    result = judged(leak, kind)
+    assert result.n == 1000
+    assert result.interval[0] <= result.accuracy <= result.interval[1]
+    if caught:
+        assert result.accuracy > 0.95
+        assert result.balanced_accuracy > 0.95
+        assert result.bits > 0.7
+        assert result.excess > 0.3
+    else:
+        assert abs(result.excess) < 0.04
+        assert abs(result.balanced_accuracy - 0.5) < 0.06
+        assert result.bits < 0.02
+
+
+def test_leak_of_a_rare_attribute_shows_in_the_balanced_accuracy() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random(6000) < 0.05).astype(float)
+    z = rng.normal(size=(6000, 4))
+    z[:, 0] += 1.5 * y
+    result = probe(z[:4000], y[:4000], z[4000:], y[4000:], kind="linear")
+    assert result.excess < 0.01
+    assert result.balanced_accuracy > 0.65
+    assert result.bits > 0.02
+
+
+def test_repeatable_and_without_trace_in_the_random_state() -> None:
+    z, y = codes("one unit", n=400)
+    before = torch.get_rng_state()
+    results = [probe(z[:300], y[:300], z[300:], y[300:], kind="mlp", seed=3) for _ in range(2)]
+    assert results[0] == results[1]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_constant_columns_do_no_harm() -> None:
+    z, y = codes("one unit", n=600)
+    z[:, 5] = 2.5
+    assert probe(z[:400], y[:400], z[400:], y[400:], kind="linear").accuracy > 0.95
+
+
+def test_refuses_what_cannot_be_judged() -> None:
+    z, y = codes("none", n=40)
+    with pytest.raises(ConfigError, match="no probe"):
+        probe(z, y, z, y, kind="forest")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="not finite"):
+        probe(np.full_like(z, np.nan), y, z, y)
+    with pytest.raises(DataError, match="two training faces"):
+        probe(z, np.zeros(40), z, y)
+    with pytest.raises(DataError, match="0 or 1"):
+        probe(z, y * 2, z, y)
+    with pytest.raises(DataError, match="no validation"):
+        probe(z, y, z[:0], y[:0])
+    with pytest.raises(ValueError, match="labels"):
+        probe(z, y[:-1], z, y)
+    with pytest.raises(ValueError, match="differ in size"):
+        probe(z, y, z[:, :3], y)

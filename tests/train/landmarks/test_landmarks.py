@@ -1,0 +1,427 @@
+"""The landmark network: samples point where they should, it learns, the runtime takes its graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+import torch
+
+from aif.runtime.errors import CheckpointError, ConfigError, DataError
+from aif.runtime.faces.landmarks import LandmarkNet as RuntimeNet
+from aif.runtime.faces.landmarks import box_from_landmarks
+from aif.runtime.geometry.align import TEMPLATE_128, transform_points
+from aif.runtime.geometry.points import (
+    COUNT,
+    FACE_OVAL,
+    INNER_LIP,
+    LEFT_EYE,
+    MIRROR,
+    NOSE_TIP,
+    OUTER_LIP,
+    RIGHT_EYE,
+    five_points,
+)
+from aif.train.data.base import CorruptImageError, FaceDataset
+from aif.train.data.dense import DenseLandmarks, read_dense
+from aif.train.landmarks import data as landmark_data
+from aif.train.landmarks.crops import degrade, extend, occlude
+from aif.train.landmarks.data import LandmarkBatch, LandmarkSamples, harvest_false_boxes, overlap
+from aif.train.landmarks.files import export_landmarks, load_landmarks, resume_file
+from aif.train.landmarks.network import LandmarkConfig, LandmarkNet
+from aif.train.landmarks.score import UPRIGHT, score_landmarks
+from aif.train.landmarks.training import (
+    fit_shapes,
+    landmark_loss,
+    point_weights,
+    rate_factor,
+    train_landmarks,
+)
+
+SMALL = LandmarkConfig(
+    input_size=48,
+    widths=(8, 12, 16, 24),
+    depths=(0, 0, 0, 0),
+    hidden=48,
+    components=12,
+    shapes=100,
+    samples=4160,
+    batch_size=32,
+    harvest=0,
+    ema=0.9,
+    learning_rate=5e-3,
+)
+TINY = dataclasses.replace(SMALL, samples=8, batch_size=2)
+
+
+def quiet(line: str) -> None:
+    """A log for tests."""
+
+
+def face_shape() -> npt.NDArray[np.float32]:
+    """A made-up face of 221 points on the 128 px template, its own mirror image: (221, 2)."""
+    angles = np.random.default_rng(0).uniform(-math.pi, math.pi, COUNT)
+    shape = np.array([64, 78]) + np.stack([20 * np.cos(angles), 28 * np.sin(angles)], axis=1)
+
+    def ring(part: slice, centre: tuple[float, float], radii: tuple[float, float], start: float) -> None:
+        turn = start + 2 * math.pi * np.arange(part.stop - part.start) / (part.stop - part.start)
+        shape[part] = np.array(centre) + np.stack([np.cos(turn), np.sin(turn)], axis=1) * radii
+
+    ring(FACE_OVAL, (64, 78), (38, 48), -math.pi / 2)
+    ring(OUTER_LIP, (64, 100.6), (15.2, 8), math.pi)
+    ring(INNER_LIP, (64, 100.6), (12, 3), math.pi)
+    ring(LEFT_EYE, (46, 62), (7, 3), math.pi)
+    shape[RIGHT_EYE] = shape[LEFT_EYE] * (-1, 1) + (128, 0)
+    shape[NOSE_TIP] = TEMPLATE_128[2]
+    return ((shape + shape[MIRROR] * (-1, 1) + (128, 0)) / 2).astype(np.float32)
+
+
+class Dots(FaceDataset):
+    """Coloured discs for eyes, nose and mouth, moved by a similarity; the first `broken` cannot be read."""
+
+    name = "dots"
+
+    def __init__(self, count: int, broken: int = 0) -> None:
+        rng = np.random.default_rng(count)
+        self.labels = np.zeros((count, 1), dtype=np.uint8)
+        self.rolls = rng.uniform(-5, 5, count)
+        moves = [
+            cv2.getRotationMatrix2D((64, 74), -roll, rng.uniform(0.95, 1.05)) + [[0, 0, s] for s in shift]
+            for roll, shift in zip(self.rolls, rng.uniform(-2, 2, (count, 2)), strict=True)
+        ]
+        self.points = np.array([transform_points(face_shape(), m) for m in moves], np.float32).reshape(
+            -1, COUNT, 2
+        )
+        self.broken = broken
+
+    @property
+    def dense(self) -> DenseLandmarks:
+        pose = np.zeros((len(self), 3), dtype=np.float32)
+        pose[:, 2] = self.rolls
+        return DenseLandmarks(self.points, pose, np.full(len(self), 20, dtype=np.float32))
+
+    def image(self, index: int) -> npt.NDArray[np.uint8]:
+        if index < self.broken:
+            raise CorruptImageError(self.file_name(index))
+        image = np.full((128, 128, 3), (40, 60, 40), dtype=np.uint8)
+        points = self.points[index]
+        cv2.fillPoly(image, [points[FACE_OVAL].round().astype(np.int32)], (200, 160, 140))
+        cv2.fillPoly(image, [points[OUTER_LIP].round().astype(np.int32)], (220, 30, 60))
+        for place, colour in zip(
+            five_points(points)[:3], ((0, 0, 255), (0, 255, 0), (255, 255, 0)), strict=True
+        ):
+            x, y = place.round().astype(int).tolist()
+            image[y - 3 : y + 4, x - 3 : x + 4] = colour
+        return image
+
+    def file_name(self, index: int) -> str:
+        return f"shard.zip:{index:03}.webp"
+
+
+def dense_file(folder: Path, faces: Dots, **changes: Any) -> Path:
+    """Write `faces`' landmarks as dense.npz, backwards, with arrays changed or (None) left out."""
+    order = np.arange(len(faces))[::-1]
+    mean = np.round(face_shape() * 32).astype(np.int16)
+    arrays: dict[str, Any] = {
+        "files": np.array([faces.file_name(k).partition(":")[2] for k in order]),
+        "points_x32": (np.round(faces.points[order] * 32) - mean).astype(np.int16),
+        "mean_x32": mean,
+        "score": np.linspace(5, 20, len(faces)).astype(np.float16)[order],
+        "yaw_pitch_roll": faces.dense.pose[order].astype(np.float16),
+    }
+    arrays = {name: value for name, value in {**arrays, **changes}.items() if value is not None}
+    np.savez(folder / "dense.npz", **arrays)
+    return folder
+
+
+def test_dense_landmarks_follow_the_dataset(tmp_path: Path) -> None:
+    faces = Dots(5)
+    dense = read_dense(dense_file(tmp_path, faces), faces)
+    np.testing.assert_allclose(dense.points, faces.points, atol=1 / 32)
+    np.testing.assert_allclose(dense.pose, faces.dense.pose, atol=0.01)
+    assert dense.sure.tolist() == [False, True, True, True, True]
+    assert dense.points.dtype == dense.pose.dtype == dense.score.dtype == np.float32
+
+
+def test_dense_landmarks_are_in_pixels_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = Dots(2)
+    monkeypatch.setattr(Dots, "image", lambda self, index: np.zeros((64, 64, 3), dtype=np.uint8))
+    dense = read_dense(dense_file(tmp_path, faces), faces)
+    np.testing.assert_allclose(dense.points, (faces.points + 0.5) / 2 - 0.5, atol=1 / 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"score": None}, "cannot be read"),
+        ({"files": np.array(["000.webp", {}], dtype=object)}, "cannot be read"),
+        ({"points_x32": np.zeros((3, 5, 2), dtype=np.int16)}, "points_x32 is"),
+        ({"yaw_pitch_roll": np.zeros((2, 3))}, "yaw_pitch_roll is"),
+        (
+            {"files": np.array(["000.webp", "001.webp", "other.webp"])},
+            "no landmarks of 1 of 3 faces, 002.webp",
+        ),
+    ],
+)
+def test_dense_landmarks_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_dense(dense_file(tmp_path, Dots(3), **changes), Dots(3))
+
+
+def test_no_dense_landmarks(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"dense\.npz cannot be read"):
+        read_dense(tmp_path, Dots(1))
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("close", [0.0, 1.0])
+def test_points_are_on_what_they_mark(monkeypatch: pytest.MonkeyPatch, train: bool, close: float) -> None:
+    monkeypatch.setattr(landmark_data, "degrade", lambda crop, rng: crop)
+    monkeypatch.setattr(landmark_data, "occlude", lambda crop, points, rng: (crop, 0.0))
+    faces = Dots(4)
+    samples = LandmarkSamples(faces, faces.dense, 96, 8, seed=1, negatives=0, close=close, train=train)
+    colours = set()
+    for number in range(12):
+        sample = samples.sample(number)
+        assert sample.face and sample.known
+        five = five_points(sample.points)
+        x, y = (five[0] * 96).round().astype(int)
+        left = sample.crop[y, x].astype(int)
+        colours.add(int(np.abs(left - [0, 0, 255]).max() < 60) - int(np.abs(left - [0, 255, 0]).max() < 60))
+        x, y = (five[2] * 96).round().astype(int)
+        assert np.abs(sample.crop[y, x].astype(int) - [255, 255, 0]).max() < 60
+        roll = math.degrees(math.atan2(*(five[1] - five[0])[::-1]))
+        assert sample.pose[2] == pytest.approx(roll, abs=1)
+    assert colours == ({1, -1} if train else {1})
+
+
+def test_samples_are_repeatable_and_mixed() -> None:
+    faces = Dots(6)
+    samples = LandmarkSamples(faces, faces.dense, 48, 40, seed=3, negatives=0.5)
+    batch, again = samples[2], samples[2]
+    assert torch.equal(batch.images, again.images) and torch.equal(batch.points, again.points)
+    assert not torch.equal(batch.images, samples[3].images)
+    assert 8 < batch.face.sum() < 32
+    assert (batch.points[batch.face == 0] == 0).all() and not batch.known[batch.face == 0].any()
+
+
+def test_doubtful_faces_are_faces_without_known_points() -> None:
+    faces = Dots(3)
+    dense = dataclasses.replace(faces.dense, score=np.full(3, 7.9, dtype=np.float32))
+    batch = LandmarkSamples(faces, dense, 48, 20, seed=0, negatives=0)[0]
+    assert batch.face.sum() > 15 and not batch.known.any()
+
+
+def test_broken_images_are_passed_over_up_to_a_limit() -> None:
+    faces, all_broken = Dots(6, broken=2), Dots(3, broken=3)
+    assert len(LandmarkSamples(faces, faces.dense, 48, 20, seed=0)[0].images) == 20
+    with pytest.raises(DataError, match="in a row"):
+        LandmarkSamples(all_broken, all_broken.dense, 48, 4, seed=0)[0]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_landmarks_of_another_number_of_faces(count: int) -> None:
+    with pytest.raises(DataError, match="dense landmarks are of 2"):
+        LandmarkSamples(Dots(count), Dots(2).dense, 48, 4, seed=0)
+
+
+def test_surroundings_keep_the_face_in_its_place() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    fills = set()
+    for seed in range(24):
+        canvas, (left, top) = extend(image, np.random.default_rng(seed), True)
+        left, top = int(left), int(top)
+        inner = canvas[top + 14 : top + 59, left + 14 : left + 50]
+        assert np.array_equal(inner, image[14:59, 14:50])
+        fills.add(canvas[:10, :10].tobytes())
+    assert len(fills) > 5
+    canvas, (left, top) = extend(image, np.random.default_rng(0), False, margin=0.25)
+    assert canvas.shape == (96, 96, 3)
+    assert np.array_equal(canvas[int(top) : int(top) + 64, int(left) : int(left) + 64], image)
+
+
+def test_degraded_crops_stay_crops() -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    before = crop.copy()
+    results = [degrade(crop, np.random.default_rng(seed)) for seed in range(40)]
+    assert np.array_equal(crop, before)
+    assert {(r.shape, r.dtype) for r in results} == {((64, 64, 3), np.dtype(np.uint8))}
+    assert len({r.tobytes() for r in results}) > 30
+
+
+def test_occluders_hide_what_they_say() -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    points = face_shape() * np.float32(96 / 144)
+    shares = []
+    for seed in range(60):
+        covered, share = occlude(crop, points, np.random.default_rng(seed))
+        changed = (covered != crop).any(axis=2)
+        x, y = points.round().astype(int).T
+        assert share <= changed[y, x].mean() + 0.02
+        shares.append(share)
+    assert min(shares) < 0.1 and max(shares) > 0.4 and 0.1 < np.mean(shares) < 0.5
+
+
+def test_harvested_boxes_are_no_faces() -> None:
+    faces = Dots(8)
+    for index, box in harvest_false_boxes(faces, faces.dense, range(8)):
+        assert 0 <= index < 8
+        assert overlap(box, box_from_landmarks(faces.points[index])) < 0.2
+    assert harvest_false_boxes(faces, faces.dense, []) == []
+
+
+def test_the_loss_counts_known_points_only() -> None:
+    torch.manual_seed(0)
+    points, goal, pose = torch.rand(4, COUNT, 2), torch.rand(4, COUNT, 2), torch.rand(4, 3)
+    face, known = torch.tensor([1.0, 0.0, 1.0, 1.0]), torch.tensor([True, False, True, False])
+    images, logit = torch.zeros(4, 3, 8, 8), torch.zeros(4)
+    moved = points.clone()
+    moved[~known] += 5
+    batch = LandmarkBatch(images, goal, pose, face, known)
+    loss = landmark_loss(points, pose, logit, batch)
+    assert loss == landmark_loss(moved, pose, logit, batch)
+    assert landmark_loss(goal, pose, logit, batch).item() == pytest.approx(0.5 * np.log(2))
+    assert landmark_loss(points, pose + 9, logit, batch) > loss
+    none = LandmarkBatch(images, goal, pose, torch.zeros(4), torch.zeros(4, dtype=torch.bool))
+    assert landmark_loss(points, pose, torch.full((4,), -20.0), none).item() < 1e-6
+
+
+def test_lips_and_eyes_count_more() -> None:
+    weights = point_weights()
+    assert weights.mean().item() == pytest.approx(1)
+    assert weights[OUTER_LIP].min() > weights[LEFT_EYE].max() > 2 * weights[FACE_OVAL].max()
+
+
+@pytest.mark.parametrize(("samples", "components"), [(40, 6), (3, 6), (0, 2)])
+def test_shapes_reproduce_the_points_they_come_from(samples: int, components: int) -> None:
+    faces = Dots(20)
+    source = LandmarkSamples(faces, faces.dense, 48, 8, seed=0, negatives=0)
+    mean, basis = fit_shapes(source, samples, components)
+    assert mean.shape == (2 * COUNT,) and basis.shape == (components, 2 * COUNT)
+    if samples == 40:  # a similarity of one shape, mirrored or not, is linear in few directions
+        goal = torch.from_numpy(source.sample(10**9).points.reshape(-1)) - mean
+        rest = goal - torch.linalg.lstsq(basis.T, goal[:, None]).solution.T @ basis
+        assert rest.abs().max() < 0.01
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    faces = Dots(60)
+    out = tmp_path_factory.mktemp("landmarks") / "new" / "net.safetensors"
+    return train_landmarks(faces, faces.dense, out, SMALL, log=quiet)
+
+
+@pytest.fixture(scope="module")
+def graph(checkpoint: Path) -> bytes:
+    path = checkpoint.with_name("landmarks.onnx")
+    assert export_landmarks(checkpoint, path) < 2e-3
+    return path.read_bytes()
+
+
+def test_it_learns_and_the_runtime_takes_it(graph: bytes) -> None:
+    net, faces = RuntimeNet(graph, threads=1), Dots(25)
+    score = score_landmarks(net, faces, faces.dense, 25, jitter=UPRIGHT)
+    assert score.nme < 0.2 and score.frontal_exact < 0.2 and math.isnan(score.turned)
+    assert score.recall > 0.9 and score.recall + score.rejection > 1.4
+    assert (score.faces, score.others) == (25, 13)
+    found = net.in_crops(np.stack([faces.image(k)[:, :, ::-1] for k in range(3)]))
+    errors = np.linalg.norm(found.points - faces.points[:3], axis=2).mean(axis=1)
+    assert errors.max() < 0.2 * 36
+
+
+def test_the_exported_graph(graph: bytes) -> None:
+    model = onnx.load_from_string(graph)
+    assert model.opset_import[0].version >= 17
+    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
+    assert str(Path.cwd()).encode() not in graph
+    assert all(
+        t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer if len(t.raw_data) > 4096
+    )
+
+
+def test_scoring_needs_faces(graph: bytes) -> None:
+    broken = Dots(2, broken=2)
+    with pytest.raises(DataError, match="no face"):
+        score_landmarks(RuntimeNet(graph, threads=1), broken, broken.dense)
+
+
+def test_learning_rate() -> None:
+    factors = [rate_factor(step, 200) for step in range(200)]
+    assert factors[0] == pytest.approx(1 / 6)
+    assert max(factors) > 0.98 and factors[-1] < 0.001
+    assert rate_factor(0, 1) == 1.0
+
+
+def test_training_that_was_interrupted_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = Dots(6)
+    whole = train_landmarks(faces, faces.dense, tmp_path / "whole", TINY, log=quiet)
+    get = LandmarkSamples.__getitem__
+
+    def stop(self: LandmarkSamples, step: int) -> LandmarkBatch:
+        if step == 2:
+            raise KeyboardInterrupt
+        return get(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LandmarkSamples, "__getitem__", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_landmarks(faces, faces.dense, tmp_path / "parts", TINY, log=quiet)
+    assert load_landmarks(tmp_path / "parts")[1] == TINY
+    lines: list[str] = []
+    parts = train_landmarks(faces, faces.dense, tmp_path / "parts", TINY, log=lines.append)
+    assert "landmarks: going on from step 2" in lines
+    for one, other in zip(*(load_landmarks(p)[0].parameters() for p in (whole, parts)), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_beginning_with_an_earlier_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    faces, slow = Dots(6), dataclasses.replace(TINY, learning_rate=1e-9)
+    weight = load_landmarks(checkpoint)[0].hidden.weight
+    on = train_landmarks(faces, faces.dense, tmp_path / "on", slow, start=checkpoint, log=quiet)
+    assert torch.allclose(load_landmarks(on)[0].hidden.weight, weight, atol=1e-5)
+    other = dataclasses.replace(TINY, hidden=8)
+    with pytest.raises(CheckpointError, match="another shape"):
+        train_landmarks(faces, faces.dense, tmp_path / "other", other, start=checkpoint, log=quiet)
+    with pytest.raises(CheckpointError, match="cannot go on"):
+        train_landmarks(faces, faces.dense, tmp_path / "on", other, log=quiet)
+    resume_file(tmp_path / "on").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="cannot go on"):
+        train_landmarks(faces, faces.dense, tmp_path / "on", slow, log=quiet)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no checkpoint at all"])
+def test_bad_checkpoints(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "net.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="no readable landmark checkpoint"):
+        export_landmarks(path, tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"input_size": 40},
+        {"widths": (8, 8)},
+        {"depths": (1, 1, 1, -1)},
+        {"hidden": 0},
+        {"samples": 10},
+        {"batch_size": 1},
+        {"negatives": 1.0},
+    ],
+)
+def test_configuration_is_checked(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        LandmarkConfig(**bad)
+
+
+def test_the_default_network_is_small() -> None:
+    assert sum(value.numel() for value in LandmarkNet(LandmarkConfig()).state_dict().values()) < 1.5e6

@@ -1,0 +1,345 @@
+"""The matte network: its data, that it learns, goes on where it stopped, and what the runtime gets."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from aif.runtime.errors import CheckpointError, ConfigError, DataError, ExportError
+from aif.runtime.faces.matte import MatteNet as RuntimeNet
+from aif.train.data.base import CorruptImageError
+from aif.train.data.hair import HairPairs
+from aif.train.matte import network as matte_module
+from aif.train.matte.data import MatteBatch, MatteSamples
+from aif.train.matte.network import (
+    MatteConfig,
+    MatteNet,
+    export_matte,
+    load_matte,
+    matte_loss,
+    score_matte,
+    train_matte,
+)
+from aif.train.small_graphs import export_small
+from aif.train.training.checkpoint import list_checkpoints
+
+TINY = MatteConfig(image_size=32, widths=(8, 12), samples=64, batch_size=8, learning_rate=1e-2, ema=0.5)
+
+
+def faces(count: int, size: int = 32) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Dark hair of varying height above a light face."""
+    rng = np.random.default_rng(count)
+    images = np.full((count, size, size, 3), (220, 180, 160), dtype=np.uint8)
+    masks = np.zeros((count, size, size), dtype=np.uint8)
+    for image, mask in zip(images, masks, strict=True):
+        rows = int(rng.integers(size // 4, size // 2))
+        image[:rows] = rng.integers(0, 90, 3)
+        mask[:rows] = 255
+    return images, masks
+
+
+def png(image: npt.NDArray[np.uint8]) -> bytes:
+    good, data = cv2.imencode(".png", image)
+    assert good
+    return bytes(data.tobytes())
+
+
+def pair_files(count: int) -> dict[str, bytes]:
+    files = {}
+    for number, (image, mask) in enumerate(zip(*faces(count), strict=True)):
+        files[f"{number:05d}.webp"] = bytes(cv2.imencode(".webp", image[..., ::-1], [1, 100])[1].tobytes())
+        files[f"{number:05d}_hair.png"] = png(mask)
+    return files
+
+
+def as_zip(root: Path, split: str, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(root / f"{split}.zip", "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def as_folder(root: Path, split: str, files: dict[str, bytes]) -> None:
+    (root / split).mkdir()
+    for name, data in files.items():
+        (root / split / name).write_bytes(data)
+
+
+layouts = pytest.mark.parametrize("write", [as_zip, as_folder])
+Write = Callable[[Path, str, dict[str, bytes]], None]
+
+
+@layouts
+def test_pairs_are_read_in_order(tmp_path: Path, write: Write) -> None:
+    write(tmp_path, "val", {**pair_files(3), "README.txt": b"words"})
+    pairs = HairPairs(tmp_path, "val")
+    assert len(pairs) == 3 and pairs.names == [f"{number:05d}.webp" for number in range(3)]
+    images, masks = pairs.arrays(16)
+    assert images.shape == (3, 16, 16, 3) and masks.shape == (3, 16, 16)
+    for number, (image, mask) in enumerate(zip(*faces(3), strict=True)):
+        found, hair = pairs.pair(number)
+        np.testing.assert_array_equal(hair, mask)
+        np.testing.assert_allclose(found, image, atol=8)
+
+
+@layouts
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "no images"),
+        ({"a.txt": b"", "b_hair.png": b""}, "no images"),
+        ({"a.webp": b""}, "have no mask: a.webp"),
+        ({"a.webp": b"", "a.png": b""}, "have no mask: a.png"),
+    ],
+    ids=["nothing", "no image", "no mask", "a mask of another name"],
+)
+def test_what_is_no_such_layout(tmp_path: Path, write: Write, files: dict[str, bytes], words: str) -> None:
+    write(tmp_path, "train", files)
+    with pytest.raises(DataError, match=words):
+        HairPairs(tmp_path, "train")
+
+
+def test_a_split_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no hair masks for 'train'") as raised:
+        HairPairs(tmp_path, "train")
+    assert "NAME_hair.png" in str(raised.value.fix)
+
+
+def test_an_archive_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "train.zip").write_bytes(b"no archive")
+    with pytest.raises(DataError, match="cannot be opened"):
+        HairPairs(tmp_path, "train")
+
+
+@layouts
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("00001.webp", b""),
+        ("00001.webp", b"rubbish"),
+        ("00001_hair.png", b""),
+        ("00001_hair.png", png(np.zeros((32, 31), dtype=np.uint8))),
+        ("00001_hair.png", png(np.zeros((16, 16), dtype=np.uint8))),
+    ],
+    ids=["empty image", "rubbish", "empty mask", "another shape", "another size"],
+)
+def test_a_damaged_pair_is_left_out(tmp_path: Path, write: Write, name: str, data: bytes) -> None:
+    write(tmp_path, "val", {**pair_files(3), name: data})
+    pairs = HairPairs(tmp_path, "val")
+    with pytest.raises(CorruptImageError, match="00001"):
+        pairs.pair(1)
+    assert len(pairs.arrays(32)[0]) == 2
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_too_many_damaged_pairs(tmp_path: Path, count: int) -> None:
+    as_zip(tmp_path, "val", dict.fromkeys(pair_files(count), b"rubbish"))
+    with pytest.raises(DataError, match="cannot be read"):
+        HairPairs(tmp_path, "val").arrays(32)
+
+
+def test_samples_depend_on_seed_and_number_alone() -> None:
+    data = faces(5)
+    one, other = MatteSamples(*data, 4, 0)[3], MatteSamples(*data, 4, 0)[3]
+    for field in dataclasses.fields(MatteBatch):
+        assert torch.equal(getattr(one, field.name), getattr(other, field.name))
+    assert not torch.equal(one.images, MatteSamples(*data, 4, 1)[3].images)
+    assert one.images.shape == (4, 3, 32, 32) and one.images.dtype == torch.uint8
+    assert one.matte.shape == one.known.shape == (4, 1, 32, 32)
+    assert one.matte.min() >= 0 and one.matte.max() <= 1
+    assert set(one.known.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_masks_move_with_their_images() -> None:
+    """Where the mask says hair the image is dark, whatever the showing; not where something covers both."""
+    samples = MatteSamples(*faces(20), 1, 0)
+    agreement = []
+    for number in range(60):
+        image, mask, known = samples.sample(number)
+        grey = image.mean(axis=2)
+        sure = known & ((mask < 10) | (mask > 245))
+        if (mask[sure] > 245).any() and (mask[sure] < 10).any():
+            agreement.append(grey[sure & (mask < 10)].mean() - grey[sure & (mask > 245)].mean())
+    assert np.mean(np.array(agreement) > 0) > 0.9
+
+
+@pytest.mark.parametrize("shapes", [((2, 8, 8, 3), (3, 8, 8)), ((2, 8, 9, 3), (2, 8, 9))])
+def test_what_are_no_pairs(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    with pytest.raises(ValueError, match="not pairs"):
+        MatteSamples(*(np.zeros(shape, dtype=np.uint8) for shape in shapes), 2, 0)
+
+
+def test_no_data() -> None:
+    with pytest.raises(DataError, match="no images"):
+        MatteSamples(*faces(0), 2, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_size": 48, "widths": (8, 8, 8, 8, 8)},
+        {"image_size": 0},
+        {"widths": (8,)},
+        {"widths": (8, 0)},
+        {"batch_size": 1},
+        {"samples": 4},
+        {"learning_rate": float("nan")},
+        {"dice_weight": -1.0},
+        {"ema": 1.0},
+    ],
+)
+def test_settings_that_cannot_be(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        dataclasses.replace(TINY, **change)
+
+
+def test_the_default_network_is_small() -> None:
+    network = MatteNet(MatteConfig().widths).eval()
+    assert 100_000 < sum(p.numel() for p in network.parameters()) < 250_000
+    assert network(torch.rand(2, 3, 64, 64)).shape == (2, 1, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("logit", "matte", "known", "low", "high"),
+    [
+        (20.0, 1.0, 1.0, 0.0, 1e-3),
+        (-20.0, 0.0, 1.0, 0.0, 1e-3),
+        (-20.0, 1.0, 1.0, 20.0, 22.0),
+        (-20.0, 1.0, 0.0, 0.0, 1e-3),
+        (0.0, 0.0, 1.0, 1.0, 2.0),
+    ],
+    ids=["right", "no hair", "wrong", "unknown", "unsure"],
+)
+def test_loss(logit: float, matte: float, known: float, low: float, high: float) -> None:
+    ones = torch.ones(2, 1, 8, 8)
+    batch = MatteBatch(torch.zeros(2, 3, 8, 8), ones * matte, ones * known)
+    assert low <= matte_loss(ones * logit, batch, 1.0).item() <= high
+
+
+def test_it_learns_and_the_runtime_takes_its_graph(tmp_path: Path) -> None:
+    data, lines = faces(16), []
+    config = dataclasses.replace(TINY, samples=480)
+    folder = tmp_path / "matte.checkpoints"
+    train_matte(*data, folder, config, checkpoint_every=20, log=lines.append)
+    assert lines[-1].startswith("matte: step 60 of 60")
+    network, read = load_matte(folder)
+    assert read == config
+    score = score_matte(network, *data)
+    assert score.iou > 0.8 and score.face_iou > 0.8 and score.false_share < 0.2 and score.images == 16
+    path = tmp_path / "new" / "matte.onnx"
+    assert export_matte(folder, path) < 1e-4
+    assert [file.name for file in path.parent.iterdir()] == ["matte.onnx"]
+    crops = data[0].transpose(0, 3, 1, 2).astype(np.float32) / 255
+    with torch.no_grad():
+        expected = network(torch.from_numpy(crops)).sigmoid()[:, 0].numpy()
+    np.testing.assert_allclose(RuntimeNet(path.read_bytes(), 1).matte(crops), expected, atol=1e-4)
+    assert str(Path(__file__).parents[3]) not in str(onnx.load(path))
+
+
+def test_an_interrupted_training_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = faces(6)
+    train_matte(*data, tmp_path / "whole", TINY, checkpoint_every=3)
+    calls, loss = [], matte_loss
+
+    def interrupted(*args: object) -> torch.Tensor:
+        calls.append(args)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return loss(*args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(matte_module, "matte_loss", interrupted)
+        train_matte(*data, tmp_path / "twice", TINY, checkpoint_every=3)
+    assert [path.name for path in list_checkpoints(tmp_path / "twice")] == ["step-0000003"]
+    lines: list[str] = []
+    train_matte(*data, tmp_path / "twice", TINY, checkpoint_every=3, log=lines.append)
+    assert lines[0] == "matte: goes on from step 3 of 8"
+    one, other = (load_matte(tmp_path / name)[0].state_dict() for name in ("whole", "twice"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    # and once more, with nothing left to do
+    train_matte(*data, tmp_path / "twice", TINY)
+
+
+def test_a_folder_of_another_training(tmp_path: Path) -> None:
+    train_matte(*faces(4), tmp_path, TINY)
+    with pytest.raises(CheckpointError, match="other settings"):
+        train_matte(*faces(4), tmp_path, dataclasses.replace(TINY, seed=1))
+
+
+@pytest.mark.parametrize("damage", ["nothing", "state.json", "ema.safetensors", "other"])
+def test_checkpoints_that_are_none(tmp_path: Path, damage: str) -> None:
+    if damage != "nothing":
+        checkpoint = train_matte(*faces(4), tmp_path, TINY)
+        if damage == "other":
+            state = checkpoint / "state.json"
+            state.write_text(state.read_text().replace('"widths"', '"breadths"'))
+        else:
+            (checkpoint / damage).write_bytes(b"{}")
+    with pytest.raises(CheckpointError):
+        load_matte(tmp_path)
+    with pytest.raises(CheckpointError):
+        export_matte(tmp_path, tmp_path / "matte.onnx")
+    assert not (tmp_path / "matte.onnx").exists()
+
+
+@pytest.mark.parametrize(("images", "masks"), [faces(0), (faces(2)[0], np.zeros((2, 32, 32), np.uint8))])
+def test_nothing_to_measure(images: npt.NDArray[np.uint8], masks: npt.NDArray[np.uint8]) -> None:
+    with pytest.raises(DataError, match="there are none"):
+        score_matte(MatteNet((8, 12)).eval(), images, masks)
+
+
+def test_measures_of_known_answers() -> None:
+    """A network that calls the right half hair, where the upper half is: a third."""
+
+    class Right(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            logits = torch.full_like(image[:, :1], -1)
+            logits[..., image.shape[-1] // 2 :] = 1
+            return logits
+
+    masks = np.zeros((2, 8, 8), dtype=np.uint8)
+    masks[0, :4] = 255  # the second face is bald
+    score = score_matte(Right(), np.zeros((2, 8, 8, 3), dtype=np.uint8), masks)
+    assert score.face_iou == pytest.approx(16 / 48) and score.iou == pytest.approx(16 / (48 + 32))
+    assert score.false_share == pytest.approx((16 + 32) / (32 + 64))
+
+
+class TwoAnswers(nn.Module):
+    """The mean of the image, twice; the other is off by `error`, in PyTorch alone."""
+
+    def __init__(self, error: float) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = image.mean((1, 2, 3))
+        return mean, mean if torch.compiler.is_compiling() else mean + self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "limit", "fits"),
+    [(0.0, 1e-4, True), (0.1, 1e-4, False), (0.1, (1e-4, 0.2), True), (float("nan"), 1e-4, False)],
+)
+def test_small_graphs_are_checked(
+    tmp_path: Path, error: float, limit: float | tuple[float, float], fits: bool
+) -> None:
+    path = tmp_path / "small.onnx"
+
+    def write() -> float:
+        return export_small(TwoAnswers(error), (3, 8, 8), ["one", "other"], path, limit=limit)
+
+    if fits:
+        assert write() == pytest.approx(error, abs=1e-5)
+    else:
+        with pytest.raises(ExportError, match="exported other differs"):
+            write()
+    assert path.exists() == fits and len(list(tmp_path.iterdir())) == fits

@@ -1,0 +1,1 @@
+"""Networks and measures that judge, never trained together with what they judge."""

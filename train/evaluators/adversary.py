@@ -1,0 +1,211 @@
+"""The adversary: a small network trained from scratch to tell one set of faces from another.
+
+What it is for, and how the sets are chosen, is in `aif.train.evaluation.realism`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.errors import ConfigError, DataError
+from aif.train.evaluators.evaluator import normalise, one_cycle
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+PARTS, RESAMPLES = 3, 2_000
+
+
+@dataclass(frozen=True)
+class AdversaryConfig:
+    """How the adversary is trained."""
+
+    faces: int = 900
+    """Faces a set at the most, half of them with the attribute."""
+    image_size: int = 128
+    """Side of the faces in pixels, as edited and as the adversary sees them."""
+    width: int = 16
+    """Channels of the adversary's first layer; each of its three blocks doubles them."""
+    epochs: int = 5
+    """Passes over the training part."""
+    batch_size: int = 32
+    """Faces a step."""
+    learning_rate: float = 3e-3
+    """Peak of the one-cycle schedule of AdamW."""
+    folds: int = 1
+    """How many thirds of the people are tested in turn, 1 to 3: each trains another network."""
+    seed: int = 0
+    """Seed of faces, parts, weights and changes."""
+
+    def __post_init__(self) -> None:
+        for name in ("faces", "width", "epochs", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}.")
+        if self.image_size < 16 or self.batch_size < 2 or not 1 <= self.folds <= PARTS:
+            raise ConfigError(
+                f"image_size = {self.image_size}, batch_size = {self.batch_size} or folds = {self.folds} is "
+                "out of range.",
+                f"They must be at least 16, at least 2, and 1 to {PARTS}.",
+            )
+
+
+@dataclass(frozen=True)
+class Auc:
+    """An area under the ROC curve: how often an edited face scores more than an untouched one.
+
+    Attributes:
+        value: in [0, 1], 0.5 = chance; the mean over folds.
+        low, high: 95 % interval by the bootstrap over people.
+        n: how many faces were tested, both sets together.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def adversary_network(width: int = 16) -> nn.Module:
+    """A residual network (N, 3, S, S) -> logits (N, 1); 304,000 parameters at width 16.
+
+    A 5x5 convolution of stride 2 (3 -> 16 channels), three basic blocks of two 3x3 convolutions, each of
+    which halves the side and doubles the channels (32, 64, 128; shortcuts are 1x1 convolutions), batch
+    normalisation and ReLU throughout, the mean over the picture, one linear layer.
+    """
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, width, 5, 2, 2, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    ]
+    for stage in range(3):
+        before, after = width << stage, width << (stage + 1)
+        shortcut = nn.Sequential(nn.Conv2d(before, after, 1, 2, bias=False), nn.BatchNorm2d(after))
+        layers.append(BasicBlock(before, after, 2, shortcut))
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width << 3, 1)]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+
+
+def adversary_auc(
+    sets: tuple[UInt8Array, UInt8Array], people: tuple[npt.ArrayLike, npt.ArrayLike], config: AdversaryConfig
+) -> Auc:
+    """Train the adversary on two thirds of the people and test it on the last third.
+
+    Args:
+        sets: untouched and edited faces, uint8 (N, S, S, 3) each.
+        people: their person numbers, (N,) each; nobody in both.
+        config: its training.
+
+    Raises:
+        DataError: someone is in both sets, or a set has too few people for three parts.
+    """
+    who = [np.asarray(each) for each in people]
+    if np.intersect1d(who[0], who[1]).size:
+        raise DataError("The same people are in both sets, so the adversary could go by who they are.")
+    rng = np.random.default_rng([config.seed, 2])
+    parts = np.concatenate([_parts(each, rng) for each in who])
+    images = torch.from_numpy(np.concatenate(sets)).permute(0, 3, 1, 2)
+    truth = np.repeat([False, True], [len(each) for each in sets])
+    everyone = np.concatenate(who)
+    folds = []
+    for fold in range(config.folds):
+        held = parts == PARTS - 1 - fold
+        train, test = torch.from_numpy(np.flatnonzero(~held)), np.flatnonzero(held)
+        network = _trained(images, torch.from_numpy(truth).float(), train, config, config.seed + fold)
+        scores = _scores(network, images[torch.from_numpy(test)])
+        folds.append((scores, truth[test], everyone[test]))
+    return auc_interval(folds, np.random.default_rng([config.seed, 3]))
+
+
+def auc_interval(
+    folds: Sequence[tuple[FloatArray, BoolArray, npt.NDArray[np.integer]]],
+    rng: np.random.Generator,
+) -> Auc:
+    """The mean AUC of the folds, and its 95 % interval when people are drawn anew, with replacement.
+
+    Args:
+        folds: scores (N,), which of them are of edited faces (N,), and whose faces (N,), fold by fold.
+        rng: draws the people.
+    """
+    points, samples, n = [], np.zeros(RESAMPLES), 0
+    for scores, edited, people in folds:
+        low, high = scores[~edited], scores[edited]
+        wins = (high[:, None] > low) + 0.5 * (high[:, None] == low)  # Mann and Whitney (1947)
+        points.append(float(wins.mean()))
+        a, b = (_weights(people[mask], rng) for mask in (edited, ~edited))
+        samples += np.einsum("rn,rn->r", a @ wins, b) / (a.sum(1) * b.sum(1)) / len(folds)
+        n += len(scores)
+    low_end, high_end = np.quantile(samples, [0.025, 0.975])
+    return Auc(float(np.mean(points)), float(low_end), float(high_end), n)
+
+
+def _parts(people: npt.NDArray[np.integer], rng: np.random.Generator) -> IntArray:
+    """Which third each face is in, people kept together and thirds about as large: (N,), 0 to 2."""
+    _, person, counts = np.unique(people, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(counts))
+    middle = counts[order].cumsum() - counts[order] / 2
+    part = np.empty(len(counts), dtype=np.int64)
+    part[order] = np.minimum(PARTS * middle / len(people), PARTS - 1).astype(np.int64)
+    if len(np.unique(part)) < PARTS:
+        raise DataError(f"{len(counts)} people are too few for {PARTS} parts.")
+    return np.asarray(part[person], dtype=np.int64)
+
+
+def _trained(images: Tensor, truth: Tensor, train: Tensor, config: AdversaryConfig, seed: int) -> nn.Module:
+    """A network trained on the faces `train` of images uint8 (N, 3, S, S); truth (N,) is 1 for edited."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = adversary_network(config.width).train()
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.05)
+    steps = max(1, len(train) // config.batch_size)
+    for step in range(config.epochs * steps):
+        if step % steps == 0:
+            order = train[torch.randperm(len(train), generator=generator)]
+        rows = order[step % steps * config.batch_size :][: config.batch_size]
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * one_cycle(step / (config.epochs * steps))
+        logits = network(normalise(_changed(images[rows].float() / 255, generator)))
+        loss = F.binary_cross_entropy_with_logits(logits[:, 0], truth[rows])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return network.eval()
+
+
+def _changed(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of the faces mirrored, all with random brightness (to 0.1) and contrast (to 20 %)."""
+
+    def uniform(spread: float) -> Tensor:
+        return ((torch.rand(len(images), generator=generator) * 2 - 1) * spread)[:, None, None, None]
+
+    mirrored = torch.where(uniform(1) > 0, images.flip(-1), images)
+    return (mirrored - 0.45) * (1 + uniform(0.2)) + 0.45 + uniform(0.1)
+
+
+@torch.no_grad()
+def _scores(network: nn.Module, images: Tensor, batch_size: int = 64) -> FloatArray:
+    """Mean logit of each face and its mirror image: uint8 (N, 3, S, S) -> (N,)."""
+    found = []
+    for start in range(0, len(images), batch_size):
+        part = normalise(images[start : start + batch_size].float() / 255)
+        found.append((network(part) + network(part.flip(-1)))[:, 0] / 2)
+    return np.asarray(torch.cat(found).numpy(), dtype=np.float64)
+
+
+def _weights(people: npt.NDArray[np.integer], rng: np.random.Generator) -> FloatArray:
+    """How often each face is there when people are drawn with replacement: (RESAMPLES, N)."""
+    unique, person = np.unique(people, return_inverse=True)
+    counts = rng.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), RESAMPLES)
+    return np.asarray(counts[:, person], dtype=np.float64)

@@ -1,0 +1,246 @@
+"""Training samples for the landmark network: box crops of faces, and of things that are no face.
+
+A sample is a pure function of (dataset, seed, sample number). The geometry is the runtime's own: a face's box
+is `box_from_landmarks` or `close_view`, disturbed as detectors' boxes are, and the crop is `landmark_crop`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.errors import DataError
+from aif.runtime.faces.detect import overlap
+from aif.runtime.faces.landmarks import CLOSER, box_from_landmarks, close_view, landmark_crop
+from aif.runtime.geometry.align import transform_points
+from aif.runtime.geometry.points import COUNT, MIRROR, five_points
+from aif.train.data.base import CorruptImageError, FaceDataset
+from aif.train.data.dense import DenseLandmarks
+from aif.train.landmarks.crops import CLOSE, WIDE, degrade, extend, no_face, occlude
+
+log = logging.getLogger(__name__)
+
+HIDDEN = 0.6
+"""A face of which a larger share of points is covered is labelled as none."""
+
+
+@dataclass(frozen=True)
+class BoxJitter:
+    """How far a box may be from the ideal one, each uniform (scale: its logarithm)."""
+
+    angle: float
+    """Largest turn in radians, either way."""
+    scale: tuple[float, float]
+    """Smallest and largest box side relative to the ideal one."""
+    shift: float
+    """Largest shift along x and y in units of the ideal box side."""
+
+
+# First passes start from a detector's upright box, second passes from the landmarks of the first.
+DETECTOR_BOX = BoxJitter(angle=math.radians(47), scale=(0.7, 1.45), shift=0.15)
+REFINED_BOX = BoxJitter(angle=math.radians(8), scale=(0.88, 1.14), shift=0.05)
+
+
+@dataclass(frozen=True)
+class LandmarkSample:
+    """One crop with what it shows.
+
+    Attributes:
+        crop: uint8 (S, S, 3) RGB.
+        points: float32 (221, 2), x and y as fractions of the crop's side; zeros where there is no face.
+        pose: float32 (3,) yaw, pitch, roll in degrees, as seen in the crop; zeros where there is no face.
+        face: whether a face is to be found.
+        known: whether points and pose may be trusted; False without a face.
+    """
+
+    crop: UInt8Array
+    points: Float32Array
+    pose: Float32Array
+    face: bool
+    known: bool
+
+
+@dataclass(frozen=True)
+class LandmarkBatch:
+    """N samples.
+
+    Attributes:
+        images: uint8 (N, 3, S, S) RGB.
+        points: float32 (N, 221, 2), x and y as fractions of the crop side; zeros where there is no face.
+        pose: float32 (N, 3) yaw, pitch, roll in degrees.
+        face: float32 (N,), 1 = a face, 0 = none.
+        known: bool (N,), whose points and pose may be trusted.
+    """
+
+    images: torch.Tensor
+    points: torch.Tensor
+    pose: torch.Tensor
+    face: torch.Tensor
+    known: torch.Tensor
+
+
+class LandmarkSamples(Dataset[LandmarkBatch]):
+    """Item k is batch k.
+
+    Args:
+        dataset: aligned faces.
+        dense: their dense landmarks, row by row.
+        size: side of the crops in pixels.
+        batch_size: samples in a batch.
+        seed: of every random choice, >= 0.
+        negatives: share of samples without a face.
+        close: share of faces that are seen as in a second pass.
+        false_boxes: (index, box) of detections that are no face, see `harvest_false_boxes`; may be empty.
+        train: False gives clean, unmirrored crops, only their boxes disturbed, for measuring.
+
+    Raises:
+        DataError: the dataset is empty, or `dense` is of another length.
+    """
+
+    def __init__(
+        self,
+        dataset: FaceDataset,
+        dense: DenseLandmarks,
+        size: int,
+        batch_size: int,
+        seed: int,
+        *,
+        negatives: float = 0.2,
+        close: float = 0.65,
+        false_boxes: Sequence[tuple[int, Float32Array]] = (),
+        train: bool = True,
+    ) -> None:
+        if len(dataset) == 0 or len(dataset) != len(dense.points):
+            raise DataError(
+                f"{dataset.name} has {len(dataset)} faces, but dense landmarks are of {len(dense.points)}.",
+                "Use packed faces with a dense.npz beside them.",
+            )
+        self._dataset, self._dense = dataset, dense
+        self._size, self._batch_size, self._seed = size, batch_size, seed
+        self._negatives, self._close, self._train = negatives, close, train
+        self._false_boxes = list(false_boxes)
+
+    def __getitem__(self, step: int) -> LandmarkBatch:
+        first = step * self._batch_size
+        samples = [self.sample(first + offset) for offset in range(self._batch_size)]
+        images = np.ascontiguousarray(np.stack([s.crop for s in samples]).transpose(0, 3, 1, 2))
+        arrays = (
+            images,
+            np.stack([s.points for s in samples]),
+            np.stack([s.pose for s in samples]),
+            np.array([s.face for s in samples], dtype=np.float32),
+            np.array([s.known for s in samples], dtype=np.bool_),
+        )
+        return LandmarkBatch(*map(torch.from_numpy, arrays))
+
+    def sample(self, number: int) -> LandmarkSample:
+        """Sample `number`, whose every choice follows from the seed and it."""
+        rng = np.random.default_rng([self._seed, number])
+        if rng.random() < self._negatives:
+            return self._without_face(rng)
+        index, image = self._read(int(rng.integers(len(self._dataset))), rng)
+        points, pose = self._dense.points[index], self._dense.pose[index]
+        if self._train and rng.random() < 0.5:
+            points = points[MIRROR] * _row(-1, 1) + _row(image.shape[1] - 1, 0)
+            pose = pose * _row(-1, 1, -1)
+            image = np.ascontiguousarray(image[:, ::-1])
+        box, angle = close_view(points)
+        jitter, margin = REFINED_BOX, CLOSE
+        if rng.random() >= self._close:
+            jitter, margin = DETECTOR_BOX, WIDE
+            box = np.concatenate([box[:2] - (1 / CLOSER - 1) / 2 * box[2:], box[2:] / np.float32(CLOSER)])
+        angle += float(rng.uniform(-jitter.angle, jitter.angle))
+        canvas, offset = image, np.zeros(2, dtype=np.float32)
+        if self._train and rng.random() < 0.7:
+            canvas, offset = extend(image, rng, True, margin=margin)
+        box[:2] += offset
+        crop, matrix = landmark_crop(canvas, shaken(box, jitter, rng), self._size, angle)
+        points = transform_points(points + offset, matrix)
+        face = True
+        if self._train and rng.random() < 0.2:
+            crop, hidden = occlude(crop, points, rng)
+            face = hidden <= HIDDEN
+        if self._train:
+            crop = degrade(crop, rng)
+        if not face:
+            return self._nothing(crop)
+        pose = pose - _row(0, 0, math.degrees(angle))
+        sure = bool(self._dense.sure[index])
+        return LandmarkSample(crop, points / np.float32(self._size), pose, True, sure)
+
+    def _without_face(self, rng: np.random.Generator) -> LandmarkSample:
+        if self._false_boxes and rng.random() < 0.4:
+            index, box = self._false_boxes[int(rng.integers(len(self._false_boxes)))]
+            _, image = self._read(index, rng)
+            placed = shaken(box, REFINED_BOX, rng)
+            crop, _ = landmark_crop(image, placed, self._size, float(rng.normal(0, 0.1)))
+        else:
+            index, image = self._read(int(rng.integers(len(self._dataset))), rng)
+            crop = no_face(image, box_from_landmarks(self._dense.points[index]), self._size, rng)
+        return self._nothing(degrade(crop, rng) if self._train else crop)
+
+    def _nothing(self, crop: UInt8Array) -> LandmarkSample:
+        return LandmarkSample(crop, np.zeros((COUNT, 2), np.float32), np.zeros(3, np.float32), False, False)
+
+    def _read(self, index: int, rng: np.random.Generator) -> tuple[int, UInt8Array]:
+        """The image at `index`, or another one where it cannot be read, and which it is."""
+        for _ in range(20):
+            try:
+                return index, self._dataset.image(index)
+            except CorruptImageError as error:
+                log.warning("cannot read %s; another face takes its place", error.name)
+                index = int(rng.integers(len(self._dataset)))
+        raise DataError(f"20 images of {self._dataset.name} in a row cannot be read.", "Check the files.")
+
+
+def _row(*values: float) -> Float32Array:
+    return np.array(values, dtype=np.float32)
+
+
+def shaken(box: Float32Array, jitter: BoxJitter, rng: np.random.Generator) -> Float32Array:
+    """A square box near `box` (left, top, width, height), of another size and place: float32 (4,)."""
+    side = float(max(box[2:]))
+    low, high = jitter.scale
+    new = side * math.exp(rng.uniform(math.log(low), math.log(high)))
+    centre = box[:2] + box[2:] / 2 + rng.uniform(-jitter.shift, jitter.shift, 2) * side
+    return np.array([*(centre - new / 2), new, new], dtype=np.float32)
+
+
+def harvest_false_boxes(
+    dataset: FaceDataset, dense: DenseLandmarks, indices: Sequence[int], *, most_per_face: int = 4
+) -> list[tuple[int, Float32Array]]:
+    """Boxes that OpenCV's frontal Haar cascade takes for faces, at its loosest setting, and that are none.
+
+    Args:
+        dataset: aligned faces.
+        dense: their dense landmarks, row by row.
+        indices: which of them to search.
+        most_per_face: at most this many boxes of one image.
+
+    Returns:
+        (index, box left, top, width, height in pixels) for each; overlaps with the true face's box of more
+        than a fifth (intersection over union) are left out.
+    """
+    haar = cv2.CascadeClassifier(
+        str(Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml")
+    )
+    found: list[tuple[int, Float32Array]] = []
+    for index in indices:
+        try:
+            grey = cv2.cvtColor(dataset.image(index), cv2.COLOR_RGB2GRAY)
+        except CorruptImageError:
+            continue
+        true = box_from_landmarks(five_points(dense.points[index]))
+        boxes = np.asarray(haar.detectMultiScale(grey, 1.05, 0), dtype=np.float32).reshape(-1, 4)
+        wrong = [box for box in boxes if overlap(box, true) < 0.2]
+        found += [(index, box) for box in wrong[:most_per_face]]
+    return found

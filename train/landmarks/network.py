@@ -1,0 +1,130 @@
+"""What the landmark network is: its configuration and its layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aif.runtime.errors import ConfigError
+from aif.runtime.geometry.points import COUNT
+
+
+@dataclass(frozen=True)
+class LandmarkConfig:
+    """How a landmark network is built and trained."""
+
+    input_size: int = 96
+    """Side of its input in pixels, a multiple of 16."""
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+    """Channels after each halving."""
+    depths: tuple[int, ...] = (0, 1, 1, 1)
+    """Residual blocks after each halving."""
+    hidden: int = 160
+    """Features that points, pose and face probability are linear in."""
+    components: int = 120
+    """Directions of the linear basis of shapes (in every place and turn) that the points are made of."""
+    shapes: int = 2000
+    """Samples that the basis of shapes is fitted to."""
+    samples: int = 420_000
+    """Training length in samples, with and without a face."""
+    batch_size: int = 64
+    """Samples a step."""
+    learning_rate: float = 2e-3
+    """Peak of the schedule of AdamW: a short linear rise, then a cosine to 0."""
+    negatives: float = 0.2
+    """Share of samples without a face."""
+    harvest: int = 1000
+    """Training faces searched for boxes that Haar cascades wrongly take for faces."""
+    ema: float = 0.998
+    """Decay of the running average of the weights, which is what is kept."""
+    seed: int = 0
+    """Seed of weights and samples."""
+
+    def __post_init__(self) -> None:
+        if self.input_size < 32 or self.input_size % 16:
+            raise ConfigError(
+                f"The landmark input must be a multiple of 16 from 32 px, got {self.input_size}."
+            )
+        if len(self.widths) != 4 or min(self.widths) < 1:
+            raise ConfigError(f"The landmark network has four widths above 0, got {self.widths}.")
+        if len(self.depths) != 4 or min(self.depths) < 0:
+            raise ConfigError(f"The landmark network has four depths from 0, got {self.depths}.")
+        if min(self.hidden, self.components) < 1:
+            raise ConfigError("The landmark network needs at least one hidden feature and one component.")
+        if self.samples < self.batch_size or self.batch_size < 2:
+            raise ConfigError("Train the landmark network on at least one batch of two samples.")
+        if not 0 <= self.negatives < 1:
+            raise ConfigError(f"The share of negatives must be in [0, 1), got {self.negatives}.")
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What two configurations share whose weights fit the same network."""
+        return self.input_size, self.widths, self.depths, self.hidden, self.components
+
+
+def _convolution(before: int, width: int, stride: int) -> list[nn.Module]:
+    # a slow average of the statistics, as the weights' own is slow
+    norm = nn.BatchNorm2d(width, momentum=0.01)
+    return [nn.Conv2d(before, width, 3, stride, 1, bias=False), norm]
+
+
+class _Residual(nn.Module):
+    """Two 3x3 convolutions around a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(*_convolution(width, width, 1), nn.ReLU())
+        self.second = nn.Sequential(*_convolution(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+class LandmarkNet(nn.Module):
+    """Four halvings of a square crop, and a regression from the two coarsest maps, place by place.
+
+    The points are the mean of all shapes plus a linear combination of fixed directions (principal components
+    of the training points in crops), each in units of its standard deviation.
+    """
+
+    def __init__(self, config: LandmarkConfig) -> None:
+        super().__init__()
+        stages: list[nn.Module] = []
+        before = 3
+        for width, depth in zip(config.widths, config.depths, strict=True):
+            blocks = [_Residual(width) for _ in range(depth)]
+            stages.append(nn.Sequential(*_convolution(before, width, 2), nn.ReLU(), *blocks))
+            before = width
+        self.stages = nn.ModuleList(stages)
+        fine, coarse = 8, 32
+        self.fine = nn.Conv2d(config.widths[2], fine, 1)
+        self.coarse = nn.Conv2d(config.widths[3], coarse, 1)
+        cells = (config.input_size // 8) ** 2 * fine + (config.input_size // 16) ** 2 * coarse
+        self.hidden = nn.Linear(cells, config.hidden)
+        self.shape = nn.Linear(config.hidden, config.components)
+        self.pose = nn.Linear(config.hidden, 3)
+        self.face = nn.Linear(config.hidden, 1)
+        self.register_buffer("mean", torch.zeros(2 * COUNT))
+        self.register_buffer("basis", torch.zeros(config.components, 2 * COUNT))
+        self.mean: Tensor
+        self.basis: Tensor
+
+    def set_shapes(self, mean: Tensor, basis: Tensor) -> None:
+        """The linear basis of shapes: (442,) and (components, 442), in fractions of the crop's side."""
+        self.mean.copy_(mean)
+        self.basis.copy_(basis)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """RGB (N, 3, S, S) in [0, 1] -> points (N, 221, 2) as fractions, pose (N, 3), logit (N,)."""
+        x = (image - 0.45) / 0.25
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        seen = torch.cat([self.fine(maps[2]).flatten(1), self.coarse(x).flatten(1)], dim=1)
+        hidden = F.relu(self.hidden(F.relu(seen)))
+        points = self.mean + self.shape(hidden) @ self.basis
+        return points.unflatten(1, (COUNT, 2)), 10 * self.pose(hidden), self.face(hidden).squeeze(1)

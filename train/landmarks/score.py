@@ -1,0 +1,131 @@
+"""How good a landmark network is, used as the runtime uses it: boxes of a detector in, two passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.arrays import Float32Array
+from aif.runtime.errors import DataError
+from aif.runtime.faces.landmarks import LandmarkNet, box_from_landmarks, landmark_crop
+from aif.runtime.geometry.points import INNER_LIP, LEFT_EYE, OUTER_LIP, RIGHT_EYE, five_points
+from aif.train.data.base import CorruptImageError, FaceDataset
+from aif.train.data.dense import DenseLandmarks
+from aif.train.landmarks.crops import extend, no_face
+from aif.train.landmarks.data import BoxJitter, shaken
+
+FRONTAL = 30.0
+"""Largest yaw, in degrees, of faces called frontal here."""
+
+UPRIGHT = BoxJitter(angle=np.deg2rad(10), scale=(0.8, 1.25), shift=0.1)
+ROLLED = BoxJitter(angle=np.deg2rad(45), scale=(0.8, 1.25), shift=0.1)
+
+_EXACT = np.r_[OUTER_LIP, INNER_LIP, LEFT_EYE, RIGHT_EYE]
+_LIPS = np.r_[OUTER_LIP, INNER_LIP]
+
+
+@dataclass(frozen=True)
+class LandmarkScore:
+    """Held-out figures of a landmark network. Errors are in units of the distance between the eyes.
+
+    Attributes:
+        nme: mean distance of all points from the labels.
+        nme_95: the 95th percentile over faces of a face's mean distance.
+        frontal: mean distance of all points, faces to 30 degrees of yaw.
+        frontal_exact: the same of lips and eyes alone.
+        frontal_lips: the same of lips alone.
+        turned: mean distance of all points, faces beyond 30 degrees of yaw; NaN where there are none.
+        pose: mean absolute error of yaw, pitch and roll in degrees.
+        recall: share of faces with a confidence above one half.
+        rejection: share of crops without a face with a confidence of at most one half.
+        faces, others: how many crops with and without a face.
+    """
+
+    nme: float
+    nme_95: float
+    frontal: float
+    frontal_exact: float
+    frontal_lips: float
+    turned: float
+    pose: tuple[float, float, float]
+    recall: float
+    rejection: float
+    faces: int
+    others: int
+
+
+def score_landmarks(
+    network: LandmarkNet,
+    dataset: FaceDataset,
+    dense: DenseLandmarks,
+    count: int = 2000,
+    *,
+    jitter: BoxJitter = ROLLED,
+    passes: int = 2,
+    seed: int = 0,
+) -> LandmarkScore:
+    """Measure a network on the first `count` faces with trusted landmarks, and on crops without one.
+
+    Args:
+        network: the exported network.
+        dataset: aligned faces of a held-out split.
+        dense: their dense landmarks, row by row.
+        count: how many faces at most.
+        jitter: how a detector's box misses the face; its angle is how far the faces are turned.
+        passes: how often the network looks.
+        seed: of turns and boxes.
+
+    Raises:
+        DataError: there is no face that can be read.
+    """
+    rng = np.random.default_rng(seed)
+    errors: list[Float32Array] = []
+    poses: list[Float32Array] = []
+    yaws, seen, rejected = [], [], []
+    for index in np.flatnonzero(dense.sure)[:count]:
+        try:
+            image = np.ascontiguousarray(dataset.image(int(index))[:, :, ::-1])
+        except CorruptImageError:
+            continue
+        canvas, offset = extend(image, rng, False)
+        goal = dense.points[index] + offset
+        box = box_from_landmarks(goal)
+        # the frame is turned, so that the box is upright and the face in it is not
+        turn = float(rng.uniform(-jitter.angle, jitter.angle))
+        frame, matrix = landmark_crop(canvas, box, 256, turn)
+        goal = (goal @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+        side = 256 / 1.5
+        upright = np.array([128 - side / 2, 128 - side / 2, side, side], dtype=np.float32)
+        found = network.refine_all(frame, [shaken(upright, jitter, rng)], passes)
+        five = five_points(goal)
+        errors.append(np.linalg.norm(found.points[0] - goal, axis=1) / np.linalg.norm(five[1] - five[0]))
+        pose = dense.pose[index] - np.array([0, 0, np.rad2deg(turn)], dtype=np.float32)
+        poses.append(np.abs(found.pose[0] - pose))
+        yaws.append(float(abs(pose[0])))
+        seen.append(float(found.confidence[0]) > 0.5)
+        if len(seen) % 2:
+            crop = no_face(image, box_from_landmarks(dense.points[index]), network.input_size, rng)
+            rejected.append(float(network.run(crop[None]).confidence[0]) <= 0.5)
+    if not errors:
+        raise DataError(f"{dataset.name} has no face with trusted landmarks that can be read.")
+    error, frontal = np.stack(errors), np.array(yaws) <= FRONTAL
+    yaw, pitch, roll = np.stack(poses).mean(axis=0).tolist()
+    return LandmarkScore(
+        nme=float(error.mean()),
+        nme_95=float(np.percentile(error.mean(axis=1), 95)),
+        frontal=_mean(error[frontal]),
+        frontal_exact=_mean(error[frontal][:, _EXACT]),
+        frontal_lips=_mean(error[frontal][:, _LIPS]),
+        turned=_mean(error[~frontal]),
+        pose=(yaw, pitch, roll),
+        recall=float(np.mean(seen)),
+        rejection=float(np.mean(rejected)),
+        faces=len(seen),
+        others=len(rejected),
+    )
+
+
+def _mean(values: npt.NDArray[np.floating]) -> float:
+    return float(values.mean()) if values.size else float("nan")

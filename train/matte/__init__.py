@@ -1,0 +1,1 @@
+"""The hair matte network."""

@@ -1,0 +1,180 @@
+"""Training samples for the matte network: aligned faces with hair masks, as other cameras might show them.
+
+A sample is a pure function of (data, seed, sample number), so a training that is resumed goes on exactly.
+
+Hair goes on beyond the aligned crop. So that the network may also look at a wider view (`WIDE` of the scale
+and more), a part of the samples is shrunk to somewhere in the crop; what lies around is not known.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.errors import DataError
+from aif.train.data.augment import jitter_matrix
+
+TURN, SCALE, SHIFT = 8.0, 0.07, 0.03
+"""Largest turn in degrees, largest logarithm of the scale, largest shift as a fraction of the side."""
+
+WIDE, WIDE_SHARE = 0.55, 0.4
+"""Smallest scale of the shrunk samples, and their share."""
+
+
+@dataclass(frozen=True)
+class MatteBatch:
+    """Face crops with their hair.
+
+    Attributes:
+        images: uint8 (N, 3, S, S) RGB.
+        matte: float32 (N, 1, S, S), 1 = hair.
+        known: float32 (N, 1, S, S), 1 where the matte is known, 0 beyond the picture's edge.
+    """
+
+    images: torch.Tensor
+    matte: torch.Tensor
+    known: torch.Tensor
+
+
+class MatteSamples(Dataset[MatteBatch]):
+    """Item k is batch k.
+
+    Args:
+        images: uint8 (N, S, S, 3) RGB.
+        masks: uint8 (N, S, S), 255 = hair.
+        batch_size: samples in a batch.
+        seed: of every random choice, >= 0.
+
+    Raises:
+        DataError: there is no image.
+    """
+
+    def __init__(self, images: UInt8Array, masks: UInt8Array, batch_size: int, seed: int) -> None:
+        if not len(images):
+            raise DataError("There are no images with hair masks to train on.")
+        if images.shape[:3] != masks.shape or images.shape[1] != images.shape[2]:
+            raise ValueError(f"images {images.shape} and masks {masks.shape} are not pairs of squares")
+        self._images, self._masks = images, masks
+        self._batch_size, self._seed = batch_size, seed
+
+    def __getitem__(self, step: int) -> MatteBatch:
+        first = step * self._batch_size
+        samples = [self.sample(first + offset) for offset in range(self._batch_size)]
+        images, mattes, known = (np.stack(arrays) for arrays in zip(*samples, strict=True))
+        return MatteBatch(
+            torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))),
+            torch.from_numpy(mattes[:, None].astype(np.float32) / np.float32(255)),
+            torch.from_numpy(known[:, None].astype(np.float32)),
+        )
+
+    def sample(self, number: int) -> tuple[UInt8Array, UInt8Array, npt.NDArray[np.bool_]]:
+        """One random showing: image (S, S, 3) RGB, mask (S, S), both uint8, and where the mask is known."""
+        rng = np.random.default_rng([self._seed, number])
+        index = int(rng.integers(len(self._images)))
+        image, mask, known = _moved(self._images[index], self._masks[index], rng)
+        if rng.random() < 0.25:
+            image = dye(image, mask, rng)
+        image = recolour(image, rng)
+        image = degrade(image, rng)
+        if rng.random() < 0.1:
+            image, mask = _covered(image, mask, rng)
+        return image, mask, known
+
+
+def _moved(
+    image: UInt8Array, mask: UInt8Array, rng: np.random.Generator
+) -> tuple[UInt8Array, UInt8Array, npt.NDArray[np.bool_]]:
+    """Mirrored half of the time, and moved by a small or a shrinking similarity; the border is repeated."""
+    side = image.shape[0]
+    wide = rng.random() < WIDE_SHARE
+    scale = math.exp(rng.uniform(math.log(WIDE), 0.0) if wide else rng.uniform(-SCALE, SCALE))
+    shift = SHIFT + max(0.0, 1 - scale) / 2
+    matrix = jitter_matrix(
+        side,
+        side,
+        degrees=float(rng.uniform(-TURN, TURN)),
+        scale=scale,
+        shift=(float(rng.uniform(-shift, shift)), float(rng.uniform(-shift, shift))),
+        flip=bool(rng.random() < 0.5),
+    )
+    moved, covering = (
+        np.asarray(cv2.warpAffine(x, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+        for x in (image, mask)
+    )
+    whole = np.full((side, side), 255, dtype=np.uint8)
+    known = np.asarray(cv2.warpAffine(whole, matrix, (side, side))) > 250
+    return moved, covering, known
+
+
+def dye(image: UInt8Array, mask: UInt8Array, rng: np.random.Generator) -> UInt8Array:
+    """Hair of another colour: rare ones (fair, grey, bright) become as common as the others.
+
+    The hair's tone is scaled and its saturation changed under a softened mask, so that the mask's own edge
+    does not give it away.
+    """
+    soft = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(1.0, 2.5))).astype(np.float32)[..., None] / 255
+    hair = image.astype(np.float32)
+    grey = hair.mean(axis=2, keepdims=True)
+    hair = grey + (hair - grey) * float(rng.uniform(0, 1.6))
+    hair *= np.exp(rng.uniform(-0.5, 0.9) + rng.normal(0, 0.12, 3)).astype(np.float32)
+    return np.asarray(np.clip(image + soft * (hair - image), 0, 255), dtype=np.uint8)
+
+
+def recolour(image: UInt8Array, rng: np.random.Generator) -> UInt8Array:
+    """Another camera and light: hue, saturation, gamma, contrast, brightness, white balance; or grey."""
+    if rng.random() < 0.1:
+        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+    elif rng.random() < 0.6:
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+        levels = np.arange(256, dtype=np.float32)
+        table = np.empty((1, 256, 3), dtype=np.uint8)
+        table[0, :, 0] = (levels + rng.uniform(-10, 10)) % 256
+        table[0, :, 1] = np.clip(levels * rng.uniform(0.4, 1.6), 0, 255)
+        table[0, :, 2] = levels
+        image = np.asarray(cv2.cvtColor(cv2.LUT(hsv, table), cv2.COLOR_HSV2RGB_FULL))
+    tones = np.arange(256, dtype=np.float32)[:, None] / 255
+    gain = np.exp(rng.uniform(-0.35, 0.35) + rng.normal(0, 0.08, 3))
+    curve = (tones ** np.exp(rng.uniform(-0.5, 0.5)) - 0.5) * np.exp(rng.uniform(-0.3, 0.2)) + 0.5
+    curve = np.clip(curve * gain + rng.uniform(-0.08, 0.08), 0, 1) * 255
+    return np.asarray(cv2.LUT(image, curve.astype(np.uint8)[None]), dtype=np.uint8)
+
+
+def degrade(image: UInt8Array, rng: np.random.Generator) -> UInt8Array:
+    """Low resolution or blur, JPEG and noise, each now and then."""
+    size = image.shape[0]
+    pixels: npt.NDArray[Any] = image
+    kind = rng.random()
+    if kind < 0.2:
+        small = max(1, int(rng.uniform(0.35, 0.9) * size))
+        pixels = cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA)
+        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR)
+    elif kind < 0.4:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), float(rng.uniform(0.3, 1.3)))
+    elif kind < 0.6:  # the photo's own sharpness beats that of the training set
+        pixels = cv2.addWeighted(pixels, 1.8, cv2.GaussianBlur(pixels, (0, 0), 1.0), -0.8, 0)
+    if rng.random() < 0.2:
+        _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 85))])
+        pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    if rng.random() < 0.2:
+        noise = rng.normal(0, rng.uniform(2, 10), pixels.shape).astype(np.float32)
+        pixels = np.clip(pixels + noise, 0, 255)
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def _covered(image: UInt8Array, mask: UInt8Array, rng: np.random.Generator) -> tuple[UInt8Array, UInt8Array]:
+    """A plain rectangle over both: what hides hair is no hair."""
+    size = image.shape[0]
+    width, height = (int(v) for v in rng.uniform(0.1, 0.35, 2) * size)
+    x, y = int(rng.integers(size - width)), int(rng.integers(size - height))
+    image, mask = image.copy(), mask.copy()
+    image[y : y + height, x : x + width] = rng.integers(0, 256, 3)
+    mask[y : y + height, x : x + width] = 0
+    return image, mask

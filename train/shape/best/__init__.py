@@ -1,0 +1,1 @@
+"""The trained model of shape and appearance."""

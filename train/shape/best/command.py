@@ -1,0 +1,85 @@
+"""`aif-train --preset best`: labelled faces in, a trained model of shape and appearance out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.bundle.manifest import HairInfo
+from aif.runtime.faces.landmarks import LandmarkNet
+from aif.runtime.faces.matte import MatteNet
+from aif.train.data.base import FaceDataset
+from aif.train.evaluators.evaluator import Evaluator
+from aif.train.shape.best.config import ShapeConfig
+from aif.train.shape.best.training import ShapeOptions, train_shape
+from aif.train.shape.best.verdict import Verdict, train_verdict
+from aif.train.shape.faces.crops import make_crops
+from aif.train.shape.faces.dense_faces import dense_landmarks
+from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES, measure_hair
+from aif.train.shape.faces.known import attribute_infos
+from aif.train.shape.faces.mean_shape import aligned
+from aif.train.shape.faces.textures import make_textures
+from aif.train.shape.linear.training import frame_of
+from aif.train.shape.model import save_attributes
+
+SIZE = 128
+"""Side of textures and crops in pixels."""
+
+VERDICT = "verdict"
+"""The folder of the verdict network within a training's."""
+
+
+def train_best(
+    dataset: FaceDataset,
+    held_out: FaceDataset,
+    root: Path | None,
+    out: Path,
+    config: ShapeConfig,
+    options: ShapeOptions,
+    log: Callable[[str], None] = print,
+) -> None:
+    """Train the preset `best` into the folder `out`; a training that is already there is resumed.
+
+    The verdict network comes first, on the same faces. Both can be interrupted, and go on from their last
+    checkpoint.
+
+    Args:
+        dataset, held_out: aligned faces of the training and the validation split, of one choice of
+            attributes. root: their folder, which may hold `dense.npz`. out: the training's folder. config:
+            what decides the outcome. options: how it is carried out. log: gets lines.
+
+    Raises:
+        ConfigError, DataError, TrainingError: as the parts do.
+    """
+    landmarks = dense_landmarks(dataset, root, lambda: LandmarkNet(Bundle.open()), log)
+    log(f"textures of {len(dataset)} faces")
+    frame = frame_of(aligned(landmarks.points[landmarks.sure], SIZE))
+    faces = make_textures(dataset, landmarks, frame, SIZE)
+    crops = make_crops(dataset, landmarks, faces.rows, SIZE)
+    verdict = None
+    if config.effect_steps:
+        folder = out / VERDICT
+        if (folder / "evaluator.json").exists():
+            evaluator = Evaluator.load(folder, options.device)
+        else:
+            others = dense_landmarks(held_out, root, lambda: LandmarkNet(Bundle.open()), log)
+            rows = np.flatnonzero(others.sure).astype(np.int64)
+            held_out_crops = make_crops(held_out, others, rows, SIZE)
+            evaluator = train_verdict(
+                (crops, faces.labels),
+                (held_out_crops, held_out.labels[rows]),
+                faces.attributes,
+                folder,
+                device=options.device,
+                log=log,
+            )
+        verdict = Verdict(evaluator, faces.attributes)
+    about = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+    train_shape(config, out, faces, crops, verdict, options, data=about, log=log)
+    hair: dict[str, HairInfo] = {}
+    if set(HAIR_ATTRIBUTES) & set(dataset.attributes):
+        hair = measure_hair(dataset, MatteNet(Bundle.open()), config.seed, log)
+    save_attributes(out, attribute_infos(dataset.attributes, faces.labels, strength=1.0), hair)

@@ -1,0 +1,212 @@
+"""Differentiable composition: a crop edited as the runtime edits a photo, with gradients to what edits it.
+
+    q = p + d_p                                     the landmarks after the edit
+    x'(q) = x(p) exp(gain),  x'(mouth) = t'         by barycentric coordinates in the triangles over q
+
+Which triangle covers a pixel is found without gradients; the coordinates within it are in closed form, so
+that the picture pulls at the landmarks. It follows `aif.runtime.editing.shape.edit.apply_edit` step by step,
+at the size of a crop; tests hold the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aif.runtime.editing.shape.edit import OWN, OWN_FULLY, PARTED
+from aif.runtime.editing.shape.gain import EPSILON, LIMIT, gain_mask
+from aif.runtime.editing.shape.warp import LEAST_SHARE, SHUT
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.frame import Frame
+from aif.runtime.geometry.mesh import close_gaps, raster
+
+_LEAST_AREA = 1e-3
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What changes in N faces.
+
+    Attributes:
+        moves: (N, 221, 2) in units of the crop's side.
+        gain: (N, 3, S, S) in log units, bounded, in the texture frame.
+        texture: (N, 3, S, S) in [0, 1], decoded for the edited faces.
+    """
+
+    moves: Tensor
+    gain: Tensor
+    texture: Tensor
+
+
+class Composer(nn.Module):
+    """Composes edits into crops of one frame.
+
+    Args:
+        frame: mean shape and triangles.
+        texture_size: side of textures, and of the crops that landmarks belong to, in pixels.
+        size: side at which crops are composed; those given are of this size. None = the textures'.
+    """
+
+    def __init__(self, frame: Frame, texture_size: int, size: int | None = None) -> None:
+        super().__init__()
+        size = size or texture_size
+        self.frame, self.size, self.texture_size = frame, size, texture_size
+        self.order: Tensor
+        self.anchors: Tensor
+        self.mean: Tensor
+        self.mask: Tensor
+        self.grid: Tensor
+        self.register_buffer("order", torch.from_numpy(frame.draw_order.astype(np.int64)))
+        self.register_buffer("anchors", torch.tensor(frame.anchors))
+        self.register_buffer("mean", torch.tensor(frame.vertices(frame.mean, 1.0)))
+        self.register_buffer("mask", torch.tensor(gain_mask(frame, texture_size)))
+        line = torch.arange(size, dtype=torch.float32)
+        self.register_buffer("grid", torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1))
+        self.between = int(frame.inner_mouth.sum())
+
+    def edit(self, before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor]) -> Edit:
+        """The runtime's edit between two decodings: log textures (N, 3, S, S), landmarks (N, 221, 2)."""
+        # The same limits as the pixels of decoded textures, 0 to 1.
+        low, high = float(np.log(EPSILON)), float(np.log(1 + EPSILON))
+        gain = after[0].clamp(low, high) - before[0].clamp(low, high)
+        gain = LIMIT * torch.tanh(gain / LIMIT) * self.mask
+        return Edit(after[1] - before[1], gain, (after[0].exp() - EPSILON).clamp(0, 1))
+
+    def forward(self, crops: Tensor, points: Tensor, edit: Edit) -> Tensor:
+        """The edited crops (N, 3, S, S) in [0, 1].
+
+        Args:
+            crops: (N, 3, S, S) RGB in [0, 1].
+            points: (N, 221, 2) their landmarks in units of the side.
+            edit: what changes.
+        """
+        q = points + edit.moves * self._damping(points, edit.moves)[:, :, None]
+        opening = self._opening(q)
+        shut = opening.detach() * 128 < SHUT
+        q = torch.where(shut[:, None, None], self._joined(q), q)
+        source, target = self._vertices(points), self._vertices(q)
+        ids, cover = self._raster(target.detach(), shut)
+        fields = self._fields(target, source - target)
+        rows = (
+            ids.clamp(min=0) + torch.arange(len(q), device=q.device)[:, None, None] * len(self.order)
+        ).flatten()
+        there = fields.flatten(0, 1).index_select(0, rows).reshape(*ids.shape, 4, 3)
+        value = there[..., 0] * self.grid[..., :1] + there[..., 1] * self.grid[..., 1:] + there[..., 2]
+        inside = (ids >= 0)[..., None]
+        where = self.grid + torch.where(inside, value[..., :2], 0.0)
+        texture = torch.where(inside, value[..., 2:] * self.texture_size, -2.0 * self.texture_size)
+        out = self._sample(crops, where, "bicubic", "border").clamp(0, 1)
+        gain = self._sample(edit.gain, texture, "bilinear", "zeros")
+        out = ((out + EPSILON) * gain.exp() - EPSILON).clamp(0, 1)
+        alpha = self._mouth_alpha(self._opening(points), self._opening(q))
+        if bool((alpha > 0).any()):
+            mouth = self._sample(edit.texture, texture, "bilinear", "border")
+            out = out + (alpha[:, None, None] * cover)[:, None] * (mouth - out)
+        return out
+
+    def _vertices(self, points: Tensor) -> Tensor:
+        """(N, 257, 2) in pixels of the crop, whose centres stay where they are when it is resized."""
+        anchors = self.anchors.expand(len(points), -1, -1)
+        places = torch.cat([points, anchors], dim=1)
+        return (places * self.texture_size + 0.5) * (self.size / self.texture_size) - 0.5
+
+    def _sample(self, image: Tensor, where: Tensor, mode: str, padding: str) -> Tensor:
+        """image (N, C, H, H) at its pixel coordinates where (N, S, S, 2)."""
+        normal = (where + 0.5) * (2 / image.shape[-1]) - 1
+        return F.grid_sample(image, normal, mode=mode, padding_mode=padding, align_corners=False)
+
+    def _fields(self, target: Tensor, offsets: Tensor) -> Tensor:
+        """(N, T, 12): in each triangle, linear functions: way back in pixels, place in the texture."""
+        texture = self.mean.expand(len(target), -1, -1)
+        place, value = target[:, self.order], torch.cat([offsets, texture], dim=-1)[:, self.order]
+        e, f = place[:, :, 1] - place[:, :, 0], place[:, :, 2] - place[:, :, 0]
+        u, v = value[:, :, 1] - value[:, :, 0], value[:, :, 2] - value[:, :, 0]
+        area = e[..., 0] * f[..., 1] - e[..., 1] * f[..., 0]
+        flat = area.abs() <= _LEAST_AREA
+        inverse = torch.where(flat, 0.0, 1 / torch.where(flat, 1.0, area))[..., None]
+        along_x = (u * f[..., 1:2] - v * e[..., 1:2]) * inverse
+        along_y = (v * e[..., 0:1] - u * f[..., 0:1]) * inverse
+        constant = value[:, :, 0] - along_x * place[:, :, 0, 0:1] - along_y * place[:, :, 0, 1:2]
+        constant = torch.where(flat[..., None], value.mean(dim=2), constant)
+        return torch.stack([along_x, along_y, constant], dim=-1).flatten(2)
+
+    @torch.no_grad()
+    def _raster(self, target: Tensor, shut: Tensor) -> tuple[Tensor, Tensor]:
+        """Which triangle of `order` covers each pixel, int64 (N, S, S), and the inside of the mouth."""
+        size = self.size
+        ids, cover = [], []
+        for vertices, closed in zip(target.cpu().numpy(), shut.cpu().tolist(), strict=True):
+            skipped = self.between if closed else 0
+            found = raster(vertices, self.frame.draw_order[skipped:], (size, size))
+            found[found >= 0] += skipped
+            if closed:
+                outline = np.zeros((size, size), dtype=np.uint8)
+                lips = np.round(vertices[dense.OUTER_LIP] * 16).astype(np.int32)
+                cv2.fillPoly(outline, [lips], 1, shift=4)
+                close_gaps(found, outline > 0)
+            ids.append(found)
+            filled = np.zeros((size, size), dtype=np.uint8)
+            inner = np.round(vertices[dense.INNER_LIP] * 16).astype(np.int32)
+            cv2.fillPoly(filled, [inner], 255, lineType=cv2.LINE_AA, shift=4)
+            cover.append(
+                cv2.GaussianBlur(filled.astype(np.float32) / 255, (0, 0), max(0.5 * size / 128, 0.3))
+            )
+        device = target.device
+        return torch.from_numpy(np.stack(ids)).long().to(device), torch.from_numpy(np.stack(cover)).to(device)
+
+    @torch.no_grad()
+    def _damping(self, points: Tensor, moves: Tensor) -> Tensor:
+        """(N, 221) factors below 1 at corners of triangles that would fold."""
+        triangles = self.order[self.between :]
+        before = self._vertices(points)
+        area = _areas(before, triangles)
+        sign = area.median(dim=1, keepdim=True).values.sign()
+        usable = area * sign > 1e-3 * area.abs().mean(dim=1, keepdim=True)
+        factor = torch.ones_like(before[:, :, 0])
+        none = torch.zeros(len(points), self.anchors.shape[0], 2, device=points.device)
+        full = torch.cat([moves * self.size, none], dim=1)
+        for _ in range(4):
+            share = _areas(before + full * factor[:, :, None], triangles) / torch.where(area == 0, 1.0, area)
+            bad = usable & (share < LEAST_SHARE)
+            if not bool(bad.any()):
+                break
+            hit = torch.zeros_like(factor).scatter_add_(
+                1, triangles.flatten().expand(len(points), -1), bad.float().repeat_interleave(3, dim=1)
+            )
+            factor = torch.where(hit > 0, factor * 0.6, factor)
+        return factor[:, : dense.COUNT]
+
+    @staticmethod
+    def _opening(points: Tensor) -> Tensor:
+        """(N,) distance between the middles of the inner lips, in units of the side."""
+        middle = len(dense.UPPER_LIP) // 2
+        between = points[:, int(dense.UPPER_LIP[middle])] - points[:, int(dense.LOWER_LIP[middle])]
+        return (between.square().sum(dim=1) + 1e-10).sqrt()
+
+    @staticmethod
+    def _joined(points: Tensor) -> Tensor:
+        """The landmarks with the inner lips brought together halfway."""
+        joined = points.clone()
+        middle = (points[:, dense.UPPER_LIP.tolist()] + points[:, dense.LOWER_LIP.tolist()]) / 2
+        joined[:, dense.UPPER_LIP.tolist()] = middle
+        joined[:, dense.LOWER_LIP.tolist()] = middle
+        return joined
+
+    @staticmethod
+    def _mouth_alpha(before: Tensor, after: Tensor) -> Tensor:
+        """How much of the decoded inside of the mouth shows, (N,)."""
+        parted = (after * 128 - PARTED).clamp(0, 1)
+        own = ((before * 128 - OWN) / (OWN_FULLY - OWN)).clamp(0, 1)
+        return parted * (1 - own)
+
+
+def _areas(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """Twice the signed area of each triangle: (N, T) of vertices (N, V, 2)."""
+    a, b, c = vertices[:, triangles].unbind(dim=2)
+    one, other = b - a, c - a
+    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]

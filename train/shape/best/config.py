@@ -1,0 +1,156 @@
+"""Settings of the trained shape-and-appearance model (preset `best`)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aif.runtime.errors import ConfigError
+from aif.train.algorithm.factorize import Game
+from aif.train.shape.linear.networks import LinearConfig
+
+
+@dataclass(frozen=True)
+class Algorithm1:
+    """Weights of the paper's losses, and what goes with them; each term is near 1 when training begins."""
+
+    texture: float = 40.0
+    """Weight of the squared error of log textures in L_rec."""
+    points: float = 1.0
+    """Weight of the squared error of landmarks in L_rec, in pixels of a 128 px crop."""
+    features: float = 4.0
+    """How many times the landmarks of lips and eyes count in L_rec."""
+    alpha: float = 0.05
+    """Weight of L_KL, averaged over the numbers of z."""
+    rho: float = 0.1
+    """Weight of L_class, summed over the attributes."""
+    delta: float = 0.02
+    """Weight of L_gan for encoder and decoder; 0 = no discriminator."""
+    aux: float = 0.02
+    """Weight of the encoder's term against the auxiliary network."""
+    hidden: int = 256
+    """Units of the auxiliary network's two hidden layers."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Weights of what edits are trained for, on composed crops."""
+
+    size: int | None = None
+    """Side in pixels at which edits are composed; None = that of textures. Smaller is faster."""
+    verdict: float = 1.0
+    """Weight of what the edited attribute's verdict lacks to that of a typical face that has (or lacks) it,
+    in shares of the distance between the two kinds of faces."""
+    others: float = 0.5
+    """Weight of the squared changes of the other attributes' verdicts, in the same unit, summed over them."""
+    realism: float = 0.2
+    """Weight of L_gan: composed crops are to pass for untouched ones; 0 = no discriminator."""
+    r1: float = 0.05
+    """Weight of the gradient penalty on untouched crops (R1)."""
+    r1_every: int = 8
+    """Steps between penalties; the penalty is scaled up by as much."""
+    gain: float = 0.5
+    """Weight of the mean absolute gain, in log units, over the face."""
+    variation: float = 2.0
+    """Weight of the mean absolute difference of gains of neighbouring pixels."""
+    moves: float = 0.02
+    """Weight of the mean squared movement of landmarks, in pixels of a 128 px crop."""
+    bend: float = 0.1
+    """Weight of the mean squared difference of movements along the mesh's edges, in the same pixels."""
+    reconstruction: float = 0.3
+    """Weight of L_rec, which goes on."""
+    mouth_along: float = 0.7
+    """How far an edit of Smiling takes Mouth_Slightly_Open along, half of the time."""
+    without: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Gray_Hair", "Eyeglasses")
+    """Attributes not trained for effect: what they are about is not in the face's texture and shape."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates (Adam's)."""
+
+    networks: float = 4e-4
+    """Of encoder and decoder."""
+    maps: float = 1e-3
+    """Of the attributes' linear maps C_a of the texture, in log units."""
+    linear: float = 3e-5
+    """Of all other parts that the linear baseline begins with."""
+    discriminator: float = 4e-4
+    """Of the discriminators and the auxiliary network."""
+
+
+@dataclass(frozen=True)
+class ShapeConfig:
+    """Everything that decides the outcome of a training.
+
+    Its three stages: Algorithm 1 on textures and landmarks; z cleaned of y with a frozen backbone; edits
+    trained for effect with a frozen encoder.
+    """
+
+    linear: LinearConfig = field(default_factory=LinearConfig)
+    """The baseline that the networks begin as."""
+    reconstruct_steps: int = 20_000
+    """Steps of Algorithm 1."""
+    effect_steps: int = 30_000
+    """Steps of training edits for effect; 0 = none."""
+    batch_size: int = 32
+    """Faces of a step."""
+    algorithm1: Algorithm1 = field(default_factory=Algorithm1)
+    """Of the first stage, and of the reconstruction that goes on in the third."""
+    game: Game = field(default_factory=lambda: Game(hidden=256))
+    """Of the second stage."""
+    game_faces: int = 30_000
+    """Faces that the second stage uses, at the most."""
+    effect: Effect = field(default_factory=Effect)
+    """Of the third stage."""
+    rates: Rates = field(default_factory=Rates)
+    """Learning rates; they fall to a tenth along a cosine over each stage."""
+    ema: float = 0.999
+    """Decay of the moving average of the weights; what is exported is the average."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def __post_init__(self) -> None:
+        for name in ("reconstruct_steps", "effect_steps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} cannot be negative, got {getattr(self, name)}.")
+        if self.steps < 1 or self.batch_size < 2:
+            raise ConfigError("A training needs at least one step, and batches at least two faces.")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema must lie in [0, 1), got {self.ema}.")
+        if self.effect.r1_every < 1:
+            raise ConfigError(f"r1_every must be at least 1, got {self.effect.r1_every}.")
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return self.reconstruct_steps + self.effect_steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ShapeConfig:
+        """What `to_dict` gave.
+
+        Raises:
+            ConfigError: a setting is unknown or of the wrong kind.
+        """
+        kinds = {
+            "linear": LinearConfig,
+            "algorithm1": Algorithm1,
+            "game": Game,
+            "effect": Effect,
+            "rates": Rates,
+        }
+        try:
+            parts = {name: kinds[name](**v) if name in kinds else v for name, v in values.items()}
+            if "effect" in parts:
+                without = tuple(parts["effect"].without)
+                parts["effect"] = dataclasses.replace(parts["effect"], without=without)
+            return cls(**parts)
+        except TypeError as error:
+            raise ConfigError(f"These are not the settings of a shape model: {error}.") from error

@@ -1,0 +1,38 @@
+"""Pictures of edits: what a training shows of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from aif.train.shape.best.compose import Composer
+from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
+from aif.train.shape.faces.store import FaceStore
+
+FACES = 6
+
+
+@torch.no_grad()
+def sample_grid(encoder: ShapeEncoder, decoder: ShapeDecoder, store: FaceStore) -> npt.NDArray[np.uint8]:
+    """One row a face: the crop, the decoded texture, then each attribute set to its other value.
+
+    uint8 (H, W, 3) RGB. Smiling takes the mouth along. The networks are used as they are (pass
+    them in eval mode).
+    """
+    rows = torch.arange(min(FACES, len(store)))
+    faces = store.batch(rows)
+    composer = Composer(store.frame, store.size).to(store.device)
+    code = encoder(faces.texture, faces.points)
+    before = decoder.decode(code.mean, code.y)
+    columns = [faces.crop, decoder(code.mean, code.y)[0]]
+    for number, name in enumerate(store.attributes):
+        y = code.y.clone()
+        y[:, number] = 1 - y[:, number].round()
+        if name == "Smiling" and "Mouth_Slightly_Open" in store.attributes:
+            y[:, store.attributes.index("Mouth_Slightly_Open")] = y[:, number]
+        columns.append(
+            composer(faces.crop, faces.points, composer.edit(before, decoder.decode(code.mean, y)))
+        )
+    picture = torch.cat(columns, dim=3).permute(0, 2, 3, 1).reshape(-1, store.size * len(columns), 3)
+    return np.asarray((picture.cpu() * 255).round().clamp(0, 255).to(torch.uint8).numpy())

@@ -1,0 +1,207 @@
+"""The networks and optimisers of a shape training, as checkpoints hold them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from aif.runtime.errors import ConfigError
+from aif.train.networks.modules import Auxiliary
+from aif.train.shape.best.config import ShapeConfig
+from aif.train.shape.best.effect import Goals
+from aif.train.shape.best.networks import Critic, ShapeDecoder, ShapeEncoder
+from aif.train.shape.best.step import Optimisers, Players
+from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
+from aif.train.training.checkpoint import (
+    list_checkpoints,
+    load_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
+from aif.train.training.ema import Ema
+
+BETAS = (0.5, 0.99)
+
+
+@dataclass
+class Phase:
+    """One stage's optimisers and the steps it has.
+
+    Attributes:
+        name: "reconstruct" or "effect".
+        start, steps: its first step of the whole training, and how many it has.
+    """
+
+    name: str
+    start: int
+    steps: int
+    optimisers: Optimisers
+
+    def set_rates(self, step: int) -> None:
+        """Learning rates at a step of the whole training: a short rise, then a cosine to a tenth."""
+        progress = (step - self.start) / max(1, self.steps)
+        warm = min(1.0, (step - self.start + 1) / min(50, max(1, self.steps)))
+        factor = warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        for optimiser in (self.optimisers.autoencoder, self.optimisers.critic, self.optimisers.aux):
+            for group in optimiser.param_groups:
+                group["lr"] = group["base"] * factor
+
+
+class TrainState:
+    """Everything that a checkpoint holds.
+
+    Args:
+        config: the training's settings.
+        encoder, decoder: as they begin.
+        device: where they are trained.
+    """
+
+    def __init__(
+        self, config: ShapeConfig, encoder: ShapeEncoder, decoder: ShapeDecoder, device: torch.device
+    ) -> None:
+        self.config, self.device = config, device
+        codes, attributes = encoder.mean.out_features, encoder.y.out_features
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            critics = [Critic(decoder.size), Critic(config.effect.size or decoder.size)]
+            aux = Auxiliary(codes, attributes, config.algorithm1.hidden)
+        layout = torch.channels_last
+        for network in (encoder, decoder, *critics):
+            network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        self.players = Players(encoder, decoder, critics[0], aux.to(device))
+        self.crop_critic = critics[1]
+        self.ema_encoder, self.ema_decoder = Ema(encoder, config.ema), Ema(decoder, config.ema)
+        self.goals: Goals | None = None
+        self.step = 0
+        self.phase = self._phase("reconstruct")
+        if config.reconstruct_steps == 0:
+            self.begin_effect()
+
+    @property
+    def averages(self) -> tuple[ShapeEncoder, ShapeDecoder]:
+        """The moving averages of encoder and decoder, in eval mode."""
+        encoder, decoder = self.ema_encoder.module, self.ema_decoder.module
+        assert isinstance(encoder, ShapeEncoder)
+        assert isinstance(decoder, ShapeDecoder)
+        return encoder, decoder
+
+    def _phase(self, name: str) -> Phase:
+        """A stage's beginning, with fresh optimisers."""
+        config, p = self.config, self.players
+        r = config.rates
+        linear = p.decoder.linear
+        groups: list[dict[str, Any]] = [
+            _group(_others(p.decoder, linear), r.networks),
+            _group(list(linear.fine.parameters()), r.maps),
+        ]
+        if name == "reconstruct":
+            groups.append(
+                _group([q for n, q in linear.named_parameters() if not n.startswith("fine")], r.linear)
+            )
+            groups.append(_group(_others(p.encoder, p.encoder.linear), r.networks))
+            groups.append(_group([q for q in p.encoder.linear.parameters() if q.requires_grad], r.linear))
+            critic, start, steps = p.critic, 0, config.reconstruct_steps
+        else:
+            groups.append(_group(list(linear.points.parameters()), r.linear))
+            critic, start, steps = self.crop_critic, config.reconstruct_steps, config.effect_steps
+        optimisers = Optimisers(
+            Adam(groups, lr=r.networks, betas=BETAS),
+            Adam([_group(list(critic.parameters()), r.discriminator)], lr=r.discriminator, betas=BETAS),
+            Adam([_group(list(p.aux.parameters()), r.discriminator)], lr=r.discriminator, betas=BETAS),
+        )
+        return Phase(name, start, steps, optimisers)
+
+    def begin_effect(self) -> None:
+        """The third stage, with the averages of the first as its networks and the encoder at rest."""
+        self.players.encoder.load_state_dict(self.ema_encoder.module.state_dict())
+        self.players.decoder.load_state_dict(self.ema_decoder.module.state_dict())
+        self.players.encoder.eval().requires_grad_(False)
+        linear = self.players.decoder.linear
+        for layer in (linear.coarse, linear.tone):
+            layer.requires_grad_(False)
+        self.phase = self._phase("effect")
+
+    def average(self) -> None:
+        """Move the averages after a step."""
+        number = self.step - self.phase.start
+        if self.phase.name == "reconstruct":
+            self.ema_encoder.update(self.players.encoder, number)
+        self.ema_decoder.update(self.players.decoder, number)
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint."""
+        p, o = self.players, self.phase.optimisers
+        tensors: dict[str, dict[str, Tensor]] = {
+            **{name: dict(module.state_dict()) for name, module in self._modules().items()},
+            "optimiser_autoencoder": optimiser_tensors(o.autoencoder),
+            "optimiser_critic": optimiser_tensors(o.critic),
+            "optimiser_aux": optimiser_tensors(o.aux),
+        }
+        if self.goals is not None:
+            tensors["goals"] = {"absent": self.goals.absent, "present": self.goals.present}
+        sizes = p.encoder.linear
+        info = {
+            "phase": self.phase.name,
+            "components": [sizes.points.out_features, sizes.texture.out_features],
+            "texture_size": p.decoder.size,
+        }
+        save_checkpoint(folder, self.step, tensors, info)
+
+    def resume(self, folder: Path) -> bool:
+        """Take up the newest checkpoint; False where there is none."""
+        found = list_checkpoints(folder)
+        if not found:
+            return False
+        groups, info = load_checkpoint(found[-1])
+        if info["phase"] == "effect" and self.phase.name != "effect":
+            self.begin_effect()
+        if info["phase"] != self.phase.name:
+            raise ConfigError(f"{found[-1]} is in a stage that this configuration does not have.")
+        for name, module in self._modules().items():
+            module.load_state_dict(groups[name])
+        o = self.phase.optimisers
+        restore_optimiser(o.autoencoder, groups["optimiser_autoencoder"])
+        restore_optimiser(o.critic, groups["optimiser_critic"])
+        restore_optimiser(o.aux, groups["optimiser_aux"])
+        if "goals" in groups:
+            goals = groups["goals"]
+            self.goals = Goals(goals["absent"].to(self.device), goals["present"].to(self.device))
+        self.step = int(info["step"])
+        return True
+
+    def _modules(self) -> dict[str, nn.Module]:
+        p = self.players
+        return {
+            "encoder": p.encoder,
+            "decoder": p.decoder,
+            "critic": p.critic,
+            "crop_critic": self.crop_critic,
+            "aux": p.aux,
+            "ema_encoder": self.ema_encoder.module,
+            "ema_decoder": self.ema_decoder.module,
+        }
+
+
+def beginning(
+    linear: tuple[LinearEncoder, LinearDecoder], attributes: tuple[str, ...], tone_weight: Tensor, seed: int
+) -> tuple[ShapeEncoder, ShapeDecoder]:
+    """Encoder and decoder that do what the linear baseline does."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ShapeEncoder(linear[0], linear[1].size), ShapeDecoder(linear[1], attributes, tone_weight)
+
+
+def _group(parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:
+    return {"params": parameters, "lr": rate, "base": rate}
+
+
+def _others(module: nn.Module, but: nn.Module) -> list[nn.Parameter]:
+    known = {id(p) for p in but.parameters()}
+    return [p for p in module.parameters() if id(p) not in known]

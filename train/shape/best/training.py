@@ -1,0 +1,259 @@
+"""Train the shape-and-appearance model: Algorithm 1, z cleaned of y, edits trained for effect.
+
+Resuming is exact: every random number is a function of the seed and the step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from aif.runtime.errors import ConfigError, TrainingError
+from aif.train.algorithm.factorize import factorize
+from aif.train.evaluators.evaluator import resize_area
+from aif.train.shape.best.compose import Composer
+from aif.train.shape.best.config import ShapeConfig
+from aif.train.shape.best.effect import Editing, Goals, Request, effect_step
+from aif.train.shape.best.networks import ShapeEncoder
+from aif.train.shape.best.run import ShapeRun, checkpoint_folder, load_shape_run, prepare_folder
+from aif.train.shape.best.samples import sample_grid
+from aif.train.shape.best.state import TrainState, beginning
+from aif.train.shape.best.step import algorithm1_step
+from aif.train.shape.faces.store import Faces, FaceStore
+from aif.train.shape.faces.textures import Textures
+from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder, fit_linear, inner_face
+from aif.train.training.checkpoint import list_checkpoints
+from aif.train.training.logs import RunLog
+from aif.train.training.loop import stop_signals
+
+GOAL_FACES = 2_000
+"""Faces that tell what verdicts are typical."""
+
+
+@dataclass(frozen=True)
+class ShapeOptions:
+    """How a training is carried out; nothing here changes its outcome."""
+
+    device: str = "cpu"
+    """Where it runs: cpu or cuda."""
+    log_every: int = 20
+    """Steps between log lines."""
+    checkpoint_every: int = 250
+    """Steps between checkpoints; one is also written at the end of a stage and on interruption."""
+    sample_every: int = 500
+    """Steps between pictures of edits; 0 = none."""
+
+
+def train_shape(
+    config: ShapeConfig,
+    out: Path,
+    faces: Textures,
+    crops: npt.NDArray[np.uint8],
+    verdict: nn.Module | None,
+    options: ShapeOptions | None = None,
+    *,
+    linear: tuple[LinearEncoder, LinearDecoder] | None = None,
+    data: Mapping[str, str] | None = None,
+    log: Callable[[str], None] = print,
+) -> ShapeRun:
+    """Train into the folder `out`; a training that is already there is resumed.
+
+    SIGINT and SIGTERM end it after the step in hand, with a checkpoint.
+
+    Args:
+        faces: textures of the training split.
+        crops: uint8 (N, S, S, 3) RGB crops of the same faces, as `make_crops` cuts them.
+        verdict: crops (N, 3, S, S) -> logits (N, A) of the same attributes; None where effect_steps is 0.
+        linear: the fitted baseline; None = it is fitted first.
+        data: `name` and `fingerprint` of the faces, to be noted.
+        log: gets a line now and then.
+
+    Raises:
+        ConfigError: `out` holds another training, or a verdict network is missing.
+        TrainingError: a loss is no longer finite; the last checkpoint is kept.
+    """
+    options = options or ShapeOptions()
+    if config.effect_steps and verdict is None:
+        raise ConfigError(
+            "Training edits for effect needs a verdict network.", "Give one, or effect_steps=0."
+        )
+    device = torch.device(options.device)
+    store = FaceStore(faces, crops, device)
+    prepare_folder(out, config, store, data or {"name": "faces", "fingerprint": ""})
+    tone = inner_face(faces, faces.size)
+    state = _begin(config, out, faces, tone, linear, device, log)
+    trainer = Trainer(config, state, store, None if verdict is None else verdict.to(device))
+    with RunLog(out, state.step) as run_log, stop_signals() as stop:
+        clock, before = time.perf_counter(), state.step
+        while state.step < config.steps:
+            if state.step >= config.reconstruct_steps and not trainer.editing_ready:
+                trainer.prepare_effect(log)
+                state.save(checkpoint_folder(out))
+            terms = trainer.one_step()
+            state.step += 1
+            state.average()
+            stopping, step = stop.is_set(), state.step
+            done = step == config.steps or stopping
+            saving = step % options.checkpoint_every == 0 or step == config.reconstruct_steps or done
+            if step % options.log_every == 0 or saving:
+                values = {key: value.item() for key, value in terms.items()}
+                if not all(math.isfinite(value) for value in values.values()):
+                    raise TrainingError(
+                        f"A loss is not finite at step {step}: {values}.", "Lower the learning rates."
+                    )
+                rate = (step - before) * config.batch_size / (time.perf_counter() - clock)
+                clock, before = time.perf_counter(), step
+                run_log.scalars(step, {**values, "faces_per_second": rate})
+                log(f"{state.phase.name} {step} of {config.steps}, {rate:.1f} faces/s: {_line(values)}")
+            if saving:
+                state.save(checkpoint_folder(out))
+            if options.sample_every and (step % options.sample_every == 0 or done):
+                run_log.grid(step, sample_grid(*state.averages, store))
+            if stopping:
+                break
+    return load_shape_run(out)
+
+
+class Trainer:
+    """One step after the other, of whichever stage the training is in."""
+
+    def __init__(
+        self, config: ShapeConfig, state: TrainState, store: FaceStore, verdict: nn.Module | None
+    ) -> None:
+        self.config, self.state, self.store, self.verdict = config, state, store, verdict
+        self.editing: Editing | None = None
+        labels = store.y.cpu()
+        self._rate = labels.float().mean(0).to(store.device)
+        self._with = [[torch.nonzero(column == v).flatten() for v in (0, 1)] for column in labels.T]
+        self._effects = [
+            k
+            for k, name in enumerate(store.attributes)
+            if name not in config.effect.without and min(len(rows) for rows in self._with[k]) > 0
+        ]
+        if state.goals is not None:
+            self._make_editing(state.goals)
+
+    @property
+    def editing_ready(self) -> bool:
+        """Whether the third stage has begun."""
+        return self.editing is not None
+
+    def one_step(self) -> dict[str, Tensor]:
+        """The next step; returns its terms."""
+        state, config = self.state, self.config
+        state.phase.set_rates(state.step)
+        random = torch.Generator().manual_seed((config.seed << 32) + state.step)
+        if self.editing is None:
+            state.players.encoder.train()
+            rows = torch.randint(len(self.store), (config.batch_size,), generator=random)
+            faces = self._batch(rows, random)
+            codes = state.players.encoder.mean.out_features
+            noise = torch.randn(2, len(rows), codes, generator=random).to(self.store.device)
+            return algorithm1_step(
+                state.players, state.phase.optimisers, faces, noise, self._rate, config.algorithm1
+            )
+        request, rows = self._requests(random)
+        players = dataclasses.replace(state.players, critic=state.crop_critic)
+        faces, optimisers = self._batch(rows, random), state.phase.optimisers
+        return effect_step(players, optimisers, faces, request, self.editing, config, state.step)
+
+    def prepare_effect(self, log: Callable[[str], None]) -> None:
+        """The second stage and the beginning of the third: z is cleaned of y; typical verdicts are found."""
+        state, config, store = self.state, self.config, self.store
+        if state.phase.name == "reconstruct":
+            log("taking the attributes out of z")
+            self._clean(state.averages[0])
+            state.begin_effect()
+        random = torch.Generator().manual_seed(config.seed)
+        rows = torch.randperm(len(store), generator=random)[:GOAL_FACES]
+        assert self.verdict is not None
+        with torch.no_grad():
+            side = config.effect.size or store.size
+            crops = (resize_area(store.batch(part).crop, side) for part in torch.split(rows, 100))
+            logits = [self.verdict(crop) for crop in crops]
+        state.goals = Goals.of(torch.cat(logits), store.y[rows.to(store.device)].float())
+        self._make_editing(state.goals)
+
+    @torch.no_grad()
+    def _clean(self, encoder: ShapeEncoder) -> None:
+        """Algorithm 1's game of the layer that makes z and a fresh auxiliary network, then the erasure."""
+        config, store = self.config, self.store
+        encoder.eval()
+        random = torch.Generator().manual_seed(config.seed)
+        rows = torch.randperm(len(store), generator=random)[: config.game_faces]
+        features, y_hat = [], []
+        for part in torch.split(rows, 100):
+            faces = store.batch(part)
+            features.append(encoder.features(faces.texture, faces.points))
+            y_hat.append(encoder.heads(features[-1]).y)
+        head = encoder.mean
+        known = torch.cat(features)
+        head.requires_grad_(True)
+        factorize(head, known, store.y[rows.to(store.device)].float(), torch.cat(y_hat), config.game)
+        head.requires_grad_(False)
+
+    def _make_editing(self, goals: Goals) -> None:
+        assert self.verdict is not None
+        composer = Composer(self.store.frame, self.store.size, self.config.effect.size)
+        editing = Editing(composer, self.verdict, goals, self.store.attributes)
+        self.editing = editing.to(self.store.device).requires_grad_(False)
+        self.state.players.encoder.eval()
+
+    def _batch(self, rows: Tensor, random: torch.Generator) -> Faces:
+        mirror = torch.rand(len(rows), generator=random) < 0.5
+        bright = (1 + 0.1 * (2 * torch.rand(len(rows), generator=random) - 1))[:, None, None, None]
+        return self.store.batch(rows, mirror, bright)
+
+    def _requests(self, random: torch.Generator) -> tuple[Request, Tensor]:
+        """Attributes and directions in equal shares, and faces whose labels are the other way."""
+        count, device = self.config.batch_size, self.store.device
+        which = torch.randint(len(self._effects), (count,), generator=random)
+        attribute = torch.tensor(self._effects)[which]
+        value = torch.randint(2, (count,), generator=random)
+        place = torch.rand(count, generator=random)
+        pools = [self._with[int(a)][1 - int(v)] for a, v in zip(attribute, value, strict=True)]
+        rows = torch.stack([pool[int(u * len(pool))] for pool, u in zip(pools, place.tolist(), strict=True)])
+        smiling = self.editing.smiling if self.editing is not None else -1
+        along = (attribute == smiling) & (torch.rand(count, generator=random) < 0.5)
+        share = along.float() * self.config.effect.mouth_along
+        return Request(attribute.to(device), value.float().to(device), share.to(device)), rows
+
+
+def _begin(
+    config: ShapeConfig,
+    out: Path,
+    faces: Textures,
+    tone: Tensor,
+    linear: tuple[LinearEncoder, LinearDecoder] | None,
+    device: torch.device,
+    log: Callable[[str], None],
+) -> TrainState:
+    """The state to go on from: the newest checkpoint's, or the linear baseline."""
+    if linear is None and list_checkpoints(checkpoint_folder(out)):
+        there = config.linear
+        codes = there.shape_components + there.texture_components + 3
+        linear = (
+            LinearEncoder(
+                faces.size, there.shape_components, there.texture_components, len(faces.attributes)
+            ),
+            LinearDecoder(faces.size, codes, len(faces.attributes)),
+        )
+    elif linear is None:
+        linear = fit_linear(faces, config.linear, log)
+    state = TrainState(config, *beginning(linear, faces.attributes, tone, config.seed), device)
+    if state.resume(checkpoint_folder(out)):
+        log(f"going on at step {state.step}")
+    return state
+
+
+def _line(values: dict[str, float]) -> str:
+    return ", ".join(f"{key} {value:.3f}" for key, value in values.items())

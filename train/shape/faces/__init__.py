@@ -1,0 +1,1 @@
+"""Faces as the shape model sees them: textures, landmarks, labels."""

@@ -1,0 +1,56 @@
+"""What is known of CelebA's attributes beyond their names: which go together, which exclude each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
+from aif.train.shape.linear.networks import TONE_ATTRIBUTES
+
+EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
+
+COMPANIONS = {"Smiling": ("Mouth_Slightly_Open",)}
+"""What a person expects to change along: half of a smile's look is its open mouth."""
+
+# How far beyond a label's mean effect an edit has to go to be seen: labels are noisy, and regression shrinks.
+STRENGTH = 1.5
+
+# The skin's own tone is measured, not labelled by taste, and moves all of the face: its full effect looks
+# like a mask.
+TONE_STRENGTH = 0.75
+
+
+def attribute_infos(
+    names: Sequence[str], labels: npt.NDArray[np.uint8], strength: float = STRENGTH
+) -> tuple[AttributeInfo, ...]:
+    """The attributes of a model, before calibration.
+
+    An edit takes its companions along by their rate among those who have the attribute in the labels (N, A).
+    Hair colours exclude each other; their strength is 1, for hair goes all the way to the wanted colour.
+    """
+    found = []
+    for column, name in enumerate(names):
+        have = labels[labels[:, column] > 0]
+        along = {
+            other: round(float(have[:, names.index(other)].mean()), 2)
+            for other in COMPANIONS.get(name, ())
+            if other in names and len(have)
+        }
+        hair = name in HAIR_ATTRIBUTES
+        own = TONE_STRENGTH if name in TONE_ATTRIBUTES else strength
+        others = tuple(other for other in HAIR_ATTRIBUTES if hair and other != name and other in names)
+        found.append(
+            AttributeInfo(
+                name=name,
+                off=0.0 if hair else 1 - own,
+                on=1.0 if hair else own,
+                takes_along=along,
+                excludes=others,
+                group="hair" if hair else "expression" if name in EXPRESSIONS else "face",
+            )
+        )
+    return tuple(found)

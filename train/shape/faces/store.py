@@ -1,0 +1,137 @@
+"""Faces for training, where the device can reach them: batches with everything a step needs.
+
+On a CUDA device all of it is resident as uint8; on the CPU it stays in its (memory-mapped) arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.frame import FOLDED, SEEN, Frame
+from aif.train.shape.faces.textures import Textures
+
+
+@dataclass(frozen=True)
+class Faces:
+    """A batch on the device.
+
+    Attributes:
+        texture: (N, 3, S, S) RGB in [0, 1].
+        crop: (N, 3, S, S) RGB in [0, 1]; textures where the store has no crops.
+        points: (N, 221, 2) in units of the side.
+        y: (N, A), 0 or 1.
+        weight: (N, 1, S, S) how much each texture pixel counts in losses.
+    """
+
+    texture: Tensor
+    crop: Tensor
+    points: Tensor
+    y: Tensor
+    weight: Tensor
+
+
+class FaceStore:
+    """Textures and crops of faces, ready for batches.
+
+    Args:
+        faces: textures, landmarks, labels.
+        crops: uint8 (N, S, S, 3) RGB crops of the same faces; None where only textures are needed.
+        device: where batches go.
+    """
+
+    def __init__(self, faces: Textures, crops: npt.NDArray[np.uint8] | None, device: torch.device) -> None:
+        if crops is not None and crops.shape != faces.images.shape:
+            raise ValueError(f"crops {crops.shape} are not those of textures {faces.images.shape}")
+        self.attributes, self.frame, self.size = faces.attributes, faces.frame, faces.size
+        self.device = device
+        self._images, self._crops = self._resident(faces.images), None
+        if crops is not None:
+            self._crops = self._resident(crops)
+        self.points = torch.from_numpy(np.array(faces.points)).to(device)
+        self.y = torch.from_numpy(np.array(faces.labels)).to(device)
+        self._visibility = Visibility(faces.frame, faces.size, device)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def _resident(self, array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | Tensor:
+        return array if self.device.type == "cpu" else torch.from_numpy(np.array(array)).to(self.device)
+
+    def _take(self, source: npt.NDArray[np.uint8] | Tensor, rows: Tensor) -> Tensor:
+        some = (
+            source[rows.to(self.device)]
+            if isinstance(source, Tensor)
+            else torch.from_numpy(source[rows.numpy()])
+        )
+        return some.permute(0, 3, 1, 2).float() / 255
+
+    def batch(self, rows: Tensor, mirror: Tensor | None = None, bright: Tensor | None = None) -> Faces:
+        """The faces of some rows.
+
+        Args:
+            rows: int64 (N,) on the CPU.
+            mirror: bool (N,) which of them are mirrored; None = none.
+            bright: (N, 1, 1, 1) factors of brightness; None = as they are.
+        """
+        texture = self._take(self._images, rows)
+        crop = texture if self._crops is None else self._take(self._crops, rows)
+        here = rows.to(self.device)
+        points, y = self.points[here], self.y[here].float()
+        if mirror is not None:
+            chosen = mirror.to(self.device)
+            pictures = chosen[:, None, None, None]
+            texture = torch.where(pictures, mirrored(texture), texture)
+            crop = torch.where(pictures, mirrored(crop), crop)
+            points = torch.where(chosen[:, None, None], mirrored_points(points), points)
+        if bright is not None:
+            factor = bright.to(self.device)
+            texture, crop = (texture * factor).clamp(max=1), (crop * factor).clamp(max=1)
+        return Faces(texture, crop, points, y, self._visibility(points)[:, None])
+
+
+class Visibility:
+    """`Frame.visibility` for batches on a device."""
+
+    def __init__(self, frame: Frame, size: int, device: torch.device) -> None:
+        ids = frame.triangle_ids(size)
+        count = len(frame.triangles)
+        self._ids = torch.from_numpy(np.where(ids < 0, count, ids).astype(np.int64)).to(device)
+        self._triangles = torch.from_numpy(frame.triangles.astype(np.int64)).to(device)
+        self._anchors = torch.tensor(frame.anchors, device=device)
+        self._usual = self._areas(torch.tensor(frame.mean, device=device)[None])
+
+    def _areas(self, points: Tensor) -> Tensor:
+        vertices = torch.cat([points, self._anchors.expand(len(points), -1, -1)], dim=1)
+        a, b, c = vertices[:, self._triangles].unbind(dim=2)
+        one, other = b - a, c - a
+        return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """(N, S, S) in [0, 1] of points (N, 221, 2) in units of the side: 0 where the face is folded away."""
+        ratio = self._areas(points) / torch.where(self._usual == 0, 1.0, self._usual)
+        seen = ((ratio - FOLDED) / (SEEN - FOLDED)).clamp(0, 1)
+        padded = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
+        return padded[:, self._ids]
+
+
+def mirrored(images: Tensor) -> Tensor:
+    """Images (N, 3, S, S) mirrored about the template's axis, x = S / 2 in pixels.
+
+    The axis lies half a pixel right of the image's middle: the first column becomes a copy of the second.
+    """
+    turned = images.flip(-1).roll(1, -1)
+    turned[..., 0] = turned[..., 1]
+    return turned
+
+
+def mirrored_points(points: Tensor) -> Tensor:
+    """Landmarks (N, 221, 2) in units of the side, mirrored likewise."""
+    order = torch.from_numpy(dense.MIRROR.copy()).to(points.device)
+    turned = points[:, order]
+    return torch.stack([1 - turned[..., 0], turned[..., 1]], dim=-1)

@@ -1,0 +1,140 @@
+"""Training throughput against the authors' settings written down in plain PyTorch, in one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import RMSprop
+
+from aif.train.algorithm.noise import draw_noise
+from aif.train.algorithm.step import Optimisers, train_step
+from aif.train.config import TrainConfig
+from aif.train.networks.modules import Networks
+from aif.train.presets import AUTHORS
+from aif.train.training.launch import resolve_precision
+from aif.train.training.players import make_optimiser
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Faces per second of one way to train the authors' networks, and the ratio to plain PyTorch."""
+
+    name: str
+    faces_per_second: float
+    ratio: float
+
+
+def bench_training(
+    width: int = 64, batch_size: int = 64, rounds: int = 3, attributes: int = 1, seconds: float = 4.0
+) -> list[Throughput]:
+    """Time training steps of the authors' networks on random pictures, on the CPU.
+
+    The rivals take turns for `rounds` rounds of `seconds` each, and each one's median counts, so that a
+    disturbance hits all alike. Decoding of images is left out on all sides.
+    """
+    config = dataclasses.replace(
+        AUTHORS,
+        network=dataclasses.replace(AUTHORS.network, width=width),
+        optimiser=dataclasses.replace(AUTHORS.optimiser, batch_size=batch_size),
+        data=dataclasses.replace(AUTHORS.data, attributes=tuple(f"a{k}" for k in range(attributes))),
+    )
+    steps: dict[str, Callable[[], None]] = {
+        "plain PyTorch": _plain_step(config),
+        "aif, 32-true": _our_step(config),
+        "aif, bf16-mixed": _our_step(dataclasses.replace(config, precision="bf16-mixed")),
+    }
+    found: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            begin, done = time.perf_counter(), 0
+            while time.perf_counter() - begin < seconds:
+                step()
+                done += 1
+            found[name].append(done * batch_size / (time.perf_counter() - begin))
+    medians = {name: statistics.median(values) for name, values in found.items()}
+    plain = medians["plain PyTorch"]
+    return [Throughput(name, value, value / plain) for name, value in medians.items()]
+
+
+def _batch(config: TrainConfig) -> tuple[Tensor, Tensor]:
+    size, n = config.network.image_size, config.optimiser.batch_size
+    return torch.rand(n, 3, size, size), (torch.rand(n, len(config.data.attributes)) < 0.5).float()
+
+
+def _our_step(config: TrainConfig) -> Callable[[], None]:
+    """`train_step` as the loop calls it."""
+    fabric = Fabric(accelerator="cpu", devices=1, precision=resolve_precision(config.precision, "cpu"))
+    networks = Networks(config.network, len(config.data.attributes), True, False).to(
+        memory_format=torch.channels_last
+    )
+    players: list[list[nn.Parameter]] = [
+        [*networks.encoder.parameters(), *networks.decoder.parameters()],
+        list(networks.discriminator.parameters()),
+        list(networks.auxiliary.parameters()),
+    ]
+    made = [make_optimiser(config.optimiser, parameters) for parameters in players]
+    optimisers = Optimisers(*(fabric.setup_optimizers(optimiser) for optimiser in made))  # type: ignore[arg-type]
+    image, y = _batch(config)
+    image = image.contiguous(memory_format=torch.channels_last)
+    rate = torch.full((len(config.data.attributes),), 0.5)
+    counter = iter(range(10**9))
+
+    def step() -> None:
+        number = next(counter)
+        noise = draw_noise(config, number, slice(None), torch.device("cpu"))
+        train_step(networks, optimisers, image, y, rate, noise, config, number, fabric)
+
+    return step
+
+
+def _plain_step(config: TrainConfig) -> Callable[[], None]:
+    """The same step as a straightforward script has it.
+
+    float32, default layout, single-tensor optimisers, reconstructions and samples decoded in two calls, and
+    gradients of the discriminator and the auxiliary network computed (and dropped) in the encoder's step.
+    """
+    latent = config.network.latent_size
+    n = Networks(config.network, len(config.data.attributes), True, False)
+    smoothing = config.optimiser.smoothing
+    groups = (n.encoder, n.decoder, n.discriminator, n.auxiliary)
+    optimisers = [RMSprop(g.parameters(), 2e-4, alpha=smoothing, foreach=False) for g in groups]
+    image, y = _batch(config)
+    side = config.network.image_size
+    o = config.objective
+
+    def move(loss: Tensor, *which: int) -> None:
+        for k in which:
+            optimisers[k].zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for k in which:
+            optimisers[k].step()
+
+    def step() -> None:
+        code = n.encoder(image)
+        z = code.sample(torch.randn(len(y), latent))
+        z_second = code.sample(torch.randn(len(y), latent))
+        rec = n.decoder(z, code.y)
+        sample = n.decoder(torch.randn(len(y), latent), y)
+        l_rec = F.binary_cross_entropy(rec, image, reduction="sum") / side**2
+        variance = code.log_variance
+        l_kl = -0.5 * (1 + variance - code.mean.square() - variance.exp()).sum() / latent
+        l_class = F.binary_cross_entropy_with_logits(code.y_logits, y)
+        l_gan = sum(F.softplus(-n.discriminator(picture)[0]).mean() for picture in (rec, sample))
+        l_aux = F.binary_cross_entropy_with_logits(n.auxiliary(z_second), y)
+        move(l_rec + o.alpha * l_kl + o.rho * l_class + o.delta * l_gan - l_aux, 0, 1)
+        real = F.softplus(-n.discriminator(image)[0]).mean()
+        fake = sum(F.softplus(n.discriminator(picture.detach())[0]).mean() for picture in (rec, sample))
+        move(real + fake, 2)
+        move(F.binary_cross_entropy_with_logits(n.auxiliary(z_second.detach()), y), 3)
+
+    return step
