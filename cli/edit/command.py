@@ -199,9 +199,9 @@ def edit(
         from aif.cli.ray.job import edit_ray
 
         raise typer.Exit(edit_ray(edit, options))
-    from aif.cli.edit.attributes import announce
     from aif.cli.edit.engines import build_for, check_build
     from aif.cli.edit.paths import Job, find_sources, plan_outputs
+    from aif.cli.edit.report import announce
     from aif.cli.edit.run import EditPlan, load_editor, run_plan
     from aif.cli.edit.video import VideoChoices, check_videos, parse_time
     from aif.runtime.bundle.bundle import Bundle

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aif.cli.console import output_console
-from aif.cli.edit.attributes import already, changes, grouped, predicted
+from aif.cli.console import error_console, notice, output_console
 from aif.runtime.bundle.attributes import AttributeInfo
+from aif.runtime.editing.attributes import already, changes, contradictions, grouped, predicted, remarks
 from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
 
 STAGES = ("decode", "detect", "align", "encode", "decode_faces", "composite", "write")
@@ -123,3 +123,11 @@ def print_timings(reports: Sequence[Report]) -> None:
         cells = [f"{1000 * seconds:.1f}"] + [f"{1000 * seconds / len(timed):.1f}"] * (len(timed) > 1)
         table.add_row(stage, *cells, end_section=stage == (stages or [""])[-1])
     output_console().print(table)
+
+
+def announce(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> None:
+    """Print what to know of an edit before it begins: warnings always, remarks where a person reads them."""
+    for text in contradictions(settings, attributes):
+        error_console().print(f"Warning: {text}", markup=False)
+    for text in remarks(settings, attributes):
+        notice(text)

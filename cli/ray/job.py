@@ -102,7 +102,7 @@ def _choices(given: Mapping[str, Any]) -> Choices:
 
 def _setup(given: Mapping[str, Any], choices: Choices) -> tuple[EditPlan, Setup]:
     """What to do with each picture, and what every worker needs to know but for the run's name and place."""
-    from aif.cli.edit.attributes import announce
+    from aif.cli.edit.report import announce
     from aif.cli.edit.run import EditPlan
     from aif.cli.ray.settings import settings_hash, settle
     from aif.cli.ray.worker import Setup, fingerprint

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from aif.cli.edit.attributes import contradictions, remarks
+from aif.runtime.editing.attributes import contradictions, remarks
 from aif.runtime.editing.editor import Editor
 from aif.runtime.serve.answer import WholeAnswers
 from aif.runtime.serve.edit import analyse_photo, edit_photo

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aif.cli.edit.attributes import predicted
+from aif.runtime.editing.attributes import predicted
 from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
 from aif.runtime.serve.edit import Edited
 from aif.runtime.serve.errors import CODES

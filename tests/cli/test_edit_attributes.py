@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from tiny_bundles import shape_parts, similarity_parts
 
-from aif.cli.edit.attributes import already, changes, contradictions, grouped, remarks
 from aif.cli.edit.report import Report, already_line, print_attributes
 from aif.runtime.bundle.bundle import write_bundle
 from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.editing.attributes import already, changes, contradictions, grouped, remarks
 from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
 from aif.runtime.editing.options import modes_of, parse_mode
 from aif.runtime.errors import ConfigError

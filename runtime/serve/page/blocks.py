@@ -12,8 +12,8 @@ from typing import Any, cast
 
 import gradio as gr
 
-from aif.cli.edit.attributes import grouped
 from aif.runtime.bundle.manifest import AttributeInfo, Mode
+from aif.runtime.editing.attributes import grouped
 from aif.runtime.editing.editor import FaceChoice
 from aif.runtime.serve.errors import ServiceError
 from aif.runtime.serve.page import page

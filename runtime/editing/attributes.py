@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from aif.cli import console
 from aif.runtime.bundle.attributes import AttributeInfo, Group
 from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
 
@@ -49,14 +48,6 @@ def contradictions(settings: Mapping[str, float], attributes: Sequence[Attribute
         f"{one} and {two} exclude each other, and both are set: expect something in between."
         for one, two in pairs
     ]
-
-
-def announce(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> None:
-    """Print what to know of an edit before it begins: warnings always, remarks where a person reads them."""
-    for text in contradictions(settings, attributes):
-        console.error_console().print(f"Warning: {text}", markup=False)
-    for text in remarks(settings, attributes):
-        console.notice(text)
 
 
 def predicted(face: FaceAnalysis | FaceEdit) -> dict[str, float]:
