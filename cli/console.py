@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from aif.runtime.errors import AifError
+from aif.runtime.signals import Terminated
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,10 +48,6 @@ _EXTRAS = {
     "ray": "ray",
     "tritonclient": "triton",
 }
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came, and what was under way has been brought to a good end."""
 
 
 @dataclass
@@ -127,9 +124,9 @@ def _logging() -> Iterator[None]:
 def guard(function: Callable[..., Result]) -> Callable[..., Result]:
     """Wrap a command: errors that a user can mend are printed without a traceback, with their exit code.
 
-    A package of an extra that is not installed is such an error. Ctrl-C exits with 130, SIGTERM
-    during a video with 143; any other exception
-    is a fault of ours, keeps its traceback and exits with 1.
+    A package of an extra that is not installed is such an error. Ctrl-C exits with 130, SIGTERM with
+    143 where the work was finished first; any other exception is a fault of ours, keeps its traceback and
+    exits with 1.
     """
 
     @functools.wraps(function)

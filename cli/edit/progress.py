@@ -1,12 +1,9 @@
-"""How far a video is, for a person at a terminal, and signals as a wish to stop rather than a blow."""
+"""How far a run and a video are, for a person at a terminal."""
 
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from aif.cli import console
@@ -68,39 +65,3 @@ def video_bars() -> Iterator[Bars]:
     )
     with rich_progress.Progress(*columns, console=error_console, transient=True) as progress:
         yield Bars(progress)
-
-
-class Stop(threading.Event):
-    """Set by Ctrl-C and SIGTERM.
-
-    Attributes:
-        terminated: whether SIGTERM came.
-    """
-
-    terminated = False
-
-    def interrupt(self) -> KeyboardInterrupt:
-        """What to end with once all is written."""
-        return console.Terminated() if self.terminated else KeyboardInterrupt()
-
-
-@contextlib.contextmanager
-def stop_on_interrupt() -> Iterator[Stop]:
-    """An event that Ctrl-C and SIGTERM set. A second one interrupts at once; the file is still finished."""
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
-        stop.terminated |= number == signal.SIGTERM
-        if stop.is_set():
-            raise stop.interrupt()
-        stop.set()
-
-    before = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -17,13 +17,14 @@ import numpy as np
 
 from aif.cli import console
 from aif.cli.edit.paths import Job
-from aif.cli.edit.progress import Bars, stop_on_interrupt
+from aif.cli.edit.progress import Bars
 from aif.cli.edit.report import Report
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.editing.editor import Editor, FaceAnalysis
 from aif.runtime.errors import ConfigError, NoFaceError
 from aif.runtime.faces.detect import Detection
 from aif.runtime.geometry.align import alignment_residual, similarity_transform
+from aif.runtime.signals import stop_on_signals
 from aif.runtime.video.kinds import VideoError, is_sequence
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _edit(
     size = (source.width * (1 + plan.compare), source.height)
     try:
         with (
-            stop_on_interrupt() as stop,
+            stop_on_signals() as stop,
             contextlib.closing(FaceEdits(editor, plan, report)) as edits,
             open_sink(target, source, choices.codec, plan.quality, choices.hardware, size) as sink,
             bars.video(job.source.place.name, source.estimated_frames) as progress,

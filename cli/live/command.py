@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
 
 import cv2
 
@@ -20,6 +17,7 @@ from aif.runtime.live.camera import CameraFormat, open_camera
 from aif.runtime.live.edit import LiveEdit
 from aif.runtime.live.loop import LiveSession
 from aif.runtime.live.state import Controls
+from aif.runtime.signals import stop_on_signals
 
 
 def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float]) -> int:
@@ -69,27 +67,6 @@ def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float]
             code = _in_window(session, edit, controls, outlets, over, report)
         report.finish()
     return code
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second one interrupts at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -18,20 +17,19 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from aif.runtime.errors import ConfigError
-from aif.train.algorithm.noise import StepNoise, draw_noise, step_seed
-from aif.train.algorithm.settle import settled_step
-from aif.train.algorithm.step import train_step
+from aif.runtime.signals import stop_on_signals
+from aif.train.algorithm.noise import step_noise, step_seed
+from aif.train.algorithm.step import StepBatch
 from aif.train.config import TrainConfig
 from aif.train.data.augment import Augmentation
 from aif.train.data.base import FaceDataset
 from aif.train.data.cache import cached
 from aif.train.data.loader import FaceLoader
 from aif.train.data.sampling import balanced_weights
-from aif.train.rivals.icgan import icgan_step
-from aif.train.training.launch import launch, resolve_precision
+from aif.train.training.fabric import resolve_precision, start_fabric
 from aif.train.training.logs import RunLog
-from aif.train.training.players import Players, require_finite, to_device
 from aif.train.training.run import prepare_run, stored_precision
+from aif.train.training.trainer import Trainer, require_finite, to_device
 
 
 @dataclass(frozen=True)
@@ -107,51 +105,34 @@ def train(
     if config.precision == "auto":
         found = stored_precision(out) or resolve_precision("auto", options.accelerator)
         config = dataclasses.replace(config, precision=found)
-    fabric = launch(config, options.accelerator, options.devices, options.nodes)
+    fabric = start_fabric(config, options.accelerator, options.devices, options.nodes)
     if fabric.is_global_zero:
         prepare_run(config, out, data)
     fabric.barrier()
-    players = Players(config, fabric)
-    start = players.resume(out)
+    trainer = Trainer(config, fabric, _label_rate(data, config.data.balance))
+    start = trainer.resume(out)
     if start >= config.steps:
         return TrainResult(start, True, out, {}, fabric.is_global_zero)
     source = cached(data) if options.cache else data
-    jitter = config.data.jitter
-    loader = FaceLoader(
-        source,
-        config.network.image_size,
-        config.optimiser.batch_size,
-        config.seed,
-        augment=Augmentation(
-            flip=config.data.flip, rotation=4.0 * jitter, scale=0.04 * jitter, shift=0.02 * jitter
-        ),
-        balance=config.data.balance,
-        workers=options.workers,
-        rank=fabric.global_rank,
-        world_size=fabric.world_size,
-        start_step=start,
-        pin_memory=fabric.device.type == "cuda",
-    )
-    y_rate = _label_rate(data, config.data.balance).to(fabric.device)
+    loader = _loader(config, source, options, fabric, start)
     share = slice(fabric.global_rank, None, fabric.world_size)
     step, values, finished = start, {}, True
-    with RunLog(out, start) if fabric.is_global_zero else _nothing() as run_log, stop_signals() as stop:
+    log = RunLog(out, start) if fabric.is_global_zero else nullcontext()
+    with log as run_log, stop_on_signals() as stop:
         clock, seen = time.perf_counter(), 0
-        for step, batch in enumerate(loader, start):
-            image, y = to_device(batch, fabric.device)
-            players.set_learning_rate(step)
+        for step, faces in enumerate(loader, start):
+            image, y = to_device(faces, fabric.device)
             torch.manual_seed(step_seed(config.seed, step) ^ fabric.global_rank)  # dropout
-            noise = draw_noise(config, step, share, fabric.device)
             if step == config.freezes_at:
-                players.clean(source)
-            terms = _one_step(players, image, y, y_rate, noise, step)
-            require_finite(terms, step, out)
-            players.average(step)
+                trainer.freeze_encoder(source)
+            noise = step_noise(config, step, share, fabric.device)
+            found = trainer.step(StepBatch(image, y, noise, step))
+            require_finite(found, step, out)
             seen += config.optimiser.batch_size
             done = step + 1
             last = done == config.steps or _asked_to_stop(stop, fabric)
             if done % options.log_every == 0 or last:
-                values = {name: term.item() for name, term in terms.items()}
+                values = {name: term.item() for name, term in found.items()}
                 rate = seen / (time.perf_counter() - clock)
                 clock, seen = time.perf_counter(), 0
                 if run_log is not None:
@@ -159,9 +140,9 @@ def train(
                 if progress is not None and fabric.is_global_zero:
                     progress(Progress(done, config.steps, rate, values))
             if fabric.is_global_zero and (done % options.checkpoint_every == 0 or last):
-                players.save(out, done)
+                trainer.save(out, done)
             if run_log is not None and options.sample_every and (done % options.sample_every == 0 or last):
-                run_log.grid(done, players.samples(validation))
+                run_log.grid(done, trainer.samples(validation))
             if last:
                 finished = done == config.steps
                 break
@@ -169,21 +150,24 @@ def train(
     return TrainResult(step + 1, finished, out, values, fabric.is_global_zero)
 
 
-def _one_step(
-    players: Players, image: Tensor, y: Tensor, y_rate: Tensor, noise: StepNoise, step: int
-) -> dict[str, Tensor]:
-    """The step of the configured method at this point of the run."""
-    networks, optimisers, config, fabric = (
-        players.networks,
-        players.optimisers,
-        players.config,
-        players.fabric,
+def _loader(
+    config: TrainConfig, data: FaceDataset, options: LoopOptions, fabric: Fabric, start: int
+) -> FaceLoader:
+    """Batches of this process from step `start` on."""
+    jitter = config.data.jitter
+    return FaceLoader(
+        data,
+        config.network.image_size,
+        config.optimiser.batch_size,
+        config.seed,
+        augment=Augmentation(config.data.flip, rotation=4 * jitter, scale=0.04 * jitter, shift=0.02 * jitter),
+        balance=config.data.balance,
+        workers=options.workers,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+        start_step=start,
+        pin_memory=fabric.device.type == "cuda",
     )
-    if config.objective.method == "icgan":
-        return icgan_step(networks, optimisers, image, y, noise, config, step, fabric)
-    if step < config.freezes_at:
-        return train_step(networks, optimisers, image, y, y_rate, noise, config, step, fabric)
-    return settled_step(networks, optimisers, image, y, noise, config, step, fabric)
 
 
 def _asked_to_stop(stop: threading.Event, fabric: Fabric) -> bool:
@@ -199,30 +183,3 @@ def _label_rate(data: FaceDataset, balance: bool) -> Tensor:
     weights = balanced_weights(data.labels) if balance else np.ones(len(data))
     rate = (weights / weights.sum()) @ data.labels.astype(np.float64)
     return torch.from_numpy(np.asarray(rate, dtype=np.float32))
-
-
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets; a second signal acts as it always does."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def handle(number: int, _frame: object) -> None:
-        stop.set()
-        signal.signal(number, previous[signal.Signals(number)])
-
-    for number in previous:
-        signal.signal(number, handle)
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None

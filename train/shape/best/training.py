@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from aif.runtime.errors import ConfigError, TrainingError
+from aif.runtime.signals import stop_on_signals
 from aif.train.algorithm.factorize import factorize
 from aif.train.evaluators.evaluator import resize_area
 from aif.train.shape.best.compose import Composer
@@ -33,7 +34,6 @@ from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder, fit_linear, inner_face
 from aif.train.training.checkpoint import list_checkpoints
 from aif.train.training.logs import RunLog
-from aif.train.training.loop import stop_signals
 
 GOAL_FACES = 2_000
 """Faces that tell what verdicts are typical."""
@@ -92,7 +92,7 @@ def train_shape(
     tone = inner_face(faces, faces.size)
     state = _begin(config, out, faces, tone, linear, device, log)
     trainer = Trainer(config, state, store, None if verdict is None else verdict.to(device))
-    with RunLog(out, state.step) as run_log, stop_signals() as stop:
+    with RunLog(out, state.step) as run_log, stop_on_signals() as stop:
         clock, before = time.perf_counter(), state.step
         while state.step < config.steps:
             if state.step >= config.reconstruct_steps and not trainer.editing_ready:

@@ -1,0 +1,40 @@
+"""One way to end on Ctrl-C and SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from aif.runtime.signals import Stop, Terminated, handled_by, stop_on_signals
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_the_first_signal_asks_and_the_second_interrupts(
+    number: signal.Signals, kind: type[BaseException]
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt) as caught, stop_on_signals() as stop:
+        stop.check()
+        signal.raise_signal(number)
+        assert stop.is_set()
+        signal.raise_signal(number)
+        pytest.fail("went on")
+    assert type(caught.value) is kind and signal.getsignal(number) is before
+
+
+def test_a_thread_leaves_the_handlers_alone() -> None:
+    seen: list[object] = []
+
+    def work() -> None:
+        with stop_on_signals() as stop, handled_by(lambda *_: seen.append("called")):
+            seen.append((isinstance(stop, Stop), signal.getsignal(signal.SIGINT)))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(True, before)]
