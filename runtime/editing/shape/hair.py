@@ -19,6 +19,7 @@ from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.manifest import HairColour, Manifest
 from aif.runtime.editing.path import FaceView
 from aif.runtime.editing.shape.gain import EPSILON, is_grey
+from aif.runtime.editing.shape.hidden import smoothstep
 from aif.runtime.faces.matte import MatteNet, photo_matte, view_box
 from aif.runtime.geometry.align import face_crops
 
@@ -30,6 +31,15 @@ LEAST_HAIR = 0.012
 
 # Hair from this matte on is sure to be hair, for statistics.
 SURE = 0.8
+
+# Where the matte is below the second of these, lightness has a say, and below the first it decides.
+UNSURE, CERTAIN = 0.6, 0.95
+
+# Lightness so many standard deviations from the hair's may still be hair, from the second on it is not.
+LIKE, UNLIKE = 2.0, 3.5
+
+# The standard deviation of the hair's log luminance is taken to be at least this.
+LEAST_CONTRAST = 0.2
 
 # The strands' contrast is scaled by no more than this, either way.
 MOST_CONTRAST = 1.35
@@ -126,6 +136,7 @@ def recoloured(box_bgr: UInt8Array, matte: Float32Array, own: HairColour, change
     colour[:, :, 1] = 0
     ratio = min(max(wanted.contrast / max(own.contrast, 1e-3), 1 / MOST_CONTRAST), MOST_CONTRAST)
     mean = float((lightness * matte).sum() / max(float(matte.sum()), 1e-6))
+    matte = matte * likely_hair(matte, (lightness - np.float32(mean)) / max(own.contrast, LEAST_CONTRAST))
     lighter = share * (wanted.lightness - own.lightness) + share * (ratio - 1) * (
         lightness - np.float32(mean)
     )
@@ -135,6 +146,19 @@ def recoloured(box_bgr: UInt8Array, matte: Float32Array, own: HairColour, change
     gain -= (cv2.log(np.maximum(shifted @ _LUMA, 0) + np.float32(EPSILON)) - lightness)[:, :, None]
     result = cv2.exp(logs + matte[:, :, None] * gain) - np.float32(EPSILON)
     return np.asarray((255 * result).round().clip(0, 255), dtype=np.uint8)
+
+
+def likely_hair(matte: Float32Array, deviation: Float32Array) -> Float32Array:
+    """How far the matte (h, w) may be believed, in [0, 1]: at its soft edges, only what is as light as hair.
+
+    A bright wall or a forehead that the matte touches would glow.
+
+    Args:
+        deviation: float32 (h, w) log luminance from the hair's mean, in standard deviations.
+    """
+    certain = smoothstep(matte, UNSURE, CERTAIN)
+    alike = 1 - smoothstep(np.abs(deviation), LIKE, UNLIKE)
+    return np.asarray(certain + (1 - certain) * alike, dtype=np.float32)
 
 
 def _chroma(colour: HairColour) -> float:

@@ -90,3 +90,15 @@ def test_what_values_ask_of_the_hair(
         assert found.share == pytest.approx(expected[1])
         assert found.colour.lightness == pytest.approx(expected[0].lightness)
         assert found.times(0.5).share == pytest.approx(expected[1] / 2)
+
+
+@pytest.mark.parametrize(("matte_there", "keeps"), [(0.3, True), (1.0, False)], ids=["doubtful", "certain"])
+def test_a_bright_wall_that_the_matte_touches_does_not_glow(matte_there: float, keeps: bool) -> None:
+    crop, matte = crop_and_matte()
+    own = hair_colour(crop, matte)
+    assert own is not None
+    crop[:, 60:80, :20] = 0.9
+    matte[60:80, :20] = matte_there
+    box = box_of(crop)
+    change = np.abs(recoloured(box, matte, own, HairChange(WHITE, 1.0)).astype(int) - box)[60:80, :20]
+    assert (change.max() <= 3) == keeps

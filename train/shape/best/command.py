@@ -20,9 +20,7 @@ from aif.train.shape.faces.crops import make_crops
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES, measure_hair
 from aif.train.shape.faces.known import attribute_infos
-from aif.train.shape.faces.mean_shape import aligned
-from aif.train.shape.faces.textures import make_textures
-from aif.train.shape.linear.training import frame_of
+from aif.train.shape.linear.training import open_textures
 from aif.train.shape.model import save_attributes
 
 SIZE = 128
@@ -55,9 +53,7 @@ def train_best(
         ConfigError, DataError, TrainingError: as the parts do.
     """
     landmarks = dense_landmarks(dataset, root, lambda: LandmarkNet(Bundle.open()), log)
-    log(f"textures of {len(dataset)} faces")
-    frame = frame_of(aligned(landmarks.points[landmarks.sure], SIZE))
-    faces = make_textures(dataset, landmarks, frame, SIZE)
+    faces = open_textures(dataset, landmarks, SIZE, config.faces, config.seed, log)
     crops = make_crops(dataset, landmarks, faces.rows, SIZE)
     verdict = None
     if config.effect_steps:

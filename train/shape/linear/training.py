@@ -17,6 +17,7 @@ from aif.runtime.faces.matte import MatteNet
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.points import mouth_opening
 from aif.train.data.base import FaceDataset
+from aif.train.data.dense import DenseLandmarks
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES, measure_hair
 from aif.train.shape.faces.known import attribute_infos
@@ -34,18 +35,17 @@ LEAST_FACES = 50
 
 def open_textures(
     dataset: FaceDataset,
-    root: Path | None,
+    landmarks: DenseLandmarks,
     size: int,
     faces: int | None = None,
     seed: int = 0,
     log: Callable[[str], None] = print,
 ) -> Textures:
-    """The textures of a dataset: landmarks from beside it or found, frame of its own or the embedded
-    bundle's.
+    """The textures of a dataset, in a frame of its own or the embedded bundle's.
 
     Args:
         dataset: aligned faces.
-        root: its folder; None = synthetic faces.
+        landmarks: their dense landmarks.
         size: side of the textures in pixels.
         faces: how many at the most; None = all.
         seed: of the choice of faces.
@@ -54,7 +54,6 @@ def open_textures(
     Raises:
         DataError, ConfigError: too few faces whose landmarks are sure.
     """
-    landmarks = dense_landmarks(dataset, root, lambda: LandmarkNet(Bundle.open()), log)
     sure = np.flatnonzero(landmarks.sure)
     if len(sure) < LEAST_FACES:
         raise ConfigError(
@@ -111,7 +110,8 @@ def train_baseline(
     config = config or LinearConfig()
     if out.exists() and any(out.iterdir()) and not (out / SIDECAR).exists():
         raise ConfigError(f"{out} is not empty and holds no such model.", "Choose another --out.")
-    faces = open_textures(dataset, root, size, config.faces, config.seed, log)
+    landmarks = dense_landmarks(dataset, root, lambda: LandmarkNet(Bundle.open()), log)
+    faces = open_textures(dataset, landmarks, size, config.faces, config.seed, log)
     encoder, decoder = fit_linear(faces, config, log)
     hair: dict[str, HairInfo] = {}
     if set(HAIR_ATTRIBUTES) & set(dataset.attributes):
