@@ -1,0 +1,62 @@
+"""README and the pages of docs/: the commands, options, paths and links that they show exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from aif.cli.main import COMMANDS, load_command
+
+TOP = Path(__file__).parents[1]
+PAGES = [
+    TOP / "README.md",
+    TOP / "CONTRIBUTING.md",
+    TOP / "CHANGELOG.md",
+    *sorted((TOP / "docs").rglob("*.md")),
+]
+
+page = pytest.mark.parametrize("page", PAGES, ids=[str(path.relative_to(TOP)) for path in PAGES])
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of each `aif ...` in code, a command's own name first: [["edit", "photo.jpg", ...], ...]."""
+    code = re.findall(r"^ {4}.*|`[^`\n]+`", text.replace("\\\n", " "), re.MULTILINE)
+    for fenced in re.findall(r"^```\w*\n(.*?)^```", text.replace("\\\n", " "), re.MULTILINE | re.DOTALL):
+        code += fenced.splitlines()
+    found = []
+    for line in code:
+        for part in line.strip("` ").split("&&"):
+            words = shlex.split(part, comments=True) if part.strip().startswith("aif") else []
+            if words[:1] == ["aif"] and len(words) > 1 and words[1] in COMMANDS:
+                found.append(words[1:])
+            elif words[:1] in (["aif-edit"], ["aif-train"], ["aif-export"]):
+                found.append([words[0].removeprefix("aif-"), *words[1:]])
+    return found
+
+
+def test_commands_are_found() -> None:
+    text = "    pip install x && aif-edit a.jpg --set X=1 # why --no\n`aif doctor`\n`aif-x`\n"
+    text += "\n```\naif fit \\\ny\n```\n"
+    assert commands(text) == [["edit", "a.jpg", "--set", "X=1"], ["doctor"], ["fit", "y"]]
+    assert commands("") == []
+
+
+@page
+def test_commands_have_the_options_that_are_shown(page: Path) -> None:
+    for name, *words in commands(page.read_text()):
+        options = [(*each.opts, *each.secondary_opts) for each in load_command(name).params]
+        known = {"-h", "--help"}.union(*options)
+        shown = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        assert shown <= known, f"aif {name} {' '.join(words)}"
+
+
+@page
+def test_paths_exist(page: Path) -> None:
+    text = page.read_text()
+    named = re.findall(r"`((?:cli|docker|docs|export|runtime|tests|train)/[\w./*-]+)`", text)
+    assert [path for path in named if not any(TOP.glob(path.rstrip("/")))] == []
+    links = re.findall(r"\]\(((?!https?:|#)[^)#\s]+)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
