@@ -60,3 +60,14 @@ def test_paths_exist(page: Path) -> None:
     assert [path for path in named if not any(TOP.glob(path.rstrip("/")))] == []
     links = re.findall(r"\]\(((?!https?:|#)[^)#\s]+)", text)
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_lines_of_algorithm_1_stand_in_the_code() -> None:
+    text = (TOP / "docs" / "architecture.md").read_text()
+    head = re.search(r"^\| line \| loss \| `(.+)` \| `(.+)` \|$", text, re.MULTILINE)
+    assert head is not None
+    files = [(TOP / name).read_text() for name in head.groups()]
+    rows = re.findall(r"^\| .* \| [-\d, ]*\| `(.+)` \| `(.+)` \|$", text[head.end() :], re.MULTILINE)
+    assert len(rows) == 11
+    for row in rows:
+        assert [line in code for line, code in zip(row, files, strict=True)] == [True, True], row
