@@ -1,89 +1,60 @@
-"""A file that keeps what it holds when the disk is full, and MP4 files cut back to what plays."""
+"""Files that are never seen half written: each is made beside its place and renamed into it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 
-class SafeFile:
-    """A binary file for writers that cannot be told to stop: from the first failure on, nothing reaches it.
+def part_beside(path: Path) -> Path:
+    """A new hidden name in the folder of `path`, for a file that will take its place."""
+    return path.with_name(f".aif-{os.getpid()}-{secrets.token_hex(6)}.part")
 
-    What came before stays as it is, so that a writer's last deeds (a header put right, an index at the end)
-    cannot spoil it. Not for several threads at once.
 
-    Attributes:
-        error: the first failure; None while all is well.
-        size: bytes that surely are in the file.
+def put_in_place(part: Path, path: Path) -> None:
+    """Let a finished file take the place of `path`, on the disk for good, with the mode of what was there.
+
+    Raises:
+        OSError: the disk is full, or the place cannot be written.
     """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Create the file.
-
-        Raises:
-            OSError: it exists already, or the place cannot be written.
-        """
-        self._file = Path(path).open("xb", buffering=0)  # noqa: SIM115 - closed by close()
-        self._place = 0
-        self.error: OSError | None = None
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        """Write at the present place; always says that all was written."""
-        view = memoryview(data).cast("B")
-        if self.error is None:
-            try:
-                self._file.seek(self._place)
-                done = 0
-                while done < len(view):  # an unbuffered file may take less than it is given
-                    done += self._file.write(view[done:])
-                self.size = max(self.size, self._place + len(view))
-            except OSError as error:
-                self.error = error
-        self._place += len(view)
-        return len(view)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place, from the start, from here or from the end."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.size}[whence]
-        self._place = base + offset
-        return self._place
-
-    def tell(self) -> int:
-        """The present place."""
-        return self._place
-
-    def close(self) -> None:
-        """Close it, on the disk for good where that is possible. Calling it twice does no harm."""
-        if self._file.closed:
-            return
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            self.error = self.error or error
-        self._file.close()
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    if path.is_file():
+        part.chmod(path.stat().st_mode & 0o777)
+    part.replace(path)
 
 
-def trim_mp4(path: str | os.PathLike[str]) -> bool:
-    """Cut a fragmented MP4 back to its last whole fragment; whether one with pictures is left.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write a new file to, which takes the place of `path` when the block ends well.
 
-    Source of the format: ISO/IEC 14496-12, 4.2 (boxes) and 8.8 (movie fragments).
+    Missing folders are made; what a link points to is replaced, not the link. If the block fails, the new
+    file is removed and `path` stays as it was.
+
+    Raises:
+        OSError: the place cannot be written.
     """
-    place = good = 0
-    pictures = False
-    size = Path(path).stat().st_size
-    with Path(path).open("rb+") as file:
-        while place + 8 <= size:
-            file.seek(place)
-            head = file.read(16)
-            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            if length < 8 or place + length > size:
-                break
-            place += length
-            if kind != b"moof":  # which is worth nothing without the pictures after it
-                good = place
-            pictures = pictures or kind == b"mdat"
-        file.truncate(good)
-    return pictures
+    with contextlib.suppress(OSError, RuntimeError):
+        path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = part_beside(path)
+    try:
+        yield part
+        put_in_place(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file; see `replacing`."""
+    with replacing(path) as part:
+        part.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file in UTF-8; see `replacing`."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ from aif.runtime.bench.measure import Row
 from aif.runtime.bench.networks import NetworkRow
 from aif.runtime.bench.steadiness import SteadinessRow
 from aif.runtime.errors import AifError
+from aif.runtime.files import write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -126,14 +125,8 @@ def check_json_place(json_file: str | None) -> None:
 
 
 def _write(place: Path, text: str) -> None:
-    """Beside its place, then renamed."""
-    part = place.with_name(f".aif-{os.getpid()}-{secrets.token_hex(6)}.part")
     try:
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(place)
-        finally:
-            part.unlink(missing_ok=True)
+        write_text(place, text)
     except OSError as error:
         raise _cannot_write(place, error) from error
 

@@ -6,11 +6,11 @@ import contextlib
 import difflib
 import importlib.util
 import os
-import secrets
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from aif.runtime import files
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ImageError
 from aif.runtime.image.codecs import Extras, encode_samples
@@ -156,21 +156,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         ImageError: the place cannot be written.
     """
-    with contextlib.suppress(OSError, RuntimeError):
-        path = path.resolve()  # replace what a link points to, not the link
-    temporary = path.with_name(f".aif-{os.getpid()}-{secrets.token_hex(6)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if path.is_file():
-                temporary.chmod(path.stat().st_mode & 0o777)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        files.write_bytes(path, data)
     except OSError as error:
         raise ImageError(
             f"Cannot write {path}: {error.strerror or error}.", "Choose another place with --out."

@@ -20,7 +20,7 @@ from av.video.frame import PictureType
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import AifError
-from aif.runtime.files import SafeFile, trim_mp4
+from aif.runtime.live.safe_file import SafeFile, trim_mp4
 from aif.runtime.tracking.background import step_back
 from aif.runtime.video.codecs import Encoding, add_video_stream, choose_encoding, not_opened
 from aif.runtime.video.kinds import VideoError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ import av
 from av.codec.context import Flags
 
 from aif.runtime.arrays import UInt8Array
+from aif.runtime.files import part_beside, put_in_place
 from aif.runtime.video.codecs import add_video_stream, choose_encoding, not_opened
 from aif.runtime.video.kinds import VideoError, is_sequence
 from aif.runtime.video.pixels import Palette, bgr_to_yuv420p
@@ -92,7 +92,7 @@ class VideoSink:
             raise VideoError(f"{path} is for numbered pictures.", "Use open_sink() or SequenceSink for them.")
         with contextlib.suppress(OSError, RuntimeError):
             self.path = self.path.resolve()  # replace what a link points to, not the link
-        self._part = self.path.with_name(f".aif-{os.getpid()}-{secrets.token_hex(6)}.part")
+        self._part = part_beside(self.path)
         ticks = _OWN_TICKS.get(container.format)
         self._ticks = like.time_base if ticks is None else ticks
         options = {"movie_timescale": str(like.time_base.denominator)} if ticks is None else {}
@@ -219,11 +219,7 @@ class VideoSink:
             self._passage.finish(end)
             self._passage.close()  # a file that is open cannot be replaced on Windows
         self._output.close()
-        with self._part.open("rb+") as file:
-            os.fsync(file.fileno())
-        if self.path.is_file():
-            self._part.chmod(self.path.stat().st_mode & 0o777)
-        self._part.replace(self.path)
+        put_in_place(self._part, self.path)
 
     def discard(self) -> None:
         """Give up: close and remove what is not in its place. Calling it twice does no harm."""

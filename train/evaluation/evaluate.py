@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from aif.runtime.files import write_text
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import evaluation_batches
 from aif.train.evaluation.measure import MODES, EditingModel, measure
@@ -137,12 +138,9 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
 
 
 def write_texts(texts: Mapping[str, str], out: Path) -> None:
-    """Write files by their names into the folder `out`, each beside and renamed."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Write files by their names into the folder `out`, none of them seen half written."""
     for name, text in texts.items():
-        partial = out / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(out / name)
+        write_text(out / name, text)
 
 
 def _codes(

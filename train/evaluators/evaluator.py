@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
+from aif.runtime.files import replacing, write_text
 from aif.runtime.networks.cpu import multiplies_bf16
 
 WEIGHTS_FILE, SIDECAR_FILE, RESUME_FILE = "evaluator.safetensors", "evaluator.json", "resume.safetensors"
@@ -302,10 +303,9 @@ def train_evaluator(
         "scores": {name: asdict(score) for name, score in scores.items()},
     }
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    _replace(out / WEIGHTS_FILE, lambda path: save_file(weights, path))
-    _replace(
-        out / SIDECAR_FILE, lambda path: path.write_text(json.dumps(sidecar, indent=1), encoding="utf-8")
-    )
+    with replacing(out / WEIGHTS_FILE) as part:
+        save_file(weights, part)
+    write_text(out / SIDECAR_FILE, json.dumps(sidecar, indent=1))
     (out / RESUME_FILE).unlink(missing_ok=True)
     return Evaluator(network, attributes, config.image_size, scores, device)
 
@@ -335,12 +335,6 @@ def score_evaluator(evaluator: Evaluator, batches: Iterable[LabelledBatch]) -> d
     return scores
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    beside = path.with_name(path.name + ".partial")
-    write(beside)
-    beside.replace(path)
-
-
 def _save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, seen: int, identity: str) -> None:
     tensors = {
         f"network.{name}": tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
@@ -348,7 +342,8 @@ def _save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, seen
     for index, state in optimizer.state_dict()["state"].items():
         for name, tensor in state.items():
             tensors[f"optimizer.{index}.{name}"] = tensor.detach().cpu().contiguous()
-    _replace(path, lambda beside: save_file(tensors, beside, {"seen": str(seen), "identity": identity}))
+    with replacing(path) as part:
+        save_file(tensors, part, {"seen": str(seen), "identity": identity})
 
 
 def _resume(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, identity: str) -> int:

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
+from aif.runtime.files import replacing, write_text
 from aif.train.data.base import FaceDataset
 from aif.train.data.loader import Batch
 from aif.train.evaluators.evaluator import (
@@ -331,10 +332,9 @@ def train_identity(
         "verification": asdict(verification),
     }
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(weights, out / f"{WEIGHTS_FILE}.partial")
-    (out / f"{SIDECAR_FILE}.partial").write_text(json.dumps(sidecar, indent=1), encoding="utf-8")
-    for name in (WEIGHTS_FILE, SIDECAR_FILE):
-        (out / f"{name}.partial").replace(out / name)
+    with replacing(out / WEIGHTS_FILE) as part:
+        save_file(weights, part)
+    write_text(out / SIDECAR_FILE, json.dumps(sidecar, indent=1))
     shutil.rmtree(out / RESUME_FOLDER, ignore_errors=True)
     return IdentityNetwork(network, config.image_size, config.embedding, verification, device)
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from aif.runtime.errors import CheckpointError, ExportError
+from aif.runtime.files import replacing, write_bytes
 from aif.train.landmarks.network import LandmarkConfig, LandmarkNet
 from aif.train.small_graphs import forget_origin
 
@@ -151,9 +152,7 @@ def export_landmarks(checkpoint: Path, path: Path) -> float:
     _store_as_half(model.graph)
     onnx.checker.check_model(model, full_check=True)
     error = _check(model, module, size, HALF_LIMIT)
-    beside = path.with_name(path.name + ".partial")
-    beside.write_bytes(model.SerializeToString())
-    beside.replace(path)
+    write_bytes(path, model.SerializeToString())
     return error
 
 
@@ -201,7 +200,5 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], notes: dict[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    save_file(tensors, beside, notes)
-    beside.replace(path)
+    with replacing(path) as part:
+        save_file(tensors, part, notes)

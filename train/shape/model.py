@@ -16,6 +16,7 @@ from torch import nn
 
 from aif.runtime.bundle.manifest import AttributeInfo, HairInfo
 from aif.runtime.errors import CheckpointError
+from aif.runtime.files import replacing, write_text
 from aif.runtime.geometry.frame import Frame
 from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 
@@ -77,10 +78,8 @@ def save_linear(folder: Path, run: ShapeRun) -> None:
         for part, network in (("encoder", encoder), ("decoder", run.decoder))
         for name, tensor in network.state_dict().items()
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / (WEIGHTS + ".partial")
-    save_file(tensors, weights)
-    weights.replace(folder / WEIGHTS)
+    with replacing(folder / WEIGHTS) as part:
+        save_file(tensors, part)
     save_attributes(folder, run.attributes, run.hair)
     _write(folder / SIDECAR, about)
 
@@ -175,6 +174,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(values, indent=1) + "\n")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aif.runtime.errors import ConfigError
-from aif.runtime.files import SafeFile, trim_mp4
+from aif.runtime.live.safe_file import SafeFile, trim_mp4
 from aif.runtime.live.record import WAITING, Recorder, fitted
 from aif.runtime.video.kinds import VideoError
 

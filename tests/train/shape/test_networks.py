@@ -8,12 +8,11 @@ import torch
 from aif.train.shape.best.networks import Critic
 from aif.train.shape.best.state import beginning
 from aif.train.shape.faces.store import FaceStore
-from aif.train.shape.linear.networks import inner_face
 
 
 @pytest.fixture
 def networks(small):
-    return beginning(small.linear, small.faces.attributes, inner_face(small.faces, small.faces.size), 0)
+    return beginning(small.linear, small.faces.attributes, 0)
 
 
 def test_untrained_networks_are_the_baseline(small, networks) -> None:

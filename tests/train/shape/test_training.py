@@ -17,7 +17,6 @@ from aif.train.shape.best.state import TrainState, beginning
 from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.best.training import ShapeOptions, Trainer, train_shape
 from aif.train.shape.faces.store import FaceStore
-from aif.train.shape.linear.networks import inner_face
 
 CONFIG = ShapeConfig(
     reconstruct_steps=2,
@@ -32,8 +31,7 @@ OPTIONS = ShapeOptions(log_every=1, checkpoint_every=1, sample_every=0)
 
 
 def state_of(small, config=CONFIG) -> TrainState:
-    tone = inner_face(small.faces, small.faces.size)
-    return TrainState(config, *beginning(small.linear, small.faces.attributes, tone, 0), torch.device("cpu"))
+    return TrainState(config, *beginning(small.linear, small.faces.attributes, 0), torch.device("cpu"))
 
 
 def quiet(line: str) -> None:

@@ -3,7 +3,7 @@
 Each is the linear baseline plus a network whose last layer is zero at the start: before any training an edit
 is the baseline's straight line, and training bends it towards the person.
 
-    log t(z, y) = tone(z, y_tone) + [linear(z) + sum_a y_a C_a + conv(z, y)] without its tone
+    log t(z, y) = tone(z, y_tone) + linear(z) + sum_a y_a C_a + conv(z, y)
     p(z, y)     = linear(z, y, y x pose) + MLP(z, y)
 
 Outside [0, 1] y works on the linear parts alone, and not inside the mouth, where teeth would glow.
@@ -92,18 +92,15 @@ class ShapeDecoder(nn.Module):
     Args:
         linear: the fitted baseline, copied.
         attributes: names of y, which say which are the skin's tone.
-        tone_weight: (1, 1, S, S) weights, summing to 1, of where the skin's tone is measured.
     """
 
-    def __init__(self, linear: LinearDecoder, attributes: tuple[str, ...], tone_weight: Tensor) -> None:
+    def __init__(self, linear: LinearDecoder, attributes: tuple[str, ...]) -> None:
         super().__init__()
         size, codes, count = linear.size, linear.coarse.in_features, len(attributes)
         self.size = size
         self.linear = LinearDecoder(size, codes, count)
         self.linear.load_state_dict(linear.state_dict())
-        self.tone_weight: Tensor
         self.tonal: Tensor
-        self.register_buffer("tone_weight", tone_weight)
         self.register_buffer("tonal", torch.tensor([float(name in TONE_ATTRIBUTES) for name in attributes]))
         self.hidden = nn.Sequential(nn.Linear(codes + count, HIDDEN), nn.LeakyReLU(0.2))
         first, stages = DECODER_CHANNELS[0], len(DECODER_CHANNELS) - 1
@@ -139,7 +136,6 @@ class ShapeDecoder(nn.Module):
         map_of, inside = lin.fine, F.linear(usual - y, lin.fine.weight)
         maps = map_of(y).unflatten(1, (3, self.size, self.size))
         fine = fine + maps + inside.reshape(maps.shape) * lin.mouth
-        fine = fine - (fine * self.tone_weight).sum(dim=(2, 3), keepdim=True)
         tone = lin.tone(torch.cat([z, y * self.tonal], dim=1))
         points = lin.points(regressors(z, y)) + self.move(torch.cat([z, usual], dim=1)) * 0.01
         return fine + tone[:, :, None, None], points.reshape(-1, dense.COUNT, 2)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from aif.runtime.errors import CheckpointError, ConfigError
+from aif.runtime.files import write_text
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.train.shape.best.config import ShapeConfig
@@ -86,10 +86,7 @@ def prepare_folder(out: Path, config: ShapeConfig, store: FaceStore, data: Mappi
                 f"{out} holds another training (different: {', '.join(different)}).",
                 "Choose another --out, or give the same options to resume that training.",
             )
-    out.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(about), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(about))
 
 
 def load_shape_run(out: Path) -> ShapeRun:
@@ -115,11 +112,7 @@ def load_shape_run(out: Path) -> ShapeRun:
         size = int(about["size"])
         linear = LinearEncoder(size, shape, texture, len(attributes))
         encoder = ShapeEncoder(linear, size)
-        decoder = ShapeDecoder(
-            LinearDecoder(size, linear.z.out_features, len(attributes)),
-            attributes,
-            torch.zeros(1, 1, size, size),
-        )
+        decoder = ShapeDecoder(LinearDecoder(size, linear.z.out_features, len(attributes)), attributes)
         encoder.load_state_dict(groups["ema_encoder"])
         decoder.load_state_dict(groups["ema_decoder"])
         config = ShapeConfig.from_dict(about["config"])

@@ -190,12 +190,12 @@ class TrainState:
 
 
 def beginning(
-    linear: tuple[LinearEncoder, LinearDecoder], attributes: tuple[str, ...], tone_weight: Tensor, seed: int
+    linear: tuple[LinearEncoder, LinearDecoder], attributes: tuple[str, ...], seed: int
 ) -> tuple[ShapeEncoder, ShapeDecoder]:
     """Encoder and decoder that do what the linear baseline does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ShapeEncoder(linear[0], linear[1].size), ShapeDecoder(linear[1], attributes, tone_weight)
+        return ShapeEncoder(linear[0], linear[1].size), ShapeDecoder(linear[1], attributes)
 
 
 def _group(parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from aif.train.shape.best.state import TrainState, beginning
 from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.faces.store import Faces, FaceStore
 from aif.train.shape.faces.textures import Textures
-from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder, fit_linear, inner_face
+from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder, fit_linear
 from aif.train.training.checkpoint import list_checkpoints
 from aif.train.training.logs import RunLog
 
@@ -89,8 +89,7 @@ def train_shape(
     device = torch.device(options.device)
     store = FaceStore(faces, crops, device)
     prepare_folder(out, config, store, data or {"name": "faces", "fingerprint": ""})
-    tone = inner_face(faces, faces.size)
-    state = _begin(config, out, faces, tone, linear, device, log)
+    state = _begin(config, out, faces, linear, device, log)
     trainer = Trainer(config, state, store, None if verdict is None else verdict.to(device))
     with RunLog(out, state.step) as run_log, stop_on_signals() as stop:
         clock, before = time.perf_counter(), state.step
@@ -232,7 +231,6 @@ def _begin(
     config: ShapeConfig,
     out: Path,
     faces: Textures,
-    tone: Tensor,
     linear: tuple[LinearEncoder, LinearDecoder] | None,
     device: torch.device,
     log: Callable[[str], None],
@@ -249,7 +247,7 @@ def _begin(
         )
     elif linear is None:
         linear = fit_linear(faces, config.linear, log)
-    state = TrainState(config, *beginning(linear, faces.attributes, tone, config.seed), device)
+    state = TrainState(config, *beginning(linear, faces.attributes, config.seed), device)
     if state.resume(checkpoint_folder(out)):
         log(f"going on at step {state.step}")
     return state
