@@ -8,16 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import AifError
-from aif.runtime.live.camera import Camera, CameraError, CameraFormat, Captured
+from aif.runtime.live.camera import Camera, CameraFormat, Captured
 from aif.runtime.live.figures import LiveClock, LiveStats
+from aif.runtime.threads import Channel, Failure
 
 log = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0
 """Seconds between attempts to open a lost camera again: doubled each time, up to the longest."""
@@ -40,41 +39,6 @@ class LiveFrame:
     edited_s: float
     details: object = None
     begun_s: float = 0.0
-
-
-class Latest(Generic[Item]):
-    """Room for one item: putting replaces what was not fetched. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._item: Item | None = None
-        self._changed = threading.Condition()
-        self._closed = False
-        self.dropped = 0
-
-    def put(self, item: Item) -> None:
-        """Offer an item; one that nobody fetched is dropped."""
-        with self._changed:
-            self.dropped += self._item is not None
-            self._item = item
-            self._changed.notify_all()
-
-    def take(self, timeout: float | None = None) -> Item | None:
-        """Wait for an item; None after `timeout` seconds, or when closed and empty."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._item is not None or self._closed, timeout)
-            item, self._item = self._item, None
-            return item
-
-    def close(self) -> None:
-        """Wake all who wait."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing will come any more."""
-        return self._closed
 
 
 class LiveSession:
@@ -101,9 +65,9 @@ class LiveSession:
     ) -> None:
         self._connect, self._edit, self._each = connect, edit, each
         self._stop = threading.Event()
-        self._raw: Latest[Captured] = Latest()
-        self._done: Latest[LiveFrame] = Latest()
-        self._clock, self._failure = LiveClock(), _Failure()
+        self._raw: Channel[Captured] = Channel()
+        self._done: Channel[LiveFrame] = Channel()
+        self._clock, self._failure = LiveClock(), Failure()
         self._status = "connecting"
         self._granted = CameraFormat()
         camera = connect()  # the first failure is the caller's
@@ -212,7 +176,7 @@ class LiveSession:
                     continue
                 self._heard = time.monotonic()
                 self._clock.capture(self._heard)
-                self._raw.put(frame)
+                self._raw.put(frame, "drop")
         finally:
             if current is not None:
                 current.close()
@@ -236,12 +200,9 @@ class LiveSession:
         return None
 
     def _work(self) -> None:
-        while not self._stop.is_set():
-            frame = self._raw.take(0.5)
-            if frame is None:
-                if self._raw.closed:
-                    return
-                continue
+        for frame in self._raw:
+            if self._stop.is_set():
+                return
             start = time.monotonic()
             image, details = self._edit(frame.image_hwc_bgr, frame.time_s)
             end = time.monotonic()
@@ -249,25 +210,4 @@ class LiveSession:
             edited = LiveFrame(frame.image_hwc_bgr, image, frame.time_s, end, details, start)
             if self._each is not None:
                 self._each(edited)
-            self._done.put(edited)
-
-
-class _Failure:
-    """The first exception of a thread, raised once in another."""
-
-    def __init__(self) -> None:
-        self._error: BaseException | None = None
-        self._lock = threading.Lock()
-
-    def keep(self, error: BaseException) -> None:
-        with self._lock:
-            self._error = self._error or error
-
-    def raise_once(self) -> None:
-        with self._lock:
-            error, self._error = self._error, None
-        if error is not None:
-            raise error
-
-
-__all__ = ["CameraError", "Latest", "LiveFrame", "LiveSession", "LiveStats"]
+            self._done.put(edited, "drop")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import queue
 import secrets
 import threading
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from av.video.frame import PictureType
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import AifError
 from aif.runtime.live.safe_file import SafeFile, trim_mp4
-from aif.runtime.tracking.background import step_back
+from aif.runtime.threads import Channel, step_back
 from aif.runtime.video.codecs import Encoding, add_video_stream, choose_encoding, not_opened
 from aif.runtime.video.kinds import VideoError
 from aif.runtime.video.pixels import MATRIX_BT709, RANGE_LIMITED, Colour, bgr_to_yuv420p
@@ -111,12 +110,11 @@ class Recorder:
             raise VideoError(
                 f"Cannot write {self.path}: {error.strerror}.", "Choose another place."
             ) from error
-        self._queue: queue.Queue[tuple[UInt8Array, float] | None] = queue.Queue(WAITING)
+        self._waiting: Channel[tuple[UInt8Array, float]] = Channel(WAITING)
         self._error: str | None = None
         self._frames = self._left_out = 0
         self._first_s = self._last_s = 0.0
         self._result: Recording | None = None
-        self._closed = threading.Event()
         self._output: OutputContainer | None = None
         self._thread = threading.Thread(target=self._work, name="aif-record", daemon=True)
         self._thread.start()
@@ -139,27 +137,24 @@ class Recorder:
                 is fitted into that, with black bars.
             time_s: when it was taken, in seconds of any clock that does not go back.
         """
-        if self._closed.is_set() or self._error is not None:
+        if self._waiting.closed or self._error is not None:
             return
-        try:
-            self._queue.put_nowait((image_hwc_bgr, time_s))
-        except queue.Full:
+        if not self._waiting.put((image_hwc_bgr, time_s), "refuse"):
             self._left_out += 1
 
     def close(self) -> Recording:
         """Write what waits and put the file in its place. Calling it again gives the same answer."""
         if self._result is None:
-            self._closed.set()
-            self._queue.put(None)
+            self._waiting.close()
             self._thread.join()
             self._result = self._settle()
         return self._result
 
     def _work(self) -> None:
         step_back()
-        while (item := self._queue.get()) is not None:
+        for item in self._waiting:
             if self._error is not None:
-                continue  # until the end is said, so that nobody who puts one has to wait
+                continue
             try:
                 self._encode(*item)
             except AifError as error:

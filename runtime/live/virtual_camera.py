@@ -9,8 +9,8 @@ from typing import Any
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ConfigError
 from aif.runtime.live.camera import CameraError
-from aif.runtime.live.loop import Latest
 from aif.runtime.live.record import fitted
+from aif.runtime.threads import Channel
 
 _NEEDS = {
     "linux": "It needs the kernel module v4l2loopback: sudo apt install v4l2loopback-dkms && "
@@ -52,13 +52,13 @@ class VirtualCamera:
         self.device = str(self._camera.device)
         self.error: str | None = None
         self._size = (width, height)
-        self._newest: Latest[UInt8Array] = Latest()
+        self._newest: Channel[UInt8Array] = Channel()
         self._thread = threading.Thread(target=self._work, name="aif-virtual-camera", daemon=True)
         self._thread.start()
 
     def put(self, image_hwc_bgr: UInt8Array) -> None:
         """Show a picture, uint8 (H, W, 3), which is not to be changed afterwards."""
-        self._newest.put(image_hwc_bgr)
+        self._newest.put(image_hwc_bgr, "drop")
 
     def close(self) -> None:
         """Give the virtual camera back. Calling it twice does no harm."""
@@ -67,7 +67,7 @@ class VirtualCamera:
 
     def _work(self) -> None:
         try:
-            while (image := self._newest.take()) is not None:
+            for image in self._newest:
                 self._camera.send(fitted(image, self._size))
         except Exception as error:  # whatever it is, the view goes on
             self.error = str(error) or type(error).__name__

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import ConfigError
+from aif.runtime.threads import Channel, Failure
 from aif.runtime.video.read import Frame
 from aif.runtime.video.sinks import Sink
 
-Item = TypeVar("Item")
 Stage = Literal["decode", "edit", "encode"]
 
 # Frames that wait between two stages. More would only smooth out unevenness, and take memory.
@@ -70,12 +68,10 @@ def run_pipeline(
         ConfigError: depth is less than 1.
         Exception: whatever source, edit or sink raise, with its own traceback, once both threads have ended.
     """
-    if depth < 1:
-        raise ConfigError(f"The depth must be at least 1, not {depth}.")
-    decoded: _Channel[Frame] = _Channel(depth)
-    edited: _Channel[tuple[UInt8Array, Frame]] = _Channel(depth)
+    decoded: Channel[Frame] = Channel(depth)
+    edited: Channel[tuple[UInt8Array, Frame]] = Channel(depth)
     seconds: dict[Stage, float] = {"decode": 0.0, "edit": 0.0, "encode": 0.0}
-    errors: list[BaseException] = []
+    failure = Failure()
     written = 0
 
     def decode() -> None:
@@ -95,20 +91,19 @@ def run_pipeline(
             seconds["encode"] += time.perf_counter() - start
             written += 1
 
-    def guarded(work: Callable[[], None], output: _Channel[Frame] | None) -> None:
+    def guarded(work: Callable[[], None]) -> None:
         try:
             work()
         except BaseException as error:
-            errors.append(error)
-            decoded.abort()
-            edited.abort()
+            failure.keep(error)
+            decoded.close(drop=True)
+            edited.close(drop=True)
         finally:
-            if output is not None:
-                output.close()
+            decoded.close()
 
     threads = [
-        threading.Thread(target=guarded, args=(decode, decoded), name="aif-decode", daemon=True),
-        threading.Thread(target=guarded, args=(encode, None), name="aif-encode", daemon=True),
+        threading.Thread(target=guarded, args=(decode,), name="aif-decode", daemon=True),
+        threading.Thread(target=guarded, args=(encode,), name="aif-encode", daemon=True),
     ]
     begin = time.perf_counter()
     stopped, done = False, 0
@@ -130,66 +125,21 @@ def run_pipeline(
     except KeyboardInterrupt:
         raise  # what has been edited is still written
     except BaseException:
-        edited.abort()
+        edited.close(drop=True)
         raise
     finally:
-        decoded.abort()
+        decoded.close(drop=True)
         edited.close()
         _join(threads, edited)
-    if errors:
-        raise errors[0]
+    failure.raise_once()
     return PipelineResult(written, time.perf_counter() - begin, seconds, stopped)
 
 
-def _join(threads: list[threading.Thread], edited: _Channel[tuple[UInt8Array, Frame]]) -> None:
+def _join(threads: list[threading.Thread], edited: Channel[tuple[UInt8Array, Frame]]) -> None:
     """Wait for both threads, also against further Ctrl-Cs, which only drop the frames that still wait."""
     for thread in threads:
         while thread.is_alive():
             try:
                 thread.join(0.5)
             except KeyboardInterrupt:
-                edited.abort()
-
-
-class _Channel(Generic[Item]):
-    """A queue between two threads that holds few items, and that either side can end without hanging."""
-
-    def __init__(self, depth: int) -> None:
-        self._items: deque[Item] = deque()
-        self._depth = depth
-        self._changed = threading.Condition()
-        self._closed = self._aborted = False
-
-    def put(self, item: Item) -> bool:
-        """Add an item as soon as there is room; False once the channel has been aborted."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._aborted or len(self._items) < self._depth)
-            if not self._aborted:
-                self._items.append(item)
-                self._changed.notify_all()
-            return not self._aborted
-
-    def __iter__(self) -> Iterator[Item]:
-        """The items as they come, until the channel has been closed and emptied, or aborted."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._aborted or self._closed or self._items)
-                if self._aborted or not self._items:
-                    return
-                item = self._items.popleft()
-                self._changed.notify_all()
-            yield item
-            del item
-
-    def close(self) -> None:
-        """No more items will come."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def abort(self) -> None:
-        """Drop what waits; neither side waits any longer."""
-        with self._changed:
-            self._aborted = True
-            self._items.clear()
-            self._changed.notify_all()
+                edited.close(drop=True)

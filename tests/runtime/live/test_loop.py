@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aif.runtime.live.camera import CameraError, CameraFormat, Captured
-from aif.runtime.live.loop import Latest, LiveSession
+from aif.runtime.live.loop import LiveSession
 
 
 class Scripted:
@@ -36,16 +36,6 @@ def copy(image, _time):
 
 def take(session: LiveSession, count: int):
     return [frame for frame in (session.next(5) for _ in range(count)) if frame is not None]
-
-
-def test_latest_keeps_the_newest():
-    room: Latest[int] = Latest()
-    for number in range(5):
-        room.put(number)
-    assert room.take(0.1) == 4 and room.take(0.01) is None and room.dropped == 4
-    threading.Timer(0.05, room.close).start()
-    start = time.monotonic()
-    assert room.take() is None and time.monotonic() - start < 5
 
 
 def test_frames_come_in_order_and_edited():

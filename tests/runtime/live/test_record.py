@@ -27,7 +27,7 @@ def picture(number: int, height: int = 64, width: int = 96) -> np.ndarray:
 
 def fed(recorder: Recorder, times: list[float]) -> None:
     for number, at in enumerate(times):
-        while recorder._queue.qsize() >= WAITING - 1:
+        while len(recorder._waiting) >= WAITING - 1:
             time.sleep(0.001)
         recorder.put(picture(number), at)
 

@@ -1,4 +1,4 @@
-"""The detector beside: one frame at a time, answers once, errors handed on, an end."""
+"""The detector beside: one frame at a time, answers once, errors passed on, an end."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ FRAME = np.zeros((8, 8, 3), np.uint8)
 class Slow:
     """Finds nothing, once it is allowed to."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, go: bool = True) -> None:
         self.go, self.error, self.frames = threading.Event(), error, []
+        if go:
+            self.go.set()
 
     def detect(self, frame) -> list[Detection]:
         self.frames.append(int(frame[0, 0, 0]))
@@ -28,36 +30,25 @@ class Slow:
 
 
 def test_one_frame_at_a_time_and_each_answer_once():
-    finder = Slow()
+    finder = Slow(go=False)
     beside = BackgroundDetector(finder)
     assert beside.take() is None
     assert beside.offer(FRAME + 1) and not beside.offer(FRAME + 2)
     assert beside.take(0.01) is None
     finder.go.set()
-    assert beside.take(20) == []
-    assert beside.take(0.01) is None
+    assert beside.take(20) == [] and beside.take(0.01) is None
     assert beside.offer(FRAME + 3) and beside.take(20) == []
-    assert finder.frames == [1, 3]
-    beside.close()
-    beside.close()
-    assert not beside.offer(FRAME)
-
-
-def test_an_answer_that_was_not_taken_keeps_the_next_frame_out():
-    finder = Slow()
-    finder.go.set()
-    beside = BackgroundDetector(finder)
-    assert beside.offer(FRAME)
-    while beside._faces is None:
+    assert beside.offer(FRAME + 4)
+    while len(finder.frames) < 3:
         threading.Event().wait(0.01)
-    assert not beside.offer(FRAME)
+    assert not beside.offer(FRAME + 5), "an answer that was not taken keeps the next frame out"
     beside.close()
+    beside.close()
+    assert finder.frames == [1, 3, 4] and not beside.offer(FRAME)
 
 
 def test_errors_are_raised_where_the_answer_is_taken():
-    finder = Slow(ZeroDivisionError("in the detector"))
-    finder.go.set()
-    beside = BackgroundDetector(finder)
+    beside = BackgroundDetector(Slow(ZeroDivisionError("in the detector")))
     beside.offer(FRAME)
     with pytest.raises(ZeroDivisionError, match="in the detector"):
         beside.take(20)
@@ -67,13 +58,11 @@ def test_errors_are_raised_where_the_answer_is_taken():
 
 def test_a_thread_for_each_kind_of_frame_until_the_end():
     finder = Slow()
-    finder.go.set()
     before = threading.active_count()
     beside = BackgroundDetector(finder)
     for number, urgent in enumerate([True, True, False, True, False]):
-        assert threading.active_count() == before + min(number, 1) + (
-            number > 2
-        )  # none before the first frame
+        started = min(number, 1) + (number > 2)  # none before the first frame
+        assert threading.active_count() == before + started
         assert beside.offer(FRAME + number, urgent) and beside.take(20) == []
     assert finder.frames == [0, 1, 2, 3, 4]
     beside.close()
