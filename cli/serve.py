@@ -1,9 +1,9 @@
-"""`aif serve`: options in, a service until it is told to end. The work is in the modules serve_*."""
+"""`aif serve`: options in, a service until it is told to end."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -17,10 +17,7 @@ def serve(
     port: Annotated[int, typer.Option(metavar="N", help="0: any free one.", min=0, max=65535)] = 8000,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Also answer to this name (a proxy's), beside this machine's own.",
-        ),
+        typer.Option(metavar="NAME", help="Also answer to this name (a proxy's), beside this machine's own."),
     ] = None,
     ui: Annotated[bool, typer.Option("--ui", help="Also a page to look at, at /ui.")] = False,
     bundle: BundlePath = None,
@@ -52,21 +49,16 @@ def serve(
     --ui adds a page for people who would rather look than type. Nothing asks for a password: to serve others
     than yourself put it behind a proxy that does. docs/serving.md tells the rest.
     """
-    from aif.cli.edit.run import load_editor
     from aif.runtime.bench.measure import core_count
     from aif.runtime.bundle.bundle import Bundle
+    from aif.runtime.editing.editor import Editor
     from aif.runtime.editing.options import check_options
-    from aif.runtime.serve.hosts import known_hosts
-    from aif.runtime.serve.run import address_of, bind, run_server
+    from aif.runtime.faces.detect import DetectorName
+    from aif.runtime.networks.sessions import Provider as ProviderName
+    from aif.runtime.serve.address import bind, known_hosts
+    from aif.runtime.serve.server import serve_editor
     from aif.runtime.serve.settings import ServeSettings
 
-    settings = ServeSettings(
-        workers=core_count() if workers is None else workers,
-        queue=queue,
-        max_megapixels=max_megapixels,
-        max_bytes=max_bytes,
-        timeout=timeout,
-    )
     check_options(
         edits=True,
         looks=False,
@@ -79,19 +71,15 @@ def serve(
         threads=threads,
         quality=None,
     )
-    if ui:
-        from aif.runtime.serve.page.ui import mount_page
-    from aif.runtime.serve.app import create_app
-
+    settings = ServeSettings(
+        workers=core_count() if workers is None else workers,
+        queue=queue,
+        max_megapixels=max_megapixels,
+        max_bytes=max_bytes,
+        timeout=timeout,
+    )
     bound = bind(host, port)
     settings = replace(settings, hosts=known_hosts(bound.getsockname()[0], allow_host or []))
-    opened = Bundle.open(bundle)
-    with load_editor(opened, provider, detector, yunet, threads, precision) as editor:
-        app = create_app(editor, settings)
-        place = address_of(bound)
-        told = f"aif serves {opened.manifest.name} at {place} ({settings.workers} at once, {queue} waiting)"
-        if not ui:
-            run_server(app, bound, timeout, app.state.service.pool.stop, told)
-            return
-        with mount_page(app) as page:
-            run_server(app, bound, timeout, page.stop, f"{told}; the page: {place}/ui")
+    opened, where, finder = Bundle.open(bundle), cast(ProviderName, provider), cast(DetectorName, detector)
+    with Editor.load(opened, where, finder, threads, precision, yunet=yunet) as editor:
+        serve_editor(editor, settings, bound, ui, lambda text: typer.echo(text, err=True))

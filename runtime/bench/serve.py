@@ -10,22 +10,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aif.runtime.bench.measure import Progress, Row, Setup, Spread, median_figures, take_turns
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import AifError
 from aif.runtime.serve.edit import edit_photo
-from aif.runtime.serve.request import Wish
+from aif.runtime.serve.forms import EditOptions
 
 CLIENTS = (1, 8, 64)
 
 # Of the benchmark's own limits: nothing is refused for its size or given up for its time.
 _MEGAPIXELS, _TIMEOUT = 1000.0, 600
+
+
+_Client = Callable[[], Coroutine[Any, Any, tuple[int, bytes, float]]]
 
 
 @dataclass(frozen=True)
@@ -94,83 +98,71 @@ def bench_serve(
     Raises:
         AifError: the photo cannot be edited, the service does not start, or does not answer.
     """
-    wish = Wish(dict(edits))
-    edit_photo(
-        editor, photo, wish, _MEGAPIXELS, lambda: None
-    )  # warms up, and finds out what cannot be edited
+    options = EditOptions(dict(edits))
+    edit_photo(editor, photo, options, _MEGAPIXELS, lambda: None)  # warms up, finds what cannot be edited
     with _service(setup, load) as (host, port):
-        request = _request(photo, edits)
-        status, said, _ = asyncio.run(_once(host, port, request))
+        client = partial(_once, host, port, _request(photo, edits))
+        status, said, _ = asyncio.run(client())
         if status != 200:
             raise AifError(f"The service answered {status}: {said.decode(errors='replace')}")
         turns: dict[int, Callable[[], _Load]] = {
-            0: partial(_bare, editor, load.workers, photo, wish, seconds)
+            0: partial(_bare, editor, load.workers, photo, options, seconds)
         }
         for count in clients:
-            turns[count] = partial(_together, host, port, request, count, seconds)
+            turns[count] = lambda count=count: asyncio.run(_together(client, count, seconds))  # type: ignore[misc]
         found = take_turns(turns, rounds, progress)
     return _rows(setup, editor.model.precision, found)
 
 
 def _rows(setup: Setup, precision: str, found: Mapping[int, Sequence[_Load]]) -> list[LoadRow]:
-    rows = []
-    bare = median_figures([_rate(each) for each in found[0]])["photos_per_second"]
+    rows: list[LoadRow] = []
     for count, loads in found.items():
         times = [value for each in loads for value in each.seconds]
-        spread = Spread.of(times) if times else None
-        figures = median_figures([_rate(each) for each in loads])
+        figures = median_figures([{"photos_per_second": len(each.seconds) / each.whole} for each in loads])
         if count:
-            figures["ratio_to_editor"] = figures["photos_per_second"] / bare
             figures |= {
+                "ratio_to_editor": figures["photos_per_second"] / rows[0].figures["photos_per_second"],
                 "answered": float(len(times)),
                 "refused": float(sum(each.refused for each in loads)),
                 "lost": float(sum(each.lost for each in loads)),
             }
-        if spread is not None:
+        stages = {"answer": Spread.of(times)} if times else {}
+        for spread in stages.values():
             figures |= {"p50_ms": spread.p50_ms, "p99_ms": spread.p99_ms}
-        stages = {} if spread is None else {"answer": spread}
         rows.append(LoadRow(setup, precision, stages, figures, count))
     return rows
 
 
-def _rate(load: _Load) -> dict[str, float]:
-    return {"photos_per_second": len(load.seconds) / load.whole}
-
-
-def _bare(editor: Editor, workers: int, photo: bytes, wish: Wish, seconds: float) -> _Load:
+def _bare(editor: Editor, workers: int, photo: bytes, options: EditOptions, seconds: float) -> _Load:
     """The same work without a service, in as many threads."""
     begin = time.perf_counter()
 
-    def loop() -> list[float]:
+    def loop(_: int) -> list[float]:
         times: list[float] = []
         while not times or time.perf_counter() - begin < seconds:
             start = time.perf_counter()
-            edit_photo(editor, photo, wish, _MEGAPIXELS, lambda: None)
+            edit_photo(editor, photo, options, _MEGAPIXELS, lambda: None)
             times.append(time.perf_counter() - start)
         return times
 
     with ThreadPoolExecutor(workers) as threads:
-        found = [each.result() for each in [threads.submit(loop) for _ in range(workers)]]
+        found = list(threads.map(loop, range(workers)))
     return _Load([value for each in found for value in each], whole=time.perf_counter() - begin)
 
 
-def _together(host: str, port: int, request: bytes, count: int, seconds: float) -> _Load:
+async def _together(client: _Client, count: int, seconds: float) -> _Load:
     """So many clients for so long; what is under way at the end is waited for."""
-    return asyncio.run(_crowd(host, port, request, count, seconds))
-
-
-async def _crowd(host: str, port: int, request: bytes, count: int, seconds: float) -> _Load:
     load, begin = _Load(), time.perf_counter()
-    await asyncio.gather(*(_client(host, port, request, begin + seconds, load) for _ in range(count)))
+    await asyncio.gather(*(_one(client, begin + seconds, load) for _ in range(count)))
     load.whole = time.perf_counter() - begin
     return load
 
 
-async def _client(host: str, port: int, request: bytes, until: float, load: _Load) -> None:
-    """One after the other, each over a connection of its own."""
+async def _one(client: _Client, until: float, load: _Load) -> None:
+    """One request after the other, each over a connection of its own."""
     while (start := time.perf_counter()) < until:
         try:
-            status, _, wait = await _once(host, port, request)
+            status, _, wait = await client()
         except (OSError, EOFError, ValueError):
             load.lost += 1
             await asyncio.sleep(0.05)
@@ -185,7 +177,7 @@ async def _client(host: str, port: int, request: bytes, until: float, load: _Loa
 
 
 async def _once(host: str, port: int, request: bytes) -> tuple[int, bytes, float]:
-    """Status, body, and how long to wait before the next try."""
+    """Status, body, and how many seconds to wait before the next try."""
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(request)

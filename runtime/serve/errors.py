@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from aif.runtime.errors import (
     AifError,
@@ -17,16 +22,15 @@ from aif.runtime.errors import (
 
 # Code to status and when it comes; docs/serving.md and the OpenAPI description list the same.
 CODES: dict[str, tuple[int, str]] = {
-    "bad_request": (400, "The body is no multipart form, or is cut short."),
+    "bad_request": (400, "The form is malformed."),
     "not_found": (404, "There is no such address."),
     "wrong_method": (405, "The address takes another method."),
     "slow_upload": (408, "The body did not arrive in time."),
-    "wrong_host": (421, "The service does not answer to this name."),
     "too_large": (413, "The file has more bytes than are allowed."),
     "too_many_pixels": (413, "The picture has more pixels than are allowed."),
     "unsupported_picture": (415, "The photo is no JPEG, PNG, WebP, TIFF or BMP picture, or is animated."),
     "not_a_form": (415, "The body is not multipart/form-data."),
-    "no_photo": (422, "The form has no file in its field `photo`."),
+    "no_photo": (422, "The form has no file in its field `photo`, or is cut short."),
     "damaged_picture": (422, "The picture is damaged, empty or cut short."),
     "no_face": (422, "No face was found, or none of that number."),
     "unknown_attribute": (422, "The bundle has no such attribute, the form no such field."),
@@ -38,6 +42,9 @@ CODES: dict[str, tuple[int, str]] = {
     "timeout": (504, "The edit was not done in time."),
 }
 
+SEND_A_FORM = "Send a form: curl -F photo=@photo.jpg -F Smiling=1 ADDRESS"
+PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
 _KINDS: tuple[tuple[type[AifError], str], ...] = (
     (UnsupportedImageError, "unsupported_picture"),
     (ImageTooLargeError, "too_many_pixels"),
@@ -48,34 +55,77 @@ _KINDS: tuple[tuple[type[AifError], str], ...] = (
 )
 
 
-class ServiceError(Exception):
+class ServiceError(HTTPException):
     """A request that gets no picture.
 
     Attributes:
-        code: one of `CODES`.
-        status: of HTTP.
+        code: one of `CODES`, which gives the status.
         message, fix: what went wrong, and what to do about it.
-        headers: of the answer.
     """
 
     def __init__(
         self, code: str, message: str, fix: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message)
+        super().__init__(CODES[code][0], message, dict(headers or {}))
         self.code, self.message, self.fix = code, message, fix
-        self.status = CODES[code][0]
-        self.headers = dict(headers or {})
 
-    def body(self) -> dict[str, Any]:
-        """The JSON of the answer."""
-        return {"error": {"code": self.code, "message": self.message, "fix": self.fix}}
-
-
-class ClientGoneError(Exception):
-    """The client hung up before its answer was there."""
+    def response(self) -> JSONResponse:
+        """The answer."""
+        error = {"code": self.code, "message": self.message, "fix": self.fix}
+        return JSONResponse({"error": error}, self.status_code, {**PRIVATE, **(self.headers or {})})
 
 
 def refusal(error: AifError) -> ServiceError:
     """The answer to an error of the library."""
     code = next((code for kind, code in _KINDS if isinstance(error, kind)), "internal")
     return ServiceError(code, error.message, error.fix)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let every error of `app` be answered in the one shape; `request.state.outcome` becomes its code."""
+
+    def answer(request: Request, error: ServiceError) -> JSONResponse:
+        request.state.outcome = error.code
+        return error.response()
+
+    @app.exception_handler(AifError)
+    async def library(request: Request, error: AifError) -> JSONResponse:
+        return answer(request, refusal(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def form(request: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(request, _form_error(request, error))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error, ServiceError):
+            return answer(request, error)
+        if error.status_code == 405:
+            fix = f"{request.url.path} takes {(error.headers or {}).get('Allow')}."
+            message = f"{request.method} is not for this address."
+            return answer(request, ServiceError("wrong_method", message, fix, error.headers))
+        if error.status_code == 404:
+            known = "POST /edit, POST /attributes, GET /attributes, /health, /ready, /metrics, /openapi.json"
+            return answer(request, ServiceError("not_found", "There is no such address.", f"Known: {known}."))
+        return answer(request, ServiceError("bad_request", str(error.detail), SEND_A_FORM))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # which nobody reads
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> JSONResponse:
+        fix = "Please report it, with what the service wrote on standard error."
+        close = {"Connection": "close"}  # as the server does after a fault
+        return answer(request, ServiceError("internal", "This is a fault of the service.", fix, close))
+
+
+def _form_error(request: Request, error: RequestValidationError) -> ServiceError:
+    """What FastAPI finds wrong with a form; unknown fields are found by the form itself, with near names."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        return ServiceError("not_a_form", "The body is not multipart/form-data.", SEND_A_FORM)
+    first = error.errors()[0]
+    name = str(first["loc"][1])
+    if name == "photo":
+        return ServiceError("no_photo", "The form has no file in its field 'photo'.", SEND_A_FORM)
+    return ServiceError("bad_value", f"The field {name[:40]!r}: {first['msg']}.", "Send another value.")

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from aif.runtime.errors import ConfigError
 
-MEBIBYTE = 1 << 20
-
-# Beyond a request's own time limit, for its answer to be written.
+# Seconds beyond a request's own time limit for its answer to be sent.
 ANSWER_SECONDS = 5
+
+# Where the page lies, if it is served.
+PAGE = "/ui"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ServeSettings:
         max_megapixels: larger pictures are refused before any pixel is decoded.
         max_bytes: larger files are refused while they arrive.
         timeout: seconds from the first byte of a request to its answer.
-        hosts: names to answer to, in lower case; None = any.
+        hosts: names to answer to; None = any.
 
     Raises:
         ConfigError: a value out of range.
@@ -32,7 +33,7 @@ class ServeSettings:
     workers: int = 1
     queue: int = 16
     max_megapixels: float = 50.0
-    max_bytes: int = 20 * MEBIBYTE
+    max_bytes: int = 20 << 20
     timeout: float = 30.0
     hosts: tuple[str, ...] | None = None
 

@@ -44,13 +44,21 @@ class PageFiles:
         path.write_bytes(data)
         return str(path)
 
+    def counted(self, size: int) -> int:
+        """What a file of `size` bytes counts for."""
+        return max(size, LEAST_COUNTED)
+
     def taken(self) -> int:
         """Bytes that lie in the folder."""
         total = 0
         for each in self.folder.rglob("*"):
             with contextlib.suppress(OSError):
-                total += max(each.stat().st_size, LEAST_COUNTED) if each.is_file() else 0
+                total += self.counted(each.stat().st_size) if each.is_file() else 0
         return total
+
+    def has_room(self, more: int) -> bool:
+        """Whether so many bytes may come beside those that lie there."""
+        return self.taken() + more <= MOST_BYTES
 
     def use(self, path: Path) -> bool:
         """Keep a file for longer; False where it is gone."""
@@ -77,8 +85,8 @@ class PageFiles:
                         shutil.rmtree(own) if own.is_dir() else own.unlink()
 
 
-def _parent(memory: Path) -> Path:
-    """In memory where there is room for all that may come; a container has 64 MB unless told otherwise."""
+def folder_for_files(memory: Path = Path("/dev/shm")) -> Path:
+    """In memory where there is room for all that may come (a container has 64 MB there), else temporary."""
     with contextlib.suppress(OSError):
         if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= MOST_BYTES:
             return memory
@@ -88,16 +96,18 @@ def _parent(memory: Path) -> Path:
 @contextlib.contextmanager
 def page_files() -> Iterator[PageFiles]:
     """A folder that nobody else may look into, tidied every half minute and deleted at the end."""
-    folder = Path(tempfile.mkdtemp(prefix=f"aif-page-{os.getpid()}-", dir=_parent(Path("/dev/shm"))))
-    files, ended = PageFiles(folder), threading.Event()
+    ended = threading.Event()
+    with tempfile.TemporaryDirectory(
+        prefix=f"aif-page-{os.getpid()}-", dir=folder_for_files(), ignore_cleanup_errors=True
+    ) as folder:
+        files = PageFiles(Path(folder))
 
-    def tidy() -> None:
-        while not ended.wait(30):
-            files.tidy(time.time())
+        def tidy() -> None:
+            while not ended.wait(30):
+                files.tidy(time.time())
 
-    threading.Thread(target=tidy, name="aif-tidy", daemon=True).start()
-    try:
-        yield files
-    finally:
-        ended.set()
-        shutil.rmtree(folder, ignore_errors=True)
+        threading.Thread(target=tidy, name="aif-tidy", daemon=True).start()
+        try:
+            yield files
+        finally:
+            ended.set()

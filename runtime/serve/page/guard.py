@@ -1,33 +1,115 @@
-"""What a browser may hand to the page: files that it has uploaded, and nothing else."""
+"""What browsers may send to the page: uploads within limits, and calls that name nothing but these."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
+import mimetypes
 from pathlib import Path
 from typing import Any
 
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-def guard_inputs(blocks: Any, folder: Path) -> None:
-    """Refuse every input that names a file outside `folder`, before Gradio opens, copies or fetches it.
+from aif.runtime.serve.body import OVERHEAD, Body
+from aif.runtime.serve.errors import ServiceError
+from aif.runtime.serve.page.files import PageFiles
+from aif.runtime.serve.page.style import POLICY
+from aif.runtime.serve.settings import PAGE, ServeSettings
 
-    Gradio's own check is off until `launch` has been called, which a mounted page never does, and addresses
-    (http://...) it fetches itself, of any size.
+# Gradio takes recordings and more at other addresses, which the page does not use.
+_UPLOAD, _CALL = f"{PAGE}/gradio_api/upload", f"{PAGE}/gradio_api/queue/join"
+_TAKEN = (_UPLOAD, _CALL, f"{PAGE}/gradio_api/cancel", f"{PAGE}/gradio_api/reset")
 
-    Args:
-        blocks: the page.
-        folder: where Gradio puts uploads.
+
+class PageGuard:
+    """Stands before everything below `PAGE`, and adds the page's security policy to its answers.
+
+    Gradio's own check of paths is off until its `launch` has been called, which a mounted page never does;
+    addresses (http://...) it would fetch itself, of any size. It writes an upload to a file while it arrives:
+    its length has to be declared, and counts until it is there, so that many at once are bounded, too.
     """
-    import gradio
 
-    inner, own = blocks.preprocess_data, folder.resolve()
+    def __init__(self, app: ASGIApp, files: PageFiles, settings: ServeSettings) -> None:
+        self._app, self._files, self._settings = app, files, settings
+        self._arriving = 0
 
-    async def guarded(block_fn: Any, inputs: list[Any], *rest: Any, **more: Any) -> Any:
-        if not all(_lies_in(path, own) for path in _paths(inputs)):
-            raise gradio.Error("The page takes uploaded files only.", print_exception=False)
-        return await inner(block_fn, inputs, *rest, **more)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PAGE):
+            await self._app(scope, receive, send)
+            return
 
-    blocks.preprocess_data = guarded
-    blocks.has_launched = True  # Gradio's own check, too
-    blocks.is_running = True  # else an SVG that somebody uploads counts as a part of the page
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["content-security-policy"] = POLICY
+                headers["referrer-policy"] = "no-referrer"
+            await send(message)
+
+        path = scope["path"].rstrip("/")
+        if scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, guarded)
+        elif path not in _TAKEN:
+            await PlainTextResponse("The page has no such address.", 404)(scope, receive, guarded)
+        elif path == _UPLOAD:
+            await self._upload(scope, receive, guarded)
+        else:
+            await self._call(scope, receive, guarded)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        declared = Headers(scope=scope).get("content-length", "")
+        size = int(declared) if declared.isdecimal() and len(declared) < 16 else None
+        counted = self._files.counted(size or 0)
+        self._arriving += counted
+        try:
+            refusal = None
+            if size is None:
+                refusal = 411, "The upload does not tell its length."
+            elif size > self._settings.max_bytes + OVERHEAD:
+                refusal = 413, f"The photo is larger than {self._settings.max_bytes} bytes: shrink it."
+            elif not await asyncio.to_thread(self._files.has_room, self._arriving):
+                refusal = 503, "The service holds too many photos at the moment: try again in some minutes."
+            if refusal is not None:
+                status, text = refusal
+                await PlainTextResponse(text, status, {"Connection": "close"})(scope, receive, send)
+                return
+            body = Body(scope, receive, self._settings.max_bytes, self._settings.timeout)
+            with contextlib.suppress(ClientDisconnect):
+                await self._app(scope, body.receive, send)
+        finally:
+            self._arriving -= counted
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = Body(scope, receive, 0, self._settings.timeout)
+        try:
+            data = await Request(scope, body.receive).body()
+            paths = _paths(json.loads(data))
+        except ClientDisconnect:
+            return
+        except (ServiceError, ValueError, RecursionError):
+            await PlainTextResponse("This is no call of the page.", 400)(scope, receive, send)
+            return
+        if not all(self._is_photo(path) for path in paths):
+            await PlainTextResponse("The page takes uploaded files only.", 403)(scope, receive, send)
+            return
+        again = iter([{"type": "http.request", "body": data, "more_body": False}])
+
+        async def replay() -> Message:
+            return next(again, None) or await receive()
+
+        await self._app(scope, replay, send)
+
+    def _is_photo(self, path: Any) -> bool:
+        """Whether it is an uploaded file; an SVG would count as a part of the page from then on."""
+        try:
+            found = Path(path).resolve(strict=True)
+        except (OSError, TypeError, ValueError):
+            return False
+        is_svg = mimetypes.guess_type(str(path))[0] == "image/svg+xml"
+        return found.is_file() and found.is_relative_to(self._files.folder.resolve()) and not is_svg
 
 
 def _paths(data: Any) -> list[Any]:
@@ -36,11 +118,3 @@ def _paths(data: Any) -> list[Any]:
         found = [data["path"]] if "path" in data else []
         return found + [path for value in data.values() for path in _paths(value)]
     return [path for value in data for path in _paths(value)] if isinstance(data, list) else []
-
-
-def _lies_in(path: Any, folder: Path) -> bool:
-    try:
-        found = Path(path).resolve(strict=True)
-    except (OSError, TypeError, ValueError):
-        return False
-    return found.is_file() and found.is_relative_to(folder)

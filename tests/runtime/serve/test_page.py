@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -19,27 +18,27 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from running_service import until
 
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import Editor
-from aif.runtime.serve.page.files import BRIEF_SECONDS, KEPT_SECONDS, page_files
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
-def address(bundle: Path) -> Iterator[str]:
+def address(toy_bundle: Bundle) -> Iterator[str]:
     """`aif serve --ui` in a process of its own; it must end in peace while a page is still open."""
-    words = ["serve", "--ui", "--port", "0", "--bundle", str(bundle), "--detector", "haar", "--workers", "1"]
+    words = ["serve", "--ui", "--port", "0", "--bundle", str(toy_bundle.path), "--detector", "haar"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "aif.cli.main", *words, "--max-megapixels", "0.5"],
+        [sys.executable, "-m", "aif.cli.main", *words, "--workers", "1", "--max-megapixels", "0.5"],
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stderr is not None
-    told = process.stderr.readline()
-    assert "the page: http://127.0.0.1:" in told, told + process.stderr.read()
-    place = told.split("the page: ")[1].removesuffix("/ui\n")
+    said = process.stderr.readline()
+    assert "the page: http://127.0.0.1:" in said, said + process.stderr.read()
+    place = said.split("the page: ")[1].removesuffix("/ui\n")
     yield place
     with httpx.stream("GET", f"{place}/ui/gradio_api/heartbeat/open", trust_env=False, timeout=30) as page:
         assert next(page.iter_text()) == "data: ALIVE\n\n"
@@ -112,21 +111,14 @@ def visit(address: str, browser: Any) -> Iterator[Callable[..., Visit]]:
 
 
 @pytest.fixture(scope="module")
-def portrait(tmp_path_factory: pytest.TempPathFactory, portrait_rgb: np.ndarray) -> Path:
+def portrait(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
     path = tmp_path_factory.mktemp("photo") / "my portrait.png"
-    cv2.imwrite(str(path), portrait_rgb[:, :, ::-1])
+    path.write_bytes(photo)
     return path
 
 
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-
-
 def test_a_photo_a_slider_a_sweep_and_a_download(
-    visit: Callable[..., Visit], portrait: Path, bundle: Path, address: str
+    visit: Callable[..., Visit], portrait: Path, toy_bundle: Bundle, address: str
 ) -> None:
     seen = visit(1280)
     seen.drop(portrait)
@@ -134,7 +126,7 @@ def test_a_photo_a_slider_a_sweep_and_a_download(
     before, after = seen.pictures()
     assert before.shape == photo.shape and np.abs(before.astype(int) - photo).mean() < 3
     assert np.array_equal(before, after)
-    with Editor.load(Bundle.open(bundle), "cpu", "haar", 1) as editor:
+    with Editor.load(toy_bundle, "cpu", "haar", 1) as editor:
         (face,) = editor.analyse(photo)
         wanted = editor.edit(photo, {"Smiling": 2.0}).image_hwc_bgr
     for index, name in enumerate(("Smiling", "Blond_Hair")):
@@ -183,7 +175,7 @@ def test_a_photo_a_slider_a_sweep_and_a_download(
         ("no.png", b"no picture", "a text file"),
     ],
 )
-def test_what_is_no_use_is_told(
+def test_what_is_no_use_is_said(
     visit: Callable[..., Visit], tmp_path: Path, name: str, content: Any, said: str
 ) -> None:
     path = tmp_path / name
@@ -202,25 +194,6 @@ def test_on_a_telephone_everything_stands_in_one_column(visit: Callable[..., Vis
         assert above["y"] + above["height"] <= below["y"] + 1
     assert all(place["x"] >= 0 and place["x"] + place["width"] <= 390 for place in places)
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-def test_files_are_kept_for_as_long_as_they_are_used() -> None:
-    with page_files() as files:
-        assert files.folder.stat().st_mode & 0o077 == 0
-        edit, photo = Path(files.write("a.jpg", b"edit")), Path(files.write("b.jpg", b"photo", brief=False))
-        assert edit.read_bytes() == b"edit" and photo.read_bytes() == b"photo"
-        now = time.time()
-        files.tidy(now + BRIEF_SECONDS / 2)
-        assert edit.exists() and photo.exists()
-        files.tidy(now + 2 * BRIEF_SECONDS)
-        assert not edit.exists() and photo.exists() and not files.use(edit) and files.use(photo)
-        files.tidy(now + 2 * KEPT_SECONDS)
-        assert not photo.exists() and Path(files.write("c.jpg", b"more")).exists()
-        (files.folder / "cut-short").write_bytes(bytes(1 << 20))
-        assert 1 << 20 < files.taken() < 2 << 20
-        files.tidy(time.time() + 2 * KEPT_SECONDS)
-        assert files.taken() == 0
-    assert not files.folder.exists()
 
 
 def test_the_policy_and_the_way_in(address: str) -> None:
@@ -248,18 +221,20 @@ class Caller:
             each for each in self.config["dependencies"] if each["targets"][0][0] == self.names[touched]
         )
         session = secrets.token_hex(5)
-        wish = {"data": data, "fn_index": event["id"], "session_hash": session, "trigger_id": None}
-        assert self.client.post("/gradio_api/queue/join", json=wish).status_code == 200
-        told, where = "", {"session_hash": session}
+        call = {"data": data, "fn_index": event["id"], "session_hash": session, "trigger_id": None}
+        joined = self.client.post("/gradio_api/queue/join", json=call)
+        if joined.status_code != 200:
+            return joined.text
+        said, where = "", {"session_hash": session}
         with self.client.stream("GET", "/gradio_api/queue/data", params=where) as answer:
             for line in answer.iter_lines():
-                told += line
+                said += line
                 if "process_completed" in line:
                     break
-        return told
+        return said
 
-    def upload(self, data: bytes) -> httpx.Response:
-        return self.client.post("/gradio_api/upload", files={"files": ("photo.png", data)})
+    def upload(self, data: bytes, name: str = "photo.png") -> httpx.Response:
+        return self.client.post("/gradio_api/upload", files={"files": (name, data)})
 
 
 @pytest.fixture(scope="module")
@@ -273,38 +248,39 @@ def as_file(path: str) -> dict[str, Any]:
     return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
-def test_only_uploaded_files_are_taken(caller: Caller, portrait: Path) -> None:
-    uploaded = caller.upload(portrait.read_bytes())
-    answer = caller.call("photo", as_file(uploaded.json()[0]))
+def test_only_uploaded_files_are_taken(caller: Caller, portrait: Path, tmp_path: Path) -> None:
+    """Neither another picture of the machine nor a key, neither as the photo nor where no file belongs."""
+    uploaded = caller.upload(portrait.read_bytes()).json()[0]
+    answer = caller.call("photo", as_file(uploaded))
     assert '"success":true' in answer and "before" not in answer
-
-
-def test_other_files_of_the_machine_are_not_opened(caller: Caller, portrait: Path, tmp_path: Path) -> None:
-    """Neither a picture nor a key, neither as the photo nor where no file belongs."""
     key = tmp_path / "key.txt"
     key.write_text("secret")
     picture, text = as_file(str(portrait)), as_file(str(key))
+    drawing = caller.upload(b"<svg/>", "photo.svg").json()[0]
     for touched, data in (
         ("photo", [picture]),
         ("photo", [{**picture, "is_stream": True}]),
+        ("photo", [as_file(f"{uploaded}/../../../../..{portrait}")]),
+        ("photo", [as_file(drawing)]),
         ("faces", [None, text]),
         ("faces", [None, [{"deep": text}]]),
     ):
-        answer = caller.call(touched, *data)
-        assert "uploaded files only" in answer and '"success":false' in answer
-        assert "aif-page" not in answer
+        assert caller.call(touched, *data) == "The page takes uploaded files only."
+    for data in (b"no JSON", b"[" * 100_000, b"[" + bytes(300_000) + b"]"):
+        answer = caller.client.post("/gradio_api/queue/join", content=data)
+        assert (answer.status_code, answer.text) == (400, "This is no call of the page.")
 
 
 def test_no_address_is_fetched(caller: Caller) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.3)
         answer = caller.call("photo", as_file(f"http://localhost:{server.getsockname()[1]}/a.png"))
-        assert "uploaded files only" in answer
+        assert answer == "The page takes uploaded files only."
         with pytest.raises(TimeoutError):
             server.accept()
 
 
-def test_a_photo_that_was_forgotten_is_told_and_one_in_use_is_kept(caller: Caller) -> None:
+def test_a_photo_that_was_forgotten_is_said_to_be_and_one_in_use_is_kept(caller: Caller) -> None:
     for touched, data in (
         ("attribute-0", [None, "all", "delta", 0, 0]),
         ("show", ["Smiling", None, "all", "delta", 0, 0]),

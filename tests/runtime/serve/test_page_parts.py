@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.requests import ClientDisconnect
+from fastapi.testclient import TestClient
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from tiny_bundles import shape_parts, similarity_parts
 
@@ -18,10 +20,9 @@ from aif.runtime.editing.editor import Editor
 from aif.runtime.faces.detect import Detection
 from aif.runtime.model.model import FaceModel
 from aif.runtime.serve.app import create_app
-from aif.runtime.serve.page import files as serve_ui_files
-from aif.runtime.serve.page.files import page_files
-from aif.runtime.serve.page.ui import mount_page
-from aif.runtime.serve.page.uploads import BoundedUploads
+from aif.runtime.serve.page.files import BRIEF_SECONDS, KEPT_SECONDS, folder_for_files, page_files
+from aif.runtime.serve.page.guard import PageGuard
+from aif.runtime.serve.page.mount import mount_page
 from aif.runtime.serve.settings import ServeSettings
 
 
@@ -32,24 +33,46 @@ class Nobody:
         return []
 
 
+def test_files_are_kept_for_as_long_as_they_are_used() -> None:
+    with page_files() as files:
+        assert files.folder.stat().st_mode & 0o077 == 0
+        edit, photo = Path(files.write("a.jpg", b"edit")), Path(files.write("b.jpg", b"photo", brief=False))
+        assert edit.read_bytes() == b"edit" and photo.read_bytes() == b"photo"
+        now = time.time()
+        files.tidy(now + BRIEF_SECONDS / 2)
+        assert edit.exists() and photo.exists()
+        files.tidy(now + 2 * BRIEF_SECONDS)
+        assert not edit.exists() and photo.exists() and not files.use(edit) and files.use(photo)
+        files.tidy(now + 2 * KEPT_SECONDS)
+        assert not photo.exists() and Path(files.write("c.jpg", b"more")).exists()
+        (files.folder / "cut-short").write_bytes(bytes(1 << 20))
+        assert 1 << 20 < files.taken() < 2 << 20
+        files.tidy(time.time() + 2 * KEPT_SECONDS)
+        assert files.taken() == 0
+    assert not files.folder.exists()
+
+
 def test_files_lie_in_memory_only_where_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serve_ui_files, "MOST_BYTES", 1)
-    assert serve_ui_files._parent(tmp_path) == tmp_path
-    monkeypatch.setattr(serve_ui_files, "MOST_BYTES", 1 << 60)
-    assert serve_ui_files._parent(tmp_path) == Path(tempfile.gettempdir())
-    assert serve_ui_files._parent(tmp_path / "missing") == Path(tempfile.gettempdir())
+    monkeypatch.setattr("aif.runtime.serve.page.files.MOST_BYTES", 1)
+    assert folder_for_files(tmp_path) == tmp_path
+    monkeypatch.setattr("aif.runtime.serve.page.files.MOST_BYTES", 1 << 60)
+    assert folder_for_files(tmp_path) == Path(tempfile.gettempdir())
+    assert folder_for_files(tmp_path / "missing") == Path(tempfile.gettempdir())
 
 
 def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One by one, in all, while they arrive, and in time."""
 
     async def kept(scope: Any, receive: Any, send: Any) -> None:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        await PlainTextResponse("kept")(scope, receive, send)
+        """As Gradio's application: what the body raises becomes an answer."""
+        try:
+            await receive()
+        except HTTPException as error:
+            await PlainTextResponse(error.detail, error.status_code)(scope, receive, send)
+        else:
+            await PlainTextResponse("kept")(scope, receive, send)
 
     async def ask(app: Any, length: int | None, arrives: bool = True) -> int:
         async def receive() -> Any:
@@ -62,7 +85,7 @@ def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         answers: list[int] = []
         headers = [] if length is None else [(b"content-length", str(length).encode())]
         await app(
-            {"type": "http", "method": "POST", "path": "/page/gradio_api/upload", "headers": headers},
+            {"type": "http", "method": "POST", "path": "/ui/gradio_api/upload", "headers": headers},
             receive,
             send,
         )
@@ -70,13 +93,13 @@ def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def all_of_it() -> None:
         with page_files() as files:
-            app = BoundedUploads(kept, "/page", files, ServeSettings(max_bytes=1 << 20, timeout=0.2))
+            app = PageGuard(kept, files, ServeSettings(max_bytes=1 << 20, timeout=0.2))
             assert [await ask(app, size) for size in (1 << 20, 2 << 20, None)] == [200, 413, 411]
             slow = asyncio.create_task(ask(app, 1 << 20, arrives=False))
             await asyncio.sleep(0.05)
-            monkeypatch.setattr(serve_ui_files, "MOST_BYTES", 3 << 19)
+            monkeypatch.setattr("aif.runtime.serve.page.files.MOST_BYTES", 3 << 19)
             assert await ask(app, 1 << 20) == 503  # beside the one that is still arriving
-            assert await slow == 0 and await ask(app, 1 << 20) == 200
+            assert await slow == 408 and await ask(app, 1 << 20) == 200
             files.write("a.jpg", bytes(1 << 20))
             assert await ask(app, 1 << 20) == 503
 
@@ -93,9 +116,9 @@ def test_sliders_stand_in_groups_and_one_mode_is_no_choice(tmp_path: Path, shape
     bundle = write_bundle(tmp_path / "a.aif", parts.manifest, parts.files)
     with Editor(FaceModel(bundle, "cpu", 1), Nobody()) as editor:
         app = create_app(editor, ServeSettings())
-        with mount_page(app) as page:
-            config = page.gradio.blocks.config["components"]
-        app.state.service.pool.close()
+        with mount_page(app):
+            config = TestClient(app).get("/ui/config").json()["components"]
+        app.state.service.places.close()
     sliders = [each["props"] for each in config if each["type"] == "slider"]
     headings = [str(each["props"].get("value")) for each in config if each["type"] == "html"]
     (choice,) = (each["props"] for each in config if each["type"] == "accordion")

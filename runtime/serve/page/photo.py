@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.bundle.manifest import AttributeInfo, Mode
+from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.editor import Editor, FaceAnalysis, FaceChoice
 from aif.runtime.editing.options import sweep_values
 from aif.runtime.editing.sweep import sweep_rows
 from aif.runtime.image.io import SUFFIXES, Picture, encode_image
 from aif.runtime.serve.edit import Edited, edit_photo, read_picture
-from aif.runtime.serve.pool import Checkpoint
-from aif.runtime.serve.request import Wish
+from aif.runtime.serve.forms import EditOptions
+from aif.runtime.serve.places import Checkpoint
 
 # Longest side of what the page shows; the file to download has the photo's own size.
 SHOWN = 1280
@@ -34,14 +34,12 @@ class Opened:
 
     Attributes:
         path: its file, as the browser sent it.
-        name: what it was called there.
         shown: at most `SHOWN` px long, upright, 8 bits, as a JPEG would be.
         faces: in `shown`, left to right.
         before: the file that the browser shows as the original.
     """
 
     path: Path
-    name: str
     shown: Picture
     faces: tuple[FaceAnalysis, ...]
     before: Path = Path()
@@ -52,9 +50,8 @@ class Opened:
 
     def before_share(self) -> float:
         """How much of the picture, from the left, lies before all faces: per cent, for the divider."""
-        left = min(
-            float(face.detection.box_xywh[0] - 0.4 * face.detection.box_xywh[2]) for face in self.faces
-        )
+        boxes = np.array([face.detection.box_xywh for face in self.faces])
+        left = float(np.min(boxes[:, 0] - 0.4 * boxes[:, 2]))
         return min(max(100 * left / self.shown.width, 2.0), 60.0)
 
     def predicted(self, faces: FaceChoice) -> dict[str, float]:
@@ -62,8 +59,19 @@ class Opened:
         largest = max(self.chosen(faces), key=lambda face: float(np.prod(face.detection.box_xywh[2:])))
         return largest.y
 
+    def moved(
+        self, faces: FaceChoice, values: Sequence[float], attributes: Sequence[AttributeInfo]
+    ) -> dict[str, float]:
+        """The attributes whose slider does not stand at its predicted value any more, within their range."""
+        start = self.predicted(faces)
+        return {
+            info.name: min(max(float(value), info.minimum), info.maximum)
+            for info, value in zip(attributes, values, strict=True)
+            if abs(value - start[info.name]) > STILL
+        }
 
-def open_photo(editor: Editor, path: Path, name: str, megapixels: float, checkpoint: Checkpoint) -> Opened:
+
+def open_photo(editor: Editor, path: Path, megapixels: float, checkpoint: Checkpoint) -> Opened:
     """Read a photo and find its faces.
 
     Raises:
@@ -71,15 +79,15 @@ def open_photo(editor: Editor, path: Path, name: str, megapixels: float, checkpo
     """
     picture = read_picture(path.read_bytes(), megapixels)
     checkpoint()
-    height, width = picture.pixels_hwc_bgr.shape[:2]
-    scale = min(1.0, SHOWN / max(height, width))
     pixels = picture.pixels_hwc_bgr
+    height, width = pixels.shape[:2]
+    scale = min(1.0, SHOWN / max(height, width))
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     # Laid out as a sheet is: neither transparency nor 16 bits, which a screen does not need.
     shown = replace(picture.sheet(pixels), is_grey=picture.is_grey, format="JPEG")
-    return Opened(path, name, shown, editor.analyse(pixels))
+    return Opened(path, shown, editor.analyse(pixels))
 
 
 def jpeg(picture: Picture, pixels_hwc_bgr: UInt8Array) -> bytes:
@@ -87,60 +95,34 @@ def jpeg(picture: Picture, pixels_hwc_bgr: UInt8Array) -> bytes:
     return encode_image(replace(picture, pixels_hwc_bgr=pixels_hwc_bgr), pixels_hwc_bgr, "JPEG", 92)
 
 
-def moved(
-    opened: Opened, faces: FaceChoice, values: Sequence[float], attributes: Sequence[AttributeInfo]
-) -> dict[str, float]:
-    """The attributes whose slider does not stand at its predicted value any more, within their range."""
-    start = opened.predicted(faces)
-    return {
-        info.name: min(max(float(value), info.minimum), info.maximum)
-        for info, value in zip(attributes, values, strict=True)
-        if abs(value - start[info.name]) > STILL
-    }
-
-
-def show_edit(
-    editor: Editor,
-    opened: Opened,
-    settings: Mapping[str, float],
-    faces: FaceChoice,
-    mode: Mode | None,
-    checkpoint: Checkpoint,
-) -> bytes:
+def show_edit(editor: Editor, opened: Opened, options: EditOptions, checkpoint: Checkpoint) -> bytes:
     """The photo as shown, edited; the photo itself where no slider was moved."""
     frame = opened.shown.pixels_hwc_bgr
-    if not settings:
+    if not options.settings:
         return jpeg(opened.shown, frame)
-    detections = [face.detection for face in opened.chosen(faces)]
-    result = editor.edit(frame, settings, mode, "all", detections)
+    detections = [face.detection for face in opened.chosen(options.faces)]
+    result = editor.edit(frame, options.settings, options.mode, "all", detections)
     checkpoint()
     return jpeg(opened.shown, result.image_hwc_bgr)
 
 
 def show_sweep(
-    editor: Editor,
-    opened: Opened,
-    name: str,
-    settings: Mapping[str, float],
-    faces: FaceChoice,
-    mode: Mode | None,
-    checkpoint: Checkpoint,
+    editor: Editor, opened: Opened, name: str, options: EditOptions, checkpoint: Checkpoint
 ) -> list[tuple[str, bytes]]:
     """One attribute through its range, the others as the sliders have them: captions and JPEGs."""
-    others = {key: value for key, value in settings.items() if key != name}
+    others = {key: value for key, value in options.settings.items() if key != name}
     known = editor.model.manifest.attributes
-    values = sweep_values(name, SWEEP_STEPS, known, "this bundle", others)
-    rows = sweep_rows(
-        editor, opened.shown, opened.chosen(faces), (name, values), others, mode, lambda _: checkpoint()
-    )
+    sweep = name, sweep_values(name, SWEEP_STEPS, known, "this bundle", others)
+    faces = opened.chosen(options.faces)
+    rows = sweep_rows(editor, opened.shown, faces, sweep, others, options.mode, lambda _: checkpoint())
     return [(panel.caption, jpeg(opened.shown, panel.pixels_hwc_bgr)) for row in rows for panel in row]
 
 
 def whole_file(
-    editor: Editor, opened: Opened, wish: Wish, megapixels: float, checkpoint: Checkpoint
+    editor: Editor, opened: Opened, options: EditOptions, megapixels: float, checkpoint: Checkpoint
 ) -> tuple[str, Edited]:
     """The photo in its own size and format, edited, and a name for it."""
-    done = edit_photo(editor, opened.path.read_bytes(), wish, megapixels, checkpoint)
+    done = edit_photo(editor, opened.path.read_bytes(), options, megapixels, checkpoint)
     suffix = next(suffix for suffix, kind in SUFFIXES.items() if kind == done.kind)
-    stem = "".join(c if c.isalnum() or c in "-_ " else "_" for c in Path(opened.name).stem)[:60] or "photo"
+    stem = "".join(c if c.isalnum() or c in "-_ " else "_" for c in opened.path.stem)[:60] or "photo"
     return f"{stem}_edited{suffix}", done

@@ -1,0 +1,157 @@
+"""What happens when something on the page is touched. Errors are shown in a corner of the page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from aif.runtime.bundle.manifest import Mode
+from aif.runtime.editing.editor import FaceChoice
+from aif.runtime.serve.errors import ServiceError
+from aif.runtime.serve.forms import EditOptions
+from aif.runtime.serve.page.files import PageFiles
+from aif.runtime.serve.page.photo import Opened, jpeg, open_photo, show_edit, show_sweep, whole_file
+from aif.runtime.serve.places import Checkpoint
+from aif.runtime.serve.service import Service
+
+ALL = "all"
+_FORGOTTEN = "The photo is not at hand, or has been forgotten by now: drop it again."
+
+Result = TypeVar("Result")
+
+
+class Events:
+    """Callbacks of the page; each gives what its parts show from then on.
+
+    `opened` is the photo on the page, None where there is none; `faces` "all" or a number as text; `values`
+    those of the sliders, in the attributes' order.
+    """
+
+    def __init__(self, service: Service, files: PageFiles) -> None:
+        self._service, self._files = service, files
+        self._attributes = service.editor.model.manifest.attributes
+
+    async def open(self, upload: dict[str, Any] | None) -> list[Any]:
+        """A photo was dropped, or taken by the camera: the whole page."""
+        if upload is None:
+            return self.clear()
+        limit = self._service.settings.max_megapixels
+        editor = self._service.editor
+        opened = await self._run(lambda check: open_photo(editor, Path(upload["path"]), limit, check))
+        opened = replace(opened, before=Path(self._shown(opened)))
+        picture = str(opened.before)
+        choices = [("all", ALL), *((str(n + 1), str(n)) for n in range(len(opened.faces)))]
+        return [
+            opened,
+            gr.update(visible=False),
+            gr.update(value=(picture, picture), visible=True, slider_position=opened.before_share()),
+            gr.update(visible=True),
+            gr.update(visible=True),
+            "",
+            gr.update(choices=choices, value=ALL, visible=len(opened.faces) > 1),
+            gr.update(interactive=True),
+            self._marks(opened, ALL),
+            *self._standing(opened, ALL),
+        ]
+
+    def clear(self) -> list[Any]:
+        """Back to the empty page."""
+        return [
+            None,
+            gr.update(value=None, visible=True),
+            gr.update(value=None, visible=False),
+            gr.update(visible=False),
+            gr.update(visible=False),
+            "",
+            gr.update(choices=[("all", ALL)], value=ALL, visible=False),
+            gr.update(interactive=False),
+            "",
+            *(gr.update(value=0.0, interactive=False) for _ in self._attributes),
+        ]
+
+    async def edit(self, opened: Opened | None, faces: str, mode: Mode, *values: float) -> tuple[str, str]:
+        """A slider was moved: the pictures before and after."""
+        opened, options = self._options(opened, faces, mode, values)
+        data = await self._run(partial(show_edit, self._service.editor, opened, options))
+        return self._shown(opened), self._files.write("edited.jpg", data)
+
+    def choose(self, opened: Opened | None, faces: str) -> list[Any]:
+        """Another face was chosen, or all sliders are to go back: the photo as it came."""
+        opened = _at_hand(opened)
+        picture = self._shown(opened)
+        return [(picture, picture), self._marks(opened, faces), *self._standing(opened, faces)]
+
+    async def sweep(self, name: str, opened: Opened | None, faces: str, mode: Mode, *values: float) -> str:
+        """The strip was asked for: its pictures, which need no files."""
+        opened, options = self._options(opened, faces, mode, values)
+        panels = await self._run(partial(show_sweep, self._service.editor, opened, name, options))
+        figures = []
+        for caption, data in panels:
+            text, picture = escape(caption.replace("_", " ")), base64.b64encode(data).decode()
+            image = f'<img alt="{text}" src="data:image/jpeg;base64,{picture}">'
+            figures.append(f"<figure>{image}<figcaption>{text}</figcaption></figure>")
+        return f'<div class="strip">{"".join(figures)}</div>'
+
+    async def write(self, opened: Opened | None, faces: str, mode: Mode, *values: float) -> str:
+        """The whole file was asked for: its path."""
+        opened, options = self._options(opened, faces, mode, values)
+        if not options.settings:
+            raise gr.Error("Nothing has been changed yet: move a slider.", print_exception=False)
+        limit = self._service.settings.max_megapixels
+        name, done = await self._run(partial(whole_file, self._service.editor, opened, options, limit))
+        self._service.metrics.faces.inc(len(done.faces))
+        return self._files.write(name, done.data)
+
+    async def _run(self, job: Callable[[Checkpoint], Result]) -> Result:
+        try:
+            return await self._service.run("page", job)
+        except ServiceError as error:
+            text = f"{error.message} {error.fix or ''}".strip()
+            raise gr.Error(text, title="", print_exception=False) from error
+        except FileNotFoundError as error:
+            raise gr.Error(_FORGOTTEN, print_exception=False) from error
+
+    def _options(
+        self, opened: Opened | None, faces: str, mode: Mode, values: tuple[float, ...]
+    ) -> tuple[Opened, EditOptions]:
+        opened, chosen = _at_hand(opened), _choice(faces)
+        return opened, EditOptions(opened.moved(chosen, values, self._attributes), chosen, mode)
+
+    def _shown(self, opened: Opened) -> str:
+        """The original's file, which lives for as long as it is used."""
+        self._files.use(opened.path)
+        if opened.before.is_file() and self._files.use(opened.before):
+            return str(opened.before)
+        return self._files.write("photo.jpg", jpeg(opened.shown, opened.shown.pixels_hwc_bgr), brief=False)
+
+    def _standing(self, opened: Opened, faces: str) -> list[Any]:
+        """Every slider at its predicted value."""
+        seen = opened.predicted(_choice(faces))
+        return [gr.update(value=round(seen[info.name], 2), interactive=True) for info in self._attributes]
+
+    def _marks(self, opened: Opened, faces: str) -> str:
+        """Where the predicted values are marked, as style."""
+        seen = opened.predicted(_choice(faces))
+        rules = []
+        for index, info in enumerate(self._attributes):
+            share = (seen[info.name] - info.minimum) / (info.maximum - info.minimum)
+            rules.append(f"#attribute-{index} {{ --marked: visible; --seen: {min(max(share, 0), 1):.4f}; }}")
+        return f"<style>{' '.join(rules)}</style>"
+
+
+def _at_hand(opened: Opened | None) -> Opened:
+    """The photo, where the page still has one."""
+    if opened is None:
+        raise gr.Error(_FORGOTTEN, print_exception=False)
+    return opened
+
+
+def _choice(faces: str) -> FaceChoice:
+    return int(faces) if faces.isdecimal() else "all"

@@ -1,0 +1,79 @@
+"""The page of `aif serve --ui`: Gradio's parts laid out, mounted on the service, at work in its places."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.responses import RedirectResponse, Response
+
+from aif.runtime.serve.page.files import page_files
+from aif.runtime.serve.page.guard import PageGuard
+from aif.runtime.serve.page.style import CSS, ICON, theme
+from aif.runtime.serve.service import Service
+from aif.runtime.serve.settings import PAGE
+
+# Gradio remembers so many open pages; the oldest has to begin anew.
+SESSIONS = 100
+
+
+@contextlib.contextmanager
+def mount_page(app: FastAPI) -> Iterator[Callable[[], None]]:
+    """Mount the page at `PAGE`; its files are deleted at the end.
+
+    Args:
+        app: of `create_app`.
+
+    Yields:
+        Lets go of the browsers that listen: an open page would otherwise keep its connection, and the
+        service alive.
+    """
+    service: Service = app.state.service
+    with page_files() as files, _environment(files.folder):
+        import gradio
+
+        from aif.runtime.serve.page.blocks import build
+
+        blocks = build(service, files)
+        blocks.state_session_capacity = SESSIONS
+        gradio.mount_gradio_app(
+            app,
+            blocks,
+            PAGE,
+            footer_links=[],
+            run_history=False,
+            show_error=False,
+            max_file_size=service.settings.max_bytes,
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            theme=theme(),
+            css=CSS,
+        )
+        mounted: Any = app.routes[-1]
+        # Browsers and Gradio's page ask for these at the top, wherever it is mounted.
+        about = {"name": "aif", "start_url": f"{PAGE}/", "display": "standalone"}
+        hidden: dict[str, Any] = {"methods": ["GET"], "include_in_schema": False}
+        app.add_api_route("/", lambda: RedirectResponse(f"{PAGE}/"), **hidden)
+        app.add_api_route("/manifest.json", lambda: about, **hidden)
+        app.add_api_route("/favicon.ico", lambda: Response(ICON, media_type="image/svg+xml"), **hidden)
+        app.add_middleware(PageGuard, files=files, settings=service.settings)
+        yield mounted.app.stop_event.set
+
+
+@contextlib.contextmanager
+def _environment(folder: Any) -> Iterator[None]:
+    """What Gradio reads while it is imported and at every use: where files go; that nothing is reported."""
+    wanted = {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value

@@ -1,0 +1,109 @@
+"""POST /edit and POST /attributes: a photo comes in, its edit or its faces' attributes go out."""
+
+# Without `from __future__ import annotations`: FastAPI has to see the form's type, which the bundle makes.
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Form, Request, Response
+
+from aif.runtime.editing.attributes import contradictions, remarks
+from aif.runtime.image.io import FORMATS
+from aif.runtime.serve.body import too_large
+from aif.runtime.serve.edit import Edited, analyse_photo, edit_photo
+from aif.runtime.serve.errors import CODES, PRIVATE
+from aif.runtime.serve.forms import EditForm, PhotoForm, check_once, edit_form
+from aif.runtime.serve.places import Checkpoint, Place
+from aif.runtime.serve.schemas import Faces, brief, faces_of, refusals
+from aif.runtime.serve.service import Service
+
+# A header of this size passes every proxy's default.
+MOST_HEADER = 3500
+
+_REFUSALS = [code for code in CODES if code not in ("not_found", "wrong_method", "cannot_write")]
+_HEADERS = {
+    "X-Aif-Faces": "How many faces were edited.",
+    "X-Aif-Predicted": "JSON: the attribute values of each face before the edit, left to right, of as many "
+    "as fit into 3.5 KB.",
+    "X-Aif-Notes": "JSON: sentences on what the edit takes along, and what contradicts; left out where there "
+    "is nothing to say.",
+    "Server-Timing": "Milliseconds by stage.",
+}
+_EDITED = {
+    "description": "The edited photo, as a file.",
+    "content": {
+        f"image/{name.lower()}": {"schema": {"type": "string", "format": "binary"}} for name in FORMATS
+    },
+    "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
+}
+
+
+def photo_routes(service: Service) -> APIRouter:
+    """The two addresses for the service's bundle; `LimitPhotoRequests` stands before them."""
+    router, editor = APIRouter(), service.editor
+    known, limit = editor.model.manifest.attributes, service.settings.max_megapixels
+    bundle_form = edit_form(editor.model.manifest, editor.path.modes)
+
+    @router.post(
+        "/edit",
+        summary="Edit a photo",
+        response_class=Response,
+        responses={200: _EDITED, **refusals(*_REFUSALS, "cannot_write")},
+    )
+    async def edit(
+        request: Request,
+        form: Annotated[bundle_form, Form(media_type="multipart/form-data")],  # type: ignore[valid-type]
+    ) -> Response:
+        """Change attributes of the faces in a photo."""
+        options = cast(EditForm, form).options(known, f"the bundle {editor.model.manifest.name}")
+        photo = await _photo(request, form, service.settings.max_bytes)
+        done = await _run(service, request, partial(edit_photo, editor, photo, options, limit))
+        service.metrics.faces.inc(len(done.faces))
+        notes = contradictions(options.settings, known) + remarks(options.settings, known)
+        headers = {
+            **PRIVATE,
+            "X-Aif-Faces": str(len(done.faces)),
+            "X-Aif-Predicted": json.dumps(brief(done.faces, MOST_HEADER)),
+            **({"X-Aif-Notes": json.dumps(notes)} if notes else {}),
+            "Server-Timing": ", ".join(f"{stage};dur={1000 * s:.1f}" for stage, s in done.seconds.items()),
+        }
+        return Response(done.data, media_type=f"image/{done.kind.lower()}", headers=headers)
+
+    @router.post(
+        "/attributes",
+        summary="Predict the attributes of the faces in a photo",
+        responses=refusals(*_REFUSALS),
+    )
+    async def look(
+        request: Request,
+        response: Response,
+        form: Annotated[PhotoForm, Form(media_type="multipart/form-data")],
+    ) -> Faces:
+        """Find the faces in a photo and predict their attributes; nothing is changed."""
+        photo = await _photo(request, form, service.settings.max_bytes)
+        done = await _run(service, request, partial(analyse_photo, editor, photo, form.faces, limit))
+        response.headers.update(PRIVATE)
+        return faces_of(done)
+
+    return router
+
+
+async def _photo(request: Request, form: PhotoForm, max_bytes: int) -> bytes:
+    """The file's bytes, which are in memory once only after that."""
+    check_once([name for name, _ in (await request.form()).multi_items()])
+    if (form.photo.size or 0) > max_bytes:
+        raise too_large(max_bytes)
+    data = await form.photo.read()
+    await form.photo.close()
+    return data
+
+
+async def _run(service: Service, request: Request, job: Callable[[Checkpoint], Edited]) -> Edited:
+    """Have a thread do `job` in the request's place; its times are counted, too."""
+    place: Place = request.state.place
+    done = await place.run(job, request.receive)
+    done.seconds = {"wait": place.waited, **done.seconds}
+    service.metrics.stages(done.seconds)
+    return done

@@ -1,0 +1,135 @@
+"""Run the service: its signals, its end, and the time that connections have."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from aif.runtime.editing.editor import Editor
+from aif.runtime.serve.address import address_of
+from aif.runtime.serve.app import create_app
+from aif.runtime.serve.service import Service
+from aif.runtime.serve.settings import ANSWER_SECONDS, PAGE, ServeSettings
+
+# For the headers of a request to arrive, and for a connection to be given up in peace.
+HEADER_SECONDS = 10.0
+
+
+def serve_editor(
+    editor: Editor, settings: ServeSettings, bound: socket.socket, page: bool, say: Callable[[str], object]
+) -> None:
+    """Serve until SIGTERM or SIGINT; then finish the requests that are there, and return.
+
+    Args:
+        editor: loaded; left open.
+        settings: limits.
+        bound: see `bind`; closed at the end.
+        page: whether there is one.
+        say: called with a line of text once requests are taken.
+    """
+    app = create_app(editor, settings)
+    service: Service = app.state.service
+    address, name = address_of(bound), editor.model.manifest.name
+    text = f"aif serves {name} at {address} ({settings.workers} at once, {settings.queue} waiting)"
+    with contextlib.ExitStack() as stack:
+        let_go: Callable[[], None] = lambda: None  # noqa: E731
+        if page:
+            from aif.runtime.serve.page.mount import mount_page
+
+            let_go = stack.enter_context(mount_page(app))
+            text += f"; the page: {address}{PAGE}"
+
+        def stop() -> None:
+            service.places.stopping = True
+            let_go()
+
+        stack.enter_context(bound)
+        Server(app, settings.timeout, stop, lambda: say(text)).run([bound])
+
+
+class Server(uvicorn.Server):
+    """A server whose signals end it in peace: what has a place is finished, and the exit code is 0.
+
+    Args:
+        app: of ASGI.
+        timeout: seconds that a request may take.
+        on_stop: called at the signal, before anything is waited for.
+        on_start: called once requests are taken.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        timeout: float,
+        on_stop: Callable[[], object],
+        on_start: Callable[[], object] = lambda: None,
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=_timed(timeout + ANSWER_SECONDS),
+                ws="none",
+                loop="asyncio",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(timeout) + ANSWER_SECONDS,
+            )
+        )
+        self._on_stop, self._on_start = on_stop, on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """At a signal; a second Ctrl-C does not wait. Unlike uvicorn's, it is not raised again at the end."""
+        self._on_stop()
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
+def _timed(seconds: float) -> type[H11Protocol]:
+    """The protocol of connections that are cut when they take too long.
+
+    Args:
+        seconds: for a request and its answer, the page's apart, which wait for news. Between two requests,
+            and before the first, `HEADER_SECONDS` are allowed.
+    """
+
+    class Timed(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._seen: tuple[object, bool] = (None, True)
+            self._since = self.loop.time()
+            self._timer: asyncio.TimerHandle = self.loop.call_later(1.0, self._watch)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._timer.cancel()
+            super().connection_lost(exc)
+
+        def _watch(self) -> None:
+            cycle, now = self.cycle, self.loop.time()
+            idle = cycle is None or cycle.response_complete or self.transport.is_closing()
+            if (cycle, idle) != self._seen or not (idle or self._limited()):
+                self._seen, self._since = (cycle, idle), now
+            if now - self._since > (HEADER_SECONDS if idle else seconds):
+                self.transport.abort()
+                return
+            self._timer = self.loop.call_later(1.0, self._watch)
+
+        def _limited(self) -> bool:
+            return not self.scope["path"].startswith(PAGE)
+
+    return Timed

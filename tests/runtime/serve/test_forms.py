@@ -1,0 +1,153 @@
+"""What a form asks for, and which forms are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from fastapi import FastAPI, Form, Request
+from fastapi.testclient import TestClient
+from tiny_bundles import Parts
+
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.errors import ConfigError
+from aif.runtime.serve.errors import add_error_handlers
+from aif.runtime.serve.forms import EditOptions, check_once, edit_form
+from aif.runtime.serve.settings import ServeSettings
+
+PHOTO = {"photo": ("a.jpg", b"pixels")}
+
+
+@pytest.fixture(scope="module")
+def client(toy_parts: Parts) -> TestClient:
+    """Answers what a form asks for."""
+    known = (AttributeInfo(name="Smiling"), AttributeInfo(name="5_o_Clock_Shadow", minimum=0, maximum=1))
+    asked = edit_form(toy_parts.manifest.model_copy(update={"attributes": known}), ("delta", "replace"))
+    app = FastAPI()
+    add_error_handlers(app)
+
+    async def options(request: Request, form: Any) -> EditOptions:
+        check_once([name for name, _ in (await request.form()).multi_items()])
+        return form.options(known, "it")
+
+    options.__annotations__ |= {"request": Request, "return": EditOptions}
+    options.__annotations__["form"] = Annotated[asked, Form(media_type="multipart/form-data")]
+    app.post("/")(options)
+    return TestClient(app)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"Smiling": "1"}, EditOptions({"Smiling": 1.0})),
+        (
+            {"Smiling": "on", "5_o_Clock_Shadow": "off"},
+            EditOptions({"Smiling": 1.0, "5_o_Clock_Shadow": 0.0}),
+        ),
+        (
+            {"edits": '{"Smiling": -0.5, "5_o_Clock_Shadow": true}'},
+            {"Smiling": -0.5, "5_o_Clock_Shadow": 1.0},
+        ),
+        ({"edits": '{"Smiling": "off"}', "5_o_Clock_Shadow": "1"}, {"Smiling": 0.0, "5_o_Clock_Shadow": 1.0}),
+        (
+            {"Smiling": "1", "faces": "largest", "mode": "delta"},
+            EditOptions({"Smiling": 1.0}, "largest", "delta"),
+        ),
+        (
+            {"Smiling": "1", "faces": "2", "format": "jpg", "quality": "80"},
+            EditOptions({"Smiling": 1.0}, 2, None, "JPEG", 80),
+        ),
+        ({"Smiling": "1", "format": "PNG"}, EditOptions({"Smiling": 1.0}, kind="PNG")),
+    ],
+)
+def test_forms(client: TestClient, fields: dict[str, str], wanted: EditOptions | dict[str, float]) -> None:
+    wanted = wanted if isinstance(wanted, EditOptions) else EditOptions(wanted)
+    answer = client.post("/", data=fields, files=PHOTO)
+    assert EditOptions(**answer.json()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "said"),
+    [
+        ({"Smilng": "1"}, "unknown_attribute", "Did you mean Smiling"),
+        ({"Smiling": "1", "fcaes": "all"}, "unknown_attribute", "Did you mean faces"),
+        ({"edits": '{"Smilng": 1}'}, "unknown_attribute", "Did you mean Smiling"),
+        ({}, "bad_value", "Say what to change"),
+        ({"format": "png"}, "bad_value", "Say what to change"),
+        ({"Smiling": "3"}, "bad_value", "-1 to 2"),
+        ({"Smiling": "nan"}, "bad_value", "out of range"),
+        ({"edits": '{"Smiling": NaN}'}, "bad_value", "out of range"),
+        ({"Smiling": "much"}, "bad_value", "no value"),
+        ({"Smiling": ["1", "0"]}, "bad_value", "comes twice"),
+        ({"Smiling": "1", "faces": ["all", "0"]}, "bad_value", "comes twice"),
+        ({"Smiling": "1", "edits": '{"Smiling": 0}'}, "bad_value", "set twice"),
+        ({"edits": "Smiling=1"}, "bad_value", "Invalid JSON"),
+        ({"edits": "[" * 100_000}, "bad_value", "Invalid JSON"),
+        ({"edits": "[1]"}, "bad_value", "valid dictionary"),
+        ({"edits": '{"Smiling": null}'}, "bad_value", "'edits'"),
+        ({"Smiling": "1", "faces": "9" * 5000}, "bad_value", "no choice of faces"),
+        ({"Smiling": "1", "mode": "magic"}, "bad_value", "composes by: delta, replace"),
+        ({"Smiling": "1", "mode": "warp"}, "bad_value", "mode cannot be 'warp'"),
+        ({"Smiling": "1", "format": "gif"}, "bad_value", "jpeg, png"),
+        ({"Smiling": "1", "quality": "0"}, "bad_value", "greater than or equal to 1"),
+        ({"Smiling": "1", "quality": "²"}, "bad_value", "valid integer"),
+    ],
+)
+def test_forms_that_are_refused(client: TestClient, fields: dict[str, Any], code: str, said: str) -> None:
+    answer = client.post("/", data=fields, files=PHOTO)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (422, code)
+    assert said in f"{error['message']} {error['fix']}"
+
+
+def test_two_photos_are_refused() -> None:
+    with pytest.raises(ConfigError, match="'photo' comes twice"):
+        check_once(["photo", "Smiling", "photo"])
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code"),
+    [
+        (b"", "multipart/form-data; boundary=cut", "no_photo"),
+        (b"no form at all", "multipart/form-data; boundary=cut", "bad_request"),
+        (
+            b"--cut\r\nContent-Disposition\r\n\r\nx\r\n--cut--\r\n",
+            "multipart/form-data; boundary=cut",
+            "bad_request",
+        ),
+        (
+            b'--cut\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\npix',
+            "multipart/form-data; boundary=cut",
+            "no_photo",
+        ),
+        (
+            b'--cut\r\nContent-Disposition: form-data; name="photo"\r\n\r\npixels\r\n--cut--\r\n',
+            "multipart/form-data; boundary=cut",
+            "no_photo",
+        ),
+        (b"", "multipart/form-data", "bad_request"),
+        (b"pixels", "image/jpeg", "not_a_form"),
+        (b"Smiling=1", "application/x-www-form-urlencoded", "not_a_form"),
+        (b"pixels", '\xff;;="', "not_a_form"),
+    ],
+)
+def test_what_is_no_form(client: TestClient, body: bytes, kind: str, code: str) -> None:
+    answer = client.post("/", content=body, headers={"content-type": kind.encode("latin-1")})
+    error = answer.json()["error"]
+    assert error["code"] == code and "Send a form" in error["fix"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"workers": 0}, "--workers must be at least 1"),
+        ({"queue": -1}, "--queue must be at least 0"),
+        ({"max_bytes": 0}, "--max-bytes must be at least 1"),
+        ({"max_megapixels": 0}, "--max-megapixels must be above 0"),
+        ({"timeout": float("inf")}, "--timeout must be above 0"),
+        ({"timeout": float("nan")}, "--timeout must be above 0"),
+    ],
+)
+def test_settings_that_make_no_sense(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ServeSettings(**wrong)
