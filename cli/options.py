@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -74,3 +75,19 @@ Precision = Annotated[
         metavar="fp32|fp16|int8", help="Which of the bundle's graphs. Default: what pays here, else FP32."
     ),
 ]
+
+
+def first_given(context: typer.Context, names: Collection[str]) -> str | None:
+    """The first option of a command that the user wrote, as it was written (`--json`); None if none was.
+
+    Args:
+        context: of the command under way.
+        names: its parameters to look at.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            denied = context.params[parameter.name] is False and parameter.secondary_opts
+            words = parameter.secondary_opts if denied else parameter.opts
+            return max(words, key=len)
+    return None

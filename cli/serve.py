@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -49,28 +49,15 @@ def serve(
     --ui adds a page for people who would rather look than type. Nothing asks for a password: to serve others
     than yourself put it behind a proxy that does. docs/serving.md tells the rest.
     """
+    from aif.runtime.batch.machine import Machine
     from aif.runtime.bench.measure import core_count
     from aif.runtime.bundle.bundle import Bundle
-    from aif.runtime.editing.editor import Editor
-    from aif.runtime.editing.options import check_options
-    from aif.runtime.faces.detect import DetectorName
-    from aif.runtime.networks.sessions import Provider as ProviderName
     from aif.runtime.serve.address import bind, known_hosts
     from aif.runtime.serve.server import serve_editor
     from aif.runtime.serve.settings import ServeSettings
 
-    check_options(
-        edits=True,
-        looks=False,
-        to_stdout=False,
-        compare=False,
-        sweep=None,
-        detector=detector,
-        yunet=yunet is not None,
-        provider=provider,
-        threads=threads,
-        quality=None,
-    )
+    machine = Machine(provider, detector, yunet, threads, precision)
+    machine.check()
     settings = ServeSettings(
         workers=core_count() if workers is None else workers,
         queue=queue,
@@ -80,6 +67,5 @@ def serve(
     )
     bound = bind(host, port)
     settings = replace(settings, hosts=known_hosts(bound.getsockname()[0], allow_host or []))
-    opened, where, finder = Bundle.open(bundle), cast(ProviderName, provider), cast(DetectorName, detector)
-    with Editor.load(opened, where, finder, threads, precision, yunet=yunet) as editor:
+    with machine.load(Bundle.open(bundle)) as editor:
         serve_editor(editor, settings, bound, ui, lambda text: typer.echo(text, err=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 
 
@@ -33,31 +33,25 @@ class Stop(threading.Event):
 
 
 @contextlib.contextmanager
-def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Call `handler` on Ctrl-C and SIGTERM, and put the handlers before it back at the end.
-
-    Outside the main thread, where Python sets no handlers, nothing is changed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
-
-
-@contextlib.contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """An event that Ctrl-C and SIGTERM set; a second signal raises `Stop.interrupt` at once."""
+    """An event that Ctrl-C and SIGTERM set; a second signal raises `Stop.interrupt` at once.
+
+    The handlers before it are put back at the end. Outside the main thread, where Python sets no handlers,
+    nothing sets the event.
+    """
     stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         stop.terminated |= number == signal.SIGTERM
         stop.check()
         stop.set()
 
-    with handled_by(on_signal):
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
         yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

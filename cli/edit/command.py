@@ -1,8 +1,7 @@
-"""`aif-edit`: options in, pictures and videos out. The work is in edit_run and the modules beside it."""
+"""`aif-edit`: options in, pictures and videos out."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +17,30 @@ from aif.cli.options import (
     Verbose,
     Version,
     Yunet,
+    first_given,
+)
+
+# Parameters by where they make sense.
+_LIVE_ONLY = ("camera_size", "camera_fps", "camera_format", "record", "headless", "virtual_camera", "mirror")
+_NOT_LIVE = (
+    "out",
+    "sweep",
+    "show_attributes",
+    "as_json",
+    "recursive",
+    "copy_unedited",
+    "kind",
+    "start",
+    "fps",
+)
+_NOT_RAY = (
+    *("build_engines", "show_attributes", "as_json", "timings", "keep_going", "start", "end", "codec"),
+    *("hardware", "fps", "webcam", *_LIVE_ONLY),
 )
 
 
 def edit(
+    context: typer.Context,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -194,50 +213,31 @@ def edit(
     Exit codes: 0 done, 1 an input failed, 2 a wrong option, 3 no face was found, 130 interrupted,
     143 terminated.
     """
-    if engine != "local" or workers is not None:
-        options = dict(locals())
-        from aif.cli.ray.job import edit_ray
-
-        raise typer.Exit(edit_ray(edit, options))
-    from aif.cli.edit.engines import build_for, check_build
-    from aif.cli.edit.paths import Job, find_sources, plan_outputs
-    from aif.cli.edit.report import announce
-    from aif.cli.edit.run import EditPlan, load_editor, run_plan
-    from aif.cli.edit.video import VideoChoices, check_videos, parse_time
-    from aif.runtime.bundle.bundle import Bundle
-    from aif.runtime.editing.options import (
-        check_options,
-        modes_of,
-        parse_faces,
-        parse_mode,
-        parse_settings,
-        sweep_values,
-    )
+    from aif.cli.edit import run
+    from aif.cli.edit.show import Show
+    from aif.runtime.batch.machine import Machine
+    from aif.runtime.batch.places import Files
+    from aif.runtime.batch.plan import Look, Output, VideoChoices, parse_time
     from aif.runtime.errors import ConfigError
-    from aif.runtime.image.io import format_for
+    from aif.runtime.image.kinds import format_for
 
-    if not inputs and not webcam:
-        raise ConfigError(
-            "Missing argument INPUT: nothing to edit was named.", "Name a picture or video, or use --webcam."
-        )
-    edits = bool(settings) or sweep is not None
-    check_options(
-        edits=edits or webcam,
-        looks=show_attributes or as_json,
-        to_stdout=not webcam and (out == "-" or (out is None and "-" in inputs)),
-        compare=compare,
-        sweep=sweep,
-        detector=detector,
-        yunet=yunet is not None,
-        provider=provider,
-        threads=threads,
-        quality=quality,
+    files = Files(tuple(inputs), out, recursive, overwrite)
+    look = Look(tuple(settings), faces, mode, sweep, steps, compare)
+    output = Output(
+        None if kind is None else format_for(kind), quality, max_megapixels or None, copy_unedited
     )
-    if build_engines:
-        check_build(provider, webcam)
+    video = VideoChoices(parse_time(start, "--start"), parse_time(end, "--end"), codec, hardware, fps)
+    machine = Machine(provider, detector, yunet, threads, precision, build_engines)
+    machine.check()
+    output.check()
+    if engine != "local" or workers is not None:
+        from aif.cli.edit.many import edit_many
+
+        raise typer.Exit(
+            edit_many(engine, first_given(context, _NOT_RAY), files, look, output, machine, bundle, workers)
+        )
     if webcam:
-        from aif.cli.live import choices as live
-        from aif.cli.live.command import run_live
+        from aif.runtime.live import choices as live
 
         choices = live.LiveChoices(
             source=live.parse_source(inputs),
@@ -247,79 +247,21 @@ def edit(
             virtual_camera=virtual_camera,
             compare=compare,
             mirror=mirror,
-            seconds=parse_time(end, "--end"),
+            seconds=video.end,
             timings=timings,
             quality=quality,
             codec=codec,
             hardware=hardware,
-            faces=parse_faces(faces),
             threads=threads,
         )
-        misplaced = {
-            "--out": out is not None,
-            "--sweep": sweep is not None,
-            "--show-attributes": show_attributes,
-            "--json": as_json,
-            "--recursive": recursive,
-            "--copy-unedited": copy_unedited,
-            "--format": kind is not None,
-            "--start": start is not None,
-            "--fps": fps is not None,
-        }
-        live.check_live(choices, misplaced, overwrite)
-        opened = Bundle.open(bundle)
-        known = opened.manifest.attributes
-        choices = replace(choices, mode=parse_mode(mode, modes_of(opened.manifest)))
-        values = parse_settings(settings, known, f"the bundle {opened.manifest.name}")
-        announce(values, known)
-        live_threads = live.live_threads(threads)
-        with load_editor(opened, provider, detector, yunet, live_threads, precision) as editor:
-            raise typer.Exit(run_live(editor, choices, values))
-    live_only = {
-        "--camera-size": camera_size,
-        "--camera-fps": camera_fps,
-        "--camera-format": camera_format,
-        "--record": record,
-        "--headless": headless,
-        "--virtual-camera": virtual_camera,
-        "--mirror": mirror,
-    }
-    for option, given in live_only.items():
-        if given:
-            raise ConfigError(f"{option} is for live pictures.", "Add --webcam, or leave it out.")
-    video = VideoChoices(parse_time(start, "--start"), parse_time(end, "--end"), codec, hardware, fps)
-    chosen_faces, chosen_kind = parse_faces(faces), None if kind is None else format_for(kind)
-    opened = Bundle.open(bundle)
-    known, where = opened.manifest.attributes, f"the bundle {opened.manifest.name}"
-    values, chosen_mode = parse_settings(settings, known, where), parse_mode(mode, modes_of(opened.manifest))
-    strip = None if sweep is None else (sweep, sweep_values(sweep, steps, known, where, values))
-    sources = find_sources(inputs, recursive)
-    tag = "_sweep" if sweep else "_compare" if compare else "_edited"
-    jobs = (
-        plan_outputs(sources, out, tag, chosen_kind, overwrite)
-        if edits
-        else [Job(source, None) for source in sources]
-    )
-    check_videos(jobs, video, edits, sweep is not None, quality)
-    plan = EditPlan(
-        settings=values,
-        faces=chosen_faces,
-        mode=chosen_mode,
-        sweep=strip,
-        compare=compare,
-        kind=chosen_kind,
-        quality=quality,
-        max_megapixels=max_megapixels or None,
-        copy_unedited=copy_unedited,
-        show_attributes=show_attributes,
-        as_json=as_json,
-        timings=timings,
-        keep_going=keep_going,
-        video=video,
-        threads=threads,
-    )
-    announce(values if sweep is None else {**values, sweep: 1.0}, known)
-    if build_engines:
-        build_for(opened, sources, provider, precision, detector, yunet, max_megapixels or None)
-    with load_editor(opened, provider, detector, yunet, threads, precision) as editor:
-        raise typer.Exit(run_plan(editor, plan, jobs))
+        misplaced = first_given(context, _NOT_LIVE)
+        live.check_live(choices, {misplaced: True} if misplaced else {}, overwrite)
+        raise typer.Exit(run.edit_live(choices, look, machine, bundle))
+    if not inputs:
+        raise ConfigError(
+            "Missing argument INPUT: nothing to edit was named.", "Name a picture or video, or use --webcam."
+        )
+    if option := first_given(context, _LIVE_ONLY):
+        raise ConfigError(f"{option} is for live pictures.", "Add --webcam, or leave it out.")
+    show = Show(show_attributes, as_json, timings)
+    raise typer.Exit(run.edit_here(files, look, output, video, machine, bundle, show, keep_going))

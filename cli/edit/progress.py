@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 class Bars:
     """Progress bars where standard error is a terminal: one over the inputs, one over a video's frames."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        """Bars for so many inputs; the first one is shown for two or more."""
         self._progress = progress
-        self._inputs = None if progress is None else progress.add_task("Editing", visible=False, unit="")
+        if progress is not None:
+            self._inputs = progress.add_task("Editing", total=total, visible=total > 1, unit="")
 
-    def __call__(self, done: int, total: int) -> None:
-        """So many of the inputs are done; shown for two or more."""
-        if self._progress is not None and self._inputs is not None:
-            self._progress.update(self._inputs, completed=done, total=total, visible=total > 1)
+    def advance(self) -> None:
+        """One more input is done."""
+        if self._progress is not None:
+            self._progress.advance(self._inputs)
 
     @contextlib.contextmanager
-    def video(self, name: str, frames: int | None) -> Iterator[Callable[[int], None]]:
-        """A bar for one video of so many frames (None = not known); to be told how many are done."""
+    def frames(self, name: str, frames: int | None) -> Iterator[Callable[[int], None]]:
+        """A bar for one video of so many frames (None = not known)."""
         progress = self._progress
         if progress is None:
             yield lambda done: None
@@ -42,11 +44,11 @@ class Bars:
 
 
 @contextlib.contextmanager
-def video_bars() -> Iterator[Bars]:
-    """Bars with frames a second and the time left."""
+def bars(total: int) -> Iterator[Bars]:
+    """Bars for so many inputs, with frames a second and the time left."""
     error_console = console.error_console()
     if not error_console.is_terminal:
-        yield Bars(None)
+        yield Bars(None, total)
         return
     from rich import progress as rich_progress
     from rich.text import Text
@@ -64,4 +66,4 @@ def video_bars() -> Iterator[Bars]:
         rich_progress.TimeRemainingColumn(),
     )
     with rich_progress.Progress(*columns, console=error_console, transient=True) as progress:
-        yield Bars(progress)
+        yield Bars(progress, total)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast, get_args
 
@@ -10,8 +9,6 @@ from aif.runtime.bundle.manifest import AttributeInfo, Manifest, Mode
 from aif.runtime.editing.editor import FaceChoice
 from aif.runtime.editing.values import check_value
 from aif.runtime.errors import ConfigError, UnknownAttributeError
-from aif.runtime.faces.detect import DetectorName
-from aif.runtime.networks.sessions import Provider
 
 _ON, _OFF = ("on", "yes", "true"), ("off", "no", "false")
 _SYNTAX = "Write NAME=VALUE: Smiling=1 (present), Smiling=0 (absent), Smiling=0.5, Smiling=on, Smiling=off."
@@ -121,55 +118,6 @@ def parse_mode(text: str | None, modes: Sequence[Mode], option: str = "--mode") 
             f"{option} cannot be {text[:40]!r} with this bundle.", f"It composes by: {', '.join(modes)}."
         )
     return cast(Mode | None, text)
-
-
-def check_options(
-    *,
-    edits: bool,
-    looks: bool,
-    to_stdout: bool,
-    compare: bool,
-    sweep: str | None,
-    detector: str,
-    yunet: bool,
-    provider: str,
-    threads: int | None,
-    quality: int | None,
-) -> None:
-    """Find the options that are unknown, out of range or at odds with each other, before anything is loaded.
-
-    Raises:
-        ConfigError: the first such option.
-    """
-    for option, value, known in (
-        ("--detector", detector, get_args(DetectorName)),
-        ("--provider", provider, get_args(Provider)),
-    ):
-        if value is not None and value not in known:
-            raise ConfigError(f"{option} cannot be {value!r}.", f"Known: {', '.join(known)}.")
-    if not edits and not looks:
-        raise ConfigError(
-            "There is nothing to do.", "Say what to change (--set Smiling=1), or add --show-attributes."
-        )
-    if compare and sweep is not None:
-        raise ConfigError("--compare and --sweep make different sheets.", "Use one of them.")
-    if compare and not edits:
-        raise ConfigError("--compare has nothing to compare with.", "Say what to change: --set Smiling=1")
-    if yunet and detector == "haar":
-        raise ConfigError("--yunet and --detector haar contradict each other.", "Leave one of them out.")
-    if threads is not None and threads < 1:
-        raise ConfigError(f"--threads must be at least 1, not {threads}.")
-    if quality is not None and not 1 <= quality <= 100:
-        raise ConfigError(f"--quality must be 1 to 100, not {quality}.")
-    if edits and to_stdout and looks:
-        raise ConfigError(
-            "Standard output cannot carry the picture and a report.",
-            "Write the picture to a file: --out FILE",
-        )
-    if edits and to_stdout and sys.stdout.isatty():
-        raise ConfigError(
-            "The picture would go to the terminal.", "Name a file with --out, or pipe it: ... | display"
-        )
 
 
 def describe(settings: Mapping[str, float]) -> str:

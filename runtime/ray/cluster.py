@@ -1,4 +1,4 @@
-"""Tasks on a Ray cluster: a pool of workers that outlives each of them."""
+"""A Ray cluster to work on: one that is there, or one of our own that turns others away."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aif.cli.ray.manifest import Record
-from aif.cli.ray.worker import EditWorker, Setup, Task, parse_answer
 from aif.runtime.errors import AifError
-
-TASKS_A_BLOCK = 8
-"""What a worker gets at a time, and looks through again after it was killed."""
 
 LOCAL_TRIES = 3
 """Ray gives its processes 30 seconds to start, which is too little on a busy machine."""
@@ -25,7 +19,6 @@ _QUIET = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
 
 
@@ -50,8 +43,8 @@ def cluster(processors: int) -> Iterator[Mapping[str, float]]:
 def _only_for_us() -> Iterator[None]:
     """Ray listens on the machine's outward address: have it turn away who lacks a token made for this run.
 
-    The token is handed to Ray's processes in their environment, which only this user can read; nothing is
-    written to the user's folder.
+    Ray's processes get the token in their environment, which only this user can read; nothing is written to
+    the user's folder.
     """
     ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     before = {name: os.environ.get(name) for name in ours}
@@ -119,45 +112,6 @@ def pool_size(resources: Mapping[str, float], workers: int | None, threads: int,
             f"It has room for {most}: --workers {most}" if most else "Use fewer --threads.",
         )
     return workers or most
-
-
-def run_tasks(setup: Setup, tasks: Sequence[Task], workers: int, on_gpus: bool) -> Iterator[Record]:
-    """Do the tasks in any order, and say of each how it went. A cluster has to be joined.
-
-    Raises:
-        AifError: a worker cannot start, or the cluster is lost.
-    """
-    import ray
-    import ray.data
-    import ray.exceptions
-
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    # A worker's processors are its threads; one that has a GPU may feed it with what the machine has.
-    setup = replace(setup, workers=workers, opencv_threads=None if on_gpus else setup.threads)
-    blocks = min(len(tasks), max(workers, -(-len(tasks) // TASKS_A_BLOCK)))
-    dataset = ray.data.from_items([asdict(task) for task in tasks], override_num_blocks=blocks).map_batches(
-        EditWorker,
-        fn_constructor_args=(setup,),
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=min(workers, blocks), max_tasks_in_flight_per_actor=2),
-        num_cpus=None if on_gpus else setup.threads,
-        num_gpus=1 if on_gpus else None,
-    )
-    # Ray Data starts a worker that died again and gives it its block again, as often as it takes; the workers
-    # themselves see to it that this has an end.
-    try:
-        for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-            answers: Any = table["answer"]
-            for answer in answers.to_pylist():
-                yield parse_answer(answer)
-    except ray.exceptions.RayError as error:
-        raise AifError(
-            f"The Ray cluster gave up: {_first_line(error)}",
-            "The same command goes on where it was. aif has to be installed on every machine of the cluster.",
-        ) from error
 
 
 def _first_line(error: Exception) -> str:

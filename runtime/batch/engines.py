@@ -1,13 +1,13 @@
-"""`aif-edit --build-engines`: engines built on first use, checked on the faces that are to be edited."""
+"""TensorRT engines built on first use, checked on the faces that are to be edited."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aif.cli import console
-from aif.cli.edit.paths import DEMO, Source
+from aif.runtime.batch.machine import Machine
+from aif.runtime.batch.sources import DEMO, Source
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError
 
@@ -17,62 +17,52 @@ if TYPE_CHECKING:
     from aif.runtime.editing.path import FaceInputs
 
 MOST_FACES, MOST_PICTURES = 16, 64
-_NO_FACES = (
+NO_FACES = (
     "Name a photo of a face once: aif-edit PHOTO --show-attributes --provider tensorrt --build-engines. "
     "The engines are kept. Or build them into the bundle: aif-export BUNDLE -o BUNDLE --trt --data FACES"
 )
 
 
-def check_build(provider: str, webcam: bool) -> None:
-    """Find out whether `--build-engines` makes sense with the other options.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    if provider not in ("auto", "tensorrt"):
-        raise ConfigError(
-            f"--build-engines is for TensorRT, not for {provider}.",
-            "Write --provider tensorrt, or leave it out.",
-        )
-    if webcam:
-        raise ConfigError("Engines are checked on faces in pictures before a camera is opened.", _NO_FACES)
-
-
 def build_for(
     bundle: Bundle,
     sources: Sequence[Source],
-    provider: str,
-    precision: str | None,
-    detector: str,
-    yunet: Path | None,
+    machine: Machine,
     max_megapixels: float | None,
+    tell: Callable[[str], None],
 ) -> None:
     """Build engines into the user's cache, unless some that fit are there, or in a bundle with "tensorrt".
+
+    Args:
+        bundle: whose graphs.
+        sources: pictures with faces to check the engines on.
+        machine: how the bundle will be run.
+        max_megapixels: larger pictures are left out; None = no limit.
+        tell: called with a line for people before each long step.
 
     Raises:
         ProviderError: TensorRT is not here.
         ConfigError: a precision that TensorRT cannot take, or no face in the pictures.
-        AifError: an engine cannot be built, or does not pass the gate; nothing is kept.
+        AifError: an engine cannot be built, or is not exact enough; nothing is kept.
     """
-    from aif.cli.edit.run import load_editor
-    from aif.runtime.model.make import GateFaces, check_buildable, make_engines
-    from aif.runtime.tensorrt.build import BuildOptions
+    from aif.runtime.model.codes import Faces
+    from aif.runtime.model.engines import make_engines
     from aif.runtime.tensorrt.library import load_library
     from aif.runtime.tensorrt.load import fitting
-    from aif.runtime.tensorrt.store import BUILDABLE, find_engines, save_to_cache
+    from aif.runtime.tensorrt.store import BUILDABLE, check_buildable, find_engines, save_to_cache
 
-    machine = load_library().machine
+    here = load_library()
     known = bundle.manifest.graphs
-    chosen = precision or next((name for name in BUILDABLE if name in known), next(iter(known)))
+    chosen = machine.precision or next((name for name in BUILDABLE if name in known), next(iter(known)))
     check_buildable([chosen])
-    listing = find_engines(bundle, brought=provider == "tensorrt")
-    if chosen in known and not isinstance(fitting(bundle, listing, chosen, machine), list):
+    listing = find_engines(bundle, brought=machine.provider == "tensorrt")
+    if chosen in known and fitting(bundle, listing, chosen, here).whole:
         return
-    with load_editor(bundle, "cpu", detector, yunet, None) as editor:
+    with replace(machine, provider="cpu", threads=None, precision=None).load(bundle) as editor:
         found = _faces(editor, sources, max_megapixels)
-    faces = GateFaces(found.images, "faces in the pictures to edit", found.landmarks)
-    for place in save_to_cache(make_engines(bundle, chosen, faces, BuildOptions(), console.notice)):
-        console.notice(f"Built {place}")
+    faces = Faces(found.images, found.landmarks)
+    made = make_engines(bundle, chosen, faces, "faces in the pictures to edit", report=tell)
+    for place in save_to_cache(made):
+        tell(f"Built {place}")
 
 
 def _faces(editor: Editor, sources: Sequence[Source], max_megapixels: float | None) -> FaceInputs:
@@ -95,10 +85,10 @@ def _faces(editor: Editor, sources: Sequence[Source], max_megapixels: float | No
         if count >= MOST_FACES:
             break
     if not found:
-        raise ConfigError("Engines are checked on faces, and no face was found in the pictures.", _NO_FACES)
+        raise ConfigError("Engines are checked on faces, and no face was found in the pictures.", NO_FACES)
     joined = FaceInputs.joined(found)
     images = joined.images[:MOST_FACES]
-    if joined.landmarks is None:  # models of whole crops see them levelled
+    if joined.landmarks is None:  # models of whole crops see them with their exposure evened out
         return FaceInputs(Exposure.of(images).level(images))
     return FaceInputs(images, joined.landmarks[:MOST_FACES])
 
@@ -111,5 +101,5 @@ def _frame(source: Source, max_megapixels: float | None) -> UInt8Array | None:
         return demo_picture().pixels_hwc_bgr if source.label == DEMO else None
     try:
         return read_image(read_bytes(source.path), source.label, max_megapixels).pixels_hwc_bgr
-    except AifError:  # told when its turn comes
+    except AifError:  # reported when its turn comes
         return None

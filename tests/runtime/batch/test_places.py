@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aif.cli.edit.paths import Job, Source, find_sources, plan_outputs
+from aif.runtime.batch.places import Job, plan_outputs
+from aif.runtime.batch.sources import Source, find_sources
 from aif.runtime.errors import AifError, ConfigError, ImageError
 
 FILES = (

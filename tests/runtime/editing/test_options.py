@@ -1,11 +1,11 @@
-"""Words of the command line to settings."""
+"""Words of a command line to settings, modes and faces."""
 
 from __future__ import annotations
 
 import pytest
 
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.editing.options import check_options, describe, parse_faces, parse_settings, sweep_values
+from aif.runtime.editing.options import describe, parse_faces, parse_settings, sweep_values
 from aif.runtime.errors import AifError, ConfigError, UnknownAttributeError
 
 KNOWN = (
@@ -94,51 +94,6 @@ def test_faces(text: str, faces: object) -> None:
 def test_wrong_faces(text: str) -> None:
     with pytest.raises(ConfigError, match="all, largest"):
         parse_faces(text)
-
-
-GOOD = {
-    "edits": True,
-    "looks": False,
-    "to_stdout": False,
-    "compare": False,
-    "sweep": None,
-    "detector": "auto",
-    "yunet": False,
-    "provider": "auto",
-    "threads": None,
-    "quality": None,
-}
-
-
-def test_the_defaults_are_allowed() -> None:
-    check_options(**GOOD)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"edits": False}, "nothing to do"),
-        ({"compare": True, "sweep": "Smiling"}, "different sheets"),
-        ({"edits": False, "looks": True, "compare": True}, "nothing to compare"),
-        ({"detector": "dlib"}, "Known: auto, yunet, haar"),
-        ({"provider": "gpu"}, "Known: cpu, cuda, tensorrt, openvino, ort-tensorrt, auto"),
-        ({"yunet": True, "detector": "haar"}, "contradict"),
-        ({"threads": 0}, "at least 1"),
-        ({"quality": 0}, "1 to 100"),
-        ({"quality": 101}, "1 to 100"),
-        ({"to_stdout": True, "looks": True}, "Standard output cannot carry"),
-    ],
-)
-def test_options_at_odds(changes: dict[str, object], said: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        check_options(**{**GOOD, **changes})  # type: ignore[arg-type]
-    assert said in str(caught.value)
-
-
-def test_a_picture_does_not_go_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    with pytest.raises(ConfigError, match="to the terminal"):
-        check_options(**{**GOOD, "to_stdout": True})  # type: ignore[arg-type]
 
 
 def test_settings_as_a_caption() -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from tiny_bundles import shape_parts, similarity_parts
 
-from aif.cli.edit.report import Report, already_line, print_attributes
-from aif.runtime.bundle.bundle import write_bundle
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.attributes import already, changes, contradictions, grouped, remarks
 from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
@@ -107,38 +102,6 @@ def test_changes_are_what_is_set_and_what_moves() -> None:
     assert changes(seen(**source), {"Smile": 1}) == {"Smile": 1}
 
 
-def test_a_record_has_five_landmarks_and_what_was_wanted() -> None:
-    faces = [
-        edited({"Smile": 0.95, "Mouth": 0.1}, {"Smile": 1.0, "Mouth": 0.138}),
-        edited({"Smile": 0.0, "Mouth": 0.0}, {"Smile": 1.0, "Mouth": 0.76}),
-    ]
-    report = Report("a.jpg", "b.jpg", "edited", (3, 4), faces, {"Smile": 1.0})
-    one, two = json.loads(report.as_json(False))["faces"]
-    assert len(one["landmarks"]) == 5 and "points" not in one
-    assert one["wanted"] == {"Smile": 1.0, "Mouth": 0.138} and one["already"] == ["Smile"]
-    assert two["wanted"] == {"Smile": 1.0, "Mouth": 0.76} and two["already"] == []
-    assert already_line(report) == "face 0: Smile is 0.95 already"
-    looked = json.loads(Report("a.jpg", faces=[seen(Smile=0.95)]).as_json(False))["faces"][0]
-    assert "wanted" not in looked and "already" not in looked
-
-
-@pytest.mark.parametrize("known", [KNOWN, KNOWN[3:]])
-def test_a_table_in_groups(known: tuple[AttributeInfo, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    source = {info.name: 0.125 for info in known}
-    face = edited(source, {**source, "Smile": 1.0, "Mouth": 0.79})
-    print_attributes(Report("a.jpg", faces=[face], settings={"Smile": 1.0}), known)
-    rows = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines() if "│" in line]
-    wanted = ["expression", "Smile", "Mouth", "hair", "Black", "Blond", "Gray"]
-    assert rows[-len(wanted) :] == wanted if known is KNOWN else rows[-2:] == ["Smile", "Mouth"]
-
-
-def test_a_table_says_what_changes(capsys: pytest.CaptureFixture[str]) -> None:
-    face = edited({"Smile": 0.12, "Mouth": 0.1}, {"Smile": 1.0, "Mouth": 0.7688})
-    print_attributes(Report("a.jpg", faces=[face], settings={"Smile": 1.0}), KNOWN[3:])
-    out = capsys.readouterr().out
-    assert "0.12 -> 1 " in out and "0.10 -> 0.77 " in out
-
-
 @pytest.mark.parametrize("parts", [shape_parts, similarity_parts])
 def test_modes_are_those_of_the_bundle(parts: Callable[[], Any]) -> None:
     modes = modes_of(parts().manifest)
@@ -147,32 +110,3 @@ def test_modes_are_those_of_the_bundle(parts: Callable[[], Any]) -> None:
     for other in {"warp", "delta", "hybrid", ""} - set(modes):
         with pytest.raises(ConfigError, match="It composes by: " + ", ".join(modes)):
             parse_mode(other, modes)
-
-
-@pytest.fixture(scope="module")
-def shape_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle with shape whose smile takes fair hair along."""
-    known = (
-        AttributeInfo(name="Smiling", group="expression", takes_along={"Blond_Hair": 0.5}),
-        AttributeInfo(name="Blond_Hair", group="hair", excludes=("Smiling",)),
-    )
-    parts = shape_parts(attributes=known)
-    return write_bundle(tmp_path_factory.mktemp("shape") / "shape.aif", parts.manifest, parts.files).path
-
-
-def test_the_command_says_it(
-    run: Callable[..., Any], shape_bundle: Path, tmp_path: Path, portrait_rgb: np.ndarray
-) -> None:
-    photo = tmp_path / "photo.png"
-    Image.fromarray(portrait_rgb).save(photo)
-    words = [photo, "--bundle", shape_bundle, "--detector", "haar", "--threads", "1", "--overwrite"]
-    refused = run("edit", *words, "--set", "Smiling", "--mode", "delta")
-    assert refused.code == 2 and "It composes by: warp." in refused.stderr
-    done = run("edit", *words, "--set", "Smiling", "--json", "-v", "--faces", "largest")
-    assert done.code == 0 and "Smiling takes Blond_Hair along by 0.5; set it yourself" in done.stderr
-    (face,) = json.loads(done.stdout)["faces"]
-    assert len(face["landmarks"]) == 5
-    moved = face["attributes"]["Blond_Hair"] + 0.5 * (1 - face["attributes"]["Smiling"])
-    assert face["wanted"]["Blond_Hair"] == pytest.approx(moved, abs=0.01)
-    both = run("edit", *words, "--set", "Smiling", "--set", "Blond_Hair=1", "--faces", "largest")
-    assert both.code == 0 and "Warning: Blond_Hair and Smiling exclude each other" in both.stderr

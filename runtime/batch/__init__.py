@@ -1,0 +1,1 @@
+"""Photos and videos, one file after the other: what to do, where results go, what became of each."""

@@ -1,0 +1,65 @@
+"""Where and with what an editor runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.editing.editor import Editor
+from aif.runtime.errors import ConfigError
+from aif.runtime.faces.detect import DetectorName
+from aif.runtime.networks.sessions import Provider
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The options of every command that edits; words are checked by `check`.
+
+    Attributes:
+        provider: where the networks run; "auto" = the fastest that is here.
+        detector: "auto", "yunet" or "haar".
+        yunet: YuNet's file; None = where `aif fetch` put it.
+        threads: of the networks; None = one a core.
+        precision: of the bundle's graphs; None = what pays here, else FP32.
+        build_engines: build TensorRT engines first where none fit.
+    """
+
+    provider: str = "auto"
+    detector: str = "auto"
+    yunet: Path | None = None
+    threads: int | None = None
+    precision: str | None = None
+    build_engines: bool = False
+
+    def check(self) -> None:
+        """Find what is unknown, out of range or contradictory, before anything is loaded.
+
+        Raises:
+            ConfigError: the first such option.
+        """
+        for option, value, known in (
+            ("--detector", self.detector, get_args(DetectorName)),
+            ("--provider", self.provider, get_args(Provider)),
+        ):
+            if value not in known:
+                raise ConfigError(f"{option} cannot be {value!r}.", f"Known: {', '.join(known)}.")
+        if self.yunet is not None and self.detector == "haar":
+            raise ConfigError("--yunet and --detector haar contradict each other.", "Leave one of them out.")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"--threads must be at least 1, not {self.threads}.")
+        if self.build_engines and self.provider not in ("auto", "tensorrt"):
+            raise ConfigError(
+                f"--build-engines is for TensorRT, not for {self.provider}.",
+                "Write --provider tensorrt, or leave it out.",
+            )
+
+    def load(self, bundle: Bundle) -> Editor:
+        """The editor.
+
+        Raises:
+            AifError: see `Editor.load`; a ConfigError when the YuNet file cannot be used.
+        """
+        provider, detector = cast(Provider, self.provider), cast(DetectorName, self.detector)
+        return Editor.load(bundle, provider, detector, self.threads, self.precision, yunet=self.yunet)

@@ -1,0 +1,1 @@
+"""Many pictures on many machines, with Ray Data."""

@@ -1,0 +1,120 @@
+"""What every worker of a run needs to know, decided once; and its editor made from it."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import cv2
+
+from aif.runtime.batch.machine import Machine
+from aif.runtime.batch.plan import EditPlan
+from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.editing.editor import Editor
+from aif.runtime.errors import AifError, BundleError, ConfigError
+from aif.runtime.faces.detect import DetectorName, resolve_detector
+from aif.runtime.image.io import read_bytes
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Of all workers.
+
+    Attributes:
+        plan: what to do with each picture.
+        machine: the detector is decided; `threads` is what each worker has.
+        bundle: path of the bundle, on every machine; None = the embedded one.
+        fingerprint: SHA-256 of its manifest, which holds those of its graphs.
+        yunet_sha256: of the YuNet file that all have to use; None = Haar.
+        on_gpus: each worker has a GPU, and OpenCV as many threads as the machine has cores.
+    """
+
+    plan: EditPlan
+    machine: Machine
+    bundle: Path | None
+    fingerprint: str
+    yunet_sha256: str | None = None
+    on_gpus: bool = False
+
+    @classmethod
+    def of(cls, plan: EditPlan, machine: Machine, bundle: Bundle, path: Path | None, here: bool) -> Setup:
+        """Decide what was left open: the detector; the precision where cards are not known beforehand.
+
+        Args:
+            plan, machine: as asked for.
+            bundle: to edit with.
+            path: where the workers find it; None = the embedded one.
+            here: the workers run on this machine; else "auto" says nothing of theirs, and means FP32.
+
+        Raises:
+            ConfigError: YuNet is wanted and not at hand, or its file cannot be read.
+            BundleError: the bundle has no such precision.
+        """
+        name, yunet = resolve_detector(cast(DetectorName, machine.detector), machine.yunet)
+        precision, known = machine.precision, bundle.manifest.graphs
+        if precision is not None and precision not in known:
+            bundle.graph_bytes(precision, "encoder")  # says which there are
+        if precision is None and machine.provider == "auto" and not here:
+            precision = "fp32" if "fp32" in known else next(iter(known))
+        decided = replace(
+            machine,
+            detector=name,
+            yunet=None if yunet is None else yunet.resolve(),
+            precision=precision,
+            threads=machine.threads or 1,
+        )
+        sha256 = None if yunet is None else _sha256(yunet)
+        return cls(plan, decided, None if path is None else path.resolve(), _fingerprint(bundle), sha256)
+
+    def load(self) -> Editor:
+        """The editor of one worker.
+
+        Raises:
+            BundleError: the bundle is another one on this machine.
+            ConfigError: the YuNet file is not here.
+            AifError: see `Editor.load`.
+        """
+        bundle = Bundle.open(self.bundle)
+        if _fingerprint(bundle) != self.fingerprint:
+            here = f"The bundle {bundle.path} on {socket.gethostname()}"
+            raise BundleError(
+                f"{here} is not the one that the job started with.",
+                "Copy the same bundle to every machine, and install the same aif.",
+            )
+        if not self.on_gpus:
+            cv2.setNumThreads(self.machine.threads or 1)
+        yunet = same_yunet(self.machine.yunet, self.yunet_sha256)
+        return replace(self.machine, yunet=yunet).load(bundle)
+
+
+def same_yunet(path: Path | None, sha256: str | None) -> Path | None:
+    """The YuNet file that the job started with: at the same path here, or where this machine keeps its own.
+
+    Raises:
+        ConfigError: it is at neither.
+    """
+    if sha256 is None:
+        return path
+    from aif.runtime.fetch import yunet_path
+
+    for place in (path, yunet_path()):
+        try:
+            if place is not None and _sha256(place) == sha256:
+                return place
+        except AifError:
+            continue
+    raise ConfigError(
+        f"The YuNet file that the job started with is not on {socket.gethostname()}.",
+        f"Run aif fetch yunet on every machine, or copy the file to {path}; or use --detector haar.",
+    )
+
+
+def _fingerprint(bundle: Bundle) -> str:
+    return hashlib.sha256(bundle.manifest.to_json().encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(read_bytes(path)).hexdigest()

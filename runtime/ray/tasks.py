@@ -1,0 +1,108 @@
+"""What a run has to do: pictures found, results placed, those that are there already left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aif.runtime.batch.places import check_distinct, place_for
+from aif.runtime.batch.sources import Source
+from aif.runtime.errors import ConfigError, ImageError
+from aif.runtime.image.kinds import SUFFIXES, Format
+from aif.runtime.ray.places import Place, suffix_of
+from aif.runtime.video.kinds import VIDEO_SUFFIXES
+
+FAILURES = "aif_failures.jsonl"
+"""The report of what failed, in the destination."""
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The pictures of a run.
+
+    Attributes:
+        source, destination: where they are read and written.
+        outputs: path of each picture to do and of its result, in their file systems' words.
+        done: how many have a result already, and are left out.
+        videos: how many were found, which are left out too.
+        report: path of the report of failures, in the destination's file system.
+    """
+
+    source: Place
+    destination: Place
+    outputs: Mapping[str, str]
+    done: int
+    videos: int
+    report: str
+
+
+def find_tasks(
+    source: Place, destination: Place, recursive: bool, overwrite: bool, kind: Format | None
+) -> Tasks:
+    """Find the pictures and where each result goes; every clash is found before any work.
+
+    Args:
+        source, destination: folders, files or patterns. Results are named as on one machine.
+        recursive: look into folders within folders.
+        overwrite: make results anew that are there already; else their pictures are left out.
+        kind: format to write; None = each picture's own.
+
+    Raises:
+        ImageError: nothing to edit.
+        ConfigError: a result serves two pictures, or would replace one that is to be edited.
+    """
+    for place, url in ((source, source.name(source.path)), (destination, destination.name(destination.path))):
+        if place.in_one_process:
+            raise ConfigError(
+                f"{url} lies in one process's memory, where workers cannot see it.",
+                "Name a folder or an object store.",
+            )
+    every = _without_results(source.find(recursive), source, destination)
+    pictures = [path for path in every if suffix_of(path) in SUFFIXES]
+    if not pictures:
+        deeper = source.is_folder() and not recursive and source.find(True)
+        raise ImageError(
+            f"There are no pictures at {source.name(source.path)}.",
+            "Perhaps in its subfolders: add --recursive." if deeper else f"Looked for {', '.join(SUFFIXES)}.",
+        )
+    single = len(pictures) == 1 and suffix_of(destination.path) in SUFFIXES and not destination.is_folder()
+    outputs = _outputs(pictures, source, destination, single, kind)
+    names = [(source.name(path), destination.name(output)) for path, output in outputs.items()]
+    check_distinct((name, name, result, result) for name, result in names)
+    if same := [name for name, result in names if name == result]:
+        raise ConfigError(
+            f"The result of {same[0]} would replace it, which is to be edited itself.",
+            "Choose another destination.",
+        )
+    fixed = destination.path.partition("{")[0]
+    root = fixed.rpartition("/")[0] if fixed != destination.path or single else fixed.rstrip("/")
+    there = set() if overwrite else destination.existing(root)
+    todo = {path: output for path, output in outputs.items() if output not in there}
+    videos = sum(suffix_of(path) in VIDEO_SUFFIXES for path in every)
+    return Tasks(source, destination, todo, len(outputs) - len(todo), videos, f"{root}/{FAILURES}")
+
+
+def _outputs(
+    pictures: Sequence[str], source: Place, destination: Place, single: bool, kind: Format | None
+) -> dict[str, str]:
+    """The result's path for each picture; names follow the rules of one machine."""
+    base, out = source.base(), destination.path
+    if "{" not in out and not single:
+        out = f"{out.rstrip('/')}/"
+    outputs = {}
+    for index, path in enumerate(pictures, start=1):
+        named = Source(source.name(path), None, Path(path[len(base) :].lstrip("/")))
+        target = place_for(named, index, out, "", kind, len(pictures))
+        assert target is not None
+        outputs[path] = target.as_posix()
+    return outputs
+
+
+def _without_results(every: Sequence[str], source: Place, destination: Place) -> list[str]:
+    """Leave out the destination where it lies within the source."""
+    inside = f"{destination.base()}/"
+    within = inside.startswith(f"{source.base()}/") and inside != f"{source.base()}/"
+    if type(source.fs) is not type(destination.fs) or not within:
+        return list(every)
+    return [path for path in every if not path.startswith(inside)]

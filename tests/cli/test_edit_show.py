@@ -1,0 +1,96 @@
+"""What is shown of an edit: records as JSON, tables of attributes, what it takes along and contradicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_bundles import shape_parts
+
+from aif.cli.edit.show import already_line, print_attributes
+from aif.runtime.batch.record import FileRecord
+from aif.runtime.bundle.bundle import write_bundle
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
+from aif.runtime.faces.detect import Detection
+
+KNOWN = (
+    AttributeInfo(name="Black", group="hair"),
+    AttributeInfo(name="Smile", takes_along={"Mouth": 0.76}, group="expression"),
+    AttributeInfo(name="Mouth", group="expression"),
+)
+MATRIX = np.eye(2, 3, dtype=np.float32)
+
+
+def edited(source: dict[str, float], target: dict[str, float]) -> FaceEdit:
+    points = np.zeros((221, 2), np.float32)
+    return FaceEdit(detection(), MATRIX, source, target, 0.1, points=points)
+
+
+def detection() -> Detection:
+    return Detection(np.array([1, 2, 30, 40], np.float32), np.zeros((5, 2), np.float32), 0.9)
+
+
+def test_a_record_has_five_landmarks_and_what_was_wanted() -> None:
+    faces = [
+        edited({"Smile": 0.95, "Mouth": 0.1}, {"Smile": 1.0, "Mouth": 0.138}),
+        edited({"Smile": 0.0, "Mouth": 0.0}, {"Smile": 1.0, "Mouth": 0.76}),
+    ]
+    record = FileRecord("a.jpg", "b.jpg", "edited", (3, 4), faces, {"Smile": 1.0})
+    one, two = json.loads(record.as_json())["faces"]
+    assert len(one["landmarks"]) == 5 and "points" not in one
+    assert one["wanted"] == {"Smile": 1.0, "Mouth": 0.138} and one["already"] == ["Smile"]
+    assert two["wanted"] == {"Smile": 1.0, "Mouth": 0.76} and two["already"] == []
+    assert already_line(record) == "face 0: Smile is 0.95 already"
+    seen = FaceAnalysis(detection(), MATRIX, {"Smile": 0.95}, 0.1)
+    looked = json.loads(FileRecord("a.jpg", faces=[seen]).as_json())["faces"][0]
+    assert "wanted" not in looked and "already" not in looked
+
+
+@pytest.mark.parametrize(
+    ("known", "rows"),
+    [(KNOWN, ["expression", "Smile", "Mouth", "hair", "Black"]), (KNOWN[1:], ["Smile", "Mouth"])],
+)
+def test_a_table_in_groups_says_what_changes(
+    known: tuple[AttributeInfo, ...], rows: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = {info.name: 0.125 for info in known}
+    face = edited(source, {**source, "Smile": 1.0, "Mouth": 0.7688})
+    print_attributes(FileRecord("a.jpg", faces=[face], settings={"Smile": 1.0}), known)
+    out = capsys.readouterr().out
+    assert [line.split("│")[1].strip() for line in out.splitlines() if "│" in line][-len(rows) :] == rows
+    assert "0.12 -> 1 " in out and "0.12 -> 0.77 " in out
+
+
+@pytest.fixture(scope="module")
+def shape_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with shape whose smile takes fair hair along."""
+    known = (
+        AttributeInfo(name="Smiling", group="expression", takes_along={"Blond_Hair": 0.5}),
+        AttributeInfo(name="Blond_Hair", group="hair", excludes=("Smiling",)),
+    )
+    parts = shape_parts(attributes=known)
+    return write_bundle(tmp_path_factory.mktemp("shape") / "shape.aif", parts.manifest, parts.files).path
+
+
+def test_the_command_says_it(
+    run: Callable[..., Any], shape_bundle: Path, tmp_path: Path, portrait_rgb: np.ndarray
+) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(portrait_rgb).save(photo)
+    words = [photo, "--bundle", shape_bundle, "--detector", "haar", "--threads", "1", "--overwrite"]
+    refused = run("edit", *words, "--set", "Smiling", "--mode", "delta")
+    assert refused.code == 2 and "It composes by: warp." in refused.stderr
+    done = run("edit", *words, "--set", "Smiling", "--json", "-v", "--faces", "largest")
+    assert done.code == 0 and "Smiling takes Blond_Hair along by 0.5; set it yourself" in done.stderr
+    (face,) = json.loads(done.stdout)["faces"]
+    assert len(face["landmarks"]) == 5
+    moved = face["attributes"]["Blond_Hair"] + 0.5 * (1 - face["attributes"]["Smiling"])
+    assert face["wanted"]["Blond_Hair"] == pytest.approx(moved, abs=0.01)
+    both = run("edit", *words, "--set", "Smiling", "--set", "Blond_Hair=1", "--faces", "largest")
+    assert both.code == 0 and "Warning: Blond_Hair and Smiling exclude each other" in both.stderr
