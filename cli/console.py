@@ -75,11 +75,15 @@ def output_console() -> Console:
     return Console(highlight=False)
 
 
+def say(text: str) -> None:
+    """A line on standard error, whether a person is there or a log."""
+    error_console().print(text, markup=False)
+
+
 def notice(text: str) -> None:
-    """Tell the user something on standard error, when a person is there to read it (or with --verbose)."""
-    console = error_console()
-    if console.is_terminal or state.verbose:
-        console.print(text, markup=False)
+    """A line on standard error, when a person is there to read it (or with --verbose)."""
+    if error_console().is_terminal or state.verbose:
+        say(text)
 
 
 def show_error(error: AifError, label: str = "Error") -> None:

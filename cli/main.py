@@ -27,7 +27,7 @@ COMMANDS: dict[str, str] = {
     "fetch": "aif.cli.fetch:fetch",
     "serve": "aif.cli.serve:serve",
     "bench": "aif.cli.bench.command:bench",
-    "doctor": "aif.cli.doctor.command:doctor",
+    "doctor": "aif.cli.doctor:doctor",
 }
 
 # Plain help: Rich's costs 0.2 s more.

@@ -46,22 +46,23 @@ def look_at(path: Path, ioctl: Ioctl | None = None) -> list[Finding]:
 
         ioctl = fcntl.ioctl
     name = f"camera {_number(path)}"
+    handle = None
     try:
         handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno in {errno.EACCES, errno.EPERM}:
-            fix = "sudo usermod -aG video $USER, then log out and in again"
-            return [Finding(name, "problem", f"You may not read {path}.", fix)]
-        return [Finding(name, "problem", f"{path} does not open: {error.strerror}.", "Plug it in again.")]
-    try:
         card = _card(handle, ioctl)
         if card is None:
             return []
         formats = {each: _sizes(handle, each, ioctl) for each in _formats(handle, ioctl)}
+    except PermissionError:
+        fix = "sudo usermod -aG video $USER, then log out and in again"
+        return [Finding(name, "problem", f"You may not read {path}.", fix)]
     except OSError as error:
-        return [Finding(name, "problem", f"{path} does not answer: {error.strerror}.", "Plug it in again.")]
+        failed = "open" if handle is None else "answer"
+        text = f"{path} does not {failed}: {error.strerror}."
+        return [Finding(name, "problem", text, "Plug it in again.")]
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
     listed = "; ".join(f"{each} {_short(sizes)}".strip() for each, sizes in formats.items())
     facts = {"path": str(path), "card": card, "formats": formats}
     return [Finding(name, "ok", f"{card} ({path}): {listed or 'no formats'}", facts=facts)]

@@ -1,30 +1,35 @@
-"""The checks of `aif doctor` in the order of the report, each loaded and run on its own."""
+"""The checks of `aif doctor` in the order of the report, each loaded and run on its own.
+
+As a program, `python -m aif.runtime.doctor.checks BUNDLE CHECK...`, it writes a line of JSON for each.
+"""
 
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import sys
 import time
-from typing import Any
 
 from aif.runtime.doctor.finding import Finding
 
-# Check to "module:function". The function takes the path of a bundle ("" = the embedded one) and returns
-# findings; what it raises becomes a finding, too.
+# Check to "module:function" of this room. The function takes the path of a bundle ("" = the embedded one) and
+# returns findings; what it raises becomes a finding, too.
 CHECKS: dict[str, str] = {
-    "versions": "aif.runtime.doctor.versions:check_versions",
-    "machine": "aif.runtime.doctor.machine:check_machine",
-    "cpu": "aif.runtime.doctor.providers:check_cpu",
-    "cuda": "aif.runtime.doctor.providers:check_cuda",
-    "openvino": "aif.runtime.doctor.providers:check_openvino",
-    "ort-tensorrt": "aif.runtime.doctor.providers:check_tensorrt",
-    "bundle": "aif.runtime.doctor.bundle:check_bundle",
-    "engines": "aif.runtime.doctor.engines:check_engines",
-    "detectors": "aif.runtime.doctor.bundle:check_detectors",
-    "cameras": "aif.runtime.doctor.cameras:check_cameras",
-    "codecs": "aif.runtime.doctor.codecs:check_codecs",
-    "hardware-codecs": "aif.runtime.doctor.codecs:check_hardware_codecs",
-    "display": "aif.runtime.doctor.display:check_window",
-    "editing": "aif.runtime.doctor.bundle:check_editing",
+    "versions": "versions:check_versions",
+    "machine": "machine:check_machine",
+    "cpu": "providers:check_cpu",
+    "cuda": "providers:check_cuda",
+    "openvino": "providers:check_openvino",
+    "ort-tensorrt": "providers:check_tensorrt",
+    "bundle": "bundle:check_bundle",
+    "engines": "engines:check_engines",
+    "detectors": "bundle:check_detectors",
+    "cameras": "cameras:check_cameras",
+    "codecs": "video:check_codecs",
+    "hardware-codecs": "video:check_hardware_codecs",
+    "display": "video:check_window",
+    "editing": "bundle:check_editing",
 }
 
 # What runs in one process after each other: checks that load the same libraries.
@@ -41,7 +46,7 @@ def run_check(name: str, bundle: str) -> list[Finding]:
     start = time.perf_counter()
     try:
         module, function = CHECKS[name].split(":")
-        found = list(getattr(importlib.import_module(module), function)(bundle))
+        found = list(getattr(importlib.import_module(f"aif.runtime.doctor.{module}"), function)(bundle))
     except Exception as error:  # whatever is wrong with this machine, the report goes on
         found = [failed(name, error)]
     seconds = round(time.perf_counter() - start, 3)
@@ -51,21 +56,29 @@ def run_check(name: str, bundle: str) -> list[Finding]:
 
 
 def failed(name: str, error: Exception) -> Finding:
-    """The finding for a check that raised: our own errors bring their cure, missing libraries get one."""
+    """The finding for a check that raised: our own errors bring their fix, missing libraries get one."""
     message: str = getattr(error, "message", "") or str(error).strip() or type(error).__name__
     fix: str | None = getattr(error, "fix", None)
-    facts: dict[str, Any] = {"error": type(error).__name__}
-    status = "broken" if name == "editing" else "problem"
     if fix is None and isinstance(error, ImportError):
-        fix = _cure_of_import(error)
-    return Finding(name, status, message.splitlines()[0], fix, facts)  # type: ignore[arg-type]
+        fix = "Install aif again: pip install --force-reinstall aif"
+        if any(library in str(error) for library in ("libGL.so", "libgthread", "libglib")):
+            fix = (
+                "Install the libraries that OpenCV's windows need: sudo apt-get install libgl1 libglib2.0-0. "
+                "On a server without windows: pip uninstall opencv-python && "
+                'pip install opencv-python-headless"<5"'
+            )
+    return Finding.lost(name, message.splitlines()[0], fix, {"error": type(error).__name__})
 
 
-def _cure_of_import(error: ImportError) -> str:
-    if "libGL.so" in str(error) or "libgthread" in str(error) or "libglib" in str(error):
-        return (
-            "Install the libraries that OpenCV's windows need: sudo apt-get install libgl1 libglib2.0-0. "
-            "On a server without windows: pip uninstall opencv-python && pip install opencv-python-headless"
-            '"<5"'
-        )
-    return "Install aif again: pip install --force-reinstall aif"
+def main() -> None:
+    """Run the checks that are named; whatever libraries print goes to standard error."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as report:
+        os.dup2(2, 1)
+        bundle, *names = sys.argv[1:]
+        for name in names:
+            findings = [finding.as_dict() for finding in run_check(name, bundle)]
+            print(json.dumps({"check": name, "findings": findings}), file=report, flush=True)
+
+
+if __name__ == "__main__":
+    main()

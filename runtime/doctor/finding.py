@@ -1,4 +1,4 @@
-"""What a check of `aif doctor` found: one line for people, facts for machines, a command that mends it."""
+"""What a check of `aif doctor` found: one line for people, facts for machines, a command that fixes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Finding:
         name: what was looked at.
         status: see `Status`.
         text: what was found, in words.
-        fix: the command or deed that mends it; None where nothing needs mending.
+        fix: the command that fixes it; None where nothing needs fixing.
         facts: numbers and names for machines, JSON values only.
     """
 
@@ -28,6 +28,11 @@ class Finding:
     text: str
     fix: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def lost(cls, check: str, text: str, fix: str | None, facts: dict[str, Any]) -> Finding:
+        """A check that came to no end: broken where it was the edit, else a problem."""
+        return cls(check, "broken" if check == "editing" else "problem", text, fix, facts)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values, the home folder written as ~."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from aif.runtime.doctor.finding import Finding
+from aif.runtime.machine import core_count, processor_name, read_text
 
 # What the networks' kernels make use of, as /proc/cpuinfo spells it, and how people do.
 _FLAGS = {
@@ -29,16 +28,18 @@ _NVIDIA, _DISPLAY = "0x10de", "0x03"
 
 def check_machine(bundle: str) -> list[Finding]:
     """The processor, the memory and NVIDIA's cards."""
-    return [processor(_read("/proc/cpuinfo")), *memory(_read("/proc/meminfo")), *graphics(_nvidia_smi)]
+    return [
+        processor(read_text("/proc/cpuinfo")),
+        *memory(read_text("/proc/meminfo")),
+        *graphics(_nvidia_smi),
+    ]
 
 
 def processor(cpuinfo: str) -> Finding:
     """What the text of /proc/cpuinfo says; without one, what Python knows."""
     lines = [line.partition(":") for line in cpuinfo.splitlines()]
     fields = {key.strip().lower(): value.strip() for key, _, value in reversed(lines)}
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    model = fields.get("model name") or platform.processor() or platform.machine() or "unknown processor"
+    cores, model = core_count(), processor_name(cpuinfo)
     facts = {"model": model, "cores": cores}
     plural = "s" * (cores != 1)
     flags = (fields.get("flags") or fields.get("features") or "").split()
@@ -64,39 +65,28 @@ def memory(meminfo: str) -> list[Finding]:
 def graphics(ask: Callable[[], str | None]) -> list[Finding]:
     """NVIDIA's cards, from what `nvidia-smi` prints as CSV; `ask` returns None where there is no driver."""
     answer = ask()
+    if answer is None and not has_nvidia_card():
+        text = "no NVIDIA card was found; the networks run on the processor"
+        return [Finding("graphics", "absent", text)]
     if answer is None:
-        if not has_nvidia_card():
-            return [
-                Finding("graphics", "absent", "no NVIDIA card was found; the networks run on the processor")
-            ]
-        return [
-            Finding(
-                "graphics",
-                "problem",
-                "There is an NVIDIA card, and its driver does not answer (nvidia-smi is missing or fails).",
-                "Install NVIDIA's driver for this system and restart; Ubuntu: sudo ubuntu-drivers install",
-            )
-        ]
+        text = "There is an NVIDIA card, and its driver does not answer (nvidia-smi is missing or fails)."
+        fix = "Install NVIDIA's driver for this system and restart; Ubuntu: sudo ubuntu-drivers install"
+        return [Finding("graphics", "problem", text, fix)]
     rows = [[cell.strip() for cell in line.split(",")] for line in answer.splitlines()]
-    cards = [dict(zip(_QUERY, row, strict=True)) for row in rows if len(row) == len(_QUERY)]
-    if not cards:
-        return [Finding("graphics", "unknown", f"nvidia-smi answers: {answer.strip()[:200] or 'nothing'}")]
-    return [
-        Finding(
-            f"graphics {number}",
-            "ok",
-            f"{card['name']}, {card['memory.total']} MiB, compute capability {card['compute_cap']}, "
-            f"driver {card['driver_version']}",
-            facts={key.replace(".", "_"): value for key, value in card.items()},
-        )
-        for number, card in enumerate(cards)
-    ]
+    cards = [row for row in rows if len(row) == len(_QUERY)]
+    found = []
+    for number, (name, driver, memory_mib, capability) in enumerate(cards):
+        text = f"{name}, {memory_mib} MiB, compute capability {capability}, driver {driver}"
+        facts = dict(zip((key.replace(".", "_") for key in _QUERY), cards[number], strict=True))
+        found.append(Finding(f"graphics {number}", "ok", text, facts=facts))
+    said = answer.strip()[:200] or "nothing"
+    return found or [Finding("graphics", "unknown", f"nvidia-smi answers: {said}")]
 
 
 def has_nvidia_card(devices: Path = Path("/sys/bus/pci/devices")) -> bool:
     """Whether an NVIDIA card is plugged in, driver or not; False where the system does not tell."""
     for device in devices.glob("*"):
-        vendor, kind = (_read(device / name).strip() for name in ("vendor", "class"))
+        vendor, kind = (read_text(device / name).strip() for name in ("vendor", "class"))
         if vendor == _NVIDIA and kind.startswith(_DISPLAY):
             return True
     return False
@@ -109,10 +99,3 @@ def _nvidia_smi() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-def _read(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

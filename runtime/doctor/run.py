@@ -14,6 +14,7 @@ from typing import Any
 
 from aif.runtime.doctor.checks import CHECKS, GROUPS
 from aif.runtime.doctor.finding import Finding
+from aif.runtime.machine import load_average
 
 SECONDS, MOST_SECONDS = 10.0, 60.0
 """How long a group of checks may take before the one in work is stopped, on an idle and on a busy machine."""
@@ -24,15 +25,12 @@ _MOST_HANGING = 2
 Findings = dict[str, list[dict[str, Any]]]
 
 # -P: a file of the user's called cv2.py in this folder is none of our business.
-CHILD = (sys.executable, "-P", "-m", "aif.runtime.doctor.child")
+CHILD = (sys.executable, "-P", "-m", "aif.runtime.doctor.checks")
 
 
 def patience() -> float:
     """Seconds to wait for a group of checks: longer where other work keeps the processor busy."""
-    try:
-        load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    except (OSError, AttributeError):  # Windows does not tell
-        load = 0.0
+    load = (load_average() or 0.0) / (os.cpu_count() or 1)
     return min(MOST_SECONDS, SECONDS * max(1.0, load))
 
 
@@ -69,32 +67,30 @@ def run_group(names: Sequence[str], bundle: str, seconds: float, command: Sequen
         found |= {name: findings for name, findings in done.items() if name in left}
         left = [name for name in left if name not in found]
         if left:
-            status = "broken" if left[0] == "editing" else "problem"
-            lost = Finding(left[0], status, end, _cure(complaints), {"error": complaints[-300:]})  # type: ignore[arg-type]
-            found[left.pop(0)] = [lost.as_dict()]
+            name, reinstall = left.pop(0), "No module named" in complaints
+            fix = "Install aif again: pip install --force-reinstall aif" if reinstall else None
+            found[name] = [Finding.lost(name, end, fix, {"error": complaints[-300:]}).as_dict()]
     return found
 
 
 def _run_child(command: Sequence[str], seconds: float) -> tuple[Findings, str, str, bool]:
     """What a process found, how it ended in words, what it wrote on standard error, and whether it hung."""
-    hung = False
     environment = os.environ | {"OPENCV_LOG_LEVEL": "ERROR", "PYTHONIOENCODING": "utf-8"}
+    pipe, hung = subprocess.PIPE, False
     try:
-        with subprocess.Popen(
+        done = subprocess.run(
             list(command),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=pipe,
+            stderr=pipe,
             env=environment,
-        ) as child:
-            try:
-                out, err = child.communicate(timeout=seconds)
-                end = _described(child.returncode)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                out, err = child.communicate()
-                hung = True
-                end = f"It gave no answer within {seconds:g} s and was stopped."
+            timeout=seconds,
+            check=False,
+        )
+        out, err, end = done.stdout, done.stderr, _described(done.returncode)
+    except subprocess.TimeoutExpired as error:
+        out, err, hung = error.stdout or b"", error.stderr or b"", True
+        end = f"It gave no answer within {seconds:g} s and was stopped."
     except OSError as error:
         return {}, f"It could not be started: {error.strerror or error}.", "", False
     complaints = err.decode(errors="replace").strip()
@@ -124,9 +120,3 @@ def _with_library(finding: dict[str, Any], complaints: str) -> dict[str, Any]:
         facts = {**finding["facts"], "missing_library": missing[1]}
         return {**finding, "text": f"{finding['text']} Missing: {missing[1]}.", "facts": facts}
     return finding
-
-
-def _cure(complaints: str) -> str | None:
-    if "No module named" in complaints:
-        return "Install aif again: pip install --force-reinstall aif"
-    return None

@@ -10,46 +10,22 @@ from aif.runtime.doctor.finding import Finding
 
 _NEEDED = ("numpy", "opencv", "onnxruntime", "av", "pillow", "pydantic", "rich", "typer")
 _OPTIONAL = (
-    "torch",
-    "torchvision",
-    "lightning",
-    "onnx",
-    "tensorrt",
-    "polygraphy",
-    "cuda-bindings",
-    "openvino",
-    "pooch",
+    *("torch", "torchvision", "lightning", "onnx", "tensorrt", "polygraphy"),
+    *("cuda-bindings", "openvino", "pooch"),
 )
 
 # Packages that write into one folder of the same name: the last one installed wins, or all are broken.
-_FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "onnxruntime": (
-        "ONNX Runtime",
-        (
-            "onnxruntime-gpu",
-            "onnxruntime",
-            "onnxruntime-openvino",
-            "onnxruntime-directml",
-            "onnxruntime-qnn",
-            "onnxruntime-rocm",
-            "onnxruntime-training",
-        ),
-    ),
-    "opencv": (
-        "OpenCV",
-        (
-            "opencv-python",
-            "opencv-contrib-python",
-            "opencv-python-headless",
-            "opencv-contrib-python-headless",
-        ),
-    ),
+_ORT = ("-gpu", "", "-openvino", "-directml", "-qnn", "-rocm", "-training")
+_CV = ("python", "contrib-python", "python-headless", "contrib-python-headless")
+_FAMILIES = {
+    "onnxruntime": ("ONNX Runtime", tuple(f"onnxruntime{build}" for build in _ORT)),
+    "opencv": ("OpenCV", tuple(f"opencv-{build}" for build in _CV)),
 }
 
 
 def check_versions(bundle: str) -> list[Finding]:
     """Python, the packages, and whether two of them write over each other."""
-    return judge(installed())
+    return findings_on(installed())
 
 
 def installed() -> dict[str, str]:
@@ -62,7 +38,7 @@ def installed() -> dict[str, str]:
     return found
 
 
-def judge(packages: dict[str, str]) -> list[Finding]:
+def findings_on(packages: dict[str, str]) -> list[Finding]:
     """Findings on a set of packages, name to version."""
     python = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
     findings = [

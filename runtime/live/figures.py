@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from aif.runtime.arrays import Float64Array
 
 WINDOW = 120
 """Frames over which rates and latencies are taken: four seconds at 30 frames/s."""
@@ -43,58 +46,46 @@ class LiveStats:
     shown_p95_ms: float = 0.0
 
 
-def _window() -> deque[float]:
-    return deque(maxlen=WINDOW)
-
-
-@dataclass
 class LiveClock:
-    """Times of the last frames; one writer, any readers."""
+    """Times of the last frames; one writer of each kind, any readers."""
 
-    captured: deque[float] = field(default_factory=_window)
-    edited: deque[float] = field(default_factory=_window)
-    shown: deque[float] = field(default_factory=_window)
-    edits: deque[float] = field(default_factory=_window)
-    waits: deque[float] = field(default_factory=_window)
-    latencies: deque[float] = field(default_factory=_window)
-    shown_latencies: deque[float] = field(default_factory=_window)
-    captured_count: int = 0
-    edited_count: int = 0
+    def __init__(self) -> None:
+        self._captured: deque[float] = deque(maxlen=WINDOW)
+        self._edited: deque[tuple[float, float, float]] = deque(maxlen=WINDOW)
+        self._shown: deque[tuple[float, float]] = deque(maxlen=WINDOW)
+        self._captured_count = self._edited_count = 0
 
     def capture(self, now: float) -> None:
         """A frame came from the camera."""
-        self.captured.append(now)
-        self.captured_count += 1
+        self._captured.append(now)
+        self._captured_count += 1
 
     def edit(self, captured: float, begun: float, done: float) -> None:
         """A frame that was captured then has been edited."""
-        self.edits.append(done - begun)
-        self.waits.append(begun - captured)
-        self.latencies.append(done - captured)
-        self.edited.append(done)
-        self.edited_count += 1
+        self._edited.append((captured, begun, done))
+        self._edited_count += 1
 
     def show(self, captured: float, now: float) -> None:
         """A frame that was captured then has been displayed."""
-        self.shown.append(now)
-        self.shown_latencies.append(now - captured)
+        self._shown.append((captured, now))
 
     def stats(self, dropped: int) -> LiveStats:
         """The figures of now."""
-        latencies, shown = list(self.latencies), list(self.shown_latencies)
+        captured, begun, done = np.array(list(self._edited) or [(0.0, 0.0, 0.0)]).T
+        taken, shown = np.array(list(self._shown) or [(0.0, 0.0)]).T
         return LiveStats(
-            captured_fps=_rate(list(self.captured)),
-            edited_fps=_rate(list(self.edited)),
-            edit_ms=_percentile_ms(list(self.edits), 50),
-            latency_ms=_percentile_ms(latencies, 50),
-            latency_p95_ms=_percentile_ms(latencies, 95),
+            captured_fps=_rate(list(self._captured)),
+            edited_fps=_rate(done),
+            edit_ms=_percentile_ms(done - begun, 50),
+            latency_ms=_percentile_ms(done - captured, 50),
+            latency_p95_ms=_percentile_ms(done - captured, 95),
             dropped=dropped,
-            captured=self.captured_count,
-            edited=self.edited_count,
-            wait_ms=_percentile_ms(list(self.waits), 50),
-            shown_fps=_rate(list(self.shown)),
-            shown_ms=_percentile_ms(shown, 50),
-            shown_p95_ms=_percentile_ms(shown, 95),
+            captured=self._captured_count,
+            edited=self._edited_count,
+            wait_ms=_percentile_ms(begun - captured, 50),
+            shown_fps=_rate(shown),
+            shown_ms=_percentile_ms(shown - taken, 50),
+            shown_p95_ms=_percentile_ms(shown - taken, 95),
         )
 
 
@@ -119,11 +110,11 @@ class LatencyHistogram:
         return 1000 * BIN_S * (int(reached) + 1)
 
 
-def _percentile_ms(seconds: list[float], percent: float) -> float:
-    """A percentile in milliseconds, 0 of nothing."""
-    return 1000 * float(np.percentile(seconds, percent)) if seconds else 0.0
+def _percentile_ms(seconds: Sequence[float] | Float64Array, percent: float) -> float:
+    return 1000 * float(np.percentile(seconds, percent))
 
 
-def _rate(times: list[float]) -> float:
+def _rate(times: Sequence[float] | Float64Array) -> float:
     """Frames a second between the first and the last of the times."""
-    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
+    seconds = float(times[-1] - times[0]) if len(times) else 0.0
+    return (len(times) - 1) / seconds if seconds > 0 else 0.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.live.state import Controls
+from aif.runtime.live.controls import Controls
 from aif.runtime.live.text import (
     ACCENT,
     ALARM,

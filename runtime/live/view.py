@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from aif.runtime.arrays import UInt8Array
+from aif.runtime.live.controls import KEYS
 from aif.runtime.live.figures import LiveStats
-from aif.runtime.live.keys import KEYS
 from aif.runtime.live.text import ACCENT, ALARM, GREY, WHITE, Colour, draw_text, text_width, wrapped
 
 _BACK = (18, 17, 16)

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import pytest
 
-from aif.cli.doctor import report as doctor_report
-from aif.cli.doctor.report import as_json, editing_works, show
+from aif.cli import doctor as command
+from aif.cli.doctor import as_json, editing_works, show
 from aif.runtime.doctor import run as doctor_run
 from aif.runtime.doctor.checks import CHECKS, GROUPS
 from aif.runtime.doctor.finding import Finding, Status
@@ -18,8 +18,8 @@ from aif.runtime.doctor.finding import Finding, Status
 
 def test_every_check_is_in_one_group() -> None:
     assert sorted(CHECKS) == sorted(name for group in GROUPS for name in group)
-    assert set(doctor_report._TITLES) == set(CHECKS)
-    assert set(doctor_report._MARKS) == set(get_args(Status))
+    assert {check for checks in command._SECTIONS.values() for check in checks} == set(CHECKS)
+    assert set(command._MARKS) == set(get_args(Status))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_broken_bundle_means_that_editing_cannot_work(
     damaged.write_bytes(data)
     done = run("doctor", "--bundle", damaged)
     said = done.stdout.decode()
-    assert done.code == 1 and "Editing cannot work" in said and "Mend, bundle" in said
+    assert done.code == 1 and "Editing cannot work" in said and "Fix, bundle" in said
     assert "Traceback" not in said + done.stderr
 
 
@@ -97,10 +97,10 @@ def test_what_needs_mending_is_said_with_its_command(capsys: pytest.CaptureFixtu
     )
     show(changed, 1.0)
     said = capsys.readouterr().out
-    assert "Mend, cuda: pip install it" in said and "Could be added, display: plug one in" in said
-    assert "[red]gone" in said and "Mend, cpu: Try once more" in said
+    assert "Fix, cuda: pip install it" in said and "Could be added, display: plug one in" in said
+    assert "[red]gone" in said and "Fix, cpu: Try once more" in said
     assert "Could be added, openvino" not in said
-    assert "Mend, engines, cameras: cure" in said
+    assert "Fix, engines, cameras: cure" in said
     assert "Editing works; 4 problems" in said and "\x1b" not in said
 
 

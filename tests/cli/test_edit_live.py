@@ -15,16 +15,15 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.cli.live.choices import LiveChoices, check_live, live_threads, parse_format, parse_source
-from aif.cli.live.outlets import described, free_name
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.errors import ConfigError
 from aif.runtime.live.camera import CameraFormat
+from aif.runtime.live.choices import LiveChoices, check_live, live_threads, parse_format, parse_source
+from aif.runtime.live.controls import KEYS, SWITCHES, Action, Controls, action_for
 from aif.runtime.live.figures import LiveStats
-from aif.runtime.live.keys import KEYS, Action, action_for
+from aif.runtime.live.outlets import described, free_name
 from aif.runtime.live.panel import WIDTH, Panel
 from aif.runtime.live.record import Recording
-from aif.runtime.live.state import Controls
 from aif.runtime.live.text import SEEN, draw_text, shortened, text_width, wrapped
 from aif.runtime.live.view import figure_rows, help_rows, place, place_both
 from aif.runtime.live.window import Window, check_display
@@ -96,7 +95,7 @@ def test_sliders_by_keys(actions, chosen, values):
 def test_switches_go_on_and_off():
     controls = Controls(NAMES, {}, compare=True)
     before = vars(controls).copy()
-    for action, name in Controls._SWITCHES.items():
+    for action, name in SWITCHES.items():
         controls.apply(action)
         assert getattr(controls, name) is not before[name]
         controls.apply(action)

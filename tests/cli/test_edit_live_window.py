@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.live.controls import Controls
 from aif.runtime.live.panel import WIDTH, Panel
-from aif.runtime.live.state import Controls
 from aif.runtime.live.text import ACCENT, ALARM
 
 _ABSENT = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import errno
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.doctor import bundle as doctor_bundle
 from aif.runtime.doctor import cameras as doctor_cameras
-from aif.runtime.doctor import display as doctor_display
 from aif.runtime.doctor import engines as doctor_engines
 from aif.runtime.doctor import machine as doctor_machine
 from aif.runtime.doctor import providers as doctor_providers
+from aif.runtime.doctor import video as doctor_video
 from aif.runtime.doctor.cameras import look_at
 from aif.runtime.doctor.machine import graphics, has_nvidia_card, memory, processor
-from aif.runtime.doctor.versions import judge
+from aif.runtime.doctor.versions import findings_on
 from aif.runtime.errors import ConfigError, ProviderError
 from aif.runtime.networks.provider_check import Probe
 
@@ -55,14 +57,14 @@ GOOD = {
 )
 def test_packages(changes: dict[str, str | None], problem: str | None, fix: str | None) -> None:
     packages = {name: version for name, version in {**GOOD, **changes}.items() if version is not None}
-    found = [each for each in judge(packages) if each.status == "problem"]
+    found = [each for each in findings_on(packages) if each.status == "problem"]
     assert len(found) == (problem is not None)
     for each in found:
         assert problem in each.text and fix in str(each.fix)  # type: ignore[operator]
 
 
 def test_no_package_at_all() -> None:
-    found = judge({})
+    found = findings_on({})
     assert [each.name for each in found if each.status == "problem"] == [
         *("numpy", "opencv", "onnxruntime", "av", "pillow", "pydantic", "rich", "typer")
     ]
@@ -217,7 +219,7 @@ def test_cameras(driver: Any, status: str | None, said: str, tmp_path: Path) -> 
 
 def test_a_camera_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(path: Path, flags: int) -> int:
-        raise OSError(errno.EACCES, "no")
+        raise PermissionError(errno.EACCES, "no")
 
     monkeypatch.setattr(doctor_cameras.os, "open", refuse)
     (found,) = look_at(tmp_path / "video0", camera())
@@ -230,33 +232,32 @@ def test_cameras_of_other_systems_are_not_guessed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_yunet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(doctor_bundle, "yunet_path", lambda: None)
-    assert (doctor_bundle._yunet().status, doctor_bundle._yunet().fix) == ("absent", "aif fetch yunet")
     broken = tmp_path / "yunet.onnx"
     broken.write_bytes(b"no network")
-    monkeypatch.setattr(doctor_bundle, "yunet_path", lambda: broken)
-    assert doctor_bundle._yunet().status == "problem"
+    for path, status in ((None, "absent"), (broken, "problem")):
+        monkeypatch.setattr(doctor_bundle, "yunet_path", lambda path=path: path)
+        yunet = doctor_bundle.check_detectors("")[1]
+        assert (yunet.name, yunet.status) == ("yunet", status)
+        assert status == "problem" or yunet.fix == "aif fetch yunet"
 
 
 def test_a_window_needs_a_toolkit_and_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> None:
         raise ConfigError("There is no display.", "Get one.")
 
-    monkeypatch.setattr(doctor_display, "check_display", none)
-    monkeypatch.setattr(doctor_display.cv2, "currentUIFramework", lambda: "QT5")
-    assert [each.status for each in doctor_display.check_window("")] == ["absent"]
-    monkeypatch.setattr(doctor_display, "check_display", lambda: None)
-    monkeypatch.setattr(doctor_display.sys, "platform", "linux")
-    assert [each.status for each in doctor_display.check_window("")] == ["ok"]
-    monkeypatch.setattr(doctor_display.cv2, "currentUIFramework", lambda: "")
-    assert "headless" in doctor_display.check_window("")[0].text
+    monkeypatch.setattr(doctor_video, "check_display", none)
+    monkeypatch.setattr(doctor_video.cv2, "currentUIFramework", lambda: "QT5")
+    assert [each.status for each in doctor_video.check_window("")] == ["absent"]
+    monkeypatch.setattr(doctor_video, "check_display", lambda: None)
+    monkeypatch.setattr(doctor_video.sys, "platform", "linux")
+    assert [each.status for each in doctor_video.check_window("")] == ["ok"]
+    monkeypatch.setattr(doctor_video.cv2, "currentUIFramework", lambda: "")
+    assert "headless" in doctor_video.check_window("")[0].text
 
 
-def test_engines_are_listed(tmp_path: Path, bundle: Path) -> None:
-    import zipfile
-
-    assert [each.status for each in doctor_engines.check_engines(str(bundle))] == ["absent"]
-    with zipfile.ZipFile(bundle) as archive:
+def test_engines_are_listed(tmp_path: Path, toy_bundle: Bundle) -> None:
+    assert [each.status for each in doctor_engines.check_engines(str(toy_bundle.path))] == ["absent"]
+    with zipfile.ZipFile(toy_bundle.path) as archive:
         archive.extractall(tmp_path / "open")
     (tmp_path / "open" / "engines").mkdir()
     (tmp_path / "open" / "engines" / "a.engine").write_bytes(b"0")

@@ -127,7 +127,7 @@ def test_errors_become_findings(error: Exception, name: str, status: str, text: 
 
 
 def test_a_check_that_raises_does_not_stop_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(doctor_checks.CHECKS, "cpu", "aif.cli.nonsense:nothing")
+    monkeypatch.setitem(doctor_checks.CHECKS, "cpu", "nonsense:nothing")
     (found,) = run_check("cpu", "")
     assert found.status == "problem" and "nonsense" in found.text
 

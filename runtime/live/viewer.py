@@ -8,16 +8,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from aif.cli.live.outlets import Outlets
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import AifError
 from aif.runtime.live import view
+from aif.runtime.live.controls import Action, Controls, action_for
 from aif.runtime.live.edit import LiveEdit
 from aif.runtime.live.figures import LatencyHistogram
-from aif.runtime.live.keys import Action, action_for
 from aif.runtime.live.loop import LiveFrame, LiveSession
+from aif.runtime.live.outlets import Outlets
 from aif.runtime.live.panel import WIDTH, Panel
-from aif.runtime.live.state import Controls
 from aif.runtime.live.text import ALARM
 from aif.runtime.live.window import DRAG, PRESS, RIGHT, Window
 from aif.runtime.video.editor import VideoFrameResult

@@ -1,4 +1,4 @@
-"""What `aif-edit --webcam` was asked for, and whether that can work."""
+"""What is asked for of a live picture (`aif-edit --webcam`), and whether that can work."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aif.runtime.editing.editor import FaceChoice
 from aif.runtime.errors import ConfigError
 from aif.runtime.live.camera import CameraFormat
 from aif.runtime.live.record import SUFFIXES
+from aif.runtime.live.window import check_display
 
 _SIZE = re.compile(r"(\d{2,5})[x*](\d{2,5})")
 
@@ -93,29 +94,22 @@ def check_live(choices: LiveChoices, misplaced: Mapping[str, bool], overwrite: b
         ConfigError: options that do not go together, a recording that exists or of an unknown
             kind, no display.
     """
-    for option, given in misplaced.items():
-        if given:
-            fix = (
-                "Record with --record FILE." if option == "--out" else "Leave it out, or leave out --webcam."
-            )
-            raise ConfigError(f"{option} is of no use with --webcam.", fix)
-    if choices.record is not None:
-        if choices.record.suffix.lower() not in SUFFIXES:
-            raise ConfigError(
-                f"--record {choices.record}: unknown kind of file.", f"Known: {', '.join(SUFFIXES)}"
-            )
-        if choices.record.exists() and not overwrite:
-            raise ConfigError(f"{choices.record} exists.", "Choose another name, or add --overwrite.")
+    record = choices.record
+    for option in (option for option, given in misplaced.items() if given):
+        fix = "Record with --record FILE." if option == "--out" else "Leave it out, or leave out --webcam."
+        raise ConfigError(f"{option} is of no use with --webcam.", fix)
+    if record is not None and record.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"--record {record}: unknown kind of file.", f"Known: {', '.join(SUFFIXES)}")
+    if record is not None and record.exists() and not overwrite:
+        raise ConfigError(f"{record} exists.", "Choose another name, or add --overwrite.")
     if choices.seconds is not None and choices.seconds <= 0:
         raise ConfigError("--end must be after the beginning.", "Write seconds or hh:mm:ss: --end 1:00")
     if not choices.headless:
-        from aif.runtime.live.window import check_display
-
         check_display()
         return
     if choices.compare:
         raise ConfigError("--compare is for the window; recordings hold the result alone.")
-    if choices.record is None and not choices.virtual_camera and not choices.timings:
+    if record is None and not choices.virtual_camera and not choices.timings:
         raise ConfigError(
             "--headless alone shows nothing to anyone.",
             "Add --record out.mp4, --virtual-camera or --timings.",
@@ -124,6 +118,4 @@ def check_live(choices: LiveChoices, misplaced: Mapping[str, bool], overwrite: b
 
 def live_threads(threads: int | None) -> int:
     """Threads of the networks: half the cores, for camera, display and detector need some, too."""
-    if threads is not None:
-        return threads
-    return max(1, (os.cpu_count() or 2) // 2)
+    return max(1, (os.cpu_count() or 2) // 2) if threads is None else threads

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import cv2
 
-from aif.cli import console
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import AifError
 from aif.runtime.image.io import write_bytes
+from aif.runtime.live.camera import CameraFormat
+from aif.runtime.live.choices import LiveChoices
 from aif.runtime.live.figures import LatencyHistogram
 from aif.runtime.live.loop import LiveFrame
 from aif.runtime.live.record import Recorder, Recording
@@ -20,7 +21,7 @@ from aif.runtime.live.virtual_camera import VirtualCamera
 
 
 class Outlets:
-    """Takes every edited frame from the editing thread and hands it on; a fault of one is said, and survived.
+    """Takes every edited frame from the editing thread and passes it on; a fault of one is said and survived.
 
     Attributes:
         mirror: whether frames are mirrored.
@@ -29,29 +30,13 @@ class Outlets:
         camera: the virtual camera; None where there is none.
     """
 
-    def __init__(
-        self,
-        record: Path | None,
-        fps: float,
-        *,
-        mirror: bool = False,
-        quality: int | None = None,
-        codec: str | None = None,
-        hardware: str | None = None,
-    ) -> None:
-        """Prepare; nothing is opened yet.
-
-        Args:
-            record: the first recording's file; None = named by date, in the current folder.
-            fps: about how many frames a second will come.
-            mirror: see above.
-            quality, codec, hardware: see `Recorder`.
-        """
-        self.mirror, self.latencies = mirror, LatencyHistogram()
+    def __init__(self, choices: LiveChoices) -> None:
+        """Prepare; nothing is opened yet."""
+        self.mirror, self.latencies = choices.mirror, LatencyHistogram()
         self.recorder: Recorder | None = None
         self.camera: VirtualCamera | None = None
-        self._record, self._fps = record, fps
-        self._coding = quality, codec, hardware
+        self._record, self._fps = choices.record, choices.wanted.fps or 30.0
+        self._coding = choices.quality, choices.codec, choices.hardware
         self._lock = threading.Lock()
         self._said: set[str] = set()
 
@@ -82,6 +67,16 @@ class Outlets:
         with self._lock:
             self.recorder = recorder
         return f"Recording to {recorder.path}"
+
+    def open_virtual_camera(self, form: CameraFormat) -> str:
+        """Begin to send to a virtual camera of that size and rate; a line that says which.
+
+        Raises:
+            ConfigError: the package pyvirtualcam is not installed.
+            CameraError: there is no virtual camera, or another program uses it.
+        """
+        self.camera = VirtualCamera(form.width or 1280, form.height or 720, form.fps or 30.0)
+        return f"Sending to the virtual camera {self.camera.device}"
 
     def stop_recording(self) -> str | None:
         """Finish the recording; what became of it, None where there was none."""
@@ -114,12 +109,12 @@ class Outlets:
             return f"Not saved: {error.message}"
         return f"Saved {path}"
 
-    def close(self) -> None:
-        """Finish what is under way, and say on standard error what became of it."""
-        if (line := self.stop_recording()) is not None:
-            console.error_console().print(line, markup=False)
+    def close(self) -> list[str]:
+        """Finish what is under way; what became of it, in lines for the user."""
+        line = self.stop_recording()
         if self.camera is not None:
             self.camera.close()
+        return [] if line is None else [line]
 
 
 def described(recording: Recording) -> str:

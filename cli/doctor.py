@@ -1,0 +1,134 @@
+"""`aif doctor`: what works on this machine, what does not, and the command that fixes it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aif.cli.options import Debug, Verbose, Version
+
+if TYPE_CHECKING:
+    from aif.runtime.doctor.run import Findings
+
+SCHEMA = 1
+"""Raised whenever a field of the JSON is dropped or changes its meaning."""
+
+# The headings of the report, and the checks whose findings stand under each.
+_SECTIONS = {
+    "Versions": ("versions",),
+    "Machine": ("machine",),
+    "Providers": ("cpu", "cuda", "openvino", "ort-tensorrt"),
+    "Model": ("bundle", "engines", "detectors"),
+    "Video": ("cameras", "codecs", "hardware-codecs", "display"),
+    "Editing": ("editing",),
+}
+_NO_FIX = "Try once more; if it stays, please report it with what aif doctor --json says."
+_MARKS = {
+    "ok": ("ok", "green"),
+    "absent": ("-", "dim"),
+    "unknown": ("?", "dim"),
+    "problem": ("!", "yellow"),
+    "broken": ("X", "bold red"),
+}
+_WRONG = ("problem", "broken")
+
+
+def doctor(
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Look at this bundle, not the embedded one.")
+    ] = None,
+    json_wanted: Annotated[
+        bool, typer.Option("--json", help="Print JSON, as documented in docs/doctor.md.")
+    ] = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+    version: Version = False,
+) -> None:
+    """Look at versions, devices, providers, bundle, cameras, codecs and display, and try an edit.
+
+    For each problem it names the command that fixes it. It installs nothing, downloads nothing and changes
+    nothing. Each check runs apart from the others, so that a broken part spoils its own line only.
+
+    The exit code is 0 where editing works and 1 where it cannot.
+    """
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as version_of
+
+    from aif.runtime.doctor.run import run_all
+
+    start = time.perf_counter()
+    found = run_all("" if bundle is None else str(bundle.absolute()))
+    seconds = time.perf_counter() - start
+    if json_wanted:
+        try:
+            number: str | None = version_of("aif")
+        except PackageNotFoundError:
+            number = None
+        typer.echo(as_json(found, number, seconds), nl=False)
+    else:
+        show(found, seconds)
+    if not editing_works(found):
+        raise typer.Exit(1)
+
+
+def editing_works(found: Findings) -> bool:
+    """Whether the edit that was tried came out."""
+    return bool(found["editing"]) and all(each["status"] == "ok" for each in found["editing"])
+
+
+def as_json(found: Findings, version: str | None, seconds: float) -> str:
+    """Everything, as documented in docs/doctor.md."""
+    record = {
+        "schema": SCHEMA,
+        "aif": version,
+        "editing_works": editing_works(found),
+        "seconds": round(seconds, 2),
+        "checks": found,
+    }
+    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def show(found: Findings, seconds: float) -> None:
+    """Print a table, then what to do and the verdict."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from aif.cli.console import output_console
+
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    for style, overflow in (("bold", None), ("", None), ("", None), ("", "fold")):
+        table.add_column(style=style, no_wrap=overflow is None, overflow=overflow or "ellipsis")
+    for title, checks in _SECTIONS.items():
+        for number, each in enumerate(each for check in checks for each in found[check]):
+            mark, style = _MARKS[each["status"]]
+            table.add_row(
+                "" if number else title, Text(mark, style), Text(each["name"], style), Text(each["text"])
+            )
+    console = output_console()
+    console.print(table)
+    every = [each for findings in found.values() for each in findings]
+    wrong = [each for each in every if each["status"] in _WRONG]
+    for fix, names in _by_fix(wrong):
+        console.print(Text.assemble((f"Fix, {names}: ", "yellow"), fix))
+    for fix, names in _by_fix(each for each in every if each["status"] == "absent" and each["fix"]):
+        console.print(Text.assemble((f"Could be added, {names}: ", "dim"), fix))
+    works = editing_works(found)
+    words = f"Editing {'works' if works else 'cannot work'}; {_counted(wrong)} ({seconds:.1f} s)."
+    console.print(Text(words, "bold green" if works else "bold red"))
+
+
+def _by_fix(findings: Iterable[dict[str, Any]]) -> Iterable[tuple[str, str]]:
+    """Each fix, and the names of the findings that it is for."""
+    names: dict[str, dict[str, None]] = {}
+    for each in findings:
+        names.setdefault(each["fix"] or _NO_FIX, {})[each["name"]] = None
+    return ((fix, ", ".join(those)) for fix, those in names.items())
+
+
+def _counted(wrong: Sequence[object]) -> str:
+    return f"{len(wrong) or 'no'} problem{'s' * (len(wrong) != 1)}"

@@ -1,1 +1,0 @@
-"""aif edit --webcam."""

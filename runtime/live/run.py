@@ -1,0 +1,163 @@
+"""A camera, stream or file edited live, in a window or without one, until the user ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import cv2
+
+from aif.runtime.editing.editor import Editor
+from aif.runtime.live.camera import CameraFormat, open_camera
+from aif.runtime.live.choices import LiveChoices, live_threads
+from aif.runtime.live.controls import Controls
+from aif.runtime.live.edit import LiveEdit
+from aif.runtime.live.figures import LatencyHistogram, LiveStats
+from aif.runtime.live.loop import LiveSession
+from aif.runtime.live.outlets import Outlets
+from aif.runtime.live.viewer import Viewer
+from aif.runtime.machine import resident_mib
+from aif.runtime.signals import stop_on_signals
+
+REPORT_S = 60.0
+"""Seconds between lines of figures, so that growth would show."""
+
+Say = Callable[[str], None]
+
+
+def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float], say: Say) -> int:
+    """Edit until the user has had enough; the exit code.
+
+    Args:
+        editor: detector and model; it stays the caller's to close.
+        choices: what was asked for.
+        settings: attribute to value, to begin with.
+        say: takes each line for the user.
+
+    Raises:
+        AifError: the camera cannot be opened at first, a place cannot be written, there is no display.
+    """
+    threads = live_threads(choices.threads)
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        stack.enter_context(_shared_cores(threads))
+        edit = LiveEdit(editor, settings, choices.mode, choices.faces, threads)
+        stack.callback(edit.close)
+        outlets = Outlets(choices)
+        stack.callback(lambda: [say(line) for line in outlets.close()])
+        session = stack.enter_context(
+            LiveSession(lambda: open_camera(choices.source, choices.wanted), edit, outlets.each)
+        )
+        say(_negotiated(session, choices.wanted))
+        if choices.record is not None:
+            say(outlets.start_recording())
+        if choices.virtual_camera:
+            say(outlets.open_virtual_camera(session.granted))
+        report = Report(session, outlets.latencies, say) if choices.timings else None
+        end = time.monotonic() + (float("inf") if choices.seconds is None else choices.seconds)
+
+        def over() -> bool:
+            if report is not None:
+                report.now_and_then()
+            return stop.is_set() or time.monotonic() >= end
+
+        if choices.headless:
+            alone = choices.record is not None and not (choices.virtual_camera or choices.timings)
+            code, shown = _headless(session, outlets, over, alone, say), None
+        else:
+            code = 0
+            controls = Controls(
+                editor.model.manifest.attributes, settings, compare=choices.compare, mirror=choices.mirror
+            )
+            with contextlib.closing(Viewer(session, edit, controls, outlets)) as viewer:
+                viewer.run(over)
+            shown = viewer.latencies
+        if session.ended and not code:
+            session.next(0)  # raises what ended it
+            say(session.status)
+        if report is not None:
+            report.finish(shown)
+    return code
+
+
+@contextlib.contextmanager
+def _shared_cores(threads: int) -> Iterator[None]:
+    """Settings for many threads on few cores, taken back at the end.
+
+    OpenCV's calls in all threads share one pool of workers: with one a core, the detector would take them all
+    from the view. And Python lets a thread wait for another for 5 ms where 1 ms will do.
+    """
+    before, interval = cv2.getNumThreads(), sys.getswitchinterval()
+    cv2.setNumThreads(threads)
+    sys.setswitchinterval(0.001)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+        sys.setswitchinterval(interval)
+
+
+def _headless(session: LiveSession, outlets: Outlets, over: Callable[[], bool], alone: bool, say: Say) -> int:
+    """The exit code: 1 where the recording, which was all there was to do, has failed."""
+    while not over() and not session.ended:
+        session.next(0.2)
+        for line in outlets.faults():
+            say(line)
+            if alone:
+                return 1
+    return 0
+
+
+def _negotiated(session: LiveSession, wanted: CameraFormat) -> str:
+    """What the camera gives, and what it was asked for where that is something else."""
+    pairs = zip(vars(wanted).values(), vars(session.granted).values(), strict=True)
+    same = all(mine is None or mine == theirs for mine, theirs in pairs)
+    return session.status + ("" if same else f" (asked for: {wanted})")
+
+
+class Report:
+    """`--timings` of a live picture: a line each minute, and the whole run."""
+
+    def __init__(self, session: LiveSession, edited: LatencyHistogram, say: Say) -> None:
+        """Begin; `edited` are the latencies from capture to the end of the edit."""
+        self._session, self._edited, self._say = session, edited, say
+        self._start = self._last = time.monotonic()
+        self._frames = 0
+
+    def now_and_then(self) -> None:
+        """A line when a minute has passed."""
+        now = time.monotonic()
+        if now - self._last >= REPORT_S:
+            stats = self._session.stats()
+            rate = (stats.edited - self._frames) / (now - self._last)
+            self._frames, self._last = stats.edited, now
+            self._say(f"{now - self._start:6.0f} s  {rate:.1f} edited/s, {_recent(stats)}{_memory()}")
+
+    def finish(self, shown: LatencyHistogram | None) -> None:
+        """The whole run's figures; `shown`: latencies from capture to display, where there was a window."""
+        stats, seconds = self._session.stats(), time.monotonic() - self._start
+        self._say(
+            f"{stats.captured} frames captured, {stats.edited} edited in {seconds:.1f} s "
+            f"({stats.edited / seconds:.1f}/s), {stats.dropped} overtaken by a newer one"
+        )
+        for name, times, memory in (("edited", self._edited, _memory()), ("displayed", shown, "")):
+            if times is not None and len(times):
+                median, high, higher = (times.percentile_ms(percent) for percent in (50, 95, 99))
+                self._say(
+                    f"capture to {name}: median {median:.1f} ms, 95% {high:.1f} ms, 99% {higher:.1f} ms "
+                    f"({len(times)} frames){memory}"
+                )
+
+
+def _recent(stats: LiveStats) -> str:
+    shown = (
+        f", displayed after {stats.shown_ms:.0f} ms, 95% {stats.shown_p95_ms:.0f}" if stats.shown_fps else ""
+    )
+    return f"edited after {stats.latency_ms:.0f} ms, 95% {stats.latency_p95_ms:.0f}{shown}"
+
+
+def _memory() -> str:
+    memory = resident_mib()
+    return "" if memory is None else f", {memory:.0f} MiB of memory"
