@@ -1,4 +1,4 @@
-"""`aif bench`: options in, tables or JSON out. The measuring is in aif.runtime.bench_*."""
+"""`aif bench`: options in, tables or JSON out. The measuring is in aif.runtime.bench."""
 
 from __future__ import annotations
 
@@ -161,10 +161,14 @@ def bench(
             4.0 if seconds is None else seconds,
         )
         return
+    from aif.cli import console
     from aif.cli.bench.report import check_json_place, present
-    from aif.cli.bench.run import BenchPlan, run_bench
+    from aif.runtime.bench.run import BenchPlan, run_bench
 
     check_json_place(json_file)
+    load_run = None
+    if run is not None:
+        from aif.export.bench import load_run_networks as load_run
     plan = BenchPlan(
         what=what,
         sources=tuple(sources),
@@ -182,8 +186,11 @@ def bench(
         clients=_numbers(clients, "--clients"),
         workers=workers,
         queue=queue,
+        load_run=load_run,
     )
-    present(run_bench(plan), json_file)
+    with console.progress_bar("Measuring") as progress:
+        outcome = run_bench(plan, progress)
+    present(outcome, json_file)
 
 
 def _check_given(what: str, given: dict[str, Any]) -> None:

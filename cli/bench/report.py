@@ -2,89 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from aif.cli.console import output_console
 from aif.runtime.bench.measure import Row
 from aif.runtime.bench.networks import NetworkRow
+from aif.runtime.bench.run import Outcome
 from aif.runtime.bench.steadiness import SteadinessRow
 from aif.runtime.errors import AifError
 from aif.runtime.files import write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-SCHEMA = 1
-"""Raised whenever a field of the JSON is dropped or changes its meaning."""
-
-
-@dataclass
-class Outcome:
-    """One benchmark.
-
-    Attributes:
-        what: its name.
-        machine: as `describe_machine`, and the load after the run.
-        settings: what was measured with what.
-        rows: of image, video and live, one a setup.
-        network_rows: of networks.
-        steadiness_rows: of steadiness.
-        not_run: providers that are not there, with the reason.
-        notes: what else a reader should know.
-    """
-
-    what: str
-    machine: dict[str, Any]
-    settings: dict[str, Any]
-    rows: Sequence[Row] = ()
-    network_rows: Sequence[NetworkRow] = ()
-    steadiness_rows: Sequence[SteadinessRow] = ()
-    not_run: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def add_missing(self, missing: Mapping[str, str]) -> None:
-        """Providers that were not measured, and why."""
-        self.not_run |= missing
-
-    def as_json(self) -> str:
-        """Everything, as documented in docs/benchmarks.md."""
-        record: dict[str, Any] = {
-            "schema": SCHEMA,
-            "benchmark": self.what,
-            "machine": self.machine,
-            "settings": self.settings,
-            "not_run": self.not_run,
-            "notes": self.notes,
-            "results": [
-                *map(_record, self.rows),
-                *map(_record, self.network_rows),
-                *map(_record, self.steadiness_rows),
-            ],
-        }
-        return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _record(row: Row | NetworkRow | SteadinessRow) -> dict[str, Any]:
-    values = dataclasses.asdict(row)
-    return _rounded({**values.pop("setup", {}), **values})
-
-
-def _rounded(values: dict[str, Any]) -> dict[str, Any]:
-    """Six digits are more than any clock here gives."""
-
-    def short(value: Any) -> Any:
-        if isinstance(value, dict):
-            return _rounded(value)
-        return float(f"{value:.6g}") if isinstance(value, float) else value
-
-    return {name: short(value) for name, value in values.items()}
 
 
 def present(outcome: Outcome, json_file: str | None) -> None:
@@ -104,7 +37,10 @@ def present(outcome: Outcome, json_file: str | None) -> None:
     for line in [*outcome.notes, *(f"{name} has not run: {why}" for name, why in outcome.not_run.items())]:
         console.print(line, markup=False, soft_wrap=True)
     if json_file is not None:
-        _write(Path(json_file), outcome.as_json())
+        try:
+            write_text(Path(json_file), outcome.as_json())
+        except OSError as error:
+            raise _cannot_write(Path(json_file), error) from error
 
 
 def check_json_place(json_file: str | None) -> None:
@@ -122,13 +58,6 @@ def check_json_place(json_file: str | None) -> None:
         raise _cannot_write(place, error) from error
     if place.is_dir():
         raise AifError(f"Cannot write {place}: it is a folder.", "Name a file with --json.")
-
-
-def _write(place: Path, text: str) -> None:
-    try:
-        write_text(place, text)
-    except OSError as error:
-        raise _cannot_write(place, error) from error
 
 
 def _cannot_write(place: Path, error: OSError) -> AifError:
@@ -154,29 +83,31 @@ def _heading(outcome: Outcome) -> list[str]:
     ]
 
 
-def _tables(outcome: Outcome) -> list[Table]:
-    if outcome.network_rows:
-        return list(_network_tables(outcome.network_rows))
-    if outcome.steadiness_rows:
-        return list(_steadiness_tables(outcome.steadiness_rows))
-    return [_stage_table(outcome.rows), _figure_table(outcome.rows)]
+def _tables(outcome: Outcome) -> Iterator[Table]:
+    rows = outcome.rows
+    if networks := [row for row in rows if isinstance(row, NetworkRow)]:
+        yield from _network_tables(networks)
+    elif films := [row for row in rows if isinstance(row, SteadinessRow)]:
+        yield from _steadiness_tables(films)
+    elif setups := [row for row in rows if isinstance(row, Row)]:
+        times = [
+            {stage: f"{s.p50_ms:.2f} / {s.p95_ms:.2f}" for stage, s in row.stages.items()} for row in setups
+        ]
+        figures = [{name: _figure(value) for name, value in row.figures.items()} for row in setups]
+        yield _setup_table("ms, p50 / p95", setups, times)
+        yield _setup_table("", setups, figures)
 
 
-def _stage_table(rows: Sequence[Row]) -> Table:
-    """A line a stage, a column a setup."""
-    table = _table("ms, p50 / p95", rows)
-    for stage in dict.fromkeys(name for row in rows for name in row.stages):
-        spreads = [row.stages.get(stage) for row in rows]
-        table.add_row(stage, *("" if s is None else f"{s.p50_ms:.2f} / {s.p95_ms:.2f}" for s in spreads))
-    return table
+def _setup_table(corner: str, rows: Sequence[Row], cells: Sequence[dict[str, str]]) -> Table:
+    """A line a stage or figure, a column a setup."""
+    from rich.table import Table
 
-
-def _figure_table(rows: Sequence[Row]) -> Table:
-    """A line a figure, a column a setup."""
-    table = _table("", rows)
-    for name in dict.fromkeys(name for row in rows for name in row.figures):
-        values = [row.figures.get(name) for row in rows]
-        table.add_row(name, *("" if value is None else _figure(value) for value in values))
+    table = Table()
+    table.add_column(corner)
+    for row in rows:
+        table.add_column(row.title, justify="right")
+    for name in dict.fromkeys(name for column in cells for name in column):
+        table.add_row(name, *(column.get(name, "") for column in cells))
     return table
 
 
@@ -203,16 +134,6 @@ def _steadiness_tables(rows: Sequence[SteadinessRow]) -> Iterator[Table]:
 def _figure(value: float) -> str:
     """Whole numbers as such, others with three digits or two places."""
     return f"{value:g}" if value == int(value) else f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
-
-
-def _table(corner: str, rows: Sequence[Row]) -> Table:
-    from rich.table import Table
-
-    table = Table()
-    table.add_column(corner)
-    for row in rows:
-        table.add_column(row.title, justify="right")
-    return table
 
 
 def _network_tables(rows: Sequence[NetworkRow]) -> Iterator[Table]:

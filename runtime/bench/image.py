@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from aif.runtime.bench.measure import NETWORKS, Progress, Row, Setup, Stopwatch, median_figures, take_turns
+from aif.runtime.bench.measure import NETWORKS, Progress, Row, Setup, Stopwatch, rows_of, take_turns
 from aif.runtime.editing.editor import Editor
 from aif.runtime.image.io import encode_image, read_image
 
@@ -48,11 +48,7 @@ def bench_image(
         setup: partial(_turn, editor, data, name, edits, seconds, watches[setup])
         for setup, editor in editors.items()
     }
-    found = take_turns(turns, rounds, progress)
-    return [
-        Row(setup, editor.model.precision, watches[setup].spreads(STAGES), median_figures(found[setup]))
-        for setup, editor in editors.items()
-    ]
+    return rows_of(editors, watches, STAGES, take_turns(turns, rounds, progress))
 
 
 def _turn(

@@ -19,8 +19,7 @@ from aif.runtime.bench.measure import (
     Row,
     Setup,
     Stopwatch,
-    median_figures,
-    resident_mib,
+    rows_of,
     take_turns,
 )
 from aif.runtime.editing.editor import Editor
@@ -28,6 +27,7 @@ from aif.runtime.errors import NoFaceError
 from aif.runtime.live.camera import Camera, CameraError
 from aif.runtime.live.edit import LiveEdit
 from aif.runtime.live.loop import LiveSession
+from aif.runtime.machine import resident_mib
 from aif.runtime.video.editor import VideoFrameResult
 
 EDIT = ("track", "align", "encode", "decode_faces", "composite")
@@ -90,16 +90,9 @@ def bench_live(
         free = min(seconds, LONGEST_FREE_RUN)
         turns[setup, "free"] = partial(_free, editor, setup, edits, held, period, free)
         turns[setup, "session"] = partial(_session, editor, setup, edits, connect, seconds, watches[setup])
-    found = take_turns(turns, rounds, progress)
-    return [
-        Row(
-            setup,
-            editor.model.precision,
-            watches[setup].spreads(STAGES),
-            median_figures([*found[setup, "session"], *found[setup, "free"]]),
-        )
-        for setup, editor in editors.items()
-    ]
+    turned = take_turns(turns, rounds, progress)
+    found = {setup: [*turned[setup, "session"], *turned[setup, "free"]] for setup in editors}
+    return rows_of(editors, watches, STAGES, found)
 
 
 def _held(connect: Callable[[], Camera]) -> tuple[list[UInt8Array], float]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from importlib.metadata import distributions
 from typing import Any, Self, TypeVar, get_args
 
 import numpy as np
@@ -19,6 +17,7 @@ from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import ConfigError, ProviderError, nearest_names
 from aif.runtime.faces.detect import Detector, DetectorName
+from aif.runtime.machine import core_count, load_average, processor_name, read_text
 from aif.runtime.model.model import AnyDevice
 from aif.runtime.networks.sessions import Provider, check_threads
 
@@ -147,6 +146,19 @@ def take_turns(
     return found
 
 
+def rows_of(
+    editors: Mapping[Setup, Editor],
+    watches: Mapping[Setup, Stopwatch],
+    stages: Sequence[str],
+    found: Mapping[Setup, Sequence[Mapping[str, float]]],
+) -> list[Row]:
+    """A row a setup: its stages' spreads, and the medians of what was found in its rounds."""
+    return [
+        Row(setup, editor.model.precision, watches[setup].spreads(stages), median_figures(found[setup]))
+        for setup, editor in editors.items()
+    ]
+
+
 def median_figures(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The median of each figure over the rounds that have it."""
     names = dict.fromkeys(name for each in rounds for name in each)
@@ -159,12 +171,6 @@ def check_seconds_and_rounds(seconds: float, rounds: int) -> None:
         raise ConfigError(f"--seconds must be above 0, not {seconds:g}.")
     if rounds < 1:
         raise ConfigError(f"There must be at least 1 round, not {rounds}.")
-
-
-def core_count() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def plan_setups(threads: Sequence[int] | None, providers: Sequence[str] | None) -> list[Setup]:
@@ -219,49 +225,18 @@ def editor_for(bundle: Bundle, setup: Setup, detector: DetectorName | Detector =
     return Editor.load(bundle, setup.provider, detector, setup.threads)
 
 
-def resident_mib() -> float | None:
-    """Memory of this process that is in use now, in MiB; None where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-    except (OSError, ValueError, IndexError, AttributeError):
-        return None
-
-
 def describe_machine() -> dict[str, Any]:
     """What a figure cannot be read without: processor, cores, system, versions, and what else was running."""
     import onnxruntime as ort
 
+    installed = {str(each.name).lower(): each.version for each in distributions()}
     packages = ("aif", "numpy", "opencv-python", "onnxruntime-gpu", "onnxruntime", "av", "torch")
     return {
-        "processor": _processor(),
+        "processor": processor_name(read_text("/proc/cpuinfo")),
         "cores": core_count(),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
-        "packages": {name: found for name in packages if (found := _version(name)) is not None},
+        "packages": {name: installed[name] for name in packages if name in installed},
         "onnxruntime_built_for": list(ort.get_available_providers()),
         "load_average": load_average(),
     }
-
-
-def load_average() -> float | None:
-    """Processes that wanted a core during the last minute, on average; None where the system does not say."""
-    try:
-        return round(os.getloadavg()[0], 2)
-    except (AttributeError, OSError):
-        return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

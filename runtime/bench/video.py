@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.bench.measure import NETWORKS, Progress, Row, Setup, Stopwatch, median_figures, take_turns
+from aif.runtime.bench.measure import NETWORKS, Progress, Row, Setup, Stopwatch, rows_of, take_turns
 from aif.runtime.editing.editor import Editor
 from aif.runtime.editing.path import FaceInputs
 from aif.runtime.errors import ConfigError, NoFaceError
@@ -87,14 +87,13 @@ def bench_video(
             film(Stopwatch(), min(seconds or WARM_UP, WARM_UP))
             turns[setup, "film"] = partial(film, watches[setup], seconds)
             turns[setup, "networks"] = partial(_networks, editor, path, faces[setup])
-        found = take_turns(turns, rounds, progress)
-    copies = median_figures(found[None, "copy"])
-    rows = []
-    for setup, editor in editors.items():
-        figures = median_figures([*found[setup, "film"], *found[setup, "networks"]]) | copies
+        turned = take_turns(turns, rounds, progress)
+    copies = turned[None, "copy"]
+    found = {setup: [*turned[setup, "film"], *turned[setup, "networks"], *copies] for setup in editors}
+    rows = rows_of(editors, watches, STAGES, found)
+    for figures in (row.figures for row in rows):
         figures["ratio_to_networks"] = figures["film_per_second"] / figures["networks_per_second"]
         figures["edit_ratio_to_networks"] = figures["edits_per_second"] / figures["networks_per_second"]
-        rows.append(Row(setup, editor.model.precision, watches[setup].spreads(STAGES), figures))
     return rows
 
 

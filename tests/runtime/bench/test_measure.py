@@ -17,10 +17,10 @@ from aif.runtime.bench.measure import (
     load_each,
     median_figures,
     plan_setups,
-    resident_mib,
     take_turns,
 )
 from aif.runtime.errors import ConfigError, ProviderError
+from aif.runtime.machine import resident_mib
 
 
 @pytest.mark.parametrize(
