@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +14,7 @@ from aif.cli.options import Debug, Verbose, Version
 
 if TYPE_CHECKING:
     from aif.train.config import TrainConfig
-    from aif.train.data.base import FaceDataset
+    from aif.train.training.loop import Progress
 
 LINE_EVERY = 30.0
 """Seconds between the lines that say how far a training is where there is no terminal for a bar."""
@@ -120,9 +122,9 @@ def train(
     faces = open_faces(place, "train", names, table=table, crop=crop, image_size=size)
     validation = open_faces(place, "val", names, table=table, crop=crop, image_size=size)
 
-    from aif.train.training.loop import LoopOptions  # takes seconds to load: mistakes about data come first
+    from aif.train.training import loop  # takes seconds to load: mistakes about data come first
 
-    options = LoopOptions(
+    options = loop.LoopOptions(
         accelerator=accelerator,
         devices=devices,
         nodes=nodes,
@@ -132,7 +134,12 @@ def train(
         checkpoint_every=checkpoint_every,
         sample_every=sample_every,
     )
-    _run(settings, out, faces, validation, options)
+    with training_bar() as show:
+        result = loop.train(settings, out, faces, validation, options, lambda now: show("training", now))
+    if result.main_process and result.finished:
+        typer.echo(f"Trained {result.step} steps into {out}. Next: aif-export {out} -o {out.name}.aif")
+    elif result.main_process:
+        typer.echo(f"Stopped at step {result.step} of {settings.steps}; the same command goes on from there.")
 
 
 def _with_data(preset: TrainConfig, data: Path | None, names: tuple[str, ...]) -> TrainConfig:
@@ -142,46 +149,35 @@ def _with_data(preset: TrainConfig, data: Path | None, names: tuple[str, ...]) -
     return dataclasses.replace(preset, data=dataclasses.replace(preset.data, path=place, attributes=names))
 
 
-def _run(
-    settings: TrainConfig, out: Path, faces: FaceDataset, validation: FaceDataset, options: object
-) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+@contextlib.contextmanager
+def training_bar() -> Iterator[Callable[[str, Progress], None]]:
+    """How far a training is: a bar on a terminal, elsewhere a line now and then.
+
+    What it gives is called with a name and the progress of the training of that name.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     from aif.cli.console import error_console
-    from aif.train.training.loop import LoopOptions, train
-    from aif.train.training.loop import Progress as Report
 
-    assert isinstance(options, LoopOptions)
-    console = error_console()
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} faces/s"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[terms]}"),
+    console, printed = error_console(), -LINE_EVERY
+    name, rate, terms = (
+        TextColumn(f"{{task.{x}}}") for x in ("description", "fields[rate]", "fields[terms]")
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=settings.steps, rate="-", terms="")
+    columns = (name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), terms)
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, rate="-", terms="")
 
-        said = -LINE_EVERY
+        def show(name: str, now: Progress) -> None:
+            nonlocal printed
+            known = [term for term in ("rec", "class", "aux") if term in now.terms]
+            terms = " ".join(f"{term} {now.terms[term]:.3f}" for term in known)
+            rate, time_now = f"{now.faces_per_second:.0f} faces/s", time.monotonic()
+            bar.update(task, description=name, total=now.steps, completed=now.step, rate=rate, terms=terms)
+            due = time_now - printed >= LINE_EVERY or now.step == now.steps
+            if due and not console.is_terminal:
+                printed = time_now
+                line = f"{name}: step {now.step} of {now.steps}, {rate}, {terms}"
+                console.print(line, markup=False, soft_wrap=True)
 
-        def show(report: Report) -> None:
-            nonlocal said
-            shown = " ".join(
-                f"{name} {report.terms[name]:.3f}" for name in ("rec", "class", "aux") if name in report.terms
-            )
-            now = time.monotonic()
-            if not console.is_terminal and (now - said >= LINE_EVERY or report.step == report.steps):
-                said = now
-                rate = f"{report.faces_per_second:.0f} faces/s"
-                console.print(f"step {report.step} of {report.steps}, {rate}, {shown}", markup=False)
-            bar.update(task, completed=report.step, rate=f"{report.faces_per_second:.0f}", terms=shown)
-
-        result = train(settings, out, faces, validation, options, show)
-    if not result.main_process:
-        return
-    if result.finished:
-        typer.echo(f"Trained {result.step} steps into {out}. Next: aif-export {out} -o {out.name}.aif")
-    else:
-        typer.echo(f"Stopped at step {result.step} of {settings.steps}; the same command goes on from there.")
+        yield show

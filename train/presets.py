@@ -9,14 +9,8 @@ import dataclasses
 from typing import Any
 
 from aif.runtime.errors import ConfigError, nearest_names
-from aif.train.config import (
-    DataConfig,
-    NetworkConfig,
-    ObjectiveConfig,
-    OptimiserConfig,
-    SettleConfig,
-    TrainConfig,
-)
+from aif.train.config import DataConfig, FreezeConfig, NetworkConfig, OptimiserConfig, TrainConfig
+from aif.train.objectives import Algorithm1
 from aif.train.rivals.presets import rivals
 
 
@@ -31,21 +25,15 @@ AUTHORS = TrainConfig(preset="authors", data=DataConfig(crop="authors"), steps=2
 PAPER = dataclasses.replace(
     AUTHORS,
     preset="paper",
-    objective=ObjectiveConfig(detach_y_trunk=False, aux_input="sample"),
+    network=NetworkConfig(detach_y=False),
+    objective=Algorithm1(aux_input="sample"),
 )
 """The printed equations: one sample of z serves decoder and auxiliary, L_class trains the whole encoder."""
 
 RESIDUAL = TrainConfig(
     preset="residual",
-    network=NetworkConfig(kind="residual", width=32, latent_size=128),
-    objective=ObjectiveConfig(
-        rho=1.0,
-        delta=0.005,
-        alpha=0.005,
-        detach_y_trunk=False,
-        aux_target="prior",
-        aux_ramp_steps=1_000,
-    ),
+    network=NetworkConfig(kind="residual", width=32, latent_size=128, detach_y=False),
+    objective=Algorithm1(rho=1.0, delta=0.005, alpha=0.005, aux_target="prior", aux_ramp_steps=1_000),
     optimiser=OptimiserConfig(ema_decay=0.999),
     precision="auto",
 )
@@ -54,36 +42,25 @@ RESIDUAL = TrainConfig(
 WHOLE = TrainConfig(
     preset="whole",
     network=NetworkConfig(
-        kind="residual", width=32, latent_size=256, inject_y=True, aux_hidden=512, aux_dropout=0.1
+        kind="residual", width=32, latent_size=256, inject_y=True, detach_y=False, aux_hidden=512,
+        aux_dropout=0.1,
     ),
-    objective=ObjectiveConfig(
-        rec_loss="l1",
-        reduction="mean",
-        rec_weight=100.0,
-        rec_focus=2.0,
-        alpha=0.5,
-        rho=1.0,
-        delta=0.0,
-        aux_weight=0.5,
-        aux_target="prior",
-        aux_input="mean",
-        aux_ramp_steps=1_000,
-        aux_steps=3,
-        detach_y_trunk=False,
-        decoder_y="label",
-        r1_weight=0.05,
+    objective=Algorithm1(
+        rec_loss="l1", reduction="mean", rec_weight=100.0, rec_focus=2.0, alpha=0.5, rho=1.0, delta=0.0,
+        aux_weight=0.5, aux_target="prior", aux_input="mean", aux_ramp_steps=1_000, aux_steps=3,
+        decoder_y="label", r1_weight=0.05,
     ),
     optimiser=OptimiserConfig(
         name="adam", learning_rate=7e-4, batch_size=32, ema_decay=0.999, clip=50.0, decay_last=0.3
     ),
     data=DataConfig(flip=True, jitter=1.0, balance=True),
-    settle=SettleConfig(
+    freeze=FreezeConfig(
         at=0.67, game_steps=1_000, game_weight=0.2, delta=0.2, edit_class=0.4, edit_keep=40.0
     ),
     steps=22_500,
     precision="auto",
-)
-"""A large code and L1; z is cleaned once the backbone is frozen, then the decoder trains on its edits."""
+)  # fmt: skip
+"""A large code and L1; z is cleaned once the encoder is frozen, then the decoder fine-tuned on edits."""
 
 ABLATIONS = (
     _variant(AUTHORS, "authors-no-aux", aux_weight=0.0),
@@ -96,7 +73,7 @@ ABLATIONS = (
     _variant(RESIDUAL, "residual-alpha-0.1", alpha=0.1),
     dataclasses.replace(
         _variant(WHOLE, "whole-no-aux", aux_weight=0.0),
-        settle=dataclasses.replace(WHOLE.settle, game_weight=0.0),
+        freeze=dataclasses.replace(WHOLE.freeze, game_weight=0.0),
     ),
 )
 """One thing changed in each: without L_aux, with L_class on the reconstruction too, without L_KL, ..."""

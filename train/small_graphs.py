@@ -9,9 +9,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from aif.runtime.errors import ExportError
+from aif.runtime.files import write_bytes
 
 PARITY_LIMIT = 1e-4
 OPSET = 20
@@ -24,6 +26,7 @@ def export_small(
     path: Path,
     *,
     limit: float | Sequence[float] = PARITY_LIMIT,
+    half_limit: float | Sequence[float] | None = None,
 ) -> float:
     """Write the graph `image (N, C, H, W) -> outputs` with a dynamic N; returns its parity error.
 
@@ -33,6 +36,8 @@ def export_small(
         outputs: names of the outputs, in order.
         path: the .onnx file, written beside its place and renamed.
         limit: the largest difference from PyTorch that is allowed, one for all outputs or one each.
+        half_limit: the same after large weights are stored as float16 (they become float32 when the graph is
+            loaded: half the file, the same speed); None keeps float32.
 
     Returns:
         The largest difference of any output over batches of 1, 3 and 16 random images.
@@ -55,25 +60,24 @@ def export_small(
         raise ExportError("torch.onnx.export gave no program.")
     model = program.model_proto
     forget_origin(model.graph)
+    error = _check(module, model, shape, outputs, limit)
+    if half_limit is not None:
+        _store_as_half(model.graph)
+        error = _check(module, model, shape, outputs, half_limit)
+    write_bytes(path, model.SerializeToString())
+    return error
+
+
+def _check(
+    module: nn.Module,
+    model: onnx.ModelProto,
+    shape: tuple[int, int, int],
+    outputs: Sequence[str],
+    limit: float | Sequence[float],
+) -> float:
+    """The largest difference between ONNX Runtime and PyTorch; an ExportError beyond the limits."""
     onnx.checker.check_model(model, full_check=True)
-    graph = model.SerializeToString()
-    limits = [limit] * len(outputs) if isinstance(limit, float) else list(limit)
-    errors = _differences(module, graph, shape, outputs)
-    for name, error, most in zip(outputs, errors, limits, strict=True):
-        if not error <= most:
-            raise ExportError(f"The exported {name} differs from PyTorch by {error:.2g} (limit {most:.2g}).")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    beside.write_bytes(graph)
-    beside.replace(path)
-    return max(errors)
-
-
-def _differences(
-    module: nn.Module, graph: bytes, shape: tuple[int, int, int], outputs: Sequence[str]
-) -> list[float]:
-    """The largest absolute difference of each output between ONNX Runtime and PyTorch."""
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     worst = [0.0] * len(outputs)
     for count in (1, 3, 16):
         image = torch.rand(count, *shape, generator=torch.Generator().manual_seed(count))
@@ -82,10 +86,29 @@ def _differences(
         tensors = (expected,) if isinstance(expected, torch.Tensor) else expected
         given = session.run(list(outputs), {"image": image.numpy()})
         for place, (g, e) in enumerate(zip(given, tensors, strict=True)):
-            difference = float(np.abs(g - e.numpy()).max())
             # a NaN is no agreement, and max() would pass over it
-            worst[place] = float("inf") if np.isnan(difference) else max(worst[place], difference)
-    return worst
+            difference = float(np.nan_to_num(np.abs(g - e.numpy()), nan=np.inf).max())
+            worst[place] = max(worst[place], difference)
+    limits = [limit] * len(outputs) if isinstance(limit, float) else list(limit)
+    for name, error, most in zip(outputs, worst, limits, strict=True):
+        if not error <= most:
+            raise ExportError(f"The exported {name} differs from PyTorch by {error:.2g} (limit {most:.2g}).")
+    return max(worst)
+
+
+def _store_as_half(graph: onnx.GraphProto, smallest: int = 1024) -> None:
+    """Large float32 constants become float16, each with a cast back that the runtime folds when it loads."""
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < smallest:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def forget_origin(graph: onnx.GraphProto) -> None:

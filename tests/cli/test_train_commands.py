@@ -11,7 +11,7 @@ import pytest
 SMALL = [
     *("--preset", "whole"),
     *("--steps", "4", "--batch-size", "8", "--width", "4", "--precision", "32-true", "--image-size", "64"),
-    *("-c", "network.latent_size=8", "-c", "network.aux_hidden=16", "-c", "settle.game_steps=20"),
+    *("-c", "network.latent_size=8", "-c", "network.aux_hidden=16", "-c", "freeze.game_steps=20"),
     *("--accelerator", "cpu", "--workers", "0", "--no-cache", "--sample-every", "0"),
 ]
 

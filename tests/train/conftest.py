@@ -1,4 +1,4 @@
-"""A stage on which one training step can be watched."""
+"""One training step of a small configuration, for looking at gradients."""
 
 import dataclasses
 
@@ -6,57 +6,38 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 
-from aif.train.algorithm.noise import draw_noise
-from aif.train.algorithm.step import Optimisers, train_step
+from aif.train.algorithm.noise import step_noise
+from aif.train.algorithm.step import Losses, StepBatch
 from aif.train.config import TrainConfig
-from aif.train.rivals.icgan import icgan_step
-from aif.train.training.players import make_optimiser
-from aif.train.training.run import networks_of
+from aif.train.training.trainer import Trainer
 
-PLAYERS = ("encoder", "decoder", "discriminator", "auxiliary")
+NETWORKS = ("encoder", "decoder", "discriminator", "auxiliary")
 
 
-def small(preset: TrainConfig, **objective: object) -> TrainConfig:
-    network = dataclasses.replace(preset.network, width=8, latent_size=6, aux_hidden=16, aux_dropout=0.0)
-    return dataclasses.replace(
-        preset,
-        network=network,
-        objective=dataclasses.replace(preset.objective, **objective),
-        optimiser=dataclasses.replace(preset.optimiser, batch_size=8),
-        data=dataclasses.replace(preset.data, attributes=("Smiling", "Eyeglasses")),
-        precision="32-true",
-    )
+class OneStep:
+    """A trainer and a batch; the learning rate is so small that only gradients remain to be looked at."""
 
+    def __init__(self, preset: TrainConfig, **objective: object) -> None:
+        network = dataclasses.replace(
+            preset.network, width=8, latent_size=6, aux_hidden=16, aux_dropout=0.0,
+            detach_y=objective.pop("detach_y", preset.network.detach_y),
+        )  # fmt: skip
+        self.config = dataclasses.replace(
+            preset,
+            network=network,
+            objective=dataclasses.replace(preset.objective, **objective),
+            optimiser=dataclasses.replace(preset.optimiser, batch_size=8, learning_rate=1e-12, decay_last=0),
+            data=dataclasses.replace(preset.data, attributes=("Smiling", "Eyeglasses")),
+            precision="32-true",
+        )
+        self.trainer = Trainer(self.config, Fabric(accelerator="cpu", devices=1), torch.tensor([0.5, 0.5]))
+        self.networks = self.trainer.state.networks
+        noise = step_noise(self.config, 0, slice(None), torch.device("cpu"))
+        image = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+        self.batch = StepBatch(image, torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(4, 1), noise, 0)
 
-class Stage:
-    """Networks, a batch, and one training step."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        torch.manual_seed(0)
-        self.config = config
-        self.networks = networks_of(config)
-        self.image = torch.rand(8, 3, 64, 64)
-        self.y = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(4, 1)
-        self.rate = torch.tensor([0.5, 0.5])
-        self.fabric = Fabric(accelerator="cpu", devices=1)
-        self.noise = draw_noise(config, 0, slice(None), torch.device("cpu"))
-
-    def step(self, number: int = 0) -> dict[str, torch.Tensor]:
-        """One step with a learning rate so small that only gradients remain to be seen."""
-        n = self.networks
-        players = ([*n.encoder.parameters(), *n.decoder.parameters()], n.discriminator, n.auxiliary)
-        made = [
-            make_optimiser(
-                dataclasses.replace(self.config.optimiser, learning_rate=1e-12),
-                list(p) if isinstance(p, list) else list(p.parameters()),
-            )
-            for p in players
-        ]
-        optimisers = Optimisers(*(self.fabric.setup_optimizers(o) for o in made))
-        common = (self.noise, self.config, number, self.fabric)
-        if self.config.objective.method == "icgan":
-            return icgan_step(n, optimisers, self.image, self.y, *common)
-        return train_step(n, optimisers, self.image, self.y, self.rate, *common)
+    def step(self, number: int = 0) -> Losses:
+        return self.trainer.step(dataclasses.replace(self.batch, step=number))
 
     def gradients(self) -> dict[str, torch.Tensor]:
         return {
@@ -66,15 +47,15 @@ class Stage:
                     for p in getattr(self.networks, name).parameters()
                 ]
             ).clone()
-            for name in PLAYERS
+            for name in NETWORKS
         }
 
     def moved(self) -> set[str]:
-        """The players whose gradients are not zero."""
+        """The networks whose gradients are not zero."""
         return {name for name, gradient in self.gradients().items() if gradient.abs().max() > 0}
 
 
 @pytest.fixture(scope="session")
-def staged():
-    """`staged(preset, **objective)`: a small `Stage`, with some settings of the objective changed."""
-    return lambda preset, **objective: Stage(small(preset, **objective))
+def one_step():
+    """`one_step(preset, **objective)`: a small `OneStep`, with some settings of the objective changed."""
+    return OneStep

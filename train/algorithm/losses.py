@@ -50,7 +50,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Scales:
-    """What turns the means that the loss functions return into the sums that a paper writes."""
+    """Factors from the means that the loss functions return to the sums of the paper."""
 
     rec: float
     kl: float
@@ -58,16 +58,14 @@ class Scales:
     discriminator: float
 
 
-def scales(reduction: Literal["authors", "mean", "elbo"], batch: int, side: int, latent: int) -> Scales:
-    """The factors of L_rec, L_KL and L_gan (for the decoder, for the discriminator).
+def scales(reduction: Literal["authors", "mean"], batch: int) -> Scales:
+    """The factors of L_rec, L_KL and L_gan (for the decoder, for the discriminator) at a batch of that size.
 
-    authors: L_rec summed over the batch and divided by side^2, L_KL summed and divided by the size of z,
-    L_gan summed x 0.5 and x 0.3. mean: means. elbo: L_rec and L_KL summed over one face, averaged over faces.
+    authors: L_rec of three channels summed and divided by side^2, L_KL summed and divided by the size of z,
+    both over the batch; L_gan summed x 0.5 and x 0.3. mean: means.
     """
     if reduction == "authors":
         return Scales(3.0 * batch, float(batch), 0.5 * batch, 0.3 * batch)
-    if reduction == "elbo":
-        return Scales(3.0 * side * side, float(latent), 1.0, 1.0)
     return Scales(1.0, 1.0, 1.0, 1.0)
 
 

@@ -32,16 +32,12 @@ def step_seed(seed: int, step: int) -> int:
     return (value ^ (value >> 31)) >> 1
 
 
-def draw_noise(config: TrainConfig, step: int, share: slice, device: torch.device) -> StepNoise:
+def step_noise(config: TrainConfig, step: int, share: slice, device: torch.device) -> StepNoise:
     """The noise of `step` for the part `share` of the batch, on `device`."""
-    n, latent, attributes = (
-        config.optimiser.batch_size,
-        config.network.latent_size,
-        len(config.data.attributes),
-    )
+    n, attributes = config.optimiser.batch_size, len(config.data.attributes)
     generator = torch.Generator().manual_seed(step_seed(config.seed, step))
-    z = torch.randn(3, n, latent, generator=generator)
-    flip = torch.rand(n, attributes, generator=generator) < config.settle.edit_rate
+    z = torch.randn(3, n, config.network.latent_size, generator=generator)
+    flip = torch.rand(n, attributes, generator=generator) < config.freeze.edit_rate
     certain = torch.randint(attributes, (n,), generator=generator)
     flip[torch.arange(n), certain] = True
     z = z[:, share].to(device)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from aif.train.config import NetworkConfig
 from aif.train.networks.blocks import DcganTrunk, ResidualTrunk, stage_channels
-from aif.train.networks.decoders import DcganDecoder, ResidualDecoder
+from aif.train.networks.decoders import DcganDecoder, Decoder, ResidualDecoder
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Encoder(nn.Module):
     them, the encoder's own predictions take their place.
     """
 
-    def __init__(self, config: NetworkConfig, attributes: int, detach_y: bool) -> None:
+    def __init__(self, config: NetworkConfig, attributes: int) -> None:
         super().__init__()
-        self.detach_y = detach_y
+        self.detach_y = config.detach_y
         self.trunk = encoder_trunk(config)
         self.y_head = config.y_head
         self.conditioned = "encoder" in config.y_to
@@ -73,9 +73,16 @@ class Encoder(nn.Module):
         return EncoderOutput(mean, self.log_variance(flat).clamp(-12.0, 6.0), y_logits)
 
 
+@dataclass(frozen=True)
+class DiscriminatorOutput:
+    """C(x): `real` (N,), logit of a real face; `y_logits` (N, A), None where attributes are not predicted."""
+
+    real: Tensor
+    y_logits: Tensor | None
+
+
 class Discriminator(nn.Module):
-    """C: image (N, 3, S, S), y (N, A) where conditioned on it -> real/fake logit (N,) and, where edits are
-    classified, attribute logits (N, A)."""
+    """C: image (N, 3, S, S), y (N, A) where conditioned on it -> `DiscriminatorOutput`."""
 
     def __init__(self, config: NetworkConfig, attributes: int, predicts_y: bool) -> None:
         super().__init__()
@@ -91,9 +98,9 @@ class Discriminator(nn.Module):
         flat: Tensor = self.trunk(image, y)
         return flat
 
-    def forward(self, image: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, image: Tensor, y: Tensor | None = None) -> DiscriminatorOutput:
         flat = self.features(image, y)
-        return self.real(flat).squeeze(1), None if self.y is None else self.y(flat)
+        return DiscriminatorOutput(self.real(flat).squeeze(1), None if self.y is None else self.y(flat))
 
 
 class Auxiliary(nn.Module):
@@ -119,10 +126,10 @@ class Auxiliary(nn.Module):
 class Networks(nn.Module):
     """The four networks of a run, under the names that checkpoints use."""
 
-    def __init__(self, config: NetworkConfig, attributes: int, detach_y: bool, predicts_y: bool) -> None:
+    def __init__(self, config: NetworkConfig, attributes: int, predicts_y: bool) -> None:
         super().__init__()
-        self.encoder = Encoder(config, attributes, detach_y)
+        self.encoder = Encoder(config, attributes)
         decoder = DcganDecoder if config.kind == "dcgan" else ResidualDecoder
-        self.decoder: nn.Module = decoder(config, attributes)
+        self.decoder: Decoder = decoder(config, attributes)
         self.discriminator = Discriminator(config, attributes, predicts_y)
         self.auxiliary = Auxiliary(config.latent_size, attributes, config.aux_hidden, config.aux_dropout)

@@ -10,6 +10,7 @@ from typing import cast, get_args
 
 from aif.runtime.errors import ConfigError, nearest_names
 from aif.train.config import Precision, TrainConfig
+from aif.train.objectives import Algorithm1, Fader
 from aif.train.presets import get_preset
 
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -73,24 +74,21 @@ def configure(
         ConfigError: there is no such preset, or a value is out of range.
     """
     config = get_preset(preset)
-    network, optimiser, objective = config.network, config.optimiser, config.objective
-    steps = config.steps
+    network, objective, steps = config.network, config.objective, config.steps
     if budget.faces_seen is not None:
-        steps = max(1, round(budget.faces_seen / optimiser.batch_size))
-    ramp = round(objective.aux_ramp_steps * steps / config.steps)
+        steps = max(1, round(budget.faces_seen / config.optimiser.batch_size))
+    if isinstance(objective, Algorithm1 | Fader):
+        ramp = round(objective.aux_ramp_steps * steps / config.steps)
+        objective = dataclasses.replace(objective, aux_ramp_steps=ramp)
+    place = None if data is None else str(data)
     return dataclasses.replace(
         config,
         network=dataclasses.replace(
-            network,
-            width=budget.width or network.width,
-            image_size=budget.image_size or network.image_size,
+            network, width=budget.width or network.width, image_size=budget.image_size or network.image_size
         ),
-        objective=dataclasses.replace(objective, aux_ramp_steps=ramp),
-        data=dataclasses.replace(
-            config.data,
-            path=None if data is None else str(data),
-            crop="template",  # the same pictures for all
-            attributes=tuple(attributes),
+        objective=objective,
+        data=dataclasses.replace(  # the same pictures for all
+            config.data, path=place, crop="template", attributes=tuple(attributes)
         ),
         steps=steps,
         seed=seed,
@@ -100,11 +98,11 @@ def configure(
 
 def command(config: TrainConfig, data: str | None) -> str:
     """The `aif-train` command that trains this configuration (its folder is left to the reader)."""
-    preset = get_preset(config.preset)
     words = ["aif-train", *(["--data", data] if data else []), "--preset", config.preset]
     words += ["--attributes", ",".join(config.data.attributes), "--steps", str(config.steps)]
     words += ["--seed", str(config.seed), "--precision", config.precision]
     words += ["--width", str(config.network.width), "--image-size", str(config.network.image_size)]
-    if config.objective.aux_ramp_steps != preset.objective.aux_ramp_steps:
-        words += ["-c", f"objective.aux_ramp_steps={config.objective.aux_ramp_steps}"]
+    now, own = config.objective, get_preset(config.preset).objective
+    if isinstance(now, Algorithm1 | Fader) and now != own:
+        words += ["-c", f"objective.aux_ramp_steps={now.aux_ramp_steps}"]
     return " ".join([*words, "--out", f"runs/{config.preset}-{config.seed}"])

@@ -6,29 +6,48 @@ import dataclasses
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aif.runtime.errors import CheckpointError, DataError, TrainingError
+from aif.runtime.files import write_text
 from aif.train.config import TrainConfig
 from aif.train.data.base import FaceDataset
 from aif.train.data.cache import cached
 from aif.train.data.open import Split, open_faces
 from aif.train.evaluation.measure import TorchModel
 from aif.train.paper.budget import Budget, command, configure
-from aif.train.paper.measures import Effort, Faces, Instruments, measure_system
-from aif.train.paper.report import Number, Provenance
+from aif.train.paper.measures import Effort, Faces, Instruments, Number, measure_system
 from aif.train.training.checkpoint import list_checkpoints
 from aif.train.training.loop import LoopOptions, Progress, train
 from aif.train.training.run import TrainedRun, checkpoint_folder, load_run
 
 log = logging.getLogger(__name__)
 
-MEASURES_VERSION = 2
+MEASURES_VERSION = 3
 """Raised when a measure changes its meaning: what was measured before is then measured again."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers of one trained system come from.
+
+    Attributes:
+        preset, seed: what was trained.
+        checkpoint: SHA-256 of what was measured.
+        data: name and fingerprint of the validation faces.
+        faces_seen: length of the training.
+        command: the command that trains it.
+    """
+
+    preset: str
+    seed: int
+    checkpoint: str
+    data: str
+    faces_seen: int
+    command: str
 
 
 @dataclass(frozen=True)
@@ -126,8 +145,8 @@ def train_once(
     if found and int(found[-1].name.removeprefix("step-")) >= config.steps and _same(config, folder):
         return
     faces = experiment.faces(config.data.attributes)
-    tell = None if progress is None else lambda report: progress(config.preset, report)
-    result = train(config, folder, faces.train, faces.validation, experiment.options, tell)
+    show = None if progress is None else lambda report: progress(config.preset, report)
+    result = train(config, folder, faces.train, faces.validation, experiment.options, show)
     if not result.finished:
         raise TrainingError(
             f"Stopped at step {result.step} of {config.steps} of {config.preset}.",
@@ -145,7 +164,7 @@ def measure_once(
     checkpoint = checkpoint_hash(folder)
     run = load_run(folder)
     provenance = Provenance(
-        system=config.preset,
+        preset=config.preset,
         seed=config.seed,
         command=command(run.config, None if experiment.data is None else experiment.data.name),
         checkpoint=checkpoint,
@@ -166,7 +185,8 @@ def measure_once(
         numbers = measure_system(
             editing_model(run), faces, experiment.instruments, experiment.effort, everything
         )
-        _write_numbers(store, wanted, numbers)
+        plain = {name: dataclasses.asdict(number) for name, number in numbers.items()}
+        write_text(store, json.dumps({"identity": wanted, "numbers": plain}, indent=1) + "\n")
     return Measured(provenance, numbers, folder)
 
 
@@ -184,14 +204,10 @@ def checkpoint_hash(folder: Path) -> str:
     found = list_checkpoints(checkpoint_folder(folder))
     if not found:
         raise CheckpointError(f"{folder} has no checkpoint yet.", "Train it first.")
+    weights = (*found[-1].glob("networks.*"), *found[-1].glob("ema.*"))
     digest = hashlib.sha256()
-    for path in (
-        folder / "config.json",
-        *sorted(found[-1].glob("networks.*")),
-        *sorted(found[-1].glob("ema.*")),
-    ):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
+    for path in (folder / "config.json", *sorted(weights)):
+        digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -217,24 +233,7 @@ def _read_numbers(path: Path, wanted: dict[str, Any]) -> dict[str, Number] | Non
     """The numbers in `path`, if they were measured just as wanted."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["identity"] != json.loads(json.dumps(wanted)):
-            return None
-        return {
-            name: Number(math.nan if n["value"] is None else n["value"], n["n"], n["low"], n["high"])
-            for name, n in stored["numbers"].items()
-        }
+        same = stored["identity"] == json.loads(json.dumps(wanted))
+        return {name: Number(**n) for name, n in stored["numbers"].items()} if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _write_numbers(path: Path, identity: dict[str, Any], numbers: dict[str, Number]) -> None:
-    plain = {
-        name: {**dataclasses.asdict(n), "value": n.value if math.isfinite(n.value) else None}
-        for name, n in numbers.items()
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(
-        json.dumps({"identity": identity, "numbers": plain}, indent=1) + "\n", encoding="utf-8"
-    )
-    partial.replace(path)

@@ -30,8 +30,22 @@ from aif.train.evaluators.frechet import EvaluatorFeatures, frechet_distance
 from aif.train.evaluators.identity import IdentityNetwork, identity_kept
 from aif.train.evaluators.probe import ProbeKind, probe
 from aif.train.evaluators.quality import Mean, quality, sharpness
-from aif.train.paper.report import Number
 from aif.train.statistics import Share
+
+
+@dataclass(frozen=True)
+class Number:
+    """One measured number: a share lies in [0, 1]; NaN where nothing could be measured.
+
+    Attributes:
+        n: faces (or pairs) that it rests on.
+        low, high: its 95 % interval; None where there is none.
+    """
+
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +77,6 @@ class Effort:
     """Validation faces for likeness, identity, sharpness and Frechet distance."""
     probe_faces: int = 10_000
     """Training faces that each probe is fitted on."""
-    probe_mlp: bool = True
-    """Whether MLPs are fitted beside linear probes."""
 
 
 def measure_system(
@@ -134,9 +146,8 @@ def _pictures(
     photo_size = validation.image(0).shape[0]
     parts: dict[str, list[Float32Array]] = {}
     indices: list[int] = []
-    for batch in evaluation_batches(
-        validation, photo_size, 64, range(min(effort.picture_faces, len(validation)))
-    ):
+    first = range(min(effort.picture_faces, len(validation)))
+    for batch in evaluation_batches(validation, photo_size, 64, first):
         photos = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
         crops = face_crops(photos, model.image_size)
         encoding = model.encode(crops)
@@ -191,7 +202,7 @@ def _leaks(model: TorchModel, faces: Faces, effort: Effort, probed: Sequence[str
     known, seen_train = _codes(model, faces.train, effort.probe_faces)
     held, seen_val = _codes(model, faces.validation, len(faces.validation))
     numbers = {}
-    kinds: tuple[ProbeKind, ...] = ("linear", "mlp") if effort.probe_mlp else ("linear",)
+    kinds: tuple[ProbeKind, ...] = ("linear", "mlp")
     for name in probed:
         y_train = faces.train.labels[seen_train, list(faces.train.attributes).index(name)]
         y_val = faces.validation.labels[seen_val, list(faces.validation.attributes).index(name)]

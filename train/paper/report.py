@@ -1,217 +1,61 @@
-"""What a report is made of: tables of numbers that say where they come from, pictures, and words.
+"""Reports: tables of numbers, charts and pictures, written as Markdown, as one HTML page and as JSON.
 
-`render_markdown` and `render_html` write it; nothing here knows how a number was measured. Words are plain
-words, but for what stands between back-quotes, which is shown as code.
+The numbers of a report are one long pandas table, a row a number, with these columns: `table`, `label` (the
+system), `seed`, `key` (the measure), `value` (a share lies in [0, 1]), `n` (faces or pairs that it rests on),
+`low`, `high` (its 95 % interval), `why` (it is missing), `preset`, `checkpoint` (SHA-256), `data`,
+`faces_seen`, `command`. What is unknown is NaN, and a reference such as the evaluator has no checkpoint.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Context, Decimal
+import base64
+import json
+import os.path
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from aif.runtime.errors import ConfigError
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markdown_it import MarkdownIt
+from matplotlib.figure import Figure
 
-WIDE = Context(prec=400)
-"""Enough decimal digits for any float."""
+from aif.runtime.errors import ConfigError, DataError
+from aif.runtime.files import replacing, write_text
+from aif.train.paper.columns import Column, column
 
-
-@dataclass(frozen=True)
-class Number:
-    """One measured number.
-
-    Attributes:
-        value: the number itself; a share lies in [0, 1].
-        n: faces (or pairs) that it rests on.
-        low, high: its 95 % interval; None where there is none.
-    """
-
-    value: float
-    n: int
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """(low, high), or None where there is none."""
-        if self.low is None or self.high is None or not math.isfinite(self.low + self.high):
-            return None
-        return float(self.low), float(self.high)
+ARROWS = {"high": "\N{UPWARDS ARROW}", "low": "\N{DOWNWARDS ARROW}", None: ""}
+READING = (
+    "A value is followed by its 95 % interval in square brackets; of several seeds it is the mean, before "
+    "the smallest and the largest in round brackets. n counts the faces (or pairs) behind a number. An arrow "
+    "says which way is better. The best of a column is bold where its interval (of several seeds: from the "
+    "lowest to the highest end) overlaps no other trained system's."
+)
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What the numbers of a cell come down to.
-
-    Attributes:
-        value: mean over the seeds that have a number.
-        low, high: with one seed its 95 % interval, with several the smallest and largest value; None where
-            there is none.
-        n_least, n_most: smallest and largest n among the seeds.
-        seeds: how many seeds have a number.
-        hull: from the lowest to the highest end of all their 95 % intervals; None where one of them has none.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    n_least: int
-    n_most: int
-    seeds: int
-    hull: tuple[float, float] | None
+COLUMNS = (
+    *("table", "label", "seed", "key", "value", "n", "low", "high", "why"),
+    *("preset", "checkpoint", "data", "faces_seen", "command"),
+)
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where the numbers of one trained system come from."""
-
-    system: str
-    """Name of the preset."""
-    seed: int
-    """Seed of the training."""
-    command: str
-    """The command that trains it."""
-    checkpoint: str
-    """SHA-256 of the checkpoint that was measured."""
-    data: str
-    """Name and fingerprint of the validation faces."""
-    faces_seen: int
-    """Length of the training in faces."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One measure: its key, its heading, what it means, and how it is written."""
-
-    key: str
-    label: str
-    definition: str
-    percent: bool = False
-    """Whether values are shares to be written in per cent."""
-    digits: int = 1
-    """Digits after the point."""
-    better: str | None = None
-    """"high" or "low": which way is better; None where neither is."""
-
-    def __post_init__(self) -> None:
-        if self.better not in ("high", "low", None):
-            raise ValueError(f'column {self.key}: better is "high", "low" or None, not {self.better!r}')
-
-    def write(self, value: float, unit: bool = True) -> str:
-        """The value as text, "98.6%" or "1,234.5"; without the per cent sign where `unit` is false.
-
-        Halves are rounded away from zero, as in print: 13 of 16 are 81.3%.
-        """
-        exact = Decimal(repr(float(value))).scaleb(2 if self.percent else 0, WIDE)
-        text = f"{exact.quantize(Decimal(1).scaleb(-self.digits), ROUND_HALF_UP, WIDE):,f}"
-        if not text.strip("-0.,"):
-            text = text.lstrip("-")
-        return text.replace("-", "\N{MINUS SIGN}") + ("%" if self.percent and unit else "")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One number a seed, in the order of the row's provenances; None where it was not measured, and why."""
-
-    numbers: tuple[Number | None, ...]
-    why_missing: str = ""
-
-    def summary(self) -> Summary | None:
-        """Mean and spread of the numbers that are there and finite; None where there are none."""
-        found = [number for number in self.numbers if number is not None and math.isfinite(number.value)]
-        if not found:
-            return None
-        values, counts = [float(number.value) for number in found], [int(number.n) for number in found]
-        intervals = [number.interval for number in found if number.interval is not None]
-        whole = len(intervals) == len(found)
-        hull = (min(i[0] for i in intervals), max(i[1] for i in intervals)) if whole else None
-        low, high = (hull or (None, None)) if len(found) == 1 else (min(values), max(values))
-        mean = math.fsum(values) / len(values)
-        return Summary(mean, low, high, min(counts), max(counts), len(found), hull)
-
-    def footnote(self) -> str:
-        """Why a number is missing, in plain words; empty where none is."""
-        gaps = [number for number in self.numbers if number is None or not math.isfinite(number.value)]
-        if self.numbers and not gaps:
-            return ""
-        reason = self.why_missing
-        if not reason and any(number is not None for number in gaps):
-            empty = all(number is not None and number.n == 0 for number in gaps)
-            reason = "there was no face to measure on" if empty else "the value is not a finite number"
-        reason = reason or "not measured"
-        if len(gaps) == len(self.numbers):
-            return reason
-        return f"{len(gaps)} of {len(self.numbers)} seeds missing: {reason}"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One system in a table."""
-
-    label: str
-    cells: tuple[Cell, ...]
-    provenance: tuple[Provenance, ...] = ()
-    """One a seed; empty for a reference row such as real faces or a quoted figure."""
-    source: str = ""
-    """Where a reference row's figures come from."""
+def number_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The long table of some rows; what a row lacks is NaN."""
+    floats = dict.fromkeys(("value", "n", "low", "high"), float)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(floats)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a heading and a line on what it shows."""
+    """Measures `keys` of systems, from the rows of the report's numbers whose `table` is `name`."""
 
     name: str
     title: str
     caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-
-    def __post_init__(self) -> None:
-        keys = [column.key for column in self.columns]
-        if len(set(keys)) < len(keys):
-            raise ValueError(f"table {self.name}: two columns share a key: {', '.join(keys)}")
-        for row in self.rows:
-            where = f"table {self.name}, row {row.label}"
-            if len(row.cells) != len(self.columns):
-                raise ValueError(f"{where}: {len(row.cells)} cells for {len(self.columns)} columns")
-            seeds = len(row.provenance)
-            if seeds and any(len(cell.numbers) not in (0, seeds) for cell in row.cells):
-                raise ValueError(f"{where}: a cell has not one number for each of the {seeds} seeds")
-
-    def column_n(self, index: int) -> int | None:
-        """The n that all systems of a column share, references aside; None where they differ."""
-        systems = [row for row in self.rows if row.provenance] or self.rows
-        found = [s for row in systems if (s := row.cells[index].summary()) is not None]
-        counts = {n for s in found for n in (s.n_least, s.n_most)}
-        return counts.pop() if len(counts) == 1 else None
-
-    def best_row(self, index: int) -> int | None:
-        """Which row leads a column beyond doubt: its 95 % interval overlaps that of no other row.
-
-        Of several seeds the hull of their intervals counts. Rows without provenance do not compete. None
-        where neither way is better, where fewer than two rows compete, or where one has no interval.
-        """
-        better = self.columns[index].better
-        hulls: dict[int, tuple[float, float]] = {}
-        for number, row in enumerate(self.rows):
-            summary = row.cells[index].summary()
-            if summary is None or not row.provenance:
-                continue
-            if summary.hull is None:
-                return None
-            low, high = summary.hull
-            hulls[number] = (low, high) if better == "high" else (-high, -low)
-        if better is None or len(hulls) < 2:
-            return None
-        first = max(hulls, key=lambda number: hulls[number][0])
-        rivals = [high for number, (_, high) in hulls.items() if number != first]
-        return first if hulls[first][0] > max(rivals) else None
-
-    def footnotes(self) -> tuple[str, ...]:
-        """Why cells are missing: each reason once, in the order of the cells."""
-        found = (cell.footnote() for row in self.rows for cell in row.cells)
-        return tuple(dict.fromkeys(note for note in found if note))
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -226,25 +70,197 @@ class Picture:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that one `aif eval` writes."""
+    """Everything that one `aif eval` writes.
+
+    Attributes:
+        budget: plain words: faces seen, width, image size, seeds.
+        command: what made the report.
+        parts: tables and pictures, in order.
+        numbers: the long table (see the module).
+        notes: what a reader must know, such as the evaluator's own accuracy.
+    """
 
     title: str
     budget: str
-    """Plain words: faces seen, width, image size, seeds."""
     command: str
-    """The command that made the report."""
     parts: tuple[Table | Picture, ...]
-    notes: tuple[str, ...] = field(default=())
-    """Plain words that a reader must know, such as the evaluator's own accuracy."""
+    numbers: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.parts:
             raise ConfigError("The report is empty.", "Name at least one table or picture to put into it.")
-        names = [part.name for part in self.parts]
-        if len(set(names)) < len(names):
-            raise ValueError(f"two parts of the report share a name: {', '.join(names)}")
 
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """The parts that are tables."""
-        return tuple(part for part in self.parts if isinstance(part, Table))
+
+def write_report(report: Report, out: Path, name: str) -> None:
+    """Write NAME.md, NAME.json and NAME.html into the folder `out`, each whole or not at all.
+
+    Raises:
+        DataError: a picture does not exist.
+    """
+    texts = {
+        "md": markdown(report, lambda path: Path(os.path.relpath(path, out)).as_posix()),
+        "json": json_text(report),
+        "html": html_page(report),
+    }
+    for suffix, text in texts.items():
+        write_text(out / f"{name}.{suffix}", text)
+
+
+def json_text(report: Report) -> str:
+    """Title, budget, command, notes, and `numbers`: a list with an object a number; null for NaN."""
+    about = {"title": report.title, "budget": report.budget, "command": report.command}
+    head = json.dumps({**about, "notes": report.notes}, indent=1).removesuffix("\n}")
+    lines = report.numbers.to_json(orient="records", lines=True, double_precision=6).splitlines()
+    return f'{head},\n "numbers": [\n' + ",\n".join(f"  {line}" for line in lines) + "\n ]\n}\n"
+
+
+def html_page(report: Report) -> str:
+    """The report as one HTML page with its pictures; it runs no script and requests nothing."""
+
+    def embedded(path: Path) -> str:
+        return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown(report, embedded))
+    template = resources.files("aif.train.paper").joinpath("report.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    return environment.from_string(template).render(title=report.title, body=body)
+
+
+def markdown(report: Report, link: Callable[[Path], str]) -> str:
+    """The report as Markdown (CommonMark with tables); none of its words is read as markup.
+
+    link: the address of a picture's file.
+
+    Raises:
+        DataError: a picture does not exist.
+    """
+    lines = [f"# {plain(report.title)}", "", plain(report.budget), "", "Made by", ""]
+    lines += [f"    {line}" for line in report.command.splitlines()]
+    lines += ["", *(f"- {plain(note)}" for note in report.notes)]
+    keys: dict[str, None] = {}
+    for part in report.parts:
+        lines += ["", f"## {plain(part.title)}", "", plain(part.caption), ""]
+        if isinstance(part, Table):
+            lines += table_lines(report.numbers[report.numbers["table"] == part.name], part.keys)
+            keys |= dict.fromkeys(part.keys)
+        elif part.path.is_file():
+            lines.append(f"![{plain(part.title)}](<{link(part.path)}>)")
+        else:
+            raise DataError(
+                f"Picture {part.name} is missing: {part.path}.", "Draw it, then write the report."
+            )
+    if keys:
+        lines += ["", "## What the numbers are", "", READING, ""]
+        meant: dict[str, list[str]] = {}
+        for measure in map(column, keys):
+            meant.setdefault(measure.definition, []).append(f"**{plain(measure.label)}**")
+        lines += [f"- {', '.join(labels)}: {plain(text)}" for text, labels in meant.items()]
+        lines += ["", "## Where the numbers come from", "", *origins(report.numbers)]
+    return "\n".join(lines) + "\n"
+
+
+def table_lines(numbers: pd.DataFrame, keys: Sequence[str]) -> Iterator[str]:
+    """One table: a row a system, a column a measure; missing cells are dashes with a footnote."""
+    notes: dict[str, int] = {}
+    rows = {label: [label] for label in numbers["label"].unique()}
+    heads = [""]
+    for key in keys:
+        one = numbers[numbers["key"] == key]
+        measure, best = column(key), leader(one, column(key))
+        counts = one.loc[one["checkpoint"].notna(), "n"].dropna().unique()
+        shared = counts[0] if len(counts) == 1 else None
+        head = f"{plain(measure.label)} {ARROWS[measure.better]}".strip()
+        heads.append(head if shared is None else f"{head} (n = {int(shared):,})")
+        for label, cells in rows.items():
+            seeds = one[one["label"] == label]
+            text = cell(seeds, measure, shared)
+            missing = seeds.loc[seeds["value"].isna(), "why"]
+            mark = "".join(f" ({notes.setdefault(why, len(notes) + 1)})" for why in missing.unique())
+            cells.append((f"**{text}**" if label == best else text) + mark)
+    yield f"| {' | '.join(heads)} |"
+    yield "|---|" + "---:|" * len(keys)
+    for cells in rows.values():
+        yield f"| {plain(cells[0])} | {' | '.join(cells[1:])} |"
+    for why, number in notes.items():
+        yield from ("", f"({number}) {plain(why)}")
+
+
+def cell(seeds: pd.DataFrame, measure: Column, n: float | None) -> str:
+    """One system's value of a measure with its interval, or with the spread of its seeds.
+
+    n: what the heading says; a cell with another one says its own.
+    """
+    found = seeds.dropna(subset="value")
+    if found.empty:
+        return "\N{EN DASH}"
+    values, text = found["value"], measure.write(found["value"].mean())
+    if len(seeds) > 1:
+        text += f" ({measure.write(values.min(), False)}\N{EN DASH}{measure.write(values.max(), False)})"
+    elif found[["low", "high"]].notna().all(axis=None):
+        low, high = found.iloc[0][["low", "high"]]
+        text += f" [{measure.write(low, False)}, {measure.write(high, False)}]"
+    return text if (found["n"] == n).all() else f"{text}, n = {int(found['n'].min()):,}"
+
+
+def leader(numbers: pd.DataFrame, measure: Column) -> str | None:
+    """The trained system whose intervals of a measure overlap no other's; None where that is in doubt."""
+    trained = numbers[numbers["checkpoint"].notna()].dropna(subset="value")
+    if measure.better is None or trained[["low", "high"]].isna().any(axis=None):
+        return None
+    ends = trained.groupby("label").agg(low=("low", "min"), high=("high", "max"))
+    if measure.better == "low":
+        ends = pd.DataFrame({"low": -ends["high"], "high": -ends["low"]})
+    if len(ends) < 2:
+        return None
+    first = str(ends["low"].idxmax())
+    return first if ends["low"].max() > ends.drop(first)["high"].max() else None
+
+
+def origins(numbers: pd.DataFrame) -> Iterator[str]:
+    """A line for each trained system and seed: preset, faces seen, checkpoint, data and command."""
+    for _, one in numbers[numbers["checkpoint"].notna()].drop_duplicates("checkpoint").iterrows():
+        yield (
+            f"- **{plain(one['label'])}**: preset {plain(one['preset'])}, seed {int(one['seed'])}, "
+            f"{int(one['faces_seen']):,} faces seen, checkpoint {plain(one['checkpoint'][:12])}, "
+            f"measured on {plain(one['data'])}: {code(one['command'])}"
+        )
+
+
+def plain(text: str) -> str:
+    """One line of Markdown that shows `text` as it is, in a table's cell too."""
+    line = re.sub(r"([\\`*\[\]<>|~&$])", r"\\\1", " ".join(text.split()))
+    line = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", line)  # within a word, as in Wearing_Hat, it is no markup
+    return re.sub(r"^(\d+(?=[.)])|(?=[-+#=]))", r"\1\\", line)
+
+
+def code(text: str) -> str:
+    """A command as code; as plain words where code cannot hold it."""
+    line = " ".join(text.split())
+    return plain(line) if "`" in line else f"`{line}`"
+
+
+def bar_chart(numbers: pd.DataFrame, keys: Sequence[str], path: Path) -> None:
+    """Shares as horizontal bars, a group a measure and a colour a system, with their 95 % intervals; a PNG.
+
+    Of several seeds the bar is the mean, the line runs from the lowest to the highest end of their intervals.
+    """
+    order = dict(index="key", columns="label", sort=False)
+    value, low, high = (
+        100 * numbers.pivot_table(values=name, aggfunc=how, dropna=False, **order).reindex(list(keys))
+        for name, how in (("value", "mean"), ("low", "min"), ("high", "max"))
+    )
+    errors = [
+        [(value[label] - low[label]).fillna(0), (high[label] - value[label]).fillna(0)]
+        if label in low and label in high else [0 * value[label].fillna(0)] * 2
+        for label in value
+    ]  # fmt: skip
+    figure = Figure(figsize=(7.2, 1 + 0.16 * value.size + 0.2 * len(value)), dpi=200, layout="constrained")
+    axes = figure.subplots()
+    value.index = [column(key).label for key in value.index]
+    value.plot.barh(ax=axes, xerr=errors, xlim=(0, 100), width=0.85, error_kw={"elinewidth": 0.8})
+    axes.invert_yaxis()
+    axes.set(xlabel="%, with 95 % intervals", ylabel="")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12), frameon=False, fontsize=8)
+    with replacing(path) as part:
+        figure.savefig(part, format="png", metadata={"Software": None})

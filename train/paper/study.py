@@ -1,23 +1,27 @@
-"""From the name of a table or figure to its report: train what is missing, measure it, put it together."""
+"""From tables and figures to their report: train what is missing, measure it, put it together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import UnknownAttributeError
 from aif.train.evaluators.quality import lpips_lacks
-from aif.train.paper.charts import bar_chart
-from aif.train.paper.columns import column
 from aif.train.paper.exhibits import Exhibit, System
 from aif.train.paper.experiment import Experiment, Measured, editing_model, system
 from aif.train.paper.pictures import draw_strips, edit_strip
-from aif.train.paper.report import Cell, Number, Picture, Report, Row, Table
+from aif.train.paper.report import Picture, Report, Table, bar_chart, number_table, write_report
 from aif.train.training.loop import Progress
 from aif.train.training.run import load_run
 
-Tell = Callable[[str, Progress], None]
+OnProgress = Callable[[str, Progress], None]
+"""Called with a preset and where its training stands."""
+Found = list[tuple[System, list[Measured]]]
+"""The systems of an exhibit, each measured once a seed."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,9 @@ class Study:
     Attributes:
         attributes: the first is edited everywhere; figures 2, 5 and 7 show all.
         portraits: float32 (N, 3, S, S) RGB crops in [0, 1] for the pictures.
+
+    Raises:
+        UnknownAttributeError: the evaluator does not know an attribute.
     """
 
     experiment: Experiment
@@ -40,76 +47,82 @@ class Study:
                 raise UnknownAttributeError(name, known, "the evaluator")
 
 
-def report(study: Study, title: str, exhibits: Sequence[Exhibit], progress: Tell | None = None) -> Report:
-    """All parts of a report; trains and measures what is not done yet."""
+def reproduce(study: Study, exhibits: Sequence[Exhibit], progress: OnProgress | None = None) -> None:
+    """Train and measure what is not done yet, and write a report of each exhibit, and `all` of several."""
+    out = study.experiment.out
+    for exhibit in exhibits:  # each is written as soon as it is there
+        write_report(report(study, exhibit.title, [exhibit], progress), out, exhibit.name)
+    if len(exhibits) > 1:
+        write_report(report(study, "The paper's evidence, measured", exhibits), out, "all")
+
+
+def report(
+    study: Study, title: str, exhibits: Sequence[Exhibit], progress: OnProgress | None = None
+) -> Report:
+    """The report of some exhibits; trains and measures what is not done yet."""
     parts: list[Table | Picture] = []
+    numbers: list[dict[str, Any]] = []
     for exhibit in exhibits:
-        parts += show(study, exhibit, progress)
-    experiment, evaluator = study.experiment, study.experiment.instruments.evaluator
-    worth = ", ".join(f"{name} {100 * evaluator.accuracy[name]:.1f}%" for name in study.attributes)
+        learnt = study.attributes if exhibit.several else study.attributes[:1]
+        found = [(shown, _measured(study, shown, learnt, progress)) for shown in exhibit.systems]
+        path = study.experiment.out / "pictures" / f"{exhibit.name}.png"
+        if exhibit.kind == "picture":
+            _draw(study, found, learnt, path)
+            parts.append(Picture(exhibit.name, exhibit.title, exhibit.caption, path))
+            continue
+        names = study.attributes if exhibit.kind == "chart" else study.attributes[:1]
+        keys = tuple(dict.fromkeys(key.replace("{a}", name) for name in names for key in exhibit.columns))
+        rows = [*_rows(exhibit.name, found, keys), *_references(study, exhibit, keys)]
+        numbers += rows
+        parts.append(Table(exhibit.name, exhibit.title, exhibit.caption, keys))
+        if exhibit.kind == "chart":
+            bar_chart(number_table(rows), keys, path)
+            title_of_bars = f"{exhibit.title}, as bars"
+            parts.append(Picture(f"{exhibit.name}-bars", title_of_bars, "The same numbers.", path))
+    e = study.experiment
+    return Report(title, str(e.budget), e.command, tuple(parts), number_table(numbers), _notes(study))
+
+
+def _measured(
+    study: Study, shown: System, learnt: tuple[str, ...], progress: OnProgress | None
+) -> list[Measured]:
+    seeds = study.experiment.budget.seeds
+    return [
+        system(study.experiment, shown.preset, seed, learnt, study.attributes, progress) for seed in seeds
+    ]
+
+
+def _notes(study: Study) -> tuple[str, ...]:
+    """How good the instruments are."""
+    instruments = study.experiment.instruments
+    accuracy = instruments.evaluator.accuracy
+    worth = ", ".join(f"{name} {100 * accuracy[name]:.1f}%" for name in study.attributes)
     notes = [f"The evaluator's own accuracy on held-out real faces: {worth}."]
-    if (identity := experiment.instruments.identity) is not None:
+    if (identity := instruments.identity) is not None:
         v = identity.verification
         notes.append(
             f"The identity network's own verification accuracy on people whom it has not seen: "
             f"{100 * v.accuracy:.1f}% of {v.pairs} pairs."
         )
-    return Report(title, str(experiment.budget), experiment.command, tuple(parts), tuple(notes))
+    return tuple(notes)
 
 
-def show(study: Study, exhibit: Exhibit, progress: Tell | None) -> list[Table | Picture]:
-    """One table or figure."""
-    learnt = study.attributes if exhibit.several else study.attributes[:1]
-    seeds = study.experiment.budget.seeds
-    rows: list[tuple[System, tuple[Measured, ...]]] = [
-        (
-            shown,
-            tuple(
-                system(study.experiment, shown.preset, seed, learnt, study.attributes, progress)
-                for seed in seeds
-            ),
-        )
-        for shown in exhibit.systems
-    ]
-    if exhibit.kind == "picture":
-        return [_picture(study, exhibit, learnt, rows)]
-    names = study.attributes if exhibit.kind == "chart" else study.attributes[:1]
-    keys = dict.fromkeys(key.replace("{a}", name) for name in names for key in exhibit.columns)
-    table = Table(
-        exhibit.name,
-        exhibit.title,
-        exhibit.caption,
-        tuple(column(key, _worth(study, key)) for key in keys),
-        tuple(_row(shown.label, found, tuple(keys)) for shown, found in rows)
-        + _references(study, exhibit, tuple(keys)),
-    )
-    if exhibit.kind == "table":
-        return [table]
-    path = study.experiment.out / "pictures" / f"{exhibit.name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    bar_chart(table, tuple(keys), path)
-    return [table, Picture(f"{exhibit.name}-bars", f"{exhibit.title}, as bars", "The same numbers.", path)]
-
-
-def _worth(study: Study, key: str) -> str:
-    """What the evaluator is worth on the attribute of a measure, as a sentence."""
-    evaluator = study.experiment.instruments.evaluator
-    first = key.split(".", maxsplit=1)[0]
-    name = study.attributes[0] if first == "paper" else first
-    if name not in evaluator.accuracy:
-        return ""
-    return f"The evaluator itself is right on {100 * evaluator.accuracy[name]:.1f}% of real faces for {name}."
-
-
-def _row(label: str, found: tuple[Measured, ...], keys: tuple[str, ...]) -> Row:
-    cells = []
-    for key in keys:
-        numbers = tuple(measured.numbers.get(key) for measured in found)
-        cells.append(Cell(numbers, "" if any(numbers) else _why(key)))
-    return Row(label, tuple(cells), tuple(measured.provenance for measured in found))
+def _rows(table: str, found: Found, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rows of the long table (see `report.py`)."""
+    for shown, seeds in found:
+        for measured in seeds:
+            for key in keys:
+                number = measured.numbers.get(key)
+                yield {
+                    **{"table": table, "label": shown.label, "key": key},
+                    **({} if number is None else dataclasses.asdict(number)),
+                    "why": _why(key) if number is None else "there was nothing to measure",
+                    **dataclasses.asdict(measured.provenance),
+                }
 
 
 def _why(key: str) -> str:
+    """Why a measure is missing."""
     if key.startswith("identity"):
         return "no identity network was given (aif fit identity, then --identity)"
     if key == "lpips":
@@ -117,25 +130,19 @@ def _why(key: str) -> str:
     return "does not apply to this system"
 
 
-def _references(study: Study, exhibit: Exhibit, keys: tuple[str, ...]) -> tuple[Row, ...]:
-    """Rows that are no trained system: the evaluator itself, where classification is compared."""
-    if exhibit.name != "figure2":
-        return ()
-    scores = study.experiment.instruments.evaluator.scores
-    cells = [
-        Cell((Number(scores[key.split(".", 1)[1]].accuracy, scores[key.split(".", 1)[1]].n),)) for key in keys
-    ]
-    return (Row("the evaluator (ResNet-18)", tuple(cells), source="its own held-out accuracy"),)
+def _references(study: Study, exhibit: Exhibit, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows of no trained system: the evaluator itself, where classification is compared."""
+    if exhibit.name == "figure2":
+        for key in keys:
+            score = study.experiment.instruments.evaluator.scores[key.split(".", 1)[1]]
+            label = "the evaluator itself (ResNet-18)"
+            yield {"table": exhibit.name, "label": label, "key": key, "value": score.accuracy, "n": score.n}
 
 
-def _picture(
-    study: Study, exhibit: Exhibit, learnt: tuple[str, ...], rows: list[tuple[System, tuple[Measured, ...]]]
-) -> Picture:
+def _draw(study: Study, found: Found, learnt: tuple[str, ...], path: Path) -> None:
     """The first seed's edits of the portraits."""
     strips = [
-        edit_strip(editing_model(load_run(found[0].folder)), study.portraits, shown.label, learnt)
-        for shown, found in rows
+        edit_strip(editing_model(load_run(seeds[0].folder)), study.portraits, shown.label, learnt)
+        for shown, seeds in found
     ]
-    path = study.experiment.out / "pictures" / f"{exhibit.name}.png"
     draw_strips(strips, path)
-    return Picture(exhibit.name, exhibit.title, exhibit.caption, path)

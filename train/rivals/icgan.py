@@ -6,80 +6,57 @@ and y learnt on real faces, whose labels are known.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
-from lightning.fabric import Fabric
-from torch import Tensor
 
 from aif.train.algorithm import losses
-from aif.train.algorithm.noise import StepNoise
-from aif.train.algorithm.step import Optimisers, frozen, update, update_discriminator
-from aif.train.config import TrainConfig
-from aif.train.networks.modules import Networks
+from aif.train.algorithm.step import (
+    Losses,
+    StepBatch,
+    TrainState,
+    detached,
+    frozen,
+    minimise,
+    update_discriminator,
+)
+from aif.train.objectives import IcGan
 
 
-def icgan_step(
-    networks: Networks,
-    optimisers: Optimisers,
-    image: Tensor,
-    y: Tensor,
-    noise: StepNoise,
-    config: TrainConfig,
-    step: int,
-    fabric: Fabric,
-) -> dict[str, Tensor]:
-    """One iteration: of the conditional GAN for the first `gan_share` of the steps, then of the encoder.
+@dataclass(frozen=True)
+class IcGanMethod:
+    """The conditional GAN for the first `gan_share` of the steps, then the encoders."""
 
-    image (N, 3, S, S) in [0, 1], y (N, A) 0/1; returns the terms as scalars.
-    """
-    if step < round(config.steps * config.objective.gan_share):
-        return gan_step(networks, optimisers, image, y, noise, config, step, fabric)
-    return inverse_step(networks, optimisers, image, y, noise, config, fabric)
+    objective: IcGan
 
+    def step(self, state: TrainState, batch: StepBatch) -> Losses:
+        """One iteration of the part that the step belongs to."""
+        if batch.step < round(state.config.steps * self.objective.gan_share):
+            return self.gan_step(state, batch)
+        return self.inverse_step(state, batch)
 
-def gan_step(
-    networks: Networks,
-    optimisers: Optimisers,
-    image: Tensor,
-    y: Tensor,
-    noise: StepNoise,
-    config: TrainConfig,
-    step: int,
-    fabric: Fabric,
-) -> dict[str, Tensor]:
-    """Section 3 there: the generator G(z, y) against a discriminator conditioned on y."""
-    decoder, critic = networks.decoder, networks.discriminator
-    with frozen(critic), fabric.autocast():
-        generated = decoder(noise.z_prior, y)
-        terms = {"gan": losses.gan_generator(critic(generated, y)[0])}
-    optimisers.autoencoder.zero_grad()
-    fabric.backward(terms["gan"])
-    update(fabric, optimisers.autoencoder, [decoder], config)
-    terms |= update_discriminator(networks, optimisers, image, y, (generated,), config, step, fabric)
-    return {name: term.detach() for name, term in terms.items()}
+    def gan_step(self, state: TrainState, batch: StepBatch) -> Losses:
+        """Section 3 there: the generator G(z, y) against a discriminator conditioned on y."""
+        decoder, critic = state.networks.decoder, state.networks.discriminator
+        with frozen(critic), state.fabric.autocast():
+            generated = decoder(batch.noise.z_prior, batch.y)
+            found = {"gan": losses.gan_generator(critic(generated, batch.y).real)}
+        minimise(state, found["gan"], state.optimisers.autoencoder, [decoder])
+        return detached(found | update_discriminator(state, batch, (generated,)))
 
-
-def inverse_step(
-    networks: Networks,
-    optimisers: Optimisers,
-    image: Tensor,
-    y: Tensor,
-    noise: StepNoise,
-    config: TrainConfig,
-    fabric: Fabric,
-) -> dict[str, Tensor]:
-    """Section 3.1 there: E_z learns z of generated faces (squared error), E_y the labels of real ones."""
-    encoder = networks.encoder
-    with torch.no_grad(), fabric.autocast():
-        generated = networks.decoder(noise.z_prior, y)
-    with fabric.autocast():
-        code = encoder(torch.cat([generated, image]))  # one batch, so that batch norm sees both alike
-        n = len(image)
-        terms = {
-            "z": F.mse_loss(code.mean[:n].float(), noise.z_prior),
-            "class": losses.classification(code.y_logits[n:], y),
-        }
-    optimisers.autoencoder.zero_grad()
-    fabric.backward(terms["z"] + config.objective.rho * terms["class"])
-    update(fabric, optimisers.autoencoder, [encoder], config)
-    return {name: term.detach() for name, term in terms.items()}
+    def inverse_step(self, state: TrainState, batch: StepBatch) -> Losses:
+        """Section 3.1 there: E_z learns z of generated faces (squared error), E_y the labels of real ones."""
+        encoder, noise = state.networks.encoder, batch.noise.z_prior
+        with torch.no_grad(), state.fabric.autocast():
+            generated = state.networks.decoder(noise, batch.y)
+        with state.fabric.autocast():
+            n = len(batch.image)
+            code = encoder(torch.cat([generated, batch.image]))  # one batch, so that batch norm sees both
+            found = {
+                "z": F.mse_loss(code.mean[:n].float(), noise),
+                "class": losses.classification(code.y_logits[n:], batch.y),
+            }
+        loss = found["z"] + self.objective.rho * found["class"]
+        minimise(state, loss, state.optimisers.autoencoder, [encoder])
+        return detached(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -11,16 +12,17 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import RMSprop
 
-from aif.train.algorithm.noise import draw_noise
-from aif.train.algorithm.step import Optimisers, train_step
+from aif.train.algorithm.noise import step_noise
+from aif.train.algorithm.step import StepBatch
 from aif.train.config import TrainConfig
-from aif.train.networks.modules import Networks
+from aif.train.objectives import Algorithm1
 from aif.train.presets import AUTHORS
-from aif.train.training.launch import resolve_precision
-from aif.train.training.players import make_optimiser
+from aif.train.training.fabric import resolve_precision
+from aif.train.training.run import networks_of
+from aif.train.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ def bench_training(
 ) -> list[Throughput]:
     """Time training steps of the authors' networks on random pictures, on the CPU.
 
-    The rivals take turns for `rounds` rounds of `seconds` each, and each one's median counts, so that a
-    disturbance hits all alike. Decoding of images is left out on all sides.
+    They take turns for `rounds` rounds of `seconds` each, and each one's median counts, so that a
+    disturbance hits all alike. Decoding of images is left out in all.
     """
     config = dataclasses.replace(
         AUTHORS,
@@ -72,27 +74,17 @@ def _batch(config: TrainConfig) -> tuple[Tensor, Tensor]:
 
 
 def _our_step(config: TrainConfig) -> Callable[[], None]:
-    """`train_step` as the loop calls it."""
+    """A step as the loop takes it."""
     fabric = Fabric(accelerator="cpu", devices=1, precision=resolve_precision(config.precision, "cpu"))
-    networks = Networks(config.network, len(config.data.attributes), True, False).to(
-        memory_format=torch.channels_last
-    )
-    players: list[list[nn.Parameter]] = [
-        [*networks.encoder.parameters(), *networks.decoder.parameters()],
-        list(networks.discriminator.parameters()),
-        list(networks.auxiliary.parameters()),
-    ]
-    made = [make_optimiser(config.optimiser, parameters) for parameters in players]
-    optimisers = Optimisers(*(fabric.setup_optimizers(optimiser) for optimiser in made))  # type: ignore[arg-type]
+    trainer = Trainer(config, fabric, torch.full((len(config.data.attributes),), 0.5))
     image, y = _batch(config)
     image = image.contiguous(memory_format=torch.channels_last)
-    rate = torch.full((len(config.data.attributes),), 0.5)
-    counter = iter(range(10**9))
+    counter = itertools.count()
 
     def step() -> None:
         number = next(counter)
-        noise = draw_noise(config, number, slice(None), torch.device("cpu"))
-        train_step(networks, optimisers, image, y, rate, noise, config, number, fabric)
+        noise = step_noise(config, number, slice(None), torch.device("cpu"))
+        trainer.step(StepBatch(image, y, noise, number))
 
     return step
 
@@ -103,14 +95,14 @@ def _plain_step(config: TrainConfig) -> Callable[[], None]:
     float32, default layout, single-tensor optimisers, reconstructions and samples decoded in two calls, and
     gradients of the discriminator and the auxiliary network computed (and dropped) in the encoder's step.
     """
-    latent = config.network.latent_size
-    n = Networks(config.network, len(config.data.attributes), True, False)
+    latent, o = config.network.latent_size, config.objective
+    assert isinstance(o, Algorithm1)
+    n = networks_of(config)
     smoothing = config.optimiser.smoothing
     groups = (n.encoder, n.decoder, n.discriminator, n.auxiliary)
     optimisers = [RMSprop(g.parameters(), 2e-4, alpha=smoothing, foreach=False) for g in groups]
     image, y = _batch(config)
     side = config.network.image_size
-    o = config.objective
 
     def move(loss: Tensor, *which: int) -> None:
         for k in which:
@@ -129,11 +121,11 @@ def _plain_step(config: TrainConfig) -> Callable[[], None]:
         variance = code.log_variance
         l_kl = -0.5 * (1 + variance - code.mean.square() - variance.exp()).sum() / latent
         l_class = F.binary_cross_entropy_with_logits(code.y_logits, y)
-        l_gan = sum(F.softplus(-n.discriminator(picture)[0]).mean() for picture in (rec, sample))
+        l_gan = sum(F.softplus(-n.discriminator(picture).real).mean() for picture in (rec, sample))
         l_aux = F.binary_cross_entropy_with_logits(n.auxiliary(z_second), y)
         move(l_rec + o.alpha * l_kl + o.rho * l_class + o.delta * l_gan - l_aux, 0, 1)
-        real = F.softplus(-n.discriminator(image)[0]).mean()
-        fake = sum(F.softplus(n.discriminator(picture.detach())[0]).mean() for picture in (rec, sample))
+        real = F.softplus(-n.discriminator(image).real).mean()
+        fake = sum(F.softplus(n.discriminator(picture.detach()).real).mean() for picture in (rec, sample))
         move(real + fake, 2)
         move(F.binary_cross_entropy_with_logits(n.auxiliary(z_second.detach()), y), 3)
 

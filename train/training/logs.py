@@ -1,4 +1,4 @@
-"""What a run tells while it trains: JSON lines, TensorBoard, and grids of faces."""
+"""What a run logs: JSON lines, TensorBoard, and grids of faces."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from aif.runtime.files import write_text
 from aif.train.networks.modules import Encoder
 
 
@@ -24,11 +25,8 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         path = folder / "metrics.jsonl"
-        partial = path.with_suffix(".partial")  # lines after the checkpoint will be written anew
-        partial.write_text(
-            "".join(line for line in _lines(path) if _step(line) <= resume_step), encoding="utf-8"
-        )
-        partial.replace(path)
+        kept = (line for line in _lines(path) if _step(line) <= resume_step)
+        write_text(path, "".join(kept))  # lines after the checkpoint will be written anew
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from aif.runtime.errors import CheckpointError, ConfigError
+from aif.runtime.files import write_text
 from aif.train.config import Precision, TrainConfig, from_dict, to_dict
 from aif.train.data.base import FaceDataset
 from aif.train.networks.modules import Encoder, Networks
@@ -34,10 +35,7 @@ class TrainedRun:
 
 
 # What a run that has not reached its first checkpoint leaves behind.
-_OURS = {
-    *("config.json", "data.json", "config.partial", "data.partial", "checkpoints", "samples"),
-    *("metrics.jsonl", "metrics.partial", "tensorboard"),
-}
+_OURS = {"config.json", "data.json", "checkpoints", "samples", "metrics.jsonl", "tensorboard"}
 
 
 def checkpoint_folder(out: Path) -> Path:
@@ -47,8 +45,12 @@ def checkpoint_folder(out: Path) -> Path:
 
 def networks_of(config: TrainConfig) -> Networks:
     """The four networks of a configuration, with random weights."""
-    detach_y = config.objective.detach_y_trunk
-    return Networks(config.network, len(config.data.attributes), detach_y, config.critic_predicts_y)
+    return Networks(config.network, len(config.data.attributes), config.critic_predicts_y)
+
+
+def exported(networks: Networks) -> nn.ModuleDict:
+    """Encoder and decoder, which are averaged and exported, under the names that checkpoints use."""
+    return nn.ModuleDict({"encoder": networks.encoder, "decoder": networks.decoder})
 
 
 def stored_precision(out: Path) -> Precision | None:
@@ -85,11 +87,10 @@ def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
             )
         if _read(out / "data.json")["fingerprint"] != data.fingerprint:
             raise ConfigError(f"{out} holds a run that was trained on other data.", "Choose another --out.")
-    elif out.exists() and {item.name for item in out.iterdir()} - _OURS:
+    elif out.exists() and {one.name for one in out.iterdir() if not one.name.startswith(".")} - _OURS:
         raise ConfigError(f"{out} is not empty and holds no run.", "Choose another --out.")
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out / "data.json", about)
-    _write(path, wanted)
+    for place, values in ((out / "data.json", about), (path, wanted)):
+        write_text(place, json.dumps(values, indent=2) + "\n")
 
 
 def read_config(out: Path) -> TrainConfig:
@@ -104,7 +105,7 @@ def read_config(out: Path) -> TrainConfig:
     except ConfigError as error:
         raise CheckpointError(
             f"{path} is not a configuration of this version of aif: {error.message}",
-            "The run was probably made by a newer one: pip install -U aif. Or train it again.",
+            "Another version made the run, probably a newer one: pip install -U aif. Or train it again.",
         ) from error
 
 
@@ -127,8 +128,7 @@ def load_run(out: Path) -> TrainedRun:
     try:
         networks.load_state_dict(groups["networks"])
         if "ema" in groups:
-            pair = nn.ModuleDict({"encoder": networks.encoder, "decoder": networks.decoder})
-            pair.load_state_dict(groups["ema"])
+            exported(networks).load_state_dict(groups["ema"])
     except RuntimeError as error:
         raise CheckpointError(f"{found[-1]} does not fit {out / 'config.json'}: {error}") from error
     networks.eval().requires_grad_(False)
@@ -161,9 +161,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}).") from error
     return values
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -17,11 +17,11 @@ ATTRIBUTE = "Wearing_Hat"
 SMALL = [
     *("network.width=8", "network.latent_size=8", "network.aux_hidden=128", "optimiser.learning_rate=0.001"),
     *("data.flip=false", "data.jitter=0", "objective.aux_ramp_steps=50", "precision=32-true", "steps=200"),
-    *("settle.edit_class=0", "settle.edit_keep=0", "settle.delta=0", "settle.game_steps=800"),
-    *("settle.game_weight=1", "settle.game_match=10"),
+    *("freeze.edit_class=0", "freeze.edit_keep=0", "freeze.delta=0", "freeze.game_steps=800"),
+    *("freeze.game_weight=1", "freeze.game_match=10"),
     f'data.attributes=["{ATTRIBUTE}"]',
 ]
-WITHOUT = ["objective.aux_weight=0", "settle.game_weight=0"]
+WITHOUT = ["objective.aux_weight=0", "freeze.game_weight=0"]
 
 
 def codes(run: TrainedRun, faces) -> tuple[np.ndarray, float]:

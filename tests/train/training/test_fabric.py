@@ -9,7 +9,7 @@ from aif.runtime.errors import ConfigError
 from aif.train.config import override
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.presets import RESIDUAL, WHOLE
-from aif.train.training import launch as launching
+from aif.train.training import fabric as fabrics
 from aif.train.training.loop import LoopOptions, train
 
 
@@ -29,8 +29,8 @@ from aif.train.training.loop import LoopOptions, train
 )
 def test_precision(precision, accelerator, cuda, bf16, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(launching, "multiplies_bf16", lambda: bf16)
-    assert launching.resolve_precision(precision, accelerator) == expected
+    monkeypatch.setattr(fabrics, "multiplies_bf16", lambda: bf16)
+    assert fabrics.resolve_precision(precision, accelerator) == expected
 
 
 @pytest.mark.parametrize("preset", [RESIDUAL, WHOLE], ids=lambda p: p.preset)
@@ -43,7 +43,7 @@ def test_a_run_writes_down_what_auto_came_to_and_keeps_it(tmp_path, monkeypatch)
     faces = SyntheticFaces(8, attributes=("Smiling",)), SyntheticFaces(4, attributes=("Smiling",), first=500)
     options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
     for steps, bf16 in ((1, False), (2, True)):  # resumed on a machine that would choose otherwise
-        monkeypatch.setattr(launching, "multiplies_bf16", lambda bf16=bf16: bf16)
+        monkeypatch.setattr(fabrics, "multiplies_bf16", lambda bf16=bf16: bf16)
         config = override(RESIDUAL, [*small, f"steps={steps}"])
         assert train(config, tmp_path / "run", *faces, options).step == steps
         assert json.loads((tmp_path / "run/config.json").read_text())["precision"] == "32-true"
@@ -57,4 +57,4 @@ def test_a_run_writes_down_what_auto_came_to_and_keeps_it(tmp_path, monkeypatch)
 )
 def test_devices_that_cannot_be_used(changes, devices, message):
     with pytest.raises(ConfigError, match=message):
-        launching.launch(override(RESIDUAL, changes), "cpu", devices, 1)
+        fabrics.start_fabric(override(RESIDUAL, changes), "cpu", devices, 1)

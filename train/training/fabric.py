@@ -1,4 +1,4 @@
-"""Start Lightning Fabric, and choose the arithmetic that suits the machine."""
+"""Lightning Fabric for a run: devices, processes, and the arithmetic that suits the machine."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def resolve_precision(precision: Precision, accelerator: str) -> Literal["32-tru
     return "bf16-mixed" if accelerator != "mps" and multiplies_bf16() else "32-true"
 
 
-def launch(config: TrainConfig, accelerator: str, devices: int | str, nodes: int) -> Fabric:
-    """Fabric, started, with the configuration's precision.
+def start_fabric(config: TrainConfig, accelerator: str, devices: int | str, nodes: int) -> Fabric:
+    """A running Fabric with the configuration's precision.
 
     Raises:
         ConfigError: the devices cannot be used, or they do not fit what torchrun started or the batch size.

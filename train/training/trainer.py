@@ -1,4 +1,4 @@
-"""The networks of a run with their optimisers and moving average: made, saved, restored."""
+"""What learns in a run, and its moving average: made, moved, saved, restored."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import logging
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer, RMSprop
 
+from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import TrainingError
 from aif.train.algorithm.factorize import factorize
-from aif.train.algorithm.settle import FACES, collect, game_of
-from aif.train.algorithm.step import Optimisers
+from aif.train.algorithm.frozen_encoder import FACES, encoder_features, game_of
+from aif.train.algorithm.step import Losses, Optimisers, StepBatch, TrainState
 from aif.train.config import OptimiserConfig, TrainConfig
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import Batch, evaluation_batches
@@ -29,69 +29,64 @@ from aif.train.training.checkpoint import (
 )
 from aif.train.training.ema import Ema
 from aif.train.training.logs import sample_grid
-from aif.train.training.run import checkpoint_folder, networks_of
+from aif.train.training.methods import method_of
+from aif.train.training.run import checkpoint_folder, exported, networks_of
 
 log = logging.getLogger(__name__)
 
 
-class Players:
-    """Networks, optimisers and the moving average, with their saving and loading."""
+class Trainer:
+    """A configuration's networks, optimisers, method and moving average.
 
-    def __init__(self, config: TrainConfig, fabric: Fabric) -> None:
+    Args:
+        config: the run's; its seed decides the random weights.
+        fabric: started.
+        y_rate: (A,), each attribute's mean in the training data.
+    """
+
+    def __init__(self, config: TrainConfig, fabric: Fabric, y_rate: Tensor) -> None:
         self.config, self.fabric = config, fabric
+        self.method = method_of(config.objective)
         torch.manual_seed(config.seed)
         networks = networks_of(config).to(fabric.device).to(memory_format=torch.channels_last)
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             networks = nn.SyncBatchNorm.convert_sync_batchnorm(networks)  # type: ignore[no-untyped-call]
-        self.networks: Networks = networks
-        autoencoder = [*self.networks.encoder.parameters(), *self.networks.decoder.parameters()]
-        made = [
-            make_optimiser(config.optimiser, parameters)
-            for parameters in (
-                autoencoder,
-                list(self.networks.discriminator.parameters()),
-                list(self.networks.auxiliary.parameters()),
-            )
-        ]
-        if config.optimiser.name == "rmsprop":  # the authors smooth the discriminator's alone
-            for group in made[1].param_groups:
-                group["alpha"] = config.optimiser.smoothing
-        self._plain = dict(zip(("autoencoder", "discriminator", "auxiliary"), made, strict=True))
-        self.optimisers = Optimisers(*(fabric.setup_optimizers(optimiser) for optimiser in made))  # type: ignore[arg-type]
+        self._optimisers = make_optimisers(config.optimiser, networks)
+        wrapped = {name: fabric.setup_optimizers(one) for name, one in self._optimisers.items()}
+        self.state = TrainState(networks, Optimisers(**wrapped), fabric, config, y_rate.to(fabric.device))  # type: ignore[arg-type]
         decay = config.optimiser.ema_decay
-        self.ema = None if decay is None else Ema(self._averaged(), decay)
+        self.ema = None if decay is None else Ema(exported(networks), decay)
 
-    def _averaged(self) -> nn.ModuleDict:
-        return nn.ModuleDict({"encoder": self.networks.encoder, "decoder": self.networks.decoder})
-
-    def average(self, step: int) -> None:
-        """Move the average towards the weights after `step`."""
-        if self.ema is not None:
-            self.ema.update(self._averaged(), step)
-
-    def set_learning_rate(self, step: int) -> None:
-        """Constant, then falling linearly to 0 over the last `decay_last` of the steps."""
-        config, steps = self.config.optimiser, self.config.steps
-        left = (steps - step) / (steps * config.decay_last) if config.decay_last > 0 else 1.0
-        for optimiser in self._plain.values():
+    def step(self, batch: StepBatch) -> Losses:
+        """One training step, the moving average included; returns the losses."""
+        config = self.config.optimiser
+        left = 1.0  # of the learning rate: constant, then falling linearly to 0
+        if config.decay_last > 0:
+            left = min(1.0, (self.config.steps - batch.step) / (self.config.steps * config.decay_last))
+        for optimiser in self._optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = config.learning_rate * min(1.0, left)
+                group["lr"] = config.learning_rate * left
+        found = self.method.step(self.state, batch)
+        if self.ema is not None:
+            self.ema.update(exported(self.state.networks), batch.step)
+        return found
 
-    def clean(self, data: FaceDataset) -> None:
+    def freeze_encoder(self, data: FaceDataset) -> None:
         """Go on from the averaged weights, with a code that is clean of the attributes."""
         log.info("the encoder is frozen from here on; cleaning z of y takes a few minutes")
+        pair = exported(self.state.networks)
         if self.ema is not None:
-            self._averaged().load_state_dict(self.ema.module.state_dict())
-        encoder = self.networks.encoder
+            pair.load_state_dict(self.ema.module.state_dict())
+        encoder = self.state.networks.encoder
         indices = list(range(min(FACES, len(data))))
         batches = evaluation_batches(data, self.config.network.image_size, 64, indices)
         with self.fabric.autocast():
-            features, y, y_hat = collect(encoder, batches, self.fabric.device)
+            features, y, y_hat = encoder_features(encoder, batches, self.fabric.device)
         factorize(encoder.mean, features, y, y_hat, game_of(self.config))
         for parameter in encoder.mean.parameters() if self.fabric.world_size > 1 else ():
             parameter.data.copy_(self.fabric.broadcast(parameter.data))  # the same on all, to the last bit
         if self.ema is not None:
-            self.ema.module.load_state_dict(self._averaged().state_dict())
+            self.ema.module.load_state_dict(pair.state_dict())
 
     def resume(self, out: Path) -> int:
         """Load the newest checkpoint, if there is one; returns the step to go on from."""
@@ -99,8 +94,8 @@ class Players:
         if not found:
             return 0
         groups, info = load_checkpoint(found[-1])
-        self.networks.load_state_dict(groups["networks"])
-        for name, optimiser in self._plain.items():
+        self.state.networks.load_state_dict(groups["networks"])
+        for name, optimiser in self._optimisers.items():
             restore_optimiser(optimiser, groups[f"optimiser_{name}"])
         if self.ema is not None:
             self.ema.module.load_state_dict(groups["ema"])
@@ -116,39 +111,49 @@ class Players:
         Raises:
             TrainingError: a weight is not finite.
         """
-        spoilt = [name for name, value in self.networks.state_dict().items() if not value.isfinite().all()]
-        if spoilt:
-            raise _not_finite(f"the weights {spoilt[0]} are", step - 1, out)
-        groups = {"networks": self.networks.state_dict()}
-        groups |= {f"optimiser_{name}": optimiser_tensors(o) for name, o in self._plain.items()}
+        weights = self.state.networks.state_dict()
+        for name, value in weights.items():
+            if not value.isfinite().all():
+                raise _not_finite(f"the weights {name} are", step - 1, out)
+        groups = {"networks": weights}
+        groups |= {f"optimiser_{name}": optimiser_tensors(o) for name, o in self._optimisers.items()}
         if self.ema is not None:
             groups["ema"] = self.ema.module.state_dict()
         if scale := self.fabric.strategy.precision.state_dict():
             groups["precision"] = {name: torch.as_tensor(value) for name, value in scale.items()}
-        save_checkpoint(
-            checkpoint_folder(out), step, groups, {"faces_seen": step * self.config.optimiser.batch_size}
-        )
+        faces_seen = step * self.config.optimiser.batch_size
+        save_checkpoint(checkpoint_folder(out), step, groups, {"faces_seen": faces_seen})
 
-    def samples(self, validation: FaceDataset) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    def samples(self, validation: FaceDataset) -> UInt8Array:
         """A grid of the first validation faces and their edits, uint8 (H, W, 3) RGB."""
         indices = list(range(min(8, len(validation))))
         batch = next(iter(evaluation_batches(validation, self.config.network.image_size, 8, indices)))
         image, _ = to_device(batch, self.fabric.device)
-        pair = self.ema.module if self.ema is not None else self._averaged()
-        encoder, decoder = pair["encoder"], pair["decoder"]  # type: ignore[index]
-        modes = encoder.training, decoder.training
-        encoder.eval(), decoder.eval()
+        pair = self.ema.module if self.ema is not None else exported(self.state.networks)
+        networks = (pair["encoder"], pair["decoder"])  # type: ignore[index]
+        modes = [network.training for network in networks]
+        pair.eval()
         with self.fabric.autocast():
-            grid = sample_grid(encoder, decoder, image)
-        encoder.train(modes[0]), decoder.train(modes[1])
+            grid = sample_grid(*networks, image)
+        for network, mode in zip(networks, modes, strict=True):
+            network.train(mode)
         return grid
 
 
-def make_optimiser(config: OptimiserConfig, parameters: list[nn.Parameter]) -> Optimizer:
-    """RMSprop or Adam over `parameters`, in its multi-tensor form."""
-    if config.name == "adam":
-        return Adam(parameters, lr=config.learning_rate, betas=(0.5, 0.999), foreach=True)
-    return RMSprop(parameters, lr=config.learning_rate, alpha=0.99, foreach=True)
+def make_optimisers(config: OptimiserConfig, networks: Networks) -> dict[str, Optimizer]:
+    """RMSprop or Adam for each field of `Optimisers`, in its multi-tensor form."""
+
+    def make(*modules: nn.Module, smoothing: float = 0.99) -> Optimizer:
+        weights = [parameter for module in modules for parameter in module.parameters()]
+        if config.name == "adam":
+            return Adam(weights, lr=config.learning_rate, betas=(0.5, 0.999), foreach=True)
+        return RMSprop(weights, lr=config.learning_rate, alpha=smoothing, foreach=True)
+
+    return {
+        "autoencoder": make(networks.encoder, networks.decoder),
+        "discriminator": make(networks.discriminator, smoothing=config.smoothing),  # as the authors
+        "auxiliary": make(networks.auxiliary),
+    }
 
 
 def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -157,15 +162,15 @@ def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
     return image.contiguous(memory_format=torch.channels_last), batch.y.to(device, non_blocking=True)
 
 
-def require_finite(terms: dict[str, Tensor], step: int, out: Path) -> None:
+def require_finite(found: Losses, step: int, out: Path) -> None:
     """Stop a training whose losses are no longer finite.
 
     Raises:
         TrainingError: one is not.
     """
-    if math.isfinite(torch.stack([term.float() for term in terms.values()]).sum().item()):
+    if math.isfinite(torch.stack([term.float() for term in found.values()]).sum().item()):
         return
-    bad = [name for name, term in terms.items() if not math.isfinite(term.item())]
+    bad = [name for name, term in found.items() if not math.isfinite(term.item())]
     raise _not_finite(f"{', '.join(bad) or 'the sum of the terms'} is", step, out)
 
 

@@ -1,0 +1,148 @@
+"""The loop on synthetic faces: exact resume, interruption, refusals, half precision."""
+
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.fabric.plugins.precision import Precision
+
+from aif.runtime.errors import CheckpointError, ConfigError, TrainingError
+from aif.train.config import TrainConfig, override, to_dict
+from aif.train.data.synthetic import SyntheticFaces
+from aif.train.presets import RESIDUAL, WHOLE, get_preset
+from aif.train.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from aif.train.training.loop import LoopOptions, train
+from aif.train.training.run import load_run, prepare_run
+
+SMALL = [
+    *("network.width=4", "network.latent_size=8", "network.aux_hidden=16", "optimiser.batch_size=8"),
+    *("steps=8", "precision=32-true", "freeze.game_steps=3"),
+]
+OPTIONS = {"accelerator": "cpu", "workers": 0, "cache": False}
+
+
+def small(preset: TrainConfig = WHOLE, *extra: str) -> TrainConfig:
+    return override(preset, [*SMALL, *extra])
+
+
+def options(**changes: object) -> LoopOptions:
+    return LoopOptions(**{**OPTIONS, "log_every": 2, "checkpoint_every": 4, "sample_every": 4, **changes})
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return SyntheticFaces(64, attributes=("Smiling",)), SyntheticFaces(16, attributes=("Smiling",), first=500)
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    groups, _ = load_checkpoint(list_checkpoints(folder / "checkpoints")[-1])
+    return {f"{group}/{name}": tensor for group, found in groups.items() for name, tensor in found.items()}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    a, b = state(one), state(other)
+    assert a.keys() == b.keys() and a
+    assert not [name for name in a if not torch.equal(a[name], b[name])]
+
+
+@pytest.mark.parametrize("name", ["authors", "paper", "residual", "cvae-gan", "fader", "dip-vae-2"])
+def test_a_longer_run_goes_on_bit_for_bit(name, tmp_path, faces):
+    """A run of 2N steps equals N steps, a resume with a decoding process, and N more; dropout and EMA too."""
+    config = small(get_preset(name))
+    train(config, tmp_path / "whole", *faces, options())
+    train(dataclasses.replace(config, steps=4), tmp_path / "parts", *faces, options(checkpoint_every=3))
+    result = train(config, tmp_path / "parts", *faces, options(workers=1))
+    assert result.finished and result.step == 8
+    assert all(np.isfinite(value) for value in result.terms.values())
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [("whole", 3), ("whole", 5), ("whole", 7), ("icgan", 3), ("icgan", 4), ("classifier", 2)],
+)
+def test_an_interrupted_run_resumes_bit_for_bit(name, step, tmp_path, faces):
+    """Before, at and after the step where a run of two parts changes over: whole at 5, icgan at 4."""
+    config = small(get_preset(name))
+    assert config.freezes_at == (5 if name == "whole" else 8)
+
+    def stop(report):
+        if report.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train(config, tmp_path / "whole", *faces, options())
+    first = train(config, tmp_path / "parts", *faces, options(log_every=1), stop)
+    assert first.step in (step, step + 1)
+    assert train(config, tmp_path / "parts", *faces, options()).finished
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_what_a_finished_run_holds(tmp_path, faces):
+    config, out = small(WHOLE), tmp_path / "run"
+    train(config, out, *faces, options())
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    assert {"rec", "kl", "class", "adversary", "aux", "faces_per_second"} <= lines[0].keys()
+    assert {"rec", "gan", "gan_fake", "edit_class", "faces_per_second"} <= lines[-1].keys()
+    assert {p.name for p in (out / "samples").iterdir()} == {"step-0000004.png", "step-0000008.png"}
+    assert list((out / "tensorboard").iterdir())
+    run = load_run(out)
+    assert (run.step, run.faces_seen, run.data_name) == (8, 64, "synthetic")
+    before = (out / "metrics.jsonl").read_bytes()
+    assert train(config, out, *faces, options()).step == 8  # it is left alone
+    assert (out / "metrics.jsonl").read_bytes() == before
+
+
+def test_another_configuration_data_or_folder_is_refused(tmp_path, faces):
+    config = small(RESIDUAL, "steps=1")
+    train(config, tmp_path / "run", *faces, options())
+    with pytest.raises(ConfigError, match=r"objective\.rho"):
+        train(override(config, ["objective.rho=0.5"]), tmp_path / "run", *faces, options())
+    other = SyntheticFaces(64, attributes=("Smiling",), seed=9)
+    with pytest.raises(ConfigError, match="other data"):
+        train(config, tmp_path / "run", other, faces[1], options())
+    with pytest.raises(ConfigError, match="The data have the attributes Male"):
+        train(config, tmp_path / "new", SyntheticFaces(8, attributes=("Male",)), faces[1], options())
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.txt").write_text("dear")
+    with pytest.raises(ConfigError, match="not empty"):
+        train(config, tmp_path / "full", *faces, options())
+    with pytest.raises(CheckpointError, match="not a training run"):
+        load_run(tmp_path / "nowhere")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path, faces):
+    config = small(WHOLE, "optimiser.learning_rate=1e30", "optimiser.clip=null")
+    with pytest.raises(TrainingError, match=r"step \d+: .*no longer finite") as caught:
+        train(config, tmp_path / "run", *faces, options(checkpoint_every=1))
+    assert "checkpoints" in str(caught.value)
+    if list_checkpoints(tmp_path / "run/checkpoints"):  # what was kept is whole
+        assert all(tensor.isfinite().all() for tensor in state(tmp_path / "run").values())
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_settings_of_another_version_are_named(resumed, tmp_path, faces):
+    settings = to_dict(small(RESIDUAL))
+    settings["network"]["wormholes"] = 3
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    save_checkpoint(tmp_path / "checkpoints", 1, {"networks": {"a": torch.ones(1)}}, {})
+    with pytest.raises(CheckpointError, match=r"this version of aif.*wormholes") as caught:
+        prepare_run(small(RESIDUAL), tmp_path, faces[0]) if resumed else load_run(tmp_path)
+    assert "newer" in str(caught.value.fix)
+
+
+def test_the_scale_of_half_precision_gradients_is_kept(tmp_path, faces, monkeypatch):
+    """float16 needs a GPU; the state of a gradient scaler can be kept anywhere."""
+    scale, seen = {"scale": 1024.0, "growth_factor": 2.0, "_growth_tracker": 1}, []
+    monkeypatch.setattr(Precision, "state_dict", lambda _plugin: scale)
+    monkeypatch.setattr(Precision, "load_state_dict", lambda _plugin, found: seen.append(found))
+    config = small(RESIDUAL)
+    train(dataclasses.replace(config, steps=1), tmp_path / "run", *faces, options())
+    train(dataclasses.replace(config, steps=2), tmp_path / "run", *faces, options())
+    assert seen == [scale]
+    torch.amp.GradScaler("cpu").load_state_dict({**seen[0], "backoff_factor": 0.5, "growth_interval": 3})
