@@ -87,7 +87,7 @@ def notice(text: str) -> None:
 
 
 def show_error(error: AifError, label: str = "Error") -> None:
-    """Print an error and how to mend it on standard error, and its traceback with --debug."""
+    """Print an error and how to fix it on standard error, and its traceback with --debug."""
     from rich.text import Text
 
     console = error_console()
@@ -126,7 +126,7 @@ def _logging() -> Iterator[None]:
 
 
 def guard(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Wrap a command: errors that a user can mend are printed without a traceback, with their exit code.
+    """Wrap a command: errors that a user can fix are printed without a traceback, with their exit code.
 
     A package of an extra that is not installed is such an error. Ctrl-C exits with 130, SIGTERM with
     143 where the work was finished first; any other exception is a fault of ours, keeps its traceback and
@@ -163,7 +163,7 @@ def guard(function: Callable[..., Result]) -> Callable[..., Result]:
 
 @contextlib.contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar where standard error is a terminal; told (done, in all), shown for two items or more."""
+    """A bar where standard error is a terminal: call it with (done, in all); shown for two items or more."""
     console = error_console()
     if not console.is_terminal:
         yield lambda done, total: None

@@ -1,4 +1,4 @@
-"""What this machine is, as far as the system tells: cores, processor, load, memory in use."""
+"""What this machine is, as far as the system says: cores, processor, load, memory in use."""
 
 from __future__ import annotations
 

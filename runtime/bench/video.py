@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import av
 import numpy as np
 
 from aif.runtime.arrays import UInt8Array
@@ -30,16 +28,6 @@ STAGES = ("read", "to_bgr", *EDIT, "to_yuv", "write")
 
 WARM_UP = 1.0
 """Seconds of the film that are edited before anything is timed."""
-
-
-@dataclass
-class _Faces:
-    """Of each frame of the last round how many faces it had, and at how many the networks looked; and as many
-    faces to run the networks on alone."""
-
-    edited: list[int] = field(default_factory=list)
-    renewed: list[int] = field(default_factory=list)
-    inputs: dict[int, FaceInputs] = field(default_factory=dict)
 
 
 def bench_video(
@@ -75,104 +63,121 @@ def bench_video(
         NoFaceError: no frame has a face.
         AifError: the film cannot be read, or written in its own kind of file or as MP4.
     """
-    watches = {setup: Stopwatch() for setup in editors}
-    faces = {setup: _Faces() for setup in editors}
     with TemporaryDirectory(prefix="aif-bench-") as folder:
         target = Path(folder) / f"film{_suffix(path)}"
+        films = {
+            setup: _Film(editor, setup, path, target, edits, seconds) for setup, editor in editors.items()
+        }
         turns: dict[tuple[Setup | None, str], Callable[[], dict[str, float]]] = {
             (None, "copy"): partial(_copy, path, target, seconds)
         }
-        for setup, editor in editors.items():
-            film = partial(_film, editor, setup, path, target, edits, faces[setup])
-            film(Stopwatch(), min(seconds or WARM_UP, WARM_UP))
-            turns[setup, "film"] = partial(film, watches[setup], seconds)
-            turns[setup, "networks"] = partial(_networks, editor, path, faces[setup])
+        for setup, film in films.items():
+            film.warm_up()
+            turns |= {(setup, "film"): film.edited_once, (setup, "networks"): film.networks_alone}
         turned = take_turns(turns, rounds, progress)
     copies = turned[None, "copy"]
     found = {setup: [*turned[setup, "film"], *turned[setup, "networks"], *copies] for setup in editors}
-    rows = rows_of(editors, watches, STAGES, found)
+    rows = rows_of(editors, {setup: film.watch for setup, film in films.items()}, STAGES, found)
     for figures in (row.figures for row in rows):
         figures["ratio_to_networks"] = figures["film_per_second"] / figures["networks_per_second"]
         figures["edit_ratio_to_networks"] = figures["edits_per_second"] / figures["networks_per_second"]
     return rows
 
 
-class _TimedSource(VideoSource):
+def _timed_frames(source: VideoSource, watch: Stopwatch) -> Iterator[Frame]:
     """Times decoding and the change of colours apart."""
-
-    watch: Stopwatch
-
-    def __iter__(self) -> Iterator[Frame]:
-        frames = super().__iter__()
-        while True:
-            start = time.perf_counter()
-            frame = next(frames, None)
-            if frame is None:
-                return
-            spent = time.perf_counter() - start
-            self.watch.add("read", spent - self.watch.seconds["to_bgr"][-1])
-            yield frame
-
-    def _upright(self, frame: av.VideoFrame) -> UInt8Array:
-        with self.watch.time("to_bgr"):
-            return super()._upright(frame)
+    frames = iter(source)
+    while True:
+        start, before = time.perf_counter(), source.convert_s
+        frame = next(frames, None)
+        if frame is None:
+            return
+        convert_s = source.convert_s - before
+        watch.add("to_bgr", convert_s)
+        watch.add("read", time.perf_counter() - start - convert_s)
+        yield frame
 
 
-class _TimedSink(VideoSink):
+class _TimedSink:
     """Times encoding and the change of colours apart."""
 
-    watch: Stopwatch
+    def __init__(self, sink: VideoSink, watch: Stopwatch) -> None:
+        self._sink, self._watch, self.frames = sink, watch, 0
 
     def write(self, image_hwc_bgr: UInt8Array, frame: Frame) -> None:
-        start = time.perf_counter()
-        super().write(image_hwc_bgr, frame)
-        spent = time.perf_counter() - start
-        self.watch.add("write", spent - self.watch.seconds["to_yuv"][-1])
-
-    def _picture(self, image_hwc_bgr: UInt8Array) -> av.VideoFrame:
-        with self.watch.time("to_yuv"):
-            return super()._picture(image_hwc_bgr)
+        start, before = time.perf_counter(), self._sink.convert_s
+        self._sink.write(image_hwc_bgr, frame)
+        convert_s = self._sink.convert_s - before
+        self._watch.add("to_yuv", convert_s)
+        self._watch.add("write", time.perf_counter() - start - convert_s)
 
 
-def _film(
-    editor: Editor,
-    setup: Setup,
-    path: Path,
-    target: Path,
-    edits: Mapping[str, float],
-    faces: _Faces,
-    watch: Stopwatch,
-    seconds: float | None,
-) -> dict[str, float]:
-    """The film once, from file to file."""
-    own, known = Stopwatch(), dict(faces.inputs)
-    faces.edited, faces.renewed = [], []
-    with VideoEditor(editor, edits, threads=setup.threads) as frames:
+class _Film:
+    """A film in one setup: edited from file to file, and the networks alone on the faces of the last time."""
 
-        def edit(image_hwc_bgr: UInt8Array, time_s: float) -> UInt8Array:
-            result = frames.process(image_hwc_bgr, time_s)
-            own.add_edit(result.timings)
-            faces.edited.append(len(result.y))
-            faces.renewed.append(len(result.renewed))
-            if len(result.renewed) not in known:
-                seen = [face_view(editor.path, face) for face in result.faces if face.id in result.renewed]
-                known[len(seen)] = editor.path.cut(image_hwc_bgr, seen)
-            return result.image_hwc_bgr
+    def __init__(
+        self,
+        editor: Editor,
+        setup: Setup,
+        path: Path,
+        target: Path,
+        edits: Mapping[str, float],
+        seconds: float | None,
+    ) -> None:
+        self._editor, self._threads, self._path, self._target = editor, setup.threads, path, target
+        self._edits, self._seconds = edits, seconds
+        self._renewed: list[int] = []  # at how many faces of each frame the networks looked
+        self._inputs: dict[int, FaceInputs] = {}  # as many faces to run the networks on alone
+        self.watch = Stopwatch()
 
-        whole = _run(path, target, seconds, edit, own)
-    faces.inputs = known
-    watch.join(own)
-    count, networks, editing = len(faces.edited), own.total(NETWORKS), own.total(EDIT)
-    with_faces, renewed = (float(np.count_nonzero(each)) for each in (faces.edited, faces.renewed))
-    return {
-        "frames": float(count),
-        "frames_with_faces": with_faces,
-        "renewed_share": renewed / max(with_faces, 1),
-        "film_per_second": count / whole,
-        "edits_per_second": count / editing,
-        "networks_share_of_edit": networks / editing,
-        "networks_share_without_codec": networks / (own.total() - own.total(CODEC)),
-    }
+    def warm_up(self) -> None:
+        """Edit a little of it, untimed."""
+        self._edit_once(min(self._seconds or WARM_UP, WARM_UP))
+
+    def edited_once(self) -> dict[str, float]:
+        """The film once, from file to file."""
+        own, edited, whole = self._edit_once(self._seconds)
+        self.watch.join(own)
+        count, networks, editing = len(edited), own.total(NETWORKS), own.total(EDIT)
+        with_faces, renewed = (float(np.count_nonzero(each)) for each in (edited, self._renewed))
+        return {
+            "frames": float(count),
+            "frames_with_faces": with_faces,
+            "renewed_share": renewed / max(with_faces, 1),
+            "film_per_second": count / whole,
+            "edits_per_second": count / editing,
+            "networks_share_of_edit": networks / editing,
+            "networks_share_without_codec": networks / (own.total() - own.total(CODEC)),
+        }
+
+    def _edit_once(self, seconds: float | None) -> tuple[Stopwatch, list[int], float]:
+        """Times by stage, how many faces each frame has, and seconds from file to file."""
+        own, edited, self._renewed = Stopwatch(), [], []
+        path = self._editor.path
+        with VideoEditor(self._editor, self._edits, threads=self._threads) as frames:
+
+            def edit(image_hwc_bgr: UInt8Array, time_s: float) -> UInt8Array:
+                result = frames.process(image_hwc_bgr, time_s)
+                own.add_edit(result.timings)
+                edited.append(len(result.y))
+                self._renewed.append(len(result.renewed))
+                if len(result.renewed) not in self._inputs:
+                    seen = [face_view(path, face) for face in result.faces if face.id in result.renewed]
+                    self._inputs[len(seen)] = path.cut(image_hwc_bgr, seen)
+                return result.image_hwc_bgr
+
+            return own, edited, _run(self._path, self._target, seconds, edit, own)
+
+    def networks_alone(self) -> dict[str, float]:
+        """Encoder and decoder alone, on as many faces a frame as they looked at in the film."""
+        if not any(self._renewed):
+            raise NoFaceError(f"{self._path} shows no face that could be edited.", "Choose another film.")
+        begin = time.perf_counter()
+        for count in self._renewed:
+            if count:
+                encoding = self._editor.path.encode(self._inputs[count]).encoding
+                self._editor.model.decode_both(encoding, encoding.y, encoding.y)
+        return {"networks_per_second": len(self._renewed) / (time.perf_counter() - begin)}
 
 
 def _copy(path: Path, target: Path, seconds: float | None) -> dict[str, float]:
@@ -191,24 +196,10 @@ def _run(
 ) -> float:
     """Seconds from opening the film to the finished file."""
     begin = time.perf_counter()
-    with _TimedSource(path, None, seconds) as source:
-        source.watch = watch
-        with _TimedSink(target, source) as sink:
-            sink.watch = watch
-            run_pipeline(source, edit, sink)
+    with VideoSource(path, None, seconds) as source:
+        with VideoSink(target, source) as sink:
+            run_pipeline(_timed_frames(source, watch), edit, _TimedSink(sink, watch))
         return time.perf_counter() - begin
-
-
-def _networks(editor: Editor, path: Path, faces: _Faces) -> dict[str, float]:
-    """Encoder and decoder alone, on as many faces a frame as they looked at in the film."""
-    if not any(faces.renewed):
-        raise NoFaceError(f"{path} shows no face that could be edited.", "Choose another film.")
-    begin = time.perf_counter()
-    for count in faces.renewed:
-        if count:
-            encoding = editor.path.encode(faces.inputs[count]).encoding
-            editor.model.decode_both(encoding, encoding.y, encoding.y)
-    return {"networks_per_second": len(faces.renewed) / (time.perf_counter() - begin)}
 
 
 def _suffix(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Processor, memory, graphics cards and their driver, as the system tells."""
+"""Processor, memory, graphics cards and their driver, as the system says."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def _described(code: int) -> str:
 
 
 def _with_library(finding: dict[str, Any], complaints: str) -> dict[str, Any]:
-    """A problem, with the library that was missed, which ONNX Runtime tells the terminal only."""
+    """A problem, with the library that was missed, which ONNX Runtime says on the terminal only."""
     missing = re.search(r"(\w[\w.+-]*\.so[\w.]*): cannot open shared object", complaints)
     if finding.get("status") == "problem" and missing and missing[1] not in str(finding.get("text")):
         facts = {**finding["facts"], "missing_library": missing[1]}

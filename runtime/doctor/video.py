@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
 import av
 import cv2
-import numpy as np
 
 from aif.runtime.doctor.finding import Finding, Status
 from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.live.window import check_display
-from aif.runtime.video.codecs import Codec, Hardware, add_video_stream, choose_encoding
+from aif.runtime.video.codecs import Codec, Hardware, StreamForm, choose_encoding, open_video_stream
+from aif.runtime.video.pixels import Colour
 
 _FILES: dict[Codec, str] = {"h264": "a.mp4", "h265": "a.mp4", "vp9": "a.webm", "av1": "a.mp4", "gif": "a.gif"}
 
@@ -55,13 +56,14 @@ def encoder_opens(codec: Codec, hardware: str | None = None) -> bool:
         encoding = choose_encoding(Path(_FILES[codec]), codec, hardware=hardware)
         if encoding.container is None:
             return False
+        form = StreamForm(256, 256, Fraction(25), Fraction(1, 100), 25, Colour(1, 1, 1, 1))
         with av.open(io.BytesIO(), "w", format=encoding.container.format) as output:
-            stream = add_video_stream(output, encoding)
-            stream.width = stream.height = 256
-            stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
-            frame = av.VideoFrame.from_ndarray(np.full((256, 256, 3), 90, np.uint8), format="bgr24")
-            frame.pts = 0
-            output.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
+            stream = open_video_stream(output, encoding, form)
+            frame = av.VideoFrame(256, 256, stream.pix_fmt or "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.pts, frame.time_base = 0, form.ticks
+            output.mux(stream.encode(frame))
     except (AifError, av.FFmpegError, OSError, RuntimeError, NotImplementedError, ValueError):
         return False
     return True

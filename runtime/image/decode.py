@@ -242,7 +242,7 @@ def _resolution(image: Image.Image) -> tuple[float, float] | None:
 
 
 def _coding(image: Image.Image, data: bytes, kind: Format) -> dict[str, Any]:
-    """How the file was coded, as far as it can be told and repeated."""
+    """How the file was coded, as far as it can be found out and repeated."""
     if kind == "JPEG" and image.mode in ("L", "RGB"):
         sampling = JpegImagePlugin.get_sampling(image)
         return {

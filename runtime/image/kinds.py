@@ -1,4 +1,4 @@
-"""What a picture file is, told from its first bytes, and which kinds aif reads and writes."""
+"""What a picture file is, by its first bytes, and which kinds aif reads and writes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def sniff_format(data: bytes, name: str) -> Format:
 
     Args:
         data: the file's bytes; the first 64 are looked at.
-        name: what to call the file in an error; its suffix tells camera raw files from plain TIFF.
+        name: what to call the file in an error; its suffix sets camera raw files apart from plain TIFF.
 
     Raises:
         UnsupportedImageError: no picture, or a kind that aif does not read; says what it is.

@@ -1,4 +1,4 @@
-"""Cameras and streams behind one small protocol: opened with wishes, and honest about what was granted."""
+"""Cameras and streams behind one small protocol: asked for a format, and saying what was negotiated."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def public_name(source: str | int) -> str:
     """What a source may be called in messages: credentials and queries of an address are left out.
 
     Where a password is written with characters that belong into an address only in encoded form (`/ ? # @`),
-    it cannot be told for sure where it ends, and nothing but the scheme is given.
+    it is not sure where it ends, and nothing but the scheme is given.
     """
     text = str(source)
     if "://" not in text:

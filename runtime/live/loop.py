@@ -52,7 +52,7 @@ class LiveSession:
     Args:
         connect: opens the camera; called again whenever it is lost.
         edit: (uint8 (H, W, 3) BGR, seconds) -> (edited frame, details); called in one thread, in order.
-        each: told of every edited frame, in the editing thread; must return at once. For recorders, which
+        each: called with every edited frame, in the editing thread; must return at once. For recorders, which
             want all frames, while `next` gives the newest.
     """
 

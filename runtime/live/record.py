@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import secrets
 import threading
@@ -19,9 +18,10 @@ from av.video.frame import PictureType
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import AifError
+from aif.runtime.files import put_in_place
 from aif.runtime.live.safe_file import SafeFile, trim_mp4
 from aif.runtime.threads import Channel, step_back
-from aif.runtime.video.codecs import Encoding, add_video_stream, choose_encoding, not_opened
+from aif.runtime.video.codecs import Encoding, StreamForm, choose_encoding, open_video_stream
 from aif.runtime.video.kinds import VideoError
 from aif.runtime.video.pixels import MATRIX_BT709, RANGE_LIMITED, Colour, bgr_to_yuv420p
 
@@ -47,7 +47,7 @@ class Recording:
     Attributes:
         path: the file; it is not there when nothing could be kept.
         kept: whether there is a file.
-        frames, seconds: handed to the encoder; after an error up to a second of them is lost.
+        frames, seconds: given to the encoder; after an error up to a second of them is lost.
         left_out: frames for which the encoder was too slow.
         error: why it stopped by itself; None when it did not.
     """
@@ -99,17 +99,14 @@ class Recorder:
         self._encoding: Encoding = choose_encoding(self.path, codec, quality, hardware)
         self._fps = fps
         self._part = self.path.with_name(f"{self.path.name}.part")
+        if self._part.exists():  # left behind, or another one's: both are better left alone
+            self._part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(3)}.part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                self._file = SafeFile(self._part)
-            if not hasattr(self, "_file"):  # left behind, or another one's: both are better left alone
-                self._part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(3)}.part")
-                self._file = SafeFile(self._part)
+            self._file = SafeFile(self._part)
         except OSError as error:
-            raise VideoError(
-                f"Cannot write {self.path}: {error.strerror}.", "Choose another place."
-            ) from error
+            fix = "Choose another place."
+            raise VideoError(f"Cannot write {self.path}: {error.strerror}.", fix) from error
         self._waiting: Channel[tuple[UInt8Array, float]] = Channel(WAITING)
         self._error: str | None = None
         self._frames = self._left_out = 0
@@ -147,7 +144,7 @@ class Recorder:
         if self._result is None:
             self._waiting.close()
             self._thread.join()
-            self._result = self._settle()
+            self._result = self._finish()
         return self._result
 
     def _work(self) -> None:
@@ -192,26 +189,23 @@ class Recorder:
             encoding.container.format,
             container_options={} if encoding.container.format == "matroska" else fragments,
         )
-        stream = add_video_stream(output, dataclasses.replace(encoding, options=options))
-        context = stream.codec_context
-        context.width, context.height = (side + side % 2 for side in (image.shape[1], image.shape[0]))
-        context.pix_fmt = "nv12" if encoding.hardware == "qsv" else "yuv420p"
-        context.framerate = Fraction(self._fps).limit_denominator(1000)
-        context.time_base = stream.time_base = _TICKS
-        context.gop_size = max(1, round(10 * FRAGMENT_S * self._fps))  # key frames are set by the clock
-        context.color_range, context.colorspace = _COLOUR.range, _COLOUR.matrix
-        context.color_primaries, context.color_trc = _COLOUR.primaries, _COLOUR.transfer
-        self._output, self._stream = output, stream
-        try:
-            context.open()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise not_opened(encoding, error) from error
+        form = StreamForm(
+            image.shape[1],
+            image.shape[0],
+            Fraction(self._fps).limit_denominator(1000),
+            _TICKS,
+            max(1, round(10 * FRAGMENT_S * self._fps)),  # key frames are set by the clock
+            _COLOUR,
+        )
+        self._output = output  # from here on it is to be closed
+        encoding = dataclasses.replace(encoding, options=options, even=True)
+        self._stream = open_video_stream(output, encoding, form)
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
         assert self._output is not None
         self._output.mux(self._stream.encode(picture))
 
-    def _settle(self) -> Recording:
+    def _finish(self) -> Recording:
         """Close the file, cut it back if need be, and give it its name."""
         if self._output is not None:
             try:
@@ -228,7 +222,7 @@ class Recorder:
             if self._error is not None and kept and self.path.suffix.lower() != ".mkv":
                 kept = trim_mp4(self._part)
             if kept:
-                self._part.replace(self.path)
+                put_in_place(self._part, self.path)
             else:
                 self._part.unlink(missing_ok=True)
         except OSError as error:

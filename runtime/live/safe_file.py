@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 class SafeFile:
-    """A binary file for writers that cannot be told to stop: from the first failure on, nothing reaches it.
+    """A binary file for writers that cannot be stopped: from the first failure on, nothing reaches it.
 
-    What came before stays as it is, so that a writer's last deeds (a header put right, an index at the end)
+    What came before stays as it is, so that a writer's last steps (a header put right, an index at the end)
     cannot spoil it. Not for several threads at once.
 
     Attributes:

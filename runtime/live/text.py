@@ -14,6 +14,7 @@ from aif.runtime.arrays import UInt8Array
 
 Colour = tuple[int, int, int]
 """Blue, green, red, 0 to 255."""
+Align = Literal["left", "right", "centre"]
 
 WHITE, GREY, DIM = (240, 238, 236), (176, 170, 164), (118, 112, 106)
 ACCENT, SEEN, ALARM, GOOD = (72, 168, 255), (200, 190, 84), (72, 72, 232), (110, 200, 96)
@@ -72,7 +73,7 @@ def draw_text(
     y: int,
     size: int = 15,
     colour: Colour = WHITE,
-    align: Literal["left", "right", "centre"] = "left",
+    align: Align = "left",
 ) -> None:
     """Write a text into the picture; what lies beyond the edge is cut off.
 
@@ -83,7 +84,7 @@ def draw_text(
         y: its upper edge.
         size: of the font in pixels.
         colour: of the letters.
-        align: what x is.
+        align: what x is: left, right or centre.
     """
     mask = _mask(text, size)
     x -= {"left": 0, "right": mask.shape[1], "centre": mask.shape[1] // 2}[align]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.live.controls import KEYS
 from aif.runtime.live.figures import LiveStats
-from aif.runtime.live.text import ACCENT, ALARM, GREY, WHITE, Colour, draw_text, text_width, wrapped
+from aif.runtime.live.text import ACCENT, ALARM, GREY, WHITE, Align, Colour, draw_text, text_width, wrapped
 
 _BACK = (18, 17, 16)
 
@@ -57,20 +58,19 @@ def place_both(area: UInt8Array, original: UInt8Array, result: UInt8Array) -> No
         label(area[:, x:], name, 14, 14)
 
 
-def label(area: UInt8Array, text: str, x: int, y: int, colour: Colour = WHITE, dot: bool = False) -> None:
-    """A word or two on a dark ground, after a dot where wanted."""
-    width = text_width(text, 15) + 20 + 16 * dot
-    darken(area, x, y, width, 30)
-    if dot:
-        cv2.circle(area, (x + 15, y + 15), 6, colour, -1, cv2.LINE_AA)
-    draw_text(area, text, x + 10 + 16 * dot, y + 6, 15, WHITE if dot else colour)
-
-
 def darken(area: UInt8Array, x: int, y: int, width: int, height: int) -> None:
     """Darken a rectangle, as far as it lies in the area."""
     part = area[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
     if part.size:
         part[:] = cv2.convertScaleAbs(part, alpha=0.28)
+
+
+def label(area: UInt8Array, text: str, x: int, y: int, colour: Colour = WHITE, dot: bool = False) -> None:
+    """A word or two on a dark ground, after a dot where wanted."""
+    darken(area, x, y, text_width(text, 15) + 20 + 16 * dot, 30)
+    if dot:
+        cv2.circle(area, (x + 15, y + 15), 6, colour, -1, cv2.LINE_AA)
+    draw_text(area, text, x + 10 + 16 * dot, y + 6, 15, WHITE if dot else colour)
 
 
 def banner(area: UInt8Array, text: str, colour: Colour = ALARM) -> None:
@@ -79,41 +79,39 @@ def banner(area: UInt8Array, text: str, colour: Colour = ALARM) -> None:
     height = 26 * len(lines) + 28
     top = max(0, (area.shape[0] - height) // 2)
     darken(area, 0, 0, area.shape[1], area.shape[0])
-    area[top : top + 3] = colour
-    for number, line in enumerate(lines):
-        draw_text(area, line, area.shape[1] // 2, top + 16 + 26 * number, 18, WHITE, "centre")
-    area[min(top + height, area.shape[0] - 3) : top + height + 3] = colour
+    area[top : top + 3] = area[min(top + height, area.shape[0] - 3) : top + height + 3] = colour
+    _centred(area, lines, top + 16, 18, 26)
 
 
 def note(area: UInt8Array, text: str) -> None:
     """A message at the lower edge."""
     lines = wrapped(text, 15, area.shape[1] - 60)
-    height = 22 * len(lines) + 16
+    height, width = 22 * len(lines) + 16, max(text_width(line, 15) for line in lines) + 32
     top = area.shape[0] - height - 14
-    width = max(text_width(line, 15) for line in lines) + 32
     darken(area, (area.shape[1] - width) // 2, top, width, height)
+    _centred(area, lines, top + 8, 15, 22)
+
+
+def _centred(area: UInt8Array, lines: Sequence[str], top: int, size: int, step: int) -> None:
     for number, line in enumerate(lines):
-        draw_text(area, line, area.shape[1] // 2, top + 8 + 22 * number, 15, WHITE, "centre")
+        draw_text(area, line, area.shape[1] // 2, top + step * number, size, WHITE, "centre")
 
 
 def table(area: UInt8Array, rows: Rows, middle: bool = False) -> None:
     """Two columns on a dark ground: in the upper right corner, or in the middle; smaller in small windows."""
     step = max(10, min(22, (area.shape[0] - 48) // len(rows)))
     size = max(7, round(0.64 * step))
-    names = max(text_width(name, size) for name, _ in rows)
-    width = names + max(text_width(text, size) for _, text in rows) + 48
-    height = step * len(rows) + 20
+    names, texts = (max(text_width(row[k], size) for row in rows) for k in (0, 1))
+    width, height = names + texts + 48, step * len(rows) + 20
     x = (area.shape[1] - width) // 2 if middle else area.shape[1] - width - 14
     y = max(0, (area.shape[0] - height) // 2) if middle else 14
     for _ in range(1 + middle):
         darken(area, x, y, width, height)
+    at, align = x + (names + 32 if middle else width - 16), cast(Align, "left" if middle else "right")
     for number, (name, text) in enumerate(rows):
         top = y + 10 + step * number
         draw_text(area, name, x + 16, top, size, ACCENT if middle else GREY)
-        if middle:
-            draw_text(area, text, x + names + 32, top, size)
-        else:
-            draw_text(area, text, x + width - 16, top, size, WHITE, "right")
+        draw_text(area, text, at, top, size, WHITE, align)
 
 
 def help_rows() -> Rows:

@@ -152,7 +152,7 @@ class Viewer:
         return frame.original, frame.image
 
     def _take(self, frame: LiveFrame) -> None:
-        """A new frame: what it tells of faces and times."""
+        """A new frame: what it says of faces and times."""
         self._frame = frame
         result = frame.details
         if not isinstance(result, VideoFrameResult):

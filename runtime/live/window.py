@@ -37,7 +37,7 @@ def check_display() -> None:
     host, _, rest = name.rpartition(":")
     number = rest.partition(".")[0]
     if host not in {"", "unix"} or not number.isdigit():
-        return  # elsewhere: not for us to judge
+        return  # elsewhere: not looked at
     path = Path("/tmp/.X11-unix") / f"X{number}"
     for address in (str(path), f"\0{path}"):
         with socket.socket(socket.AF_UNIX) as probe:

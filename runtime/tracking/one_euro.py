@@ -8,7 +8,7 @@ frequency rises with the signal's speed:
     value' = alpha x value + (1 - alpha) x previous value'
 
 The speed is the change since the last filtered value over the time that passed, itself low-passed with a
-fixed cutoff. Two things are settled here that the paper leaves to its user. The step is the time between
+fixed cutoff. Two things are decided here that the paper leaves to its user. The step is the time between
 this value's timestamp and the last one's, so that frames may come at any rate and may be missing. And the
 speed is that of the array as a whole (the root mean square over its points), not each number's own: the
 points of a face move together, five of them tell the speed more surely than one, and a filter that
@@ -29,13 +29,13 @@ class OneEuroFilter:
     """A filter of arrays of one shape. Not for several threads at once.
 
     Attributes:
-        min_cutoff: cutoff in hertz for a signal at rest; lower is calmer, and slower to settle.
+        min_cutoff: cutoff in hertz for a signal at rest; lower is calmer, and slower to arrive.
         beta: what the cutoff gains, in hertz, for each unit of length per second; higher follows closer.
         derivative_cutoff: cutoff in hertz of the speed's own low-pass filter.
     """
 
     def __init__(self, min_cutoff: float = 1.0, beta: float = 0.0, derivative_cutoff: float = 1.0) -> None:
-        """Set up the filter; the paper's section 5 tells how to tune it.
+        """Set up the filter; the paper's section 5 says how to tune it.
 
         Raises:
             ValueError: a cutoff is not positive, beta is negative, or one of them is not finite.

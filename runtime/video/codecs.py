@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 import av
+from av.codec.context import Flags
 from av.codec.hwaccel import HWAccel
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from aif.runtime.errors import ConfigError, nearest_names
 from aif.runtime.video.kinds import VideoError, is_sequence
+from aif.runtime.video.pixels import Colour
 
 Codec = Literal["h264", "h265", "vp9", "av1", "gif", "png"]
 Hardware = Literal["nvenc", "videotoolbox", "vaapi", "qsv", "amf"]
@@ -186,27 +189,66 @@ def _check(what: str, value: str | None, known: tuple[str, ...]) -> None:
         raise ConfigError(f"There is no {what} {value!r}.", nearest_names(value, known))
 
 
-def add_video_stream(output: OutputContainer, encoding: Encoding) -> VideoStream:
-    """A stream of that encoding in a container that is being written; its size and clock are still to be set.
+@dataclass(frozen=True)
+class StreamForm:
+    """What the frames of a video stream are to be.
+
+    Attributes:
+        width, height: in pixels; odd ones grow by one where the encoding takes even ones only.
+        rate: about how many frames a second there will be.
+        ticks: seconds a tick of the frames' timestamps.
+        key_every: frames from one key frame to the next, at most.
+        colour: what the numbers mean.
+        pixel_aspect: width of a pixel divided by its height.
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    ticks: Fraction
+    key_every: int
+    colour: Colour
+    pixel_aspect: Fraction = Fraction(1)
+
+
+def open_video_stream(output: OutputContainer, encoding: Encoding, form: StreamForm) -> VideoStream:
+    """A stream in a container that is being written, its encoder open.
 
     Raises:
-        VideoError: the device of a hardware encoder does not open.
+        VideoError: the encoder or its device does not open.
     """
-    if encoding.hardware != "vaapi":
-        return cast(VideoStream, output.add_stream(encoding.encoder, options=dict(encoding.options)))
+    options = dict(encoding.options)
     try:
-        device = HWAccel("vaapi")
-        stream = output.add_stream(encoding.encoder, options=dict(encoding.options), hwaccel=device)
-    except (av.FFmpegError, OSError, RuntimeError, NotImplementedError) as error:
-        raise not_opened(encoding, error) from error
-    return cast(VideoStream, stream)
-
-
-def not_opened(encoding: Encoding, error: Exception) -> VideoError:
-    """The error for an encoder that does not open, with what to do about it."""
-    if encoding.hardware is None:
-        return VideoError(f"The encoder {encoding.encoder} does not open: {error}.")
-    return VideoError(
-        f"The hardware encoder {encoding.encoder} does not open on this machine.",
-        f"{_NEEDS[encoding.hardware]} Leave out --hardware {encoding.hardware} to use the processor.",
-    )
+        if encoding.hardware == "vaapi":
+            added = output.add_stream(encoding.encoder, options=options, hwaccel=HWAccel("vaapi"))
+        else:
+            added = output.add_stream(encoding.encoder, options=options)
+        stream = cast(VideoStream, added)
+        context = stream.codec_context
+        odd = int(encoding.even)
+        context.width, context.height = (
+            form.width + odd * (form.width % 2),
+            form.height + odd * (form.height % 2),
+        )
+        context.framerate = form.rate.limit_denominator(100_000)
+        context.time_base = stream.time_base = form.ticks
+        context.flags |= Flags.frame_duration
+        if encoding.codec == "gif":
+            context.pix_fmt = "pal8"
+        else:
+            context.pix_fmt = "nv12" if encoding.hardware == "qsv" else "yuv420p"
+            context.gop_size = form.key_every
+            context.sample_aspect_ratio = form.pixel_aspect.limit_denominator(10_000)
+            context.color_range, context.colorspace = form.colour.range, form.colour.matrix
+            context.color_primaries, context.color_trc = form.colour.primaries, form.colour.transfer
+        if encoding.codec == "h265" and output.format.name != "matroska":
+            context.codec_tag = "hvc1"  # the name under which Apple's players know it
+        context.open()
+    except (av.FFmpegError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+        if encoding.hardware is None:
+            raise VideoError(f"The encoder {encoding.encoder} does not open: {error}.") from error
+        raise VideoError(
+            f"The hardware encoder {encoding.encoder} does not open on this machine.",
+            f"{_NEEDS[encoding.hardware]} Leave out --hardware {encoding.hardware} to use the processor.",
+        ) from error
+    return stream

@@ -26,7 +26,7 @@ Timed = tuple[av.VideoFrame, int]
 
 
 class Decoder:
-    """Decodes a video stream; mends timestamps, leaves out damaged packets, and says so at the end.
+    """Decodes a video stream; corrects timestamps, leaves out damaged packets, and says so at the end.
 
     A missing timestamp becomes the one before plus a frame's duration, a repeated or backward one a tick more
     than the one before; after that the file's own times count again.
@@ -52,7 +52,7 @@ class Decoder:
         """Frames and their timestamps in ticks, from the time `start` to before `stop`, in seconds."""
         decoded = self._decoded() if start is None else self._decoded_from(start)
         for frame in decoded:
-            pts = self._mended(frame)
+            pts = self._rising(frame)
             if start is not None and pts * self._time_base < start:
                 continue
             if stop is not None and pts * self._time_base >= stop:
@@ -98,7 +98,7 @@ class Decoder:
             if packet is None:
                 return
 
-    def _mended(self, frame: av.VideoFrame) -> int:
+    def _rising(self, frame: av.VideoFrame) -> int:
         """The frame's timestamp, later than the one before."""
         pts = frame.pts
         if pts is None:
@@ -111,7 +111,7 @@ class Decoder:
         return pts
 
     def _say(self) -> None:
-        """What was mended, and whether the file ended before its time; once all frames have been read."""
+        """What was corrected, and whether the file ended before its time; once all frames have been read."""
         for count, what in (
             (self._damaged, "damaged packet{} left out"),
             (self._missing, "frame{} had no timestamp and got the next one in order"),

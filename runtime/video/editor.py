@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 from aif.runtime.arrays import UInt8Array
@@ -48,7 +47,7 @@ class VideoFrameResult:
 class VideoEditor:
     """Edits one stream of frames with an editor that may serve others at the same time.
 
-    Frames must be handed over in the order in which they are shown, for each is edited in the light of those
+    Frames must come in the order in which they are shown, for each is edited in the light of those
     before it; a time that lies before the last one begins anew, like a cut. Every method may be called from
     any thread: frames take turns, and `set_edits` neither waits for one nor changes one that is under way.
     """
@@ -166,12 +165,7 @@ class VideoEditor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

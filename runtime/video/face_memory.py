@@ -186,7 +186,7 @@ class FaceMemory:
             step_s = time_s - known.time_s
             # Where a picture is shown twice, nothing of an edit goes on moving.
             new_y, new_z = (
-                0.0 if face.repeated else share(step_s, settle) for settle in (self._settle_s, CODE_SETTLE_S)
+                0.0 if face.repeated else share(step_s, over_s) for over_s in (self._settle_s, CODE_SETTLE_S)
             )
             y[row] = known.y + new_y * (y[row] - known.y)
             if not manifest.features:

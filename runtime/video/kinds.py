@@ -1,4 +1,4 @@
-"""What is called a video, told without loading FFmpeg; numbered pictures that stand for one."""
+"""What is called a video, found out without loading FFmpeg; numbered pictures that stand for one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aif.runtime.image.kinds import SUFFIXES as PICTURE_SUFFIXES
 # What aif writes.
 WRITTEN_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif")
 
-# By these names a folder's videos are found. What a file really is, FFmpeg tells from its first bytes.
+# By these names a folder's videos are found. What a file really is, FFmpeg finds out from its first bytes.
 VIDEO_SUFFIXES = (
     *WRITTEN_SUFFIXES,
     *(".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv", ".vob", ".mxf"),

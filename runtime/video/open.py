@@ -70,7 +70,7 @@ def _no_video(path: Path) -> VideoError:
     if head[4:8] in {b"ftyp", b"mdat", b"moov", b"wide", b"free"}:
         return VideoError(
             f"{path} is cut short or damaged: the index that MP4 and MOV files need is missing.",
-            "Copy or download it again. Tools such as untrunc mend recordings that broke off.",
+            "Copy or download it again. Tools such as untrunc repair recordings that broke off.",
         )
     return VideoError(f"{path} is not a video, or is damaged at its start.", _COPY_AGAIN)
 
@@ -109,10 +109,10 @@ def declared_end(stream: VideoStream) -> Fraction | None:
     assert stream.time_base is not None
     if stream.duration:
         return (stream.duration + (stream.start_time or 0)) * stream.time_base
-    told = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # Matroska
-    if told is None:
+    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))  # Matroska
+    if found is None:
         return None
-    return int(told[1]) * 3600 + int(told[2]) * 60 + Fraction(told[3])
+    return int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
 
 
 def _open_sequence(pattern: Path, fps: Fraction | float | None) -> InputContainer:

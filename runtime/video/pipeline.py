@@ -61,7 +61,7 @@ def run_pipeline(
         edit: (uint8 (H, W, 3) BGR, time in seconds) to the edited image; called for each frame in order.
         sink: takes the edited images.
         stop: once it is set, the frame in work is finished, all edited ones are written, and the run ends.
-        progress: told the number of frames edited so far, in the caller's thread.
+        progress: called with the number of frames edited so far, in the caller's thread.
         depth: frames that may wait between two stages.
 
     Raises:

@@ -1,8 +1,8 @@
 """Decoded video frames to BGR pictures and back, with nothing lost that eight bits can hold.
 
 Libswscale's default path from YUV to BGR rounds down (about one level) and repeats chroma samples, and its
-exact path is five times slower than this one: chroma resized by OpenCV, then one 3 x 4 matrix for colours and
-range. There and back leaves luma as it was but for rounding.
+accurate path takes twice the time of this one: chroma resized by OpenCV, then one 3 x 4 matrix for colours
+and range. There and back leaves luma as it was but for rounding.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Colour:
         )
 
     def to_bgr(self, height: int) -> FloatArray:
-        """(3, 4) matrix from (Y, U, V, 1) to B, G, R, all 0 to 255; unnamed ones are told by the height."""
+        """(3, 4) matrix from (Y, U, V, 1) to B, G, R, all 0 to 255; unnamed ones go by the height."""
         return _matrices(self._weights(height), self.range == RANGE_FULL)[1]
 
     def from_bgr(self, height: int) -> FloatArray:

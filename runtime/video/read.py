@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, cast
 
 import av
@@ -36,7 +36,7 @@ class Frame:
 
     Attributes:
         image_hwc_bgr: uint8 (H, W, 3).
-        pts: when it is shown, in ticks of `time_base`, as in the file (mended where that is no time).
+        pts: when it is shown, in ticks of `time_base`, as in the file (corrected where that is no time).
         time_base: seconds a tick.
         index: 0 for the first frame read.
         duration: how long it is shown, in ticks; 0 where the file does not say.
@@ -83,6 +83,7 @@ class VideoSource:
         shift: seconds to take off every time when writing, sound included: `start` where a part was asked
             for or the video begins before zero; the start of the clock of a broadcast; else 0.
         count: frames read so far.
+        convert_s: seconds spent on the change of colours.
         exhausted: there are no more.
     """
 
@@ -106,7 +107,7 @@ class VideoSource:
                 and end_s, or a sequence without fps.
         """
         self.path = Path(path)
-        self.count, self.exhausted = 0, False
+        self.count, self.exhausted, self.convert_s = 0, False, 0.0
         self._next: Timed | None = None
         self._container = open_video(self.path, fps)
         try:
@@ -123,7 +124,9 @@ class VideoSource:
             frame, pts = self._next
             index, self.count = self.count, self.count + 1
             self.end = (pts + (frame.duration or self._step)) * self.time_base
+            start = time.perf_counter()
             image = self._upright(frame)
+            self.convert_s += time.perf_counter() - start
             self._next = next(self._frames, None)
             yield Frame(image, pts, self.time_base, index, frame.duration)
         self.exhausted = True
@@ -137,16 +140,11 @@ class VideoSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _describe(self, start_s: float | None, end_s: float | None) -> None:
-        """All that the container tells; nothing is decoded."""
+        """All that the container says; nothing is decoded."""
         container, stream = self._container, self._stream
         self.time_base = Fraction(stream.time_base or 1)
         self.rate = Fraction(stream.average_rate or stream.guessed_rate or _DEFAULT_RATE)
@@ -171,7 +169,7 @@ class VideoSource:
         self._frames = decoder.frames(self._from, self.stop)
 
     def _first(self) -> Timed:
-        """The first wanted frame, and all that only a frame tells."""
+        """The first wanted frame, and all that only a frame says."""
         declared = declared_end(self._stream)
         if declared is None and self._container.duration is not None:
             declared = self._origin + Fraction(self._container.duration, av.time_base)
@@ -179,8 +177,8 @@ class VideoSource:
         if held is None:
             if self.whole:
                 raise VideoError(f"{self.path} is damaged: not one frame can be decoded.")
-            told = None if declared is None else f"It is {float(declared - self._origin):.2f} seconds long."
-            raise VideoError(f"{self.path} has no frame in the part that was asked for.", told)
+            length = None if declared is None else f"It is {float(declared - self._origin):.2f} seconds long."
+            raise VideoError(f"{self.path} has no frame in the part that was asked for.", length)
         frame, pts = held
         self.start = self.end = pts * self.time_base
         self.shift = self._origin if self._from is None else self.start

@@ -110,10 +110,10 @@ class Passage:
                 return
             if packet is None:
                 return
-            told = packet.pts if packet.pts is not None else packet.dts
-            if told is None or not packet.size:
+            ticks = packet.pts if packet.pts is not None else packet.dts
+            if ticks is None or not packet.size:
                 continue
-            time = told * Fraction(packet.time_base) - self._like.shift
+            time = ticks * Fraction(packet.time_base) - self._like.shift
             if time >= 0 or packet.stream_index not in self._from_zero:
                 yield time, packet
 

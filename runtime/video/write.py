@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import av
-from av.codec.context import Flags
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.files import part_beside, put_in_place
-from aif.runtime.video.codecs import add_video_stream, choose_encoding, not_opened
+from aif.runtime.video.codecs import StreamForm, choose_encoding, open_video_stream
 from aif.runtime.video.kinds import VideoError, is_sequence
 from aif.runtime.video.pixels import Palette, bgr_to_yuv420p
 from aif.runtime.video.read import Frame, VideoSource
@@ -56,6 +55,7 @@ class VideoSink:
     Attributes:
         path: the file to write.
         frames: how many have been written.
+        convert_s: seconds spent on the change of colours.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class VideoSink:
                 file, or a place that cannot be written.
         """
         self.path = Path(path)
-        self.frames = 0
+        self.frames, self.convert_s = 0, 0.0
         self._like = like
         self._held: av.VideoFrame | None = None
         self._last = 0
@@ -109,38 +109,16 @@ class VideoSink:
 
     def _open_encoder(self, size: tuple[int, int]) -> None:
         like, encoding = self._like, self._encoding
-        stream = add_video_stream(self._output, encoding)
-        wide, high = self._size = size
-        if encoding.even and (wide % 2 or high % 2):
-            odd = f"{wide} x {high}"
-            wide, high = wide + wide % 2, high + high % 2
-            what = "%s: %s needs even sides: %s becomes %d x %d, the edge repeated."
-            log.warning(what, self.path, encoding.codec, odd, wide, high)
-        context = stream.codec_context
-        context.width, context.height = wide, high
-        context.framerate = like.rate.limit_denominator(100_000)
-        context.time_base = stream.time_base = self._ticks
-        context.flags |= Flags.frame_duration
-        if encoding.codec == "gif":
-            context.pix_fmt = "pal8"
-            self._palette: Palette | None = Palette(wide, high, self._ticks)
-            if like.rate > 50:
-                log.warning("%s: GIF viewers show at most 50 frames a second.", self.path)
-        else:
-            self._palette = None
-            context.pix_fmt = "nv12" if encoding.hardware == "qsv" else "yuv420p"
-            context.gop_size = KEYFRAME_INTERVAL
-            context.sample_aspect_ratio = like.pixel_aspect.limit_denominator(10_000)
-            context.color_range, context.colorspace = like.colour.range, like.colour.matrix
-            context.color_primaries, context.color_trc = like.colour.primaries, like.colour.transfer
-        if encoding.codec == "h265" and self._output.format.name != "matroska":
-            context.codec_tag = "hvc1"  # the name under which Apple's players know it
-        try:
-            context.open()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise not_opened(encoding, error) from error
-        stream.metadata.update(kept_texts(like.stream_metadata))
-        self._stream = stream
+        form = StreamForm(*size, like.rate, self._ticks, KEYFRAME_INTERVAL, like.colour, like.pixel_aspect)
+        self._size, self._stream = size, open_video_stream(self._output, encoding, form)
+        wide, high = self._stream.width, self._stream.height
+        if (wide, high) != size:
+            what = "%s: %s needs even sides: %d x %d becomes %d x %d, the edge repeated."
+            log.warning(what, self.path, encoding.codec, *size, wide, high)
+        self._palette = Palette(wide, high, self._ticks) if encoding.codec == "gif" else None
+        if encoding.codec == "gif" and like.rate > 50:
+            log.warning("%s: GIF viewers show at most 50 frames a second.", self.path)
+        self._stream.metadata.update(kept_texts(like.stream_metadata))
 
     def _add_streams(self, signed: bool) -> None:
         like = self._like
@@ -166,9 +144,9 @@ class VideoSink:
         if image_hwc_bgr.shape != (self._size[1], self._size[0], 3):
             size = (self._size[1], self._size[0], 3)
             raise ValueError(f"the frame is {image_hwc_bgr.shape}, the video {size}")
-        time = frame.pts * frame.time_base - self._like.shift
+        at = frame.pts * frame.time_base - self._like.shift
         shown = frame.duration * frame.time_base or 1 / self._like.rate
-        picture, pts = self._picture(image_hwc_bgr), round(time / self._ticks)
+        picture, pts = self._picture(image_hwc_bgr), round(at / self._ticks)
         before, self._held = self._held, None
         if before is not None:
             # Only now is it known how long the one before is shown.
@@ -177,16 +155,20 @@ class VideoSink:
             self._encode(before)
         picture.pts, picture.time_base = pts, self._ticks
         picture.duration = max(1, round(shown / self._ticks))
-        self._held, self._last, self._until = picture, pts, time + shown
+        self._held, self._last, self._until = picture, pts, at + shown
         if self._passage is not None:
             with _writing(self.path):
-                self._passage.up_to(time)
+                self._passage.up_to(at)
         self.frames += 1
 
     def _picture(self, image_hwc_bgr: UInt8Array) -> av.VideoFrame:
+        start = time.perf_counter()
         if self._palette is not None:
-            return av.VideoFrame.from_ndarray(image_hwc_bgr, format="bgr24")
-        return bgr_to_yuv420p(image_hwc_bgr, self._like.colour, self._encoding.even)
+            picture = av.VideoFrame.from_ndarray(image_hwc_bgr, format="bgr24")
+        else:
+            picture = bgr_to_yuv420p(image_hwc_bgr, self._like.colour, self._encoding.even)
+        self.convert_s += time.perf_counter() - start
+        return picture
 
     def _encode(self, picture: av.VideoFrame | None) -> None:
         """Hand a picture, or the end, to the encoder, and what comes out of it to the file."""
@@ -233,12 +215,7 @@ class VideoSink:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self.finish()
         else:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from aif.runtime.errors import ConfigError
-from aif.runtime.live.safe_file import SafeFile, trim_mp4
 from aif.runtime.live.record import WAITING, Recorder, fitted
+from aif.runtime.live.safe_file import SafeFile, trim_mp4
 from aif.runtime.video.kinds import VideoError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)

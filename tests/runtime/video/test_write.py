@@ -399,14 +399,15 @@ def test_a_place_that_cannot_be_written_is_told_at_once(tmp_path: Path, make_cli
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_a_full_disk_is_told(tmp_path: Path, make_clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip(tmp_path / "a.mp4", frames=30)
-    monkeypatch.setattr("aif.runtime.video.write.secrets.token_hex", lambda count: "x")
+    part = tmp_path / "x.part"
+    monkeypatch.setattr("aif.runtime.video.write.part_beside", lambda path: part)
     with (
         pytest.raises(VideoError, match="Cannot write") as raised,
         VideoSource(path) as source,
         VideoSink(tmp_path / "out.mp4", source) as sink,
     ):
-        sink._part.unlink()
-        sink._part.symlink_to("/dev/full")
+        part.unlink()
+        part.symlink_to("/dev/full")
         for frame in source:
             sink.write(frame.image_hwc_bgr, frame)
     cause = raised.value.__cause__
