@@ -12,19 +12,21 @@ import torch
 
 from aif.export.graphs.crops import first_crops
 from aif.export.graphs.exportable import ExportableModel, open_exportable
-from aif.export.graphs.faces import Faces
-from aif.export.graphs.graphs import DecoderGraph, EncoderGraph, ExportedGraphs, export_graphs
+from aif.export.graphs.faces import FaceReader
+from aif.export.graphs.graphs import DecoderGraph, EncoderGraph, export_graphs
+from aif.export.graphs.pair import Graphs
 from aif.export.graphs.parity import STORED, check_parity
 from aif.runtime.arrays import Float32Array
 from aif.runtime.bench.measure import Setup
 from aif.runtime.bench.networks import Call, OnnxNetworks, network_inputs
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.model.codes import Faces
 from aif.train.data.synthetic import SyntheticFaces
 
 
-class EagerNetworks:
-    """What the graphs compute, in PyTorch eager on the processor, without gradients.
+class TorchNetworks:
+    """What the graphs compute, in PyTorch on the processor: eager, or through torch.compile.
 
     Attributes:
         precision: always "fp32".
@@ -32,47 +34,43 @@ class EagerNetworks:
 
     precision = "fp32"
 
-    def __init__(self, encoder: torch.nn.Module, decoder: torch.nn.Module, shaped: bool = False) -> None:
-        """Wrap networks in eval mode, called as `EncoderGraph` and `DecoderGraph`; landmarks for `shaped`."""
-        self._encoder, self._decoder, self._shaped = encoder, decoder, shaped
+    def __init__(self, model: ExportableModel, compiled: bool = False) -> None:
+        """Use the networks of a run; `compiled` anew for each batch size and number of threads."""
+        self._encoder, self._decoder = EncoderGraph(model).eval(), DecoderGraph(model).eval()
+        self._shaped, self._compiled = model.frame is not None, compiled
 
     def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
-        """As `Networks.calls`. The number of threads is PyTorch's own, one for the whole process."""
-        seen = [torch.from_numpy(each) for each in network_inputs(images_nchw, self._shaped).values()]
-
-        @torch.inference_mode()
-        def run(network: torch.nn.Module, *inputs: torch.Tensor) -> object:
-            if torch.get_num_threads() != threads:
-                torch.set_num_threads(threads)
-            return network(*inputs)
-
-        codes: tuple[torch.Tensor, ...] = run(self._encoder, *seen)  # type: ignore[assignment]
-        return partial(run, self._encoder, *seen), partial(run, self._decoder, *codes)
-
-
-class CompiledNetworks(EagerNetworks):
-    """The same through torch.compile, compiled anew for each batch size and number of threads."""
-
-    def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
-        """As `Networks.calls`; compiles both, which takes its time.
+        """As `Networks.calls`. The number of threads is PyTorch's own, one for the whole process.
 
         Raises:
             AifError: they cannot be compiled here.
         """
-        torch.compiler.reset()  # what was compiled for another batch is not asked for again
+        seen = [torch.from_numpy(each) for each in network_inputs(images_nchw, self._shaped).values()]
         torch.set_num_threads(threads)  # is written into what is compiled
-        encoder: Any = torch.compile(self._encoder, dynamic=False)
-        decoder: Any = torch.compile(self._decoder, dynamic=False)
+        encoder: Any = self._encoder
+        decoder: Any = self._decoder
+        if self._compiled:
+            torch.compiler.reset()  # what was compiled for another batch is not asked for again
+            encoder, decoder = (torch.compile(each, dynamic=False) for each in (encoder, decoder))
+
+        @torch.inference_mode()
+        def run(network: Any, *inputs: torch.Tensor) -> Any:
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+            return network(*inputs)
+
         try:
-            encode, decode = EagerNetworks(encoder, decoder, self._shaped).calls(images_nchw, threads)
-            decode()
+            codes = run(encoder, *seen)
+            run(decoder, *codes)
         except Exception as error:  # the compiler's errors have no common base
+            if not self._compiled:
+                raise
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise AifError(
                 f"torch.compile does not work here: {reason}",
                 "Install a C++ compiler, or leave out --compile.",
             ) from error
-        return encode, decode
+        return partial(run, encoder, *seen), partial(run, decoder, *codes)
 
 
 @dataclass(frozen=True)
@@ -89,14 +87,13 @@ class RunNetworks:
     image_size: int
     step: int
     difference: float
-    eager: EagerNetworks
-    compiled: CompiledNetworks
-    graphs: ExportedGraphs
+    eager: TorchNetworks
+    compiled: TorchNetworks
+    graphs: Graphs
 
     def onnx(self, setup: Setup) -> dict[str, OnnxNetworks]:
         """The exported graphs in a setup, as "aif"."""
-        graphs = self.graphs
-        return {"aif": OnnxNetworks(graphs.encoder, graphs.decoder, (), setup)}
+        return {"aif": OnnxNetworks.of_graphs(self.graphs.encoder, self.graphs.decoder, (), setup)}
 
 
 def load_run_networks(folder: Path, bundle: Bundle | None = None) -> RunNetworks:
@@ -115,10 +112,9 @@ def load_run_networks(folder: Path, bundle: Bundle | None = None) -> RunNetworks
     if bundle is None:
         graphs = export_graphs(model, "{}")
     else:
-        parts = bundle.graph_bytes("fp32", "encoder"), bundle.graph_bytes("fp32", "decoder")
-        graphs = ExportedGraphs(*parts)
+        graphs = Graphs(bundle.graph_bytes("fp32", "encoder"), bundle.graph_bytes("fp32", "decoder"))
     try:
-        parity = check_parity(model, graphs, _faces(model), more={} if model.frame is None else STORED)
+        parity = check_parity(model, graphs, _faces(model), STORED if model.frame is not None else None)
     except AifError as error:
         if bundle is None:
             raise
@@ -127,14 +123,13 @@ def load_run_networks(folder: Path, bundle: Bundle | None = None) -> RunNetworks
             "Export it again (aif-export), or name another bundle.",
         ) from error
     worst = max(each.worst for each in parity)
-    pair = EncoderGraph(model).eval(), DecoderGraph(model).eval(), model.frame is not None
-    rivals = EagerNetworks(*pair), CompiledNetworks(*pair)
-    return RunNetworks(model.image_size, model.steps, worst, *rivals, graphs)
+    rivals = TorchNetworks(model), TorchNetworks(model, compiled=True)
+    return RunNetworks(model.image_size, model.provenance.steps, worst, *rivals, graphs)
 
 
 def _faces(model: ExportableModel) -> Faces:
     """Sixteen synthetic faces; with shape, the mean shape moved a little is landmarks enough."""
-    crops = first_crops(SyntheticFaces(16), model.image_size)
+    crops = first_crops(SyntheticFaces(16), FaceReader(model.image_size))
     if model.frame is None:
         return crops
     noise = np.random.default_rng(0).normal(0, 0.01, (len(crops), *model.frame.mean.shape))

@@ -8,19 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aif.export.graphs.companions import landmark_network, matte_network, read_file, sha256_of
 from aif.export.graphs.crops import first_crops
 from aif.export.graphs.exportable import ExportableModel, open_exportable
+from aif.export.graphs.faces import FaceReader
+from aif.export.graphs.files import companions, read_file, sha256_of
 from aif.export.graphs.graphs import OPSET, export_graphs
-from aif.export.graphs.parity import SHAPED, STORED, Parity, check_parity, stored_as_half
+from aif.export.graphs.parity import STORED, Parity, check_parity, stored_as_half
 from aif.export.precision.precision import add_precisions, load_evaluator
-from aif.runtime.bundle.bundle import write_bundle
+from aif.runtime.bundle.bundle import check_place, write_bundle
 from aif.runtime.bundle.manifest import (
+    AttributeInfo,
     GraphFile,
     GraphPair,
     Manifest,
     Mode,
-    Provenance,
     ShapeInfo,
     SourceValues,
     Variant,
@@ -28,8 +29,6 @@ from aif.runtime.bundle.manifest import (
 from aif.runtime.errors import ExportError
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.train.data.base import FaceDataset
-
-RESEARCH_LICENCE = "Research use only, as the terms of the training data ask; the code has its own licence."
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ class ExportOptions:
     """Lower end of every attribute's usable range; None = what the run says, or -1."""
     maximum: float | None = None
     """Upper end of every attribute's usable range; None = what the run says, or 2."""
-    weights_licence: str = RESEARCH_LICENCE
-    """Licence of the weights."""
+    weights_licence: str | None = None
+    """Licence of the weights; None = research only."""
     precisions: tuple[str, ...] = ()
     """What to make beside FP32: of `aif.export.precision.choice.PRECISIONS`."""
     evaluator: Path | None = None
@@ -96,47 +95,42 @@ def export_bundle(
         BundleError: `out` holds something that is not a bundle.
     """
     options = options or ExportOptions()
-    landmarks, matte = landmark_network(options.landmarks), matte_network(options.matte)
+    check_place(out)
+    beside = companions(landmarks=options.landmarks, matte=options.matte)
     card = None if options.card is None else read_file(options.card)
     model = open_exportable(run_folder)
     finder = None
     if model.frame is not None:
-        if landmarks is None:
+        if "landmarks" not in beside:
             raise ExportError(
                 "A model with shape needs a network of dense landmarks in its bundle, and there is none.",
                 "Name one: --landmarks FILE (aif fit landmarks makes it).",
             )
-        finder = LandmarkNet(landmarks[1])
+        finder = LandmarkNet(beside["landmarks"][1])
     lone = _manifest(model, options)
     graphs = export_graphs(model, lone.without_files().model_dump_json())
-    faces = first_crops(crops, model.image_size, model.frame, finder)
-    parity = check_parity(model, graphs, faces, more=SHAPED if model.frame is not None else {})
+    faces = first_crops(crops, FaceReader(model.image_size, model.frame, finder))
+    parity = check_parity(model, graphs, faces)
     if model.frame is not None:
         graphs = stored_as_half(model, graphs, faces)
-        parity = check_parity(model, graphs, faces, more=STORED)
-    files = {"encoder.onnx": graphs.encoder, "decoder.onnx": graphs.decoder}
-    pair = {
-        part: GraphFile(file=f"{part}.onnx", sha256=sha256_of(files[f"{part}.onnx"]))
-        for part in ("encoder", "decoder")
-    }
+        parity = check_parity(model, graphs, faces, STORED)
+    files = {f"{part}.onnx": data for part, data in graphs.parts().items()}
+    pair = {part: GraphFile(file=f"{part}.onnx", sha256=sha256_of(d)) for part, d in graphs.parts().items()}
     fields: dict[str, object] = {
         "graphs": {"fp32": GraphPair(**pair)},
         "parity": {"fp32": {each.batch: each.worst for each in parity}},
     }
-    for name, found in (("landmarks", landmarks), ("matte", matte)):
-        if found is not None:
-            fields[name], files[found[0].file] = found
+    for name, found in beside.items():
+        fields[name], files[found[0].file] = found
     if card is not None:
         files["MODEL_CARD.md"] = card
     manifest = Manifest.model_validate({**lone.model_dump(), **fields})
     if options.precisions:
-        evaluator, evaluator_name = load_evaluator(options.evaluator)
-        manifest, files = add_precisions(
-            manifest, files, options.precisions, crops, evaluator, evaluator_name
-        )
+        evaluator = load_evaluator(options.evaluator)
+        manifest, files = add_precisions(manifest, files, options.precisions, crops, evaluator)
     bundle = write_bundle(out, manifest, files)
     size = sum(len(data) for data in files.values())
-    return ExportReport(bundle.path, size, model.steps, tuple(parity), manifest.variants)
+    return ExportReport(bundle.path, size, model.provenance.steps, parity, manifest.variants)
 
 
 def _manifest(model: ExportableModel, options: ExportOptions) -> Manifest:
@@ -144,6 +138,9 @@ def _manifest(model: ExportableModel, options: ExportOptions) -> Manifest:
     shaped = model.frame is not None
     ends = {"minimum": options.minimum, "maximum": options.maximum}
     given = {name: value for name, value in ends.items() if value is not None}
+    more: dict[str, object] = {"metrics": dict(options.metrics or {})}
+    if options.weights_licence is not None:
+        more["weights_licence"] = options.weights_licence
     return Manifest(
         name=options.name or model.name,
         version=options.version,
@@ -151,22 +148,13 @@ def _manifest(model: ExportableModel, options: ExportOptions) -> Manifest:
         latent_size=model.latent_size,
         frame="shape" if shaped else "similarity",
         attributes=tuple(
-            type(each).model_validate({**each.model_dump(), **given}) for each in model.attributes
+            AttributeInfo.model_validate(each.model_dump() | given) for each in model.attributes
         ),
         opset=OPSET,
         compositing=options.compositing or ("warp" if shaped else "delta"),
         source_values=options.source_values,
         hair=dict(model.hair),
-        provenance=Provenance(
-            dataset=model.data_name,
-            dataset_fingerprint=model.data_fingerprint,
-            preset=model.preset,
-            steps=model.steps,
-            faces_seen=model.faces_seen,
-            seed=model.seed,
-            weights_licence=options.weights_licence,
-            metrics=dict(options.metrics or {}),
-        ),
+        provenance=model.provenance.model_copy(update=more),
         shape=None if model.frame is None else ShapeInfo.of(model.frame),
     )
 

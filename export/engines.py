@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aif.export.graphs.crops import spread_crops
+from aif.export.graphs.faces import FaceReader
+from aif.export.graphs.files import contents_of
 from aif.runtime.bundle.bundle import Bundle, check_place, write_bundle
-from aif.runtime.bundle.storage import open_store
 from aif.runtime.faces.landmarks import LandmarkNet
-from aif.runtime.model.make import GateFaces, make_engines
+from aif.runtime.model.engines import make_engines
 from aif.runtime.tensorrt.build import BuildOptions, check_timing_cache
 from aif.runtime.tensorrt.library import load_library
 from aif.runtime.tensorrt.sidecar import Sidecar
-from aif.runtime.tensorrt.store import FOLDER, bundle_files, engines_kept
+from aif.runtime.tensorrt.store import bundle_files, engines_kept
 from aif.train.data.base import FaceDataset
 
 
@@ -23,7 +24,7 @@ def add_engines(
     precisions: Sequence[str],
     faces: FaceDataset,
     options: BuildOptions,
-    tell: Callable[[str], None] | None = None,
+    report: Callable[[str], None],
 ) -> tuple[Sidecar, ...]:
     """Write the bundle at `path` with engines for this machine to `out`, which may be the same place.
 
@@ -36,7 +37,7 @@ def add_engines(
         precisions: one or more of "fp32" and "fp16".
         faces: at least 16, on which the engines are compared with the graphs.
         options: how to build.
-        tell: called with a line for people before each long step; None = silence.
+        report: called with a line for people before each long step.
 
     Raises:
         ProviderError: TensorRT is not here.
@@ -44,18 +45,19 @@ def add_engines(
         BundleError: `path` holds no sound bundle, or `out` cannot be written.
         ConfigError: the timing cache cannot be written.
     """
-    bundle = Bundle.open(path)
+    manifest, files = contents_of(path)
+    bundle = Bundle(path, manifest)
     check_place(out)  # before minutes are spent
     check_timing_cache(options, load_library())
-    frame = bundle.manifest.face_frame
+    frame = manifest.face_frame
     finder = None if frame is None else LandmarkNet(bundle)
-    found = spread_crops(faces, bundle.manifest.image_size, frame, finder)
-    crops = GateFaces(found.images, faces.name, found.landmarks)
-    made = [each for name in precisions for each in make_engines(bundle, name, crops, options, tell)]
+    crops = spread_crops(faces, FaceReader(manifest.image_size, frame, finder))
+    made = [
+        engine
+        for name in precisions
+        for engine in make_engines(bundle, name, crops, faces.name, options, report)
+    ]
     new = tuple(sidecar for sidecar, _ in made)
-    kept = engines_kept(out, bundle.manifest, new) | engines_kept(path, bundle.manifest, new)
-    with open_store(path) as store:
-        names = [name for name in store.names() if name != "manifest.json" and not name.startswith(FOLDER)]
-        files = {name: store.read(name) for name in names}
-    write_bundle(out, bundle.manifest, {**files, **kept, **bundle_files(made)})
+    kept = engines_kept(out, manifest, new) | engines_kept(path, manifest, new)
+    write_bundle(out, manifest, {**files, **kept, **bundle_files(made)})
     return new

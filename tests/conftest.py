@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import socket
-import sys
 import threading
 import time
-import types
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -186,42 +183,20 @@ def broadcast() -> Iterator[Callable[[np.ndarray], Broadcast]]:
 
 @pytest.fixture
 def stand_in_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A card with CUDA and TensorRT that are not there (stand_in_tensorrt.py); the cache is a new folder."""
+    """A card with TensorRT that is not there (stand_in_tensorrt.py); the cache is a new folder."""
     pytest.importorskip("polygraphy")
-    for name in ("stand_in_cuda", "stand_in_tensorrt"):
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)
-        spec.loader.exec_module(module)
-    card = module.Card()
-    plug_in_card(card, monkeypatch)
-    monkeypatch.setenv("AIF_CACHE", str(tmp_path / "cache"))
-    yield card
-    plug_in_card(None, monkeypatch)
-
-
-def plug_in_card(card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `import tensorrt` and `from cuda.bindings import runtime` find the card; None forgets it."""
-    from polygraphy.backend import trt
+    from stand_in_tensorrt import Card
 
     from aif.runtime.tensorrt.library import load_library
 
+    card = Card()
+    card.plug_in(monkeypatch)
+    monkeypatch.setenv("AIF_CACHE", str(tmp_path / "cache"))
+    yield card
     load_library.cache_clear()
-    parts = [sys.modules[f"{trt.__name__}.{name}"] for name in ("config", "loader", "util")]
-    monkeypatch.setattr(parts[-1], "TRT_LOGGER", None)
-    for each in parts:
-        object.__setattr__(each.trt, "module", None)  # Polygraphy keeps the module that it found first
-    if card is not None:
-        cudart = card.cudart()
-        monkeypatch.setitem(sys.modules, "tensorrt", card.tensorrt())
-        bindings = types.ModuleType("cuda.bindings")
-        bindings.runtime = cudart  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
-        monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", cudart)
 
 
 @pytest.fixture
 def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Plug a card in again after its version, capability or name was changed."""
-    return lambda card: plug_in_card(card, monkeypatch)
+    return lambda card: card.plug_in(monkeypatch)

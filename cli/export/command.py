@@ -157,7 +157,7 @@ def export(
     place = data if data is not None else model.data_path
     faces = open_crops(place, model.attribute_names, table, model.image_size)
     if place is None and (wanted or engines or model.frame is not None):
-        check_real(faces, model.data_name)
+        check_real(faces, model.provenance.dataset)
     options = ExportOptions(
         name=name,
         version=model_version or "1",

@@ -13,6 +13,7 @@ from aif.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from aif.runtime.tensorrt.build import BuildOptions
+    from aif.runtime.tensorrt.sidecar import BatchProfile
     from aif.train.data.base import FaceDataset
 
 
@@ -62,15 +63,9 @@ def engine_plan(
             if value:
                 raise ConfigError(f"{option} is for engines.", "Add --trt, or leave it out.")
         return None
-    from aif.runtime.model.make import check_buildable
-    from aif.runtime.tensorrt.build import (
-        DEFAULT_PROFILE,
-        BuildOptions,
-        check_timing_cache,
-        parse_batch,
-        parse_size,
-    )
+    from aif.runtime.tensorrt.build import DEFAULT_PROFILE, BuildOptions, check_timing_cache
     from aif.runtime.tensorrt.library import load_library
+    from aif.runtime.tensorrt.store import check_buildable
 
     names = tuple(dict.fromkeys(name.strip().lower() for name in precision.split(",") if name.strip()))
     check_buildable(names)
@@ -83,6 +78,38 @@ def engine_plan(
     )
     check_timing_cache(options, load_library())  # before minutes are spent on anything else
     return EnginePlan(names, options)
+
+
+def parse_batch(text: str) -> BatchProfile:
+    """A profile from "1,2,16"; one number alone is a fixed batch.
+
+    Raises:
+        ConfigError: no such numbers, or not in rising order.
+    """
+    from aif.runtime.tensorrt.sidecar import BatchProfile
+
+    try:
+        numbers = [int(part) for part in text.split(",")]
+        low, middle, high = numbers * 3 if len(numbers) == 1 else numbers
+        return BatchProfile(min=low, opt=middle, max=high)
+    except ValueError as error:  # pydantic's is one, too
+        raise ConfigError(
+            f"--batch {text!r} is not understood.",
+            "Write three rising numbers of faces from 1 to 1024, such as 1,2,16, or one for a fixed batch.",
+        ) from error
+
+
+def parse_size(text: str) -> int:
+    """Bytes from "512M" or "2G" (MiB, GiB), or a plain number of MiB.
+
+    Raises:
+        ConfigError: no such size.
+    """
+    units = {"M": 1 << 20, "G": 1 << 30}
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in units else (text, "M")
+    if not number.isdecimal() or int(number) == 0:
+        raise ConfigError(f"--workspace {text!r} is not understood.", "Write 512M or 2G.")
+    return int(number) * units[unit]
 
 
 def build(source: Path, out: Path, faces: FaceDataset, plan: EnginePlan) -> None:

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from aif.export.graphs.faces import Faces, Finder, model_faces
+from aif.export.graphs.faces import FaceReader
 from aif.runtime.bundle.manifest import FaceSet
 from aif.runtime.errors import DataError, ExportError
-from aif.runtime.geometry.frame import Frame
+from aif.runtime.model.codes import Faces
 from aif.train.data.base import CorruptImageError, FaceDataset, decode_rgb
 from aif.train.data.open import find_layout, open_faces
-from aif.train.data.readable import readable_crops
 from aif.train.data.synthetic import SyntheticFaces
 
-MOST_GATE, MOST_CALIBRATION, LEAST = 128, 128, 16
+MOST, LEAST = 128, 16
+"""Faces of a gate, and of a calibration."""
+
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -91,85 +92,63 @@ class CropSets:
     calibration_set: FaceSet
 
 
-def split_crops(
-    faces: FaceDataset, size: int, frame: Frame | None = None, finder: Finder | None = None
-) -> CropSets:
+def split_crops(dataset: FaceDataset, reader: FaceReader) -> CropSets:
     """Up to 128 faces for each of gate and calibration, in turns, spread evenly over the dataset.
-
-    Args:
-        faces: aligned crops.
-        size: side of the model's images in pixels.
-        frame, finder: as `model_faces`, for models with shape.
 
     Raises:
         ExportError: there are fewer than 16 for each.
         DataError: images cannot be read.
     """
-    each = min(len(faces) // 2, MOST_GATE)
-    if each < LEAST:
+    if len(dataset) < 2 * LEAST:
         raise ExportError(
             f"FP16 and INT8 need at least {2 * LEAST} faces, {LEAST} to calibrate with and {LEAST} others "
-            f"for the gate; {faces.name} has {len(faces)}.",
+            f"for the gate; {dataset.name} has {len(dataset)}.",
             "Name more: --data FOLDER",
         )
-    chosen = np.linspace(0, len(faces) - 1, 2 * each).round().astype(int)
-    gate, calibration = (_load(faces, [int(i) for i in chosen[k::2]], size, frame, finder) for k in (0, 1))
-    if frame is not None and min(len(gate), len(calibration)) < LEAST:
-        raise _without_landmarks(faces, min(len(gate), len(calibration)))
+    chosen = _spread(dataset, 2 * min(len(dataset) // 2, MOST))
+    gate, calibration = (_enough(reader.read(dataset, chosen[k::2]), dataset, reader) for k in (0, 1))
+    return CropSets(gate, calibration, _about(dataset, gate), _about(dataset, calibration))
 
-    def about(some: Faces) -> FaceSet:
-        return FaceSet(
-            dataset=faces.name,
-            dataset_fingerprint=faces.fingerprint,
-            faces=len(some),
-            synthetic=isinstance(faces, SyntheticFaces),
+
+def spread_crops(dataset: FaceDataset, reader: FaceReader) -> Faces:
+    """Up to 128 faces, spread evenly over the dataset; errors as `split_crops`."""
+    if len(dataset) < LEAST:
+        raise ExportError(
+            f"Engines are checked on at least {LEAST} faces; {dataset.name} has {len(dataset)}.",
+            "Name more: --data FOLDER",
         )
+    return _enough(reader.read(dataset, _spread(dataset, min(len(dataset), MOST))), dataset, reader)
 
-    return CropSets(gate, calibration, about(gate), about(calibration))
 
-
-def spread_crops(
-    faces: FaceDataset, size: int, frame: Frame | None = None, finder: Finder | None = None
-) -> Faces:
-    """Up to 128 faces, spread evenly over the dataset; arguments as `split_crops`.
+def first_crops(dataset: FaceDataset, reader: FaceReader) -> Faces:
+    """The first 16 faces; with a frame, of the first 32, of which a few may have no landmarks.
 
     Raises:
-        ExportError: there are fewer than 16.
         DataError: images cannot be read.
     """
-    if len(faces) < LEAST:
-        raise ExportError(
-            f"Engines are checked on at least {LEAST} faces; {faces.name} has {len(faces)}.",
-            "Name more: --data FOLDER",
-        )
-    chosen = np.linspace(0, len(faces) - 1, min(len(faces), MOST_GATE)).round().astype(int)
-    found = _load(faces, [int(index) for index in chosen], size, frame, finder)
-    if frame is not None and len(found) < LEAST:
-        raise _without_landmarks(faces, len(found))
+    count = LEAST if reader.frame is None else 2 * LEAST
+    return reader.read(dataset, range(min(count, len(dataset)))).rows(slice(LEAST))
+
+
+def _spread(dataset: FaceDataset, count: int) -> Sequence[int]:
+    found: list[int] = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
     return found
 
 
-def first_crops(
-    faces: FaceDataset, size: int, frame: Frame | None = None, finder: Finder | None = None
-) -> Faces:
-    """The first 16 faces, of which a few may be left out where landmarks are needed; as `split_crops`.
-
-    Raises:
-        DataError: images cannot be read.
-    """
-    count = LEAST if frame is None else 2 * LEAST
-    return _load(faces, list(range(min(count, len(faces)))), size, frame, finder).rows(slice(LEAST))
+def _about(dataset: FaceDataset, some: Faces) -> FaceSet:
+    return FaceSet(
+        dataset=dataset.name,
+        dataset_fingerprint=dataset.fingerprint,
+        faces=len(some),
+        synthetic=isinstance(dataset, SyntheticFaces),
+    )
 
 
-def _load(
-    faces: FaceDataset, indices: list[int], size: int, frame: Frame | None, finder: Finder | None
-) -> Faces:
-    crops = [crop for _, crop in readable_crops(faces, size, indices)]
-    return model_faces(crops, size, frame, finder)
-
-
-def _without_landmarks(faces: FaceDataset, found: int) -> ExportError:
-    return ExportError(
-        f"Landmarks were found in {found} of the chosen faces of {faces.name}; at least {LEAST} are needed.",
+def _enough(found: Faces, dataset: FaceDataset, reader: FaceReader) -> Faces:
+    if reader.frame is None or len(found) >= LEAST:
+        return found
+    raise ExportError(
+        f"Landmarks were found in {len(found)} of the chosen faces of {dataset.name}; "
+        f"at least {LEAST} are needed.",
         "Name photographs of faces, aligned: --data FOLDER (aif prepare makes them from photos).",
     )

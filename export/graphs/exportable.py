@@ -8,10 +8,12 @@ from pathlib import Path
 
 from torch import nn
 
-from aif.runtime.bundle.manifest import AttributeInfo, HairInfo
+from aif.runtime.bundle.manifest import AttributeInfo, HairInfo, Provenance
 from aif.runtime.geometry.frame import Frame
-from aif.train.shape.model import is_shape_run, load_shape_run
-from aif.train.training.run import load_run
+from aif.train.shape.model import ShapeRun, is_shape_run, load_shape_run
+from aif.train.training.run import TrainedRun, load_run
+
+RESEARCH_LICENCE = "Research use only, as the terms of the training data ask; the code has its own licence."
 
 
 @dataclass(frozen=True)
@@ -19,33 +21,28 @@ class ExportableModel:
     """Encoder and decoder in eval mode on the CPU.
 
     Attributes:
+        name: of the run's folder.
         encoder: (image (N, 3, S, S)) or, with a frame, (texture, landmarks (N, 221, 2)) -> what has `mean`
             (N, Z) and `y` (N, A) in [0, 1].
         decoder: (z, y) -> image in [0, 1], or, with a frame, (texture, landmarks).
-        frame: mean shape and triangles; None for models of the similarity crop.
-        attributes: y's columns.
         image_size, latent_size: S and Z.
-        name: of the run's folder.
-        preset, steps, faces_seen, seed, data_name, data_fingerprint: where the weights came from.
-        data_path: where the training faces lay; None = not known.
+        attributes: y's columns.
+        provenance: where the weights came from.
+        frame: mean shape and triangles; None for models of the similarity crop.
         hair: colours of hair by attribute.
+        data_path: where the training faces lay; None = not known.
     """
 
+    name: str
     encoder: nn.Module
     decoder: nn.Module
-    frame: Frame | None
-    attributes: tuple[AttributeInfo, ...]
     image_size: int
     latent_size: int
-    name: str
-    preset: str
-    steps: int
-    faces_seen: int
-    seed: int
-    data_name: str
-    data_fingerprint: str
-    data_path: Path | None = None
+    attributes: tuple[AttributeInfo, ...]
+    provenance: Provenance
+    frame: Frame | None = None
     hair: Mapping[str, HairInfo] = field(default_factory=dict)
+    data_path: Path | None = None
 
     @property
     def attribute_names(self) -> tuple[str, ...]:
@@ -63,36 +60,37 @@ def open_exportable(folder: Path) -> ExportableModel:
     if is_shape_run(folder):
         shaped = load_shape_run(folder)
         return ExportableModel(
-            encoder=shaped.encoder.eval(),
-            decoder=shaped.decoder.eval(),
-            frame=shaped.frame,
-            attributes=shaped.attributes,
-            image_size=shaped.image_size,
-            latent_size=shaped.latent_size,
-            name=name,
-            preset=shaped.preset,
-            steps=shaped.steps,
-            faces_seen=shaped.faces_seen,
-            seed=shaped.seed,
-            data_name=shaped.data_name,
-            data_fingerprint=shaped.data_fingerprint,
-            hair=shaped.hair,
+            name,
+            shaped.encoder.eval(),
+            shaped.decoder.eval(),
+            shaped.image_size,
+            shaped.latent_size,
+            shaped.attributes,
+            _provenance(shaped, shaped.preset, shaped.steps, shaped.seed),
+            shaped.frame,
+            shaped.hair,
         )
     run = load_run(folder)
     config = run.config
     return ExportableModel(
-        encoder=run.encoder,
-        decoder=run.decoder,
-        frame=None,
-        attributes=tuple(AttributeInfo(name=each) for each in config.data.attributes),
-        image_size=config.network.image_size,
-        latent_size=config.network.latent_size,
-        name=name,
-        preset=config.preset,
-        steps=run.step,
-        faces_seen=run.faces_seen,
-        seed=config.seed,
-        data_name=run.data_name,
-        data_fingerprint=run.data_fingerprint,
+        name,
+        run.encoder,
+        run.decoder,
+        config.network.image_size,
+        config.network.latent_size,
+        tuple(AttributeInfo(name=each) for each in config.data.attributes),
+        _provenance(run, config.preset, run.step, config.seed),
         data_path=Path(config.data.path) if config.data.path else None,
+    )
+
+
+def _provenance(run: ShapeRun | TrainedRun, preset: str, steps: int, seed: int) -> Provenance:
+    return Provenance(
+        dataset=run.data_name,
+        dataset_fingerprint=run.data_fingerprint,
+        preset=preset,
+        steps=steps,
+        faces_seen=run.faces_seen,
+        seed=seed,
+        weights_licence=RESEARCH_LICENCE,
     )

@@ -7,13 +7,13 @@ import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 
 import onnx
 import torch
 from torch import Tensor, nn
 
 from aif.export.graphs.exportable import ExportableModel
+from aif.export.graphs.pair import Graphs
 from aif.runtime.errors import ExportError
 from aif.runtime.geometry.points import COUNT
 from aif.train.small_graphs import forget_origin
@@ -51,15 +51,7 @@ class DecoderGraph(nn.Module):
         return tuple(found) if self.shaped else (found,)
 
 
-@dataclass(frozen=True)
-class ExportedGraphs:
-    """Serialised ONNX models."""
-
-    encoder: bytes
-    decoder: bytes
-
-
-def export_graphs(model: ExportableModel, metadata: str) -> ExportedGraphs:
+def export_graphs(model: ExportableModel, metadata: str) -> Graphs:
     """Export encoder and decoder (batch size dynamic, norms folded, opset 20, one file each).
 
     Args:
@@ -78,7 +70,7 @@ def export_graphs(model: ExportableModel, metadata: str) -> ExportedGraphs:
         seen, names = (image, mean.expand(2, COUNT, 2).contiguous()), ["image", "landmarks"]
     with torch.no_grad():
         codes = encoder(*seen)
-    return ExportedGraphs(
+    return Graphs(
         _export(encoder, seen, names, ["z", "y"], metadata, "encoder"),
         _export(decoder, codes, ["z", "y"], names, metadata, "decoder"),
     )

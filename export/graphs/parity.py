@@ -3,144 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from types import MappingProxyType
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from aif.export.graphs.exportable import ExportableModel
-from aif.export.graphs.faces import Faces
-from aif.export.graphs.graphs import DecoderGraph, EncoderGraph, ExportedGraphs
+from aif.export.graphs.graphs import DecoderGraph, EncoderGraph
+from aif.export.graphs.pair import Graphs
 from aif.export.graphs.stored import large_weights, store_as_half
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import ExportError
-from aif.runtime.networks.sessions import Session
+from aif.runtime.model.codes import Faces
+from aif.runtime.model.gate import flipped
 
 BATCHES = (1, 3, 16)
-TOLERANCE = 1e-4
-SHAPED: Mapping[str, float] = MappingProxyType({"z": 1e-3, "y": 1e-3})
+
+PLAIN: Mapping[str, float] = {"z": 1e-4, "y": 1e-4, "image": 1e-4}
+SHAPED: Mapping[str, float] = {"z": 1e-3, "y": 1e-3, "image": 1e-4, "landmarks": 1e-4}
 """For models with shape: z sums over thousands of pixels, which every library does in an order of its own."""
-STORED: Mapping[str, float] = MappingProxyType({**SHAPED, "image": 1e-3})
-"""What weights that are stored as float16 may cost; landmarks nothing: they keep the tolerance above."""
+STORED: Mapping[str, float] = {**SHAPED, "image": 1e-3}
+"""What weights that are stored as float16 may cost; landmarks nothing."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Largest absolute differences at one batch size; z relative to its largest magnitude,
+    """Largest absolute differences at one batch size, by name: z relative to its largest magnitude,
     landmarks in units of the crop's side."""
 
     batch: int
-    z: float
-    y: float
-    image: float
-    landmarks: float = 0.0
+    differences: Mapping[str, float]
 
     @property
     def worst(self) -> float:
         """The largest of them; NaN where one is NaN."""
-        return float(np.max(list(self.figures().values())))  # NaN wins
-
-    def figures(self) -> dict[str, float]:
-        """Name to difference."""
-        return {name: value for name, value in asdict(self).items() if name != "batch"}
+        return float(np.max(list(self.differences.values())))  # NaN wins
 
 
 def check_parity(
-    model: ExportableModel,
-    graphs: ExportedGraphs,
-    faces: Faces,
-    tolerance: float = TOLERANCE,
-    more: Mapping[str, float] = MappingProxyType({}),
-) -> list[Parity]:
+    model: ExportableModel, graphs: Graphs, faces: Faces, limits: Mapping[str, float] | None = None
+) -> tuple[Parity, ...]:
     """Compare the graphs (ONNX Runtime, CPU) with the networks (PyTorch, float32) at batches 1, 3 and 16.
 
     Args:
+        model: its networks.
+        graphs: what was exported from them.
         faces: at least 16.
-        tolerance: of every difference that `more` does not name.
-        more: tolerances by name: `SHAPED` or `STORED`.
+        limits: what is allowed by name; None = `SHAPED` for models with shape, else `PLAIN`.
 
     Raises:
-        ExportError: a difference is above its tolerance.
+        ExportError: a difference is above its limit.
     """
+    if limits is None:
+        limits = PLAIN if model.frame is None else SHAPED
     if len(faces) < max(BATCHES):
         raise ExportError(f"The parity check needs {max(BATCHES)} face crops, got {len(faces)}.")
-    encoder, decoder = EncoderGraph(model).eval(), DecoderGraph(model).eval()
-    sessions = (
-        Session(graphs.encoder, "cpu", None, "encoder"),
-        Session(graphs.decoder, "cpu", None, "decoder"),
-    )
+    networks = EncoderGraph(model).eval(), DecoderGraph(model).eval()
+    sessions = graphs.sessions()
     found = []
     for batch in BATCHES:
-        parity = _compare((encoder, decoder), sessions, faces.rows(slice(batch)))
+        feeds = faces.rows(slice(batch)).feeds()
+        with torch.no_grad():
+            z, y = networks[0](*map(torch.from_numpy, feeds.values()))
+            values = y.numpy()
+            edits = [(values < 0.5).astype(np.float32), flipped(values)]  # all attributes, and each alone
+            wanted = [networks[1](z, torch.from_numpy(edit)) for edit in edits]
+        z_graph, y_graph = sessions[0].run(["z", "y"], feeds)
+        outputs = list(feeds)  # what goes into the encoder comes out of the decoder
+        decoded = [sessions[1].run(outputs, {"z": z.numpy(), "y": edit}) for edit in edits]
+        size = max(1.0, float(z.abs().max()))
+        differences = {"z": _greatest(z_graph, z) / size, "y": _greatest(y_graph, y)}
+        for k, name in enumerate(outputs):
+            pairs = zip(decoded, wanted, strict=True)
+            differences[name] = float(np.max([_greatest(a[k], b[k]) for a, b in pairs]))
+        parity = Parity(batch, differences)
         found.append(parity)
-        limits = {name: more.get(name, tolerance) for name in parity.figures()}
-        if not all(value <= limits[name] for name, value in parity.figures().items()):
-            said = ", ".join(f"{name} {value:.1e}" for name, value in parity.figures().items())
+        if not all(value <= limits[name] for name, value in differences.items()):
+            said = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
             raise ExportError(
                 f"At batch {batch} the exported graphs differ from the network by {parity.worst:.2e} "
                 f"({said}); {max(limits.values()):.0e} is allowed.",
                 "Nothing was written. Please report this together with the run's configuration.",
             )
-    return found
+    return tuple(found)
 
 
-def stored_as_half(model: ExportableModel, graphs: ExportedGraphs, faces: Faces) -> ExportedGraphs:
+def stored_as_half(model: ExportableModel, graphs: Graphs, faces: Faces) -> Graphs:
     """The graphs with large weights stored as float16: one after the other, if it passes with `STORED`."""
-    pair = {"encoder": graphs.encoder, "decoder": graphs.decoder}
-    for part, plain in list(pair.items()):
+    pair = graphs.parts()
+    for part, plain in graphs.parts().items():
         chosen: list[str] = []
         for name in large_weights(plain):
             smaller = store_as_half(plain, [*chosen, name])
             try:
-                check_parity(model, ExportedGraphs(**{**pair, part: smaller}), faces, more=STORED)
+                check_parity(model, Graphs(**{**pair, part: smaller}), faces, STORED)
             except ExportError:
                 continue
             chosen.append(name)
             pair[part] = smaller
-    return ExportedGraphs(**pair)
+    return Graphs(**pair)
 
 
-def _compare(
-    networks: tuple[EncoderGraph, DecoderGraph],
-    sessions: tuple[Session, Session],
-    faces: Faces,
-) -> Parity:
-    """The differences on some faces; both decoders get the network's own z."""
-    feeds = faces.feeds()
-    with torch.no_grad():
-        code, values = networks[0](*(torch.from_numpy(each) for each in feeds.values()))
-        z, y = code.numpy(), values.numpy()
-        edits = _edits(y)
-        wanted = [networks[1](code, torch.from_numpy(edit)) for edit in edits]
-    z_graph, y_graph = sessions[0].run(["z", "y"], feeds)
-    outputs = list(feeds)  # what goes into the encoder comes out of the decoder
-    decoded = [sessions[1].run(outputs, {"z": z, "y": edit}) for edit in edits]
-    differences = {
-        name: _greatest([(a[k], b[k].numpy()) for a, b in zip(decoded, wanted, strict=True)])
-        for k, name in enumerate(outputs)
-    }
-    return Parity(
-        len(faces),
-        z=_relative(z_graph, z),
-        y=_greatest([(y_graph, y)]),
-        **differences,
-    )
-
-
-def _edits(y: Float32Array) -> list[Float32Array]:
-    """Values to ask for where y (N, A) was read: all attributes turned round; and one of each face, each time
-    another one, with none turned of the faces left over."""
-    turned = (y < 0.5).astype(np.float32)
-    one = y.copy()
-    for face in range(min(y.shape)):
-        one[face, face] = turned[face, face]
-    return [turned, one]
-
-
-def _greatest(pairs: list[tuple[Float32Array, Float32Array]]) -> float:
-    return float(np.max([np.abs(found - wanted).max() for found, wanted in pairs]))
-
-
-def _relative(found: Float32Array, wanted: Float32Array) -> float:
-    return float(np.abs(found - wanted).max() / max(1.0, float(np.abs(wanted).max())))
+def _greatest(found: Float32Array, wanted: torch.Tensor) -> float:
+    return float(np.abs(found - wanted.numpy()).max())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
@@ -20,7 +20,11 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from aif.export.graphs.stored import store_as_half, stored_weights, widen
 from aif.runtime.errors import ExportError
+from aif.runtime.model.gate import over_limits
+
+log = logging.getLogger(__name__)
 
 BATCH = 16
 METHOD = (
@@ -34,6 +38,9 @@ QUANTISED = ("Conv", "Add", "Relu", "Resize", "AveragePool")
 
 CONVOLUTIONS = ("Conv", "Relu")
 """Of models with shape nothing else: what they add and resize besides are landmarks and textures."""
+
+MOST_FLOAT = 4
+"""Convolutions at the end of a graph that may stay in float before INT8 is given up."""
 
 Feeds = Mapping[str, npt.NDArray[np.float32]]
 
@@ -56,6 +63,37 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 def convolutions(graph: bytes) -> tuple[str, ...]:
     """Names of the nodes that would be quantised and hold weights, first to last."""
     return tuple(n.name for n in onnx.load_from_string(graph).graph.node if n.op_type == "Conv")
+
+
+def quantise_behind(
+    graph: bytes, feeds: Feeds, shaped: bool, measure: Callable[[bytes], dict[str, float]]
+) -> tuple[bytes, tuple[str, ...], dict[str, float]]:
+    """A graph in INT8, the layers of it that stay in float, and its figures.
+
+    While a figure is above its limit, one more of the last convolutions is left in float; where none passes,
+    it is the last one tried. A graph without convolutions stays as it is.
+
+    Args:
+        graph: ONNX bytes, float32.
+        feeds: as `quantise`.
+        shaped: of a model with shape.
+        measure: gives the figures of a gate for a quantised graph.
+
+    Raises:
+        ExportError: as `quantise`.
+    """
+    layers = convolutions(graph)
+    if not layers:
+        return graph, (), measure(graph)
+    for count in range(min(MOST_FLOAT, len(layers)) + 1):
+        kept = layers[len(layers) - count :]
+        made = quantise(widen(graph), feeds, kept, CONVOLUTIONS if shaped else QUANTISED)
+        made = store_as_half(made, stored_weights(graph))
+        figures = measure(made)
+        log.info("INT8 with %d layers in float: %s", count, figures)
+        if not over_limits("int8", figures):
+            break
+    return made, kept, figures
 
 
 def quantise(

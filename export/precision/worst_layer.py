@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from aif.runtime.arrays import Float32Array
 from aif.runtime.model.gate import relative_error
 
 FloatArray = npt.NDArray[np.floating]
@@ -35,9 +36,7 @@ class LayerError:
         return f"{self.name} ({self.op_type}; its error is {self.error:.2g}, {self.added:.2g} of it its own)"
 
 
-def worst_layer(
-    original: bytes, converted: bytes, feeds: Mapping[str, npt.NDArray[np.float32]]
-) -> LayerError | None:
+def worst_layer(original: bytes, converted: bytes, feeds: Mapping[str, Float32Array]) -> LayerError | None:
     """The layer that adds most error of its own, or None where the graphs share no tensor.
 
     Args:
@@ -45,14 +44,6 @@ def worst_layer(
         converted: the same in another precision; tensors that have kept their name are compared.
         feeds: inputs of both.
     """
-    layers = layer_errors(original, converted, feeds)
-    return max(layers, key=lambda layer: layer.added, default=None)
-
-
-def layer_errors(
-    original: bytes, converted: bytes, feeds: Mapping[str, npt.NDArray[np.float32]]
-) -> list[LayerError]:
-    """Every layer of the original whose output is also in the converted graph, first to last."""
     model = onnx.load_from_string(original)
     weights = {tensor.name for tensor in model.graph.initializer}
     kept = _tensors(converted) & _tensors(original)
@@ -69,7 +60,7 @@ def layer_errors(
             layers.append(LayerError((held or [node.name])[0], node.op_type, errors[output], own))
         else:
             errors[output] = before
-    return layers
+    return max(layers, key=lambda layer: layer.added, default=None)
 
 
 def _tensors(graph: bytes) -> set[str]:
@@ -81,9 +72,7 @@ def _tensors(graph: bytes) -> set[str]:
     return {name for node in model.graph.node for name in node.output} & typed
 
 
-def _values(
-    graph: bytes, names: set[str], feeds: Mapping[str, npt.NDArray[np.float32]]
-) -> dict[str, FloatArray]:
+def _values(graph: bytes, names: set[str], feeds: Mapping[str, Float32Array]) -> dict[str, FloatArray]:
     model = onnx.load_from_string(graph)
     there = {info.name for info in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(names - there))

@@ -34,8 +34,9 @@ class Part:
         placement: where its instances run.
         instances: how many there are, on each GPU or on the processor together.
         threads: of one instance on the processor; None = the backend's choice.
-        warmup: name of an input to the name of the file with one sample of it; empty = no warm-up.
-        files: the graph's file name; for engines by compute capability ("8.9") where there are several.
+        warmup: whether each input `X` has a sample of it in `warmup/X.bin`.
+        file, files_by_capability: the graph's file; for engines by compute capability ("8.9") where there are
+            several.
         tags: labels of the server's metrics.
         labelled: the output whose columns are the attributes; None = none.
     """
@@ -48,11 +49,20 @@ class Part:
     placement: Placement = "cpu"
     instances: int = 1
     threads: int | None = None
-    warmup: Mapping[str, str] | None = None
+    warmup: bool = False
     file: str = "model.onnx"
     files_by_capability: Mapping[str, str] | None = None
     tags: Mapping[str, str] | None = None
     labelled: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an ensemble: a model, and its inputs and outputs as the ensemble's tensors."""
+
+    model: str
+    takes: Mapping[str, str]
+    gives: Mapping[str, str]
 
 
 def preferred_sizes(max_batch: int) -> tuple[int, ...]:
@@ -62,23 +72,17 @@ def preferred_sizes(max_batch: int) -> tuple[int, ...]:
 
 def part_config(part: Part) -> Any:
     """The ModelConfig of one network: float32 in and out, dynamic batches, instances, warm-up."""
+    group = schema.ModelInstanceGroup
+    kind = group.KIND_GPU if part.placement == "gpu" else group.KIND_CPU
     config = schema.ModelConfig(
         name=part.name,
         backend=part.backend,
         max_batch_size=part.max_batch,
-        input=[_input(name, dims) for name, dims in part.inputs.items()],
-        output=[_output(name, dims, name == part.labelled) for name, dims in part.outputs.items()],
+        **_tensors(part.inputs, part.outputs, part.labelled),
         default_model_filename=part.file,
         cc_model_filenames=part.files_by_capability or {},
         metric_tags=part.tags or {},
-        instance_group=[
-            schema.ModelInstanceGroup(
-                count=part.instances,
-                kind=schema.ModelInstanceGroup.KIND_GPU
-                if part.placement == "gpu"
-                else schema.ModelInstanceGroup.KIND_CPU,
-            )
-        ],
+        instance_group=[group(count=part.instances, kind=kind)],
     )
     sizes = preferred_sizes(part.max_batch)
     if sizes:
@@ -86,40 +90,19 @@ def part_config(part: Part) -> Any:
         config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
     if part.threads is not None:
         config.parameters["intra_op_thread_count"].string_value = str(part.threads)
-    if part.warmup:
-        # The sample is repeated as often as the batch is large. Every size that Triton prefers is run once:
-        # on a GPU the first call of a size chooses its kernels.
-        for size in dict.fromkeys((1, *sizes)):
-            warmup = config.model_warmup.add(name=f"batch_{size}", batch_size=size)
-            for name, file in part.warmup.items():
-                entry = warmup.inputs[name]
-                entry.data_type, entry.input_data_file = schema.TYPE_FP32, file
-                entry.dims.extend(part.inputs[name])
+    # The sample is repeated as often as the batch is large. Every size that Triton prefers is run once: on a
+    # GPU the first call of a size chooses its kernels.
+    for size in dict.fromkeys((1, *sizes)) if part.warmup else ():
+        warmup = config.model_warmup.add(name=f"batch_{size}", batch_size=size)
+        for name, dims in part.inputs.items():
+            entry = warmup.inputs[name]
+            entry.data_type, entry.input_data_file = schema.TYPE_FP32, f"{name}.bin"
+            entry.dims.extend(dims)
     return config
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step of an ensemble.
-
-    Attributes:
-        model: name of the model.
-        takes, gives: its inputs and outputs to the ensemble's tensors.
-    """
-
-    model: str
-    takes: Mapping[str, str]
-    gives: Mapping[str, str]
-
-
 def ensemble_config(
-    name: str,
-    steps: Sequence[Step],
-    inputs: Shapes,
-    outputs: Shapes,
-    max_batch: int,
-    parameters: Mapping[str, str],
-    labelled: str | None = None,
+    name: str, steps: Sequence[Step], inputs: Shapes, outputs: Shapes, max_batch: int, manifest: str
 ) -> Any:
     """The ModelConfig of an ensemble, which has no instances and no queue of its own.
 
@@ -127,17 +110,15 @@ def ensemble_config(
         name: of the ensemble.
         steps: in any order; Triton runs each as soon as all it takes is there, and leaves out those that
             nobody asked for.
-        inputs, outputs: the ensemble's own, among the steps' tensors.
+        inputs, outputs: the ensemble's own, among the steps' tensors; the columns of `y` are the attributes.
         max_batch: the least of its models'.
-        parameters: free text for clients, by name.
-        labelled: the output whose columns are the attributes.
+        manifest: the bundle's, for clients.
     """
     config = schema.ModelConfig(
         name=name,
         platform="ensemble",
         max_batch_size=max_batch,
-        input=[_input(each, dims) for each, dims in inputs.items()],
-        output=[_output(each, dims, each == labelled) for each, dims in outputs.items()],
+        **_tensors(inputs, outputs, "y"),
         ensemble_scheduling=schema.ModelEnsembling(
             step=[
                 schema.ModelEnsembling.Step(
@@ -147,8 +128,7 @@ def ensemble_config(
             ]
         ),
     )
-    for key, text in parameters.items():
-        config.parameters[key].string_value = text
+    config.parameters["aif_manifest"].string_value = manifest
     return config
 
 
@@ -164,11 +144,13 @@ def as_text(config: Any) -> bytes:
     return text.encode()
 
 
-def _input(name: str, dims: Sequence[int]) -> Any:
-    return schema.ModelInput(name=name, data_type=schema.TYPE_FP32, dims=dims)
-
-
-def _output(name: str, dims: Sequence[int], labelled: bool) -> Any:
-    return schema.ModelOutput(
-        name=name, data_type=schema.TYPE_FP32, dims=dims, label_filename=LABELS if labelled else ""
-    )
+def _tensors(inputs: Shapes, outputs: Shapes, labelled: str | None) -> dict[str, Any]:
+    kind = schema.TYPE_FP32
+    labels = {name: LABELS if name == labelled else "" for name in outputs}
+    return {
+        "input": [schema.ModelInput(name=n, data_type=kind, dims=dims) for n, dims in inputs.items()],
+        "output": [
+            schema.ModelOutput(name=n, data_type=kind, dims=dims, label_filename=labels[n])
+            for n, dims in outputs.items()
+        ],
+    }

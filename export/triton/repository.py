@@ -25,8 +25,11 @@ from aif.export.triton.write import write_repository
 from aif.runtime.arrays import Float32Array
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import Manifest
-from aif.runtime.errors import BundleError, ConfigError
-from aif.runtime.networks.sessions import Session
+from aif.runtime.errors import ConfigError
+from aif.runtime.model.codes import Faces
+from aif.runtime.model.model import FaceModel
+from aif.runtime.networks.network import Shape
+from aif.runtime.tensorrt.sidecar import PARTS
 
 MOST_BATCH = 1024
 """The exported graphs are made for batches of 1 to this many."""
@@ -62,15 +65,6 @@ class TritonReport:
     bytes: int
 
 
-@dataclass(frozen=True)
-class _Networks:
-    """What the networks of a bundle take and give, and one sample of everything, for warm-up."""
-
-    encoder: tuple[Shapes, Shapes]
-    decoder: tuple[Shapes, Shapes]
-    samples: Mapping[str, Float32Array]
-
-
 def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = None) -> TritonReport:
     """Write a Triton model repository; what was exported to the same place before is replaced.
 
@@ -94,43 +88,39 @@ def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = Non
     manifest = bundle.manifest
     precisions = _precisions(manifest, options.precisions)
     engines = find_engines(bundle, options.engines, precisions)
-    variants = [*(_graphs(bundle, each) for each in precisions), *engines]
     base = _base_name(options.name or manifest.name)
-    networks = _look_at(bundle, precisions[0])
+    model = FaceModel(bundle, "cpu", 1, precisions[0])
+    samples = _samples(model)
     labels = "".join(f"{name}\n" for name in manifest.attribute_names).encode()
-    files: dict[str, bytes] = {}
+    values = _values_part(f"{base}_values", manifest, options)
+    files = _model_files(values, {"model.onnx": values_graph(manifest)})
     ensembles = []
-
-    values = f"{base}_values"
-    _add(files, _values_part(values, manifest, options), {"model.onnx": values_graph(manifest)})
-    for pair in variants:
+    for pair in [*(_graphs(bundle, each) for each in precisions), *engines]:
         batch = min(options.max_batch, pair.max_batch)
-        name, encoder, decoder = (f"{base}_{pair.label}{end}" for end in ("", "_encoder", "_decoder"))
-        for model, shapes, contents in (
-            (encoder, networks.encoder, pair.encoder),
-            (decoder, networks.decoder, pair.decoder),
-        ):
+        name = f"{base}_{pair.label}"
+        parts: dict[str, Part] = {}
+        for network, contents in ((model.encoder, pair.encoder), (model.decoder, pair.decoder)):
             part = Part(
-                model,
+                f"{name}_{network.name}",
                 pair.backend,
-                *shapes,
+                _without_batch(network.inputs),
+                _without_batch(network.outputs),
                 max_batch=batch,
                 placement="gpu" if pair.backend == "tensorrt" else options.device,
                 instances=options.instances,
                 threads=options.threads if pair.backend == "onnxruntime" else None,
-                warmup={each: f"{each}.bin" for each in shapes[0]},
+                warmup=True,
                 file=next(iter(contents)),
                 files_by_capability=pair.by_capability,
                 tags={"bundle": manifest.name, "bundle_version": manifest.version, "precision": pair.label},
-                labelled="y" if model == encoder else None,
+                labelled="y" if network.name == "encoder" else None,
             )
-            _add(files, part, contents)
-            for each in shapes[0]:
-                files[f"{model}/warmup/{each}.bin"] = networks.samples[each].tobytes()
-        files[f"{encoder}/{LABELS}"] = files[f"{name}/{LABELS}"] = labels
-        files[f"{name}/config.pbtxt"] = as_text(
-            _ensemble(name, encoder, decoder, values, networks, batch, manifest)
-        )
+            files |= _model_files(part, contents)
+            files |= {f"{part.name}/warmup/{each}.bin": samples[each].tobytes() for each in part.inputs}
+            parts[network.name] = part
+        encoder, decoder = parts["encoder"], parts["decoder"]
+        files[f"{encoder.name}/{LABELS}"] = files[f"{name}/{LABELS}"] = labels
+        files[f"{name}/config.pbtxt"] = as_text(_ensemble(name, encoder, decoder, values, manifest))
         # Triton wants a version's folder also where nothing is in it, and object stores keep no empty ones.
         files[f"{name}/1/ensemble.txt"] = b"An ensemble has no file of its own; see config.pbtxt.\n"
         ensembles.append(name)
@@ -141,20 +131,13 @@ def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = Non
 
 def _graphs(bundle: Bundle, precision: str) -> ServedPair:
     """The ONNX graphs of one precision, in the form in which engines come."""
-    encoder, decoder = bundle.graph_bytes(precision, "encoder"), bundle.graph_bytes(precision, "decoder")
-    return ServedPair(
-        precision,
-        "onnxruntime",
-        {"model.onnx": encoder},
-        {"model.onnx": decoder},
-        max_batch=MOST_BATCH,
-    )
+    encoder, decoder = ({"model.onnx": bundle.graph_bytes(precision, part)} for part in PARTS)
+    return ServedPair(precision, "onnxruntime", encoder, decoder, max_batch=MOST_BATCH)
 
 
-def _add(files: dict[str, bytes], part: Part, contents: Mapping[str, bytes]) -> None:
-    files[f"{part.name}/config.pbtxt"] = as_text(part_config(part))
-    for name, data in contents.items():
-        files[f"{part.name}/1/{name}"] = data
+def _model_files(part: Part, contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    files = {f"{part.name}/1/{name}": data for name, data in contents.items()}
+    return {f"{part.name}/config.pbtxt": as_text(part_config(part)), **files}
 
 
 def _values_part(name: str, manifest: Manifest, options: TritonOptions) -> Part:
@@ -171,22 +154,20 @@ def _values_part(name: str, manifest: Manifest, options: TritonOptions) -> Part:
     )
 
 
-def _ensemble(
-    name: str, encoder: str, decoder: str, values: str, networks: _Networks, batch: int, manifest: Manifest
-) -> object:
+def _ensemble(name: str, encoder: Part, decoder: Part, values: Part, manifest: Manifest) -> object:
     codes = {each: each for each in ("z", *manifest.features)}
     shape = (len(manifest.attributes),)
-    seen = networks.encoder[0]  # what goes into the encoder comes out of the decoder
+    seen = encoder.inputs  # what goes into the encoder comes out of the decoder
     edited, again = ({each: _named(each, what) for each in seen} for what in ("edited", "reconstruction"))
     steps = [
-        Step(encoder, {each: each for each in seen}, {"y": "y_encoded", **codes}),
+        Step(encoder.name, {each: each for each in seen}, {"y": "y_encoded", **codes}),
         Step(
-            values,
+            values.name,
             {"y": "y_encoded", "y_target": "y_target"},
             {"y_predicted": "y", "y_source": "y_source", "y_edit": "y_edit"},
         ),
-        Step(decoder, {**codes, "y": "y_edit"}, edited),
-        Step(decoder, {**codes, "y": "y_source"}, again),
+        Step(decoder.name, {**codes, "y": "y_edit"}, edited),
+        Step(decoder.name, {**codes, "y": "y_source"}, again),
     ]
     decoded = {names[each]: dims for names in (edited, again) for each, dims in seen.items()}
     return ensemble_config(
@@ -194,9 +175,8 @@ def _ensemble(
         steps,
         {**seen, "y_target": shape},
         {"y": shape, **decoded},
-        batch,
-        {"aif_manifest": manifest.without_files().model_dump_json()},
-        labelled="y",
+        encoder.max_batch,
+        manifest.without_files().model_dump_json(),
     )
 
 
@@ -205,49 +185,18 @@ def _named(tensor: str, what: str) -> str:
     return what if (tensor, what) == ("image", "reconstruction") else f"{what}_{tensor}"
 
 
-def _look_at(bundle: Bundle, precision: str) -> _Networks:
-    """Shapes of all tensors, and what a plain grey picture (of the mean shape) gives: nobody's face."""
-    manifest = bundle.manifest
-    encoder = Session(bundle.graph_bytes(precision, "encoder"), "cpu", 1, "encoder")
-    decoder = Session(bundle.graph_bytes(precision, "decoder"), "cpu", 1, "decoder")
-    shapes = [
-        {name: _without_batch(bundle, name, shape) for name, shape in found.items()}
-        for found in (encoder.inputs, encoder.outputs, decoder.inputs, decoder.outputs)
-    ]
-    wanted = ["z", "y", *manifest.features]
-    seen = ["image"] if manifest.face_frame is None else ["image", "landmarks"]
-    for which, found, names in (
-        ("encoder", shapes[0], seen),
-        ("encoder", shapes[1], wanted),
-        ("decoder", shapes[2], wanted),
-        ("decoder", shapes[3], seen),
-    ):
-        if set(found) != set(names):
-            raise BundleError(
-                f"{bundle.path}: the {which} has {', '.join(found)}, where {', '.join(names)} are expected.",
-                "Export the bundle again with aif-export.",
-            )
-    samples = {"image": np.full((1, *shapes[0]["image"]), 0.5, dtype=np.float32)}
-    if manifest.face_frame is not None:
-        samples["landmarks"] = np.ascontiguousarray(manifest.face_frame.mean[None])
-    codes = encoder.run(wanted, samples)
-    return _Networks(
-        (shapes[0], shapes[1]),
-        (shapes[2], shapes[3]),
-        {**samples, **dict(zip(wanted, codes, strict=True))},
-    )
+def _samples(model: FaceModel) -> dict[str, Float32Array]:
+    """One of every tensor: what a plain grey picture (of the mean shape) gives, nobody's face."""
+    frame = model.manifest.face_frame
+    image = np.full((1, 3, model.image_size, model.image_size), 0.5, dtype=np.float32)
+    faces = Faces(image, None if frame is None else np.ascontiguousarray(frame.mean[None]))
+    code = model.encode(faces.images, faces.landmarks)
+    return {**faces.feeds(), "z": code.z, "y": code.y, **code.features}
 
 
-def _without_batch(bundle: Bundle, name: str, shape: Sequence[int | None]) -> tuple[int, ...]:
-    """The shape that Triton gets: it puts the batch in front itself, so that has to be open."""
-    rest = tuple(size for size in shape[1:] if size is not None)
-    if not shape or shape[0] is not None or len(rest) != len(shape) - 1:
-        raise BundleError(
-            f"{bundle.path}: {name} has the shape {list(shape)}; its first size, the batch, has to be open, "
-            "and no other.",
-            "Export the bundle again with aif-export.",
-        )
-    return rest
+def _without_batch(shapes: Mapping[str, Shape]) -> Shapes:
+    """The shapes that Triton gets: it puts the batch in front itself."""
+    return {name: tuple(size or 0 for size in shape[1:]) for name, shape in shapes.items()}
 
 
 def _precisions(manifest: Manifest, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from aif.export.graphs.files import sha256_of
 from aif.runtime.bundle.bundle import put_in_place
 from aif.runtime.bundle.manifest import Manifest
 from aif.runtime.errors import ExportError
@@ -34,7 +34,7 @@ def write_repository(out: Path, files: Mapping[str, bytes], manifest: Manifest) 
         "schema_version": 1,
         "bundle": manifest.name,
         "bundle_version": manifest.version,
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+        "files": {name: sha256_of(data) for name, data in sorted(files.items())},
     }
     try:
         put_in_place(place, {**files, RECORD: json.dumps(record, indent=2).encode() + b"\n"}, as_folder=True)
@@ -55,8 +55,7 @@ def _refuse_to_overwrite(place: Path) -> None:
         raise ExportError(
             f"{place} exists and is no model repository of aif's; not overwritten.", _ELSEWHERE
         ) from error
-    present = [file for file in sorted(place.rglob("*")) if not file.is_dir()]
-    for file in present:
+    for file in sorted(file for file in place.rglob("*") if not file.is_dir()):
         name = file.relative_to(place).as_posix()
         if name == RECORD:
             continue
@@ -65,11 +64,11 @@ def _refuse_to_overwrite(place: Path) -> None:
                 f"{place} also holds {name}, which aif did not write; not overwritten.", _ELSEWHERE
             )
         try:
-            same = hashlib.sha256(file.read_bytes()).hexdigest() == known[name]
+            same = sha256_of(file.read_bytes()) == known[name]
         except OSError as error:
             raise ExportError(f"{file} cannot be read: {error.strerror or error}.", _ELSEWHERE) from error
         if not same:
             raise ExportError(
-                f"{place / name} was changed after it had been exported; not overwritten.",
+                f"{file} was changed after it had been exported; not overwritten.",
                 f"Keep a copy of your changes. {_ELSEWHERE}",
             )

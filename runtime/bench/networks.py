@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -17,11 +17,9 @@ from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import ConfigError, ProviderError
 from aif.runtime.geometry.points import COUNT
 from aif.runtime.model.model import FaceModel
+from aif.runtime.networks.network import Network
 from aif.runtime.networks.sessions import Session
 from aif.runtime.tensorrt.store import find_engines
-
-if TYPE_CHECKING:
-    from aif.runtime.tensorrt.engine import EngineSession
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 LARGEST_BATCH = 1024
@@ -64,34 +62,34 @@ class NetworkRow:
 
 
 class OnnxNetworks:
-    """Two graphs on ONNX Runtime, called as they are: no batch is cut into pieces.
-
-    Of a bundle also its TensorRT engines, which take batches larger than their profile's in pieces.
+    """Two loaded networks, called as they are: no batch is cut into pieces, but by TensorRT's engines.
 
     Attributes:
         precision: of the graphs.
     """
 
     def __init__(
-        self, encoder: bytes, decoder: bytes, features: Sequence[str], setup: Setup, precision: str = "fp32"
+        self, encoder: Network, decoder: Network, features: Sequence[str], precision: str = "fp32"
     ) -> None:
-        """Load both; errors as `Session`. Graphs alone have no engines, so TensorRT is not there for them."""
-        self.precision = precision
+        self.precision, self._features = precision, tuple(features)
+        self._encoder, self._decoder = encoder, decoder
+
+    @classmethod
+    def of_graphs(cls, encoder: bytes, decoder: bytes, features: Sequence[str], setup: Setup) -> OnnxNetworks:
+        """FP32 graphs on ONNX Runtime; errors as `Session`. Graphs alone have no engines for TensorRT."""
         if setup.provider == "tensorrt":
             raise ProviderError(
                 "These graphs have no TensorRT engines.", "Time a bundle with engines: --bundle"
             )
-        self._encoder: Session | EngineSession = Session(encoder, setup.provider, setup.threads, "encoder")
-        self._decoder: Session | EngineSession = Session(decoder, setup.provider, setup.threads, "decoder")
-        self._features = tuple(features)
+        loaded = {"encoder": encoder, "decoder": decoder}
+        pair = {p: Session(data, setup.provider, setup.threads, p) for p, data in loaded.items()}
+        return cls(pair["encoder"], pair["decoder"], features)
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, setup: Setup, precision: str) -> OnnxNetworks:
         """The networks of one precision, once they have been found to fit the manifest."""
-        made = cls.__new__(cls)
-        made.precision, made._features = precision, bundle.manifest.features
-        made._encoder, made._decoder = FaceModel(bundle, setup.provider, setup.threads, precision).networks
-        return made
+        model = FaceModel(bundle, setup.provider, setup.threads, precision)
+        return cls(model.encoder, model.decoder, bundle.manifest.features, precision)
 
     def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
         """As `Networks.calls`; the number of threads was given to the sessions."""
@@ -130,8 +128,8 @@ def _fitting(bundle: Bundle) -> list[str]:
     from aif.runtime.tensorrt.library import load_library
     from aif.runtime.tensorrt.load import fitting
 
-    machine, listing = load_library().machine, find_engines(bundle)
-    return [p for p in bundle.manifest.graphs if not isinstance(fitting(bundle, listing, p, machine), list)]
+    machine, listing = load_library(), find_engines(bundle)
+    return [p for p in bundle.manifest.graphs if fitting(bundle, listing, p, machine).whole]
 
 
 def bench_networks(
@@ -187,6 +185,7 @@ def bench_networks(
 
 
 def _timed(call: Call, seconds: float) -> list[float]:
+    """Seconds of each call."""
     times: list[float] = []
     begin = time.perf_counter()
     while not times or time.perf_counter() - begin < seconds:

@@ -22,7 +22,7 @@ def check_engines(bundle: str) -> list[Finding]:
         return faults or [Finding("engines", "absent", "there are none for this bundle", facts={"files": []})]
     files = [each.where for each in listing.engines]
     try:
-        machine = load_library().machine
+        machine = load_library()
     except ProviderError as error:
         text = f"{len(files)} engine{'s' * (len(files) > 1)}; {error.message}"
         wanted = has_nvidia_card()

@@ -1,35 +1,52 @@
-"""What encoder and decoder say of faces."""
+"""What goes into encoder and decoder, and what comes out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array
 
-if TYPE_CHECKING:
-    from aif.runtime.tensorrt.engine import Held
+
+@dataclass(frozen=True)
+class Faces:
+    """N faces as an encoder takes them.
+
+    Attributes:
+        images: float32 (N, 3, S, S) RGB in [0, 1]; textures, for models with shape.
+        landmarks: float32 (N, 221, 2) in units of the crop's side, for models with shape; else None.
+    """
+
+    images: Float32Array
+    landmarks: Float32Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def rows(self, index: slice) -> Faces:
+        """Some of them."""
+        return Faces(self.images[index], None if self.landmarks is None else self.landmarks[index])
+
+    def feeds(self) -> dict[str, Float32Array]:
+        """The encoder's inputs by name, in the graph's order; a decoder's outputs have the same names."""
+        return {"image": self.images} | ({} if self.landmarks is None else {"landmarks": self.landmarks})
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the encoder says of N faces.
+    """What the encoder makes of N faces.
 
     Attributes:
-        z: float32 (N, Z) identity codes, the posterior means.
+        z: float32 (N, Z) latent codes, the posterior means.
         y: float32 (N, A) attribute values in [0, 1].
         features: name to float32 (N, ...) of the further tensors that the decoder takes.
-        held: the same on the card, where TensorRT made them (z and features are then read-only); None
-            elsewhere, and for a choice of rows.
     """
 
     z: Float32Array
     y: Float32Array
     features: dict[str, Float32Array] = field(default_factory=dict)
-    held: Held | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.z)
@@ -45,7 +62,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the decoder says of N faces.
+    """What the decoder makes of N codes.
 
     Attributes:
         image: float32 (N, 3, S, S) RGB in [0, 1]; textures, where the model has a shape frame.

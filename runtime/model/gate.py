@@ -1,16 +1,17 @@
-"""The gate of every engine: what it answers on face crops, against the bundle's graphs in ONNX Runtime."""
+"""The gate of every precision and every engine: how far its networks stray from the bundle's FP32 graphs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array
-from aif.runtime.errors import AifError
-from aif.runtime.model.model import FaceModel
+from aif.runtime.model.autoencoder import Autoencoder
+from aif.runtime.model.codes import Decoded, Encoding, Faces
 
 LIMITS: Mapping[str, Mapping[str, float]] = {
     "fp32": {
@@ -28,63 +29,88 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
         "y_max": 0.01,
         "image": 0.005,
         "landmarks": 0.0005,
+        "verdicts": 0.005,
+    },
+    "int8": {
+        "z": 0.10,
+        "features": 0.10,
+        "y_mean": 0.01,
+        "y_max": 0.15,
+        "image": 0.05,
+        "landmarks": 0.004,
+        "verdicts": 0.03,
     },
 }
-"""What is allowed, by precision: of FP16 as much as its graphs may (docs/precision.md)."""
+"""What is allowed, by precision and figure; docs/precision.md says why. FP32 is for engines."""
 
 
-def engine_figures(
-    known: FaceModel, found: FaceModel, crops_nchw: Float32Array, landmarks: Float32Array | None = None
-) -> dict[str, float]:
-    """How far one model strays from another; a value that is not finite is infinitely far.
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of N faces, decoded as they are and with one attribute of each flipped.
 
-    Args:
-        known: the original, in ONNX Runtime.
-        found: the engines; they are used as an editor uses them.
-        crops_nchw: at least one face, float32 (N, 3, S, S) RGB in [0, 1].
-        landmarks: float32 (N, 221, 2) in units of the crop's side, for models with shape.
+    Attributes:
+        encoding: the encoder's.
+        decoded: 2N faces: all as they are, then all edited.
+    """
+
+    encoding: Encoding
+    decoded: Decoded
+
+
+def flipped(y: Float32Array) -> Float32Array:
+    """y (N, A) with one attribute of each face, the next one from face to face, set to its other side."""
+    edited = y.copy()
+    rows = np.arange(len(y))
+    columns = rows % y.shape[1]
+    edited[rows, columns] = (y[rows, columns] < 0.5).astype(np.float32)
+    return edited
+
+
+def answers(model: Autoencoder, faces: Faces, y: Float32Array | None = None) -> Answers:
+    """Run a model on at least one face; the decoder gets the z of its own encoder, and `y` where given."""
+    encoding = model.encode(faces.images, faces.landmarks)
+    values = encoding.y if y is None else y
+    both = np.concatenate([values, flipped(values)])
+    return Answers(encoding, model.decode(encoding.repeat(2), both))
+
+
+def figures(found: Answers, known: Answers) -> dict[str, float]:
+    """How far answers stray from those of the original; a value that is not finite is infinitely far.
 
     Returns:
         Relative errors of z, features (where there are any) and image; mean and greatest change of y;
-        greatest distance of landmarks (where there are any) in units of the crop's side. Images and landmarks
-        are those of each face as it is and with all of its attributes turned round.
+        greatest distance of landmarks (where there are any) in units of the crop's side.
     """
-    before, after = known.encode(crops_nchw, landmarks), found.encode(crops_nchw, landmarks)
-    turned = (before.y < 0.5).astype(np.float32)
-    sides = known.decode_both(before, before.y, turned), found.decode_both(after, before.y, turned)
-    pairs = list(zip(*sides, strict=True))
-    change = np.abs(after.y - before.y)
-    figures = {"z": relative_error(after.z, before.z)}
-    if before.features:
-        further = [(after.features[name], wanted) for name, wanted in before.features.items()]
-        figures["features"] = max(relative_error(*pair) for pair in further)
-    figures |= {"y_mean": float(np.mean(change)), "y_max": float(np.max(change))}
-    images = [np.concatenate([each.image for each in side]) for side in sides]
-    figures["image"] = relative_error(images[1], images[0])
-    points = [
-        (had.landmarks, wanted.landmarks)
-        for wanted, had in pairs
-        if wanted.landmarks is not None and had.landmarks is not None
-    ]
-    if points:
-        figures["landmarks"] = max(greatest_distance(*pair) for pair in points)
-    return {name: value if np.isfinite(value) else float("inf") for name, value in figures.items()}
+    change = np.abs(found.encoding.y - known.encoding.y)
+    made = {"z": relative_error(found.encoding.z, known.encoding.z)}
+    features = known.encoding.features
+    if features:
+        made["features"] = max(relative_error(found.encoding.features[n], f) for n, f in features.items())
+    made |= {"y_mean": float(np.mean(change)), "y_max": float(np.max(change))}
+    made["image"] = relative_error(found.decoded.image, known.decoded.image)
+    if found.decoded.landmarks is not None and known.decoded.landmarks is not None:
+        moved = np.linalg.norm(found.decoded.landmarks - known.decoded.landmarks, axis=-1)
+        made["landmarks"] = float(np.max(moved))
+    return {name: value if np.isfinite(value) else float("inf") for name, value in made.items()}
 
 
-def check_engine(precision: str, figures: Mapping[str, float], faces: int) -> None:
-    """Let engines with these figures pass or not.
+def over_limits(precision: str, made: Mapping[str, float]) -> tuple[str, ...]:
+    """The names of figures that are above their limits."""
+    return tuple(name for name, value in made.items() if not value <= LIMITS[precision][name])
 
-    Raises:
-        AifError: a figure is above its limit.
-    """
-    limits = LIMITS[precision]
-    failed = [name for name, value in figures.items() if not value <= limits[name]]
-    if failed:
-        said = ", ".join(f"{name} {figures[name]:.2g} (allowed {limits[name]:g})" for name in failed)
-        raise AifError(
-            f"The {precision} engines stray too far from ONNX Runtime on {faces} faces: {said}.",
-            "Nothing was written. Build them in fp32, or update TensorRT.",
-        )
+
+def complaint(precision: str, made: Mapping[str, float]) -> str | None:
+    """The figures that are above their limits, as words; None where all pass."""
+    names = over_limits(precision, made)
+    return ", ".join(f"{n} {made[n]:.2g} (allowed {LIMITS[precision][n]:g})" for n in names) or None
+
+
+def for_manifest(precision: str, made: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """`gate` and `limits` as manifests and sidecars keep them: figures with three digits."""
+    return {
+        "gate": {name: float(f"{value:.3g}") for name, value in made.items()},
+        "limits": {name: LIMITS[precision][name] for name in made},
+    }
 
 
 def relative_error(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
@@ -93,9 +119,3 @@ def relative_error(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
     if not np.isfinite(a).all():
         return float("inf")
     return float(np.linalg.norm(a - b)) / max(float(np.linalg.norm(b)), 1e-12)
-
-
-def greatest_distance(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
-    """Greatest distance of points (..., 2) from where they should be; infinite where one is not finite."""
-    a, b = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
-    return float(np.linalg.norm(a - b, axis=-1).max()) if np.isfinite(a).all() else float("inf")

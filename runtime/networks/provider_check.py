@@ -1,4 +1,4 @@
-"""Does a provider really compute? A graph of three nodes, small enough to stand here, tells."""
+"""Does a provider really compute? A graph of three nodes is run and its result checked."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from aif.runtime.networks.providers import LABELS, NAMES, Device
 from aif.runtime.networks.sessions import Session
 
 # x (N, 1, 2, 2) -> convolution 1x1 with the weights 1 and -1 -> y = its ReLU + 1, (N, 2, 2, 2). In ONNX's
-# protobuf, opset 13, so that any ONNX Runtime in use reads it. tests/runtime/test_provider_probe.py
-# makes the same bytes again.
+# protobuf, opset 13, so that any ONNX Runtime in use reads it; a test makes the same bytes again.
 TINY_GRAPH = bytes.fromhex(
     "08083a9d010a0f0a01780a01771201632204436f6e760a0c0a0163120172220452656c750a100a01720a036f6e651201"
     "792203416464120474696e792a17080208010801080110014201774a080000803f000080bf2a0f0801100142036f6e65"
@@ -27,7 +26,7 @@ class Probe:
 
     Attributes:
         device: where it ran.
-        nodes: how many nodes the provider took; None where ONNX Runtime does not tell.
+        nodes: how many nodes the provider took; None where ONNX Runtime does not know.
         total: how many there were after optimisation; None likewise.
     """
 

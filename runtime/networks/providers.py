@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
+import io
 import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import onnxruntime as ort
 
 from aif.runtime.errors import ProviderError
 from aif.runtime.fetch import cache_folder
+from aif.runtime.networks.network import Device
 
-Device = Literal["cpu", "cuda", "openvino", "ort-tensorrt"]
+__all__ = ["HELP", "LABELS", "NAMES", "Device"]
 
-# ONNX Runtime's name, and what people call it.
 NAMES: dict[Device, str] = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
     "ort-tensorrt": "TensorrtExecutionProvider",
 }
+"""ONNX Runtime's own."""
 LABELS: dict[Device, str] = {
     "cpu": "the processor",
     "cuda": "CUDA",
     "openvino": "OpenVINO",
     "ort-tensorrt": "TensorRT",
 }
+"""What people call them."""
 
 _ELSE_CPU = "Or run on the processor: --provider cpu."
 HELP: dict[Device, str] = {
@@ -82,31 +86,49 @@ def provider_list(device: Device, threads: int | None, cuda_graph: bool = False)
     return providers
 
 
-def require_build(device: Device) -> None:
-    """Raise ProviderError unless the installed ONNX Runtime was built with the device's provider."""
+def require(device: Device) -> None:
+    """Find out whether a device can be had, and load the libraries that it needs.
+
+    Raises:
+        ProviderError: ONNX Runtime was built without it, or a driver or library is not here.
+    """
+    if device == "cpu":
+        return
+    if device != "openvino":
+        _require_cuda()
+    _require_build(device)
+    if device == "ort-tensorrt":
+        _load_tensorrt()
+
+
+def _require_build(device: Device) -> None:
     if NAMES[device] not in ort.get_available_providers():
         raise ProviderError(f"This ONNX Runtime was built without {LABELS[device]}.", HELP[device])
 
 
-def require_tensorrt() -> None:
-    """Load the TensorRT that ONNX Runtime links, from where the loader or pip has it.
+def _require_cuda() -> None:
+    _require_build("cuda")
+    driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(driver)
+    except OSError as error:
+        raise ProviderError(f"There is no NVIDIA driver here (no {driver}).", HELP["cuda"]) from error
+    # ONNX Runtime 1.21 and later find CUDA where pip put it; what is missing shows when the session is made.
+    preload = getattr(ort, "preload_dlls", None)
+    if preload is not None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            preload()
 
-    Raises:
-        ProviderError: it is not there.
-    """
-    require_build("ort-tensorrt")
+
+def _load_tensorrt() -> None:
+    """Load the TensorRT that ONNX Runtime links, from where the loader or pip has it."""
     library = "nvinfer_10.dll" if sys.platform == "win32" else "libnvinfer.so.10"
-    places = [library]
-    found = importlib.util.find_spec("tensorrt_libs")  # pip's folder of TensorRT's libraries
-    places += (
-        [str(Path(folder) / library) for folder in (found.submodule_search_locations or [])] if found else []
-    )
-    for place in places:
-        try:
+    package = importlib.util.find_spec("tensorrt_libs")  # pip's folder of TensorRT's libraries
+    folders = [] if package is None else package.submodule_search_locations or []
+    for place in (library, *(str(Path(folder) / library) for folder in folders)):
+        with contextlib.suppress(OSError):
             ctypes.CDLL(place, mode=ctypes.RTLD_GLOBAL)
-        except OSError:
-            continue
-        return
+            return
     raise ProviderError(
         f"ONNX Runtime's TensorRT provider needs {library}, which is not here.", HELP["ort-tensorrt"]
     )
@@ -130,14 +152,14 @@ def check_placed(session: Any, device: Device) -> None:
 
 
 def placed_nodes(session: Any) -> Counter[str]:
-    """How many nodes of the optimised graph each provider took; empty where ONNX Runtime does not tell.
+    """How many nodes of the optimised graph each provider took; empty where ONNX Runtime does not know.
 
     The session's options must have `session.record_ep_graph_assignment_info` set to 1 (ONNX Runtime 1.24).
     """
     counted: Counter[str] = Counter()
-    tell = getattr(session, "get_provider_graph_assignment_info", None)
-    if tell is None:
+    ask = getattr(session, "get_provider_graph_assignment_info", None)
+    if ask is None:
         return counted
-    for part in tell():
+    for part in ask():
         counted[part.ep_name] += len(part.get_nodes())
     return counted

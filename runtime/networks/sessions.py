@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import io
 import logging
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
+from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
-from aif.runtime.networks.binding import BoundRunner
 from aif.runtime.networks.cpu import multiplies_int8
-from aif.runtime.networks.providers import (
-    HELP,
-    LABELS,
-    Device,
-    check_placed,
-    placed_nodes,
-    provider_list,
-    require_build,
-    require_tensorrt,
-)
+from aif.runtime.networks.cuda_graph import CudaGraphRunner
+from aif.runtime.networks.network import AnyDevice, Device, Provider, Shape
+from aif.runtime.networks.providers import LABELS, check_placed, placed_nodes, provider_list, require
 
 __all__ = ["Device", "Provider", "Session", "check_threads", "choose_devices"]
 
 logger = logging.getLogger(__name__)
-
-Provider = Literal["cpu", "cuda", "tensorrt", "openvino", "ort-tensorrt", "auto"]
 
 # ONNX Runtime warns at start on machines without a graphics card. Its errors stay visible, but not where
 # "auto" only tries whether CUDA is there.
@@ -65,7 +50,7 @@ class Session:
             device: "cpu", "cuda", "openvino" or "ort-tensorrt"; never falls back to another.
             threads: threads of one call on the CPU; None = one a core.
             name: what to call the graph in an error.
-            quiet: keep ONNX Runtime's own complaints about the device off the terminal.
+            quiet: keep ONNX Runtime's own complaints about the device out of the terminal.
             cuda_graph: on CUDA, record the work of each batch size once and launch it as one from then on.
 
         Raises:
@@ -87,8 +72,7 @@ class Session:
             # There x86 adds products of uint8 and int8 in 16 bits, which overflow. This makes ONNX Runtime
             # multiply exactly, at the price of speed.
             options.add_session_config_entry("session.x64quantprecision", "1")
-        if device != "cpu":
-            _require(device)
+        require(device)
         providers = provider_list(device, threads, cuda_graph)
         try:
             ort.set_default_logger_severity(_FATAL if quiet else _ERRORS)
@@ -113,12 +97,9 @@ class Session:
                 raise BundleError(f"The {name} has {value.name} of type {value.type}, not float32.")
         self.inputs = {value.name: _shape(value.shape) for value in self._session.get_inputs()}
         self.outputs = {value.name: _shape(value.shape) for value in self._session.get_outputs()}
-        bound = device == "cuda"
-        self._runner: Any = BoundRunner(self._session, "cuda", cuda_graph) if bound else self._session
+        self._runner: Any = CudaGraphRunner(self._session) if cuda_graph else self._session
 
-    def run(
-        self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[np.float32]]
-    ) -> list[npt.NDArray[np.float32]]:
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, Float32Array]) -> list[Float32Array]:
         """Compute the named outputs, in this order.
 
         Raises:
@@ -133,11 +114,11 @@ class Session:
             ) from error
 
     def placed_nodes(self) -> Counter[str]:
-        """How many nodes each of ONNX Runtime's providers took; empty where it does not tell."""
+        """How many nodes each of ONNX Runtime's providers took; empty where it does not know."""
         return placed_nodes(self._session)
 
 
-def choose_devices(provider: Provider) -> tuple[Device | Literal["tensorrt"], ...]:
+def choose_devices(provider: Provider) -> tuple[AnyDevice, ...]:
     """The devices to try, in order, for a provider's name; "auto" without TensorRT, which needs engines.
 
     Raises:
@@ -148,7 +129,7 @@ def choose_devices(provider: Provider) -> tuple[Device | Literal["tensorrt"], ..
     if provider != "auto":
         return (provider,)
     try:
-        _require_cuda()
+        require("cuda")
     except ProviderError as error:
         logger.info("Running on the processor: %s", error.message)
         return ("cpu",)
@@ -161,32 +142,7 @@ def check_threads(threads: int | None) -> None:
         raise ConfigError(f"The number of threads must be at least 1, not {threads}.")
 
 
-def _require(device: Device) -> None:
-    """Raise ProviderError when a device is out of the question; else load what it needs."""
-    if device == "openvino":
-        require_build(device)
-        return
-    _require_cuda()
-    if device == "ort-tensorrt":
-        require_tensorrt()
-
-
-def _require_cuda() -> None:
-    """Raise ProviderError when CUDA is out of the question; else load its libraries, where pip put them."""
-    require_build("cuda")
-    driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        ctypes.CDLL(driver)
-    except OSError as error:
-        raise ProviderError(f"There is no NVIDIA driver here (no {driver}).", HELP["cuda"]) from error
-    # ONNX Runtime 1.21 and later find CUDA where pip put it; what is missing shows when the session is made.
-    preload = getattr(ort, "preload_dlls", None)
-    if preload is not None:
-        with contextlib.redirect_stdout(io.StringIO()):
-            preload()
-
-
-def _shape(shape: Sequence[object]) -> tuple[int | None, ...]:
+def _shape(shape: Sequence[object]) -> Shape:
     return tuple(size if isinstance(size, int) else None for size in shape)
 
 

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from aif.runtime.bundle.manifest import Sha256
 from aif.runtime.errors import BundleError
 
-SIDECAR_VERSION: Literal[1] = 1
 SUFFIX = ".engine"
 
 Part = Literal["encoder", "decoder"]

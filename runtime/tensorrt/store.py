@@ -1,11 +1,9 @@
-"""Where engines lie, in a bundle or in the user's cache, and which of them fits this machine."""
+"""Where engines lie, in a bundle or in the user's cache, and what is written there."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,14 +13,17 @@ from pathlib import Path
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
 from aif.runtime.bundle.manifest import Manifest
 from aif.runtime.bundle.storage import open_store
-from aif.runtime.errors import AifError, BundleError
+from aif.runtime.errors import AifError, BundleError, ConfigError
 from aif.runtime.fetch import cache_folder
-from aif.runtime.tensorrt.sidecar import PARTS, SUFFIX, Machine, Part, Sidecar, misfits, parse_sidecar
+from aif.runtime.files import write_bytes, write_text
+from aif.runtime.tensorrt.sidecar import PARTS, SUFFIX, Machine, Part, Sidecar, parse_sidecar
 
 FOLDER = "engines/"
 MAX_SIDECAR_BYTES = 1 << 20
 BUILDABLE = ("fp16", "fp32")
 """The precisions that engines are built in, the one that is taken unasked first."""
+
+Engine = tuple[Sidecar, bytes]
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,27 @@ class Stored:
 
 @dataclass(frozen=True)
 class EngineListing:
-    """All engines for a bundle, those in the bundle first, and what is wrong with what could not be read."""
+    """Engines, those in a bundle first, and what is wrong with what could not be read."""
 
     engines: tuple[Stored, ...]
     faults: tuple[str, ...]
+
+
+def check_buildable(precisions: Sequence[str]) -> None:
+    """Refuse the precisions that TensorRT cannot take.
+
+    Raises:
+        ConfigError: INT8, or one that nobody knows.
+    """
+    if "int8" in precisions:
+        raise ConfigError(
+            "aif's INT8 graphs are made for processors (unsigned activations with zero points); TensorRT "
+            "takes symmetric INT8 only.",
+            "Build engines in FP16: --precision fp16",
+        )
+    for precision in precisions:
+        if precision not in BUILDABLE:
+            raise ConfigError(f"There are no engines of {precision!r}.", f"Known: {', '.join(BUILDABLE)}.")
 
 
 def engine_name(part: Part, precision: str, machine: Machine) -> str:
@@ -73,8 +91,33 @@ def brings_engines(bundle: Bundle) -> bool:
         return any(name.startswith(FOLDER) for name in store.names())
 
 
+def read_engines(place: Path, folder: str = "", brought: bool = False) -> EngineListing:
+    """The engines in a folder, or in the `folder` of a bundle, by the sidecars beside them; none is read.
+
+    Raises:
+        BundleError: the place cannot be read.
+    """
+    engines: list[Stored] = []
+    faults: list[str] = []
+    with open_store(place) as store:
+        names = {n for n in store.names() if n.startswith(folder) and "/" not in n.removeprefix(folder)}
+        for name in sorted(names):
+            if name.endswith(SUFFIX) and name.removesuffix(SUFFIX) + ".json" not in names:
+                faults.append(f"{place}: {name} has no sidecar (.json), so nobody knows where it fits")
+            if not name.endswith(".json"):
+                continue
+            try:
+                sidecar = parse_sidecar(store.read(name, MAX_SIDECAR_BYTES), f"{place}: {name}")
+            except BundleError as error:
+                faults.append(error.message)
+                continue
+            member = folder + sidecar.file
+            engines.append(Stored(sidecar, f"{place}: {member}", partial(_read, place, member), brought))
+    return EngineListing(tuple(engines), tuple(faults))
+
+
 def find_engines(bundle: Bundle, brought: bool = True) -> EngineListing:
-    """Look through the bundle's `engines/` and the cache; no engine is read, and nothing of TensorRT loaded.
+    """Look through the bundle's `engines/` and the cache; nothing of TensorRT is loaded.
 
     Args:
         bundle: whose graphs the engines are of.
@@ -84,53 +127,19 @@ def find_engines(bundle: Bundle, brought: bool = True) -> EngineListing:
     Raises:
         BundleError: the bundle cannot be read any more.
     """
-    engines: list[Stored] = []
-    faults: list[str] = []
-    with open_store(bundle.path) as store:
-        names = set(store.names()) if brought else set()
-        for name in sorted(names):
-            alone = name.startswith(FOLDER) and name.endswith(SUFFIX)
-            if alone and name.removesuffix(SUFFIX) + ".json" not in names:
-                faults.append(f"{bundle.path}: {name} has no sidecar (.json), so nobody knows where it fits")
-            if not (name.startswith(FOLDER) and name.endswith(".json")):
-                continue
-            try:
-                sidecar = parse_sidecar(store.read(name, MAX_SIDECAR_BYTES), f"{bundle.path}: {name}")
-            except BundleError as error:
-                faults.append(error.message)
-                continue
-            member = FOLDER + sidecar.file
-            engines.append(
-                Stored(sidecar, f"{bundle.path}: {member}", partial(_read, bundle.path, member), True)
-            )
-    for folder in sorted(set(map(_cached, _hashes(bundle)))):
-        for path in sorted(folder.glob("*.json")):
-            try:
-                sidecar = parse_sidecar(path.read_bytes(), str(path))
-            except (BundleError, OSError) as error:
-                faults.append(getattr(error, "message", str(error)))
-                continue
-            place = path.parent / sidecar.file
-            engines.append(Stored(sidecar, str(place), partial(_read_file, place), False))
-    return EngineListing(tuple(engines), tuple(faults))
+    found = [read_engines(bundle.path, FOLDER, brought=True)] if brought else []
+    known = {sha for name in bundle.manifest.graphs for sha in graph_hashes(bundle, name).values()}
+    found += [read_engines(place) for place in sorted(map(_cached, known)) if place.is_dir()]
+    return EngineListing(
+        tuple(engine for each in found for engine in each.engines),
+        tuple(fault for each in found for fault in each.faults),
+    )
 
 
-def choose_engine(
-    listing: EngineListing, part: Part, precision: str, machine: Machine, onnx_sha256: str
-) -> tuple[Stored, bytes] | list[str]:
-    """The first engine that fits, with its bytes, or else why each of them does not."""
-    reasons = []
-    for stored in listing.engines:
-        if (stored.sidecar.part, stored.sidecar.precision) != (part, precision):
-            continue
-        wrong = misfits(stored.sidecar, machine, onnx_sha256)
-        if not wrong:
-            try:
-                return stored, stored.verified()
-            except BundleError as error:
-                wrong = [error.message]
-        reasons.append(f"{stored.where}: {', and '.join(wrong)}")
-    return reasons
+def graph_hashes(bundle: Bundle, precision: str) -> Mapping[Part, str]:
+    """The SHA-256 of the two graphs of a precision that the bundle has."""
+    pair = bundle.manifest.graphs[precision]
+    return {part: (pair.encoder if part == "encoder" else pair.decoder).sha256 for part in PARTS}
 
 
 def build_command(bundle: Bundle, precision: str) -> str:
@@ -146,7 +155,7 @@ def build_command(bundle: Bundle, precision: str) -> str:
     )
 
 
-def save_to_cache(made: Iterable[tuple[Sidecar, bytes]]) -> tuple[Path, ...]:
+def save_to_cache(made: Iterable[Engine]) -> tuple[Path, ...]:
     """Keep engines in the user's cache, by their graph's hash; each sidecar comes last.
 
     Raises:
@@ -156,9 +165,8 @@ def save_to_cache(made: Iterable[tuple[Sidecar, bytes]]) -> tuple[Path, ...]:
     for sidecar, engine in made:
         place = _cached(sidecar.onnx_sha256) / sidecar.file
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _write(place, engine)
-            _write(place.with_suffix(".json"), sidecar.to_json().encode())
+            write_bytes(place, engine)
+            write_text(place.with_suffix(".json"), sidecar.to_json())
         except OSError as error:
             raise AifError(
                 f"The engine cannot be kept at {place} ({error.strerror or error}).",
@@ -168,7 +176,7 @@ def save_to_cache(made: Iterable[tuple[Sidecar, bytes]]) -> tuple[Path, ...]:
     return tuple(places)
 
 
-def bundle_files(made: Iterable[tuple[Sidecar, bytes]]) -> dict[str, bytes]:
+def bundle_files(made: Iterable[Engine]) -> dict[str, bytes]:
     """Engines and sidecars as files of a bundle."""
     files: dict[str, bytes] = {}
     for sidecar, engine in made:
@@ -184,57 +192,24 @@ def engines_kept(place: Path, manifest: Manifest, made: Iterable[Sidecar] = ()) 
     `made` anew. Empty where there is no sound bundle.
     """
     try:
-        found = [each for each in find_engines(Bundle.open(place)).engines if each.brought]
+        found = read_engines(Bundle.open(place).path, FOLDER).engines
     except BundleError:
         return {}
     pairs = manifest.graphs.values()
     hashes = {each.sha256 for pair in pairs for each in (pair.encoder, pair.decoder)}
-    new, kept = set(map(_built_for, made)), []
+    new = {sidecar.file for sidecar in made}
+    kept = []
     for each in found:
-        if each.sidecar.onnx_sha256 in hashes and _built_for(each.sidecar) not in new:
+        if each.sidecar.onnx_sha256 in hashes and each.sidecar.file not in new:
             with suppress(BundleError):
                 kept.append((each.sidecar, each.verified()))
     return bundle_files(kept)
-
-
-def graph_hashes(bundle: Bundle, precision: str) -> Mapping[Part, str]:
-    """The SHA-256 of the two graphs of a precision that the bundle has."""
-    pair = bundle.manifest.graphs[precision]
-    return {part: (pair.encoder if part == "encoder" else pair.decoder).sha256 for part in PARTS}
-
-
-def _built_for(sidecar: Sidecar) -> tuple[str, ...]:
-    """What there is one engine for: a part in a precision on a machine."""
-    return sidecar.part, sidecar.precision, sidecar.tensorrt, sidecar.capability, sidecar.platform
-
-
-def _hashes(bundle: Bundle) -> Sequence[str]:
-    return [sha for name in bundle.manifest.graphs for sha in graph_hashes(bundle, name).values()]
 
 
 def _cached(onnx_sha256: str) -> Path:
     return cache_folder() / "engines" / onnx_sha256[:32]
 
 
-def _write(place: Path, data: bytes) -> None:
-    beside = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(place)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _read(bundle: Path, member: str) -> bytes:
-    with open_store(bundle) as store:
+def _read(place: Path, member: str) -> bytes:
+    with open_store(place) as store:
         return store.read(member)
-
-
-def _read_file(place: Path) -> bytes:
-    try:
-        return place.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{place} cannot be read: {error.strerror or error}.") from error

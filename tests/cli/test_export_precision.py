@@ -120,7 +120,7 @@ def test_a_failed_gate_ends_the_export(
     run: Run, bundle: Path, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is one that FP16 cannot meet; that INT8 would pass does not save it."""
-    from aif.export.precision import gate
+    from aif.runtime.model import gate
 
     limits = {**gate.LIMITS, "fp16": {**gate.LIMITS["fp16"], "z": 1e-9}}
     monkeypatch.setattr(gate, "LIMITS", limits)

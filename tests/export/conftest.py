@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_bundles import NET_SIZE, landmark_net, sha256
 
 from aif.export.graphs.crops import UnlabelledFaces
-from aif.export.graphs.faces import Faces
-from aif.export.precision.gate import Gate, Graphs
+from aif.export.graphs.pair import Graphs
+from aif.export.precision.gate import Gate
 from aif.runtime.bundle.bundle import write_bundle
 from aif.runtime.bundle.manifest import (
     AttributeInfo,
@@ -28,6 +28,7 @@ from aif.runtime.bundle.manifest import (
     Provenance,
     ShapeInfo,
 )
+from aif.runtime.model.codes import Faces
 
 SIZE, LATENT, WIDTH = 16, 6, 8
 ATTRIBUTES, FEATURES = ("Smiling", "Bangs"), ("feature_0",)
@@ -247,7 +248,7 @@ def shape_faces(crops: np.ndarray) -> Faces:
 
 @pytest.fixture(scope="session")
 def shape_gate(shape_toy: Toy, shape_faces: Faces) -> Gate:
-    return Gate(shape_toy.graphs, (), ATTRIBUTES, shape_faces.rows(slice(16)))
+    return Gate(shape_toy.manifest, shape_toy.graphs, shape_faces.rows(slice(16)))
 
 
 @pytest.fixture(scope="session")
@@ -290,4 +291,4 @@ def crops(faces: UnlabelledFaces) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def gate(toy: Toy, crops: np.ndarray) -> Gate:
-    return Gate(toy.graphs, FEATURES, ATTRIBUTES, Faces(crops[:16]))
+    return Gate(toy.manifest, toy.graphs, Faces(crops[:16]))

@@ -13,15 +13,14 @@ import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.export.graphs.crops import (
-    MOST_CALIBRATION,
-    MOST_GATE,
+    MOST,
     UnlabelledFaces,
     first_crops,
     open_crops,
     split_crops,
     spread_crops,
 )
-from aif.export.graphs.faces import model_faces
+from aif.export.graphs.faces import FaceReader
 from aif.runtime.errors import DataError, ExportError
 from aif.runtime.faces.landmarks import DenseFaces
 from aif.train.data.synthetic import SyntheticFaces
@@ -94,7 +93,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_gate_and_calibration_share_no_face(crop_folder: Path, tmp_path: Path, count: int, each: int) -> None:
     for name in sorted(path for path in crop_folder.rglob("*.png"))[:count]:
         shutil.copy(name, tmp_path)
-    sets = split_crops(UnlabelledFaces(tmp_path), 16)
+    sets = split_crops(UnlabelledFaces(tmp_path), FaceReader(16))
     assert sets.gate.images.shape == sets.calibration.images.shape == (each, 3, 16, 16)
     images = sets.gate.images
     assert images.dtype == np.float32 and images.min() >= 0 and images.max() <= 1
@@ -107,7 +106,7 @@ def test_gate_and_calibration_share_no_face(crop_folder: Path, tmp_path: Path, c
 @pytest.mark.parametrize("count", [1, 16, 31])
 def test_too_few(count: int) -> None:
     with pytest.raises(ExportError, match=f"at least 32 faces.* has {count}\\.") as caught:
-        split_crops(SyntheticFaces(count, 16), 16)
+        split_crops(SyntheticFaces(count, 16), FaceReader(16))
     assert "--data" in str(caught.value)
 
 
@@ -123,23 +122,23 @@ def test_not_more_than_needed_and_from_everywhere(monkeypatch: pytest.MonkeyPatc
         return black
 
     monkeypatch.setattr(SyntheticFaces, "image", counted)
-    sets = split_crops(faces, 16)
-    assert (len(sets.gate), len(sets.calibration)) == (MOST_GATE, MOST_CALIBRATION)
-    assert len(set(asked)) == MOST_GATE + MOST_CALIBRATION
+    sets = split_crops(faces, FaceReader(16))
+    assert len(sets.gate) == len(sets.calibration) == MOST
+    assert len(set(asked)) == 2 * MOST
     assert (min(asked), max(asked)) == (0, 4_999)
     assert sets.gate_set.synthetic and sets.calibration_set.synthetic
     assert sets.gate_set.dataset_fingerprint == faces.fingerprint
 
 
 def test_crops_are_scaled_to_the_model(crop_folder: Path) -> None:
-    assert split_crops(UnlabelledFaces(crop_folder), 24).gate.images.shape == (18, 3, 24, 24)
+    assert split_crops(UnlabelledFaces(crop_folder), FaceReader(24)).gate.images.shape == (18, 3, 24, 24)
 
 
 def test_a_damaged_image_is_left_out(crop_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(crop_folder, tmp_path / "crops")
     damaged = next((tmp_path / "crops" / "a").glob("*.png"))
     damaged.write_bytes(damaged.read_bytes()[:40])
-    sets = split_crops(UnlabelledFaces(tmp_path / "crops"), 16)
+    sets = split_crops(UnlabelledFaces(tmp_path / "crops"), FaceReader(16))
     assert len(sets.gate) + len(sets.calibration) == 35
 
 
@@ -161,7 +160,7 @@ def test_textures_and_landmarks_of_crops(crop_folder: Path) -> None:
     """A texture is what `Frame.normalise` makes of the crop; the landmarks are in units of the side."""
     frame = made_up_frame()
     crop = cv2.resize(face_picture(face_points(2.0), 128), (64, 64))[..., ::-1].copy()
-    found = model_faces([crop], 32, frame, Found())
+    found = FaceReader(32, frame, Found()).from_crops([crop])
     assert found.landmarks is not None and found.landmarks.shape == (1, 221, 2)
     assert 0.15 < found.landmarks.min() < 0.25 and 0.9 < found.landmarks.max() < 1.0
     wanted = frame.normalise(crop, face_points() / 2, 32).transpose(2, 0, 1) / 255
@@ -169,8 +168,8 @@ def test_textures_and_landmarks_of_crops(crop_folder: Path) -> None:
     assert list(found.feeds()) == ["image", "landmarks"]
     assert len(found.rows(slice(0))) == 0
     with pytest.raises(ValueError, match="landmark network"):
-        model_faces([crop], 32, frame, None)
-    assert len(model_faces([], 32, frame, Found())) == len(model_faces([], 32, None, None)) == 0
+        FaceReader(32, frame).from_crops([crop])
+    assert len(FaceReader(32, frame, Found()).from_crops([])) == len(FaceReader(32).from_crops([])) == 0
 
 
 @pytest.mark.parametrize("take", [split_crops, spread_crops, first_crops])
@@ -180,7 +179,7 @@ def test_crops_without_a_face_are_left_out(take: Callable[..., Any], crop_folder
     assert 0 < dark < 12, "of the crops here a few are dark"
     if take is split_crops:
         with pytest.raises(ExportError, match="Landmarks were found in"):
-            take(faces, 16, made_up_frame(), Found(120))
+            take(faces, FaceReader(16, made_up_frame(), Found(120)))
         return
-    found = take(faces, 16, made_up_frame(), Found())
+    found = take(faces, FaceReader(16, made_up_frame(), Found()))
     assert len(found) == (16 if take is first_crops else len(faces) - dark)

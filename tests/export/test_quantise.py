@@ -11,7 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from aif.export.precision.gate import Gate, Graphs
+from aif.export.graphs.pair import Graphs
+from aif.export.precision.gate import Gate
 from aif.export.precision.quantise import convolutions, quantise
 from aif.runtime.errors import ExportError
 from aif.runtime.networks.sessions import Session

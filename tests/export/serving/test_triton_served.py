@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aif.export.graphs.faces import Faces, model_faces
+from aif.export.graphs.faces import FaceReader
 from aif.export.triton.repository import TritonOptions, export_triton
 from aif.runtime import Editor
 from aif.runtime.bundle.bundle import Bundle
@@ -35,6 +35,7 @@ from aif.runtime.editing.values import decode_values
 from aif.runtime.faces.detect import make_detector
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.geometry.align import similarity_transform, warp_crop
+from aif.runtime.model.codes import Faces
 from aif.runtime.model.model import Decoded, Encoding, FaceModel
 
 triton = pytest.importorskip("tritonclient.grpc", reason='needs pip install "aif[triton]"')
@@ -207,12 +208,8 @@ def faces(portrait_bgr, bundle) -> Faces:
     found = [warp_crop(portrait_bgr, matrix, size)[:, :, ::-1] for matrix in matrices]
     more = [found[0][:, ::-1], found[1][:, ::-1], (found[2] * 0.7).astype(np.uint8), found[3] // 2]
     frame = bundle.manifest.face_frame
-    return model_faces(
-        [np.ascontiguousarray(crop) for crop in (*found, *more)],
-        size,
-        frame,
-        None if frame is None else LandmarkNet(bundle, 1),
-    )
+    finder = None if frame is None else LandmarkNet(bundle, 1)
+    return FaceReader(size, frame, finder).from_crops([np.ascontiguousarray(c) for c in (*found, *more)])
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +302,7 @@ def test_values_come_with_the_names_of_their_attributes(server, model, name, fac
 
 def test_features_go_from_encoder_to_decoder(server, small_bundle):
     local = FaceModel(small_bundle(), "cpu", 1)
-    images = np.random.default_rng(0).random((3, 3, 16, 16), dtype=np.float32)
+    images = np.random.default_rng(0).random((3, 3, 32, 32), dtype=np.float32)
     encoding = local.encode(images)
     asked = np.array([[np.nan, 1], [0.3, np.nan], [np.nan, np.nan]], np.float32)
     rounded = (encoding.y >= 0.5).astype(np.float32)

@@ -11,7 +11,7 @@ import pytest
 from made_up_face import face_points
 from tiny_bundles import SHAPE_CODES, moves
 
-from aif.runtime.bundle.bundle import Bundle, write_bundle
+from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import BundleError, ProviderError
 from aif.runtime.model import model as model_module
 from aif.runtime.model.model import MAX_BATCH, FaceModel
@@ -38,16 +38,12 @@ def _crops(count: int, size: int = 32) -> np.ndarray:
     return np.random.default_rng(count).random((count, 3, size, size), dtype=np.float32)
 
 
-def test_what_it_says_of_itself(model: FaceModel) -> None:
-    assert (model.device, model.precision, model.image_size) == ("cpu", "fp32", 32)
-    assert model.attributes == ("Smiling", "Blond_Hair")
-
-
 @pytest.mark.parametrize("count", [0, 1, 3, MAX_BATCH - 1, MAX_BATCH, MAX_BATCH + 1, 2 * MAX_BATCH + 5])
 def test_batches_do_not_change_the_result(model: FaceModel, count: int) -> None:
     crops = _crops(count)
     encoding = model.encode(crops)
     decoded = model.decode(encoding, encoding.y).image
+    assert (model.device, model.precision, model.attributes) == ("cpu", "fp32", ("Smiling", "Blond_Hair"))
     assert len(encoding) == count
     assert encoding.z.shape == (count, 48) and encoding.y.shape == (count, 2)
     assert encoding.features["feature_0"].shape == (count, 3, 16, 16)
@@ -97,13 +93,6 @@ def test_values_alike_give_faces_alike(shaped: FaceModel, model: FaceModel) -> N
         np.testing.assert_array_equal(before.landmarks, after.landmarks)
 
 
-@pytest.mark.parametrize("shape", [(1, 2), (2, 1), (3, 2), (2,)])
-def test_values_of_another_shape_for_both(shaped: FaceModel, shape: tuple[int, ...]) -> None:
-    encoding = shaped.encode(_crops(2), _points(2))
-    with pytest.raises(ValueError, match="must be"):
-        shaped.decode_both(encoding, encoding.y, np.zeros(shape, np.float32))
-
-
 def test_decoded_faces_can_be_chosen(shaped: FaceModel, model: FaceModel) -> None:
     encoding = shaped.encode(_crops(3), _points(3))
     decoded = shaped.decode(encoding, encoding.y)
@@ -113,18 +102,6 @@ def test_decoded_faces_can_be_chosen(shaped: FaceModel, model: FaceModel) -> Non
     np.testing.assert_array_equal(some.landmarks, decoded.landmarks[[2, 0]])
     flat = model.encode(_crops(2))
     assert model.decode(flat, flat.y).rows(slice(1)).landmarks is None
-
-
-@pytest.mark.parametrize("shape", [None, (2, 5, 2), (1, 221, 2), (2, 221), (2, 221, 3)])
-def test_landmarks_of_another_shape(shaped: FaceModel, shape: tuple[int, ...] | None) -> None:
-    points = None if shape is None else np.zeros(shape, np.float32)
-    with pytest.raises(ValueError, match="landmarks"):
-        shaped.encode(_crops(2), points)
-
-
-def test_landmarks_for_a_model_without_shape(model: FaceModel) -> None:
-    with pytest.raises(ValueError, match="no shape"):
-        model.encode(_crops(2), _points(2))
 
 
 def test_graphs_without_landmarks_in_a_bundle_with_shape(
@@ -144,17 +121,26 @@ def test_repeat_keeps_the_rows_in_order(model: FaceModel) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [(3, 32, 32), (1, 3, 16, 16), (1, 1, 32, 32), (1, 32, 32, 3), (0,), (2, 3, 32, 32, 1)]
+    ("crops", "points", "says"),
+    [((shape), None, "crops must be") for shape in ((3, 32, 32), (1, 3, 16, 16), (1, 32, 32, 3), (0,))]
+    + [((2, 3, 32, 32), shape, "landmarks must be") for shape in ((2, 5, 2), (1, 221, 2), (2, 221))]
+    + [((2, 3, 32, 32), None, "takes landmarks"), ((2, 3, 32, 32), (2, 221, 2), "no shape")],
 )
-def test_crops_of_another_shape(model: FaceModel, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="crops must be"):
-        model.encode(np.zeros(shape, dtype=np.float32))
+def test_faces_of_another_shape(
+    crops: tuple[int, ...], points: Any, says: str, model: FaceModel, shaped: FaceModel
+) -> None:
+    given = None if points is None else np.zeros(points, np.float32)
+    with pytest.raises(ValueError, match=says):
+        (shaped if "landmarks" in says else model).encode(np.zeros(crops, np.float32), given)
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 1), (2, 3), (3, 2), (2, 2, 1)])
 def test_values_of_another_shape(model: FaceModel, shape: tuple[int, ...]) -> None:
+    encoding, values = model.encode(_crops(2)), np.zeros(shape, np.float32)
     with pytest.raises(ValueError, match="y must be"):
-        model.decode(model.encode(_crops(2)), np.zeros(shape, dtype=np.float32))
+        model.decode(encoding, values)
+    with pytest.raises(ValueError, match="values must be"):
+        model.decode_both(encoding, encoding.y, values)
 
 
 @pytest.mark.parametrize(
@@ -185,21 +171,6 @@ def test_damaged_graph_with_a_right_hash(make_bundle: Callable[..., Bundle]) -> 
         FaceModel(make_bundle(graphs={"decoder.onnx": b"not a graph"}))
 
 
-@pytest.fixture(scope="module")
-def two_precisions(toy_parts: Any, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    data = toy_parts.manifest.model_dump()
-    data["graphs"] = {"int8": data["graphs"]["fp32"], "fp16": data["graphs"]["fp32"], **data["graphs"]}
-    manifest = type(toy_parts.manifest).model_validate(data)
-    return write_bundle(tmp_path_factory.mktemp("two") / "two.aif", manifest, toy_parts.files)
-
-
-@pytest.mark.parametrize(
-    ("asked", "got"), [(None, "fp32"), ("fp32", "fp32"), ("fp16", "fp16"), ("int8", "int8")]
-)
-def test_precision(two_precisions: Bundle, asked: str | None, got: str) -> None:
-    assert FaceModel(two_precisions, precision=asked).precision == got
-
-
 def test_unknown_precision(toy_bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="It has: fp32"):
         FaceModel(toy_bundle, precision="fp16")
@@ -210,15 +181,16 @@ def test_auto_falls_back_and_says_so(
 ) -> None:
     """The driver is there but CUDA does not load: "auto" goes on with the CPU, "cuda" does not."""
 
-    def no_cuda() -> None:
-        raise ProviderError("CUDA is broken here.")
+    def no_cuda(device: str) -> None:
+        if device == "cuda":
+            raise ProviderError("CUDA is broken here.")
 
-    monkeypatch.setattr(sessions, "_require_cuda", no_cuda)
+    monkeypatch.setattr(sessions, "require", no_cuda)
     monkeypatch.setattr(model_module, "choose_devices", lambda provider: ("cuda", "cpu"))
     with caplog.at_level(logging.INFO):
         assert FaceModel(toy_bundle, "auto").device == "cpu"
     assert "Running on the processor: CUDA is broken here." in caplog.text
     monkeypatch.undo()
-    monkeypatch.setattr(sessions, "_require_cuda", no_cuda)
+    monkeypatch.setattr(sessions, "require", no_cuda)
     with pytest.raises(ProviderError, match="CUDA is broken"):
         FaceModel(toy_bundle, "cuda")

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from aif.runtime.errors import ProviderError
-from aif.runtime.networks import provider_check as provider_probe
+from aif.runtime.networks import provider_check
 from aif.runtime.networks.provider_check import TINY_GRAPH, probe_provider
 from aif.runtime.networks.sessions import Session
 
@@ -41,6 +41,6 @@ def test_a_wrong_result_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
         def run(self, outputs: Any, inputs: Any) -> Any:
             return [np.zeros_like(value) for value in super().run(outputs, inputs)]
 
-    monkeypatch.setattr(provider_probe, "Session", Wrong)
+    monkeypatch.setattr(provider_check, "Session", Wrong)
     with pytest.raises(ProviderError, match="computes"):
         probe_provider("cpu")

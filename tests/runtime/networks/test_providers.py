@@ -1,4 +1,4 @@
-"""Providers by name: what they are set up with, and that one which does nothing is found out."""
+"""Providers by name: what they need, what they are set up with, and that one which does nothing shows."""
 
 from __future__ import annotations
 
@@ -7,36 +7,34 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
 from aif.runtime.bundle.bundle import Bundle
-from aif.runtime.errors import ConfigError, ProviderError
+from aif.runtime.errors import ProviderError
 from aif.runtime.model.model import FaceModel
-from aif.runtime.networks import providers, sessions
+from aif.runtime.networks import providers
+from aif.runtime.networks.network import Device, Provider
 from aif.runtime.networks.providers import (
     HELP,
     LABELS,
     NAMES,
-    Device,
     check_placed,
     placed_nodes,
     provider_list,
+    require,
 )
-from aif.runtime.networks.sessions import Provider, Session
+
+CPU, CUDA = NAMES["cpu"], NAMES["cuda"]
 
 
 def test_every_device_has_a_name_and_help() -> None:
     names = set(get_args(Device))
     assert names == set(NAMES) == set(LABELS) == set(HELP) == set(get_args(Provider)) - {"auto", "tensorrt"}
     assert set(NAMES.values()) <= set(ort.get_all_providers())
-
-
-def plain(provider: Any) -> str:
-    return str(provider if isinstance(provider, str) else provider[0])
 
 
 @pytest.mark.parametrize(
@@ -49,7 +47,7 @@ def plain(provider: Any) -> str:
     ],
 )
 def test_the_wanted_provider_comes_first(device: Device, order: list[str]) -> None:
-    found = [plain(each) for each in provider_list(device, None)]
+    found = [each if isinstance(each, str) else each[0] for each in provider_list(device, None)]
     assert found == [f"{name}ExecutionProvider" for name in order]
 
 
@@ -64,8 +62,7 @@ def test_cuda_graph(device: Device, wanted: bool, graph: str | None) -> None:
 
 @pytest.mark.parametrize("threads", [None, 1, 3])
 def test_openvino_computes_in_float32_with_the_threads_it_was_given(threads: int | None) -> None:
-    options = provider_list("openvino", threads)[0][1]
-    config = json.loads(options["load_config"])["CPU"]
+    config = json.loads(provider_list("openvino", threads)[0][1]["load_config"])["CPU"]
     assert config["INFERENCE_PRECISION_HINT"] == "f32"
     assert config.get("INFERENCE_NUM_THREADS") == (None if threads is None else str(threads))
 
@@ -76,75 +73,56 @@ def test_tensorrts_engines_are_kept_in_the_cache(monkeypatch: pytest.MonkeyPatch
     assert options["trt_engine_cache_path"] == str(tmp_path / "ort-tensorrt")
 
 
-@pytest.mark.parametrize("device", ["cpu", "openvino", "ort-tensorrt"])
-def test_a_cuda_graph_needs_cuda(device: Device) -> None:
-    with pytest.raises(ConfigError, match="A CUDA graph needs CUDA"):
-        Session(b"", device, None, "graph", cuda_graph=True)
-
-
-def test_a_graph_that_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: Any, **options: Any) -> None:
-        raise RuntimeError("This session cannot use the graph capture feature")
-
-    monkeypatch.setattr(sessions, "_require_cuda", lambda: None)
-    monkeypatch.setattr(ort, "InferenceSession", refuse)
-    with pytest.raises(ProviderError, match="graph capture") as caught:
-        Session(b"", "cuda", None, "encoder", cuda_graph=True)
-    assert "cuda_graph=False" in str(caught.value)
-
-
 @pytest.mark.parametrize(
-    ("device", "said"),
+    ("device", "built", "libraries", "said", "fix"),
     [
-        ("cuda", "built without CUDA"),
-        ("openvino", "built without OpenVINO"),
-        ("ort-tensorrt", "built without TensorRT"),
+        ("cuda", ["cpu"], [], "built without CUDA", "--provider cpu"),
+        ("openvino", ["cpu", "cuda"], [], "built without OpenVINO", "--provider cpu"),
+        ("ort-tensorrt", ["cpu"], [], "built without CUDA", "--provider cpu"),
+        ("ort-tensorrt", ["cpu", "cuda"], ["libcuda"], "built without TensorRT", "--provider cuda"),
+        ("cuda", ["cpu", "cuda"], [], "no NVIDIA driver", "onnxruntime-gpu[cuda,cudnn]"),
+        ("ort-tensorrt", ["cpu", "cuda", "ort-tensorrt"], ["libcuda"], "nvinfer", "tensorrt>=10,<11"),
     ],
 )
-def test_a_provider_that_was_not_built_in(device: Device, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    if device == "ort-tensorrt":
-        monkeypatch.setattr(sessions, "_require_cuda", lambda: None)
-    with pytest.raises(ProviderError, match=said) as caught:
-        Session(b"", device, None, "graph")
-    assert "--provider cpu" in str(caught.value) or "--provider cuda" in str(caught.value)
-
-
-def test_tensorrts_library_is_looked_for_where_pip_puts_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_what_a_provider_lacks(
+    device: Device,
+    built: list[Device],
+    libraries: list[str],
+    said: str,
+    fix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     tried: list[str] = []
 
     def load(name: str, mode: int = 0) -> None:
         tried.append(name)
-        raise OSError(name)
+        if not name.startswith(tuple(libraries)):
+            raise OSError(name)
 
-    monkeypatch.setattr(ort, "get_available_providers", lambda: [NAMES["ort-tensorrt"]])
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [NAMES[each] for each in built])
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
     monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setattr("sys.platform", "linux")
     package = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(providers.importlib.util, "find_spec", lambda name: package)
-    with pytest.raises(ProviderError, match="nvinfer") as caught:
-        providers.require_tensorrt()
-    assert len(tried) == 2 and Path(tried[1]).parent == tmp_path
-    assert "tensorrt>=10,<11" in str(caught.value)
+    with pytest.raises(ProviderError, match=said) as caught:
+        require(device)
+    assert fix in str(caught.value.fix)
+    if said == "nvinfer":  # where the loader looks, then where pip puts it
+        assert [Path(each).parent for each in tried[1:]] == [Path(), tmp_path]
 
 
 class Fake:
     """What a session says of itself."""
 
     def __init__(self, loaded: list[str], nodes: dict[str, int] | None) -> None:
-        self._loaded = loaded
+        self.get_providers = lambda: loaded
         if nodes is not None:
             self.get_provider_graph_assignment_info = lambda: [
                 SimpleNamespace(ep_name=name, get_nodes=lambda count=count: [None] * count)
                 for name, count in nodes.items()
             ]
-
-    def get_providers(self) -> list[str]:
-        return self._loaded
-
-
-CPU, CUDA = NAMES["cpu"], NAMES["cuda"]
 
 
 @pytest.mark.parametrize(
@@ -178,22 +156,34 @@ def test_nodes_are_counted_on_a_real_session() -> None:
     assert set(counted) <= {CPU} and (not counted or counted[CPU] > 5)
 
 
-@pytest.mark.skipif(NAMES["openvino"] not in ort.get_available_providers(), reason="not ONNX Runtime's build")
-def test_openvino_agrees_with_the_processor() -> None:
-    _agrees("openvino", 1e-4)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="no NVIDIA driver here")
-def test_tensorrt_agrees_with_the_processor() -> None:
-    _agrees("ort-tensorrt", 1e-2)
-
-
-def _agrees(provider: Provider, tolerance: float) -> None:
+@pytest.mark.parametrize(
+    ("provider", "tolerance"),
+    [
+        pytest.param(
+            "openvino",
+            1e-4,
+            marks=pytest.mark.skipif(
+                NAMES["openvino"] not in ort.get_available_providers(), reason="not ONNX Runtime's build"
+            ),
+        ),
+        pytest.param(
+            "ort-tensorrt",
+            1e-2,
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="no NVIDIA driver here"),
+            ],
+        ),
+    ],
+)
+def test_it_agrees_with_the_processor(provider: Provider, tolerance: float) -> None:
     bundle = Bundle.open()
     cpu, other = FaceModel(bundle, "cpu", 1), FaceModel(bundle, provider, 1, precision="fp32")
     assert other.device == provider
+    frame = bundle.manifest.face_frame
     crops = np.random.default_rng(0).random((3, 3, cpu.image_size, cpu.image_size), dtype=np.float32)
-    one, two = cpu.encode(crops), other.encode(crops)
+    points = None if frame is None else np.tile(frame.mean, (3, 1, 1))
+    one, two = cpu.encode(crops, points), other.encode(crops, points)
     np.testing.assert_allclose(one.z, two.z, atol=tolerance)
-    np.testing.assert_allclose(cpu.decode(one, one.y), other.decode(one, one.y), atol=tolerance)
+    decoded = [model.decode(one, one.y).image for model in (cpu, other)]
+    np.testing.assert_allclose(*decoded, atol=tolerance)

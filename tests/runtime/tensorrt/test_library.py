@@ -1,64 +1,121 @@
-"""The door to TensorRT and CUDA: every CUDA function that is called is in NVIDIA's real bindings."""
+"""The door to TensorRT: what is missing is named, and what its libraries say arrives in our log."""
 
 from __future__ import annotations
 
-import inspect
-import re
+import logging
+import os
 import shutil
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-import aif.runtime
 from aif.runtime.errors import ProviderError
-from aif.runtime.tensorrt.library import load_library, plain
+from aif.runtime.tensorrt.library import load_library
 
 try:
     from cuda.bindings import runtime as real_cudart
 except ImportError:
     real_cudart = None
 
-SOURCES = sorted(Path(aif.runtime.__file__).parent.glob("tensorrt_*.py"))
-CALLED = sorted({name for path in SOURCES for name in re.findall(r"cudart\.(cuda\w+)", path.read_text())})
+
+def refused(match: str) -> str:
+    with pytest.raises(ProviderError, match=match) as caught:
+        load_library()
+    return str(caught.value.fix)
 
 
-@pytest.mark.skipif(real_cudart is None, reason="cuda-bindings are not installed")
-@pytest.mark.parametrize("name", CALLED)
-def test_cudas_names_are_real(name: str, stand_in_card: Any) -> None:
-    """Present in cuda-bindings, and the stand-in's functions take as many arguments as the real ones."""
-    assert real_cudart is not None
-    real = getattr(real_cudart, name)
-    ours = getattr(stand_in_card, f"_{name}", None)
-    if ours is None:
-        assert not inspect.isroutine(real)  # a constant or an enumeration
-        return
-    first = str(real.__doc__).strip().splitlines()[0]
-    inside = first[first.index("(") + 1 : first.rindex(")")]
-    arguments = [part for part in inside.split(",") if part.strip()]
-    assert len(arguments) == len(inspect.signature(ours).parameters)
+def test_the_machine(stand_in_card: Any) -> None:
+    machine = load_library()
+    assert (machine.tensorrt, machine.capability, machine.gpu) == ("11.3.0.14", "9.0", "Stand-in 9000")
+    assert machine.platform.startswith(sys.platform.rstrip("0123456789"))
+
+
+@pytest.mark.parametrize("lost", ["tensorrt", "cuda.bindings", "polygraphy.cuda"])
+def test_without_a_package(lost: str, stand_in_card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, lost, None)
+    if lost == "polygraphy.cuda":
+        monkeypatch.delattr("polygraphy.cuda", raising=False)
+    assert 'pip install "aif[trt]"' in refused("TensorRT cannot be used")
+
+
+def test_a_library_that_does_not_load(stand_in_card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`import tensorrt` loads libraries itself, and says so in its own way when one is missing."""
+
+    def find(name: str, *rest: Any) -> None:
+        if name == "tensorrt":
+            raise OSError("libnvinfer.so.11: cannot open")
+
+    monkeypatch.delitem(sys.modules, "tensorrt")
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find), *sys.meta_path])
+    refused(r"TensorRT cannot be used: libnvinfer\.so\.11: cannot open")
+
+
+@pytest.mark.parametrize("version", ["8.6.1", "9.3.0.post12", "12.0.0.1"])
+def test_a_tensorrt_that_aif_is_not_written_for(version: str, stand_in_card: Any, plug_in: Any) -> None:
+    stand_in_card.version = version
+    plug_in(stand_in_card)
+    assert '"tensorrt>=10,<12"' in refused(f"TensorRT {version} is here")
+
+
+def test_no_driver(stand_in_card: Any, plug_in: Any) -> None:
+    stand_in_card.cuda = 35
+    plug_in(stand_in_card)
+    assert "nvidia-smi" in refused("no card to run on: CUDA says cudaErrorInsufficientDriver")
+
+
+def test_a_driver_without_a_function(stand_in_card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise RuntimeError('Function "cudaGetDevice" not found')
+
+    monkeypatch.setattr(sys.modules["cuda.bindings.runtime"], "cudaGetDevice", missing)
+    refused(r"bindings do not fit the driver: Function .* not found")
 
 
 @pytest.mark.skipif(real_cudart is None, reason="cuda-bindings are not installed")
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there is a driver here")
 def test_the_real_bindings_without_a_driver(stand_in_card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cuda-bindings really say where there is no card becomes an error that names it."""
-    import cuda.bindings
-
-    monkeypatch.setitem(sys.modules, "cuda.bindings", cuda.bindings)
     monkeypatch.setattr(sys.modules["cuda.bindings"], "runtime", real_cudart)
-    with pytest.raises(ProviderError, match="no card to run on: CUDA says cudaError"):
+    refused("no card to run on: CUDA says cudaError")
+
+
+def test_polygraphy_finds_pips_cuda(
+    stand_in_card: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """It looks along the environment, once; afterwards that is as it was."""
+    seen = []
+    place = SimpleNamespace(abs_path=str(tmp_path / "libcudart.so.13"))
+    monkeypatch.setitem(
+        sys.modules, "cuda.pathfinder", SimpleNamespace(load_nvidia_dynamic_lib=lambda name: place)
+    )
+    monkeypatch.setattr("polygraphy.cuda.wrapper", lambda: seen.append(os.environ["LD_LIBRARY_PATH"]))
+    monkeypatch.setattr(sys, "platform", "linux")
+    for known in ("/opt/cuda", None):
+        monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+        if known is not None:
+            monkeypatch.setenv("LD_LIBRARY_PATH", known)
+        load_library.cache_clear()
         load_library()
+        assert os.environ.get("LD_LIBRARY_PATH") == known
+    assert seen == [f"{tmp_path}:/opt/cuda", str(tmp_path)]
 
 
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [("[E] In node 3", "In node 3"), ("[!] a", "a"), ("a [E] b", "a [E] b"), ("", ""), ("  [I] x", "[I] x")],
-)
-def test_polygraphys_letters_go(text: str, wanted: str) -> None:
-    assert plain(text) == wanted
+def test_what_polygraphy_says(
+    stand_in_card: Any, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Errors are errors, all else is for --verbose; nothing is printed, and no letter stands in front."""
+    from polygraphy.logger import G_LOGGER
 
-
-def test_what_is_called_was_found() -> None:
-    assert {"cudaMalloc", "cudaMallocHost", "cudaMemcpyAsync", "cudaGraphLaunch"} <= set(CALLED)
+    load_library()
+    with caplog.at_level(logging.INFO):
+        G_LOGGER.error("In node 3 (Resize): UNSUPPORTED_NODE")
+        G_LOGGER.warning("a tactic was skipped")
+    found = [
+        (each.levelname, each.getMessage()) for each in caplog.records if "TensorRT" in each.getMessage()
+    ]
+    assert found == [
+        ("ERROR", "TensorRT: In node 3 (Resize): UNSUPPORTED_NODE"),
+        ("INFO", "TensorRT: a tactic was skipped"),
+    ]
+    assert capsys.readouterr() == ("", "")

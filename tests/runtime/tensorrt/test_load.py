@@ -4,74 +4,88 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from made_up_face import face_points
 
 from aif.runtime.bench.measure import Setup
 from aif.runtime.bench.networks import networks_of
 from aif.runtime.bundle.bundle import Bundle, write_bundle
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
-from aif.runtime.model.make import GateFaces, check_buildable, make_engines
+from aif.runtime.model.codes import Faces
+from aif.runtime.model.engines import make_engines
 from aif.runtime.model.model import FaceModel
 from aif.runtime.tensorrt.build import BuildOptions
-from aif.runtime.tensorrt.store import build_command, bundle_files, find_engines, save_to_cache
+from aif.runtime.tensorrt.library import load_library
+from aif.runtime.tensorrt.store import (
+    build_command,
+    bundle_files,
+    check_buildable,
+    find_engines,
+    save_to_cache,
+)
 
-FACES = GateFaces(np.random.default_rng(0).random((2, 3, 32, 32), dtype=np.float32), "noise")
-
-
-@pytest.fixture(params=["folder", "zip"])
-def with_engines(
-    request: pytest.FixtureRequest, stand_in_card: Any, toy_bundle: Bundle, toy_parts: Any, tmp_path: Path
-) -> Bundle:
-    """The toy bundle with its engines inside."""
-    made = make_engines(toy_bundle, "fp32", FACES, BuildOptions())
-    files = {**toy_parts.files, **bundle_files(made)}
-    return write_bundle(tmp_path / "toy.aif", toy_parts.manifest, files, folder=request.param == "folder")
+FACES = Faces(np.random.default_rng(0).random((2, 3, 32, 32), dtype=np.float32))
+Made = Callable[..., Any]
 
 
-def test_engines_of_the_bundle(with_engines: Bundle) -> None:
-    assert FaceModel(with_engines, "tensorrt").device == "tensorrt"
-    assert FaceModel(with_engines).device == "cpu"
-    listing = find_engines(with_engines)
+@pytest.fixture
+def made(stand_in_card: Any, toy_bundle: Bundle) -> Made:
+    """The toy bundle's engines: made(**options)."""
+    return lambda **options: make_engines(toy_bundle, "fp32", FACES, "noise", BuildOptions(**options))
+
+
+@pytest.fixture
+def bundle_with(toy_parts: Any, tmp_path: Path) -> Callable[..., Bundle]:
+    """The toy bundle with further files: bundle_with(files, **fields of the manifest)."""
+
+    def make(files: dict[str, bytes], folder: bool = False, **fields: Any) -> Bundle:
+        manifest = toy_parts.manifest.model_copy(update=fields)
+        return write_bundle(tmp_path / "toy.aif", manifest, {**toy_parts.files, **files}, folder=folder)
+
+    return make
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_engines_of_the_bundle(folder: bool, made: Made, bundle_with: Any) -> None:
+    bundle = bundle_with(bundle_files(made()), folder)
+    assert FaceModel(bundle, "tensorrt").device == "tensorrt"
+    assert FaceModel(bundle).device == "cpu"
+    listing = find_engines(bundle)
     assert [each.sidecar.part for each in listing.engines] == ["decoder", "encoder"] and not listing.faults
 
 
 def test_auto_runs_no_engine_that_came_with_a_bundle(
-    with_engines: Bundle,
-    stand_in_card: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    made: Made, bundle_with: Any, stand_in_card: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Who opens a stranger's bundle has not asked for the stranger's programs."""
-
-    def opened(*engine: object) -> None:
-        raise AssertionError("an engine of the bundle was opened")
-
-    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
-        patch.setattr("aif.runtime.tensorrt.load.EngineSession", opened)
-        assert FaceModel(with_engines, "auto").device == "cpu"
-    assert "they are used with --provider tensorrt only" in caplog.text
-    save_to_cache(make_engines(with_engines, "fp32", FACES, BuildOptions()))
-    assert FaceModel(with_engines, "auto").device == "tensorrt"
+    bundle = bundle_with(bundle_files(made()))
+    stand_in_card.runs.clear()
+    with caplog.at_level(logging.INFO):
+        assert FaceModel(bundle, "auto").device == "cpu"
+    assert not stand_in_card.runs and "they are used with --provider tensorrt only" in caplog.text
+    save_to_cache(made())
+    assert FaceModel(bundle, "auto").device == "tensorrt"
 
 
-def test_engines_of_the_cache(stand_in_card: Any, toy_bundle: Bundle, tmp_path: Path) -> None:
-    places = save_to_cache(make_engines(toy_bundle, "fp32", FACES, BuildOptions()))
+def test_engines_of_the_cache(made: Made, toy_bundle: Bundle, tmp_path: Path) -> None:
+    places = save_to_cache(made())
     assert all(place.is_relative_to(tmp_path / "cache" / "engines") for place in places)
-    assert sorted(path.suffix for path in places[0].parent.iterdir()) == [".engine", ".json"]
+    names = sorted(path.name for path in places[0].parent.iterdir())
+    assert names == [places[0].name, places[0].with_suffix(".json").name], "nothing half written is left"
     assert FaceModel(toy_bundle, "tensorrt").device == "tensorrt"
     places[0].write_bytes(places[0].read_bytes()[:-1])
     with pytest.raises(ProviderError, match="not the engine that its sidecar describes"):
         FaceModel(toy_bundle, "tensorrt")
+    save_to_cache(made())  # what is damaged is replaced
+    assert FaceModel(toy_bundle, "tensorrt").device == "tensorrt"
     places[0].unlink()
-    with pytest.raises(ProviderError, match="cannot be read"):
+    with pytest.raises(ProviderError, match="is missing"):
         FaceModel(toy_bundle, "tensorrt")
 
 
@@ -88,72 +102,68 @@ def test_engines_of_the_cache(stand_in_card: Any, toy_bundle: Bundle, tmp_path: 
 def test_engines_of_another_machine(
     change: dict[str, str],
     said: str,
-    with_engines: Bundle,
+    made: Made,
+    bundle_with: Any,
     stand_in_card: Any,
     plug_in: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """TensorRT alone is an error with the command; auto goes on and says why."""
-    save_to_cache(make_engines(with_engines, "fp32", FACES, BuildOptions()))
-    for name, value in change.items():
-        setattr(stand_in_card, name, value)
+    engines = made()
+    bundle = bundle_with(bundle_files(engines))
+    save_to_cache(engines)
+    vars(stand_in_card).update(change)
     plug_in(stand_in_card)
     with pytest.raises(ProviderError, match=said) as caught:
-        FaceModel(with_engines, "tensorrt")
-    assert f"aif-export {with_engines.path} -o {with_engines.path} --trt --precision fp32" in str(
-        caught.value.fix
-    )
+        FaceModel(bundle, "tensorrt")
+    command = f"aif-export {bundle.path} -o {bundle.path} --trt --precision fp32"
+    assert command in str(caught.value.fix)
     with caplog.at_level(logging.INFO):
-        assert FaceModel(with_engines, "auto").device == "cpu"
+        assert FaceModel(bundle, "auto").device == "cpu"
     assert "Running on the processor: No TensorRT engines" in caplog.text and "aif-export" in caplog.text
 
 
-def test_another_card_of_the_same_kind(
-    with_engines: Bundle, stand_in_card: Any, plug_in: Any, caplog: pytest.LogCaptureFixture
+def test_engines_that_run_elsewhere_too(
+    made: Made, toy_bundle: Bundle, stand_in_card: Any, plug_in: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stand_in_card.name = "Stand-in 9001"
+    save_to_cache(made(version_compatible=True))
+    stand_in_card.version, stand_in_card.name = "11.4.1.5", "Stand-in 9001"
     plug_in(stand_in_card)
-    assert FaceModel(with_engines, "tensorrt").device == "tensorrt"
+    assert FaceModel(toy_bundle, "tensorrt").device == "tensorrt"
     assert "tuned on Stand-in 9000" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "error", "said"),
     [
-        (lambda data: {**data, "onnx_sha256": "0" * 64}, "another graph"),
-        (lambda data: {**data, "sha256": "0" * 64}, "not the engine that its sidecar describes"),
-        (lambda data: {**data, "bytes": 7}, "not the engine that its sidecar describes"),
-        (lambda data: {**data, "file": "elsewhere.engine"}, "elsewhere.engine is missing"),
-        (lambda data: {**data, "tensorrt": "none"}, "damaged or of another aif: at tensorrt"),
-        (lambda data: [], "damaged"),
+        (lambda data: {**data, "onnx_sha256": "0" * 64}, ProviderError, "another graph"),
+        (lambda data: {**data, "sha256": "0" * 64}, ProviderError, "not the engine that its sidecar"),
+        (lambda data: {**data, "bytes": 7}, ProviderError, "not the engine that its sidecar describes"),
+        (lambda data: {**data, "file": "elsewhere.engine"}, ProviderError, "elsewhere.engine is missing"),
+        (lambda data: {**data, "tensorrt": "none"}, ProviderError, "damaged or of another aif: at tensorrt"),
+        (lambda data: [], ProviderError, "damaged"),
+        (lambda data: {**data, "outputs": {"image": [3, 16, 16]}}, BundleError, "not what its sidecar says"),
+        (lambda data: {**data, "inputs": {"z": [48]}}, BundleError, "does not run: other inputs"),
     ],
 )
 def test_sidecars_that_lie(
-    spoil: Callable[[Any], Any],
-    said: str,
-    stand_in_card: Any,
-    toy_bundle: Bundle,
-    toy_parts: Any,
-    tmp_path: Path,
+    spoil: Callable[[Any], Any], error: Any, said: str, made: Made, bundle_with: Any
 ) -> None:
-    files = bundle_files(make_engines(toy_bundle, "fp32", FACES, BuildOptions()))
+    files = bundle_files(made())
     name = next(name for name in files if name.startswith("engines/decoder") and name.endswith(".json"))
     files[name] = json.dumps(spoil(json.loads(files[name]))).encode()
-    bundle = write_bundle(tmp_path / "lies.aif", toy_parts.manifest, {**toy_parts.files, **files})
-    with pytest.raises(ProviderError, match=said):
+    bundle = bundle_with(files)
+    with pytest.raises(error, match=said):
         FaceModel(bundle, "tensorrt")
     assert FaceModel(bundle, "auto").device == "cpu"
 
 
-def test_a_sidecar_that_lies_about_the_tensors(
-    stand_in_card: Any, toy_bundle: Bundle, toy_parts: Any, tmp_path: Path
-) -> None:
-    (encoder, data), other = make_engines(toy_bundle, "fp32", FACES, BuildOptions())
-    lie = encoder.model_copy(update={"outputs": {**encoder.outputs, "z": (47,)}})
-    files = {**toy_parts.files, **bundle_files([(lie, data), other])}
-    bundle = write_bundle(tmp_path / "lies.aif", toy_parts.manifest, files)
-    with pytest.raises(BundleError, match="not what its sidecar says"):
-        FaceModel(bundle, "tensorrt")
+def test_a_plan_that_tensorrt_refuses(made: Made, bundle_with: Any, stand_in_card: Any, plug_in: Any) -> None:
+    engines = [(sidecar.model_copy(update={"tensorrt": "11.4.1.5"}), data) for sidecar, data in made()]
+    stand_in_card.version = "11.4.1.5"
+    plug_in(stand_in_card)
+    with pytest.raises(ProviderError, match=r"TensorRT 11\.4\.1\.5 refuses the encoder's engine"):
+        FaceModel(bundle_with(bundle_files(engines)), "tensorrt")
 
 
 def test_no_engines(stand_in_card: Any, toy_bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
@@ -165,99 +175,42 @@ def test_no_engines(stand_in_card: Any, toy_bundle: Bundle, caplog: pytest.LogCa
     assert "tensorrt" not in caplog.text  # nobody asked for it
 
 
-@pytest.mark.parametrize("lost", ["tensorrt", "cuda.bindings", "polygraphy.backend.trt"])
-def test_without_the_packages(
-    lost: str, with_engines: Bundle, plug_in: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+def test_auto_without_tensorrt(
+    made: Made, toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from aif.runtime.tensorrt.library import load_library
-
-    made = make_engines(with_engines, "fp32", FACES, BuildOptions())
+    save_to_cache(made())
     load_library.cache_clear()
-    monkeypatch.setitem(sys.modules, lost, None)
-    with pytest.raises(ProviderError, match="TensorRT cannot be used") as caught:
-        FaceModel(with_engines, "tensorrt")
-    assert 'pip install "aif[trt]"' in str(caught.value.fix)
-    save_to_cache(made)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
     with caplog.at_level(logging.INFO):
-        assert FaceModel(with_engines, "auto").device == "cpu"
+        assert FaceModel(toy_bundle, "auto").device == "cpu"
     assert "TensorRT cannot be used" in caplog.text
-
-
-@pytest.mark.parametrize("version", ["8.6.1", "9.3.0.post12", "12.0.0.1"])
-def test_a_tensorrt_that_aif_is_not_written_for(
-    version: str, stand_in_card: Any, plug_in: Any, toy_bundle: Bundle
-) -> None:
-    stand_in_card.version = version
-    plug_in(stand_in_card)
-    with pytest.raises(ProviderError, match=f"TensorRT {version} is here"):
-        FaceModel(toy_bundle, "tensorrt")
-
-
-def test_a_library_that_does_not_load(
-    stand_in_card: Any, toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`import tensorrt` loads libraries itself, and says so in its own way when one is missing."""
-
-    def find(name: str, *rest: Any) -> None:
-        if name == "tensorrt":
-            raise OSError("libnvinfer.so.11: cannot open")
-
-    monkeypatch.delitem(sys.modules, "tensorrt")
-    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find), *sys.meta_path])
-    with pytest.raises(ProviderError, match=r"TensorRT cannot be used: libnvinfer\.so\.11: cannot open"):
-        FaceModel(toy_bundle, "tensorrt")
-
-
-def test_a_driver_without_a_function(
-    stand_in_card: Any, toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing() -> None:
-        raise RuntimeError('Function "cudaGetDevice" not found')
-
-    monkeypatch.setattr(sys.modules["cuda.bindings.runtime"], "cudaGetDevice", missing)
-    with pytest.raises(ProviderError, match=r"bindings do not fit the driver: Function .* not found"):
-        FaceModel(toy_bundle, "tensorrt")
-
-
-def test_no_driver(stand_in_card: Any, toy_bundle: Bundle) -> None:
-    stand_in_card.fails["cudaGetDevice"] = stand_in_card.errors_of_cuda.cudaErrorInsufficientDriver
-    with pytest.raises(ProviderError, match="no card to run on: CUDA says cudaErrorInsufficientDriver"):
-        FaceModel(toy_bundle, "tensorrt")
 
 
 @pytest.mark.parametrize("name", ["z", "y", "feature_0", "image"])
 @pytest.mark.parametrize("wrong", [1.01, np.nan])
-def test_engines_that_stray_do_not_pass(
-    name: str, wrong: float, stand_in_card: Any, toy_bundle: Bundle, tmp_path: Path
-) -> None:
+def test_engines_that_stray_do_not_pass(name: str, wrong: float, stand_in_card: Any, made: Made) -> None:
     figure = {"feature_0": "features", "y": "y_m"}.get(name, name)
     stand_in_card.spoil = lambda tensor, value: value * np.float32(wrong) if tensor == name else value
     with pytest.raises(AifError, match=rf"stray too far from ONNX Runtime on 2 faces: .*\b{figure}"):
-        make_engines(toy_bundle, "fp32", FACES, BuildOptions())
-    assert not list((tmp_path / "cache").rglob("*.engine"))
+        made()
 
 
-def test_what_the_sidecar_says(stand_in_card: Any, toy_bundle: Bundle) -> None:
-    options = BuildOptions(workspace=1 << 30, version_compatible=True, hardware_compatible=True)
-    for sidecar, engine in make_engines(toy_bundle, "fp32", FACES, options):
+def test_engines_that_move_landmarks_do_not_pass(stand_in_card: Any, shape_bundle: Bundle) -> None:
+    stand_in_card.spoil = lambda name, value: value + np.float32(0.001 * (name == "landmarks"))
+    faces = Faces(FACES.images, np.tile(face_points() / 128, (2, 1, 1)).astype(np.float32))
+    with pytest.raises(AifError, match=r"landmarks 0\.0014 \(allowed 0\.0001\)"):
+        make_engines(shape_bundle, "fp32", faces, "noise")
+
+
+def test_what_the_sidecar_says(toy_bundle: Bundle, made: Made) -> None:
+    compatible = {"version_compatible": True, "hardware_compatible": True, "workspace": 1 << 30}
+    for sidecar, engine in made(**compatible):
+        said = sidecar.model_dump()
         assert sidecar.onnx_sha256 == getattr(toy_bundle.manifest.graphs["fp32"], sidecar.part).sha256
-        assert (sidecar.bytes, sidecar.tensorrt, sidecar.capability) == (len(engine), "11.3.0.14", "9.0")
-        assert (sidecar.workspace, sidecar.version_compatible, sidecar.hardware_compatible) == (
-            1 << 30,
-            True,
-            True,
-        )
+        machine = {"bytes": len(engine), "tensorrt": "11.3.0.14", "capability": "9.0"}
+        for name, value in {**machine, **compatible, "gated_on": "noise", "gated_faces": 2}.items():
+            assert said[name] == value
         assert set(sidecar.gate) == set(sidecar.limits) == {"z", "features", "y_mean", "y_max", "image"}
-        assert (sidecar.gated_on, sidecar.gated_faces) == ("noise", 2)
-
-
-def test_a_version_compatible_engine_is_loaded_by_a_later_tensorrt(
-    stand_in_card: Any, plug_in: Any, toy_bundle: Bundle
-) -> None:
-    save_to_cache(make_engines(toy_bundle, "fp32", FACES, BuildOptions(version_compatible=True)))
-    stand_in_card.version = "11.4.1.5"
-    plug_in(stand_in_card)
-    assert FaceModel(toy_bundle, "tensorrt").device == "tensorrt"
 
 
 @pytest.mark.parametrize(
@@ -270,79 +223,42 @@ def test_precisions_that_tensorrt_cannot_take(precision: str, said: str) -> None
 
 
 def test_int8_is_refused_and_never_named_as_a_fix(
-    stand_in_card: Any, toy_bundle: Bundle, toy_parts: Any, tmp_path: Path
+    stand_in_card: Any, bundle_with: Any, toy_parts: Any
 ) -> None:
     pair = toy_parts.manifest.graphs["fp32"]
-    graphs = {"fp32": pair, "int8": pair}
-    manifest = toy_parts.manifest.model_copy(update={"graphs": graphs})
-    bundle = write_bundle(tmp_path / "int8.aif", manifest, toy_parts.files)
+    bundle = bundle_with({}, graphs={"fp32": pair, "int8": pair})
     with pytest.raises(ConfigError, match="symmetric INT8 only"):
         FaceModel(bundle, "tensorrt", precision="int8")
     assert "--precision fp16" in build_command(bundle, "int8")
 
 
 def test_a_precision_whose_engines_do_not_fit_hides_no_other(
-    stand_in_card: Any, toy_bundle: Bundle, toy_parts: Any, tmp_path: Path
+    made: Made, bundle_with: Any, toy_parts: Any
 ) -> None:
     pair = toy_parts.manifest.graphs["fp32"]
-    manifest = toy_parts.manifest.model_copy(update={"graphs": {"fp16": pair, "fp32": pair}})
-    made = make_engines(toy_bundle, "fp32", FACES, BuildOptions())
+    engines = made()
     foreign = {"precision": "fp16", "tensorrt": "10.1.0.27"}
     others = [
         (sidecar.model_copy(update={**foreign, "file": f"{sidecar.part}.engine"}), engine)
-        for sidecar, engine in made
+        for sidecar, engine in engines
     ]
-    files = {**toy_parts.files, **bundle_files([*made, *others])}
-    bundle = write_bundle(tmp_path / "mixed.aif", manifest, files)
+    bundle = bundle_with(bundle_files([*engines, *others]), graphs={"fp16": pair, "fp32": pair})
+    assert FaceModel(bundle, "tensorrt").precision == "fp32"
     assert {each.precision for each in networks_of(bundle, Setup("tensorrt", 1)).values()} == {"fp32"}
 
 
-def test_a_precision_that_the_bundle_does_not_have(stand_in_card: Any, toy_bundle: Bundle) -> None:
+def test_what_cannot_be_made(stand_in_card: Any, toy_bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="'fp16'"):
         FaceModel(toy_bundle, "tensorrt", precision="fp16")
     with pytest.raises(BundleError, match="'fp16'"):
-        make_engines(toy_bundle, "fp16", FACES, BuildOptions())
-
-
-def test_no_faces_for_the_gate(stand_in_card: Any, toy_bundle: Bundle) -> None:
+        make_engines(toy_bundle, "fp16", FACES, "noise")
     with pytest.raises(ConfigError, match="checked on faces"):
-        make_engines(toy_bundle, "fp32", GateFaces(FACES.crops_nchw[:0], "none"), BuildOptions())
+        make_engines(toy_bundle, "fp32", FACES.rows(slice(0)), "none")
 
 
-def test_a_cache_that_cannot_be_written(
-    stand_in_card: Any, toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = make_engines(toy_bundle, "fp32", FACES, BuildOptions())
+def test_a_cache_that_cannot_be_written(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = made()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("AIF_CACHE", str(tmp_path / "file"))
     with pytest.raises(AifError, match="cannot be kept"):
-        save_to_cache(made)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="no NVIDIA driver here")
-@pytest.mark.parametrize(
-    ("precision", "options"),
-    [("fp32", BuildOptions()), ("fp32", BuildOptions(version_compatible=True)), ("fp16", BuildOptions())],
-)
-def test_on_a_real_card(
-    precision: str, options: BuildOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The embedded bundle: built, let through the gate, loaded, and run with and without CUDA graphs."""
-    pytest.importorskip("tensorrt", reason="TensorRT is not installed")
-    monkeypatch.setenv("AIF_CACHE", str(tmp_path))
-    bundle = Bundle.open()
-    if precision not in bundle.manifest.graphs:
-        pytest.skip(f"the embedded bundle has no graphs in {precision}")
-    plain = FaceModel(bundle, "cpu")
-    size = plain.image_size
-    faces = np.random.default_rng(0).random((17, 3, size, size), dtype=np.float32)
-    save_to_cache(make_engines(bundle, precision, GateFaces(faces[:4], "noise"), options))
-    for cuda_graph in (False, True):
-        model = FaceModel(bundle, "tensorrt", precision=precision, cuda_graph=cuda_graph)
-        for count in (1, 2, 16, 1, 17, 2):
-            found, wanted = model.encode(faces[:count]), plain.encode(faces[:count])
-            np.testing.assert_allclose(found.z, wanted.z, atol=1e-2)
-            pair = [m.decode_both(e, e.y, 1 - e.y) for m, e in ((model, found), (plain, wanted))]
-            for one, other in zip(*pair, strict=True):
-                np.testing.assert_allclose(one, other, atol=1e-2)
+        save_to_cache(engines)

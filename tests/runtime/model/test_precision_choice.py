@@ -1,4 +1,4 @@
-"""Which precision runs when none was asked for, and what the processor has to do with it."""
+"""Which precision runs when none was asked for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from aif.runtime.bundle.bundle import write_bundle
 from aif.runtime.bundle.manifest import FaceSet, Manifest, Variant
 from aif.runtime.model import model as model_module
 from aif.runtime.model.model import INT8_PAYS, FaceModel
-from aif.runtime.networks import cpu, sessions
-from aif.runtime.networks.sessions import Session
 
 FACES = FaceSet(dataset="faces", dataset_fingerprint="0" * 64, faces=16, synthetic=False)
 
@@ -83,74 +81,3 @@ def test_elsewhere(
     monkeypatch.setattr(model_module, "multiplies_int8", lambda: True)
     manifest = manifest_with(toy_parts, precisions, 2.5 if "int8" in precisions else None)
     assert model_module.preferred_precision(manifest, device) == chosen
-
-
-@pytest.mark.parametrize(
-    ("text", "known"),
-    [
-        ("flags\t\t: fpu sse2 avx2 avx512_vnni\n", True),
-        ("flags : fpu avx_vnni", True),
-        ("flags : amx_int8 fpu", True),
-        ("processor : 0\nFeatures\t: fp asimd asimddp\n", True),
-        ("flags : fpu sse2 avx2 avx512f avx512bw\n", False),
-        ("model name : a processor with avx512_vnni\nflags : fpu\n", False),
-        ("flags : avx512_vnni2\n", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_what_linux_says_of_the_processor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, known: bool
-) -> None:
-    monkeypatch.setattr(cpu.platform, "system", lambda: "Linux")
-    place = tmp_path / "cpuinfo"
-    if text is not None:
-        place.write_text(text)
-    assert cpu.multiplies_int8(place) is known
-
-
-@pytest.mark.parametrize(
-    ("text", "known"),
-    [
-        ("flags : fpu avx512_bf16 avx512f\n", True),
-        ("flags : amx_tile amx_bf16\n", True),
-        ("Features : fp asimd bf16\n", True),
-        ("flags : fpu avx2 avx512_vnni\n", False),
-        ("model name : a processor with amx_bf16\nflags : fpu\n", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_bfloat16_is_multiplied_only_where_linux_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, known: bool
-) -> None:
-    monkeypatch.setattr(cpu.platform, "system", lambda: "Linux")
-    place = tmp_path / "cpuinfo"
-    if text is not None:
-        place.write_text(text)
-    assert cpu.multiplies_bf16(place) is known
-
-
-@pytest.mark.parametrize("system", ["Windows", "Darwin", ""])
-def test_other_systems_do_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
-    monkeypatch.setattr(cpu.platform, "system", lambda: system)
-    place = tmp_path / "cpuinfo"
-    place.write_text("flags : avx512_vnni avx512_bf16\n")
-    assert not cpu.multiplies_int8(place)
-    assert not cpu.multiplies_bf16(place)
-
-
-@pytest.mark.parametrize("vnni", [True, False])
-def test_without_dot_products_bytes_are_multiplied_exactly(
-    toy_parts: Any, monkeypatch: pytest.MonkeyPatch, vnni: bool
-) -> None:
-    """Where they are there, the exact way would cost a third of the speed and change nothing."""
-    monkeypatch.setattr(sessions, "multiplies_int8", lambda: vnni)
-    session = Session(toy_parts.files["encoder.onnx"], "cpu", 1, "encoder")
-    options = session._session.get_session_options()
-    exact = "session.x64quantprecision"
-    if vnni:
-        with pytest.raises(RuntimeError):
-            options.get_session_config_entry(exact)
-    else:
-        assert options.get_session_config_entry(exact) == "1"
