@@ -67,7 +67,8 @@ def test_engines_of_graphs_that_are_there_need_no_torch(bundle: Path, faces: Pat
     code = (
         "from pathlib import Path; from aif.export.graphs.crops import open_crops, spread_crops; "
         "from aif.export.graphs.faces import FaceReader; "
-        f"assert spread_crops(open_crops(Path({str(faces)!r}), []), FaceReader(32)).images.shape == (32, 3, 32, 32); "
+        f"found = spread_crops(open_crops(Path({str(faces)!r}), []), FaceReader(32)); "
+        "assert found.images.shape == (32, 3, 32, 32); "
         "import aif.cli.export.engines as export_engines, aif.export.engines; "
         "export_engines.engine_plan = lambda *_: export_engines.EnginePlan(('fp32',), None); "
         f"from aif.cli.main import main; sys.argv = ['aif', *{words!r}]; main()"

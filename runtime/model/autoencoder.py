@@ -1,0 +1,156 @@
+"""An encoder and a decoder as one object: face crops to codes and back, whatever runs the two networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from aif.runtime.arrays import Float32Array
+from aif.runtime.bundle.manifest import Manifest
+from aif.runtime.errors import BundleError
+from aif.runtime.geometry.points import COUNT
+from aif.runtime.model.codes import Decoded, Encoding
+from aif.runtime.networks.network import MAX_BATCH, AnyDevice, Network, Shape
+
+_Shapes = Mapping[str, Shape | None]
+
+
+class Autoencoder:
+    """Two loaded networks that fit a manifest. Calls may come from several threads at once.
+
+    Attributes:
+        manifest: what it says of the networks.
+        encoder, decoder: as they are loaded.
+        device: where they really run.
+        precision: of their graphs.
+        attributes: names of y's columns.
+        image_size: S, side of a face crop in pixels.
+    """
+
+    def __init__(
+        self, manifest: Manifest, precision: str, encoder: Network, decoder: Network, where: str
+    ) -> None:
+        """Use two networks; `where` is what to call their bundle in an error.
+
+        Raises:
+            BundleError: they do not take and give what the manifest says.
+        """
+        self.manifest, self.precision = manifest, precision
+        self.attributes, self.image_size = manifest.attribute_names, manifest.image_size
+        self.encoder, self.decoder = encoder, decoder
+        self.device: AnyDevice = encoder.device
+        self._check_graphs(where)
+
+    def encode(self, crops_nchw: npt.ArrayLike, landmarks: npt.ArrayLike | None = None) -> Encoding:
+        """Encode aligned face crops, or textures with their landmarks.
+
+        Args:
+            crops_nchw: float32 (N, 3, S, S) RGB in [0, 1]; N may be 0. Textures (`Frame.normalise`), where
+                the manifest's frame is "shape".
+            landmarks: float32 (N, 221, 2) in units of the crop's side, if and only if the frame is "shape".
+
+        Raises:
+            ValueError: another shape; landmarks that the model does not take, or none where it does.
+        """
+        inputs = self._encoder_inputs(crops_nchw, landmarks)
+        z, y, *features = _in_pieces(self.encoder, ["z", "y", *self.manifest.features], inputs)
+        return Encoding(z, y, dict(zip(self.manifest.features, features, strict=True)))
+
+    def _encoder_inputs(
+        self, crops_nchw: npt.ArrayLike, landmarks: npt.ArrayLike | None
+    ) -> dict[str, Float32Array]:
+        crops = np.ascontiguousarray(crops_nchw, dtype=np.float32)
+        if crops.ndim != 4 or crops.shape[1:] != (3, self.image_size, self.image_size):
+            raise ValueError(f"crops must be (N, 3, {self.image_size}, {self.image_size}), not {crops.shape}")
+        if not self._shaped:
+            if landmarks is not None:
+                raise ValueError("this model has no shape: it takes no landmarks")
+            return {"image": crops}
+        if landmarks is None:
+            raise ValueError(f"this model takes landmarks beside textures: (N, {COUNT}, 2)")
+        points = np.ascontiguousarray(landmarks, dtype=np.float32)
+        if points.shape != (len(crops), COUNT, 2):
+            raise ValueError(f"landmarks must be {(len(crops), COUNT, 2)}, not {points.shape}")
+        return {"image": crops, "landmarks": points}
+
+    def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Decoded:
+        """Decode faces with the attribute values `y` in place of the encoder's own.
+
+        Args:
+            encoding: N faces.
+            y: (N, A) attribute values.
+
+        Raises:
+            ValueError: y has another shape.
+        """
+        values = np.ascontiguousarray(y, dtype=np.float32)
+        if values.shape != (len(encoding), len(self.attributes)):
+            raise ValueError(f"y must be {(len(encoding), len(self.attributes))}, not {values.shape}")
+        names = ["image", "landmarks"] if self._shaped else ["image"]
+        inputs = {"z": encoding.z, "y": values, **encoding.features}
+        image, *landmarks = _in_pieces(self.decoder, names, inputs)
+        return Decoded(image.clip(0, 1), *landmarks)
+
+    def decode_both(
+        self, encoding: Encoding, source: npt.ArrayLike, target: npt.ArrayLike
+    ) -> tuple[Decoded, Decoded]:
+        """Decode faces with two sets of attribute values, in one batch: equal values give equal faces.
+
+        Args:
+            encoding: N faces.
+            source, target: (N, A) attribute values.
+
+        Raises:
+            ValueError: the values have another shape.
+        """
+        pair = [np.asarray(values, dtype=np.float32) for values in (source, target)]
+        if any(values.shape != encoding.y.shape for values in pair):
+            raise ValueError(f"the values must be {encoding.y.shape}, not {[v.shape for v in pair]}")
+        both = self.decode(encoding.repeat(2), np.concatenate(pair))
+        return both.rows(slice(len(encoding))), both.rows(slice(len(encoding), None))
+
+    @property
+    def _shaped(self) -> bool:
+        return self.manifest.frame == "shape"
+
+    def _check_graphs(self, where: str) -> None:
+        size, count = self.image_size, len(self.attributes)
+        z, y = (None, self.manifest.latent_size), (None, count)
+        seen: _Shapes = {"image": (None, 3, size, size)}
+        if self._shaped:
+            seen = {**seen, "landmarks": (None, COUNT, 2)}
+        features = {name: self.encoder.outputs.get(name) for name in self.manifest.features}
+        expected: list[tuple[Network, str, _Shapes, _Shapes]] = [
+            (self.encoder, "takes", self.encoder.inputs, seen),
+            (self.encoder, "gives", self.encoder.outputs, {"z": z, "y": y, **features}),
+            (self.decoder, "takes", self.decoder.inputs, {"z": z, "y": y, **features}),
+            (self.decoder, "gives", self.decoder.outputs, seen),
+        ]
+        for network, verb, found, wanted in expected:
+            if found != wanted:
+                raise BundleError(
+                    f"{where}: the {network.name} {verb} {_described(found)}, "
+                    f"where the manifest says {_described(wanted)}.",
+                    "Export the bundle again with aif-export.",
+                )
+
+
+def _in_pieces(
+    network: Network, outputs: list[str], inputs: Mapping[str, Float32Array]
+) -> list[Float32Array]:
+    """Run a batch of any size, also none, in pieces of `MAX_BATCH` faces."""
+    count = len(next(iter(inputs.values())))
+    pieces = [
+        network.run(outputs, {name: each[start : start + MAX_BATCH] for name, each in inputs.items()})
+        for start in range(0, max(count, 1), MAX_BATCH)
+    ]
+    return pieces[0] if len(pieces) == 1 else [np.concatenate(c) for c in zip(*pieces, strict=True)]
+
+
+def _described(shapes: _Shapes) -> str:
+    def text(shape: Shape | None) -> str:
+        return "missing" if shape is None else "x".join("N" if n is None else str(n) for n in shape)
+
+    return ", ".join(f"{name} {text(shape)}" for name, shape in shapes.items())

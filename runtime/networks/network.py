@@ -1,0 +1,44 @@
+"""What a loaded network is to those who call it, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+from aif.runtime.arrays import Float32Array
+
+Device = Literal["cpu", "cuda", "openvino", "ort-tensorrt"]
+"""Where ONNX Runtime runs a graph."""
+AnyDevice = Device | Literal["tensorrt"]
+"""The same, and TensorRT without ONNX Runtime."""
+Provider = Literal["cpu", "cuda", "tensorrt", "openvino", "ort-tensorrt", "auto"]
+"""What a user may ask for."""
+
+Shape = tuple[int | None, ...]
+"""Of a tensor; None is a dynamic dimension, as the batch is."""
+
+MAX_BATCH = 16
+"""Larger batches are run in pieces of this many faces, which bounds the memory."""
+
+
+class Network(Protocol):
+    """One graph or engine, loaded. Calls may come from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in an error."""
+
+    @property
+    def device(self) -> AnyDevice:
+        """Where it really runs."""
+
+    @property
+    def inputs(self) -> Mapping[str, Shape]:
+        """Name to shape."""
+
+    @property
+    def outputs(self) -> Mapping[str, Shape]:
+        """Name to shape."""
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, Float32Array]) -> list[Float32Array]:
+        """Compute the named outputs, in this order. Raises AifError where that fails."""

@@ -1,0 +1,44 @@
+"""What Linux says of the processor, and nobody else does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aif.runtime.networks import cpu
+
+
+@pytest.mark.parametrize(
+    ("text", "int8", "bf16"),
+    [
+        ("flags\t\t: fpu sse2 avx2 avx512_vnni\n", True, False),
+        ("flags : fpu avx_vnni", True, False),
+        ("flags : amx_int8 fpu", True, False),
+        ("processor : 0\nFeatures\t: fp asimd asimddp bf16\n", True, True),
+        ("flags : fpu avx512_bf16 avx512f\n", False, True),
+        ("flags : amx_tile amx_bf16\n", False, True),
+        ("flags : fpu sse2 avx2 avx512f avx512bw\n", False, False),
+        ("model name : a processor with avx512_vnni amx_bf16\nflags : fpu\n", False, False),
+        ("flags : avx512_vnni2\n", False, False),
+        ("", False, False),
+        (None, False, False),
+    ],
+)
+def test_on_linux(
+    text: str | None, int8: bool, bf16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu.platform, "system", lambda: "Linux")
+    place = tmp_path / "cpuinfo"
+    if text is not None:
+        place.write_text(text)
+    assert (cpu.multiplies_int8(place), cpu.multiplies_bf16(place)) == (int8, bf16)
+
+
+@pytest.mark.parametrize("system", ["Windows", "Darwin", ""])
+def test_other_systems_do_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+    monkeypatch.setattr(cpu.platform, "system", lambda: system)
+    place = tmp_path / "cpuinfo"
+    place.write_text("flags : avx512_vnni avx512_bf16\n")
+    assert not cpu.multiplies_int8(place)
+    assert not cpu.multiplies_bf16(place)
