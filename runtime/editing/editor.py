@@ -117,7 +117,7 @@ class Editor:
                 pay) and FP16 on CUDA, where there.
             yunet: YuNet's file, which "auto" then takes; None = what `AIF_YUNET` names or `aif fetch yunet`
                 has fetched.
-            cuda_graph: with provider "cuda" or "tensorrt", record the work of each number of faces once and
+            cuda_graph: with provider "cuda", record the work of each number of faces once and
                 launch it as one from then on.
 
         Raises:
