@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aif.runtime.doctor.finding import Finding, Status
 from aif.runtime.doctor.machine import has_nvidia_card
 from aif.runtime.errors import ProviderError
@@ -9,34 +11,22 @@ from aif.runtime.networks.provider_check import probe_provider
 from aif.runtime.networks.providers import NAMES, Device
 
 
-def check_cpu(bundle: str) -> list[Finding]:
-    """The processor's provider, which editing needs everywhere."""
-    return [_check("cpu", "problem")]
-
-
-def check_cuda(bundle: str) -> list[Finding]:
-    """CUDA: a problem where there is a card for it."""
-    return [_check("cuda", "problem" if has_nvidia_card() else "absent")]
-
-
-def check_openvino(bundle: str) -> list[Finding]:
-    """OpenVINO, which another build of ONNX Runtime has."""
-    return [_check("openvino", "absent")]
-
-
-def check_tensorrt(bundle: str) -> list[Finding]:
-    """ONNX Runtime's own TensorRT provider."""
-    return [_check("ort-tensorrt", "absent")]
-
-
-def _check(device: Device, without: Status) -> Finding:
-    """One provider; `without`: what it is called when it does not load."""
+def check_provider(device: Device, bundle: str) -> list[Finding]:
+    """One provider. The processor's is needed everywhere, CUDA's where there is a card for it."""
     facts: dict[str, object] = {"provider": NAMES[device]}
     try:
         probe = probe_provider(device)
     except ProviderError as error:
-        fix = None if without == "absent" else error.fix
-        return Finding(device, without, error.message, fix, {**facts, "loads": False})
+        wanted = device == "cpu" or (device == "cuda" and has_nvidia_card())
+        status: Status = "problem" if wanted else "absent"
+        facts["loads"] = False
+        return [Finding(device, status, error.message, error.fix if wanted else None, facts)]
     facts |= {"loads": True, "nodes": probe.nodes, "nodes_in_all": probe.total}
     placed = "" if probe.nodes is None else f" ({probe.nodes} of {probe.total} nodes of a test graph)"
-    return Finding(device, "ok", f"loads and computes{placed}", facts=facts)
+    return [Finding(device, "ok", f"loads and computes{placed}", facts=facts)]
+
+
+check_cpu = partial(check_provider, "cpu")
+check_cuda = partial(check_provider, "cuda")
+check_openvino = partial(check_provider, "openvino")
+check_tensorrt = partial(check_provider, "ort-tensorrt")

@@ -41,11 +41,6 @@ def test_spreads(seconds: list[float], mean: float, p50: float, p95: float, p99:
     )
 
 
-def test_no_times_have_no_spread() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        Spread.of([])
-
-
 @pytest.mark.parametrize(
     ("rounds", "medians"),
     [
@@ -155,7 +150,9 @@ def test_the_beginning_and_the_end(
     assert first_and_last(np.array(times, float), np.array(values, float), seconds) == expected
 
 
-def test_the_beginning_of_nothing() -> None:
+def test_of_nothing_there_are_no_figures() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Spread.of([])
     with pytest.raises(ValueError, match="no values"):
         first_and_last(np.array([]), np.array([]), 1.0)
 

@@ -24,35 +24,28 @@ from aif.runtime.doctor.versions import findings_on
 from aif.runtime.errors import ConfigError, ProviderError
 from aif.runtime.networks.provider_check import Probe
 
+NEEDED = ("numpy", "opencv", "onnxruntime", "av", "pillow", "pydantic", "rich", "typer")
 GOOD = {
-    name: "1.0"
-    for name in (
-        *("aif", "numpy", "opencv-python", "onnxruntime-gpu", "av"),
-        *("pillow", "pydantic", "rich", "typer"),
-    )
+    **dict.fromkeys(("aif", *NEEDED), "1.0"),
+    "opencv-python": "1.0",
+    "onnxruntime-gpu": "1.0",
+    "onnxruntime": None,
 }
+GPU, CV = "onnxruntime-gpu", "opencv-python"
 
 
 @pytest.mark.parametrize(
     ("changes", "problem", "fix"),
     [
         ({}, None, None),
-        (
-            {"onnxruntime": "1.0"},
-            "onnxruntime-gpu and onnxruntime are installed side by side",
-            "pip uninstall -y",
-        ),
-        ({"onnxruntime-openvino": "1"}, "onnxruntime-openvino are installed", "pip install onnxruntime-gpu"),
-        (
-            {"opencv-python-headless": "4"},
-            "opencv-python and opencv-python-headless",
-            'pip install opencv-python"<5"',
-        ),
-        ({"onnxruntime-gpu": None, "onnxruntime": "1.0"}, None, None),
-        ({"opencv-python": None, "opencv-contrib-python": "4"}, None, None),
+        ({"onnxruntime": "1"}, f"{GPU} and onnxruntime are installed side by side", "pip uninstall -y"),
+        ({"onnxruntime-openvino": "1"}, "onnxruntime-openvino are installed", f"pip install {GPU}"),
+        ({f"{CV}-headless": "4"}, f"{CV} and {CV}-headless", f'pip install {CV}"<5"'),
+        ({GPU: None, "onnxruntime": "1.0"}, None, None),
+        ({CV: None, "opencv-contrib-python": "4"}, None, None),
         ({"av": None}, "is not installed", 'pip install "av"'),
-        ({"onnxruntime-gpu": None}, "is not installed", 'pip install "onnxruntime'),
-        ({"opencv-python": None}, "is not installed", 'pip install "opencv-python<5"'),
+        ({GPU: None}, "is not installed", 'pip install "onnxruntime'),
+        ({CV: None}, "is not installed", 'pip install "opencv-python<5"'),
     ],
 )
 def test_packages(changes: dict[str, str | None], problem: str | None, fix: str | None) -> None:
@@ -64,10 +57,7 @@ def test_packages(changes: dict[str, str | None], problem: str | None, fix: str 
 
 
 def test_no_package_at_all() -> None:
-    found = findings_on({})
-    assert [each.name for each in found if each.status == "problem"] == [
-        *("numpy", "opencv", "onnxruntime", "av", "pillow", "pydantic", "rich", "typer")
-    ]
+    assert [each.name for each in findings_on({}) if each.status == "problem"] == [*NEEDED]
 
 
 INTEL = "processor : 0\nmodel name : Intel(R) Xeon\nflags : fpu avx2 avx512f avx512_vnni amx_int8\n"
@@ -78,11 +68,7 @@ ARM = "processor : 0\nFeatures : fp asimd asimddp i8mm\n"
     ("cpuinfo", "text", "instructions"),
     [
         (INTEL, "Intel(R) Xeon", ["AVX2", "AVX-512", "AVX-512 VNNI", "AMX INT8"]),
-        (
-            INTEL + INTEL.replace("Xeon", "Other"),
-            "Intel(R) Xeon",
-            ["AVX2", "AVX-512", "AVX-512 VNNI", "AMX INT8"],
-        ),
+        (INTEL + INTEL.replace("Xeon", "Other"), "Xeon", ["AVX2", "AVX-512", "AVX-512 VNNI", "AMX INT8"]),
         (ARM, "core", ["dot product", "I8MM"]),
         ("model name : Old\nflags : fpu sse2", "neither AVX2", []),
         ("", "not known here", None),
@@ -143,27 +129,28 @@ def test_cards_on_the_bus(tmp_path: Path, vendor: str, kind: str, there: bool) -
     assert has_nvidia_card(tmp_path) is there
 
 
-@pytest.mark.parametrize(("card", "status"), [(True, "problem"), (False, "absent")])
-def test_cuda_that_does_not_load_is_a_problem_where_there_is_a_card(
-    card: bool, status: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("check", "probe", "card", "status", "said"),
+    [
+        ("cuda", None, True, "problem", "could not load"),  # there is a card, so something is wrong
+        ("cuda", None, False, "absent", "could not load"),
+        ("openvino", (3, 3), False, "ok", "3 of 3 nodes"),
+        ("openvino", (None, None), False, "ok", "computes"),
+    ],
+)
+def test_providers(
+    monkeypatch: pytest.MonkeyPatch, check: str, probe: Any, card: bool, status: str, said: str
 ) -> None:
-    def replaced(device: str) -> Probe:
-        raise ProviderError("ONNX Runtime could not load CUDA.", "pip install it")
+    def probed(device: str) -> Probe:
+        if probe is None:
+            raise ProviderError("ONNX Runtime could not load CUDA.", "pip install it")
+        return Probe(device, *probe)
 
     monkeypatch.setattr(doctor_providers, "has_nvidia_card", lambda: card)
-    monkeypatch.setattr(doctor_providers, "probe_provider", replaced)
-    (found,) = doctor_providers.check_cuda("")
-    assert found.status == status and found.facts["loads"] is False
-    assert found.fix == ("pip install it" if card else None)
-
-
-@pytest.mark.parametrize(("nodes", "total", "said"), [(3, 3, "3 of 3 nodes"), (None, None, "computes")])
-def test_a_provider_that_loads(
-    nodes: int | None, total: int | None, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor_providers, "probe_provider", lambda device: Probe(device, nodes, total))
-    (found,) = doctor_providers.check_openvino("")
-    assert found.status == "ok" and said in found.text
+    monkeypatch.setattr(doctor_providers, "probe_provider", probed)
+    (found,) = getattr(doctor_providers, f"check_{check}")("")
+    assert found.status == status and said in found.text and found.facts["loads"] is (probe is not None)
+    assert found.fix == ("pip install it" if status == "problem" else None)
 
 
 def camera(

@@ -17,19 +17,15 @@ from aif.runtime.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("load", "cores", "seconds"), [(0.0, 2, 10), (2.0, 2, 10), (8.0, 2, 40), (500.0, 2, 60), (8.0, None, 60)]
+    ("load", "cores", "seconds"),
+    [(None, 2, 10), (0.0, 2, 10), (2.0, 2, 10), (8.0, 2, 40), (500.0, 2, 60), (8.0, None, 60)],
 )
 def test_a_busy_machine_is_waited_for(
-    monkeypatch: Any, load: float, cores: int | None, seconds: float
+    monkeypatch: Any, load: float | None, cores: int | None, seconds: float
 ) -> None:
-    monkeypatch.setattr(doctor_run.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    monkeypatch.setattr(doctor_run, "load_average", lambda: load)
     monkeypatch.setattr(doctor_run.os, "cpu_count", lambda: cores)
     assert patience() == seconds
-
-
-def test_where_nobody_tells_the_load(monkeypatch: Any) -> None:
-    monkeypatch.delattr(doctor_run.os, "getloadavg", raising=False)
-    assert patience() == 10
 
 
 # A stand-in for the checks: "good" is fine, the others misbehave as they are called.
@@ -84,20 +80,18 @@ def test_one_bad_check_among_others(names: list[str], lost: list[str], said: str
             assert said in finding["text"]
 
 
-def test_editing_that_crashes_is_broken() -> None:
-    (finding,) = run_group(["editing"], "", 5.0, [sys.executable, "-c", "import os; os.abort()"])["editing"]
-    assert finding["status"] == "broken" and "SIGABRT" in finding["text"]
-
-
-def test_a_process_that_cannot_start() -> None:
-    (finding,) = run_group(["cpu"], "", 5.0, ["/nonsense/python"])["cpu"]
-    assert "could not be started" in finding["text"]
-
-
-def test_the_library_that_was_missing_is_named() -> None:
-    (finding,) = run_group(["lacks"], "", 5.0, COMMAND)["lacks"]
-    assert "Missing: libfoo.so.9." in finding["text"]
-    assert finding["facts"]["missing_library"] == "libfoo.so.9"
+@pytest.mark.parametrize(
+    ("name", "command", "status", "said"),
+    [
+        ("editing", [sys.executable, "-c", "import os; os.abort()"], "broken", "SIGABRT"),
+        ("cpu", ["/nonsense/python"], "problem", "could not be started"),
+        ("lacks", COMMAND, "problem", "Missing: libfoo.so.9."),
+    ],
+)
+def test_what_is_said_of_the_process(name: str, command: Any, status: str, said: str) -> None:
+    (finding,) = run_group([name], "", 5.0, command)[name]
+    assert finding["status"] == status and said in finding["text"]
+    assert name != "lacks" or finding["facts"]["missing_library"] == "libfoo.so.9"
 
 
 def test_a_file_of_the_users_is_not_taken_for_a_library(

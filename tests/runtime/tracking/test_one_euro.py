@@ -68,16 +68,6 @@ def test_a_constant_stays(steps: list[float], beta: float) -> None:
         np.testing.assert_array_equal(calm(value, time_s), value)
 
 
-def test_noise_is_taken_away() -> None:
-    rng = np.random.default_rng(1)
-    calm = OneEuroFilter(1.0, 0.0)
-    noise = rng.normal(0, 1, (600, 5, 2))
-    result = np.stack([calm(value, i / 30) for i, value in enumerate(noise)])[100:]
-    # A first-order low-pass leaves alpha / (2 - alpha) of white noise's variance.
-    alpha = smoothing(1.0, 1 / 30)
-    assert result.std() == pytest.approx(math.sqrt(alpha / (2 - alpha)), rel=0.1)
-
-
 @pytest.mark.parametrize(("beta", "most"), [(0.0, 0.17), (1.0, 0.09), (10.0, 0.02)])
 def test_the_lag_of_a_steady_motion_is_bounded(beta: float, most: float) -> None:
     """At speed v a first-order filter trails by v / (2 pi cutoff), here v / (2 pi (1 + beta v)) or less."""
@@ -128,24 +118,11 @@ def test_beginning_anew(how: str) -> None:
     assert not calm.derivative.any()
 
 
-def test_results_belong_to_the_caller() -> None:
-    calm, value = OneEuroFilter(), np.zeros(2)
-    calm(value, 0.0)[:] = 5
-    value[:] = 5
-    np.testing.assert_array_equal(calm([0, 0], 1.0), [0, 0])
-    calm.derivative[:] = 9
-    assert not calm.derivative.any()
-
-
 @pytest.mark.parametrize(
     "settings",
     [
-        {"min_cutoff": 0},
-        {"min_cutoff": math.inf},
-        {"beta": -1},
-        {"beta": math.nan},
-        {"derivative_cutoff": 0},
-        {"derivative_cutoff": math.nan},
+        *({"min_cutoff": 0}, {"min_cutoff": math.inf}, {"beta": -1}, {"beta": math.nan}),
+        *({"derivative_cutoff": 0}, {"derivative_cutoff": math.nan}),
     ],
 )
 def test_impossible_settings(settings: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aif.runtime import FrameWorker
-from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.errors import AifError
 
 
 def image(number: int) -> np.ndarray:
@@ -123,17 +123,6 @@ def test_an_error_reaches_the_caller_once(where: str, call: str) -> None:
         worker.submit(image(1), 1)
 
 
-def test_an_error_frees_those_who_wait_for_room() -> None:
-    def edit(frame: np.ndarray, time_s: float) -> None:
-        time.sleep(0.02)
-        raise ValueError("no")
-
-    worker = FrameWorker(edit, lambda result: None, drop=False)
-    with pytest.raises(ValueError, match="no"):
-        for i in range(100):
-            worker.submit(image(i), i)
-
-
 def test_the_error_of_the_caller_comes_first(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(KeyError), FrameWorker(lambda *_: 1 / 0, lambda result: None) as worker:
         worker.submit(image(0), 0)
@@ -180,9 +169,3 @@ def test_frames_from_several_threads() -> None:
     worker.close()
     for n in range(4):
         assert [time_s for number, time_s in seen if number == n] == [*range(50)]
-
-
-@pytest.mark.parametrize("depth", [0, -1])
-def test_a_depth_that_cannot_be(depth: int) -> None:
-    with pytest.raises(ConfigError, match="at least 1"):
-        FrameWorker(number_of, print, depth=depth)
