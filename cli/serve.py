@@ -50,8 +50,8 @@ def serve(
     than yourself put it behind a proxy that does. docs/serving.md tells the rest.
     """
     from aif.runtime.batch.machine import Machine
-    from aif.runtime.bench.measure import core_count
     from aif.runtime.bundle.bundle import Bundle
+    from aif.runtime.machine import core_count
     from aif.runtime.serve.address import bind, known_hosts
     from aif.runtime.serve.server import serve_editor
     from aif.runtime.serve.settings import ServeSettings

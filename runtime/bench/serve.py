@@ -205,7 +205,7 @@ def _request(photo: bytes, edits: Mapping[str, float]) -> bytes:
     return head.encode() + body
 
 
-def _place(said: Iterable[str]) -> str:
+def address_in(said: Iterable[str]) -> str:
     """Host and port out of the lines that the service writes; others may come before.
 
     Raises:
@@ -239,7 +239,7 @@ def _service(setup: Setup, load: ServeLoad) -> Iterator[tuple[str, int]]:
     )
     assert process.stderr is not None
     try:
-        place = _place(process.stderr)
+        place = address_in(process.stderr)
         # Its later words must not fill the pipe.
         threading.Thread(target=process.stderr.read, daemon=True).start()
         host, _, port = place.rpartition(":")

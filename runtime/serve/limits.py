@@ -36,15 +36,11 @@ class LimitPhotoRequests:
         state = scope.setdefault("state", {})
         state["outcome"] = "ok"
 
-        def count(outcome: str) -> None:
-            metrics.requests.labels(endpoint, outcome).inc()
-            metrics.request_seconds.labels(endpoint).observe(time.perf_counter() - begin)
-
         with contextlib.ExitStack() as held:
 
             async def answer(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    count("client_gone" if body.gone else state["outcome"])
+                    metrics.request(endpoint, "client_gone" if body.gone else state["outcome"], begin)
                     if state["outcome"] != "ok":
                         held.close()
                     headers = MutableHeaders(scope=message)
@@ -71,5 +67,5 @@ class LimitPhotoRequests:
             try:
                 await self._app(scope, arriving, answer)
             except Exception:
-                count("internal")
+                metrics.request(endpoint, "internal", begin)
                 raise

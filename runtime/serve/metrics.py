@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -17,8 +18,6 @@ class Metrics:
     """One service's figures, in a registry of their own.
 
     Attributes:
-        requests: labels endpoint and outcome ("ok", "client_gone" or a code of `CODES`).
-        request_seconds: label endpoint; from a request's headers to its answer.
         faces: edited.
     """
 
@@ -26,13 +25,13 @@ class Metrics:
         """Gauges are read from `places` when asked for."""
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self.requests = Counter(
+        self._requests = Counter(
             "aif_requests",
             "Requests with a photo, by what came of them.",
             ("endpoint", "outcome"),
             registry=registry,
         )
-        self.request_seconds = Histogram(
+        self._seconds = Histogram(
             "aif_request_seconds",
             "Time from a request's headers to its answer.",
             ("endpoint",),
@@ -54,6 +53,17 @@ class Metrics:
             ("aif_places", "Requests that there is room for.", lambda: places.total),
         ):
             Gauge(name, text, registry=registry).set_function(read)
+
+    def request(self, endpoint: str, outcome: str, begin: float) -> None:
+        """One request is over.
+
+        Args:
+            endpoint: its name.
+            outcome: "ok", "client_gone" or a code of `CODES`.
+            begin: when it came, as `time.perf_counter`.
+        """
+        self._requests.labels(endpoint, outcome).inc()
+        self._seconds.labels(endpoint).observe(time.perf_counter() - begin)
 
     def stages(self, seconds: Mapping[str, float]) -> None:
         """Times of a request by stage."""

@@ -153,7 +153,8 @@ class Place:
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
             left = self._deadline - asyncio.get_running_loop().time()
-            await asyncio.wait({future, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {future, gone}
+            await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if future.done():
                 return future.result()
             if gone.done():

@@ -113,7 +113,7 @@ def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
     described: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, text = CODES[code]
-        content = {"application/json": {"examples": {}}}
+        content: dict[str, Any] = {"application/json": {"examples": {}}}
         entry = described.setdefault(status, {"model": Refusal, "description": "", "content": content})
         entry["description"] += f"`{code}`: {text} "
         example = {"error": {"code": code, "message": text, "fix": None}}

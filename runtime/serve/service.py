@@ -47,5 +47,4 @@ class Service:
             outcome = refused.code
             raise refused from error
         finally:
-            self.metrics.requests.labels(endpoint, outcome).inc()
-            self.metrics.request_seconds.labels(endpoint).observe(time.perf_counter() - begin)
+            self.metrics.request(endpoint, outcome, begin)

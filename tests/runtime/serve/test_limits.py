@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from running_service import OPENING, Running, answer_of, decoded, form, head, png, until
 
-from aif.runtime.bench.serve import _place
+from aif.runtime.bench.serve import address_in
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError
 
@@ -91,21 +91,24 @@ def test_an_endless_upload_is_answered_while_it_arrives(start: Start) -> None:
     assert service.places.taken == 0
 
 
-def test_a_large_upload_gets_its_answer_and_not_a_broken_pipe(start: Start) -> None:
-    """A client that sends all before it listens, of a declared length and of an unknown one."""
-    service = start(max_bytes=100_000)
-    data = OPENING + bytes(500_000)
-    for length, body in ((len(data), data), (None, b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))):
-        with service.call(head(length, "Connection: close") + body) as call:
-            status, said = answer_of(call)
-        assert status == 413 and b'"code":"too_large"' in said
+LARGE = OPENING + bytes(500_000)
 
 
-def test_a_client_that_asks_first_is_refused_at_once(start: Start) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        head(len(LARGE), "Connection: close") + LARGE,
+        head(None, "Connection: close") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(LARGE), LARGE),
+        head(10**9, "Expect: 100-continue"),
+    ],
+    ids=["length", "chunked", "asks first"],
+)
+def test_a_large_upload_gets_its_answer_and_not_a_broken_pipe(start: Start, sent: bytes) -> None:
+    """A client that sends all before it listens; one that asks first is refused at once."""
     service = start(max_bytes=100_000)
-    with service.call(head(10**9, "Expect: 100-continue")) as call:
+    with service.call(sent) as call:
         status, said = answer_of(call)
-    assert status == 413 and b"100 Continue" not in said
+    assert status == 413 and b'"code":"too_large"' in said and b"100 Continue" not in said
 
 
 @pytest.mark.parametrize(("timeout", "first_seconds"), [(0.3, 5.0), (60.0, 0.3)], ids=["in all", "rate"])
@@ -214,6 +217,6 @@ def test_a_request_on_an_open_connection_is_refused_while_it_stops(start: Start,
 
 
 def test_the_benchmark_finds_the_address_behind_other_lines() -> None:
-    assert _place(["a warning\n", "aif serves toy at http://[::1]:80 (1 at once)\n", "x"]) == "[::1]:80"
+    assert address_in(["a warning\n", "aif serves toy at http://[::1]:80 (1 at once)\n", "x"]) == "[::1]:80"
     with pytest.raises(AifError, match="does not start: one\ntwo"):
-        _place(["one\n", "two\n"])
+        address_in(["one\n", "two\n"])

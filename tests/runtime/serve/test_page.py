@@ -211,7 +211,7 @@ class Caller:
     """A client that speaks Gradio's protocol itself, and may send what no page would."""
 
     def __init__(self, address: str) -> None:
-        self.client = httpx.Client(base_url=f"{address}/ui", trust_env=False, timeout=30)
+        self.client = httpx.Client(base_url=f"{address}/ui", trust_env=False, timeout=120)
         self.config = self.client.get("/config").json()
         self.names = {part["props"].get("elem_id"): part["id"] for part in self.config["components"]}
 
