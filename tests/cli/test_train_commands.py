@@ -1,4 +1,4 @@
-"""aif-train, aif-export, aif fit, aif eval and aif bench as a user types them, on drawn faces."""
+"""aif-train, aif-export, aif fit, aif eval and aif bench as a user types them, on synthetic faces."""
 
 import json
 import subprocess

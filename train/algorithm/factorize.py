@@ -1,9 +1,9 @@
-"""Take the attributes out of z once the backbone is frozen: the game of Algorithm 1, then an erasure.
+"""Take the attributes out of z once the backbone is frozen: adversarial training, then an erasure.
 
 While everything moves, an auxiliary network lags behind the encoder, and what it misses stays in z. With the
-backbone frozen the game is cheap enough to converge: it is between the one layer that makes z of the
-backbone's features and a fresh auxiliary network. What a linear probe could still find is erased in closed
-form (LEACE: Belrose et al., 2023).
+backbone frozen the game of Algorithm 1 is cheap enough to converge: it is between the one layer that makes z
+of the backbone's features and a fresh auxiliary network. What a linear probe could still find is erased in
+closed form (LEACE: Belrose et al., 2023).
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Game:
 
 
 def factorize(head: nn.Linear, features: Tensor, y: Tensor, y_hat: Tensor, game: Game) -> None:
-    """Play the game between `head` and a fresh auxiliary network, then erase what a linear probe would find.
+    """Train `head` against a fresh auxiliary network, then erase what a linear probe would find.
 
-    Beside fooling the auxiliary network, the layer keeps what it said before: a linear map of the new z and y
-    has to give the old z. The caller's random numbers are left alone.
+    Beside fooling the auxiliary network, the layer keeps its information: a linear map of the new z and y has
+    to give the old z. The caller's random numbers are left alone.
 
     Args:
         head: the layer features (N, F) -> z (N, Z), changed in place.
@@ -59,7 +59,7 @@ def factorize(head: nn.Linear, features: Tensor, y: Tensor, y_hat: Tensor, game:
     labels = torch.cat([y, y_hat], dim=1)
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(game.seed)
-        _play(head, features, y, labels, game)
+        _train_against(head, features, y, labels, game)
     with torch.no_grad():
         z = torch.cat([head(part.float()) for part in torch.split(features, 4_096)])
         matrix, offset = erasure(z, labels)
@@ -68,7 +68,7 @@ def factorize(head: nn.Linear, features: Tensor, y: Tensor, y_hat: Tensor, game:
 
 
 def erasure(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The affine map z -> z @ matrix.T + offset after which no linear reading of z tells y.
+    """The affine map z -> z @ matrix.T + offset after which no linear probe of z predicts y.
 
     LEACE (Belrose et al., 2023, theorem 4.3): among all such maps the one that moves the codes least, in the
     least-squares sense. z (N, Z) and y (N, A); returns float64 matrix (Z, Z) and offset (Z,).
@@ -86,10 +86,10 @@ def erasure(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return matrix, mean - matrix @ mean
 
 
-def _play(head: nn.Linear, features: Tensor, y: Tensor, labels: Tensor, game: Game) -> None:
+def _train_against(head: nn.Linear, features: Tensor, y: Tensor, labels: Tensor, game: Game) -> None:
     """Every step: the layer against the network as it is, then the network on the layer as it is.
 
-    Of both sides' codes a linear reading is erased first, so that the game is about what is left.
+    What a linear probe reads is erased from the codes of both first, so that they learn about the rest.
     """
     device, generator = features.device, torch.Generator().manual_seed(game.seed)
     rate = y.mean(0)
@@ -101,7 +101,7 @@ def _play(head: nn.Linear, features: Tensor, y: Tensor, labels: Tensor, game: Ga
     before = nn.Linear(head.in_features, head.out_features).to(device)
     before.load_state_dict(head.state_dict())
     layer = torch.optim.Adam([*head.parameters(), *restore.parameters()], lr=RATE, betas=BETAS)
-    guesser = torch.optim.Adam(aux.parameters(), lr=AUX_RATE, betas=BETAS)
+    aux_optimiser = torch.optim.Adam(aux.parameters(), lr=AUX_RATE, betas=BETAS)
     for step in range(game.steps):
         if step % ERASE_EVERY == 0:
             with torch.no_grad():
@@ -124,6 +124,6 @@ def _play(head: nn.Linear, features: Tensor, y: Tensor, labels: Tensor, game: Ga
             at = torch.randint(len(y), (BATCH,), generator=generator)
             with torch.no_grad():
                 z = standardised(head(features[at].float()) @ matrix.T + offset)
-            guesser.zero_grad()
+            aux_optimiser.zero_grad()
             torch.autograd.backward(losses.auxiliary(aux(z), y[at]))
-            guesser.step()
+            aux_optimiser.step()
