@@ -58,6 +58,7 @@ def prepare(
     from aif.cli.console import progress_bar
     from aif.runtime.bundle.bundle import Bundle
     from aif.runtime.faces.detect import make_detector
+    from aif.train.data.prepare import PrepareOptions
     from aif.train.data.prepare import prepare as pack
 
     finder = make_detector("yunet" if yunet else detector, Bundle.open(bundle), yunet)  # type: ignore[arg-type]
@@ -68,12 +69,7 @@ def prepare(
             table,
             out,
             finder,
-            attributes=columns,
-            size=size,
-            min_face=min_face,
-            shard_faces=shard_faces,
-            quality=quality,
-            overwrite=overwrite,
+            PrepareOptions(columns, size, min_face, shard_faces, quality, overwrite),
             progress=progress,
         )
     left_out = {

@@ -32,12 +32,9 @@ class Augmentation:
     """Standard deviation of the shift along each axis, as a fraction of the side."""
 
     def __post_init__(self) -> None:
-        for name, value, most in (
-            ("rotation", self.rotation, 45.0),
-            ("scale", self.scale, 0.5),
-            ("shift", self.shift, 0.5),
-        ):
-            if not 0.0 <= value <= most:
+        for name, most in (("rotation", 45.0), ("scale", 0.5), ("shift", 0.5)):
+            if not 0.0 <= getattr(self, name) <= most:
+                value = getattr(self, name)
                 raise ConfigError(f"Augmentation {name} = {value} is out of range.", f"Use 0 to {most}.")
 
     @property

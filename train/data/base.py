@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 from collections.abc import Sequence
 
 import cv2
@@ -72,6 +73,24 @@ def select_columns(wanted: Sequence[str] | None, known: Sequence[str], where: st
         if name not in known:
             raise UnknownAttributeError(name, known, where)
     return [list(known).index(name) for name in wanted]
+
+
+def first_shape(dataset: FaceDataset) -> tuple[int, int, int] | None:
+    """Height, width and channels of the first image that can be read; None where the first twenty cannot."""
+    for index in range(min(len(dataset), 20)):
+        try:
+            height, width, channels = dataset.image(index).shape
+        except CorruptImageError:
+            continue
+        return height, width, channels
+    return None
+
+
+def fingerprint(attributes: Sequence[str], files: Sequence[object], labels: npt.NDArray[np.uint8]) -> str:
+    """Hex digest over names and labels: equal data give equal digests."""
+    digest = hashlib.sha256(repr((tuple(attributes), files)).encode())
+    digest.update(labels.tobytes())
+    return digest.hexdigest()
 
 
 def decode_rgb(data: bytes, name: str) -> npt.NDArray[np.uint8]:

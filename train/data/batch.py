@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,22 +35,16 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on `device`."""
-        return Batch(*(t.to(device, non_blocking=non_blocking) for t in self._tensors()))
+        return Batch(*(t.to(device, non_blocking=non_blocking) for t in (self.images, self.y, self.indices)))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory (DataLoader calls this when asked to pin)."""
-        return Batch(*(t.pin_memory() for t in self._tensors()))
+        return Batch(self.images.pin_memory(), self.y.pin_memory(), self.indices.pin_memory())
 
     def __reduce__(self) -> tuple[Callable[..., Batch], tuple[npt.NDArray[Any], ...]]:
-        """Pickled by value, so that a worker's batch goes through the pipe alone.
-
-        Tensors would be handed over as file descriptors by a thread of the worker, which may not come up in a
-        process that was forked from one with threads, and as shared memory, which containers are short of.
-        """
-        return _batch, tuple(t.numpy() for t in self._tensors())
-
-    def _tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return self.images, self.y, self.indices
+        """Pickled by value: a worker's batch goes through its pipe, not through shared memory, which is
+        short in containers and needs a thread that a forked process may lack."""
+        return _batch, (self.images.numpy(), self.y.numpy(), self.indices.numpy())
 
 
 def _batch(*arrays: npt.NDArray[Any]) -> Batch:
@@ -76,14 +71,7 @@ def evaluation_batches(
     """
     if batch_size < 1:
         raise ConfigError(f"batch_size = {batch_size} is out of range.", "It must be at least 1.")
-    crops: list[npt.NDArray[np.uint8]] = []
-    kept: list[int] = []
-    wanted = range(len(dataset)) if indices is None else indices
-    for index, crop in readable_crops(dataset, image_size, wanted):
-        crops.append(crop)
-        kept.append(index)
-        if len(kept) == batch_size:
-            yield make_batch(dataset, crops, kept)
-            crops, kept = [], []
-    if kept:
+    faces = readable_crops(dataset, image_size, range(len(dataset)) if indices is None else indices)
+    while part := list(itertools.islice(faces, batch_size)):
+        kept, crops = zip(*part, strict=True)
         yield make_batch(dataset, crops, kept)

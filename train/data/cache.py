@@ -7,7 +7,6 @@ there is memory to spare; the system gives it back when needed).
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import mmap
 import os
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aif.train.data.base import CorruptImageError, FaceDataset
+from aif.train.data.base import FaceDataset, first_shape
 
 log = logging.getLogger(__name__)
 
@@ -35,19 +34,16 @@ def cached(dataset: FaceDataset, folder: Path | None = None) -> FaceDataset:
     Args:
         folder: where the temporary file goes; None for the system's temporary folder.
     """
-    shape = None if isinstance(dataset, CachedFaces) else _first_shape(dataset)
+    shape = None if isinstance(dataset, CachedFaces) else first_shape(dataset)
     if shape is None:
         return dataset
     size = _file_size(dataset, shape)
     place = Path(tempfile.gettempdir()) if folder is None else folder
-    place.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(place).free
-    if free < size + size // 4:
-        log.warning(
-            "decoded faces are not cached: %s has %.1f GB free, %.1f GB wanted", place, free / 1e9, size / 1e9
-        )
-        return dataset
     try:
+        place.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(place).free
+        if free < size + size // 4:
+            raise OSError(f"{place} has {free / 1e9:.1f} GB free, {size / 1e9:.1f} GB wanted")
         return CachedFaces.create(dataset, shape, place)
     except OSError as error:
         log.warning("decoded faces are not cached: %s", error)
@@ -70,8 +66,9 @@ class CachedFaces(FaceDataset):
         self.name, self.fingerprint = dataset.name, dataset.fingerprint
         self.attributes, self.labels = dataset.attributes, dataset.labels
         self.identities, self.landmarks = dataset.identities, dataset.landmarks
-        self._path: str | None = path
-        self._map(memory)
+        self._path, count = path, len(dataset)
+        self._filled = np.frombuffer(memory, dtype=np.uint8, count=count)
+        self._pixels = np.frombuffer(memory, dtype=np.uint8, offset=count).reshape(count, *shape)
 
     @classmethod
     def create(cls, dataset: FaceDataset, shape: tuple[int, int, int], folder: Path) -> CachedFaces:
@@ -93,13 +90,8 @@ class CachedFaces(FaceDataset):
             Path(path).unlink()
             return cls(dataset, shape, memory, None)
         faces = cls(dataset, shape, memory, path)
-        weakref.finalize(faces, _remove, path)
+        weakref.finalize(faces, Path(path).unlink, missing_ok=True)
         return faces
-
-    def _map(self, memory: mmap.mmap) -> None:
-        count = len(self._inner)
-        self._filled = np.frombuffer(memory, dtype=np.uint8, count=count)
-        self._pixels = np.frombuffer(memory, dtype=np.uint8, offset=count).reshape(count, *self._shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A process started afresh maps the named file; where it has no name, it decodes for itself.
@@ -126,16 +118,6 @@ class CachedFaces(FaceDataset):
         return int(np.count_nonzero(self._filled))
 
 
-def _first_shape(dataset: FaceDataset) -> tuple[int, int, int] | None:
-    for index in range(min(len(dataset), 20)):
-        try:
-            height, width, channels = dataset.image(index).shape
-        except CorruptImageError:
-            continue
-        return height, width, channels
-    return None
-
-
 def _file_size(dataset: FaceDataset, shape: tuple[int, int, int]) -> int:
     return len(dataset) * (1 + int(np.prod(shape)))
 
@@ -147,8 +129,3 @@ def _itself(dataset: FaceDataset) -> FaceDataset:
 def _reopen(dataset: FaceDataset, shape: tuple[int, int, int], path: str) -> CachedFaces:
     with Path(path).open("r+b") as file:
         return CachedFaces(dataset, shape, mmap.mmap(file.fileno(), _file_size(dataset, shape)), path)
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):
-        Path(path).unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,9 +12,16 @@ import numpy.typing as npt
 
 from aif.runtime.errors import ConfigError, DataError
 from aif.runtime.geometry.align import similarity_transform, warp_crop
-from aif.train.data.archive import ZipReader
-from aif.train.data.base import CorruptImageError, FaceDataset, decode_rgb, select_columns
-from aif.train.data.tables import LabelTable, check_file_name, hash_split, parse_label, parse_split
+from aif.train.data.archive import Archive
+from aif.train.data.base import CorruptImageError, decode_rgb, select_columns
+from aif.train.data.tables import (
+    LabelTable,
+    TableFaces,
+    check_file_name,
+    hash_split,
+    parse_label,
+    parse_split,
+)
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +45,7 @@ def find_celeba(root: Path) -> Path | None:
     return next((p for p in (root, root / "Anno") if (p / ATTRIBUTE_FILE).is_file()), None)
 
 
-class CelebAFaces(FaceDataset):
+class CelebAFaces(TableFaces):
     """The images of one split that are both listed and there.
 
     Args:
@@ -51,9 +57,6 @@ class CelebAFaces(FaceDataset):
             gives `size` px; "authors" cuts the middle 178 x 178 px, as the method's authors did; "whole" cuts
             nothing.
         size: side of a template crop in pixels. The images hold 136 px of detail there.
-
-    Attributes:
-        missing: listed images of the split that are not there.
 
     Raises:
         DataError: a text file is missing or malformed (with the line's number), or the split has no image.
@@ -71,28 +74,16 @@ class CelebAFaces(FaceDataset):
     ) -> None:
         if crop not in get_args(Crop):
             raise ConfigError(f"There is no crop {crop!r}.", f"Use one of {', '.join(get_args(Crop))}.")
-        self.name = f"celeba-{crop}"
         self._images = CelebAImages(root)
         table = read_celeba_table(root, attributes)
-        mine = [i for i, name in enumerate(table.splits) if name == split]
-        there = [i for i in mine if table.files[i] in self._images]
-        self.missing = len(mine) - len(there)
-        if not there:
-            raise DataError(
-                f"{self._images.place} holds none of the {len(mine)} images of split {split!r}.",
-                f"Put CelebA's aligned images into {root / IMAGES}, or name another split.",
-            )
-        if self.missing:
-            log.warning("%d of %d images of split %s are not in %s", self.missing, len(mine), split, root)
-        kept = table.rows(there)
-        self._files = kept.files
-        self.attributes, self.labels, self.identities = kept.attributes, kept.labels, kept.identities
-        self.fingerprint = kept.fingerprint()
+        fix = f"Put CelebA's aligned images into {root / IMAGES}, or name another split."
+        there = self._images.__contains__
+        super().__init__(f"celeba-{crop}", table, split, there, self._images.place, fix)
         self._crop, self._size = crop, size
         self._matrix = similarity_transform(LANDMARKS, size)
 
     def image(self, index: int) -> npt.NDArray[np.uint8]:
-        name = self._files[index]
+        name = self.files[index]
         pixels = decode_rgb(self._images.read(name), name)
         if pixels.shape != (HEIGHT, WIDTH, 3):
             raise CorruptImageError(
@@ -105,28 +96,19 @@ class CelebAFaces(FaceDataset):
             return pixels[top : top + WIDTH]
         return warp_crop(pixels, self._matrix, self._size)
 
-    def file_name(self, index: int) -> str:
-        return self._files[index]
-
 
 class CelebAImages:
     """The aligned images, from the folder or the zip. `place` is where they were found."""
 
     def __init__(self, root: Path) -> None:
-        self._zips = ZipReader()
-        folders = [root / IMAGES, root / "Img" / IMAGES, root / IMAGES / IMAGES]
-        archives = [root / f"{IMAGES}.zip", root / "Img" / f"{IMAGES}.zip"]
-        for folder in reversed(folders):
-            if folder.is_dir():
-                names = {path.name for path in folder.iterdir()}
-                if any(name.endswith((".jpg", ".png")) for name in names):
-                    self.place, self._members = folder, {name: name for name in names}
+        folders = [root / IMAGES / IMAGES, root / "Img" / IMAGES, root / IMAGES]
+        for place in (*folders, root / f"{IMAGES}.zip", root / "Img" / f"{IMAGES}.zip"):
+            if place.exists():
+                self._archive = Archive(place)
+                self._members = {Path(name).name: name for name in self._archive.names()}
+                if any(name.endswith((".jpg", ".png")) for name in self._members):
+                    self.place = place
                     return
-        for archive in archives:
-            if archive.is_file():
-                self.place = archive
-                self._members = {Path(name).name: name for name in _zip_names(archive)}
-                return
         raise DataError(f"There are no CelebA images in {root}.", f"Looked for {IMAGES}/ and {IMAGES}.zip.")
 
     def __contains__(self, name: str) -> bool:
@@ -134,12 +116,7 @@ class CelebAImages:
 
     def read(self, name: str) -> bytes:
         """The bytes of one image. Raises CorruptImageError when they cannot be had."""
-        if self.place.suffix == ".zip":
-            return self._zips.read(self.place, self._members[name])
-        try:
-            return (self.place / self._members[name]).read_bytes()
-        except (OSError, KeyError) as error:
-            raise CorruptImageError(f"{name} ({error})") from error
+        return self._archive.read(self._members.get(name, name))
 
 
 def read_celeba_table(root: Path, attributes: Sequence[str] | None = None) -> LabelTable:
@@ -176,27 +153,20 @@ def read_celeba_table(root: Path, attributes: Sequence[str] | None = None) -> La
     if not files:
         raise DataError(f"{path} lists no images.")
 
-    people_of = _pairs(root, IDENTITY_FILE)
-    split_of = _pairs(root, SPLIT_FILE)
-    names = tuple(files)
-    identities: npt.NDArray[np.int64] | None = None
+    people_of, split_of, names = _pairs(root, IDENTITY_FILE), _pairs(root, SPLIT_FILE), tuple(files)
+    identities = None
     if people_of is not None:
-        try:
-            # Somebody unknown is somebody else: -1 - position never equals a person's number.
-            identities = np.array(
-                [int(people_of.get(n, -1 - i)) for i, n in enumerate(names)], dtype=np.int64
-            )
+        try:  # somebody unknown is somebody else: -1 - position never equals a person's number
+            numbers = [int(people_of.get(n, -1 - i)) for i, n in enumerate(names)]
         except ValueError as error:
-            raise DataError(
-                f"{IDENTITY_FILE} in {root}: a person's number is not whole ({error})."
-            ) from error
+            raise DataError(f"{IDENTITY_FILE} in {root}: a number is not whole ({error}).") from error
+        identities = np.array(numbers, dtype=np.int64)
     if split_of is None:
-        splits = [hash_split(n if people_of is None else str(people_of.get(n, n))) for n in names]
+        splits = [hash_split((people_of or {}).get(n, n)) for n in names]
     else:
         splits = [parse_split(split_of[n], f"{SPLIT_FILE}, {n}") if n in split_of else "" for n in names]
-        lost = splits.count("")
-        if lost:
-            log.warning("%d images of %s are in no split of %s", lost, path, SPLIT_FILE)
+        if "" in splits:
+            log.warning("%d images of %s are in no split of %s", splits.count(""), path, SPLIT_FILE)
     return LabelTable(
         files=names,
         attributes=tuple(header[c] for c in columns),
@@ -211,14 +181,11 @@ def _pairs(root: Path, name: str) -> dict[str, str] | None:
     path = next((p / name for p in (root, root / "Eval", root / "Anno") if (p / name).is_file()), None)
     if path is None:
         return None
-    pairs: dict[str, str] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        fields = line.split()
-        if fields and len(fields) != 2:
+    rows = [line.split() for line in _lines(path)]
+    for number, fields in enumerate(rows, start=1):
+        if len(fields) not in (0, 2):
             raise DataError(f"{path}, line {number}: {len(fields)} values instead of 2.")
-        if fields:
-            pairs[fields[0]] = fields[1]
-    return pairs
+    return {fields[0]: fields[1] for fields in rows if fields}
 
 
 def _lines(path: Path) -> list[str]:
@@ -226,11 +193,3 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a readable text file: {error}") from error
-
-
-def _zip_names(archive: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(archive) as file:
-            return [name for name in file.namelist() if not name.endswith("/")]
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{archive} is no whole zip file: {error}.", "Download it again.") from error

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from aif.runtime.errors import DataError
 from aif.runtime.geometry.points import COUNT
-from aif.train.data.base import CorruptImageError, FaceDataset
+from aif.train.data.base import FaceDataset, first_shape
 
 FILE = "dense.npz"
 
@@ -59,9 +59,8 @@ def read_dense(root: Path, dataset: FaceDataset) -> DenseLandmarks:
     path = root / FILE
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {
-                name: file[name] for name in ("files", "points_x32", "mean_x32", "score", "yaw_pitch_roll")
-            }
+            names = ("files", "points_x32", "mean_x32", "score", "yaw_pitch_roll")
+            arrays = {name: file[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path} cannot be read: {error}",
@@ -69,13 +68,8 @@ def read_dense(root: Path, dataset: FaceDataset) -> DenseLandmarks:
         ) from error
     files, offsets, mean = arrays["files"], arrays["points_x32"], arrays["mean_x32"]
     count = len(files)
-    shapes = {
-        "points_x32": (count, COUNT, 2),
-        "mean_x32": (COUNT, 2),
-        "score": (count,),
-        "yaw_pitch_roll": (count, 3),
-    }
-    for name, shape in shapes.items():
+    shapes = {"points_x32": (count, COUNT, 2), "mean_x32": (COUNT, 2), "score": (count,)}
+    for name, shape in (shapes | {"yaw_pitch_roll": (count, 3)}).items():
         if arrays[name].shape != shape:
             raise DataError(f"{path}: {name} is {arrays[name].shape}, where {shape} is needed.")
     places = {str(name): row for row, name in enumerate(files)}
@@ -87,19 +81,11 @@ def read_dense(root: Path, dataset: FaceDataset) -> DenseLandmarks:
         )
     rows = np.array([places[name] for name in names], dtype=np.intp)
     points = (offsets[rows].astype(np.float32) + mean.astype(np.float32)) * _FIXED_POINT
-    side = _side(dataset)
-    if side != DENSE_SIDE:
-        points = (points + np.float32(0.5)) * np.float32(side / DENSE_SIDE) - np.float32(0.5)
+    found = first_shape(dataset)
+    if found is None:
+        raise DataError(f"The first images of {dataset.name} cannot be read.", "Check the files.")
+    if found[0] != DENSE_SIDE:
+        points = (points + np.float32(0.5)) * np.float32(found[0] / DENSE_SIDE) - np.float32(0.5)
     return DenseLandmarks(
         points, arrays["yaw_pitch_roll"][rows].astype(np.float32), arrays["score"][rows].astype(np.float32)
     )
-
-
-def _side(dataset: FaceDataset) -> int:
-    """Side of the dataset's images in pixels, as the first readable one has it."""
-    for index in range(min(len(dataset), 20)):
-        try:
-            return int(dataset.image(index).shape[0])
-        except CorruptImageError:
-            continue
-    raise DataError(f"The first images of {dataset.name} cannot be read.", "Check the files.")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.errors import DataError
-from aif.train.data.archive import ZipReader
+from aif.train.data.archive import Archive
 from aif.train.data.augment import resize_crop
 from aif.train.data.base import CorruptImageError, decode_rgb
 
@@ -39,30 +38,21 @@ class HairPairs:
 
     def __init__(self, root: Path, split: str) -> None:
         self.name = f"{root.resolve().name}/{split}"
-        archive, folder = root / f"{split}.zip", root / split
-        self._zips = ZipReader()
-        if archive.is_file():
-            self._place = archive
-            try:
-                with ZipFile(archive) as file:
-                    there = file.namelist()
-            except (OSError, BadZipFile) as error:
-                raise DataError(f"{archive} cannot be opened: {error}", "Copy it again.") from error
-        elif folder.is_dir():
-            self._place = folder
-            there = [path.name for path in folder.iterdir() if path.is_file()]
-        else:
+        place = next((p for p in (root / f"{split}.zip", root / split) if p.exists()), None)
+        if place is None:
             raise DataError(f"{root} has no hair masks for {split!r}.", LAYOUT)
+        self._archive = Archive(place)
+        there = self._archive.names()
         known = set(there)
         self.names = sorted(n for n in there if _is_image(n))
         alone = [name for name in self.names if _mask_of(name) not in known]
         if alone:
             raise DataError(
-                f"{len(alone)} of {len(self.names)} images in {self._place} have no mask: {alone[0]}, ...",
+                f"{len(alone)} of {len(self.names)} images in {place} have no mask: {alone[0]}, ...",
                 f"Its mask would be {_mask_of(alone[0])}.",
             )
         if not self.names:
-            raise DataError(f"{self._place} holds no images with hair masks.", LAYOUT)
+            raise DataError(f"{place} holds no images with hair masks.", LAYOUT)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -74,8 +64,8 @@ class HairPairs:
             CorruptImageError: one of the two cannot be read, they differ in size, or are not square.
         """
         name = self.names[index]
-        image = decode_rgb(self._read(name), name)
-        data = self._read(_mask_of(name))
+        image = decode_rgb(self._archive.read(name), name)
+        data = self._archive.read(_mask_of(name))
         mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
         if mask is None:
             raise CorruptImageError(_mask_of(name))
@@ -106,14 +96,6 @@ class HairPairs:
                 f"{len(corrupt)} pairs of {self.name} cannot be read, {corrupt[0]} for one.", LAYOUT
             )
         return np.stack(images), np.stack(masks)
-
-    def _read(self, name: str) -> bytes:
-        if self._place.suffix == ".zip" and self._place.is_file():
-            return self._zips.read(self._place, name)
-        try:
-            return (self._place / name).read_bytes()
-        except OSError as error:
-            raise CorruptImageError(f"{name} ({error.strerror or error})") from error
 
 
 def _is_image(name: str) -> bool:

@@ -32,32 +32,24 @@ log = logging.getLogger(__name__)
 class _Steps(Dataset[tuple["Batch | None", list[int]]]):
     """Step number -> (this rank's batch, indices found unreadable on the way). Runs in the workers.
 
-    The batch is None when more images are unreadable than allowed.
+    The batch is None when more images are unreadable than allowed. `share` is batch size, rank, world size.
     """
 
     def __init__(
-        self,
-        dataset: FaceDataset,
-        order: SampleOrder,
-        *,
-        image_size: int,
-        augmentation: Augmentation | None,
-        seed: int,
-        shares: tuple[int, int, int],
-        corrupt: torch.Tensor,
-        limit: int,
-    ) -> None:
-        self.dataset, self.order, self.image_size = dataset, order, image_size
-        self.augmentation, self.seed = augmentation, seed
-        self.batch_size, self.rank, self.world_size = shares
-        self.corrupt, self.limit = corrupt, limit
+        self, dataset: FaceDataset, order: SampleOrder, image_size: int, seed: int,
+        augmentation: Augmentation | None, share: tuple[int, int, int], limit: int,
+    ) -> None:  # fmt: skip
+        self.dataset, self.order, self.image_size, self.seed = dataset, order, image_size, seed
+        self.augmentation, self.share, self.limit = augmentation, share, limit
+        self.corrupt = torch.zeros(len(dataset), dtype=torch.uint8)  # shared by all workers
+        self.corrupt.share_memory_()  # type: ignore[no-untyped-call]
 
     def __getitem__(self, step: int) -> tuple[Batch | None, list[int]]:
-        first = step * self.batch_size
+        size, rank, world_size = self.share
         crops: list[npt.NDArray[np.uint8]] = []
         indices: list[int] = []
         bad: list[int] = []
-        for sample in range(first + self.rank, first + self.batch_size, self.world_size):
+        for sample in range(step * size + rank, (step + 1) * size, world_size):
             found = self._readable(sample, bad)
             if found is None:
                 return None, bad
@@ -73,22 +65,22 @@ class _Steps(Dataset[tuple["Batch | None", list[int]]]):
     def _readable(self, sample: int, bad: list[int]) -> tuple[npt.NDArray[np.uint8], int] | None:
         """The image of a sample, or of its replacements, which depend on (seed, sample) alone."""
         index = self.order[sample]
-        replacements: np.random.Generator | None = None
+        replacements = None
         while True:
             if not self.corrupt[index]:
                 try:
                     return self.dataset.image(index), index
                 except CorruptImageError:
-                    self.corrupt[index] = 1  # shared by all workers; setting it twice does no harm
+                    self.corrupt[index] = 1  # setting it twice does no harm
                     bad.append(index)
             if int(self.corrupt.sum()) > self.limit or bool(self.corrupt.all()):
                 return None
-            if replacements is None:
-                replacements = np.random.default_rng([self.seed, 3, sample])
+            replacements = replacements or np.random.default_rng([self.seed, 3, sample])
             index = int(replacements.integers(len(self.dataset)))
 
 
-def _start_worker(_: int) -> None:
+def start_worker(_: int) -> None:
+    """How every worker process begins."""
     cv2.setNumThreads(0)  # torch itself is already set to one thread in workers
     # Both may reach the whole process group; the main process decides what they mean, workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -143,16 +135,11 @@ class FaceLoader:
     ) -> None:
         if len(dataset) == 0:
             raise DataError(f"{dataset.name} has no faces.")
-        for name, value, least in (
-            ("image_size", image_size, 1),
-            ("batch_size", batch_size, 1),
-            ("seed", seed, 0),
-            ("workers", workers or 0, 0),
-            ("start_step", start_step, 0),
-            ("corrupt_limit", corrupt_limit or 0, 0),
-        ):
-            if value < least:
-                raise ConfigError(f"{name} = {value} is out of range.", f"It must be at least {least}.")
+        least = {"image_size": (image_size, 1), "batch_size": (batch_size, 1), "seed": (seed, 0)}
+        least |= {"workers": (workers or 0, 0), "start_step": (start_step, 0)}
+        for name, (value, low) in (least | {"corrupt_limit": (corrupt_limit or 0, 0)}).items():
+            if value < low:
+                raise ConfigError(f"{name} = {value} is out of range.", f"It must be at least {low}.")
         if not 0 <= rank < world_size:
             raise ConfigError(f"Rank {rank} does not exist among {world_size} processes.")
         if batch_size % world_size:
@@ -160,30 +147,17 @@ class FaceLoader:
                 f"A global batch of {batch_size} faces cannot be shared evenly by {world_size} processes.",
                 f"Use a multiple of {world_size}.",
             )
-        self.dataset = dataset
-        self.start_step = start_step
+        self.dataset, self.start_step = dataset, start_step
         self.workers = _cores() if workers is None else workers
         self.corrupt_limit = default_corrupt_limit(dataset) if corrupt_limit is None else corrupt_limit
-        self._pin = pin_memory
-        self._corrupt = torch.zeros(len(dataset), dtype=torch.uint8)
-        self._corrupt.share_memory_()  # type: ignore[no-untyped-call]
-        self._reported: set[int] = set()
-        order = SampleOrder(dataset.labels, seed, balance)
-        self._steps = _Steps(
-            dataset,
-            order,
-            image_size=image_size,
-            augmentation=augment,
-            seed=seed,
-            shares=(batch_size, rank, world_size),
-            corrupt=self._corrupt,
-            limit=self.corrupt_limit,
-        )
+        self._pin, self._reported = pin_memory, set[int]()
+        order, share = SampleOrder(dataset.labels, seed, balance), (batch_size, rank, world_size)
+        self._steps = _Steps(dataset, order, image_size, seed, augment, share, self.corrupt_limit)
 
     @property
     def corrupt(self) -> tuple[str, ...]:
         """Names of the images found unreadable so far, by any worker of this process."""
-        return tuple(self.dataset.file_name(int(i)) for i in torch.nonzero(self._corrupt).flatten())
+        return tuple(self.dataset.file_name(int(i)) for i in torch.nonzero(self._steps.corrupt).flatten())
 
     def __iter__(self) -> Iterator[Batch]:
         for batch, bad in self._raw():
@@ -209,7 +183,7 @@ class FaceLoader:
             num_workers=self.workers,
             prefetch_factor=4,
             collate_fn=_as_it_is,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             pin_memory=self._pin,
             generator=torch.Generator(),  # else torch's own random state would depend on `workers`
             multiprocessing_context=multiprocessing.get_context("fork") if sys.platform == "linux" else None,

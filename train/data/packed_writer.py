@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
-import secrets
+import itertools
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.errors import DataError
-from aif.train.data.packed import LANDMARK_COLUMNS
+from aif.runtime.files import part_beside
+from aif.train.data.packed import META_COLUMNS
 
 
 class PackedWriter:
     """A context in which faces are added one by one; leaving it without an error names the result `out`.
 
-    Faces of one split are dealt to its shards by a hash of their names, so that one shard alone is a fair
+    Faces of one split go to its shards by a hash of their names, so that one shard alone is a fair
     sample. The same faces give the same bytes.
 
     Args:
@@ -49,14 +50,10 @@ class PackedWriter:
         overwrite: bool = False,
     ) -> None:
         check_target(out, overwrite)
-        self.out = out
-        self.faces: dict[str, int] = {}
-        self._attributes = tuple(attributes)
-        self._shards = dict(shards)
-        self._with_identity = with_identity
-        self._quality = quality
-        self._overwrite = overwrite
-        self._part = out.parent / f".{out.name}.part-{os.getpid()}-{secrets.token_hex(4)}"
+        self.out, self.faces = out, Counter[str]()
+        self._attributes, self._shards, self._with_identity = tuple(attributes), dict(shards), with_identity
+        self._quality, self._overwrite = quality, overwrite
+        self._part = part_beside(out)
         self._zips: dict[str, zipfile.ZipFile] = {}
         self._names: set[str] = set()
 
@@ -67,19 +64,8 @@ class PackedWriter:
             raise DataError(f"{self.out} cannot be made: {error.strerror or error}.") from error
         self._csv = (self._part / "labels.csv").open("w", newline="", encoding="utf-8")
         self._table = csv.writer(self._csv, lineterminator="\n")
-        identity = ["identity"] if self._with_identity else []
-        self._table.writerow(
-            [
-                "file",
-                "shard",
-                "split",
-                "source",
-                *identity,
-                *LANDMARK_COLUMNS,
-                "detector_score",
-                *self._attributes,
-            ]
-        )
+        columns = [name for name in META_COLUMNS if name != "identity" or self._with_identity]
+        self._table.writerow([*columns, *self._attributes])
         return self
 
     def add(
@@ -121,14 +107,12 @@ class PackedWriter:
         self._table.writerow(
             [name, shard, split, source, *person, *points, f"{score:.3f}", *map(int, labels)]
         )
-        self.faces[split] = self.faces.get(split, 0) + 1
+        self.faces[split] += 1
 
     def _unused_name(self, source: str) -> str:
         stem = str(PurePosixPath(source).with_suffix(""))
-        name, number = f"{stem}.webp", 1
-        while name in self._names:
-            number += 1
-            name = f"{stem}-{number}.webp"
+        numbered = (f"{stem}{'' if n == 1 else f'-{n}'}.webp" for n in itertools.count(1))
+        name = next(name for name in numbered if name not in self._names)
         self._names.add(name)
         return name
 
@@ -146,20 +130,19 @@ class PackedWriter:
 
     def _publish(self) -> None:
         check_target(self.out, self._overwrite)
+        old = self._part.with_name(self._part.name + "-old")
         try:
-            if not self.out.exists():
-                self._part.rename(self.out)
-                return
-            old = self._part.with_name(self._part.name + "-old")
-            self.out.rename(old)
+            if self.out.exists():
+                self.out.rename(old)
             try:
                 self._part.rename(self.out)
             except OSError:
-                old.rename(self.out)
+                if old.exists():
+                    old.rename(self.out)
                 raise
-            shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
             raise DataError(f"{self.out} cannot be written: {error.strerror or error}.") from error
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def check_target(out: Path, overwrite: bool) -> None:

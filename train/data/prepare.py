@@ -30,6 +30,37 @@ ReadPhoto = Callable[[str], npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
+class PrepareOptions:
+    """How faces are cut and packed.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+
+    attributes: Sequence[str] | None = None
+    """Which label columns to keep, in this order; None for all."""
+    size: int = 128
+    """Side of the face crops in pixels."""
+    min_face: float = 32.0
+    """Smaller faces (the shorter side of the detector's box, in pixels) are left out."""
+    shard_faces: int = 12_000
+    """About how many faces a zip file holds."""
+    quality: int = 92
+    """Of the WebP images, 1 to 100."""
+    overwrite: bool = False
+    """Replace packed faces that are there already."""
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("size", 16, 1024), ("shard_faces", 1, math.inf), ("quality", 1, 100), ("min_face", 0, math.inf),
+        ):  # fmt: skip
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(
+                    f"{name} = {getattr(self, name)} is out of range.", f"Use {least} to {most}."
+                )
+
+
+@dataclass(frozen=True)
 class PrepareReport:
     """What became of the photos.
 
@@ -59,13 +90,8 @@ def prepare(
     table: Path | None,
     out: Path,
     detector: Detector,
+    options: PrepareOptions | None = None,
     *,
-    attributes: Sequence[str] | None = None,
-    size: int = 128,
-    min_face: float = 32.0,
-    shard_faces: int = 12_000,
-    quality: int = 92,
-    overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> PrepareReport:
     """Find, align and pack the faces of a folder of photos.
@@ -79,91 +105,63 @@ def prepare(
         table: the labels; None for the CSV or the CelebA lists in `source`, or no labels if it has none.
         out: folder to make, for `PackedFaces`.
         detector: finds faces with their five landmarks.
-        attributes: which label columns to keep, in this order; None for all.
-        size: side of the face crops in pixels.
-        min_face: smaller faces (the shorter side of the detector's box, in pixels) are left out.
-        shard_faces: about how many faces a zip file holds.
-        quality: of the WebP images, 1 to 100.
-        overwrite: replace packed faces at `out`.
+        options: how faces are cut and packed.
         progress: called with (photos done, photos in all).
 
     Raises:
-        ConfigError: a number is out of range.
         DataError: no photos, a malformed table, no face in any photo, or `out` is taken.
         UnknownAttributeError: there is no such label column.
     """
-    for name, value, least, most in (
-        ("size", size, 16, 1024),
-        ("shard_faces", shard_faces, 1, math.inf),
-        ("quality", quality, 1, 100),
-        ("min_face", min_face, 0, math.inf),
-    ):
-        if not least <= value <= most:
-            raise ConfigError(f"{name} = {value} is out of range.", f"Use {least} to {most}.")
-    check_target(out, overwrite)
+    options = options or PrepareOptions()
+    check_target(out, options.overwrite)
     if source.resolve().is_relative_to(out.resolve()):
         raise DataError(f"The photos lie in {out} itself.", "Choose another place with --out.")
-    labels, read, missing = _open_photos(source, table, attributes)
-    everyone = not labels.attributes
-    photos = Counter(labels.splits)
-    shards = {split: math.ceil(count / shard_faces) for split, count in photos.items()}
-    without_face: list[str] = []
-    too_small: list[str] = []
-    unreadable: list[str] = []
-    identities = labels.identities
+    labels, read, missing = _open_photos(source, table, options.attributes)
+    shards = {s: math.ceil(count / options.shard_faces) for s, count in Counter(labels.splits).items()}
+    left_out: dict[str, list[str]] = {"without_face": [], "too_small": [], "unreadable": []}
+    people = labels.identities
     with PackedWriter(
         out,
         labels.attributes,
         shards,
-        with_identity=identities is not None,
-        quality=quality,
-        overwrite=overwrite,
+        with_identity=people is not None,
+        quality=options.quality,
+        overwrite=options.overwrite,
     ) as writer:
-        for index, frame in enumerate(_ahead(read, labels.files)):
-            name = labels.files[index]
-            found: list[Detection] = []
-            if frame is None:
-                unreadable.append(name)
-            else:
-                found = sorted((d for d in detector.detect(frame) if _usable(d)), key=_area, reverse=True)
-                large = [d for d in found if float(min(d.box_xywh[2:])) >= min_face]
-                if not large:
-                    (too_small if found else without_face).append(name)
-                for detection in large if everyone else large[:1]:
-                    matrix = similarity_transform(detection.landmarks, size)
-                    writer.add(
-                        name,
-                        labels.splits[index],
-                        warp_crop(frame, matrix, size),
-                        landmarks=transform_points(detection.landmarks, matrix),
-                        score=detection.score,
-                        labels=labels.labels[index].tolist(),
-                        identity=None if identities is None else int(identities[index]),
-                    )
+        for index, (name, frame) in enumerate(zip(labels.files, _ahead(read, labels.files), strict=True)):
+            detections = [] if frame is None else sorted(filter(_usable, detector.detect(frame)), key=_area)
+            large = [d for d in detections[::-1] if float(min(d.box_xywh[2:])) >= options.min_face]
+            if not large:
+                left_out[
+                    "unreadable" if frame is None else "too_small" if detections else "without_face"
+                ].append(name)
+            for detection in large[:1] if labels.attributes else large:
+                assert frame is not None
+                matrix = similarity_transform(detection.landmarks, options.size)
+                writer.add(
+                    name,
+                    labels.splits[index],
+                    warp_crop(frame, matrix, options.size),
+                    landmarks=transform_points(detection.landmarks, matrix),
+                    score=detection.score,
+                    labels=labels.labels[index].tolist(),
+                    identity=None if people is None else int(people[index]),
+                )
             if progress is not None:
                 progress(index + 1, len(labels.files))
         if not writer.faces:
             raise DataError(
                 f"No face was found in any of the {len(labels.files)} photos of {source}.",
-                f"{len(unreadable)} cannot be read, {len(too_small)} show only faces below {min_face:g} px.",
+                f"{len(left_out['unreadable'])} cannot be read, {len(left_out['too_small'])} show only faces "
+                f"below {options.min_face:g} px.",
             )
-        faces = dict(writer.faces)
-    for names, what in (
-        (without_face, "show no face"),
-        (unreadable, "cannot be read"),
-        (missing, "are missing"),
-    ):
-        if names:
-            log.warning("%d photos %s, for example %s", len(names), what, ", ".join(names[:3]))
     return PrepareReport(
         out=out,
         photos=len(labels.files) + len(missing),
-        faces=faces,
+        faces=dict(writer.faces),
         attributes=labels.attributes,
-        without_face=tuple(without_face),
-        too_small=tuple(too_small),
-        unreadable=tuple(unreadable),
         missing=tuple(missing),
+        **{what: tuple(names) for what, names in left_out.items()},
     )
 
 
@@ -200,13 +198,13 @@ def _open_photos(
 def _there(
     labels: LabelTable, exists: Callable[[str], bool], read: ReadPhoto
 ) -> tuple[LabelTable, ReadPhoto, list[str]]:
-    present = [exists(name) for name in labels.files]
-    if not any(present):
+    present = [i for i, name in enumerate(labels.files) if exists(name)]
+    if not present:
         raise DataError(
-            f"None of the {len(present)} listed photos is there.", f"The first is {labels.files[0]}."
+            f"None of the {len(labels.files)} listed photos is there.", f"The first is {labels.files[0]}."
         )
-    missing = [name for name, here in zip(labels.files, present, strict=True) if not here]
-    return labels.rows([i for i, here in enumerate(present) if here]), read, missing
+    missing = sorted(set(range(len(labels.files))) - set(present))
+    return labels.rows(present), read, [labels.files[i] for i in missing]
 
 
 def _decode(data: bytes, name: str) -> npt.NDArray[np.uint8]:
@@ -224,11 +222,10 @@ def _ahead(read: ReadPhoto, names: Sequence[str]) -> Iterator[npt.NDArray[np.uin
             return None
 
     threads = min(8, os.cpu_count() or 1)
-    rest = iter(names)
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[npt.NDArray[np.uint8] | None]] = deque()
         try:
-            for name in rest:
+            for name in names:
                 waiting.append(pool.submit(one, name))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()

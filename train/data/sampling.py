@@ -44,10 +44,8 @@ def _bounded(weights: npt.NDArray[np.float64], most: float) -> npt.NDArray[np.fl
     low, high = 0.0, most / float(weights.min())
     for _ in range(40):
         middle = (low + high) / 2
-        if np.clip(middle * weights, 1.0 / most, most).mean() < 1.0:
-            low = middle
-        else:
-            high = middle
+        small = np.clip(middle * weights, 1.0 / most, most).mean() < 1.0
+        low, high = (middle, high) if small else (low, middle)
     return np.clip(high * weights, 1.0 / most, most)
 
 
@@ -71,18 +69,16 @@ class SampleOrder:
         if number not in self._epochs:
             while len(self._epochs) >= 2:  # a batch may straddle two epochs
                 del self._epochs[next(iter(self._epochs))]
-            self._epochs[number] = self._make(np.random.default_rng([self._seed, 1, number]))
+            rng = np.random.default_rng([self._seed, 1, number])
+            order = rng.permutation(self._count).astype(np.int64)
+            if self._weights is not None:
+                ends = np.cumsum(self._weights[order])
+                ends *= self._count / ends[-1]
+                marks = np.arange(self._count) + rng.random()
+                order = order[np.minimum(np.searchsorted(ends, marks, side="right"), self._count - 1)]
+                order = rng.permutation(order)
+            self._epochs[number] = order
         return self._epochs[number]
-
-    def _make(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        order = rng.permutation(self._count).astype(np.int64)
-        if self._weights is None:
-            return order
-        ends = np.cumsum(self._weights[order])
-        ends *= self._count / ends[-1]
-        marks = np.arange(self._count) + rng.random()
-        chosen = order[np.minimum(np.searchsorted(ends, marks, side="right"), self._count - 1)]
-        return rng.permutation(chosen)
 
     def __getitem__(self, sample: int) -> int:
         return int(self.epoch(sample // self._count)[sample % self._count])

@@ -44,12 +44,8 @@ class SyntheticFaces(FaceDataset):
         *,
         first: int = 0,
     ) -> None:
-        for name, value, least in (
-            ("count", count, 1),
-            ("image_size", image_size, 16),
-            ("seed", seed, 0),
-            ("first", first, 0),
-        ):
+        given = {"count": (count, 1), "image_size": (image_size, 16), "seed": (seed, 0), "first": (first, 0)}
+        for name, (value, least) in given.items():
             if value < least:
                 raise DataError(f"Synthetic faces: {name} = {value} must be at least {least}.")
         columns = select_columns(attributes, ATTRIBUTES, "the synthetic faces")
@@ -98,8 +94,7 @@ class SyntheticFaces(FaceDataset):
     def changed_region(self, index: int, name: str) -> npt.NDArray[np.bool_]:
         """Where flipping attribute `name` changes pixels of face `index`: bool (S, S)."""
         off, on = (self.counterfactual(index, {name: value}) for value in (0, 1))
-        changed: npt.NDArray[np.bool_] = (off != on).any(axis=2)
-        return changed
+        return np.asarray((off != on).any(axis=2))
 
     def _draw(
         self, index: int, values: npt.NDArray[np.uint8], paint: bool = True

@@ -18,22 +18,16 @@ PIVOT = np.array([64.0, 76.0])
 LANDMARK_DEPTHS = np.array([26.0, 26.0, 42.0, 28.0, 28.0])
 _SHIFT = 4  # OpenCV takes coordinates in sixteenths of a pixel
 _FINE = 1 << _SHIFT
-_CIRCLE = np.stack(
-    [
-        np.cos(np.linspace(0, 2 * np.pi, 28, endpoint=False)),
-        np.sin(np.linspace(0, 2 * np.pi, 28, endpoint=False)),
-    ],
-    axis=1,
-)
+_ANGLES = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+_T = np.linspace(-1.0, 1.0, 13)
+_HALF = np.linspace(0.0, np.pi, 17)
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
     """Colour `a` with `share` of colour `b`."""
-    return (
-        a[0] + (b[0] - a[0]) * share,
-        a[1] + (b[1] - a[1]) * share,
-        a[2] + (b[2] - a[2]) * share,
-    )
+    red, green, blue = (x + (y - x) * share for x, y in zip(a, b, strict=True))
+    return red, green, blue
 
 
 def darker(a: Colour, share: float) -> Colour:
@@ -43,12 +37,17 @@ def darker(a: Colour, share: float) -> Colour:
 
 def ellipse(x: float, y: float, width: float, height: float) -> Points:
     """The outline of an ellipse of half axes `width` and `height`."""
-    outline = np.empty_like(_CIRCLE)
-    np.multiply(_CIRCLE[:, 0], width, out=outline[:, 0])
-    np.multiply(_CIRCLE[:, 1], height, out=outline[:, 1])
-    outline[:, 0] += x
-    outline[:, 1] += y
-    return outline
+    return _CIRCLE * (width, height) + (x, y)
+
+
+def arch(x: float, y: float, width: float, height: float) -> Points:
+    """Half an ellipse of half axes `width` and `height`, upwards from y, left to right."""
+    return np.stack([x - width * np.cos(_HALF), y - height * np.sin(_HALF)], axis=1)
+
+
+def curve(x: float, half: float, ends: float, middle: float) -> Points:
+    """A parabola from (x - half, ends) over (x, middle) to (x + half, ends)."""
+    return np.stack([_T * half + x, (1 - _T**2) * (middle - ends) + ends], axis=1)
 
 
 class Canvas:
@@ -84,6 +83,10 @@ class Canvas:
     def fill(self, points: Points, colour: Colour, z: float) -> None:
         """Fill a closed shape at depth `z` (0 = the head's outline, positive = towards the viewer)."""
         cv2.fillPoly(self.pixels, [self._pixels(points, z)], colour, cv2.LINE_AA, _SHIFT)
+
+    def between(self, upper: Points, lower: Points, colour: Colour, z: float) -> None:
+        """Fill what lies between two curves that both run from left to right."""
+        self.fill(np.concatenate([upper, lower[::-1]]), colour, z)
 
     def line(
         self, points: Points | Sequence[tuple[float, float]], colour: Colour, width: float, z: float

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,27 +18,15 @@ from aif.runtime.geometry.align import similarity_transform, template, transform
 from aif.train.data import synthetic_parts as parts
 from aif.train.data.synthetic_canvas import Canvas, Colour, mix
 
-ATTRIBUTES = (
-    "Smiling",
-    "Eyeglasses",
-    "Blond_Hair",
-    "Wearing_Hat",
-    "Mouth_Slightly_Open",
-    "Bangs",
-    "Male",
-)
+ATTRIBUTES = ("Smiling", "Eyeglasses", "Blond_Hair", "Wearing_Hat", "Mouth_Slightly_Open", "Bangs", "Male")
 TRAITS = 80
 """How many uniform numbers describe a face apart from its attributes."""
 DRAWING_VERSION = 1
 """Goes up whenever the same numbers would give another picture."""
 
 SKIN: tuple[Colour, ...] = (
-    (255, 226, 202),
-    (245, 205, 175),
-    (228, 180, 143),
-    (198, 143, 104),
-    (152, 102, 70),
-    (104, 68, 48),
+    *((255, 226, 202), (245, 205, 175), (228, 180, 143)),
+    *((198, 143, 104), (152, 102, 70), (104, 68, 48)),
 )
 DARK_HAIR: tuple[Colour, ...] = ((28, 24, 26), (58, 38, 28), (96, 58, 34), (132, 58, 30))
 BLOND_HAIR: tuple[Colour, ...] = ((226, 186, 98), (246, 218, 142))
@@ -47,42 +34,29 @@ IRIS: tuple[Colour, ...] = ((70, 44, 28), (104, 70, 36), (72, 104, 58), (62, 106
 CLOTHES: tuple[Colour, ...] = ((52, 70, 112), (128, 46, 52), (58, 98, 76), (232, 228, 220), (52, 52, 58))
 
 
-@dataclass(frozen=True)
-class Look:
-    """A face's traits in the units that the parts are painted in."""
-
-    skin: Colour
-    hair: Colour
-    iris: Colour
-    clothes: Colour
-    width: float
-    """Half the width of the head."""
-    chin: float
-    """y of the chin."""
-    jaw: float
-    """0 = pointed, 1 = square."""
-    eye: float
-    """Size of the eyes, 1 on average."""
-    gaze: float
-    brow: float
-    """Height of the brows over the eyes."""
-    nose: float
-    mouth: float
-    """Half the width of the closed, unsmiling mouth."""
-    lips: float
-    mood: float
-    """How far the corners of an unsmiling mouth hang (positive) or rise."""
-    grin: float
-    """How far a smile lifts the corners of the mouth."""
-    gape: float
-    """How far an open mouth opens."""
-    parting: float
-    fringe: float
-    volume: float
-    frames: float
-    frame_colour: float
-    hat: float
-    hat_colour: float
+# The traits of a face that are a number between two ends, in the order in which they are read.
+RANGES: dict[str, float | tuple[float, float]] = {
+    "width": (38.5, 43.5),  # half the width of the head
+    "chin": (118.0, 124.0),  # its y
+    "jaw": (0.0, 0.35),  # 0 = pointed, 1 = square
+    "eye": (0.88, 1.14),  # size, 1 on average
+    "gaze": 1.4,
+    "brow": (10.0, 13.0),  # height over the eyes
+    "nose": (0.8, 1.2),
+    "mouth": (12.5, 15.5),  # half its width, closed and unsmiling
+    "lips": (0.8, 1.25),
+    "mood": (-0.3, 1.6),  # how far the corners of an unsmiling mouth hang (positive) or rise
+    "grin": (4.2, 6.2),  # how far a smile lifts them
+    "gape": (4.5, 7.5),  # how far an open mouth opens
+    "parting": 12.0,
+    "fringe": (49.0, 54.0),
+    "volume": (5.0, 10.0),
+    "frames": (0.0, 1.0),
+    "frame_colour": (0.0, 1.0),
+    "hat": (0.0, 1.0),
+    "hat_colour": (0.0, 1.0),
+}
+"""Ends, or the largest distance from 0 where the middle is more likely; in units of the template."""
 
 
 def draw_face(
@@ -99,35 +73,20 @@ def draw_face(
     Returns:
         uint8 (size, size, 3) RGB, and the landmarks in its pixels, float32 (5, 2).
     """
-    t = _Dealer(traits)
+    t = _Traits(traits)
     yaw, pitch = t.spread(0.30), t.spread(0.16)
     eye_gap, eye_height, nose_tip, mouth_height = t.spread(2.0), t.spread(1.5), t.spread(2.0), t.spread(2.5)
     turn, grow, right, down = t.spread(0.05), 1 + t.spread(0.03), t.spread(1.5), t.spread(1.5)
     skin, dark, blond = t.shade(SKIN), t.shade(DARK_HAIR), t.shade(BLOND_HAIR)
-    look = Look(
+    look = parts.Look(
         skin=skin,
         hair=blond if present["Blond_Hair"] else dark,
         iris=t.shade(IRIS),
         clothes=t.pick(CLOTHES),
-        width=t.between(38.5, 43.5),
-        chin=t.between(118.0, 124.0),
-        jaw=t.between(0.0, 0.35),
-        eye=t.between(0.88, 1.14),
-        gaze=t.spread(1.4),
-        brow=t.between(10.0, 13.0),
-        nose=t.between(0.8, 1.2),
-        mouth=t.between(12.5, 15.5),
-        lips=t.between(0.8, 1.25),
-        mood=t.between(-0.3, 1.6),
-        grin=t.between(4.2, 6.2),
-        gape=t.between(4.5, 7.5),
-        parting=t.spread(12.0),
-        fringe=t.between(49.0, 54.0),
-        volume=t.between(5.0, 10.0),
-        frames=t.between(0.0, 1.0),
-        frame_colour=t.between(0.0, 1.0),
-        hat=t.between(0.0, 1.0),
-        hat_colour=t.between(0.0, 1.0),
+        **{
+            name: t.spread(ends) if isinstance(ends, float) else t.between(*ends)
+            for name, ends in RANGES.items()
+        },
     )
     head = parts.Head(
         look=look,
@@ -157,8 +116,8 @@ def draw_face(
     return _light(np.asarray(picture, dtype=np.uint8), t), landmarks
 
 
-class _Dealer:
-    """Hands out the traits one after the other, in the ranges asked for."""
+class _Traits:
+    """Reads the traits one after the other, in the ranges asked for."""
 
     def __init__(self, traits: npt.NDArray[np.float64]) -> None:
         self._rest = iter(traits.tolist())
@@ -183,7 +142,7 @@ class _Dealer:
         return np.array([next(self._rest) for _ in range(count)], dtype=np.float32)
 
 
-def _background(canvas: Canvas, t: _Dealer) -> None:
+def _background(canvas: Canvas, t: _Traits) -> None:
     """A soft patchwork of related colours."""
     tint = np.array([t.between(50, 225) for _ in range(3)], dtype=np.float32)
     tint += (tint.mean() - tint) * 0.35  # not too gaudy
@@ -194,7 +153,7 @@ def _background(canvas: Canvas, t: _Dealer) -> None:
     cv2.resize(small.astype(np.uint8), (side, side), dst=canvas.pixels, interpolation=cv2.INTER_LINEAR)
 
 
-def _light(picture: npt.NDArray[np.uint8], t: _Dealer) -> npt.NDArray[np.uint8]:
+def _light(picture: npt.NDArray[np.uint8], t: _Traits) -> npt.NDArray[np.uint8]:
     """Light from one side, warmer or colder, over the whole picture."""
     size = picture.shape[0]
     level, slope = t.between(0.82, 1.08), t.between(0.0, 0.22)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
 
 import numpy as np
 
-from aif.train.data.synthetic_canvas import Canvas, Colour, Points, darker, ellipse, mix
-
-if TYPE_CHECKING:
-    from aif.train.data.synthetic_draw import Look
+from aif.train.data.synthetic_canvas import Canvas, Colour, Points, arch, curve, darker, ellipse, mix
 
 WHITE: Colour = (250, 248, 244)
 FRAMES: tuple[Colour, ...] = ((30, 28, 30), (112, 40, 36), (40, 56, 110), (120, 84, 44))
 HATS: tuple[Colour, ...] = ((176, 40, 48), (36, 64, 140), (34, 110, 84), (98, 52, 128), (40, 42, 50))
-_T = np.linspace(-1.0, 1.0, 13)
-_ARCH = 1 - _T**2
-_HALF = np.linspace(0.0, np.pi, 17)
+
+
+class Look(SimpleNamespace):
+    """A face's colours skin, hair, iris and clothes, and the numbers of `synthetic_draw.RANGES`."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +68,8 @@ def _hair_behind(canvas: Canvas, head: Head) -> None:
         canvas.fill(ellipse(64, 58, look.width + 4, 50), shade, -6)
         return
     reach = look.width + look.volume + 6
-    top = np.stack([64 - reach * np.cos(_HALF), 62 - (52 + look.volume * 0.3) * np.sin(_HALF)], axis=1)
-    tips = [
-        (64 + reach + 4, 110.0),
-        (64 + reach - 2, 150.0),
-        (64 - reach + 2, 150.0),
-        (64 - reach - 4, 110.0),
-    ]
+    top = arch(64, 62, reach, 52 + look.volume * 0.3)
+    tips = [(68 + reach, 110), (62 + reach, 150), (66 - reach, 150), (60 - reach, 110)]
     canvas.fill(np.concatenate([top, tips]), shade, -10)
 
 
@@ -109,11 +102,8 @@ def _face(canvas: Canvas, head: Head) -> None:
     if male:
         beard = darker(mix(look.skin, look.hair, 0.2), 0.16)
         lower = shape[shape[:, 1] > 84]
-        order = np.argsort(lower[:, 0])
-        inner = np.stack(
-            [64 + 25 * np.linspace(1, -1, 9), 91 - 3 * np.cos(np.linspace(-1.5, 1.5, 9))], axis=1
-        )
-        canvas.fill(np.concatenate([lower[order], inner]), beard, 2)
+        inner = np.stack([np.linspace(89, 39, 9), 91 - 3 * np.cos(np.linspace(-1.5, 1.5, 9))], axis=1)
+        canvas.fill(np.concatenate([lower[np.argsort(lower[:, 0])], inner]), beard, 2)
     blush = mix(look.skin, (226, 92, 84), 0.20 if head.present["Smiling"] else 0.08)
     for side in (-1, 1):
         canvas.fill(ellipse(64 + side * 24, 86, 8.5, 6), mix(look.skin, blush, 0.6), 16)
@@ -130,16 +120,6 @@ def _nose(canvas: Canvas, head: Head) -> None:
         canvas.fill(ellipse(x + side * half * 0.5, y + 3.2, 1.5, 1.0), darker(look.skin, 0.5), 38)
 
 
-def _curve(x: float, half: float, ends: float, middle: float) -> Points:
-    """A parabola from (x - half, ends) over (x, middle) to (x + half, ends)."""
-    path = np.empty((len(_T), 2))
-    np.multiply(_T, half, out=path[:, 0])
-    np.multiply(_ARCH, middle - ends, out=path[:, 1])
-    path[:, 0] += x
-    path[:, 1] += ends
-    return path
-
-
 def _mouth(canvas: Canvas, head: Head) -> None:
     x, y = head.mouth
     look, smiling = head.look, head.present["Smiling"]
@@ -152,47 +132,33 @@ def _mouth(canvas: Canvas, head: Head) -> None:
     if head.present["Mouth_Slightly_Open"]:
         gape = look.gape * (1.25 if smiling else 0.9)
         bottom = middle + gape
-        rim = np.concatenate(
-            [
-                _curve(x, half + 1.2, ends - 0.4, middle - 2.6 * thick),
-                _curve(x, half + 1.2, ends + 0.6, bottom + 3.0 * thick)[::-1],
-            ]
-        )
-        inside = np.concatenate(
-            [_curve(x, half - 0.6, ends, middle), _curve(x, half - 0.6, ends, bottom)[::-1]]
-        )
-        canvas.fill(rim, lip, 28)
-        canvas.fill(inside, (74, 18, 26), 28)
+        rim = curve(x, half + 1.2, ends - 0.4, middle - 2.6 * thick)
+        canvas.between(rim, curve(x, half + 1.2, ends + 0.6, bottom + 3.0 * thick), lip, 28)
+        inside = curve(x, half - 0.6, ends, middle)
+        canvas.between(inside, curve(x, half - 0.6, ends, bottom), (74, 18, 26), 28)
         depth = 0.55 if smiling else 0.38
-        teeth = _curve(x, half * 0.82, ends + 0.3, middle + 0.1)
-        under = _curve(x, half * 0.82, ends + 0.5, middle + gape * depth)
-        canvas.fill(np.concatenate([teeth, under[::-1]]), WHITE, 28)
+        teeth = curve(x, half * 0.82, ends + 0.3, middle + 0.1)
+        under = curve(x, half * 0.82, ends + 0.5, middle + gape * depth)
+        canvas.between(teeth, under, WHITE, 28)
         if not smiling:
             canvas.fill(ellipse(x, bottom - 1.2, half * 0.45, 1.4), (176, 70, 76), 28)
     else:
-        lips = np.concatenate(
-            [_curve(x, half, ends, middle - 2.4 * thick), _curve(x, half, ends, middle + 3.4 * thick)[::-1]]
-        )
-        canvas.fill(lips, lip, 28)
-        canvas.line(_curve(x, half, ends, middle), darker(lip, 0.45), 1.3, 28)
+        upper, lower = (curve(x, half, ends, middle + rise * thick) for rise in (-2.4, 3.4))
+        canvas.between(upper, lower, lip, 28)
+        canvas.line(curve(x, half, ends, middle), darker(lip, 0.45), 1.3, 28)
     if smiling:
-        crease = darker(look.skin, 0.2)
         for side in (-1, 1):
-            path = [
-                (x + side * (half - 3), ends - 13),
-                (x + side * (half + 3.5), ends - 6),
-                (x + side * (half + 4.0), ends + 2),
-            ]
-            canvas.line(path, crease, 1.2, 26)
+            path = [(half - 3, ends - 13), (half + 3.5, ends - 6), (half + 4.0, ends + 2)]
+            canvas.line([(x + side * a, b) for a, b in path], darker(look.skin, 0.2), 1.2, 26)
 
 
 def _eye(canvas: Canvas, head: Head, x: float, y: float, outward: float) -> None:
     look, male = head.look, head.present["Male"]
     wide, high = 8.2 * look.eye, 4.9 * look.eye
     canvas.fill(ellipse(x, y - 0.6, wide + 1.8, high + 2.2), darker(look.skin, 0.13), 24)
-    upper = _curve(x, wide, y + 0.4, y - high)
-    lower = _curve(x, wide, y + 0.4, y + high * (0.45 if head.present["Smiling"] else 0.8))
-    canvas.fill(np.concatenate([upper, lower[::-1]]), WHITE, 26)
+    upper = curve(x, wide, y + 0.4, y - high)
+    lower = curve(x, wide, y + 0.4, y + high * (0.45 if head.present["Smiling"] else 0.8))
+    canvas.between(upper, lower, WHITE, 26)
     radius = 3.7 * look.eye
     iris_x, iris_y = x + look.gaze, y - 0.9
     canvas.fill(ellipse(iris_x, iris_y, radius, radius), look.iris, 26)
@@ -200,30 +166,22 @@ def _eye(canvas: Canvas, head: Head, x: float, y: float, outward: float) -> None
     canvas.fill(ellipse(iris_x - 1.2, iris_y - 1.3, 0.9, 0.9), WHITE, 26)
     canvas.line(upper, darker(look.skin, 0.72), 1.2 if male else 2.0, 26)
     if not male:
-        canvas.line(
-            [(x + outward * wide * 0.75, y - 2.2), (x + outward * (wide + 2.6), y - 4.2)],
-            (30, 22, 24),
-            1.6,
-            26,
-        )
+        lash = [(x + outward * wide * 0.75, y - 2.2), (x + outward * (wide + 2.6), y - 4.2)]
+        canvas.line(lash, (30, 22, 24), 1.6, 26)
     if head.present["Smiling"]:
-        canvas.line(_curve(x, wide * 0.8, y + 3.4, y + high * 0.72 + 1.4), darker(look.skin, 0.22), 1.0, 26)
+        canvas.line(curve(x, wide * 0.8, y + 3.4, y + high * 0.72 + 1.4), darker(look.skin, 0.22), 1.0, 26)
     brow_y, thick = y - look.brow, 3.4 if male else 1.9
-    brow = np.array(
-        [
-            (x - outward * wide * 0.9, brow_y + 1.4),
-            (x + outward * 2, brow_y - 1.2),
-            (x + outward * (wide + 3), brow_y + 1.8),
-        ]
+    brow = [(-wide * 0.9, brow_y + 1.4), (2, brow_y - 1.2), (wide + 3, brow_y + 1.8)]
+    canvas.line(
+        [(x + outward * a, b) for a, b in brow], mix(darker(look.hair, 0.35), look.skin, 0.1), thick, 26
     )
-    canvas.line(brow, mix(darker(look.hair, 0.35), look.skin, 0.1), thick, 26)
 
 
 def _hair_before(canvas: Canvas, head: Head) -> None:
     look, male = head.look, head.present["Male"]
     colour, light = look.hair, mix(look.hair, WHITE, 0.16)
     reach, top = look.width + (3.5 if male else 5.0), 14.0 - look.volume * 0.7
-    crown = np.stack([64 - reach * np.cos(_HALF), 58 - (58 - top) * np.sin(_HALF)], axis=1)
+    crown = arch(64, 58, reach, 58 - top)
     side = 74.0 if male else 96.0
     inner = look.width - (3.0 if male else 5.0)
     part = 64 + look.parting
@@ -234,17 +192,15 @@ def _hair_before(canvas: Canvas, head: Head) -> None:
     ])  # fmt: skip
     canvas.fill(np.concatenate([crown, hairline]), colour, 6)
     for shift in (-22.0, -10.0, 12.0, 24.0):
-        canvas.line(
-            [(part + shift * 0.4, top + 5), (64 + shift * 1.1, 27 + abs(shift) * 0.25)], light, 1.4, 6
-        )
+        strand = [(part + shift * 0.4, top + 5), (64 + shift * 1.1, 27 + abs(shift) * 0.25)]
+        canvas.line(strand, light, 1.4, 6)
     if head.present["Bangs"]:
         reach = look.width - 6
         across = np.linspace(reach, -reach, 11)
         teeth = np.where(np.arange(11) % 2 == 0, -3.5, 1.5)
         edge = np.stack([64 + across, look.fringe + teeth - 4 * (across / reach) ** 2], axis=1)
-        canvas.fill(
-            np.concatenate([[(64 - reach, 30.0), (64.0, 22.0), (64 + reach, 30.0)], edge]), colour, 14
-        )
+        crest = [(64 - reach, 30.0), (64.0, 22.0), (64 + reach, 30.0)]
+        canvas.fill(np.concatenate([crest, edge]), colour, 14)
         for i in (2, 4, 6, 8):
             x = 64 + float(across[i])
             canvas.line([(64 + (x - 64) * 0.6, 26.0), (x, float(edge[i, 1]))], darker(colour, 0.22), 1.2, 14)
@@ -269,15 +225,14 @@ def _hat(canvas: Canvas, head: Head) -> None:
     look = head.look
     colour = HATS[int(look.hat_colour * len(HATS))]
     reach = look.width + 7
-    dome = np.stack([64 - reach * np.cos(_HALF), 36 - 46 * np.sin(_HALF)], axis=1)
-    canvas.fill(np.concatenate([dome, _curve(64, reach, 36, 32)[::-1]]), colour, 8)
-    band = np.concatenate([_curve(64, reach + 1, 29, 24), _curve(64, reach + 1, 39, 35)[::-1]])
+    canvas.between(arch(64, 36, reach, 46), curve(64, reach, 36, 32), colour, 8)
+    band = (curve(64, reach + 1, 29, 24), curve(64, reach + 1, 39, 35))
     if look.hat < 0.5:  # a knitted cap with a turned-up edge
-        canvas.fill(band, mix(colour, WHITE, 0.3), 10)
+        canvas.between(*band, mix(colour, WHITE, 0.3), 10)
         for x in np.linspace(-0.9, 0.9, 9) * reach:
             rise = 5 * (x / reach) ** 2
             canvas.line([(64 + x, 25 + rise), (64 + x, 34 + rise)], mix(colour, WHITE, 0.08), 1.2, 10)
     else:  # a hat with a ribbon and a brim
-        canvas.fill(band, darker(colour, 0.4), 10)
-        brim = np.concatenate([_curve(64, reach + 17, 39, 32), _curve(64, reach + 17, 40, 41)[::-1]])
-        canvas.fill(brim, mix(colour, WHITE, 0.12), 14)
+        canvas.between(*band, darker(colour, 0.4), 10)
+        upper, lower = curve(64, reach + 17, 39, 32), curve(64, reach + 17, 40, 41)
+        canvas.between(upper, lower, mix(colour, WHITE, 0.12), 14)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.errors import DataError
-from aif.train.data.base import select_columns
+from aif.train.data.base import FaceDataset, fingerprint, select_columns
+
+log = logging.getLogger(__name__)
 
 VALUES = {"1": 1, "0": 0, "-1": 0, "+1": 1, "1.0": 1, "0.0": 0, "-1.0": 0}
 SPLITS = {
@@ -46,19 +49,46 @@ class LabelTable:
     def rows(self, keep: Sequence[int]) -> LabelTable:
         """The table with only the rows `keep`."""
         where = np.asarray(keep, dtype=np.int64)
-        return LabelTable(
-            files=tuple(self.files[i] for i in keep),
-            attributes=self.attributes,
-            labels=self.labels[where],
-            splits=tuple(self.splits[i] for i in keep),
-            identities=None if self.identities is None else self.identities[where],
-        )
+        files, splits = (tuple(names[i] for i in keep) for names in (self.files, self.splits))
+        people = None if self.identities is None else self.identities[where]
+        return LabelTable(files, self.attributes, self.labels[where], splits, people)
 
-    def fingerprint(self) -> str:
-        """Hex digest over names and labels: equal data give equal digests."""
-        digest = hashlib.sha256(repr((self.attributes, self.files)).encode())
-        digest.update(self.labels.tobytes())
-        return digest.hexdigest()
+
+class TableFaces(FaceDataset):
+    """The faces of one split that are both in a table and there; what reads them is up to the subclass.
+
+    Args:
+        name: short name for logs.
+        table: the labels.
+        split: "train", "val" or "test".
+        there: whether the image of a name exists.
+        place: where images are looked for, for messages.
+        fix: what to do where there are none.
+
+    Attributes:
+        files: names of the images.
+        missing: listed images of the split that are not there.
+
+    Raises:
+        DataError: the split has no image.
+    """
+
+    def __init__(
+        self, name: str, table: LabelTable, split: str, there: Callable[[str], bool], place: Path, fix: str
+    ) -> None:
+        mine = [i for i, its in enumerate(table.splits) if its == split]
+        kept = table.rows([i for i in mine if there(table.files[i])])
+        self.name, self.missing = name, len(mine) - len(kept.files)
+        if not kept.files:
+            raise DataError(f"{place} holds none of the {len(mine)} images of split {split!r}.", fix)
+        if self.missing:
+            log.warning("%d of %d images of split %s are not in %s", self.missing, len(mine), split, place)
+        self.files, self.attributes = kept.files, kept.attributes
+        self.labels, self.identities = kept.labels, kept.identities
+        self.fingerprint = fingerprint(kept.attributes, kept.files, kept.labels)
+
+    def file_name(self, index: int) -> str:
+        return self.files[index]
 
 
 def hash_split(name: str) -> str:
@@ -90,16 +120,16 @@ def read_csv_table(path: Path, attributes: Sequence[str] | None = None) -> Label
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     header = [name.strip() for name in next(reader, [])]
     _check_header(path, header)
-    special = {
-        name: header.index(name) for name in header[1:] if name.lower() in SPLIT_COLUMNS + IDENTITY_COLUMNS
-    }
-    known = [name for name in header[1:] if name not in special]
+    lower = [name.lower() for name in header]
+    split, person = (
+        next((lower.index(n, 1) for n in names if n in lower[1:]), None)
+        for names in (SPLIT_COLUMNS, IDENTITY_COLUMNS)
+    )
+    known = [name for column, name in enumerate(header) if column not in (0, split, person)]
     if not known:
         raise DataError(f"{path}, line 1: there is no attribute column beside {', '.join(header)}.")
     names = [known[i] for i in select_columns(attributes, known, str(path))]
     columns = [header.index(name) for name in names]
-    split = next((c for name, c in special.items() if name.lower() in SPLIT_COLUMNS), None)
-    person = next((c for name, c in special.items() if name.lower() in IDENTITY_COLUMNS), None)
 
     files: dict[str, int] = {}
     labels: list[list[int]] = []
@@ -146,23 +176,21 @@ def check_file_name(name: str, where: str) -> str:
 
 def parse_label(text: str, column: str, where: str) -> int:
     """0 or 1 from 0/1 or -1/1."""
-    value = VALUES.get(text.strip())
-    if value is None:
+    if text.strip() not in VALUES:
         raise DataError(
             f"{where}: {column} = {text.strip()!r} is neither 0/1 nor -1/1.",
             "If the column is no attribute, name the ones that are: --attributes A,B.",
         )
-    return value
+    return VALUES[text.strip()]
 
 
 def parse_split(text: str, where: str) -> str:
     """ "train", "val" or "test" from one of their usual names."""
-    split = SPLITS.get(text.strip().lower())
-    if split is None:
+    if text.strip().lower() not in SPLITS:
         raise DataError(
             f"{where}: split {text.strip()!r} is unknown.", "Use train, val or test (or 0, 1, 2)."
         )
-    return split
+    return SPLITS[text.strip().lower()]
 
 
 def number_people(people: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
@@ -86,10 +85,3 @@ def test_spreads_are_standard_deviations() -> None:
 def test_spreads_out_of_range(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         Augmentation(**bad)
-
-
-@pytest.mark.parametrize(("size", "how"), [(16, cv2.INTER_AREA), (96, cv2.INTER_CUBIC)])
-def test_resize(size: int, how: int) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    assert np.array_equal(resize_crop(image, size), cv2.resize(image, (size, size), interpolation=how))
-    assert resize_crop(image, 32) is image

@@ -142,7 +142,7 @@ def test_which_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"one\.csv, two\.csv"):
         FolderFaces(tmp_path, "train")
     assert FolderFaces(tmp_path, "train", table=one).labels.tolist() == [[1]]
-    with pytest.raises(DataError, match="none of them"):
+    with pytest.raises(DataError, match="none of the 1 images"):
         FolderFaces(tmp_path / "elsewhere", "train", table=one)
-    with pytest.raises(DataError, match="0 images of split 'val'"):
+    with pytest.raises(DataError, match="none of the 0 images of split 'val'"):
         FolderFaces(tmp_path, "val", table=one)

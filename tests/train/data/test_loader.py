@@ -97,12 +97,6 @@ def test_every_face_once_an_epoch() -> None:
     assert not torch.equal(seen[:21], seen[21:42])
 
 
-def test_batch_larger_than_the_dataset() -> None:
-    faces = NoiseFaces(3)
-    batch = take(FaceLoader(faces, 8, 10, 0, workers=0), 1)[0]
-    assert sorted(batch.indices[:9].tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-
-
 def test_torch_random_state_is_left_alone() -> None:
     states = []
     for workers in (0, 1):
@@ -181,9 +175,6 @@ def test_too_many_corrupt_images(corrupt: range, limit: int | None, workers: int
 def test_settings_out_of_range(bad: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         FaceLoader(NoiseFaces(4), **({"image_size": 8, "batch_size": 4, "seed": 0} | bad))
-
-
-def test_no_faces() -> None:
     with pytest.raises(DataError, match="has no faces"):
         FaceLoader(NoiseFaces(0), 8, 4, 0)
 

@@ -15,7 +15,7 @@ from aif.runtime.geometry.align import crop_face, template, transform_points
 from aif.train.data.open import find_layout, open_faces
 from aif.train.data.packed import PackedFaces
 from aif.train.data.packed_writer import PackedWriter
-from aif.train.data.prepare import prepare
+from aif.train.data.prepare import PrepareOptions, prepare
 from aif.train.data.synthetic import SyntheticFaces
 
 FACES = SyntheticFaces(12, 128, seed=5)
@@ -113,7 +113,7 @@ def _similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def test_unlabelled_photos_give_every_face(photos: Path, detector: KnownFaces, tmp_path: Path) -> None:
     (photos / "labels.csv").unlink()
-    report = prepare(photos, None, tmp_path / "packed", detector, size=64, min_face=0)
+    report = prepare(photos, None, tmp_path / "packed", detector, PrepareOptions(size=64, min_face=0))
     assert sum(report.faces.values()) == 4 and report.attributes == ()
     names = []
     for split in report.faces:
@@ -150,7 +150,7 @@ def test_shards_and_repeatability(detector: KnownFaces, tmp_path: Path) -> None:
         "file,split,A\n" + "".join(f"{i:02d}.png,{'val' if i > 17 else 'train'},1\n" for i in range(24))
     )
     for name in ("a", "b"):
-        prepare(folder, table, tmp_path / name, detector, shard_faces=6, quality=60)
+        prepare(folder, table, tmp_path / name, detector, PrepareOptions(shard_faces=6, quality=60))
     files = sorted(p.name for p in (tmp_path / "a").iterdir())
     assert files == ["labels.csv", "train-0.zip", "train-1.zip", "train-2.zip", "val-0.zip"]
     for name in files:
@@ -181,7 +181,7 @@ def test_interruption_leaves_nothing(
     prepare(photos, None, out, detector)
     before = {p.name: p.read_bytes() for p in out.iterdir()}
     with pytest.raises(error):
-        prepare(photos, None, out, Interrupted(detector, error), overwrite=True)
+        prepare(photos, None, out, Interrupted(detector, error), PrepareOptions(overwrite=True))
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     assert {p.name for p in tmp_path.iterdir()} == {"photos", "packed"}
 
@@ -191,15 +191,15 @@ def test_overwriting(photos: Path, detector: KnownFaces, tmp_path: Path) -> None
     prepare(photos, None, out, detector)
     with pytest.raises(DataError, match="--overwrite"):
         prepare(photos, None, out, detector)
-    prepare(photos, None, out, detector, size=64, overwrite=True)
+    prepare(photos, None, out, detector, PrepareOptions(size=64, overwrite=True))
     assert PackedFaces(out, "train").image(0).shape == (64, 64, 3)
     assert {p.name for p in tmp_path.iterdir()} == {"photos", "packed"}
     (out / "notes.txt").write_text("mine")
     with pytest.raises(DataError, match=r"notes\.txt"):
-        prepare(photos, None, out, detector, overwrite=True)
+        prepare(photos, None, out, detector, PrepareOptions(overwrite=True))
     for place in (photos, tmp_path, photos / "two.png"):
         with pytest.raises(DataError):
-            prepare(photos, None, place, detector, overwrite=True)
+            prepare(photos, None, place, detector, PrepareOptions(overwrite=True))
     assert (out / "notes.txt").exists() and (photos / "two.png").exists()
     (tmp_path / "empty").mkdir()
     assert prepare(photos, None, tmp_path / "empty", detector).faces == {"train": 1, "val": 1}
@@ -221,9 +221,11 @@ def test_overwriting(photos: Path, detector: KnownFaces, tmp_path: Path) -> None
 def test_bad_requests(
     change: dict[str, object], error: type[AifError], message: str, photos: Path, detector: KnownFaces
 ) -> None:
-    out = photos.parent / "out"
+    change = dict(change)
+    where = {name: change.pop(name) for name in ("source", "table") if name in change}
     with pytest.raises(error, match=message):
-        prepare(**{"source": photos, "table": None, "out": out, "detector": detector} | change)
+        places = {"source": photos, "table": None, "out": photos.parent / "out"} | where
+        prepare(**places, detector=detector, options=PrepareOptions(**change))
     assert {path.name for path in photos.parent.iterdir()} == {"photos"}
 
 
@@ -232,7 +234,7 @@ def test_no_photos(detector: KnownFaces, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no photos"):
         prepare(tmp_path / "in", None, tmp_path / "out", detector)
     with pytest.raises(DataError, match="no label table"):
-        prepare(tmp_path / "in", None, tmp_path / "out", detector, attributes=["Smiling"])
+        prepare(tmp_path / "in", None, tmp_path / "out", detector, PrepareOptions(attributes=["Smiling"]))
     (tmp_path / "in" / "l.csv").write_text("file,A\na.png,1\n")
     with pytest.raises(DataError, match="None of the 1 listed"):
         prepare(tmp_path / "in", None, tmp_path / "out", detector)

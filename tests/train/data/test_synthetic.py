@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 
 from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.runtime.geometry.align import alignment_residual, similarity_transform, template
-from aif.train.data.loader import FaceLoader
 from aif.train.data.synthetic import VALIDATION_START, SyntheticFaces
 from aif.train.data.synthetic_draw import ATTRIBUTES
 
@@ -36,14 +33,9 @@ def test_pictures(size: int) -> None:
     others = [SyntheticFaces(12, size, seed=4), SyntheticFaces(12, size, seed=3, first=VALIDATION_START)]
     for other in others:
         assert all(not np.array_equal(faces.image(i), other.image(j)) for i in range(12) for j in range(12))
-
-
-def test_number_ranges_overlap_as_they_say() -> None:
-    whole, tail = SyntheticFaces(10, 32), SyntheticFaces(6, 32, first=4)
-    for index in range(6):
-        assert np.array_equal(whole.image(4 + index), tail.image(index))
-        assert whole.file_name(4 + index) == tail.file_name(index)
-    assert np.array_equal(whole.labels[4:], tail.labels)
+    tail = SyntheticFaces(6, size, seed=3, first=4)
+    assert all(np.array_equal(faces.image(4 + i), tail.image(i)) for i in range(6))
+    assert faces.file_name(4) == tail.file_name(0) and np.array_equal(faces.labels[4:10], tail.labels)
 
 
 def test_labels_are_even_and_independent() -> None:
@@ -69,15 +61,6 @@ def test_a_flip_changes_its_region_and_nothing_else(name: str) -> None:
         outside = changed.copy()
         outside[top:bottom, left:right] = False
         assert not outside.any(), (index, np.argwhere(outside)[:3])
-
-
-def test_a_smile_lifts_the_corners_of_the_mouth() -> None:
-    faces = SyntheticFaces(400, 128)
-    smiling = faces.labels[:, 0] == 1
-    corner_height = faces.landmarks[:, 3:, 1].mean(axis=1)
-    assert corner_height[~smiling].mean() - corner_height[smiling].mean() > 4
-    width = faces.landmarks[:, 4, 0] - faces.landmarks[:, 3, 0]
-    assert width[smiling].mean() - width[~smiling].mean() > 5
 
 
 @pytest.mark.parametrize("size", [64, 128])
@@ -152,10 +135,3 @@ def test_bad_requests() -> None:
     for index in (3, -1):
         with pytest.raises(IndexError):
             faces.image(index)
-
-
-def test_batches_from_workers() -> None:
-    faces = SyntheticFaces(20, 32)
-    one, two = (list(itertools.islice(FaceLoader(faces, 32, 8, 0, workers=w), 3)) for w in (0, 2))
-    for a, b in zip(one, two, strict=True):
-        assert np.array_equal(a.images.numpy(), b.images.numpy())
