@@ -1,14 +1,13 @@
 """A card with TensorRT that is not there, under the names of Polygraphy that aif calls.
 
-Builders, configurations and runners take what Polygraphy's own take (signatures are compared with the
-installed one), and are strict: a batch outside the profile, another shape or a plan of another version is
-refused. Runners compute with ONNX Runtime and give the same buffers again and again. What it cannot show is
-what TensorRT makes of a graph on hardware.
+Builders and runners take what Polygraphy's own take, configurations are made by the real one, and all are
+strict: a batch outside the profile, another shape or a plan of another version is refused. Runners compute
+with ONNX Runtime and give the same buffers again and again. What it cannot show is what TensorRT makes of a
+graph on hardware.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 import threading
@@ -28,11 +27,12 @@ from polygraphy.logger import G_LOGGER
 
 from aif.runtime.tensorrt.library import load_library
 
-_SETTINGS = inspect.signature(polygraphy.CreateConfig)
+_CONFIG = polygraphy.CreateConfig
 
 
 def _config(**given: Any) -> dict[str, Any]:
-    _SETTINGS.bind(**given)
+    real = _CONFIG(**given)  # refuses what it does not know
+    assert not (real.tf32 or real.fp16 or real.int8), "the precision is the graph's own"
     return given
 
 
@@ -74,6 +74,7 @@ class Card:
         patch.setitem(sys.modules, "cuda.bindings.runtime", cudart)
         module = SimpleNamespace(
             __version__=self.version,
+            NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1),
             MemoryPoolType=SimpleNamespace(WORKSPACE="workspace"),
             HardwareCompatibilityLevel=SimpleNamespace(AMPERE_PLUS="ampere and later"),
         )

@@ -71,6 +71,7 @@ def build_engine(graph: bytes, inputs: Sequence[str], options: BuildOptions) -> 
         ConfigError: a hardware-compatible engine on a card before Ampere, or as `check_timing_cache`.
     """
     machine = load_library()
+    import tensorrt
     from polygraphy.backend import trt as polygraphy
 
     if options.hardware_compatible and tuple(map(int, machine.capability.split("."))) < AMPERE:
@@ -80,8 +81,10 @@ def build_engine(graph: bytes, inputs: Sequence[str], options: BuildOptions) -> 
             "Leave out --hardware-compatible.",
         )
     cache = check_timing_cache(options, machine)
+    # TensorRT 11 knows networks of no other kind; should it drop the flag, none is needed.
+    typed = hasattr(tensorrt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
     with _as_ours("The graph cannot be parsed by TensorRT"):
-        builder, network, parser = polygraphy.network_from_onnx_bytes(graph, strongly_typed=True)
+        builder, network, parser = polygraphy.network_from_onnx_bytes(graph, strongly_typed=typed)
     tensors = [network.get_input(index) for index in range(network.num_inputs)]
     if {tensor.name for tensor in tensors} != set(inputs):
         raise AifError(
