@@ -23,7 +23,8 @@ from aif.runtime.editing.values import decode_values
 from aif.runtime.errors import ConfigError
 from aif.train.data.base import FaceDataset
 from aif.train.data.readable import readable_crops
-from aif.train.shape.model import load_shape_run, save_attributes
+from aif.train.shape.model import load_shape_run
+from aif.train.shape.shape_run import save_attributes
 
 STRENGTHS = (1.0, 1.25, 1.5)
 """What is tried, weakest first; beyond the last, edits look wrong whatever a classifier says."""

@@ -8,6 +8,7 @@ import torch
 from aif.train.shape.best.networks import Critic
 from aif.train.shape.best.state import beginning
 from aif.train.shape.faces.store import FaceStore
+from aif.train.shape.linear.networks import inner_face
 
 
 @pytest.fixture
@@ -30,19 +31,16 @@ def test_untrained_networks_are_the_baseline(small, networks) -> None:
 
 
 @pytest.mark.parametrize(("attribute", "changes"), [(0, False), (1, False), (2, True)])
-def test_only_an_attribute_of_the_skins_tone_moves_the_tone(
+def test_before_training_only_an_attribute_of_the_skins_tone_moves_the_tone(
     small, networks, attribute: int, changes: bool
 ) -> None:
     decoder = networks[1].eval()
-    with torch.no_grad():
-        for layer in (decoder.out, decoder.linear.fine):
-            layer.weight.normal_(0, 0.1)
     z, y = torch.zeros(1, decoder.linear.coarse.in_features), torch.full((1, 3), 0.2)
     other = y.clone()
     other[0, attribute] = 0.9
-    weight = decoder.tone_weight
+    weight = inner_face(small.faces, small.faces.size)
     before, after = ((decoder.decode(z, value)[0] * weight).sum(dim=(2, 3)) for value in (y, other))
-    assert torch.allclose(before, after, atol=1e-4) != changes
+    assert torch.allclose(before, after, atol=2e-3) != changes
 
 
 def test_exaggeration_leaves_the_inside_of_the_mouth(small, networks) -> None:
@@ -52,8 +50,7 @@ def test_exaggeration_leaves_the_inside_of_the_mouth(small, networks) -> None:
     inside = decoder.linear.mouth > 0.99
     difference = (decoder.decode(z, more)[0] - decoder.decode(z, usual)[0]).abs()
     assert inside.any()
-    tone = difference[0, 0][inside[0, 0]]
-    assert (tone - tone.mean()).abs().max() < 1e-3  # nothing but the tone's correction, the same everywhere
+    assert difference[0, 0][inside[0, 0]].max() < 1e-3
     assert difference.max() > 0
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from aif.runtime.errors import CheckpointError, ConfigError
 from aif.train.algorithm.factorize import Game
 from aif.train.shape.best.config import Algorithm1, Effect, ShapeConfig
-from aif.train.shape.best.run import load_shape_run
+from aif.train.shape.best.run import load_trained
 from aif.train.shape.best.state import TrainState, beginning
 from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.best.training import ShapeOptions, Trainer, train_shape
@@ -107,7 +107,7 @@ def test_what_is_refused(small, verdict, tmp_path) -> None:
     with pytest.raises(ConfigError, match="verdict"):
         train_shape(CONFIG, tmp_path / "a", small.faces, small.crops, None, OPTIONS, linear=small.linear)
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        load_shape_run(tmp_path)
+        load_trained(tmp_path)
     one = dataclasses.replace(CONFIG, reconstruct_steps=1, effect_steps=0)
     train_shape(one, tmp_path / "b", small.faces, small.crops, None, OPTIONS, linear=small.linear, log=quiet)
     other = dataclasses.replace(one, seed=1)
@@ -116,7 +116,7 @@ def test_what_is_refused(small, verdict, tmp_path) -> None:
     state = tmp_path / "b" / "checkpoints" / "step-0000001" / "state.json"
     state.write_text("{}")
     with pytest.raises(CheckpointError):
-        load_shape_run(tmp_path / "b")
+        load_trained(tmp_path / "b")
 
 
 @pytest.mark.parametrize(

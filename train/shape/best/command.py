@@ -21,7 +21,7 @@ from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES, measure_hair
 from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.linear.training import open_textures
-from aif.train.shape.model import save_attributes
+from aif.train.shape.shape_run import save_attributes
 
 SIZE = 128
 """Side of textures and crops in pixels."""

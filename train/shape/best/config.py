@@ -40,7 +40,7 @@ class Effect:
 
     size: int | None = None
     """Side in pixels at which edits are composed; None = that of textures. Smaller is faster."""
-    verdict: float = 1.0
+    verdict: float = 2.0
     """Weight of what the edited attribute's verdict lacks to that of a typical face that has (or lacks) it,
     in shares of the distance between the two kinds of faces."""
     others: float = 0.5
@@ -59,7 +59,7 @@ class Effect:
     """Weight of the mean squared movement of landmarks, in pixels of a 128 px crop."""
     bend: float = 0.1
     """Weight of the mean squared difference of movements along the mesh's edges, in the same pixels."""
-    reconstruction: float = 0.3
+    reconstruction: float = 0.05
     """Weight of L_rec, which goes on."""
     mouth_along: float = 0.7
     """How far an edit of Smiling takes Mouth_Slightly_Open along, half of the time."""

@@ -120,12 +120,12 @@ def effect_step(
         code = players.encoder(faces.texture, faces.points)
         asked = editing.wanted(code.y, request)
         crop = resize_area(faces.crop, editing.composer.size)
-        before_logits = editing.verdict(crop)
+        shift = [int(n) for n in torch.randint(-2, 3, (2,), generator=torch.Generator().manual_seed(step))]
+        before_logits = editing.verdict(crop.roll(shift, dims=(2, 3)))
     log_textures, points = decoder.decode(torch.cat([code.mean, code.mean]), torch.cat([code.y, asked]))
     (source, target), (p, q) = log_textures.chunk(2), points.chunk(2)
     edit = editing.composer.edit((source, p), (target, q))
     composed = editing.composer(crop, faces.points, edit)
-    shift = [int(n) for n in torch.randint(-2, 3, (2,), generator=torch.Generator().manual_seed(step))]
     logits = editing.verdict(composed.roll(shift, dims=(2, 3)))
     terms["verdict"], terms["others"] = verdict_terms(logits, before_logits, request, editing)
     terms["gain"], terms["variation"], terms["moves"], terms["bend"] = size_terms(edit, editing)

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.geometry import points as dense
 from aif.runtime.networks.cpu import multiplies_bf16
+from aif.train.shape.faces.known import TONE_ATTRIBUTES
 from aif.train.shape.linear.networks import (
-    TONE_ATTRIBUTES,
     Code,
     LinearDecoder,
     LinearEncoder,

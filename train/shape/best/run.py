@@ -24,7 +24,7 @@ FILE = "shape.json"
 
 
 @dataclass(frozen=True)
-class ShapeRun:
+class Trained:
     """Encoder and decoder of a training as they are exported (moving averages), in eval mode, on the CPU.
 
     Attributes:
@@ -89,7 +89,7 @@ def prepare_folder(out: Path, config: ShapeConfig, store: FaceStore, data: Mappi
     write_text(path, json.dumps(about))
 
 
-def load_shape_run(out: Path) -> ShapeRun:
+def load_trained(out: Path) -> Trained:
     """What a training has learnt so far, from its newest checkpoint.
 
     Raises:
@@ -118,7 +118,7 @@ def load_shape_run(out: Path) -> ShapeRun:
         config = ShapeConfig.from_dict(about["config"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{checkpoints[-1]} does not fit {FILE} ({error}).") from error
-    return ShapeRun(
+    return Trained(
         encoder.eval().requires_grad_(False),
         decoder.eval().requires_grad_(False),
         frame,

@@ -109,7 +109,8 @@ class TrainState:
             groups.append(_group([q for q in p.encoder.linear.parameters() if q.requires_grad], r.linear))
             critic, start, steps = p.critic, 0, config.reconstruct_steps
         else:
-            groups.append(_group(list(linear.points.parameters()), r.linear))
+            parts = (linear.points, linear.coarse, linear.tone)
+            groups.append(_group([q for part in parts for q in part.parameters()], r.linear))
             critic, start, steps = self.crop_critic, config.reconstruct_steps, config.effect_steps
         optimisers = Optimisers(
             Adam(groups, lr=r.networks, betas=BETAS),
@@ -123,9 +124,6 @@ class TrainState:
         self.players.encoder.load_state_dict(self.ema_encoder.module.state_dict())
         self.players.decoder.load_state_dict(self.ema_decoder.module.state_dict())
         self.players.encoder.eval().requires_grad_(False)
-        linear = self.players.decoder.linear
-        for layer in (linear.coarse, linear.tone):
-            layer.requires_grad_(False)
         self.phase = self._phase("effect")
 
     def average(self) -> None:

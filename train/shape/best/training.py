@@ -25,7 +25,7 @@ from aif.train.shape.best.compose import Composer
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.effect import Editing, Goals, Request, effect_step
 from aif.train.shape.best.networks import ShapeEncoder
-from aif.train.shape.best.run import ShapeRun, checkpoint_folder, load_shape_run, prepare_folder
+from aif.train.shape.best.run import Trained, checkpoint_folder, load_trained, prepare_folder
 from aif.train.shape.best.samples import sample_grid
 from aif.train.shape.best.state import TrainState, beginning
 from aif.train.shape.best.step import algorithm1_step
@@ -64,7 +64,7 @@ def train_shape(
     linear: tuple[LinearEncoder, LinearDecoder] | None = None,
     data: Mapping[str, str] | None = None,
     log: Callable[[str], None] = print,
-) -> ShapeRun:
+) -> Trained:
     """Train into the folder `out`; a training that is already there is resumed.
 
     SIGINT and SIGTERM end it after the step in hand, with a checkpoint.
@@ -119,7 +119,7 @@ def train_shape(
                 run_log.grid(step, sample_grid(*state.averages, store))
             if stopping:
                 break
-    return load_shape_run(out)
+    return load_trained(out)
 
 
 class Trainer:

@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
-from aif.train.shape.linear.networks import TONE_ATTRIBUTES
+
+# Attributes that are the skin's tone itself; the tone is held constant in edits of all others.
+TONE_ATTRIBUTES = ("Pale_Skin",)
 
 EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
 

@@ -25,6 +25,7 @@ from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.errors import ConfigError
 from aif.runtime.geometry import points as dense
 from aif.train.algorithm.factorize import erasure
+from aif.train.shape.faces.known import TONE_ATTRIBUTES
 from aif.train.shape.faces.textures import Textures
 
 # The leading components of the landmarks are yaw and pitch: with them the effect of y on the landmarks may
@@ -32,8 +33,6 @@ from aif.train.shape.faces.textures import Textures
 POSE_COMPONENTS = 3
 # Cheeks and bridge of the nose on the mean shape: x, y and radius in pixels of a 128 px texture.
 TONE_PLACES = ((45, 79, 9), (83, 79, 9), (64, 71, 5))
-# Attributes that are the skin's tone itself; the tone is held constant in edits of all others.
-TONE_ATTRIBUTES = ("Pale_Skin",)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+"""What a model of shape and appearance is for export, and the file that says what its attributes are like."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter
+from torch import nn
+
+from aif.runtime.bundle.manifest import AttributeInfo, HairInfo
+from aif.runtime.files import write_text
+from aif.runtime.geometry.frame import Frame
+
+ATTRIBUTES_FILE = "attributes.json"
+
+
+@dataclass(frozen=True)
+class ShapeRun:
+    """Encoder and decoder of textures and landmarks, in eval mode on the CPU.
+
+    Attributes:
+        encoder: (texture (N, 3, S, S), landmarks (N, 221, 2)) -> mean (N, Z), y (N, A).
+        decoder: (z, y) -> texture, landmarks.
+        frame: mean shape and triangles.
+        attributes: y's columns with calibration.
+        image_size, latent_size: S and Z.
+        preset, steps, faces_seen, seed, data_name, data_fingerprint: where the weights came from.
+        hair: colours of hair by attribute.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+    frame: Frame
+    attributes: tuple[AttributeInfo, ...]
+    image_size: int
+    latent_size: int
+    preset: str
+    steps: int
+    faces_seen: int
+    seed: int
+    data_name: str
+    data_fingerprint: str
+    hair: dict[str, HairInfo] = field(default_factory=dict)
+
+
+def save_attributes(folder: Path, attributes: tuple[AttributeInfo, ...], hair: dict[str, HairInfo]) -> None:
+    """Write what a model's manifest will say of its attributes: calibration, companions, colours of hair."""
+    about = {
+        "attributes": [each.model_dump() for each in attributes],
+        "hair": {name: each.model_dump() for name, each in hair.items()},
+    }
+    write_text(folder / ATTRIBUTES_FILE, json.dumps(about, indent=1) + "\n")
+
+
+def load_attributes(folder: Path) -> tuple[tuple[AttributeInfo, ...], dict[str, HairInfo]]:
+    """What `save_attributes` wrote.
+
+    Raises:
+        OSError, ValueError, KeyError: it is missing or damaged.
+    """
+    about = json.loads((folder / ATTRIBUTES_FILE).read_text(encoding="utf-8"))
+    attributes = TypeAdapter(tuple[AttributeInfo, ...]).validate_python(about["attributes"])
+    return attributes, TypeAdapter(dict[str, HairInfo]).validate_python(about["hair"])
