@@ -10,7 +10,8 @@ from torch import nn
 
 from aif.runtime.bundle.manifest import AttributeInfo, HairInfo, Provenance
 from aif.runtime.geometry.frame import Frame
-from aif.train.shape.model import ShapeRun, is_shape_run, load_shape_run
+from aif.train.shape.model import is_shape_run, load_shape_run
+from aif.train.shape.shape_run import ShapeRun
 from aif.train.training.run import TrainedRun, load_run
 
 RESEARCH_LICENCE = "Research use only, as the terms of the training data ask; the code has its own licence."

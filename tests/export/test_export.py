@@ -29,8 +29,9 @@ from aif.runtime.model.model import FaceModel
 from aif.train.config import override
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.presets import AUTHORS, RESIDUAL
+from aif.train.shape.linear.files import save_linear
 from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
-from aif.train.shape.model import ShapeRun, save_linear
+from aif.train.shape.shape_run import ShapeRun
 from aif.train.training.loop import LoopOptions, train
 from aif.train.training.run import load_run
 
