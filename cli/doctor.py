@@ -101,8 +101,9 @@ def show(found: Findings, seconds: float) -> None:
     from aif.cli.console import output_console
 
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
-    for style, overflow in (("bold", None), ("", None), ("", None), ("", "fold")):
-        table.add_column(style=style, no_wrap=overflow is None, overflow=overflow or "ellipsis")
+    for style in ("bold", "", ""):
+        table.add_column(style=style, no_wrap=True)
+    table.add_column(overflow="fold")
     for title, checks in _SECTIONS.items():
         for number, each in enumerate(each for check in checks for each in found[check]):
             mark, style = _MARKS[each["status"]]

@@ -46,7 +46,7 @@ def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float]
         edit = LiveEdit(editor, settings, choices.mode, choices.faces, threads)
         stack.callback(edit.close)
         outlets = Outlets(choices)
-        stack.callback(lambda: [say(line) for line in outlets.close()])
+        stack.callback(_close, outlets, say)
         session = stack.enter_context(
             LiveSession(lambda: open_camera(choices.source, choices.wanted), edit, outlets.each)
         )
@@ -80,6 +80,11 @@ def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float]
         if report is not None:
             report.finish(shown)
     return code
+
+
+def _close(outlets: Outlets, say: Say) -> None:
+    for line in outlets.close():
+        say(line)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,6 @@ from aif.runtime.arrays import UInt8Array
 
 Colour = tuple[int, int, int]
 """Blue, green, red, 0 to 255."""
-Align = Literal["left", "right", "centre"]
 
 WHITE, GREY, DIM = (240, 238, 236), (176, 170, 164), (118, 112, 106)
 ACCENT, SEEN, ALARM, GOOD = (72, 168, 255), (200, 190, 84), (72, 72, 232), (110, 200, 96)
@@ -73,7 +72,7 @@ def draw_text(
     y: int,
     size: int = 15,
     colour: Colour = WHITE,
-    align: Align = "left",
+    align: Literal["left", "right", "centre"] = "left",
 ) -> None:
     """Write a text into the picture; what lies beyond the edge is cut off.
 

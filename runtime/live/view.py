@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import cv2
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.live.controls import KEYS
 from aif.runtime.live.figures import LiveStats
-from aif.runtime.live.text import ACCENT, ALARM, GREY, WHITE, Align, Colour, draw_text, text_width, wrapped
+from aif.runtime.live.text import ACCENT, ALARM, GREY, WHITE, Colour, draw_text, text_width, wrapped
 
 _BACK = (18, 17, 16)
 
@@ -107,11 +106,11 @@ def table(area: UInt8Array, rows: Rows, middle: bool = False) -> None:
     y = max(0, (area.shape[0] - height) // 2) if middle else 14
     for _ in range(1 + middle):
         darken(area, x, y, width, height)
-    at, align = x + (names + 32 if middle else width - 16), cast(Align, "left" if middle else "right")
+    at = x + (names + 32 if middle else width - 16)
     for number, (name, text) in enumerate(rows):
         top = y + 10 + step * number
         draw_text(area, name, x + 16, top, size, ACCENT if middle else GREY)
-        draw_text(area, text, at, top, size, WHITE, align)
+        draw_text(area, text, at, top, size, WHITE, "left" if middle else "right")
 
 
 def help_rows() -> Rows:

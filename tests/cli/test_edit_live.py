@@ -1,4 +1,4 @@
-"""`aif-edit --webcam`: the parts without a window, the command without one, and what goes wrong."""
+"""`aif-edit --webcam` as a command: recording without a window, and what goes wrong."""
 
 from __future__ import annotations
 
