@@ -21,14 +21,15 @@ from aif.runtime.errors import BundleError
 from aif.runtime.faces.detect import make_detector
 from aif.runtime.model.model import Decoded, Encoding
 
-URL, MODEL = "localhost:8001", "aif-128_fp32"
+URL = "localhost:8001"
 
 
 class ServedModel:
     """Stands in for the editor's own networks: `encode` and `decode` are requests."""
 
-    def __init__(self, bundle: Bundle, url: str = URL, model: str = MODEL) -> None:
-        """Ask the server for the manifest of the ensemble `model`, which has to be the bundle's."""
+    def __init__(self, bundle: Bundle, url: str = URL, model: str | None = None) -> None:
+        """Ask the server for the manifest of an ensemble of this bundle; None: the one in FP32."""
+        model = model or f"{bundle.manifest.name}_fp32"
         self.client, self.model, self.bundle = triton.InferenceServerClient(url), model, bundle
         config = self.client.get_model_config(model, as_json=True)["config"]
         self.most = int(config["max_batch_size"])
