@@ -7,35 +7,25 @@ from typing import Annotated, Any
 
 import typer
 
-from aif.cli.options import BundlePath, Debug, Verbose, Version, Yunet
+from aif.cli.options import BundlePath, Debug, Verbose, Version, Yunet, first_given
 
 KINDS = ("image", "video", "live", "steadiness", "networks", "serve", "training")
 
-# Options and the benchmarks that take them.
+# Parameters and the benchmarks that take them; --rounds all.
 _TIMED = ("image", "video", "live", "serve")
 _PHOTOS = (*_TIMED, "steadiness")
 _TAKEN_BY = {
-    "source": _PHOTOS,
-    "set": _PHOTOS,
-    "detector": _PHOTOS,
-    "yunet": _PHOTOS,
-    "seconds": KINDS,
-    "bundle": (*_PHOTOS, "networks"),
-    "threads": (*_TIMED, "networks"),
-    "providers": (*_TIMED, "networks"),
-    "json": (*_PHOTOS, "networks"),
-    "clients": ("serve",),
-    "workers": ("serve",),
-    "queue": ("serve",),
-    "run": ("networks",),
-    "batches": ("networks",),
-    "compile": ("networks",),
-    "width": ("training",),
-    "batch-size": ("training",),
+    **dict.fromkeys(("sources", "settings", "detector", "yunet"), _PHOTOS),
+    **dict.fromkeys(("bundle", "json_file"), (*_PHOTOS, "networks")),
+    **dict.fromkeys(("threads", "providers"), (*_TIMED, "networks")),
+    **dict.fromkeys(("clients", "workers", "queue"), ("serve",)),
+    **dict.fromkeys(("run", "batches", "compiled"), ("networks",)),
+    **dict.fromkeys(("width", "batch_size"), ("training",)),
 }
 
 
 def bench(
+    context: typer.Context,
     what: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to measure.")],
     sources: Annotated[
         list[str],
@@ -131,26 +121,10 @@ def bench(
 
     if what not in KINDS:
         raise ConfigError(f"There is no benchmark {what!r}.", nearest_names(what, KINDS))
-    given: dict[str, Any] = {
-        "source": " ".join(sources) or None,
-        "set": settings or None,
-        "detector": detector,
-        "yunet": yunet,
-        "seconds": seconds,
-        "bundle": bundle,
-        "threads": threads,
-        "providers": providers,
-        "json": json_file,
-        "run": run,
-        "batches": batches,
-        "compile": compiled or None,
-        "clients": clients,
-        "workers": workers,
-        "queue": queue,
-        "width": width,
-        "batch-size": batch_size,
-    }
-    _check_given(what, given)
+    for name, kinds in _TAKEN_BY.items():
+        if what not in kinds and (option := first_given(context, [name])):
+            called = repr(" ".join(sources)) if name == "sources" else option
+            raise ConfigError(f"aif bench {what} takes no {called}.", f"That is for: {', '.join(kinds)}.")
     if len(sources) > 1 and what != "steadiness":
         raise ConfigError(f"aif bench {what} takes one source, not {len(sources)}.", "Name one at a time.")
     if what == "training":
@@ -166,9 +140,11 @@ def bench(
     from aif.runtime.bench.run import BenchPlan, run_bench
 
     check_json_place(json_file)
-    load_run = None
+    load_run: Any = None
     if run is not None:
-        from aif.export.bench import load_run_networks as load_run
+        from aif.export.bench import load_run_networks
+
+        load_run = load_run_networks
     plan = BenchPlan(
         what=what,
         sources=tuple(sources),
@@ -191,18 +167,6 @@ def bench(
     with console.progress_bar("Measuring") as progress:
         outcome = run_bench(plan, progress)
     present(outcome, json_file)
-
-
-def _check_given(what: str, given: dict[str, Any]) -> None:
-    """Raise ConfigError for an option that this benchmark does not take."""
-    from aif.runtime.errors import ConfigError
-
-    for name, value in given.items():
-        if value is not None and what not in _TAKEN_BY[name]:
-            called = f"{value!r}" if name == "source" else f"--{name}"
-            raise ConfigError(
-                f"aif bench {what} takes no {called}.", f"That is for: {', '.join(_TAKEN_BY[name])}."
-            )
 
 
 def _numbers(text: str | None, option: str) -> tuple[int, ...] | None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from aif.runtime.bench.measure import NETWORKS, Progress, Row, Setup, Stopwatch, rows_of, take_turns
+from aif.runtime.bench.measure import NETWORKS, Progress, Row, Setup, Stopwatch, Turn, rows_of, take_turns
 from aif.runtime.editing.editor import Editor
 from aif.runtime.image.io import encode_image, read_image
 
@@ -42,32 +42,25 @@ def bench_image(
     """
     for editor in editors.values():
         _edit_once(editor, data, name, edits, Stopwatch())
-    watches = {setup: Stopwatch() for setup in editors}
-
-    turns = {
-        setup: partial(_turn, editor, data, name, edits, seconds, watches[setup])
-        for setup, editor in editors.items()
-    }
-    return rows_of(editors, watches, STAGES, take_turns(turns, rounds, progress))
+    turns = {setup: partial(_turn, editor, data, name, edits, seconds) for setup, editor in editors.items()}
+    return rows_of(editors, STAGES, take_turns(turns, rounds, progress))
 
 
-def _turn(
-    editor: Editor, data: bytes, name: str, edits: Mapping[str, float], seconds: float, watch: Stopwatch
-) -> dict[str, float]:
+def _turn(editor: Editor, data: bytes, name: str, edits: Mapping[str, float], seconds: float) -> Turn:
     own = Stopwatch()
     begin, count, faces = time.perf_counter(), 0, 0
     while not count or time.perf_counter() - begin < seconds:
         faces = _edit_once(editor, data, name, edits, own)
         count += 1
     whole = time.perf_counter() - begin
-    watch.join(own)
     editing = own.total(EDIT)
-    return {
+    figures = {
         "images_per_second": count / whole,
         "edits_per_second": count / editing,
         "faces": float(faces),
         "networks_share": own.total(NETWORKS) / editing,
     }
+    return Turn(figures, own)
 
 
 def _edit_once(editor: Editor, data: bytes, name: str, edits: Mapping[str, float], watch: Stopwatch) -> int:

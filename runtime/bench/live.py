@@ -19,6 +19,7 @@ from aif.runtime.bench.measure import (
     Row,
     Setup,
     Stopwatch,
+    Turn,
     rows_of,
     take_turns,
 )
@@ -83,16 +84,15 @@ def bench_live(
         CameraError: the camera cannot be opened or gives no frames.
     """
     held, period = _held(connect)
-    watches = {setup: Stopwatch() for setup in editors}
-    turns: dict[tuple[Setup, str], Callable[[], dict[str, float]]] = {}
+    turns: dict[tuple[Setup, str], Callable[[], Turn]] = {}
     for setup, editor in editors.items():
         _free(editor, setup, edits, held, period, 0.5)  # warms up
         free = min(seconds, LONGEST_FREE_RUN)
         turns[setup, "free"] = partial(_free, editor, setup, edits, held, period, free)
-        turns[setup, "session"] = partial(_session, editor, setup, edits, connect, seconds, watches[setup])
+        turns[setup, "session"] = partial(_session, editor, setup, edits, connect, seconds)
     turned = take_turns(turns, rounds, progress)
     found = {setup: [*turned[setup, "session"], *turned[setup, "free"]] for setup in editors}
-    return rows_of(editors, watches, STAGES, found)
+    return rows_of(editors, STAGES, found)
 
 
 def _held(connect: Callable[[], Camera]) -> tuple[list[UInt8Array], float]:
@@ -114,7 +114,7 @@ def _free(
     held: list[UInt8Array],
     period: float,
     seconds: float,
-) -> dict[str, float]:
+) -> Turn:
     """Frames a second where the next frame is always there."""
     to_and_fro = [*held, *held[-2:0:-1]]
     with closing(LiveEdit(editor, edits, threads=setup.threads)) as edit:
@@ -122,7 +122,7 @@ def _free(
         while time.perf_counter() - begin < seconds:
             edit(to_and_fro[count % len(to_and_fro)], count * period)
             count += 1
-        return {"free_per_second": count / (time.perf_counter() - begin)}
+        return Turn({"free_per_second": count / (time.perf_counter() - begin)})
 
 
 def _session(
@@ -131,8 +131,7 @@ def _session(
     edits: Mapping[str, float],
     connect: Callable[[], Camera],
     seconds: float,
-    watch: Stopwatch,
-) -> dict[str, float]:
+) -> Turn:
     """One live session whose viewer takes every frame at once."""
     log, own = _Log(), Stopwatch()
     with (
@@ -157,7 +156,6 @@ def _session(
         raise NoFaceError(
             "No frame of the camera showed a face that could be edited.", "Look into it, or use synthetic."
         )
-    watch.join(own)
     delays = np.asarray(log.edited_s) - np.asarray(log.captured_s)
     figures = {
         "camera_per_second": captured / spent,
@@ -172,7 +170,7 @@ def _session(
     if len(log.memory_s) > 1:
         first, last = first_and_last(np.asarray(log.memory_s) - begin, np.asarray(log.memory_mib), spent)
         figures |= {"memory_first_mib": first, "memory_last_mib": last, "memory_growth_mib": last - first}
-    return figures
+    return Turn(figures, own)
 
 
 def first_and_last(

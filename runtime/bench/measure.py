@@ -146,17 +146,26 @@ def take_turns(
     return found
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What one round of a rival has given: figures by name, and times by stage."""
+
+    figures: dict[str, float]
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+
 def rows_of(
-    editors: Mapping[Setup, Editor],
-    watches: Mapping[Setup, Stopwatch],
-    stages: Sequence[str],
-    found: Mapping[Setup, Sequence[Mapping[str, float]]],
+    editors: Mapping[Setup, Editor], stages: Sequence[str], turns: Mapping[Setup, Sequence[Turn]]
 ) -> list[Row]:
-    """A row a setup: its stages' spreads, and the medians of what was found in its rounds."""
-    return [
-        Row(setup, editor.model.precision, watches[setup].spreads(stages), median_figures(found[setup]))
-        for setup, editor in editors.items()
-    ]
+    """A row a setup: the spreads of its stages in all rounds together, and the medians of its figures."""
+    rows = []
+    for setup, editor in editors.items():
+        watch = Stopwatch()
+        for turn in turns[setup]:
+            watch.join(turn.watch)
+        figures = median_figures([turn.figures for turn in turns[setup]])
+        rows.append(Row(setup, editor.model.precision, watch.spreads(stages), figures))
+    return rows
 
 
 def median_figures(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from aif.runtime.bench.image import bench_image
 from aif.runtime.bench.live import bench_live
@@ -41,6 +41,9 @@ SCHEMA = 1
 """Raised whenever a field of the JSON is dropped or changes its meaning."""
 
 SYNTHETIC = "synthetic:1280x720@30"
+
+Rows = Sequence[Row] | Sequence[NetworkRow] | Sequence[SteadinessRow]
+Loaded = TypeVar("Loaded")
 
 # Where --seconds was not given; a film is measured whole.
 _SECONDS = {"image": 2.0, "live": 20.0, "networks": 0.3, "serve": 10.0}
@@ -110,7 +113,7 @@ class Outcome:
     what: str
     machine: dict[str, Any]
     settings: dict[str, Any]
-    rows: Sequence[Row] | Sequence[NetworkRow] | Sequence[SteadinessRow] = ()
+    rows: Rows = ()
     not_run: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -153,151 +156,148 @@ def run_bench(plan: BenchPlan, progress: Progress) -> Outcome:
     """
     seconds = _SECONDS.get(plan.what) if plan.seconds is None else plan.seconds
     check_seconds_and_rounds(1.0 if seconds is None else seconds, plan.rounds)
-    setups = plan_setups(plan.threads, plan.providers) if plan.what != "serve" else [_served(plan)]
-    outcome = Outcome(plan.what, describe_machine(), {"rounds": plan.rounds, "seconds": seconds})
-    measure = _networks if plan.what == "networks" else _editing
-    measure(plan, setups, seconds, outcome, progress)
+    bench = _Bench(plan, seconds, progress)
+    outcome = bench.outcome
+    outcome.rows = bench.networks() if plan.what == "networks" else bench.editing()
     outcome.machine["load_average_after"] = load_average()
     return outcome
 
 
-def _editing(
-    plan: BenchPlan, setups: list[Setup], seconds: float | None, outcome: Outcome, progress: Progress
-) -> None:
-    """All that edit: image, video, live, serve and steadiness."""
-    if plan.what in ("video", "steadiness") and plan.source is None:
-        raise ConfigError("Which film?", f"Name one: aif bench {plan.what} film.mp4")
-    if plan.what == "steadiness":
-        del outcome.settings["rounds"]
-        setups = setups[:1]  # threads and providers change the speed, and that is not the question
-    bundle = Bundle.open(plan.bundle)
-    attributes = bundle.manifest.attributes
-    wanted = plan.settings or (attributes[0].name,)
-    edits = parse_settings(wanted, attributes, f"the bundle {bundle.manifest.name}")
-    detector: DetectorName | Detector = cast(DetectorName, plan.detector)
-    if plan.yunet is not None:
-        detector = make_detector("yunet", bundle, plan.yunet)
-    editors, missing = load_each(
-        setups, lambda setup: editor_for(bundle, setup, detector), plan.providers is None
-    )
-    outcome.not_run |= missing
-    outcome.settings |= {"bundle": _named(bundle), "set": edits, "detector": _detector_name(detector)}
-    with ExitStack() as stack:
-        for editor in editors.values():
-            stack.enter_context(editor)
-        outcome.rows = _MEASURED[plan.what](plan, editors, edits, seconds, outcome, progress)
+class _Bench:
+    """One benchmark under way; a method for each kind, which gives its rows."""
 
+    def __init__(self, plan: BenchPlan, seconds: float | None, progress: Progress) -> None:
+        self.plan, self.seconds, self.progress = plan, seconds, progress
+        self.setups = [self._served()] if plan.what == "serve" else plan_setups(plan.threads, plan.providers)
+        self.outcome = Outcome(plan.what, describe_machine(), {"rounds": plan.rounds, "seconds": seconds})
+        self.settings, self.notes = self.outcome.settings, self.outcome.notes
+        self.editors: dict[Setup, Editor] = {}
+        self.edits: dict[str, float] = {}
 
-Editors = Mapping[Setup, Editor]
-Edits = Mapping[str, float]
+    def _served(self) -> Setup:
+        """One setup: an edit has one thread of the processor unless another number was asked for."""
+        setups = plan_setups(self.plan.threads or (1,), self.plan.providers or ("cpu",))
+        if len(setups) > 1:
+            fix = "Give one provider and one number of threads."
+            raise ConfigError("aif bench serve measures one setup.", fix)
+        return setups[0]
 
+    def editing(self) -> Rows:
+        """All that edit: image, video, live, serve and steadiness."""
+        plan = self.plan
+        if plan.what in ("video", "steadiness") and plan.source is None:
+            raise ConfigError("Which film?", f"Name one: aif bench {plan.what} film.mp4")
+        if plan.what == "steadiness":
+            del self.settings["rounds"]
+            del self.setups[1:]  # threads and providers change the speed, and that is not the question
+        bundle = Bundle.open(plan.bundle)
+        attributes = bundle.manifest.attributes
+        wanted = plan.settings or (attributes[0].name,)
+        self.edits = parse_settings(wanted, attributes, f"the bundle {bundle.manifest.name}")
+        detector: DetectorName | Detector = cast(DetectorName, plan.detector)
+        if plan.yunet is not None:
+            detector = make_detector("yunet", bundle, plan.yunet)
+        self.editors = self._loaded(lambda setup: editor_for(bundle, setup, detector))
+        self.settings |= {
+            "bundle": _named(bundle),
+            "set": self.edits,
+            "detector": _detector_name(detector),
+        }
+        kinds: dict[str, Callable[[], Rows]] = {
+            "image": self._image,
+            "video": self._video,
+            "live": self._live,
+            "steadiness": self._steadiness,
+            "serve": self._serve,
+        }
+        with ExitStack() as stack:
+            for editor in self.editors.values():
+                stack.enter_context(editor)
+            return kinds[plan.what]()
 
-def _image(
-    plan: BenchPlan, editors: Editors, edits: Edits, seconds: Any, outcome: Outcome, progress: Progress
-) -> Sequence[Row]:
-    data, name = _picture(plan.source)
-    outcome.settings["source"] = name
-    return bench_image(editors, data, name, edits, seconds, plan.rounds, progress)
+    def _loaded(self, load: Callable[[Setup], Loaded]) -> dict[Setup, Loaded]:
+        """What each setup needs; providers that nobody asked for may be missing."""
+        loaded, self.outcome.not_run = load_each(self.setups, load, self.plan.providers is None)
+        return loaded
 
+    def _image(self) -> Rows:
+        data, name = _picture(self.plan.source)
+        self.settings["source"] = name
+        seconds = cast(float, self.seconds)
+        return bench_image(self.editors, data, name, self.edits, seconds, self.plan.rounds, self.progress)
 
-def _video(
-    plan: BenchPlan, editors: Editors, edits: Edits, seconds: Any, outcome: Outcome, progress: Progress
-) -> Sequence[Row]:
-    film = Path(str(plan.source))
-    with VideoSource(film) as source:
-        size, rate = f"{source.width}x{source.height}", float(source.rate)
-    outcome.settings |= {"source": film.name, "size": size, "source_per_second": round(rate, 3)}
-    return bench_video(editors, film, edits, seconds, plan.rounds, progress)
+    def _video(self) -> Rows:
+        film = Path(str(self.plan.source))
+        with VideoSource(film) as source:
+            size, rate = f"{source.width}x{source.height}", float(source.rate)
+        self.settings |= {"source": film.name, "size": size, "source_per_second": round(rate, 3)}
+        return bench_video(self.editors, film, self.edits, self.seconds, self.plan.rounds, self.progress)
 
+    def _live(self) -> Rows:
+        camera = self.plan.source or SYNTHETIC
+        self.settings["source"] = public_name(camera)
+        connect, seconds = partial(open_camera, camera), cast(float, self.seconds)
+        return bench_live(self.editors, connect, self.edits, seconds, self.plan.rounds, self.progress)
 
-def _live(
-    plan: BenchPlan, editors: Editors, edits: Edits, seconds: Any, outcome: Outcome, progress: Progress
-) -> Sequence[Row]:
-    camera = plan.source or SYNTHETIC
-    outcome.settings["source"] = public_name(camera)
-    return bench_live(editors, partial(open_camera, camera), edits, seconds, plan.rounds, progress)
+    def _steadiness(self) -> Rows:
+        ((setup, editor),) = self.editors.items()
+        films = [Path(source) for source in self.plan.sources]
+        return bench_steadiness(editor, films, self.edits, self.seconds, setup.threads, self.progress)
 
+    def _serve(self) -> Rows:
+        from aif.runtime.bench.serve import CLIENTS, ServeLoad, bench_serve
+        from aif.runtime.serve.settings import ServeSettings
 
-def _steadiness(
-    plan: BenchPlan, editors: Editors, edits: Edits, seconds: Any, outcome: Outcome, progress: Progress
-) -> Sequence[SteadinessRow]:
-    ((setup, editor),) = editors.items()
-    films = [Path(source) for source in plan.sources]
-    return bench_steadiness(editor, films, edits, seconds, setup.threads, progress)
-
-
-def _serve(
-    plan: BenchPlan, editors: Editors, edits: Edits, seconds: Any, outcome: Outcome, progress: Progress
-) -> Sequence[Row]:
-    from aif.runtime.bench.serve import CLIENTS, ServeLoad, bench_serve
-    from aif.runtime.serve.settings import ServeSettings
-
-    clients = plan.clients or CLIENTS
-    if min(clients) < 1:
-        raise ConfigError(f"--clients must be at least 1, not {min(clients)}.")
-    limits = ServeSettings(
-        workers=core_count() if plan.workers is None else plan.workers,
-        queue=ServeSettings.queue if plan.queue is None else plan.queue,
-    )
-    data, name = _picture(plan.source)
-    outcome.settings |= {"source": name, "workers": limits.workers, "queue": limits.queue}
-    outcome.notes.append("Service, clients and bare editor share the processor of this machine.")
-    load = ServeLoad(plan.bundle, plan.detector, plan.yunet, limits.workers, limits.queue)
-    ((setup, editor),) = editors.items()
-    return bench_serve(editor, setup, load, data, edits, clients, seconds, plan.rounds, progress)
-
-
-_MEASURED: dict[str, Callable[..., Any]] = {
-    "image": _image,
-    "video": _video,
-    "live": _live,
-    "steadiness": _steadiness,
-    "serve": _serve,
-}
-
-
-def _served(plan: BenchPlan) -> Setup:
-    """One setup: an edit has one thread of the processor unless another number was asked for."""
-    setups = plan_setups(plan.threads or (1,), plan.providers or ("cpu",))
-    if len(setups) > 1:
-        raise ConfigError(
-            "aif bench serve measures one setup.", "Give one provider and one number of threads."
+        plan, clients = self.plan, self.plan.clients or CLIENTS
+        if min(clients) < 1:
+            raise ConfigError(f"--clients must be at least 1, not {min(clients)}.")
+        workers = core_count() if plan.workers is None else plan.workers
+        limits = ServeSettings(
+            workers=workers, queue=ServeSettings.queue if plan.queue is None else plan.queue
         )
-    return setups[0]
-
-
-def _networks(
-    plan: BenchPlan, setups: list[Setup], seconds: float | None, outcome: Outcome, progress: Progress
-) -> None:
-    if plan.compiled and plan.run is None:
-        raise ConfigError("--compile needs the networks in PyTorch.", "Name their run: --run RUN")
-    bundle = None if plan.run is not None and plan.bundle is None else Bundle.open(plan.bundle)
-    if bundle is not None:
-        outcome.settings["bundle"], size = _named(bundle), bundle.manifest.image_size
-        load: Callable[[Setup], Mapping[str, Networks]] = partial(networks_of, bundle)
-    torch: dict[str, Networks] = {}
-    if plan.run is not None:
-        assert plan.load_run is not None
-        run = plan.load_run(plan.run, bundle)
-        torch["PyTorch eager"] = run.eager
-        if plan.compiled:
-            torch["torch.compile"] = run.compiled
-        if bundle is None:
-            load = run.onnx
-        size = run.image_size
-        outcome.settings |= {"run": plan.run.name, "step": run.step, "graphs_differ_by": run.difference}
-    else:
-        outcome.notes.append(
-            "Not compared with PyTorch: a bundle holds ONNX graphs only. "
-            "Name the run that it was exported from: aif bench networks --run RUN"
+        data, name = _picture(plan.source)
+        self.settings |= {"source": name, "workers": limits.workers, "queue": limits.queue}
+        self.notes.append("Service, clients and bare editor share the processor of this machine.")
+        load = ServeLoad(plan.bundle, plan.detector, plan.yunet, limits.workers, limits.queue)
+        ((setup, editor),) = self.editors.items()
+        seconds = cast(float, self.seconds)
+        return bench_serve(
+            editor, setup, load, data, self.edits, clients, seconds, plan.rounds, self.progress
         )
-    loaded, missing = load_each(setups, load, plan.providers is None)
-    # PyTorch runs on the processor here, so it is no rival of a graphics card.
-    rivals = {setup: {**onnx, **(torch if setup.provider == "cpu" else {})} for setup, onnx in loaded.items()}
-    outcome.not_run |= missing
-    outcome.settings["image_size"] = size
-    batches = plan.batches or BATCHES
-    outcome.rows = bench_networks(rivals, size, batches, cast(float, seconds), plan.rounds, progress)
+
+    def networks(self) -> Rows:
+        """Encoder and decoder of a bundle, or of a run beside PyTorch."""
+        plan = self.plan
+        if plan.compiled and plan.run is None:
+            raise ConfigError("--compile needs the networks in PyTorch.", "Name their run: --run RUN")
+        bundle = None if plan.run is not None and plan.bundle is None else Bundle.open(plan.bundle)
+        torch: dict[str, Networks] = {}
+        if bundle is not None:
+            self.settings["bundle"], size = _named(bundle), bundle.manifest.image_size
+            load: Callable[[Setup], Mapping[str, Networks]] = partial(networks_of, bundle)
+        if plan.run is not None:
+            assert plan.load_run is not None
+            run = plan.load_run(plan.run, bundle)
+            torch["PyTorch eager"] = run.eager
+            if plan.compiled:
+                torch["torch.compile"] = run.compiled
+            if bundle is None:
+                load = run.onnx
+            size = run.image_size
+            self.settings |= {"run": plan.run.name, "step": run.step, "graphs_differ_by": run.difference}
+        else:
+            self.notes.append(
+                "Not compared with PyTorch: a bundle holds ONNX graphs only. "
+                "Name the run that it was exported from: aif bench networks --run RUN"
+            )
+        # PyTorch runs on the processor here, so it is no rival of a graphics card.
+        rivals = {
+            setup: {**onnx, **(torch if setup.provider == "cpu" else {})}
+            for setup, onnx in self._loaded(load).items()
+        }
+        self.settings["image_size"] = size
+        batches, seconds = plan.batches or BATCHES, cast(float, self.seconds)
+        return bench_networks(rivals, size, batches, seconds, plan.rounds, self.progress)
 
 
 def _picture(source: str | None) -> tuple[bytes, str]:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.bench.measure import NETWORKS, Progress, Row, Setup, Stopwatch, rows_of, take_turns
+from aif.runtime.bench.measure import NETWORKS, Progress, Row, Setup, Stopwatch, Turn, rows_of, take_turns
 from aif.runtime.editing.editor import Editor
 from aif.runtime.editing.path import FaceInputs
 from aif.runtime.errors import ConfigError, NoFaceError
@@ -68,7 +68,7 @@ def bench_video(
         films = {
             setup: _Film(editor, setup, path, target, edits, seconds) for setup, editor in editors.items()
         }
-        turns: dict[tuple[Setup | None, str], Callable[[], dict[str, float]]] = {
+        turns: dict[tuple[Setup | None, str], Callable[[], Turn]] = {
             (None, "copy"): partial(_copy, path, target, seconds)
         }
         for setup, film in films.items():
@@ -77,7 +77,7 @@ def bench_video(
         turned = take_turns(turns, rounds, progress)
     copies = turned[None, "copy"]
     found = {setup: [*turned[setup, "film"], *turned[setup, "networks"], *copies] for setup in editors}
-    rows = rows_of(editors, {setup: film.watch for setup, film in films.items()}, STAGES, found)
+    rows = rows_of(editors, STAGES, found)
     for figures in (row.figures for row in rows):
         figures["ratio_to_networks"] = figures["film_per_second"] / figures["networks_per_second"]
         figures["edit_ratio_to_networks"] = figures["edits_per_second"] / figures["networks_per_second"]
@@ -128,19 +128,17 @@ class _Film:
         self._edits, self._seconds = edits, seconds
         self._renewed: list[int] = []  # at how many faces of each frame the networks looked
         self._inputs: dict[int, FaceInputs] = {}  # as many faces to run the networks on alone
-        self.watch = Stopwatch()
 
     def warm_up(self) -> None:
         """Edit a little of it, untimed."""
         self._edit_once(min(self._seconds or WARM_UP, WARM_UP))
 
-    def edited_once(self) -> dict[str, float]:
+    def edited_once(self) -> Turn:
         """The film once, from file to file."""
         own, edited, whole = self._edit_once(self._seconds)
-        self.watch.join(own)
         count, networks, editing = len(edited), own.total(NETWORKS), own.total(EDIT)
         with_faces, renewed = (float(np.count_nonzero(each)) for each in (edited, self._renewed))
-        return {
+        figures = {
             "frames": float(count),
             "frames_with_faces": with_faces,
             "renewed_share": renewed / max(with_faces, 1),
@@ -149,6 +147,7 @@ class _Film:
             "networks_share_of_edit": networks / editing,
             "networks_share_without_codec": networks / (own.total() - own.total(CODEC)),
         }
+        return Turn(figures, own)
 
     def _edit_once(self, seconds: float | None) -> tuple[Stopwatch, list[int], float]:
         """Times by stage, how many faces each frame has, and seconds from file to file."""
@@ -168,7 +167,7 @@ class _Film:
 
             return own, edited, _run(self._path, self._target, seconds, edit, own)
 
-    def networks_alone(self) -> dict[str, float]:
+    def networks_alone(self) -> Turn:
         """Encoder and decoder alone, on as many faces a frame as they looked at in the film."""
         if not any(self._renewed):
             raise NoFaceError(f"{self._path} shows no face that could be edited.", "Choose another film.")
@@ -177,14 +176,14 @@ class _Film:
             if count:
                 encoding = self._editor.path.encode(self._inputs[count]).encoding
                 self._editor.model.decode_both(encoding, encoding.y, encoding.y)
-        return {"networks_per_second": len(self._renewed) / (time.perf_counter() - begin)}
+        return Turn({"networks_per_second": len(self._renewed) / (time.perf_counter() - begin)})
 
 
-def _copy(path: Path, target: Path, seconds: float | None) -> dict[str, float]:
+def _copy(path: Path, target: Path, seconds: float | None) -> Turn:
     """The same film with every frame as it was: what codecs and colours alone would allow."""
     watch = Stopwatch()
     whole = _run(path, target, seconds, lambda image, time_s: image, watch)
-    return {"copies_per_second": len(watch.seconds["to_bgr"]) / whole}
+    return Turn({"copies_per_second": len(watch.seconds["to_bgr"]) / whole})
 
 
 def _run(

@@ -17,7 +17,7 @@ from staged_faces import face as placed
 from aif.runtime import Detection, Editor
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import Manifest
-from aif.runtime.errors import AifError, ConfigError, ImageError, UnknownAttributeError
+from aif.runtime.errors import AifError, ConfigError, UnknownAttributeError
 from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.runtime.model.model import Decoded, Encoding
 from aif.runtime.tracking.tracker import FaceTracker
@@ -303,12 +303,6 @@ def test_edit_frames_takes_one_frame_at_a_time(editor: Editor, frame: Any) -> No
     assert next(results).faces[0].age == 0 and taken == [0]
     assert [result.faces[0].age for result in results] == pytest.approx([1 / FPS, 2 / FPS])
     assert list(made(editor, Staged()).edit_frames([])) == []
-
-
-@pytest.mark.parametrize("bad", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3), np.float32)])
-def test_frames_of_another_kind(editor: Editor, bad: Any) -> None:
-    with pytest.raises(ImageError, match="uint8"):
-        made(editor, Staged()).process(bad, 0.0)
 
 
 def test_closing(toy_bundle: Bundle, frame: Any) -> None:
