@@ -230,12 +230,17 @@ def edit(
     machine = Machine(provider, detector, yunet, threads, precision, build_engines)
     machine.check()
     output.check()
-    if engine != "local" or workers is not None:
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"There is no engine {engine!r}.", "Known: --engine local, ray.")
+    if engine == "ray":
         from aif.cli.edit.many import edit_many
 
-        raise typer.Exit(
-            edit_many(engine, first_given(context, _NOT_RAY), files, look, output, machine, bundle, workers)
-        )
+        if option := first_given(context, _NOT_RAY):
+            fix = "Leave it out, or leave out --engine ray."
+            raise ConfigError(f"{option} makes no sense with --engine ray.", fix)
+        raise typer.Exit(edit_many(files, look, output, machine, bundle, workers))
+    if workers is not None:
+        raise ConfigError("--workers is for --engine ray.", "Known: --engine local, ray.")
     if webcam:
         from aif.runtime.live import choices as live
 
@@ -255,8 +260,7 @@ def edit(
             threads=threads,
         )
         misplaced = first_given(context, _NOT_LIVE)
-        live.check_live(choices, {misplaced: True} if misplaced else {}, overwrite)
-        raise typer.Exit(run.edit_live(choices, look, machine, bundle))
+        raise typer.Exit(run.edit_live(choices, misplaced, overwrite, look, machine, bundle))
     if not inputs:
         raise ConfigError(
             "Missing argument INPUT: nothing to edit was named.", "Name a picture or video, or use --webcam."

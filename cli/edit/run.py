@@ -65,17 +65,31 @@ def edit_here(
     return exit_code(records)
 
 
-def edit_live(choices: LiveChoices, look: Look, machine: Machine, bundle: Path | None) -> int:
+def edit_live(
+    choices: LiveChoices,
+    misplaced: str | None,
+    overwrite: bool,
+    look: Look,
+    machine: Machine,
+    bundle: Path | None,
+) -> int:
     """Edit a camera's picture until the user ends it; the exit code.
+
+    Args:
+        choices: how, and from where to where.
+        misplaced: an option that makes no sense here, if one was given.
+        overwrite: an existing recording may be replaced.
+        look, machine, bundle: as for pictures.
 
     Raises:
         AifError: a wrong option, the camera cannot be opened, there is no display.
     """
-    from aif.runtime.live.choices import live_threads
+    from aif.runtime.live.choices import check_live, live_threads
     from aif.runtime.live.run import run_live
 
     if machine.build_engines:
         raise ConfigError("Engines are checked on faces in pictures before a camera is opened.", NO_FACES)
+    check_live(choices, {misplaced: True} if misplaced else {}, overwrite)
     opened = Bundle.open(bundle)
     edit = look.edit(opened.manifest)
     choices = replace(choices, mode=edit.mode, faces=edit.faces)

@@ -40,7 +40,11 @@ class Show:
         elif self.attributes and record.faces:
             print_attributes(record, attributes)
         if record.video is not None and record.video.stopped_s is not None:
-            _print_stopped(record, record.video.frames, record.video.stopped_s)
+            frames = f"{record.video.frames} {'frame' if record.video.frames == 1 else 'frames'}"
+            what = f"{record.target} holds {frames}, the last at {record.video.stopped_s:.1f} s"
+            console.say(
+                f"{record.source}: stopped; {what if record.video.frames else 'nothing was written'}."
+            )
         elif alone or console.state.verbose:
             _print_line(record)
         if record.failure is not None and go_on:
@@ -109,7 +113,7 @@ def print_timings(records: Sequence[FileRecord]) -> None:
 def announce(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> None:
     """Print what to know of an edit before it begins: warnings always, remarks where a person reads them."""
     for text in contradictions(settings, attributes):
-        console.error_console().print(f"Warning: {text}", markup=False)
+        console.say(f"Warning: {text}")
     for text in remarks(settings, attributes):
         console.notice(text)
 
@@ -129,13 +133,3 @@ def _print_line(record: FileRecord) -> None:
         console.notice(f"{record.source} -> {place} ({what})")
         if line := already_line(record):
             console.notice(f"{record.source}: {line}")
-
-
-def _print_stopped(record: FileRecord, frames: int, seconds: float) -> None:
-    """What there is after a signal; `seconds` is the time of the last frame."""
-    what = (
-        f"{record.target} holds {frames} {'frame' if frames == 1 else 'frames'}, the last at {seconds:.1f} s"
-    )
-    if not frames:
-        what = "nothing was written"
-    console.error_console().print(f"{record.source}: stopped; {what}.", markup=False)

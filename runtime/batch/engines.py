@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aif.runtime.batch.machine import Machine
+from aif.runtime.batch.picture import read_source
 from aif.runtime.batch.sources import DEMO, Source
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError
 
 if TYPE_CHECKING:
-    from aif.runtime.arrays import UInt8Array
     from aif.runtime.editing.editor import Editor
     from aif.runtime.editing.path import FaceInputs
 
@@ -76,10 +76,13 @@ def _faces(editor: Editor, sources: Sequence[Source], max_megapixels: float | No
 
     found: list[FaceInputs] = []
     count = 0
-    for source in [each for each in sources if not each.is_video][:MOST_PICTURES]:
-        frame = _frame(source, max_megapixels)
-        views = [] if frame is None else editor.path.look(frame, editor.detect(frame))
-        if frame is not None and views:
+    rereadable = [each for each in sources if not each.is_video and (each.path or each.label == DEMO)]
+    for source in rereadable[:MOST_PICTURES]:
+        try:
+            frame = read_source(source, max_megapixels)[0].pixels_hwc_bgr
+        except AifError:  # reported when its turn comes
+            continue
+        if views := editor.path.look(frame, editor.detect(frame)):
             found.append(editor.path.cut(frame, views))
             count += len(views)
         if count >= MOST_FACES:
@@ -91,15 +94,3 @@ def _faces(editor: Editor, sources: Sequence[Source], max_megapixels: float | No
     if joined.landmarks is None:  # models of whole crops see them with their exposure evened out
         return FaceInputs(Exposure.of(images).level(images))
     return FaceInputs(images, joined.landmarks[:MOST_FACES])
-
-
-def _frame(source: Source, max_megapixels: float | None) -> UInt8Array | None:
-    """The picture, or None where there is none that could be read twice."""
-    from aif.runtime.image.io import demo_picture, read_bytes, read_image
-
-    if source.path is None:
-        return demo_picture().pixels_hwc_bgr if source.label == DEMO else None
-    try:
-        return read_image(read_bytes(source.path), source.label, max_megapixels).pixels_hwc_bgr
-    except AifError:  # reported when its turn comes
-        return None

@@ -9,7 +9,7 @@ from aif.runtime.arrays import UInt8Array
 from aif.runtime.batch.places import Job
 from aif.runtime.batch.plan import EditPlan
 from aif.runtime.batch.record import FileRecord
-from aif.runtime.batch.sources import DEMO, STREAM
+from aif.runtime.batch.sources import DEMO, STREAM, Source
 from aif.runtime.editing.editor import Editor
 from aif.runtime.editing.options import describe
 from aif.runtime.editing.sheets import compare_sheet, lay_out
@@ -28,12 +28,7 @@ def edit_picture(editor: Editor, plan: EditPlan, job: Job, record: FileRecord) -
         ImageError: it cannot be read or written.
     """
     start = time.perf_counter()
-    source = job.source
-    if source.path is None and source.label == DEMO:
-        picture, data = demo_picture(), b""
-    else:
-        data = sys.stdin.buffer.read() if source.path is None else read_bytes(source.path)
-        picture = read_image(data, source.label, plan.output.max_megapixels)
+    picture, data = read_source(job.source, plan.output.max_megapixels)
     record.size = (picture.width, picture.height)
     record.seconds["decode"] = time.perf_counter() - start
     if not plan.edit:
@@ -48,6 +43,18 @@ def edit_picture(editor: Editor, plan: EditPlan, job: Job, record: FileRecord) -
     else:
         write_bytes(job.target, made)
     record.seconds["write"] += time.perf_counter() - start
+
+
+def read_source(source: Source, max_megapixels: float | None) -> tuple[Picture, bytes]:
+    """A picture, and the bytes that it was read from (of the demo: none).
+
+    Raises:
+        ImageError: it cannot be read, or is larger than `max_megapixels` (None = no limit).
+    """
+    if source.path is None and source.label == DEMO:
+        return demo_picture(), b""
+    data = sys.stdin.buffer.read() if source.path is None else read_bytes(source.path)
+    return read_image(data, source.label, max_megapixels), data
 
 
 def edited_bytes(

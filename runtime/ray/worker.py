@@ -17,7 +17,7 @@ from aif.runtime.ray.places import Place, suffix_of
 from aif.runtime.ray.setup import Setup
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]
     from ray.data.datasource import WriteResult
 
 
