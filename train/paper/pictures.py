@@ -47,12 +47,12 @@ def draw_strips(strips: Sequence[Strip], path: Path) -> None:
     heads = list(strips[0].columns)
     figure = Figure(figsize=(1.3 * len(heads), 1.3 * len(rows)), dpi=100, layout="constrained")
     grid = figure.subplots(len(rows), len(heads), squeeze=False)
+    for axes, head in zip(grid[0], heads, strict=True):
+        axes.set_title(head, fontsize=7)
     for axes_row, (label, pictures) in zip(grid, rows, strict=True):
-        for axes, head, picture in zip(axes_row, heads, pictures, strict=True):
+        axes_row[0].set_ylabel(label, fontsize=6, wrap=True)
+        for axes, picture in zip(axes_row, pictures, strict=True):
             axes.imshow(picture.transpose(1, 2, 0).clip(0, 1))
             axes.set(xticks=[], yticks=[])
-            if axes_row is grid[0]:
-                axes.set_title(head, fontsize=7)
-        axes_row[0].set_ylabel(label, fontsize=6, wrap=True)
     with replacing(path) as part:
         figure.savefig(part, format="png", metadata={"Software": None})

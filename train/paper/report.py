@@ -258,9 +258,10 @@ def bar_chart(numbers: pd.DataFrame, keys: Sequence[str], path: Path) -> None:
     figure = Figure(figsize=(7.2, 1 + 0.16 * value.size + 0.2 * len(value)), dpi=200, layout="constrained")
     axes = figure.subplots()
     value.index = [column(key).label for key in value.index]
-    value.plot.barh(ax=axes, xerr=errors, xlim=(0, 100), width=0.85, error_kw={"elinewidth": 0.8})
+    bars = {"xlim": (0, 100), "width": 0.85, "error_kw": {"elinewidth": 0.8}, "legend": False}
+    value.plot.barh(ax=axes, xerr=errors, **bars)
     axes.invert_yaxis()
     axes.set(xlabel="%, with 95 % intervals", ylabel="")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12), frameon=False, fontsize=8)
+    figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=8)
     with replacing(path) as part:
         figure.savefig(part, format="png", metadata={"Software": None})

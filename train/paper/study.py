@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from aif.runtime.errors import UnknownAttributeError
 from aif.train.evaluators.quality import lpips_lacks
 from aif.train.paper.exhibits import Exhibit, System
 from aif.train.paper.experiment import Experiment, Measured, editing_model, system
+from aif.train.paper.measures import Number
 from aif.train.paper.pictures import draw_strips, edit_strip
 from aif.train.paper.report import Picture, Report, Table, bar_chart, number_table, write_report
 from aif.train.training.loop import Progress
@@ -116,13 +118,15 @@ def _rows(table: str, found: Found, keys: Sequence[str]) -> Iterator[dict[str, A
                 yield {
                     **{"table": table, "label": shown.label, "key": key},
                     **({} if number is None else dataclasses.asdict(number)),
-                    "why": _why(key) if number is None else "there was nothing to measure",
+                    "why": _why(key, number),
                     **dataclasses.asdict(measured.provenance),
                 }
 
 
-def _why(key: str) -> str:
-    """Why a measure is missing."""
+def _why(key: str, number: Number | None) -> str | None:
+    """Why a measure is missing; None where it is there."""
+    if number is not None:
+        return "there was nothing to measure" if math.isnan(number.value) else None
     if key.startswith("identity"):
         return "no identity network was given (aif fit identity, then --identity)"
     if key == "lpips":

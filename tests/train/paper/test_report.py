@@ -16,6 +16,7 @@ from PIL import Image
 
 from aif.runtime.errors import ConfigError, DataError
 from aif.train.paper.columns import Column
+from aif.train.paper.pictures import Strip, draw_strips
 from aif.train.paper.report import (
     Picture,
     Report,
@@ -173,6 +174,17 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         text_of(made(parts=(missing,)))
     with pytest.raises(ConfigError, match="empty"):
         made(parts=())
+
+
+def test_edited_faces_stand_under_their_headings(tmp_path: Path) -> None:
+    faces = np.zeros((2, 3, 16, 16), np.float32)
+    strips = [Strip(label, {"original": faces, "Smiling on": faces}) for label in ("ours", "rival")]
+    draw_strips(strips, tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as picture:
+        dark = np.asarray(picture.convert("L")) < 128
+    assert dark[:17].any() and dark[:, :12].any() and 0.5 < dark.mean() < 0.95
+    with pytest.raises(DataError, match="no face"):
+        draw_strips([Strip("ours", {"original": faces[:0]})], tmp_path / "none.png")
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
