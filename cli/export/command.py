@@ -11,7 +11,7 @@ import typer
 from aif.cli.options import Debug, Verbose, Version
 
 if TYPE_CHECKING:
-    from aif.runtime.bundle.manifest import Variant
+    from aif.export.request import ExportRequest, Outcome
 
 
 def export(
@@ -97,23 +97,18 @@ def export(
 
     docs/precision.md says what each precision gives away, docs/tensorrt.md where engines fit.
     """
-    from contextlib import ExitStack
-    from tempfile import TemporaryDirectory
-
-    from aif.cli.export.engines import build, engine_plan
-    from aif.export.graphs.crops import open_crops
-    from aif.export.precision.choice import check_mode, check_real, parse_precisions
-    from aif.runtime.bundle.bundle import Bundle, check_place
+    from aif.cli.console import notice
+    from aif.cli.export.engines import engine_plan
+    from aif.export.precision.choice import check_mode, parse_precisions
+    from aif.export.request import ExportRequest, export_run, extend
     from aif.runtime.errors import ConfigError
 
     wanted = parse_precisions(precision)
     options_of_engines = (batch, workspace, timing_cache, version_compatible, hardware_compatible)
     engines = engine_plan(trt, precision, *options_of_engines)
-    check_place(out)
     check_mode(compositing)
-    if evaluator is not None and not wanted:
-        raise ConfigError("--evaluator is for precisions beside fp32.", "Add --precision fp32,int8")
-    if run.is_file() or (run / "manifest.json").is_file():
+    request = ExportRequest(run, out, wanted, data, table, evaluator, engines)
+    if request.of_bundle:
         run_only = {
             "--name": name,
             "--model-version": model_version,
@@ -123,72 +118,62 @@ def export(
             "--metrics": metrics,
             "--compositing": compositing,
         }
-        given = [option for option, value in run_only.items() if value is not None]
-        if given or not (wanted or engines):
-            raise ConfigError(
-                f"{run} is a bundle, {f'{given[0]} is for runs' if given else 'and nothing is to be added'}.",
-                "To a bundle aif-export adds precisions (--precision fp16,int8) and engines (--trt).",
-            )
-        manifest = Bundle.open(run).manifest
-        faces = open_crops(data, manifest.attribute_names, table, manifest.image_size)
-        if data is None:
-            check_real(faces, manifest.provenance.dataset)
-        if engines is not None:  # what is there already stays
-            wanted = tuple(name for name in wanted if name not in manifest.graphs)
-        with ExitStack() as stack:
-            source = run
-            if wanted:
-                from aif.export.precision.precision import extend_bundle
-
-                source = (
-                    out if engines is None else Path(stack.enter_context(TemporaryDirectory())) / "bundle"
+        for option, value in run_only.items():
+            if value is not None:
+                raise ConfigError(
+                    f"{run} is a bundle, {option} is for runs.",
+                    "To a bundle aif-export adds precisions (--precision fp16,int8) and engines (--trt).",
                 )
-                _tell(extend_bundle(run, source, wanted, faces, evaluator).manifest.variants, wanted)
-            if engines is not None:
-                build(source, out, faces, engines)
-        chosen = f"--precision {wanted[-1]}" if engines is None else engines.choice
-        typer.echo(f"Next: aif-edit photo.jpg --bundle {out} {chosen}")
-        return
-    from aif.export.bundle import ExportOptions, export_bundle, read_metrics
-    from aif.export.graphs.exportable import open_exportable
+        outcome = extend(request, notice)
+    else:
+        from aif.export.bundle import ExportOptions, read_metrics
 
-    model = open_exportable(run)
-    check_mode(compositing, model.frame is not None)
-    place = data if data is not None else model.data_path
-    faces = open_crops(place, model.attribute_names, table, model.image_size)
-    if place is None and (wanted or engines or model.frame is not None):
-        check_real(faces, model.provenance.dataset)
-    options = ExportOptions(
-        name=name,
-        version=model_version or "1",
-        landmarks=landmarks,
-        matte=matte,
-        card=card,
-        metrics=None if metrics is None else read_metrics(metrics),
-        compositing=compositing,  # type: ignore[arg-type]
-        precisions=wanted,
-        evaluator=evaluator,
-    )
-    with ExitStack() as stack:
-        source = out if engines is None else Path(stack.enter_context(TemporaryDirectory())) / "bundle"
-        report = export_bundle(run, source, faces, options)
-        if engines is not None:
-            build(source, out, faces, engines)
-    typer.echo(f"{out}: step {report.step}, {report.bytes / 1e6:.1f} MB")
-    for parity in report.parity:
-        typer.echo(f"largest difference from the network at batch {parity.batch}: {parity.worst:.1e}")
-    _tell(report.variants, wanted)
-    chosen = "" if engines is None else f" {engines.choice}"
-    typer.echo(f"Next: aif-edit photo.jpg --bundle {out} --set {model.attribute_names[0]}=1{chosen}")
+        options = ExportOptions(
+            name=name,
+            version=model_version or "1",
+            landmarks=landmarks,
+            matte=matte,
+            card=card,
+            metrics=None if metrics is None else read_metrics(metrics),
+            compositing=compositing,  # type: ignore[arg-type]
+        )
+        outcome = export_run(request, options, notice)
+    _show(request, outcome)
 
 
-def _tell(variants: Mapping[str, Variant], wanted: tuple[str, ...]) -> None:
-    """A line a precision: what it gives away, how fast it is, what to beware of."""
-    for precision in wanted:
-        made = variants[precision]
-        figures = ", ".join(f"{name} {value:.2g}" for name, value in made.gate.items())
+def _show(request: ExportRequest, outcome: Outcome) -> None:
+    """What was made, a line each: what every precision gives away, how fast it is, what to beware of."""
+    report = outcome.report
+    if report is not None:
+        typer.echo(f"{request.out}: step {report.step}, {report.bytes / 1e6:.1f} MB")
+        for parity in report.parity:
+            typer.echo(f"largest difference from the network at batch {parity.batch}: {parity.worst:.1e}")
+    for precision, made in outcome.variants.items():
         layers = f"; in float: {', '.join(made.float_layers)}" if made.float_layers else ""
-        typer.echo(f"{precision} against fp32 on {made.gated_on.faces} faces: {figures}{layers}")
+        faces = made.gated_on.faces
+        typer.echo(f"{precision} against fp32 on {faces} faces: {_figures(made.gate)}{layers}")
         typer.echo(f"{precision}: {made.speedup:g} times the speed of fp32 here, one face, one thread")
         for warning in made.warnings:
             typer.secho(f"{precision}: {warning}", fg="yellow", err=True)
+    for sidecar in outcome.engines:
+        profile = sidecar.profile
+        typer.echo(
+            f"engines/{sidecar.file}: {sidecar.bytes / 1e6:.1f} MB, {profile.min} to {profile.max} faces "
+            f"(tuned for {profile.opt}), {sidecar.gpu}"
+        )
+        if sidecar.part == "decoder":
+            faces = sidecar.gated_faces
+            figures = _figures(sidecar.gate)
+            typer.echo(f"{sidecar.precision} engines against fp32 on {faces} faces: {figures}")
+    words = ["aif-edit", "photo.jpg", "--bundle", str(request.out)]
+    if report is not None:
+        words += ["--set", f"{outcome.attributes[0]}=1"]
+    if request.engines is not None:
+        words += ["--provider", "tensorrt", "--precision", request.engines.precisions[-1]]
+    elif report is None:
+        words += ["--precision", request.precisions[-1]]
+    typer.echo(f"Next: {' '.join(words)}")
+
+
+def _figures(gate: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2g}" for name, value in gate.items())

@@ -1,33 +1,15 @@
-"""The engines of `aif-export --trt`: options in, engines built, a line each out."""
+"""The engines of `aif-export --trt`: options in, a plan out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from aif.cli.console import notice
 from aif.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aif.runtime.tensorrt.build import BuildOptions
+    from aif.export.request import EnginePlan
     from aif.runtime.tensorrt.sidecar import BatchProfile
-    from aif.train.data.base import FaceDataset
-
-
-@dataclass(frozen=True)
-class EnginePlan:
-    """Which engines to build, and how."""
-
-    precisions: tuple[str, ...]
-    options: BuildOptions
-
-    @property
-    def choice(self) -> str:
-        """What to add to `aif-edit` for the last of them."""
-        return f"--provider tensorrt --precision {self.precisions[-1]}"
 
 
 def engine_plan(
@@ -63,6 +45,7 @@ def engine_plan(
             if value:
                 raise ConfigError(f"{option} is for engines.", "Add --trt, or leave it out.")
         return None
+    from aif.export.request import EnginePlan
     from aif.runtime.tensorrt.build import DEFAULT_PROFILE, BuildOptions, check_timing_cache
     from aif.runtime.tensorrt.library import load_library
     from aif.runtime.tensorrt.store import check_buildable
@@ -110,22 +93,3 @@ def parse_size(text: str) -> int:
     if not number.isdecimal() or int(number) == 0:
         raise ConfigError(f"--workspace {text!r} is not understood.", "Write 512M or 2G.")
     return int(number) * units[unit]
-
-
-def build(source: Path, out: Path, faces: FaceDataset, plan: EnginePlan) -> None:
-    """Build the engines of the bundle at `source`, write both to `out`, and say what came of it.
-
-    Raises:
-        AifError: as `add_engines`; nothing is written.
-    """
-    from aif.export.engines import add_engines
-
-    for sidecar in add_engines(source, out, plan.precisions, faces, plan.options, notice):
-        profile = sidecar.profile
-        typer.echo(
-            f"engines/{sidecar.file}: {sidecar.bytes / 1e6:.1f} MB, {profile.min} to {profile.max} faces "
-            f"(tuned for {profile.opt}), {sidecar.gpu}"
-        )
-        if sidecar.part == "decoder":
-            figures = ", ".join(f"{name} {value:.2g}" for name, value in sidecar.gate.items())
-            typer.echo(f"{sidecar.precision} engines against fp32 on {sidecar.gated_faces} faces: {figures}")

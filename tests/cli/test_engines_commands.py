@@ -69,8 +69,8 @@ def test_engines_of_graphs_that_are_there_need_no_torch(bundle: Path, faces: Pat
         "from aif.export.graphs.faces import FaceReader; "
         f"found = spread_crops(open_crops(Path({str(faces)!r}), []), FaceReader(32)); "
         "assert found.images.shape == (32, 3, 32, 32); "
-        "import aif.cli.export.engines as export_engines, aif.export.engines; "
-        "export_engines.engine_plan = lambda *_: export_engines.EnginePlan(('fp32',), None); "
+        "import aif.cli.export.engines as export_engines; from aif.export.request import EnginePlan; "
+        "export_engines.engine_plan = lambda *_: EnginePlan(('fp32',), None); "
         f"from aif.cli.main import main; sys.argv = ['aif', *{words!r}]; main()"
     )
     done = subprocess.run([sys.executable, "-c", lacking + code], capture_output=True, text=True, check=False)

@@ -3,56 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnx
 import pytest
-from made_up_face import face_points, made_up_frame
-from onnx import TensorProto, helper, numpy_helper
-from tiny_bundles import NET_SIZE, landmark_net, sha256
+from made_up_face import face_points
+from onnx import helper
+from tiny_bundles import graph, landmark_net, sha256, shape_parts, similarity_parts
 
 from aif.export.graphs.crops import UnlabelledFaces
 from aif.export.graphs.pair import Graphs
 from aif.export.precision.gate import Gate
 from aif.runtime.bundle.bundle import write_bundle
-from aif.runtime.bundle.manifest import (
-    AttributeInfo,
-    GraphFile,
-    GraphPair,
-    LandmarkInfo,
-    Manifest,
-    Provenance,
-    ShapeInfo,
-)
+from aif.runtime.bundle.manifest import Manifest
 from aif.runtime.model.codes import Faces
 
 SIZE, LATENT, WIDTH = 16, 6, 8
-ATTRIBUTES, FEATURES = ("Smiling", "Bangs"), ("feature_0",)
+ATTRIBUTES = ("Smiling", "Bangs")
 CROPS = 36
 
 
 def model(
-    nodes: list[onnx.NodeProto],
-    inputs: dict[str, list[object]],
-    outputs: dict[str, list[object]],
-    **constants: np.ndarray,
+    nodes: list[onnx.NodeProto], inputs: dict[str, list[Any]], outputs: dict[str, list[Any]], **constants: Any
 ) -> bytes:
     """A float32 graph; each node is named as its output."""
     for node in nodes:
         node.name = f"node_{node.output[0]}"
-
-    def info(values: dict[str, list[object]]) -> list[onnx.ValueInfoProto]:
-        return [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in values.items()]
-
-    held = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "toy", info(inputs), info(outputs), held)
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    onnx.checker.check_model(made, full_check=True)
-    return made.SerializeToString()
+    return graph(nodes, inputs, outputs, **constants)
 
 
 def weights(seed: int, *shape: int) -> np.ndarray:
@@ -188,55 +169,34 @@ class Toy:
     files: dict[str, bytes]
 
 
+def _toy(graphs: Graphs, more: dict[str, bytes], **fields: Any) -> Toy:
+    files = {f"{part}.onnx": data for part, data in graphs.parts().items()}
+    pair = {part: {"file": f"{part}.onnx", "sha256": sha256(data)} for part, data in graphs.parts().items()}
+    known = similarity_parts().manifest.model_dump()
+    known["provenance"]["dataset"] = "photos"
+    sizes = {"image_size": SIZE, "latent_size": LATENT, "attributes": [{"name": n} for n in ATTRIBUTES]}
+    manifest = {**known, **sizes, "graphs": {"fp32": pair}, "landmarks": None, **fields}
+    return Toy(graphs, Manifest.model_validate(manifest), {**files, **more})
+
+
 @pytest.fixture(scope="session")
 def toy() -> Toy:
-    graphs = Graphs(encoder(), decoder())
-    files = {"encoder.onnx": graphs.encoder, "decoder.onnx": graphs.decoder, "MODEL_CARD.md": b"# Toy\n"}
-    pair = {
-        part: GraphFile(file=f"{part}.onnx", sha256=hashlib.sha256(files[f"{part}.onnx"]).hexdigest())
-        for part in ("encoder", "decoder")
-    }
-    manifest = Manifest(
-        name="toy",
-        version="1",
-        image_size=SIZE,
-        latent_size=LATENT,
-        attributes=tuple(AttributeInfo(name=name) for name in ATTRIBUTES),
-        features=FEATURES,
-        graphs={"fp32": GraphPair(**pair)},
-        opset=20,
-        provenance=Provenance(
-            dataset="photos",
-            dataset_fingerprint="0" * 64,
-            preset="toy",
-            steps=0,
-            faces_seen=0,
-            weights_licence="MIT",
-        ),
-    )
-    return Toy(graphs, manifest, files)
+    return _toy(Graphs(encoder(), decoder()), {"MODEL_CARD.md": b"# Toy\n"})
 
 
 @pytest.fixture(scope="session")
-def shape_toy(toy: Toy) -> Toy:
+def shape_toy() -> Toy:
     """The same of a model with shape."""
-    graphs = Graphs(shape_encoder(), shape_decoder())
-    files = {"encoder.onnx": graphs.encoder, "decoder.onnx": graphs.decoder, "landmarks.onnx": landmark_net()}
-    pair = {
-        part: GraphFile(file=f"{part}.onnx", sha256=sha256(files[f"{part}.onnx"]))
-        for part in ("encoder", "decoder")
-    }
-    network = LandmarkInfo(file="landmarks.onnx", sha256=sha256(files["landmarks.onnx"]), input_size=NET_SIZE)
-    fields = {
-        **toy.manifest.model_dump(),
-        "frame": "shape",
-        "compositing": "warp",
-        "features": (),
-        "shape": ShapeInfo.of(made_up_frame()),
-        "graphs": {"fp32": GraphPair(**pair)},
-        "landmarks": network,
-    }
-    return Toy(graphs, Manifest.model_validate(fields), files)
+    known = shape_parts().manifest
+    return _toy(
+        Graphs(shape_encoder(), shape_decoder()),
+        {"landmarks.onnx": landmark_net()},
+        frame="shape",
+        compositing="warp",
+        features=(),
+        shape=known.shape,
+        landmarks=known.landmarks,
+    )
 
 
 @pytest.fixture(scope="session")
