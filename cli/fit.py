@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aif.cli.options import Debug, Verbose, Version
+
+if TYPE_CHECKING:
+    from aif.train.data.base import FaceDataset
+    from aif.train.data.batch import Batch
+    from aif.train.data.loader import FaceLoader
 
 
 def fit(
@@ -30,7 +37,7 @@ def fit(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Train the evaluator or identity network that judge edits, or the landmark or matte network of bundles.
+    """Train the evaluator or identity network, which measure edits, or a bundle's landmark or matte network.
 
     Interrupted, the same command goes on from its last checkpoint.
     The matte network learns from faces with hair masks instead of labels (docs/data.md).
@@ -41,93 +48,83 @@ def fit(
     """
     from aif.runtime.errors import ConfigError, nearest_names
 
-    if what == "evaluator":
-        _evaluator(data, table, out, faces, workers)
-    elif what == "identity":
-        _identity(data, table, out, faces, workers)
-    elif what == "landmarks":
-        _landmarks(data, table, out, faces, workers)
-    elif what == "matte":
-        _matte(data, out, faces, workers)
-    else:
-        raise ConfigError(
-            f"There is no instrument {what!r}.",
-            nearest_names(what, ["evaluator", "identity", "landmarks", "matte"]),
+    instruments = {"evaluator": _evaluator, "identity": _identity, "landmarks": _landmarks, "matte": _matte}
+    if what not in instruments:
+        raise ConfigError(f"There is no instrument {what!r}.", nearest_names(what, instruments))
+    instruments[what](Training(data, table, out, faces, workers))
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the command line says of data, place and effort."""
+
+    data: Path
+    table: Path | None
+    out: Path
+    faces: int | None
+    workers: int | None
+
+    def batches(self, size: int, seed: int) -> tuple[FaceDataset, FaceLoader, FaceDataset, Iterator[Batch]]:
+        """Training faces and their loader, held-out faces and one pass over them, at `size` px."""
+        from aif.train.data.augment import Augmentation
+        from aif.train.data.batch import evaluation_batches
+        from aif.train.data.cache import cached
+        from aif.train.data.loader import FaceLoader
+
+        train, held_out = self.splits(size)
+        plain = Augmentation(flip=False)  # the networks' own jitter does the rest
+        loader = FaceLoader(cached(train), size, 128, seed, augment=plain, workers=self.workers)
+        return train, loader, held_out, evaluation_batches(held_out, size, 256)
+
+    def splits(self, size: int = 64) -> tuple[FaceDataset, FaceDataset]:
+        """Training and held-out faces."""
+        from aif.train.data.open import open_faces
+
+        train, val = (
+            open_faces(self.data, split, None, table=self.table, image_size=size)
+            for split in ("train", "val")
         )
+        return train, val
 
 
-def _evaluator(data: Path, table: Path | None, out: Path, faces: int | None, workers: int | None) -> None:
-    import dataclasses
-
-    from aif.train.data.augment import Augmentation
-    from aif.train.data.cache import cached
-    from aif.train.data.loader import FaceLoader, evaluation_batches
-    from aif.train.data.open import open_faces
+def _evaluator(asked: Training) -> None:
     from aif.train.evaluators.evaluator import EvaluatorConfig, train_evaluator
 
-    config = EvaluatorConfig()
-    if faces is not None:
-        config = dataclasses.replace(config, faces=faces)
-    size = config.image_size * 9 // 8  # the evaluator's own jitter crops from a little more
-    train = open_faces(data, "train", None, table=table, image_size=size)
-    validation = open_faces(data, "val", None, table=table, image_size=size)
-    batches = FaceLoader(
-        cached(train), size, 128, config.seed, augment=Augmentation(flip=False), workers=workers
-    )
-    held_out = list(evaluation_batches(validation, size, 256))
-    judge = train_evaluator(batches, held_out, train.attributes, out, config, log=typer.echo)
-    for name, score in judge.scores.items():
+    config = EvaluatorConfig() if asked.faces is None else EvaluatorConfig(faces=asked.faces)
+    train, loader, _, held_out = asked.batches(config.image_size * 9 // 8, config.seed)
+    made = train_evaluator(loader, held_out, train.attributes, asked.out, config, log=typer.echo)
+    for name, score in made.scores.items():
         typer.echo(f"{name}: {100 * score.accuracy:.1f}% of {score.n}")
 
 
-def _identity(data: Path, table: Path | None, out: Path, faces: int | None, workers: int | None) -> None:
-    import dataclasses
-
-    from aif.train.data.augment import Augmentation
-    from aif.train.data.cache import cached
-    from aif.train.data.loader import FaceLoader, evaluation_batches
-    from aif.train.data.open import open_faces
+def _identity(asked: Training) -> None:
     from aif.train.evaluators.identity import IdentityConfig, known_identities, train_identity
 
-    config = IdentityConfig()
-    if faces is not None:
-        config = dataclasses.replace(config, faces=faces)
-    size = config.image_size * 9 // 8  # the network's own jitter crops from a little more
-    train = open_faces(data, "train", None, table=table, image_size=size)
-    validation = open_faces(data, "val", None, table=table, image_size=size)
-    people, held_out = known_identities(train), known_identities(validation)
-    batches = FaceLoader(
-        cached(train), size, 128, config.seed, augment=Augmentation(flip=False), workers=workers
-    )
-    judge = train_identity(
-        batches, people, evaluation_batches(validation, size, 256), held_out, out, config, log=typer.echo
-    )
-    found = judge.verification
+    config = IdentityConfig() if asked.faces is None else IdentityConfig(faces=asked.faces)
+    train, loader, validation, held_out = asked.batches(config.image_size * 9 // 8, config.seed)
+    people, others = known_identities(train), known_identities(validation)
+    made = train_identity(loader, people, held_out, others, asked.out, config, log=typer.echo)
+    found = made.verification
     typer.echo(f"verification: {100 * found.accuracy:.1f}% of {found.pairs} pairs, AUC {found.auc:.3f}")
 
 
-def _landmarks(data: Path, table: Path | None, out: Path, faces: int | None, workers: int | None) -> None:
-    import dataclasses
-
+def _landmarks(asked: Training) -> None:
     from aif.runtime.faces.landmarks import LandmarkNet
     from aif.train.data.cache import cached
     from aif.train.data.dense import read_dense
-    from aif.train.data.open import open_faces
     from aif.train.landmarks.files import export_landmarks
     from aif.train.landmarks.network import LandmarkConfig
     from aif.train.landmarks.score import score_landmarks
     from aif.train.landmarks.training import train_landmarks
 
-    config = LandmarkConfig()
-    if faces is not None:
-        config = dataclasses.replace(config, samples=faces)
-    train, validation = (open_faces(data, split, None, table=table) for split in ("train", "val"))
-    dense, held_out = read_dense(data, train), read_dense(data, validation)
-    weights = out.with_suffix(".safetensors")
-    train_landmarks(cached(train), dense, weights, config, workers=workers or 0, log=typer.echo)
-    error = export_landmarks(weights, out)
-    typer.echo(f"{out}: largest difference from the network {error:.1e}")
-    score = score_landmarks(LandmarkNet(out.read_bytes(), threads=1), validation, held_out)
+    config = LandmarkConfig() if asked.faces is None else LandmarkConfig(samples=asked.faces)
+    train, validation = asked.splits()
+    dense, held_out = read_dense(asked.data, train), read_dense(asked.data, validation)
+    weights = asked.out.with_suffix(".safetensors")
+    train_landmarks(cached(train), dense, weights, config, workers=asked.workers or 0, log=typer.echo)
+    error = export_landmarks(weights, asked.out)
+    typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")
+    score = score_landmarks(LandmarkNet(asked.out.read_bytes(), threads=1), validation, held_out)
     typer.echo(
         f"error in eye distances: all points {100 * score.nme:.2f}%, frontal lips and eyes "
         f"{100 * score.frontal_exact:.2f}%, 95th percentile of faces {100 * score.nme_95:.2f}%; "
@@ -135,20 +132,16 @@ def _landmarks(data: Path, table: Path | None, out: Path, faces: int | None, wor
     )
 
 
-def _matte(data: Path, out: Path, faces: int | None, workers: int | None) -> None:
-    import dataclasses
-
+def _matte(asked: Training) -> None:
     from aif.train.data.hair import HairPairs
     from aif.train.matte.network import MatteConfig, export_matte, load_matte, score_matte, train_matte
 
-    config = MatteConfig()
-    if faces is not None:
-        config = dataclasses.replace(config, samples=faces)
-    train, validation = HairPairs(data, "train"), HairPairs(data, "val")
-    folder = out.with_suffix(".checkpoints")
+    config = MatteConfig() if asked.faces is None else MatteConfig(samples=asked.faces)
+    train, validation = HairPairs(asked.data, "train"), HairPairs(asked.data, "val")
+    folder = asked.out.with_suffix(".checkpoints")
     images, masks = train.arrays(config.image_size)
-    train_matte(images, masks, folder, config, workers=workers or 0, log=typer.echo)
+    train_matte(images, masks, folder, config, workers=asked.workers or 0, log=typer.echo)
     score = score_matte(load_matte(folder)[0], *validation.arrays(config.image_size))
-    error = export_matte(folder, out)
+    error = export_matte(folder, asked.out)
     typer.echo(f"IoU {score.iou:.3f} ({score.face_iou:.3f} a face) on {score.images} held-out faces")
-    typer.echo(f"{out}: largest difference from the network {error:.1e}")
+    typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from aif.cli.options import Debug, Detector, Verbose, Version, Yunet
-
-if TYPE_CHECKING:
-    from aif.runtime.errors import ConfigError
 
 EXHIBITS = (
     *("table1", "table2", "table3", "figure2", "figure3", "figure4", "figure5", "figure6", "figure7"),
@@ -107,45 +104,29 @@ def evaluate(
     aif eval model.aif --data faces128 --realism Smiling;
     aif eval table1 --data faces128 --evaluator runs/evaluator --faces-seen 100000 --width 32 -o results
     """
+    from aif.cli.eval.measure import Request, measure_model, measure_realism
+    from aif.runtime.errors import ConfigError
+
     names = None if attributes is None else _names(attributes)
     if protocol != "robustness" and (detector != "auto" or yunet is not None):
-        from aif.runtime.errors import ConfigError
-
         raise ConfigError("Only --protocol robustness detects faces.", "Leave --detector and --yunet out.")
+    asked = Request(
+        Path(target), evaluator, identity, data, table, out, names, _names(groups or ""), faces, probe_faces,
+        protocol, detector, yunet,
+    )  # fmt: skip
     if realism:
-        from aif.cli.eval.composed import print_realism
-
-        print_realism(Path(target), data, realism, out, table=table)
+        measure_realism(asked, realism)
         if evaluator is None:
             return
     if evaluator is None:
-        raise _missing("Edits are counted by an evaluator.", "--evaluator FOLDER (made by aif fit evaluator)")
-    if target not in EXHIBITS:
-        from aif.cli.eval.model import measure_model
-
-        if identity is not None and protocol != "full":
-            from aif.runtime.errors import ConfigError
-
-            raise ConfigError(f"--protocol {protocol} compares no people.", "Leave --identity out.")
-
-        measure_model(
-            Path(target),
-            data,
-            evaluator,
-            out,
-            table=table,
-            attributes=names,
-            groups=_names(groups or ""),
-            faces=faces,
-            probe_faces=probe_faces,
-            identity=identity,
-            protocol=protocol,
-            detector=detector,
-            yunet=yunet,
+        raise ConfigError(
+            "Edits are counted by an evaluator.", "Give one: --evaluator FOLDER (made by aif fit evaluator)."
         )
+    if target not in EXHIBITS:
+        measure_model(asked, EXHIBITS)
         return
     if out is None:
-        raise _missing("A report needs a folder.", "--out FOLDER")
+        raise ConfigError("A report needs a folder.", "Give one: --out FOLDER.")
     from aif.cli.eval.study import reproduce
     from aif.train.paper.budget import make_budget
     from aif.train.paper.measures import Effort
@@ -164,12 +145,6 @@ def evaluate(
         effort=Effort(faces, picture_faces, probe_faces),
         options=LoopOptions(accelerator=accelerator, workers=workers),
     )
-
-
-def _missing(message: str, option: str) -> ConfigError:
-    from aif.runtime.errors import ConfigError
-
-    return ConfigError(message, f"Give one: {option}.")
 
 
 def _names(text: str) -> list[str]:

@@ -59,8 +59,8 @@ def read_dense(root: Path, dataset: FaceDataset) -> DenseLandmarks:
     path = root / FILE
     try:
         with np.load(path, allow_pickle=False) as file:
-            names = ("files", "points_x32", "mean_x32", "score", "yaw_pitch_roll")
-            arrays = {name: file[name] for name in names}
+            keys = ("files", "points_x32", "mean_x32", "score", "yaw_pitch_roll")
+            arrays = {name: file[name] for name in keys}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path} cannot be read: {error}",

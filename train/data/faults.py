@@ -50,5 +50,5 @@ def grey(image: UInt8Array) -> UInt8Array:
 
 def tones(image: UInt8Array, curves: npt.NDArray[np.floating]) -> UInt8Array:
     """Each channel along its curve: (256, 3) values in [0, 1], which are clipped."""
-    table = (np.clip(curves, 0, 1) * 255).astype(np.uint8)[None]
+    table = np.rint(np.clip(curves, 0, 1) * 255).astype(np.uint8)[None]
     return np.asarray(cv2.LUT(np.ascontiguousarray(image), table), dtype=np.uint8)

@@ -14,15 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array
-from aif.runtime.errors import DataError, UnknownAttributeError
-from aif.train.data.loader import evaluation_batches
+from aif.runtime.errors import DataError
+from aif.train.data.batch import evaluation_batches
 from aif.train.data.synthetic import SyntheticFaces
+from aif.train.evaluation.counting import check_known
 from aif.train.evaluation.measure import EditingModel
-from aif.train.evaluation.measure_report import Direction
+from aif.train.evaluation.measure_report import DIRECTIONS, Direction
 from aif.train.evaluators.quality import Mean
 
 BoolArray = npt.NDArray[np.bool_]
-_Errors = list[npt.NDArray[np.float64]]
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,8 @@ def measure_counterfactual(
         DataError: there is no face, or the faces are made at another size than the model's.
     """
     wanted = tuple(model.attributes if attributes is None else attributes)
-    for known, where in (
-        (model.attributes, "the model"),
-        (dataset.attributes, "the synthetic faces' labels"),
-    ):
-        for name in wanted:
-            if name not in known:
-                raise UnknownAttributeError(name, known, where)
+    drawn = (dataset.attributes, "the synthetic faces' labels")
+    check_known(wanted, (model.attributes, "the model"), drawn)
     size = model.image_size
     if indices is not None and not len(indices):
         raise DataError("There is no synthetic face to measure on.")
@@ -108,26 +104,27 @@ def measure_counterfactual(
             f"The faces are made at {made} px, but the model works at {size} px.",
             f"Make them with SyntheticFaces(..., image_size={size}).",
         )
-    sides: tuple[Direction, ...] = ("on", "off")
-    tallies = {(name, side): _Tally() for name in wanted for side in sides}
+    keys = [(name, side) for name in wanted for side in DIRECTIONS]
+    # by attribute and direction: shares of the picture (N, 1), then errors (N, 4) of edit, original, floor
+    found: dict[tuple[str, Direction], list[tuple[FloatArray, ...]]] = {key: [] for key in keys}
     for batch in evaluation_batches(dataset, size, batch_size, indices):
         originals = np.asarray(batch.images.numpy(), dtype=np.float32) / np.float32(255)
         encoding = model.encode(originals)
-        for name in wanted:
-            labels = batch.y[:, dataset.attributes.index(name)].numpy() > 0.5
-            for (_, side), tally in ((key, t) for key, t in tallies.items() if key[0] == name):
-                rows = np.flatnonzero(labels != (side == "on"))
-                if not len(rows):
-                    continue
-                y = encoding.y[rows].copy()
-                y[:, list(model.attributes).index(name)] = strength if side == "on" else 1 - strength
-                edits = model.decode(encoding.rows(rows), y).image
-                faces = batch.indices[rows].tolist()
-                truths, regions = _truths(dataset, faces, name, int(side == "on"))
-                seen = model.encode(truths)
-                rebuilt = model.decode(seen, seen.y).image
-                tally.add(regions, truths, edits, originals[rows], rebuilt)
-    return tuple(tally.score(*key) for key, tally in tallies.items())
+        for name, side in keys:
+            rows = np.flatnonzero(
+                (batch.y[:, dataset.attributes.index(name)].numpy() > 0.5) != (side == "on")
+            )
+            if not len(rows):
+                continue
+            y = encoding.y[rows].copy()
+            y[:, list(model.attributes).index(name)] = strength if side == "on" else 1 - strength
+            edits = model.decode(encoding.rows(rows), y).image
+            truths, regions = _truths(dataset, batch.indices[rows].tolist(), name, int(side == "on"))
+            seen = model.encode(truths)
+            pictures = (edits, originals[rows], model.decode(seen, seen.y).image)
+            errors = (region_errors(picture, truths, regions) for picture in pictures)
+            found[name, side].append((regions.mean(axis=(1, 2)), *errors))
+    return tuple(_score(*key, parts) for key, parts in found.items())
 
 
 def region_errors(
@@ -161,35 +158,16 @@ def region_errors(
     return np.stack(columns, axis=1)
 
 
-class _Tally:
-    """Errors of one attribute and direction as they come in, (n, 4) a batch."""
-
-    def __init__(self) -> None:
-        self._regions: _Errors = []
-        self._errors: tuple[_Errors, _Errors, _Errors] = ([], [], [])
-
-    def add(self, regions: BoolArray, truths: Float32Array, *pictures: Float32Array) -> None:
-        """pictures: the edits, the originals, the reconstructions of the truths."""
-        self._regions.append(regions.mean(axis=(1, 2)))
-        for kept, picture in zip(self._errors, pictures, strict=True):
-            kept.append(region_errors(picture, truths, regions))
-
-    def score(self, attribute: str, direction: Direction) -> CounterfactualScore:
-        region = np.concatenate(self._regions) if self._regions else np.empty(0)
-        edit, nothing, floor = (_region_error(errors, region) for errors in self._errors)
-        return CounterfactualScore(attribute, direction, Mean.of(region), edit, nothing, floor)
-
-
-def _region_error(parts: _Errors, region: npt.NDArray[np.float64]) -> RegionError:
-    """Summarise (n, 4) errors; a face counts where it has a pixel, and there also if its error is NaN."""
-    errors = np.concatenate(parts) if parts else np.empty((0, 4))
+def _score(name: str, direction: Direction, parts: list[tuple[FloatArray, ...]]) -> CounterfactualScore:
+    """Summarise errors (n, 4); a face counts where it has a pixel, and there also if its error is NaN."""
+    nothing = (np.empty(0), *(np.empty((0, 4)) for _ in range(3)))
+    region, *errors = (np.concatenate(column) for column in zip(*(parts or [nothing]), strict=True))
     inside, outside = region > 0, region < 1
-    return RegionError(
-        inside=Mean.of(errors[inside, 0]),
-        outside=Mean.of(errors[outside, 1]),
-        inside_mse=Mean.of(errors[inside, 2]),
-        outside_mse=Mean.of(errors[outside, 3]),
+    edit, idle, floor = (
+        RegionError(*(Mean.of(e[where, k]) for k, where in enumerate((inside, outside, inside, outside))))
+        for e in errors
     )
+    return CounterfactualScore(name, direction, Mean.of(region), edit, idle, floor)
 
 
 def _truths(

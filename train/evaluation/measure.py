@@ -1,34 +1,29 @@
-"""Measure a model's reconstructions and edits, as decoded and as the user sees them: composed into the photo.
+"""Measure a model of whole crops: its reconstructions and edits, as decoded and as composed into the photo.
 
-For models of whole crops; edits of any kind of bundle are measured as composed by
-`aif.train.evaluation.composed`. What counts is the prediction of the evaluator, a
-classifier of real faces that no model was trained with. Labels choose the faces and nothing else: the
-attribute values that an edit starts from are the encoder's own prediction, as in use.
+Edits of any kind of bundle are measured by `aif.train.evaluation.composed`. The attribute values that an edit
+starts from are the encoder's own prediction, as in use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.editing.similarity.composite import FacePatch, composite
-from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.runtime.model.model import Decoded, Encoding
 from aif.train.data.augment import resize_crop
 from aif.train.data.base import FaceDataset
-from aif.train.data.loader import evaluation_batches
-from aif.train.evaluation.composed import AttributeEvaluator
-from aif.train.evaluation.measure_report import Blend, Direction, EditScore, GroupScore, Measurement, Path
-from aif.train.statistics import Share
+from aif.train.data.batch import Batch
+from aif.train.evaluation.counting import AttributeEvaluator, EditOptions, count_edits
+from aif.train.evaluation.measure_report import Blend, Measurement, Path
+from aif.train.evaluators.identity import IdentityNetwork
 
-BoolArray = npt.NDArray[np.bool_]
 MODES: tuple[Blend, ...] = ("delta", "replace")
 
 
@@ -89,181 +84,100 @@ class TorchModel:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self._device)
 
 
-@dataclass
-class _Tally:
-    """Predictions for one attribute, direction and path as they come in."""
-
-    hits: list[BoolArray] = field(default_factory=list)
-    flips: list[BoolArray] = field(default_factory=list)
-    groups: list[BoolArray] = field(default_factory=list)
-
-
 def measure(
     model: EditingModel,
     dataset: FaceDataset,
     evaluator: AttributeEvaluator,
+    options: EditOptions | None = None,
     *,
     indices: Sequence[int] | None = None,
-    attributes: Sequence[str] | None = None,
-    groups: Sequence[str] = (),
     modes: Sequence[Blend] = MODES,
-    strength: float = 1.0,
-    batch_size: int = 64,
+    identity: IdentityNetwork | None = None,
 ) -> Measurement:
     """Reconstruct and edit the faces at `indices`, and let the evaluator look at them.
 
-    An attribute is switched on where the label says absent and the evaluator, on the real image, agrees; and
-    off the other way round. The photo of the composed pictures is the dataset's own crop at its full size.
+    The photo of the composed pictures is the dataset's own crop at its full size.
 
     Args:
         model: what is measured.
         dataset: held-out faces whose labels include the model's attributes.
         evaluator: what counts successes.
+        options: what to edit, and how to count.
         indices: which faces; None for all.
-        attributes: which of the model's attributes to edit; None for all.
-        groups: attributes of the labels; success is also counted apart for faces with and without each.
         modes: ways of blending to look at beside the decoded pictures.
-        strength: how far y is moved: on sets `strength`, off sets `1 - strength`.
-        batch_size: faces at a time.
+        identity: measures how much of the person is left; None leaves that out.
 
     Raises:
         UnknownAttributeError: model, dataset or evaluator does not know an attribute.
-        DataError: there is no face.
+        DataError: there is no face, or (with an identity network) no other person to compare with.
     """
-    wanted = tuple(model.attributes if attributes is None else attributes)
-    for known, where in (
-        (model.attributes, "the model"),
-        (dataset.attributes, f"the labels of {dataset.name}"),
-        (evaluator.attributes, "the evaluator"),
-    ):
-        for name in (*wanted, *(groups if known is dataset.attributes else ())):
-            if name not in known:
-                raise UnknownAttributeError(name, known, where)
-    session = _Session(
-        model, dataset, evaluator, wanted=wanted, groups=tuple(groups), modes=tuple(modes), strength=strength
+    options = options or EditOptions()
+    subject = _Subject(model, tuple(modes))
+    counted = count_edits(subject, dataset, evaluator, options, indices=indices, identity=identity)
+    errors, y = np.concatenate(subject.errors), np.concatenate(subject.y) > 0.5
+    seen = np.concatenate(subject.indices)
+    names = model.attributes if options.attributes is None else options.attributes
+    columns = [(list(model.attributes).index(n), list(dataset.attributes).index(n)) for n in names]
+    right = [float((y[:, mine] == dataset.labels[seen, label]).mean()) for mine, label in columns]
+    return Measurement(
+        dataset=dataset.name,
+        dataset_fingerprint=dataset.fingerprint,
+        faces=counted.faces,
+        strength=options.strength,
+        evaluator_accuracy=evaluator.accuracy,
+        along={name: tuple(others) for name, others in options.along.items()},
+        edits=counted.edits,
+        image_size=model.image_size,
+        mse=float(errors.mean()),
+        psnr=float((-10 * np.log10(np.maximum(errors, 1e-10))).mean()),
+        y_accuracy=dict(zip(names, right, strict=True)),
+        reconstruction_flips=counted.unedited_flips["decoded"],
     )
-    if len(dataset) == 0 or (indices is not None and not len(indices)):
-        raise DataError(f"There is no face of {dataset.name} to measure on.")
-    first = 0 if indices is None else indices[0]
-    photo_size = dataset.image(first).shape[0]
-    for batch in evaluation_batches(dataset, photo_size, batch_size, indices):
-        photos = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
-        session.add(photos, dataset.labels[batch.indices.numpy()] > 0)
-    return session.result()
 
 
-class _Session:
-    """Collects the evaluator's predictions batch by batch."""
+class _Subject:
+    """The model; collects the errors (N,) of its reconstructions, y (N, A), and indices (N,) of faces."""
 
-    def __init__(
-        self,
-        model: EditingModel,
-        dataset: FaceDataset,
-        evaluator: AttributeEvaluator,
-        *,
-        wanted: tuple[str, ...],
-        groups: tuple[str, ...],
-        modes: tuple[Blend, ...],
-        strength: float,
-    ) -> None:
-        self._model, self._dataset, self._evaluator, self._wanted = model, dataset, evaluator, wanted
-        self._groups, self._modes, self._strength = groups, modes, strength
-        paths: tuple[Path, ...] = ("decoded", *modes)
-        sides: tuple[Direction, ...] = ("on", "off")
-        self._tallies = {(name, side, path): _Tally() for name in wanted for side in sides for path in paths}
-        self._errors: list[Float32Array] = []
-        self._right: list[BoolArray] = []
-        self._changed: list[BoolArray] = []
+    def __init__(self, model: EditingModel, modes: tuple[Blend, ...]) -> None:
+        self.attributes, self._model, self._modes = model.attributes, model, modes
+        self.errors: list[Float32Array] = []
+        self.y: list[Float32Array] = []
+        self.indices: list[npt.NDArray[np.int64]] = []
 
-    def add(self, photos_nhwc: UInt8Array, labels: BoolArray) -> None:
-        """photos uint8 (N, P, P, 3) RGB, labels (N, dataset attributes)."""
-        size = self._model.image_size
-        crops = face_crops(photos_nhwc, size)
-        encoding = self._model.encode(crops)
-        source = self._model.decode(encoding, encoding.y).image
-        self._errors.append(np.square(source - crops).mean(axis=(1, 2, 3)))
-        real, rebuilt = self._predictions(_nchw(photos_nhwc)), self._predictions(source)
-        self._changed.append(real != rebuilt)
-        columns = [list(self._dataset.attributes).index(name) for name in self._wanted]
-        groups = labels[:, [list(self._dataset.attributes).index(name) for name in self._groups]]
-        own = [list(self._model.attributes).index(name) for name in self._wanted]
-        self._right.append((encoding.y[:, own] > 0.5) == labels[:, columns])
-        plain = {mode: real for mode in self._modes}
-        if "replace" in plain:  # delta leaves the photo as it is where nothing is edited
-            plain["replace"] = self._predictions(composed(photos_nhwc, crops, source, source, "replace"))
-        for name, column, mine in zip(self._wanted, columns, own, strict=True):
-            theirs = list(self._evaluator.attributes).index(name)
-            for direction in ("on", "off"):
-                on = direction == "on"
-                rows = np.flatnonzero((labels[:, column] != on) & (real[:, theirs] != on))
-                if not len(rows):
-                    continue
-                y = encoding.y[rows].copy()
-                y[:, mine] = self._strength if on else 1 - self._strength
-                target = self._model.decode(encoding.rows(rows), y).image
-                members = groups[rows]
-                predicted = self._predictions(target)
-                self._count((name, direction, "decoded"), theirs, on, predicted, rebuilt[rows], members)
-                for mode in self._modes:
-                    seen = composed(photos_nhwc[rows], crops[rows], source[rows], target, mode)
-                    predicted = self._predictions(seen)
-                    self._count((name, direction, mode), theirs, on, predicted, plain[mode][rows], members)
+    def open(self, batch: Batch) -> _Crops:
+        crops = _Crops(self._model, self._modes, batch)
+        self.errors.append(np.square(crops.source - crops.crops).mean(axis=(1, 2, 3)))
+        self.y.append(crops.encoding.y)
+        self.indices.append(batch.indices.numpy())
+        return crops
 
-    def result(self) -> Measurement:
-        errors = np.concatenate(self._errors) if self._errors else np.empty(0, dtype=np.float32)
-        if not len(errors):
-            raise DataError(f"No image of {self._dataset.name} could be read.")
-        changed = np.concatenate(self._changed).mean(axis=0)
-        right = np.concatenate(self._right).mean(axis=0)
-        return Measurement(
-            dataset=self._dataset.name,
-            dataset_fingerprint=self._dataset.fingerprint,
-            image_size=self._model.image_size,
-            faces=len(errors),
-            mse=float(errors.mean()),
-            psnr=float((-10 * np.log10(np.maximum(errors, 1e-10))).mean()),
-            y_accuracy=dict(zip(self._wanted, map(float, right), strict=True)),
-            reconstruction_flips=dict(zip(self._evaluator.attributes, map(float, changed), strict=True)),
-            evaluator_accuracy={
-                n: self._evaluator.accuracy[n] for n in self._wanted if n in self._evaluator.accuracy
-            },
-            strength=self._strength,
-            edits=tuple(self._score(*key, tally) for key, tally in self._tallies.items()),
-        )
 
-    def _predictions(self, images_nchw: Float32Array) -> BoolArray:
-        probabilities = self._evaluator.predict(torch.from_numpy(np.ascontiguousarray(images_nchw)))
-        return np.asarray(probabilities.numpy() > 0.5)
+class _Crops:
+    """One batch, encoded."""
 
-    def _count(
-        self,
-        key: tuple[str, Direction, Path],
-        theirs: int,
-        on: bool,
-        edited: BoolArray,
-        plain: BoolArray,
-        members: BoolArray,
-    ) -> None:
-        self._tallies[key].hits.append(edited[:, theirs] == on)
-        self._tallies[key].flips.append(edited != plain)
-        self._tallies[key].groups.append(members)
+    def __init__(self, model: EditingModel, modes: tuple[Blend, ...], batch: Batch) -> None:
+        self._model, self._modes = model, modes
+        self._photos = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
+        self.crops = face_crops(self._photos, model.image_size)
+        self.encoding = model.encode(self.crops)
+        self.source = model.decode(self.encoding, self.encoding.y).image
+        self.unedited: dict[Path, Tensor | None] = {"decoded": torch.from_numpy(self.source)}
+        for mode in modes:  # delta leaves the photo as it is where nothing is edited
+            blended = (
+                composed(self._photos, self.crops, self.source, self.source, mode)
+                if mode == "replace"
+                else None
+            )
+            self.unedited[mode] = None if blended is None else torch.from_numpy(blended)
 
-    def _score(self, attribute: str, direction: Direction, path: Path, tally: _Tally) -> EditScore:
-        if not tally.hits:
-            none = tuple(GroupScore(name, Share(0, 0), Share(0, 0)) for name in self._groups)
-            return EditScore(attribute, direction, path, Share(0, 0), float("nan"), groups=none)
-        flips = np.concatenate(tally.flips).mean(axis=0)
-        others = [
-            (n, float(f)) for n, f in zip(self._evaluator.attributes, flips, strict=True) if n != attribute
-        ]
-        worst = sorted((pair for pair in others if pair[1] > 0), key=lambda pair: -pair[1])[:3]
-        collateral = float(np.mean([share for _, share in others])) if others else 0.0
-        hits, members = np.concatenate(tally.hits), np.concatenate(tally.groups)
-        apart = tuple(
-            GroupScore(name, Share.of(hits[inside]), Share.of(hits[~inside]))
-            for name, inside in zip(self._groups, members.T, strict=True)
-        )
-        return EditScore(attribute, direction, path, Share.of(hits), collateral, tuple(worst), apart)
+    def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[Path, Tensor]:
+        y = self.encoding.y[rows].copy()
+        y[:, list(self._model.attributes).index(attribute)] = value
+        target = self._model.decode(self.encoding.rows(rows), y).image
+        shown: dict[Path, Float32Array] = {"decoded": target}
+        for mode in self._modes:
+            shown[mode] = composed(self._photos[rows], self.crops[rows], self.source[rows], target, mode)
+        return {path: torch.from_numpy(np.ascontiguousarray(images)) for path, images in shown.items()}
 
 
 def composed(

@@ -1,31 +1,27 @@
-"""What a measurement of edits found: frozen results, as JSON and as a table for people."""
+"""What a measurement of edits found: frozen results, and as tables for people."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from aif.train.statistics import Share, without_nan
+from aif.train.evaluation.report import markdown_table, percent
+from aif.train.evaluators.identity_kept import IdentityScore
+from aif.train.evaluators.quality import Mean
+from aif.train.statistics import Share
 
 Direction = Literal["on", "off"]
 """From absent to present, or from present to absent."""
 
+DIRECTIONS: tuple[Direction, Direction] = ("on", "off")
+
 Blend = Literal["delta", "replace"]
 """How a decoded crop gets into the photo: its change is added, or it takes the photo's place."""
 
-Path = Literal["decoded", "delta", "replace"]
-"""What was looked at: the decoder's own picture, or the photo after one way of blending."""
-
-
-@dataclass(frozen=True)
-class GroupScore:
-    """Success of one edit among faces whose label has an attribute, and among those whose label has not."""
-
-    group: str
-    present: Share
-    absent: Share
+Path = Literal["decoded", "delta", "replace", "composed"]
+"""What was looked at: the decoder's own picture, the photo after blending, or a bundle's result."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +29,19 @@ class EditScore:
     """One attribute, one direction, one way to look at the result.
 
     Attributes:
-        attribute: the attribute that was asked for.
+        attribute: what was edited.
         direction: "on" or "off".
-        path: "decoded", or how it was blended.
-        success: faces on which the evaluator sees the wanted value; n counts those on which label and
-            evaluator both said the opposite.
-        collateral: share of predictions of all other attributes that differ between the edited picture and
-            the same picture without the edit (the reconstruction, composed likewise), in [0, 1].
-        most_flipped: the attributes that changed most often beside the wanted one, with their shares.
-        groups: success apart for groups of faces, where that was asked for.
+        path: "decoded", how it was blended, or "composed" by a bundle.
+        success: faces on which the evaluator sees the new value; n counts those on which label and
+            prediction on the untouched crop both said the opposite.
+        collateral: share of predictions of the other attributes that differ between the edited picture and
+            the same picture without the edit, in [0, 1]; without attributes taken along by design. NaN where
+            no face was edited.
+        most_flipped: the attributes that changed most often beside the edited one, with their shares.
+        detail: fine detail of the inner face, 1 = as much as in the photo (`quality.detail_kept`); n = 0 for
+            pictures of another size.
+        identity: how much of the person is left; None without an identity network or an edited face.
+        groups: success apart for groups of faces: "Male", "not Male", "skin dark", ...
     """
 
     attribute: str
@@ -49,8 +49,10 @@ class EditScore:
     path: Path
     success: Share
     collateral: float
-    most_flipped: tuple[tuple[str, float], ...] = ()
-    groups: tuple[GroupScore, ...] = ()
+    most_flipped: tuple[tuple[str, float], ...]
+    detail: Mean
+    identity: IdentityScore | None
+    groups: Mapping[str, Share]
 
 
 @dataclass(frozen=True)
@@ -59,31 +61,33 @@ class Measurement:
 
     Attributes:
         dataset, dataset_fingerprint: which faces.
-        image_size: side of the model's crops in pixels.
-        faces: how many faces were encoded.
+        faces: how many were looked at.
+        strength: to which value an attribute was switched on; off is 1 - strength.
+        evaluator_accuracy: how accurate the evaluator is on these attributes, on held-out real faces.
+        along: attribute to those that its edit takes along by design, not counted as collateral.
+        edits: one score an attribute, direction and path.
+        image_size: side of the model's crops in pixels; this and what follows of models of whole crops only.
         mse: mean squared error of reconstructions, pixels in [0, 1].
         psnr: mean over faces of the peak signal-to-noise ratio in dB.
         y_accuracy: agreement of the encoder's predicted y with the labels, by attribute.
         reconstruction_flips: share of the evaluator's predictions that differ between real faces and their
             reconstructions, by attribute.
-        evaluator_accuracy: how accurate the evaluator is on these attributes, on held-out real faces.
-        strength: how far y was moved, 1 = to the very value asked for.
-        edits: one score an attribute, direction and path.
     """
 
     dataset: str
     dataset_fingerprint: str
-    image_size: int
     faces: int
-    mse: float
-    psnr: float
-    y_accuracy: dict[str, float]
-    reconstruction_flips: dict[str, float]
-    evaluator_accuracy: dict[str, float]
     strength: float
+    evaluator_accuracy: Mapping[str, float]
+    along: Mapping[str, tuple[str, ...]]
     edits: tuple[EditScore, ...]
+    image_size: int | None = None
+    mse: float = math.nan
+    psnr: float = math.nan
+    y_accuracy: Mapping[str, float] = field(default_factory=dict)
+    reconstruction_flips: Mapping[str, float] = field(default_factory=dict)
 
-    def edit(self, attribute: str, direction: Direction, path: Path) -> EditScore:
+    def edit(self, attribute: str, direction: Direction, path: Path = "composed") -> EditScore:
         """The score of one edit.
 
         Raises:
@@ -94,69 +98,56 @@ class Measurement:
                 return score
         raise KeyError(f"{attribute} {direction} {path} was not measured")
 
-    def to_json(self) -> str:
-        """All figures; each edit with its rate and 95 % interval. What could not be measured is null."""
-        values = asdict(self)
-        values["edits"] = [
-            {
-                **asdict(score),
-                "rate": score.success.rate,
-                "interval": score.success.interval,
-            }
-            for score in self.edits
-        ]
-        return json.dumps(without_nan(values), indent=1)
+    def summary(self) -> dict[str, float]:
+        """The few figures that a manifest carries: name to number."""
+        figures = {} if self.image_size is None else {"reconstruction_mse": self.mse}
+        for score in self.edits:
+            name = f"{score.attribute}.{score.direction}"
+            if score.success.n:
+                figures[f"{name}.{score.path}"] = round(score.success.rate, 4)
+            if score.path != "composed":
+                continue
+            if score.success.n:
+                figures[f"{name}.flips"] = round(score.collateral, 4)
+            if score.detail.n:
+                figures[f"{name}.detail"] = round(score.detail.mean, 4)
+            if score.identity is not None:
+                figures[f"{name}.identity_kept"] = round(score.identity.kept, 4)
+        return figures
 
     def to_markdown(self) -> str:
-        """The figures as Markdown: a line on reconstruction, then a table of edits.
-
-        A cell of the table reads: success, 95 % interval, and after the slash the collateral flips. Where
-        groups were asked for, a table of success by group follows, for the last path.
-        """
-        paths = list(dict.fromkeys(score.path for score in self.edits))
-        lines = [
-            f"{self.faces} faces of {self.dataset} at {self.image_size} px: "
-            f"reconstruction MSE {self.mse:.4f}, PSNR {self.psnr:.1f} dB.",
-            "",
-            "| attribute | edit | n | " + " | ".join(paths) + " | evaluator's accuracy |",
-            "|---|---|---|" + "---|" * (len(paths) + 1),
+        """Two tables: all figures, and success by group for the last path."""
+        title = f"{self.faces} faces of {self.dataset}, strength {self.strength:g}"
+        if self.image_size is not None:
+            title += f", at {self.image_size} px: reconstruction MSE {self.mse:.4f}, PSNR {self.psnr:.1f} dB"
+        notes = ["Success with its 95 % interval; detail and person: 1 = as in the photo."]
+        taken = [f"{name} ({', '.join(others)})" for name, others in self.along.items() if others]
+        if taken:
+            notes.append(f"Taken along by design, not counted as flipped: {'; '.join(taken)}.")
+        last = [score for score in self.edits if score.path == self.edits[-1].path]
+        groups = [
+            {"attribute": s.attribute, "edit": s.direction} | {g: str(share) for g, share in s.groups.items()}
+            for s in last
         ]
-        for attribute, direction in dict.fromkeys((s.attribute, s.direction) for s in self.edits):
-            scores = [self.edit(attribute, direction, path) for path in paths]
-            accuracy = self.evaluator_accuracy.get(attribute, math.nan)
-            cells = " | ".join(_cell(score) for score in scores)
-            lines.append(
-                f"| {attribute} | {direction} | {scores[0].success.n} | {cells} | {100 * accuracy:.1f}% |"
-            )
-        lines += [
-            "",
-            "Cells: success [95 % interval] / flips of other attributes against the unedited picture.",
-        ]
-        return "\n".join([*lines, *_by_group([s for s in self.edits if s.path == paths[-1]])]) + "\n"
+        by_group = (
+            f"Success by group ({last[0].path if last else ''}), 95 % interval and number of faces (skin: "
+            "median lightness of the inner face, which is lighting too):"
+        )
+        table = markdown_table([self._row(score) for score in self.edits])
+        return "\n".join([f"{title}.", "", table, *notes, "", by_group, "", markdown_table(groups)])
 
-
-def _by_group(scores: list[EditScore]) -> list[str]:
-    """The lines of a table: an edit a row, a group a column."""
-    if not scores or not scores[0].groups:
-        return []
-    names = [name for score in scores[0].groups for name in (score.group, f"not {score.group}")]
-    lines = [
-        "",
-        f"Success by group ({scores[0].path}), 95 % interval and number of faces:",
-        "",
-        "| attribute | edit | " + " | ".join(names) + " |",
-        "|---|---|" + "---|" * len(names),
-    ]
-    for score in scores:
-        shares = [share for group in score.groups for share in (group.present, group.absent)]
-        lines.append(f"| {score.attribute} | {score.direction} | " + " | ".join(map(str, shares)) + " |")
-    return lines
-
-
-def _cell(score: EditScore) -> str:
-    if not score.success.n:
-        return "no face"
-    low, high = score.success.interval
-    return (
-        f"{100 * score.success.rate:.1f}% [{100 * low:.1f}, {100 * high:.1f}] / {100 * score.collateral:.1f}%"
-    )
+    def _row(self, score: EditScore) -> dict[str, str]:
+        n, accuracy = score.success.n, self.evaluator_accuracy.get(score.attribute, math.nan)
+        worst = ", ".join(f"{name} {100 * share:.0f}%" for name, share in score.most_flipped)
+        return {
+            "attribute": score.attribute,
+            "edit": score.direction,
+            "path": score.path,
+            "n": str(n),
+            "success": percent(score.success, "no face"),
+            "other attributes flipped": "-" if math.isnan(score.collateral) else f"{score.collateral:.1%}",
+            "most often": worst or "-",
+            "detail kept": f"{score.detail.mean:.2f}" if score.detail.n else "-",
+            "person kept": "-" if score.identity is None else f"{score.identity.kept:.2f}",
+            "evaluator's accuracy": "-" if math.isnan(accuracy) else f"{accuracy:.1%}",
+        }

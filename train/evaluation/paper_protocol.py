@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from aif.runtime.errors import UnknownAttributeError
 from aif.train.data.base import FaceDataset
-from aif.train.data.loader import evaluation_batches
-from aif.train.evaluation.composed import AttributeEvaluator
+from aif.train.data.batch import evaluation_batches
+from aif.train.evaluation.counting import AttributeEvaluator, check_known
 from aif.train.evaluation.measure import EditingModel
 from aif.train.evaluation.measure_report import Direction
 from aif.train.statistics import Share
@@ -45,15 +44,10 @@ def paper_protocol(
     Raises:
         UnknownAttributeError: model, faces or evaluator does not know an attribute.
     """
+    labels = (faces.attributes, f"the labels of {faces.name}")
+    check_known(attributes, (model.attributes, "the model"), labels, (evaluator.attributes, "the evaluator"))
     scores = []
     for name in attributes:
-        for known, where in (
-            (model.attributes, "the model"),
-            (faces.attributes, f"the labels of {faces.name}"),
-            (evaluator.attributes, "the evaluator"),
-        ):
-            if name not in known:
-                raise UnknownAttributeError(name, known, where)
         column = list(faces.attributes).index(name)
         theirs, mine = list(evaluator.attributes).index(name), list(model.attributes).index(name)
         positives = [i for i in range(min(PAPER_FACES, len(faces))) if faces.labels[i, column]]

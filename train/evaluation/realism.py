@@ -10,25 +10,27 @@ What would give an edit away without being one is kept out:
   attribute itself says nothing; a rare attribute makes the sets smaller;
 - nobody is in both sets, nor both among those trained on and those tested on;
 - all faces come from the same files by the same resizing, uint8 in and uint8 out.
-The label alone says on which side a face is; no evaluator has a say.
+The label alone says on which side a face is; no evaluator is asked.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import DataError, UnknownAttributeError
+from aif.runtime.errors import DataError
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import evaluation_batches
 from aif.train.evaluation.composed import Composer, edited_crops
-from aif.train.evaluators.adversary import AdversaryConfig, Auc, IntArray, adversary_auc
+from aif.train.evaluation.counting import check_known
+from aif.train.evaluation.report import markdown_table
+from aif.train.evaluators.adversary import AdversaryConfig, Auc, adversary_auc
 from aif.train.evaluators.identity import known_identities
+from aif.train.evaluators.verification import IntArray
 
 LEAST_FACES = 48
 """Faces a set below which a network learns nothing that could be tested."""
@@ -82,12 +84,8 @@ def measure_realism(
         DataError: people are not known, or there are too few faces on either side.
     """
     config, say = config or AdversaryConfig(), log or (lambda _: None)
-    for known, where in (
-        (composer.attributes, "what is measured"),
-        (dataset.attributes, f"the labels of {dataset.name}"),
-    ):
-        if attribute not in known:
-            raise UnknownAttributeError(attribute, known, where)
+    labels = (dataset.attributes, f"the labels of {dataset.name}")
+    check_known([attribute], (composer.attributes, "what is measured"), labels)
     people = known_identities(dataset)
     present = dataset.labels[:, list(dataset.attributes).index(attribute)] > 0
     chosen, others = choose_sets(present, people, config.faces, config.seed)
@@ -150,19 +148,19 @@ def choose_sets(
 
 def to_markdown(rows: Sequence[Realism]) -> str:
     """One line an attribute."""
-    lines = [
-        "| attribute | faces a set | AUC, edited against untouched | real against real |",
-        "|---|---|---|---|",
-        *(f"| {r.attribute} | {r.faces} | {r.edited} | {r.real or '-'} |" for r in rows),
-        "",
-        "AUC of a network trained to find the edits, on people it has not seen: 0.5 = it cannot, 1 = always.",
+    cells = [
+        {
+            "attribute": row.attribute,
+            "faces a set": row.faces,
+            "AUC, edited against untouched": row.edited,
+            "real against real": row.real or "-",
+        }
+        for row in rows
     ]
-    return "\n".join(lines) + "\n"
-
-
-def to_json(rows: Sequence[Realism]) -> str:
-    """The same for programs."""
-    return json.dumps([asdict(row) for row in rows], indent=1) + "\n"
+    note = (
+        "AUC of a network trained to find the edits, on people it has not seen: 0.5 = it cannot, 1 = always."
+    )
+    return f"{markdown_table(cells)}\n{note}\n"
 
 
 def _faces(dataset: FaceDataset, indices: IntArray, size: int) -> tuple[IntArray, UInt8Array]:

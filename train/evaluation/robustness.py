@@ -6,29 +6,32 @@ before it was disturbed; the evaluator looks at the crop that these landmarks gi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.editing.editor import Editor
-from aif.runtime.errors import DataError, UnknownAttributeError
+from aif.runtime.errors import DataError
 from aif.runtime.faces.detect import Detection, Detector, overlap
 from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.runtime.geometry.align import crop_face, transform_points
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.evaluation.alignment import GOOD_ALIGNMENT, SAME_FACE, alignment_error
-from aif.train.evaluation.composed import AttributeEvaluator
+from aif.train.evaluation.counting import AttributeEvaluator, check_known
 from aif.train.evaluation.disturbances import DISTURBANCES, Disturbance, turned_away
+from aif.train.evaluation.report import markdown_table, percent
 from aif.train.statistics import Share
 
 EVALUATED_SIZE = 128
 """Side of the crops that the evaluator is shown, in pixels."""
 HALF_PROFILE = 0.25
 """`turned_away` from which a face counts as a half profile."""
+PROFILES = "half profiles"
+
+_Outcome = tuple[bool, bool, bool, bool]
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,6 @@ class RobustnessScore:
     aligned: Share
     success: Share
     unedited: Share
-
-
-@dataclass
-class _Tally:
-    found: list[bool] = field(default_factory=list)
-    aligned: list[bool] = field(default_factory=list)
-    success: list[bool] = field(default_factory=list)
-    unedited: list[bool] = field(default_factory=list)
-
-    def score(self, name: str) -> RobustnessScore:
-        shares = (Share.of(hits) for hits in (self.found, self.aligned, self.success, self.unedited))
-        return RobustnessScore(name, *shares)
 
 
 def measure_robustness(
@@ -94,16 +85,11 @@ def measure_robustness(
         UnknownAttributeError: editor, dataset or evaluator does not know the attribute.
         DataError: no photo is left.
     """
-    for known, where in (
-        (editor.attributes, "the bundle"),
-        (dataset.attributes, f"the labels of {dataset.name}"),
-        (evaluator.attributes, "the evaluator"),
-    ):
-        if attribute not in known:
-            raise UnknownAttributeError(attribute, known, where)
+    labels = (dataset.attributes, f"the labels of {dataset.name}")
+    evaluated = (evaluator.attributes, "the evaluator")
+    check_known([attribute], (editor.attributes, "the bundle"), labels, evaluated)
     column = list(dataset.attributes).index(attribute)
-    tallies: dict[str, _Tally] = {each.name: _Tally() for each in disturbances}
-    profiles = _Tally()
+    tallies: dict[str, list[_Outcome]] = {name: [] for name in (*(d.name for d in disturbances), PROFILES)}
     for index in range(len(dataset) if faces is None else min(faces, len(dataset))):
         try:
             photo = np.ascontiguousarray(dataset.image(index)[:, :, ::-1])
@@ -113,43 +99,39 @@ def measure_robustness(
         face = max(reference.detect(photo), key=lambda found: float(found.box_xywh[2]), default=None)
         if face is None or _seen(evaluator, attribute, photo, face.landmarks) != present:
             continue
-        wanted = {attribute: 0.0 if present else 1.0}
         for number, each in enumerate(disturbances):
             rng = np.random.default_rng([seed, index, number])
             disturbed, matrix = each.change(photo, face.landmarks, rng)
             truth = transform_points(face.landmarks, matrix)
-            counted = [tallies[each.name]]
+            outcome = _outcome(editor, evaluator, disturbed, truth, (attribute, not present))
+            tallies[each.name].append(outcome)
             if number == 0 and turned_away(face.landmarks) >= HALF_PROFILE:
-                counted.append(profiles)
-            _edit_and_count(editor, evaluator, disturbed, truth, wanted, counted)
-    if not any(tally.found for tally in tallies.values()):
+                tallies[PROFILES].append(outcome)
+    if not any(tallies.values()):
         raise DataError(
             f"No photo of {dataset.name} shows a face on which label and evaluator agree.",
             "Photos need some room around the face; crops that are cut to it have none.",
         )
-    return (*(tally.score(name) for name, tally in tallies.items()), profiles.score("half profiles"))
+    columns = {name: np.array(found, dtype=bool).reshape(-1, 4).T for name, found in tallies.items()}
+    return tuple(RobustnessScore(name, *map(Share.of, hits)) for name, hits in columns.items())
 
 
-def _edit_and_count(
+def _outcome(
     editor: Editor,
     evaluator: AttributeEvaluator,
     photo: UInt8Array,
     truth: Float32Array,
-    wanted: dict[str, float],
-    tallies: Sequence[_Tally],
-) -> None:
-    """Edit the face at `truth` in a photo, and count what came of it."""
-    ((attribute, value),) = wanted.items()
+    wanted: tuple[str, bool],
+) -> _Outcome:
+    """Edit the face at `truth` in a photo: was it found, aligned, edited with success, and seen unedited?"""
+    attribute, value = wanted
     mine = _nearest(editor.detect(photo), truth)
-    edited = photo if mine is None else editor.edit(photo, wanted, detections=[mine]).image_hwc_bgr
-    success = mine is not None and _seen(evaluator, attribute, edited, truth) == (value > 0.5)
-    aligned = mine is not None and alignment_error(mine.landmarks, truth) <= GOOD_ALIGNMENT
-    unedited = _seen(evaluator, attribute, photo, truth) != (value > 0.5)
-    for tally in tallies:
-        tally.found.append(mine is not None)
-        tally.aligned.append(aligned)
-        tally.success.append(success)
-        tally.unedited.append(unedited)
+    unedited = _seen(evaluator, attribute, photo, truth) != value
+    if mine is None:
+        return False, False, False, unedited
+    edited = editor.edit(photo, {attribute: float(value)}, detections=[mine]).image_hwc_bgr
+    success = _seen(evaluator, attribute, edited, truth) == value
+    return True, alignment_error(mine.landmarks, truth) <= GOOD_ALIGNMENT, success, unedited
 
 
 def _nearest(detections: Sequence[Detection], truth: Float32Array) -> Detection | None:
@@ -168,25 +150,16 @@ def _seen(evaluator: AttributeEvaluator, attribute: str, photo: UInt8Array, land
 
 def to_markdown(scores: Sequence[RobustnessScore]) -> str:
     """A table, one kind of photo a row."""
-    lines = [
-        "| photo | n | found | aligned | edit succeeds | evaluator agrees unedited |",
-        "|---|---|---|---|---|---|",
-    ]
-    for score in scores:
-        cells = " | ".join(
-            _cell(share) for share in (score.found, score.aligned, score.success, score.unedited)
-        )
-        lines.append(f"| {score.name} | {score.found.n} | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
-def to_json(scores: Sequence[RobustnessScore]) -> str:
-    """Counts of every score."""
-    return json.dumps([asdict(score) for score in scores], indent=1) + "\n"
-
-
-def _cell(share: Share) -> str:
-    if not share.n:
-        return "none"
-    low, high = share.interval
-    return f"{100 * share.rate:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
+    return markdown_table(
+        [
+            {
+                "photo": score.name,
+                "n": score.found.n,
+                "found": percent(score.found),
+                "aligned": percent(score.aligned),
+                "edit succeeds": percent(score.success),
+                "evaluator agrees unedited": percent(score.unedited),
+            }
+            for score in scores
+        ]
+    )

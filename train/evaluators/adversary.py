@@ -1,11 +1,11 @@
 """The adversary: a small network trained from scratch to tell one set of faces from another.
 
-What it is for, and how the sets are chosen, is in `aif.train.evaluation.realism`.
+`aif.train.evaluation.realism` says what for, and chooses the sets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,11 @@ from torchvision.models.resnet import BasicBlock
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ConfigError, DataError
-from aif.train.evaluators.evaluator import normalise, one_cycle
+from aif.train.evaluators.evaluator import normalise
+from aif.train.evaluators.fitting import FitOptions, fit
+from aif.train.evaluators.verification import IntArray
 
 BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 PARTS, RESAMPLES = 3, 2_000
 
@@ -47,15 +48,12 @@ class AdversaryConfig:
     """Seed of faces, parts, weights and changes."""
 
     def __post_init__(self) -> None:
-        for name in ("faces", "width", "epochs", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}.")
-        if self.image_size < 16 or self.batch_size < 2 or not 1 <= self.folds <= PARTS:
-            raise ConfigError(
-                f"image_size = {self.image_size}, batch_size = {self.batch_size} or folds = {self.folds} is "
-                "out of range.",
-                f"They must be at least 16, at least 2, and 1 to {PARTS}.",
-            )
+        least = {"faces": 1, "width": 1, "epochs": 1, "image_size": 16, "batch_size": 2, "folds": 1}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise ConfigError(f"{name} must be at least {low}, got {getattr(self, name)}.")
+        if self.learning_rate <= 0 or self.folds > PARTS:
+            raise ConfigError(f"A learning rate above 0 and at most {PARTS} folds are needed.")
 
 
 @dataclass(frozen=True)
@@ -132,11 +130,11 @@ def auc_interval(
     folds: Sequence[tuple[FloatArray, BoolArray, npt.NDArray[np.integer]]],
     rng: np.random.Generator,
 ) -> Auc:
-    """The mean AUC of the folds, and its 95 % interval when people are drawn anew, with replacement.
+    """The mean AUC of the folds, and its 95 % interval by the bootstrap over people.
 
     Args:
         folds: scores (N,), which of them are of edited faces (N,), and whose faces (N,), fold by fold.
-        rng: draws the people.
+        rng: of the bootstrap.
     """
     points, samples, n = [], np.zeros(RESAMPLES), 0
     for scores, edited, people in folds:
@@ -168,20 +166,19 @@ def _trained(images: Tensor, truth: Tensor, train: Tensor, config: AdversaryConf
         torch.manual_seed(seed)
         network = adversary_network(config.width).train()
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.05)
     steps = max(1, len(train) // config.batch_size)
-    for step in range(config.epochs * steps):
-        if step % steps == 0:
+
+    def batches(_: int) -> Iterator[Tensor]:
+        while True:
             order = train[torch.randperm(len(train), generator=generator)]
-        rows = order[step % steps * config.batch_size :][: config.batch_size]
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * one_cycle(step / (config.epochs * steps))
+            yield from torch.split(order[: steps * config.batch_size], config.batch_size)
+
+    def loss(rows: Tensor, _: float) -> tuple[Tensor, int]:
         logits = network(normalise(_changed(images[rows].float() / 255, generator)))
-        loss = F.binary_cross_entropy_with_logits(logits[:, 0], truth[rows])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    return network.eval()
+        return F.binary_cross_entropy_with_logits(logits[:, 0], truth[rows]), 1
+
+    options = FitOptions("adversary", config.epochs * steps, config.learning_rate, weight_decay=0.05)
+    return fit(network, loss, batches, options, log=lambda _: None).eval()
 
 
 def _changed(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -205,7 +202,7 @@ def _scores(network: nn.Module, images: Tensor, batch_size: int = 64) -> FloatAr
 
 
 def _weights(people: npt.NDArray[np.integer], rng: np.random.Generator) -> FloatArray:
-    """How often each face is there when people are drawn with replacement: (RESAMPLES, N)."""
+    """How often each face occurs when people are resampled with replacement: (RESAMPLES, N)."""
     unique, person = np.unique(people, return_inverse=True)
     counts = rng.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), RESAMPLES)
     return np.asarray(counts[:, person], dtype=np.float64)

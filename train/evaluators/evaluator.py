@@ -1,17 +1,18 @@
-"""The evaluator: an attribute classifier trained on real images only, the judge of every edit.
+"""The evaluator: an attribute classifier trained on real images only, which measures every edit.
 
 It shares nothing with the editing networks: no weights, no loss, no generated image. Its own accuracy on
-held-out real faces is stored beside its weights, because it is the ceiling of what it can testify.
+held-out real faces is stored beside its weights, because no figure that it gives can be better founded.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +24,10 @@ from torchvision.models.resnet import BasicBlock
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
 from aif.runtime.files import replacing, write_text
 from aif.runtime.networks.cpu import multiplies_bf16
+from aif.train.evaluators.fitting import FitOptions, endless, fit
+from aif.train.statistics import balanced_accuracy
 
-WEIGHTS_FILE, SIDECAR_FILE, RESUME_FILE = "evaluator.safetensors", "evaluator.json", "resume.safetensors"
+WEIGHTS_FILE, SIDECAR_FILE, RESUME_FOLDER = "evaluator.safetensors", "evaluator.json", "resume"
 
 
 class LabelledBatch(Protocol):
@@ -58,16 +61,26 @@ class EvaluatorConfig:
     """Seed of weights and augmentation."""
 
     def __post_init__(self) -> None:
-        if self.image_size < 16 or self.warm_size < 16:
-            raise ConfigError(
-                f"Evaluator sizes must be at least 16 px, got {self.image_size}, {self.warm_size}."
-            )
-        if self.width < 1:
-            raise ConfigError(f"The evaluator's width must be at least 1, got {self.width}.")
-        if self.faces < 1:
-            raise ConfigError(f"The evaluator must see at least one face, got faces={self.faces}.")
-        if not 0 <= self.warm_share <= 1:
-            raise ConfigError(f"warm_share must lie in [0, 1], got {self.warm_share}.")
+        self.check(
+            image_size=(self.image_size >= 16, "be at least 16 px"),
+            warm_size=(self.warm_size >= 16, "be at least 16 px"),
+            width=(self.width >= 1, "be at least 1"),
+            faces=(self.faces >= 1, "be at least 1"),
+            warm_share=(0 <= self.warm_share <= 1, "lie in [0, 1]"),
+            learning_rate=(0 < self.learning_rate < math.inf, "be above 0"),
+            weight_decay=(0 <= self.weight_decay < math.inf, "be at least 0"),
+        )
+
+    def check(self, **rules: tuple[bool, str]) -> None:
+        """Raise a ConfigError for the first field that breaks its rule (whether it holds, in words)."""
+        for name, (holds, words) in rules.items():
+            if not holds:
+                raise ConfigError(f"{name} must {words}, got {getattr(self, name)}.")
+
+    def training_images(self, images: Tensor, progress: float, generator: torch.Generator) -> Tensor:
+        """Jittered and normalised, at the size that `progress` in [0, 1] calls for: uint8 (N, 3, H, W) in."""
+        size = self.warm_size if progress < self.warm_share else self.image_size
+        return normalise(jitter(images.float() / 255, size, generator))
 
 
 @dataclass(frozen=True)
@@ -86,26 +99,57 @@ def evaluator_network(outputs: int, width: int = 32) -> nn.Module:
     before = width
     for stage in range(4):
         channels, stride = width << stage, 1 if stage == 0 else 2
-        shortcut = (
-            nn.Sequential(nn.Conv2d(before, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
-            if stage
-            else None
-        )
-        layers += [BasicBlock(before, channels, stride, shortcut), BasicBlock(channels, channels)]
+        shortcut = nn.Sequential(nn.Conv2d(before, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+        layers += [
+            BasicBlock(before, channels, stride, shortcut if stage else None),
+            BasicBlock(channels, channels),
+        ]
         before = channels
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, outputs)]
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
-class Evaluator:
+class CropNetwork:
+    """A trained network of square face crops.
+
+    Attributes:
+        network: normalised images (N, 3, S, S) -> (N, outputs).
+        image_size: S, side of its input in pixels.
+        device: where it is.
+    """
+
+    def __init__(self, network: nn.Module, image_size: int, device: torch.device | str = "cpu") -> None:
+        self.device, self.image_size = torch.device(device), image_size
+        self.network = network.to(self.device).eval()
+
+    @torch.no_grad()
+    def both_ways(self, crops_nchw: Tensor, batch_size: int) -> list[tuple[Tensor, Tensor]]:
+        """What the network gives for crops and for their mirror images, float32 (n, outputs), by batches.
+
+        Raises:
+            ValueError: the crops are not float (N, 3, S, S).
+        """
+        if crops_nchw.ndim != 4 or crops_nchw.shape[1] != 3 or not crops_nchw.is_floating_point():
+            raise ValueError(
+                f"crops must be float (N, 3, S, S) in [0, 1], got {crops_nchw.dtype} "
+                f"{tuple(crops_nchw.shape)}"
+            )
+        found = []
+        for crops in torch.split(crops_nchw, batch_size) if len(crops_nchw) else ():
+            images = normalise(resize_area(crops.to(self.device).float(), self.image_size))
+            with half_precision(self.device):
+                plain, mirrored = self.network(images), self.network(images.flip(-1))
+            found.append((plain.float(), mirrored.float()))
+        return found
+
+
+class Evaluator(CropNetwork):
     """A trained attribute classifier; see `train_evaluator` and `Evaluator.load`.
 
     Attributes:
         attributes: names of the columns that `predict` returns.
         accuracy: held-out accuracy on real faces by attribute, in [0, 1].
         scores: the same with balanced accuracy and counts.
-        image_size: side of its input in pixels.
-        network: normalised images (N, 3, S, S) -> logits (N, A).
     """
 
     def __init__(
@@ -116,11 +160,8 @@ class Evaluator:
         scores: dict[str, AttributeScore] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.device = torch.device(device)
-        self.network = network.to(self.device).eval()
-        self.attributes = attributes
-        self.image_size = image_size
-        self.scores = dict(scores or {})
+        super().__init__(network, image_size, device)
+        self.attributes, self.scores = attributes, dict(scores or {})
         self.accuracy = {name: score.accuracy for name, score in self.scores.items()}
 
     @classmethod
@@ -143,22 +184,13 @@ class Evaluator:
             ) from error
         return cls(network, attributes, image_size, scores, device)
 
-    @torch.no_grad()
     def predict(self, crops_nchw: Tensor, batch_size: int = 256) -> Tensor:
         """Probability of each attribute: crops float (N, 3, S, S) RGB in [0, 1] -> float32 (N, A) in [0, 1].
 
-        Each face is judged together with its mirror image (mean of the two logits).
+        From the mean of the logits of a face and its mirror image.
         """
-        if crops_nchw.ndim != 4 or crops_nchw.shape[1] != 3:
-            raise ValueError(f"crops must be (N, 3, S, S), got {tuple(crops_nchw.shape)}")
-        parts = [torch.zeros(0, len(self.attributes))]
-        for start in range(0, len(crops_nchw), batch_size):
-            crops = crops_nchw[start : start + batch_size]
-            images = normalise(resize_area(crops.to(self.device).float(), self.image_size))
-            with half_precision(self.device):
-                logits = self.network(images) + self.network(images.flip(-1))
-            parts.append((logits.float() / 2).sigmoid().cpu())
-        return torch.cat(parts)
+        parts = [((a + b) / 2).sigmoid().cpu() for a, b in self.both_ways(crops_nchw, batch_size)]
+        return torch.cat([torch.zeros(0, len(self.attributes)), *parts])
 
 
 def resize_area(images: Tensor, size: int) -> Tensor:
@@ -176,7 +208,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 autocast where the device multiplies it: several times faster, and verdicts need no more."""
+    """bfloat16 autocast where the device multiplies it: several times faster, and precise enough."""
     pays = device.type != "cpu" or multiplies_bf16()
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=pays)
 
@@ -205,26 +237,12 @@ def jitter(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return (out - 0.45) * contrast + 0.45 + uniform(0.1)[:, None, None, None].to(images)
 
 
-def one_cycle(progress: float) -> float:
-    """Factor of the learning rate at `progress` in [0, 1]: a linear rise for 15%, then a cosine to 0."""
-    if progress < 0.15:
-        return 0.04 + 0.96 * progress / 0.15
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 0.15) / 0.85)))
-
-
-def endless(batches: Iterable[LabelledBatch]) -> Iterator[LabelledBatch]:
-    """Go through `batches` again and again.
-
-    Raises:
-        DataError: a pass gives no batch.
-    """
-    while True:
-        empty = True
-        for batch in batches:
-            empty = False
-            yield batch
-        if empty:
-            raise DataError("The training data gave no batch.", "Use more faces or a smaller batch size.")
+def write_network(weights: Path, sidecar: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
+    """Store a network's weights (safetensors), and beside them what they are (JSON)."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with replacing(weights) as part:
+        save_file(state, part)
+    write_text(sidecar, json.dumps(about, indent=1))
 
 
 def train_evaluator(
@@ -236,7 +254,6 @@ def train_evaluator(
     *,
     start: Path | None = None,
     device: torch.device | str = "cpu",
-    checkpoint_every: int = 20_000,
     log: Callable[[str], None] = print,
 ) -> Evaluator:
     """Train an evaluator on real labelled faces; store it and its held-out accuracy in the folder `out`.
@@ -249,64 +266,42 @@ def train_evaluator(
         val: one pass over held-out faces of other people.
         attributes: names of the columns of y.
         out: folder for evaluator.safetensors and evaluator.json.
+        config: None for the defaults.
         start: an earlier evaluator's folder, whose weights to begin with; None for random ones.
-        checkpoint_every: faces between two checkpoints.
+        device: where to train.
+        log: takes a line now and then.
 
     Raises:
         DataError: there is no batch, or y has not one column an attribute.
         CheckpointError: `out` holds a checkpoint of another configuration, or `start` no evaluator of these
             attributes.
     """
-    config = config or EvaluatorConfig()
-    out.mkdir(parents=True, exist_ok=True)
-    device = torch.device(device)
+    config, device = config or EvaluatorConfig(), torch.device(device)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     network = evaluator_network(len(attributes), config.width).to(device)
     if start is not None:
         earlier = Evaluator.load(start)
         if earlier.attributes != attributes:
-            raise CheckpointError(f"{start} judges other attributes: {', '.join(earlier.attributes)}.")
+            raise CheckpointError(f"{start} predicts other attributes: {', '.join(earlier.attributes)}.")
         network.load_state_dict(earlier.network.state_dict())
-    optimizer = torch.optim.AdamW(
-        network.parameters(), config.learning_rate, weight_decay=config.weight_decay
-    )
-    identity = json.dumps([asdict(config), attributes])
-    seen = _resume(out / RESUME_FILE, network, optimizer, identity)
-    next_checkpoint = seen + checkpoint_every
-    stream = endless(train)
-    while seen < config.faces:
-        batch = next(stream)
+
+    def loss(batch: LabelledBatch, progress: float) -> tuple[Tensor, int]:
         if batch.y.shape[1] != len(attributes):
             raise DataError(f"y has {batch.y.shape[1]} columns, but {len(attributes)} attributes are named.")
-        progress = seen / config.faces
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * one_cycle(progress)
-        size = config.warm_size if progress < config.warm_share else config.image_size
-        images = normalise(jitter(batch.images.to(device).float() / 255, size, generator))
+        images = config.training_images(batch.images.to(device), progress, generator)
         with half_precision(device):
             logits = network(images)
-        loss = F.binary_cross_entropy_with_logits(logits.float(), batch.y.to(device).float())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        seen += len(images)
-        if seen >= next_checkpoint:
-            next_checkpoint += checkpoint_every
-            _save(out / RESUME_FILE, network, optimizer, seen, identity)
-            log(f"evaluator: {seen} of {config.faces} faces, loss {loss.item():.4f}, size {size}")
-    trained = Evaluator(network, attributes, config.image_size, device=device)
-    scores = score_evaluator(trained, val)
-    sidecar = {
-        "attributes": list(attributes),
-        "config": asdict(config),
-        "scores": {name: asdict(score) for name, score in scores.items()},
-    }
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with replacing(out / WEIGHTS_FILE) as part:
-        save_file(weights, part)
-    write_text(out / SIDECAR_FILE, json.dumps(sidecar, indent=1))
-    (out / RESUME_FILE).unlink(missing_ok=True)
+        truth = batch.y.to(device).float()
+        return F.binary_cross_entropy_with_logits(logits.float(), truth), len(images)
+
+    options = FitOptions("evaluator", config.faces, config.learning_rate, config.weight_decay)
+    about = {"config": asdict(config), "attributes": list(attributes)}
+    fit(network, loss, lambda _: endless(train), options, out / RESUME_FOLDER, about, log=log)
+    scores = score_evaluator(Evaluator(network, attributes, config.image_size, device=device), val)
+    about["scores"] = {name: asdict(score) for name, score in scores.items()}
+    write_network(out / WEIGHTS_FILE, out / SIDECAR_FILE, network, about)
+    shutil.rmtree(out / RESUME_FOLDER, ignore_errors=True)
     return Evaluator(network, attributes, config.image_size, scores, device)
 
 
@@ -316,58 +311,13 @@ def score_evaluator(evaluator: Evaluator, batches: Iterable[LabelledBatch]) -> d
     Raises:
         DataError: there is no face.
     """
-    verdicts: list[Tensor] = []
-    labels: list[Tensor] = []
-    for batch in batches:
-        verdicts.append(evaluator.predict(batch.images.float() / 255) > 0.5)
-        labels.append(batch.y.cpu() > 0.5)
-    if not labels:
-        raise DataError("There is no held-out face to judge the evaluator on.")
-    verdict, label = torch.cat(verdicts), torch.cat(labels)
-    right = (verdict == label).double()
-    scores = {}
-    for column, name in enumerate(evaluator.attributes):
-        present = label[:, column]
-        sides = [right[mask, column].mean().item() for mask in (present, ~present) if mask.any()]
-        scores[name] = AttributeScore(
-            right[:, column].mean().item(), sum(sides) / len(sides), len(label), int(present.sum())
+    pairs = [(evaluator.predict(b.images.float() / 255) > 0.5, b.y.cpu() > 0.5) for b in batches]
+    if not pairs:
+        raise DataError("There is no held-out face to measure the evaluator on.")
+    predicted, labels = (torch.cat(parts).numpy() for parts in zip(*pairs, strict=True))
+    return {
+        name: AttributeScore(
+            float((found == label).mean()), balanced_accuracy(found, label), len(label), int(label.sum())
         )
-    return scores
-
-
-def _save(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, seen: int, identity: str) -> None:
-    tensors = {
-        f"network.{name}": tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+        for name, found, label in zip(evaluator.attributes, predicted.T, labels.T, strict=True)
     }
-    for index, state in optimizer.state_dict()["state"].items():
-        for name, tensor in state.items():
-            tensors[f"optimizer.{index}.{name}"] = tensor.detach().cpu().contiguous()
-    with replacing(path) as part:
-        save_file(tensors, part, {"seen": str(seen), "identity": identity})
-
-
-def _resume(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, identity: str) -> int:
-    """Load a checkpoint where there is one; the number of faces seen so far."""
-    if not path.exists():
-        return 0
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}).", "Delete it to start anew.") from error
-    if metadata.get("identity") != identity:
-        raise CheckpointError(f"{path} is of another configuration.", "Delete it, or choose another folder.")
-    prefix = "network."
-    network.load_state_dict(
-        {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
-    )
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(metadata["seen"])

@@ -1,15 +1,14 @@
-"""Frechet distance between two sets of faces, seen through the evaluator's features.
+"""Frechet distance between two sets of faces, in the evaluator's features.
 
-The usual FID looks through an Inception network that has to be downloaded. Here the features are those of the
-evaluator's ResNet-18, the 512 numbers before its last layer, which was trained on faces. Figures are
-therefore not comparable with FIDs from papers, nor with figures through another evaluator: they rank systems
-that were all measured with the same one.
+The usual FID uses an Inception network that has to be downloaded. Here the features are the numbers before
+the evaluator's last layer. Figures are therefore not comparable with FIDs from papers, nor with those of
+another evaluator: they rank systems that were all measured with the same one.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -102,29 +101,18 @@ def frechet_distance(
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     metric = FrechetInceptionDistance(feature=features)
-    counts = []
+    counts = {"real": 0, "made": 0}
     for what, pictures in (("real", real), ("made", made)):
-        count = 0
-        for batch in _batches(pictures, batch_size):
-            with torch.no_grad():
-                metric.update(batch, real=what == "real")
-            count += len(batch)
-        if count < 2:
-            raise DataError(f"A Frechet distance needs at least two {what} pictures, got {count}.")
+        for batch in torch.split(pictures, batch_size) if isinstance(pictures, Tensor) else pictures:
+            if len(batch):
+                with torch.no_grad():
+                    metric.update(batch, real=what == "real")
+                counts[what] += len(batch)
+        if counts[what] < 2:
+            raise DataError(f"A Frechet distance needs at least two {what} pictures, got {counts[what]}.")
         total = metric.real_features_sum if what == "real" else metric.fake_features_sum
         if not torch.isfinite(total).all():
             raise DataError(f"The features of the {what} pictures are not finite.")
-        counts.append(count)
     # Rounding can carry the distance of equal sets a trifle below zero.
     distance = max(0.0, float(metric.compute()))
-    return FrechetScore(distance, counts[0], counts[1], len(metric.real_features_sum))
-
-
-def _batches(pictures: Tensor | Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
-    if isinstance(pictures, Tensor):
-        for start in range(0, len(pictures), batch_size):
-            yield pictures[start : start + batch_size]
-        return
-    for batch in pictures:
-        if len(batch):
-            yield batch
+    return FrechetScore(distance, counts["real"], counts["made"], len(metric.real_features_sum))

@@ -1,7 +1,7 @@
 """Fresh classifiers on frozen codes: the honest test of what z still says about an attribute.
 
-The auxiliary network of training is no proof, for it chases a moving encoder. A probe is trained afterwards,
-on codes that no longer move, and judged on codes of people whom it has not seen.
+The auxiliary network of training is no proof, for it follows an encoder that changes. A probe is trained
+afterwards, on codes that are fixed, and measured on codes of people whom it has not seen.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class ProbeResult:
 
     Attributes:
         kind: "linear" or "mlp".
-        accuracy: share of right verdicts (probability above one half), in [0, 1].
+        accuracy: share of right predictions (probability above one half), in [0, 1].
         interval: its 95 % Wilson interval.
-        balanced_accuracy: mean of the accuracies on both label values, with the verdict cut at the share of
+        balanced_accuracy: mean of the accuracies on both label values, with the threshold at the share of
             positives in training; 0.5 means that nothing is read, also for rare attributes.
         majority_rate: accuracy of always naming the commoner label.
         bits: lower bound of the information I(z; y): entropy of y less the probe's cross-entropy, at least 0.
@@ -64,7 +64,7 @@ def probe(
     kind: ProbeKind = "mlp",
     seed: int = 0,
 ) -> ProbeResult:
-    """Train a classifier of one attribute on frozen codes and judge it on others.
+    """Train a classifier of one attribute on frozen codes and measure it on others.
 
     Inputs are standardised by the training codes. For the MLP a part of the training codes is held out;
     training stops when the cross-entropy there no longer falls, and the best weights are kept.
@@ -88,7 +88,7 @@ def probe(
     if x.shape[1] != x_val.shape[1]:
         raise ValueError(f"codes differ in size: {x.shape[1]} in training, {x_val.shape[1]} in validation")
     if not len(x_val):
-        raise DataError("There is no validation face to judge a probe on.")
+        raise DataError("There is no validation face to measure a probe on.")
     if min(t.sum(), (1 - t).sum()) < 2:
         raise DataError("A probe needs at least two training faces with and two without the attribute.")
     with torch.random.fork_rng(devices=[]):
@@ -161,7 +161,7 @@ def _fit_mlp(network: nn.Module, x: Tensor, t: Tensor) -> nn.Module:
     best, best_loss, waited = copy.deepcopy(network.state_dict()), math.inf, 0
     for _ in range(MAX_EPOCHS):
         network.train()
-        for rows in torch.randperm(len(x)).split(batch):  # type: ignore[no-untyped-call]
+        for rows in torch.split(torch.randperm(len(x)), batch):
             loss = F.binary_cross_entropy_with_logits(network(x[rows]).squeeze(1), t[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -1,14 +1,13 @@
 """How close two pictures of a face are, face by face: MSE, PSNR, SSIM, LPIPS, and the sharpness that is left.
 
-LPIPS looks through a network that others trained. It is computed only where that network's file already lies
-on the disk: nothing here can reach the internet, for the backbone is built empty and filled from that file.
+LPIPS uses a backbone that others trained. It is computed only where that network's file is on the disk
+already: nothing here reaches for the internet.
 """
 
 from __future__ import annotations
 
 import math
 import pickle
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,7 +35,7 @@ LPIPS_FILES: dict[LpipsNet, str] = {
 # within the outer corners of the eyes. The landmark template lies inside.
 INNER_FACE = (36, 48, 92, 112)
 
-# Below this mean square of the detail (values in [0, 1]) a photo holds nothing whose loss could be judged.
+# Below this mean square of the detail (values in [0, 1]) a photo holds no detail to lose.
 LEAST_DETAIL = 1e-7
 
 _CHUNK = 64  # faces at a time, which bounds the memory
@@ -87,7 +86,7 @@ class Quality:
         psnr: peak signal-to-noise ratio in dB, averaged over faces; 100 at the most.
         ssim: structural similarity; 1 = equal.
         lpips: learned perceptual distance, 0 = equal; None where it could not be computed (`lpips_lacks`).
-        lpips_net: the backbone that LPIPS looked through, None where there was none.
+        lpips_net: the backbone of LPIPS, None where there was none.
     """
 
     mse: Mean
@@ -114,13 +113,13 @@ def quality(images: Tensor, references: Tensor, *, lpips_net: LpipsNet | None = 
     if not len(images):
         raise DataError("There is no face whose quality could be measured.")
     lpips = None if lpips_net is None else lpips_per_face(images, references, lpips_net)
-    return Quality(
-        mse=Mean.of(mse_per_face(images, references).numpy()),
-        psnr=Mean.of(psnr_per_face(images, references).numpy()),
-        ssim=Mean.of(ssim_per_face(images, references).numpy()),
-        lpips=None if lpips is None else Mean.of(lpips.numpy()),
-        lpips_net=None if lpips is None else lpips_net,
+    mse, psnr, ssim = (
+        Mean.of(measure(images, references).numpy())
+        for measure in (mse_per_face, psnr_per_face, ssim_per_face)
     )
+    if lpips is None:
+        return Quality(mse, psnr, ssim, None, None)
+    return Quality(mse, psnr, ssim, Mean.of(lpips.numpy()), lpips_net)
 
 
 def mse_per_face(images: Tensor, references: Tensor) -> Tensor:
@@ -169,9 +168,9 @@ def lpips_lacks(net: LpipsNet = "alex") -> str | None:
     if place.is_file():
         return None
     home = Path.home()  # reports are shown to others: they need not know whose machine it was
-    told = Path("~", place.relative_to(home)) if place.is_relative_to(home) else place
+    shown = Path("~", place.relative_to(home)) if place.is_relative_to(home) else place
     return (
-        f"LPIPS with the {net} backbone needs torchvision's weights in the file {told}, which is not there. "
+        f"LPIPS with the {net} backbone needs torchvision's weights in the file {shown}, which is not there. "
         "aif does not download it; put it there yourself to have this figure."
     )
 
@@ -228,9 +227,9 @@ def detail_kept(composed: Tensor, photo: Tensor) -> Tensor:
     size = photo.shape[-1]
     if photo.ndim != 4 or photo.shape[-2] != size or size < 16:
         raise ValueError(f"sharpness needs square pictures of at least 16 px, got {tuple(photo.shape)}")
-    found = _by_chunks(composed, photo, lambda a, b: torch.stack([_detail(a), _detail(b)], 1))
-    seen, wanted = found.reshape(-1, 2).unbind(1)
-    return torch.where(wanted > LEAST_DETAIL, seen / wanted, torch.nan)
+    _check(composed, photo)
+    left, whole = (_by_chunks(each, each, lambda a, _: _detail(a)) for each in (composed, photo))
+    return torch.where(whole > LEAST_DETAIL, left / whole, torch.nan)
 
 
 def _detail(images: Tensor) -> Tensor:
@@ -257,14 +256,10 @@ def _check(images: Tensor, references: Tensor) -> None:
 
 @torch.no_grad()
 def _by_chunks(images: Tensor, references: Tensor, compare: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """One value (or row) a face, computed a few faces at a time: float32 on the CPU."""
+    """One value a face, computed a few faces at a time: float32 on the CPU."""
     _check(images, references)
-    parts = [torch.zeros(0)]
-    for start in range(0, len(images), _CHUNK):
-        image, reference = (pictures[start : start + _CHUNK].float() for pictures in (images, references))
-        part = compare(image, reference).cpu()
-        parts = [part] if start == 0 else [*parts, part]
-    return torch.cat(parts)
+    pairs = zip(torch.split(images, _CHUNK), torch.split(references, _CHUNK), strict=True)
+    return torch.cat([torch.zeros(0), *(compare(a.float(), b.float()).cpu() for a, b in pairs if len(a))])
 
 
 def _lpips_file(net: LpipsNet) -> Path:
@@ -275,30 +270,17 @@ def _lpips_file(net: LpipsNet) -> Path:
 
 @lru_cache(maxsize=1)
 def _lpips_network(net: LpipsNet, place: Path) -> nn.Module:
-    """LPIPS with its linear layers from torchmetrics' own package and its backbone from the file `place`.
+    """torchmetrics' LPIPS, whose backbone torchvision reads from the file `place`, which is there.
 
-    torchmetrics' public class would fetch a missing backbone from the internet, and read the file as an
-    arbitrary pickle; hence its module with an empty backbone, and torch's restricted reader of tensors.
+    torchvision would unpickle any object; so the file is first read as tensors and nothing else.
     """
-    from torchmetrics.functional.image.lpips import _LPIPS
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-    network = _LPIPS(pretrained=True, net=net, pnet_rand=True)
     try:
-        weights = torch.load(place, map_location="cpu", weights_only=True)
-        # torchmetrics cuts torchvision's `features` into slices: slice2.3.weight is features.3.weight.
-        filled = {
-            name: weights[re.sub(r"^slices?\.?\d+\.", "features.", name)] for name in network.net.state_dict()
-        }
-        network.net.load_state_dict(filled)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RuntimeError,
-        pickle.UnpicklingError,
-    ) as error:
+        torch.load(place, map_location="cpu", weights_only=True)
+        network: nn.Module = LearnedPerceptualImagePatchSimilarity(net).net
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError,
+            pickle.UnpicklingError) as error:  # fmt: skip
         raise CheckpointError(
             f"{place} holds no readable weights of torchvision's {net} backbone ({error}).",
             "Remove the file, or copy it there again.",

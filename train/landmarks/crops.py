@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import cv2
 import numpy as np
@@ -11,11 +10,10 @@ import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.faces.landmarks import landmark_crop
+from aif.train.data import faults
 
 WIDE, CLOSE = 0.9, 0.3
 """Margins around an image, in units of its side: the widest crops of first and second passes stay inside."""
-
-_NOISE = np.random.default_rng(0).standard_normal(1 << 20, dtype=np.float32)
 
 
 def extend(
@@ -176,38 +174,27 @@ def _cover(
 
 def degrade(crop: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     """Photographic faults, each now and then: low resolution, blur, motion, grey, light, JPEG, noise."""
-    size = crop.shape[0]
-    image: npt.NDArray[Any] = crop
     fault = rng.random()
     if fault < 0.2:
-        small = int(rng.uniform(0.3, 0.9) * size)
-        image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+        crop = faults.low_resolution(crop, float(rng.uniform(0.3, 0.9)))
     elif fault < 0.35:
-        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.5)))
+        crop = faults.blur(crop, float(rng.uniform(0.3, 1.5)))
     elif fault < 0.43:
         kernel = np.zeros((7, 7), dtype=np.float32)
         angle, reach = rng.uniform(0, math.pi), rng.uniform(1, 3)
-        step = (reach * math.cos(angle), reach * math.sin(angle))
-        ends = [(round(3 + sign * step[0]), round(3 + sign * step[1])) for sign in (-1, 1)]
-        cv2.line(kernel, ends[0], ends[1], 1.0, 1)
-        image = cv2.filter2D(image, -1, kernel / kernel.sum())
+        step = (round(reach * math.cos(angle)), round(reach * math.sin(angle)))
+        cv2.line(kernel, (3 - step[0], 3 - step[1]), (3 + step[0], 3 + step[1]), 1.0, 1)
+        crop = np.asarray(cv2.filter2D(crop, -1, kernel / kernel.sum()), dtype=np.uint8)
     if rng.random() < 0.12:
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        image = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+        crop = faults.grey(crop)
     if rng.random() < 0.8:
         dark = rng.random() < 0.12
         levels = np.arange(256, dtype=np.float32)[:, None] / 255
-        gamma = np.exp(rng.uniform(-0.4, 0.4))
         gain = np.exp((rng.uniform(-1.8, -0.6) if dark else rng.uniform(-0.3, 0.3)) + rng.normal(0, 0.06, 3))
         offset = rng.uniform(0, 0.03) if dark else rng.uniform(-0.1, 0.1)
-        table = np.clip(levels**gamma * gain + offset, 0, 1) * 255
-        image = cv2.LUT(np.ascontiguousarray(image), table.astype(np.uint8)[:, None, :])
+        crop = faults.tones(crop, levels ** np.exp(rng.uniform(-0.4, 0.4)) * gain + offset)
     if rng.random() < 0.2:
-        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 80))])
-        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+        crop = faults.jpeg(crop, int(rng.integers(20, 80)))
     if rng.random() < 0.2:
-        start = int(rng.integers(len(_NOISE) - image.size))
-        noise = _NOISE[start : start + image.size].reshape(image.shape) * np.float32(rng.uniform(2, 12))
-        image = np.clip(image + noise, 0, 255).astype(np.uint8)
-    return np.asarray(image, dtype=np.uint8)
+        crop = faults.noise(crop, float(rng.uniform(2, 12)), rng)
+    return crop

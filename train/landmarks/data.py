@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -67,6 +67,9 @@ class LandmarkSample:
     pose: Float32Array
     face: bool
     known: bool
+
+
+FIELDS = fields(LandmarkSample)
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,9 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
     def __getitem__(self, step: int) -> LandmarkBatch:
         first = step * self._batch_size
         samples = [self.sample(first + offset) for offset in range(self._batch_size)]
-        images = np.ascontiguousarray(np.stack([s.crop for s in samples]).transpose(0, 3, 1, 2))
-        arrays = (
-            images,
-            np.stack([s.points for s in samples]),
-            np.stack([s.pose for s in samples]),
-            np.array([s.face for s in samples], dtype=np.float32),
-            np.array([s.known for s in samples], dtype=np.bool_),
-        )
+        crops, points, pose, face, known = (np.stack([getattr(s, f.name) for s in samples]) for f in FIELDS)
+        images = np.ascontiguousarray(crops.transpose(0, 3, 1, 2))
+        arrays = (images, points, pose, face.astype(np.float32), known)
         return LandmarkBatch(*map(torch.from_numpy, arrays))
 
     def sample(self, number: int) -> LandmarkSample:

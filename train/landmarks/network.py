@@ -44,20 +44,19 @@ class LandmarkConfig:
     """Seed of weights and samples."""
 
     def __post_init__(self) -> None:
-        if self.input_size < 32 or self.input_size % 16:
-            raise ConfigError(
-                f"The landmark input must be a multiple of 16 from 32 px, got {self.input_size}."
-            )
-        if len(self.widths) != 4 or min(self.widths) < 1:
-            raise ConfigError(f"The landmark network has four widths above 0, got {self.widths}.")
-        if len(self.depths) != 4 or min(self.depths) < 0:
-            raise ConfigError(f"The landmark network has four depths from 0, got {self.depths}.")
-        if min(self.hidden, self.components) < 1:
-            raise ConfigError("The landmark network needs at least one hidden feature and one component.")
-        if self.samples < self.batch_size or self.batch_size < 2:
-            raise ConfigError("Train the landmark network on at least one batch of two samples.")
-        if not 0 <= self.negatives < 1:
-            raise ConfigError(f"The share of negatives must be in [0, 1), got {self.negatives}.")
+        for holds, words in (
+            (
+                self.input_size >= 32 and self.input_size % 16 == 0,
+                "an input that is a multiple of 16, from 32 px",
+            ),
+            (len(self.widths) == 4 and min(self.widths) >= 1, "four widths above 0"),
+            (len(self.depths) == 4 and min(self.depths) >= 0, "four depths from 0"),
+            (min(self.hidden, self.components) >= 1, "at least one hidden feature and one component"),
+            (self.samples >= self.batch_size >= 2, "at least one batch of two samples to train on"),
+            (0 <= self.negatives < 1, "a share of negatives in [0, 1)"),
+        ):
+            if not holds:
+                raise ConfigError(f"The landmark network needs {words}; got {self}.")
 
     @property
     def shape(self) -> tuple[object, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import DataError
@@ -110,22 +109,21 @@ def score_landmarks(
             rejected.append(float(network.run(crop[None]).confidence[0]) <= 0.5)
     if not errors:
         raise DataError(f"{dataset.name} has no face with trusted landmarks that can be read.")
-    error, frontal = np.stack(errors), np.array(yaws) <= FRONTAL
+    error, near = np.stack(errors), np.array(yaws) <= FRONTAL
+    front = error[near]
     yaw, pitch, roll = np.stack(poses).mean(axis=0).tolist()
+    means = (front, front[:, _EXACT], front[:, _LIPS], error[~near])
+    frontal, exact, lips, turned = (float(part.mean()) if part.size else float("nan") for part in means)
     return LandmarkScore(
         nme=float(error.mean()),
         nme_95=float(np.percentile(error.mean(axis=1), 95)),
-        frontal=_mean(error[frontal]),
-        frontal_exact=_mean(error[frontal][:, _EXACT]),
-        frontal_lips=_mean(error[frontal][:, _LIPS]),
-        turned=_mean(error[~frontal]),
+        frontal=frontal,
+        frontal_exact=exact,
+        frontal_lips=lips,
+        turned=turned,
         pose=(yaw, pitch, roll),
         recall=float(np.mean(seen)),
         rejection=float(np.mean(rejected)),
         faces=len(seen),
         others=len(rejected),
     )
-
-
-def _mean(values: npt.NDArray[np.floating]) -> float:
-    return float(values.mean()) if values.size else float("nan")

@@ -7,49 +7,37 @@ and texture need, and throws out boxes that show no face.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from aif.runtime.errors import CheckpointError
-from aif.runtime.geometry.points import (
-    COUNT,
-    INNER_LIP,
-    LEFT_BROW,
-    LEFT_EYE,
-    LOWER_LIP,
-    OUTER_LIP,
-    RIGHT_BROW,
-    RIGHT_EYE,
-    UPPER_LIP,
-)
+from aif.runtime.geometry import points as part
+from aif.runtime.geometry.points import COUNT, LEFT_EYE, RIGHT_EYE
 from aif.train.data.base import FaceDataset
 from aif.train.data.dense import DenseLandmarks
+from aif.train.evaluators.fitting import FitOptions, fit, numbered
 from aif.train.landmarks.data import LandmarkBatch, LandmarkSamples, harvest_false_boxes
-from aif.train.landmarks.files import load_landmarks, read_resume, resume_file, save_landmarks, write_resume
+from aif.train.landmarks.files import load_landmarks, save_landmarks
 from aif.train.landmarks.network import LandmarkConfig, LandmarkNet
-from aif.train.training.ema import Ema
-
-CHECKPOINT_SECONDS = 120.0
+from aif.train.training.checkpoint import list_checkpoints
 
 # Upper and lower lids of both eyes, partners that touch where an eye is shut. Rings begin at a corner.
 _LIDS = [(ring.start + k, ring.start + 16 - k) for ring in (LEFT_EYE, RIGHT_EYE) for k in range(1, 8)]
-_UPPER = torch.tensor([*UPPER_LIP.tolist(), *(pair[0] for pair in _LIDS)])
-_LOWER = torch.tensor([*LOWER_LIP.tolist(), *(pair[1] for pair in _LIDS)])
+_UPPER = torch.tensor([*part.UPPER_LIP.tolist(), *(upper for upper, _ in _LIDS)])
+_LOWER = torch.tensor([*part.LOWER_LIP.tolist(), *(lower for _, lower in _LIDS)])
 
 
 def point_weights() -> Tensor:
     """Weight of each point in the loss: float32 (221,), mean 1. Lips and eyes count most."""
     weights = torch.full((COUNT,), 0.6)
-    weights[OUTER_LIP] = weights[INNER_LIP] = 2.0
+    weights[part.OUTER_LIP] = weights[part.INNER_LIP] = 2.0
     weights[LEFT_EYE] = weights[RIGHT_EYE] = 1.8
-    weights[LEFT_BROW] = weights[RIGHT_BROW] = 1.0
+    weights[part.LEFT_BROW] = weights[part.RIGHT_BROW] = 1.0
     return weights / weights.mean()
 
 
@@ -73,12 +61,6 @@ def landmark_loss(points: Tensor, pose: Tensor, logit: Tensor, batch: LandmarkBa
     return total + F.smooth_l1_loss(pose[known], batch.pose[known], beta=2.0) / 30
 
 
-def rate_factor(step: int, steps: int) -> float:
-    """Factor of the learning rate at `step` of `steps`: a linear rise over 3%, along a cosine to 0."""
-    rise = max(1.0, 0.03 * steps)
-    return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * step / steps)))
-
-
 def train_landmarks(
     dataset: FaceDataset,
     dense: DenseLandmarks,
@@ -87,14 +69,12 @@ def train_landmarks(
     *,
     start: Path | None = None,
     workers: int = 0,
-    log_every: int = 100,
     log: Callable[[str], None] = print,
 ) -> Path:
     """Train on aligned faces with dense landmarks; returns the checkpoint `out` (safetensors).
 
-    Every two minutes, at the end and when interrupted, the averaged weights go to `out`, and all that is
-    needed to go on beside it (`.resume`). The same call goes on from there; a longer or shorter `samples`
-    bends the rate's schedule.
+    Checkpoints go to the folder beside it (`resume_folder`), from which the same call goes on; a longer or
+    shorter `samples` bends the rate's schedule.
 
     Args:
         dataset: aligned faces, best with decoded images kept (`aif.train.data.cache.cached`).
@@ -103,7 +83,6 @@ def train_landmarks(
         config: None for the defaults.
         start: an earlier checkpoint of the same shape to begin with; None for random weights.
         workers: processes that make samples; 0 = this one.
-        log_every: steps between two log lines.
         log: takes the lines.
 
     Raises:
@@ -114,6 +93,7 @@ def train_landmarks(
     torch.manual_seed(config.seed)
     samples = _samples(dataset, dense, config, log)
     network = LandmarkNet(config)
+    folder = resume_folder(out)
     if start is not None:
         earlier, was = load_landmarks(start)
         if was.shape != config.shape:
@@ -121,45 +101,31 @@ def train_landmarks(
                 f"{start} is of another shape: {was.shape}, where {config.shape} is needed."
             )
         network.load_state_dict(earlier.state_dict())
-    elif not resume_file(out).is_file():
+    elif not list_checkpoints(folder):
         network.set_shapes(*fit_shapes(samples, config.shapes, config.components))
     network.to(memory_format=torch.channels_last)
-    average = Ema(network, config.ema)
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.02)
     steps = config.samples // config.batch_size
-    done = read_resume(out, config, network, average.module, optimizer)
-    if done:
-        log(f"landmarks: going on from step {done}")
-    loader = DataLoader(samples, batch_size=None, sampler=range(done, steps), num_workers=workers)
-    began = saved = time.monotonic()
-    step, recent = done, 0.0
-    try:
-        for step, batch in enumerate(loader, done + 1):
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * rate_factor(step - 1, steps)
-            images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
-            points, pose, logit = network(images)
-            loss = landmark_loss(points, pose, logit, batch)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 20.0)
-            optimizer.step()
-            average.update(network, step)
-            recent += (loss.item() - recent) / min(step - done, 50)
-            now = time.monotonic()
-            if step % log_every == 0:
-                pace = (step - done) * config.batch_size / (now - began)
-                log(f"landmarks: step {step} of {steps}, loss {recent:.4f}, {pace:.0f} samples/s")
-            if now - saved > CHECKPOINT_SECONDS:
-                _save(out, config, step, network, average, optimizer)
-                saved = now
-    except KeyboardInterrupt:
-        log(f"landmarks: interrupted at step {step}; the same command goes on from there")
-        raise
-    finally:
-        if step:
-            _save(out, config, step, network, average, optimizer)
+
+    def loss(batch: LandmarkBatch, _: float) -> tuple[Tensor, int]:
+        images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
+        points, pose, logit = network(images)
+        return landmark_loss(points, pose, logit, batch), config.batch_size
+
+    length, rate = steps * config.batch_size, config.learning_rate
+    options = FitOptions("landmarks", length, rate, 0.02, rise=0.03, ema=config.ema, clip=20.0)
+
+    def batches(done: int) -> Iterator[LandmarkBatch]:
+        return numbered(samples, done, steps, workers)
+
+    save_landmarks(
+        out, fit(network, loss, batches, options, folder, {"shape": config.shape}, log=log), config
+    )
     return out
+
+
+def resume_folder(out: Path) -> Path:
+    """Where the training of `out` keeps its checkpoints."""
+    return out.with_name(out.name + ".checkpoints")
 
 
 def _samples(
@@ -172,26 +138,9 @@ def _samples(
     false_boxes = harvest_false_boxes(dataset, dense, searched)
     log(f"landmarks: {len(false_boxes)} false boxes found in {len(searched)} faces")
     return LandmarkSamples(
-        dataset,
-        dense,
-        config.input_size,
-        config.batch_size,
-        config.seed,
-        negatives=config.negatives,
-        false_boxes=false_boxes,
-    )
-
-
-def _save(
-    out: Path,
-    config: LandmarkConfig,
-    step: int,
-    network: LandmarkNet,
-    average: Ema,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    save_landmarks(out, average.module, config)
-    write_resume(out, config, step, network, average.module, optimizer)
+        dataset, dense, config.input_size, config.batch_size, config.seed,
+        negatives=config.negatives, false_boxes=false_boxes,
+    )  # fmt: skip
 
 
 def fit_shapes(samples: LandmarkSamples, count: int, components: int) -> tuple[Tensor, Tensor]:
@@ -201,8 +150,8 @@ def fit_shapes(samples: LandmarkSamples, count: int, components: int) -> tuple[T
         float32 (442,) mean, and (components, 442) directions, each as long as its standard deviation; fewer
         samples than components leave the last directions 0.
     """
-    drawn = (samples.sample(number) for number in range(10**9, 10**9 + count))
-    points = np.stack([s.points.reshape(-1) for s in drawn if s.known] or [np.zeros(2 * COUNT, np.float32)])
+    chosen = (samples.sample(number) for number in range(10**9, 10**9 + count))
+    points = np.stack([s.points.reshape(-1) for s in chosen if s.known] or [np.zeros(2 * COUNT, np.float32)])
     mean = points.mean(axis=0)
     _, lengths, directions = np.linalg.svd((points - mean).astype(np.float64), full_matrices=False)
     basis = np.zeros((components, 2 * COUNT), dtype=np.float32)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from torch.utils.data import Dataset
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import DataError
+from aif.train.data import faults
 from aif.train.data.augment import jitter_matrix
 
 TURN, SCALE, SHIFT = 8.0, 0.07, 0.03
@@ -82,8 +82,7 @@ class MatteSamples(Dataset[MatteBatch]):
         image, mask, known = _moved(self._images[index], self._masks[index], rng)
         if rng.random() < 0.25:
             image = dye(image, mask, rng)
-        image = recolour(image, rng)
-        image = degrade(image, rng)
+        image = degrade(recolour(image, rng), rng)
         if rng.random() < 0.1:
             image, mask = _covered(image, mask, rng)
         return image, mask, known
@@ -118,7 +117,7 @@ def dye(image: UInt8Array, mask: UInt8Array, rng: np.random.Generator) -> UInt8A
     """Hair of another colour: rare ones (fair, grey, bright) become as common as the others.
 
     The hair's tone is scaled and its saturation changed under a softened mask, so that the mask's own edge
-    does not give it away.
+    is not what is learnt.
     """
     soft = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(1.0, 2.5))).astype(np.float32)[..., None] / 255
     hair = image.astype(np.float32)
@@ -131,42 +130,35 @@ def dye(image: UInt8Array, mask: UInt8Array, rng: np.random.Generator) -> UInt8A
 def recolour(image: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     """Another camera and light: hue, saturation, gamma, contrast, brightness, white balance; or grey."""
     if rng.random() < 0.1:
-        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
+        image = faults.grey(image)
     elif rng.random() < 0.6:
-        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
         levels = np.arange(256, dtype=np.float32)
-        table = np.empty((1, 256, 3), dtype=np.uint8)
-        table[0, :, 0] = (levels + rng.uniform(-10, 10)) % 256
-        table[0, :, 1] = np.clip(levels * rng.uniform(0.4, 1.6), 0, 255)
-        table[0, :, 2] = levels
-        image = np.asarray(cv2.cvtColor(cv2.LUT(hsv, table), cv2.COLOR_HSV2RGB_FULL))
-    tones = np.arange(256, dtype=np.float32)[:, None] / 255
+        hue, saturation = (levels + rng.uniform(-10, 10)) % 256, levels * rng.uniform(0.4, 1.6)
+        hsv = faults.tones(
+            np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL), dtype=np.uint8),
+            np.stack([hue, saturation, levels], axis=1) / 255,
+        )
+        image = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL), dtype=np.uint8)
+    inputs = np.arange(256, dtype=np.float32)[:, None] / 255
     gain = np.exp(rng.uniform(-0.35, 0.35) + rng.normal(0, 0.08, 3))
-    curve = (tones ** np.exp(rng.uniform(-0.5, 0.5)) - 0.5) * np.exp(rng.uniform(-0.3, 0.2)) + 0.5
-    curve = np.clip(curve * gain + rng.uniform(-0.08, 0.08), 0, 1) * 255
-    return np.asarray(cv2.LUT(image, curve.astype(np.uint8)[None]), dtype=np.uint8)
+    curve = (inputs ** np.exp(rng.uniform(-0.5, 0.5)) - 0.5) * np.exp(rng.uniform(-0.3, 0.2)) + 0.5
+    return faults.tones(image, curve * gain + rng.uniform(-0.08, 0.08))
 
 
 def degrade(image: UInt8Array, rng: np.random.Generator) -> UInt8Array:
-    """Low resolution or blur, JPEG and noise, each now and then."""
-    size = image.shape[0]
-    pixels: npt.NDArray[Any] = image
+    """Low resolution, blur or sharpening, then JPEG and noise, each now and then."""
     kind = rng.random()
     if kind < 0.2:
-        small = max(1, int(rng.uniform(0.35, 0.9) * size))
-        pixels = cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA)
-        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR)
+        image = faults.low_resolution(image, float(rng.uniform(0.35, 0.9)))
     elif kind < 0.4:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), float(rng.uniform(0.3, 1.3)))
-    elif kind < 0.6:  # the photo's own sharpness beats that of the training set
-        pixels = cv2.addWeighted(pixels, 1.8, cv2.GaussianBlur(pixels, (0, 0), 1.0), -0.8, 0)
+        image = faults.blur(image, float(rng.uniform(0.3, 1.3)))
+    elif kind < 0.6:  # photos may be sharper than the training set
+        image = np.asarray(cv2.addWeighted(image, 1.8, faults.blur(image, 1.0), -0.8, 0), dtype=np.uint8)
     if rng.random() < 0.2:
-        _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 85))])
-        pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+        image = faults.jpeg(image, int(rng.integers(20, 85)))
     if rng.random() < 0.2:
-        noise = rng.normal(0, rng.uniform(2, 10), pixels.shape).astype(np.float32)
-        pixels = np.clip(pixels + noise, 0, 255)
-    return np.asarray(pixels, dtype=np.uint8)
+        image = faults.noise(image, float(rng.uniform(2, 10)), rng)
+    return image
 
 
 def _covered(image: UInt8Array, mask: UInt8Array, rng: np.random.Generator) -> tuple[UInt8Array, UInt8Array]:

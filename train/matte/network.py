@@ -6,26 +6,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
-from aif.train.evaluators.evaluator import half_precision, one_cycle
+from aif.train.evaluators.evaluator import half_precision
+from aif.train.evaluators.fitting import FitOptions, fit, numbered
 from aif.train.matte.data import MatteBatch, MatteSamples
 from aif.train.small_graphs import export_small
-from aif.train.training.checkpoint import (
-    list_checkpoints,
-    load_checkpoint,
-    optimiser_tensors,
-    restore_optimiser,
-    save_checkpoint,
-)
-from aif.train.training.ema import Ema
+from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -52,17 +44,19 @@ class MatteConfig:
     """Seed of weights and samples."""
 
     def __post_init__(self) -> None:
-        if len(self.widths) < 2 or min(self.widths) < 1:
-            raise ConfigError(f"The matte network has two widths or more, all above 0, got {self.widths}.")
         unit = 2 ** len(self.widths)
-        if self.image_size < unit or self.image_size % unit:
-            raise ConfigError(f"The matte's side must be a multiple of {unit} px, got {self.image_size}.")
-        if self.batch_size < 2 or self.samples < self.batch_size:
-            raise ConfigError("Train the matte network on at least one batch of two images.")
-        if not self.learning_rate > 0 or self.dice_weight < 0 or not 0 <= self.ema < 1:
-            raise ConfigError(
-                "A learning rate above 0, a Dice weight from 0 and an EMA in [0, 1) are needed."
-            )
+        for holds, words in (
+            (len(self.widths) >= 2 and min(self.widths) >= 1, "two widths or more, all above 0"),
+            (
+                self.image_size >= unit and self.image_size % unit == 0,
+                f"a side that is a multiple of {unit} px",
+            ),
+            (self.samples >= self.batch_size >= 2, "at least one batch of two images to train on"),
+            (self.learning_rate > 0, "a learning rate above 0"),
+            (self.dice_weight >= 0 and 0 <= self.ema < 1, "a Dice weight from 0 and an EMA in [0, 1)"),
+        ):
+            if not holds:
+                raise ConfigError(f"The matte network needs {words}; got {self}.")
 
 
 def _block(before: int, after: int, stride: int = 1) -> nn.Sequential:
@@ -129,7 +123,6 @@ def train_matte(
     config: MatteConfig | None = None,
     *,
     workers: int = 0,
-    checkpoint_every: int = 100,
     log: Callable[[str], None] = print,
 ) -> Path:
     """Train on faces with hair masks; returns the folder of the last checkpoint.
@@ -140,8 +133,9 @@ def train_matte(
         images: uint8 (N, S, S, 3) RGB of `config.image_size`.
         masks: uint8 (N, S, S), 255 = hair.
         folder: where the checkpoints go.
+        config: None for the defaults.
         workers: processes that make samples; 0 = this one.
-        checkpoint_every: steps between two checkpoints and log lines.
+        log: takes a line now and then.
 
     Raises:
         DataError: there is no image.
@@ -151,59 +145,20 @@ def train_matte(
     torch.manual_seed(config.seed)
     samples = MatteSamples(images, masks, config.batch_size, config.seed)
     network = MatteNet(config.widths).to(memory_format=torch.channels_last)
-    average = Ema(network, config.ema)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), config.learning_rate, weight_decay=config.weight_decay
-    )
     steps = config.samples // config.batch_size
-    start = _resume(folder, config, network, average, optimizer)
-    if start:
-        log(f"matte: goes on from step {start} of {steps}")
-    loader = DataLoader(samples, batch_size=None, sampler=range(start, steps), num_workers=workers)
-    total, count = 0.0, 0
-    for step, batch in enumerate(loader, start + 1):
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * one_cycle((step - 1) / steps)
+
+    def loss(batch: MatteBatch, _: float) -> tuple[Tensor, int]:
         pixels = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
         with half_precision(torch.device("cpu")):
             logits = network(pixels)
-        loss = matte_loss(logits.float(), batch, config.dice_weight)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        average.update(network, step)
-        total, count = total + loss.item(), count + 1
-        if step % checkpoint_every == 0 or step == steps:
-            groups = {
-                "network": network.state_dict(),
-                "ema": average.module.state_dict(),
-                "optimizer": optimiser_tensors(optimizer),
-            }
-            save_checkpoint(folder, step, groups, {"config": asdict(config)})
-            log(f"matte: step {step} of {steps}, loss {total / count:.4f}")
-            total, count = 0.0, 0
+        return matte_loss(logits.float(), batch, config.dice_weight), config.batch_size
+
+    options = FitOptions(
+        "matte", steps * config.batch_size, config.learning_rate, config.weight_decay, ema=config.ema
+    )
+    about = {"config": asdict(config)}
+    fit(network, loss, lambda done: numbered(samples, done, steps, workers), options, folder, about, log=log)
     return list_checkpoints(folder)[-1]
-
-
-def _resume(
-    folder: Path, config: MatteConfig, network: nn.Module, average: Ema, optimizer: torch.optim.Optimizer
-) -> int:
-    """The step of the newest checkpoint, put back into all three; 0 without one."""
-    found = list_checkpoints(folder)
-    if not found:
-        return 0
-    groups, info = load_checkpoint(found[-1])
-    if _config(found[-1], info) != config:
-        raise CheckpointError(
-            f"{folder} holds a training with other settings.", "Choose another --out, or remove that folder."
-        )
-    try:
-        network.load_state_dict(groups["network"])
-        average.module.load_state_dict(groups["ema"])
-        restore_optimiser(optimizer, groups["optimizer"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{found[-1]} is damaged ({error}).", "Remove that folder.") from error
-    return int(info["step"])
 
 
 def load_matte(folder: Path) -> tuple[MatteNet, MatteConfig]:
@@ -216,20 +171,13 @@ def load_matte(folder: Path) -> tuple[MatteNet, MatteConfig]:
     if not found:
         raise CheckpointError(f"{folder} has no checkpoint of a matte network.", "Train one: aif fit matte")
     groups, info = load_checkpoint(found[-1])
-    config = _config(found[-1], info)
-    network = MatteNet(config.widths)
     try:
+        config = MatteConfig(**{**info["config"], "widths": tuple(info["config"]["widths"])})
+        network = MatteNet(config.widths)
         network.load_state_dict(groups["ema"])
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{found[-1]} is no readable matte checkpoint ({error}).") from error
+    except (KeyError, TypeError, RuntimeError, ConfigError) as error:
+        raise CheckpointError(f"{found[-1]} is no checkpoint of a matte network ({error}).") from error
     return network.eval(), config
-
-
-def _config(checkpoint: Path, info: dict[str, Any]) -> MatteConfig:
-    try:
-        return MatteConfig(**{**info["config"], "widths": tuple(info["config"]["widths"])})
-    except (KeyError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{checkpoint} is no checkpoint of a matte network ({error}).") from error
 
 
 def export_matte(folder: Path, path: Path) -> float:
@@ -269,22 +217,20 @@ def score_matte(
     Raises:
         DataError: there is no image, or none with hair.
     """
-    both, either, false, others = [], [], [], []
-    for first in range(0, len(images), batch_size):
-        pixels = torch.from_numpy(images[first : first + batch_size]).permute(0, 3, 1, 2).float() / 255
-        hair = torch.from_numpy(masks[first : first + batch_size]) > 127
-        found = network(pixels)[:, 0] > 0
-        both.append((found & hair).sum((1, 2)))
-        either.append((found | hair).sum((1, 2)))
-        false.append((found & ~hair).sum((1, 2)))
-        others.append((~hair).sum((1, 2)))
-    if not both or not (masks > 127).any():
+    hair = torch.from_numpy(masks) > 127
+    if not hair.any():
         raise DataError("A matte network is measured on images with hair; there are none.")
-    inside, outside = torch.cat(both).double(), torch.cat(either).double()
-    haired = torch.from_numpy((masks > 127).any(axis=(1, 2)))
+    found = torch.cat(
+        [
+            network(part.permute(0, 3, 1, 2).float() / 255)[:, 0] > 0
+            for part in torch.split(torch.from_numpy(images), batch_size)
+        ]
+    )
+    inside, outside = ((found & hair).sum((1, 2)).double(), (found | hair).sum((1, 2)))
+    haired = hair.any(dim=2).any(dim=1)
     return MatteScore(
         iou=float(inside.sum() / outside.sum()),
         face_iou=float((inside / outside.clamp(min=1))[haired].mean()),
-        false_share=float(torch.cat(false).sum() / torch.cat(others).sum().clamp(min=1)),
+        false_share=float((found & ~hair).sum() / (~hair).sum().clamp(min=1)),
         images=len(images),
     )

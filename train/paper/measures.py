@@ -27,7 +27,8 @@ from aif.train.evaluation.measure_report import Measurement
 from aif.train.evaluation.paper_protocol import paper_protocol
 from aif.train.evaluators.evaluator import Evaluator
 from aif.train.evaluators.frechet import EvaluatorFeatures, frechet_distance
-from aif.train.evaluators.identity import IdentityNetwork, identity_kept
+from aif.train.evaluators.identity import IdentityNetwork
+from aif.train.evaluators.identity_kept import identity_kept
 from aif.train.evaluators.probe import ProbeKind, probe
 from aif.train.evaluators.quality import Mean, quality, sharpness
 from aif.train.statistics import Share

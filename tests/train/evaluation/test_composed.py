@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,13 +15,10 @@ from torch import nn
 from aif.runtime.editing.crops import EditedCrops
 from aif.runtime.errors import ConfigError, DataError, UnknownAttributeError
 from aif.train.data.base import FaceDataset
-from aif.train.evaluation.composed import (
-    LABEL_GROUPS,
-    SKIN_GROUPS,
-    ComposedOptions,
-    measure_composed,
-    skin_lightness,
-)
+from aif.train.evaluation.composed import measure_composed
+from aif.train.evaluation.counting import SKIN_GROUPS, EditOptions, first_faces, skin_lightness
+from aif.train.evaluation.measure_report import Measurement
+from aif.train.evaluation.report import to_json, write_report
 from aif.train.evaluators.identity import IdentityNetwork
 
 NAMES = ("Smiling", "Young", "Male")
@@ -86,59 +83,54 @@ class Marker:
         return EditedCrops(out[:, :16] if self.spoil == "crop" else out, values, values)
 
 
-def measured(spoil: str = "", **options: object):
-    return measure_composed(Marker(spoil), Marked(), Looker(), ComposedOptions(**options))  # type: ignore[arg-type]
+def measured(spoil: str = "", faces: FaceDataset | None = None, **options: object) -> Measurement:
+    dataset = Marked() if faces is None else faces
+    return measure_composed(Marker(spoil), dataset, Looker(), EditOptions(**options))  # type: ignore[arg-type]
 
 
 def test_edits_that_do_what_was_asked() -> None:
     found = measured(batch_size=5)
     labels = Marked().labels
-    assert found.faces == 24 and [score.attribute for score in found.edits] == list(NAMES)
-    for column, score in enumerate(found.edits):
-        present = int(labels[:, column].sum())
-        assert (score.on.success.successes, score.on.success.n) == (24 - present, 24 - present)
-        assert (score.off.success.successes, score.off.success.n) == (present, present)
-        assert score.on.flips == score.off.flips == 0 and score.on.most_flipped == ()
-        assert score.on.detail.mean == pytest.approx(1) and score.identity is None
-    assert found.score("Smiling").evaluator_accuracy == 0.9
-    assert math.isnan(found.score("Male").evaluator_accuracy)
+    assert found.faces == 24 and [s.attribute for s in found.edits] == [n for n in NAMES for _ in "12"]
+    for score in found.edits:
+        source = int((labels[:, NAMES.index(score.attribute)] == (score.direction == "off")).sum())
+        assert (score.success.successes, score.success.n) == (source, source)
+        assert score.collateral == 0 and score.most_flipped == () and score.identity is None
+        assert score.detail.mean == pytest.approx(1)
     with pytest.raises(KeyError, match="Bald"):
-        found.score("Bald")
+        found.edit("Bald", "on")
 
 
 def test_edits_that_do_nothing_and_blurred_faces() -> None:
-    for score in measured("nothing happens").edits:
-        assert score.on.success.successes == score.off.success.successes == 0 < score.on.success.n
-    assert measured("blur").score("Young").off.detail.mean < 0.3
+    assert all(score.success.successes == 0 < score.success.n for score in measured("nothing happens").edits)
+    assert measured("blur").edit("Young", "off").detail.mean < 0.3
 
 
 def test_what_an_edit_takes_along_by_design_is_no_flip() -> None:
-    score = measured("young too", attributes=("Smiling",)).score("Smiling")
-    assert score.on.flips == pytest.approx(1 / 3)  # Young of Young, Male and Bald
-    assert score.off.most_flipped == (("Young", 1.0),)
-    score = measured("young too", along={"Smiling": ("Young",)}).score("Smiling")
-    assert score.on.flips == 0 and score.along == ("Young",)
+    found = measured("young too", attributes=("Smiling",))
+    assert found.edit("Smiling", "on").collateral == pytest.approx(1 / 3)  # Young of Young, Male and Bald
+    assert found.edit("Smiling", "off").most_flipped == (("Young", 1.0),)
+    found = measured("young too", along={"Smiling": ("Young",)})
+    assert found.edit("Smiling", "on").collateral == 0
+    assert "not counted as flipped: Smiling (Young)." in found.to_markdown()
 
 
 def test_faces_on_which_label_and_evaluator_differ_are_left_alone() -> None:
     faces = Marked()
     faces.pictures[:4, 0, 0] = 255 - faces.pictures[:4, 0, 0]
-    found = measure_composed(Marker(), faces, Looker(), ComposedOptions(attributes=("Smiling",)))
-    assert found.score("Smiling").on.success.n + found.score("Smiling").off.success.n == 20
+    found = measured(faces=faces, attributes=("Smiling",))
+    assert sum(score.success.n for score in found.edits) == 20
 
 
 def test_groups_are_counted_apart() -> None:
-    found = measured(groups=("Male",), attributes=("Smiling",), strength=1.0)
+    found = measured(groups=("Male",), attributes=("Smiling",))
     faces = Marked()
-    side = found.score("Smiling").on
-    assert [group.group for group in side.groups] == ["Male", "not Male", *SKIN_GROUPS]
-    absent = faces.labels[:, 0] == 0
-    sizes = [group.success.n for group in side.groups]
-    tone = np.arange(24) % 3
-    male = faces.labels[:, 2] == 1
-    assert sizes == [(absent & each).sum() for each in (male, ~male, tone == 0, tone == 1, tone == 2)]
-    assert "| Smiling | on | 100.0% [" in found.to_markdown() and "skin dark" in found.to_markdown()
-    assert set(LABEL_GROUPS) == {"Male", "Young", "Eyeglasses"}
+    groups = found.edit("Smiling", "on").groups
+    assert list(groups) == ["Male", "not Male", *SKIN_GROUPS]
+    absent, male, tone = faces.labels[:, 0] == 0, faces.labels[:, 2] == 1, np.arange(24) % 3
+    members = (male, ~male, tone == 0, tone == 1, tone == 2)
+    assert [share.n for share in groups.values()] == [(absent & each).sum() for each in members]
+    assert "| Smiling | on | 100.0% [" in found.to_markdown() and "| skin dark |" in found.to_markdown()
 
 
 def test_lightness_is_that_of_the_inner_face() -> None:
@@ -150,36 +142,38 @@ def test_lightness_is_that_of_the_inner_face() -> None:
 def test_identity_is_measured_where_a_network_is_given() -> None:
     network = IdentityNetwork(nn.Sequential(nn.AvgPool2d(4), nn.Flatten()), SIDE, 192)
     same, blurred = (
-        measure_composed(Marker(spoil), Marked(), Looker(), identity=network).score("Smiling").identity
+        measure_composed(Marker(spoil), Marked(), Looker(), identity=network).edit("Smiling", "on").identity
         for spoil in ("", "blur")
     )
     assert same is not None and blurred is not None
     assert same.kept == pytest.approx(1, abs=0.02) and blurred.kept < same.kept
-    assert same.edited.n == 24 and same.other.n == 24
+    assert same.edited.n == (Marked().labels[:, 0] == 0).sum() and same.other.n == 24
     alone = Marked()
     alone.identities = np.zeros(24, np.int64)
     with pytest.raises(DataError, match="one person"):
         measure_composed(Marker(), alone, Looker(), identity=network)
     alone.identities = None  # every face for a person
-    found = measure_composed(Marker(), alone, Looker(), ComposedOptions(faces=6), identity=network)
+    found = measure_composed(Marker(), alone, Looker(), indices=first_faces(alone, 6), identity=network)
     assert found.faces == 6 and "| 1.00 | 90.0% |" in found.to_markdown()
+    assert found.summary()["Smiling.on.identity_kept"] == pytest.approx(1, abs=0.02)
 
 
-def test_reports_for_programs() -> None:
+def test_reports(tmp_path: Path) -> None:
     faces = Marked()
     faces.labels[:, 1], faces.pictures[:, 0, 1] = 1, 255  # everybody is young
-    found = measure_composed(Marker(), faces, Looker())
-    stored = json.loads(found.to_json())
-    smiling, young, _ = stored["edits"]
-    assert (
-        smiling["on"]["success"]["rate"] == 1.0 and smiling["on"]["groups"]["skin dark"]["interval"][1] == 1.0
-    )
-    assert young["on"]["success"] == {"successes": 0, "n": 0, "rate": None, "interval": [0, 1]}
-    assert young["on"]["flips"] is None and stored["edits"][2]["evaluator_accuracy"] is None
-    assert "| Young | on | 0 | no face | - | - | - | - | 80.0% |" in found.to_markdown()
-    figures = found.summary()
-    assert figures["Smiling.on.composed"] == 1.0 and "Young.on.composed" not in figures
-    assert figures["Young.off.detail"] == pytest.approx(1)
+    found = measured(faces=faces)
+    stored = json.loads(to_json(found))
+    smiling, _, young, *_ = stored["edits"]
+    assert smiling["success"]["rate"] == 1.0 and smiling["groups"]["skin dark"]["interval"][1] == 1.0
+    assert young["success"] == {"successes": 0, "n": 0, "rate": None, "interval": [0, 1]}
+    assert young["collateral"] is None and stored["psnr"] is None
+    assert "| Young | on | composed | 0 | no face | - | - | - | - | 80.0% |" in found.to_markdown()
+    write_report(tmp_path / "new", "composed", found.to_markdown(), found, **found.summary())
+    assert (tmp_path / "new/composed.md").read_text() == found.to_markdown()
+    assert json.loads((tmp_path / "new/composed.json").read_text()) == stored
+    figures = json.loads((tmp_path / "new/metrics.json").read_text())
+    assert figures["Smiling.on.composed"] == 1.0 and figures["Smiling.on.flips"] == 0
+    assert "Young.on.composed" not in figures and figures["Young.off.detail"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +195,7 @@ def test_unfit_data_and_settings() -> None:
     with pytest.raises(DataError, match="cannot be compared"):
         measured("crop")
     with pytest.raises(DataError, match="no face"):
-        measure_composed(Marker(), Marked(0), Looker())
-    for bad in ({"faces": 0}, {"batch_size": 0}):
+        measured(faces=Marked(0))
+    for ask in (lambda: first_faces(Marked(), 0), lambda: EditOptions(batch_size=0)):
         with pytest.raises(ConfigError):
-            ComposedOptions(**bad)  # type: ignore[arg-type]
+            ask()

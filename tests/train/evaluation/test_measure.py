@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch import nn
 
 from aif.runtime.arrays import Float32Array
-from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.runtime.model.model import Decoded, Encoding
 from aif.train.data.augment import resize_crop
 from aif.train.data.synthetic import SyntheticFaces
+from aif.train.evaluation.counting import EditOptions
 from aif.train.evaluation.measure import TorchModel, measure
 from aif.train.evaluation.measure_report import Measurement
+from aif.train.evaluators.identity import IdentityNetwork
 
 NAMES = ("Eyeglasses", "Wearing_Hat")
 FACES = 10
@@ -49,7 +50,7 @@ class Known:
 
 
 class Looker:
-    """A judge that knows all pictures by heart: the values of the nearest one."""
+    """An evaluator that knows all pictures by heart: the values of the nearest one."""
 
     attributes = NAMES
     accuracy = dict.fromkeys(NAMES, 1.0)
@@ -88,11 +89,13 @@ class Painter:
 
 
 def measured(
-    fault: Literal["none", "constant", "ignores y", "flips both"], model_size: int = 64
+    fault: Literal["none", "constant", "ignores y", "flips both"],
+    model_size: int = 64,
+    identity: IdentityNetwork | None = None,
 ) -> Measurement:
     dataset = SyntheticFaces(FACES, 64, seed=5, attributes=NAMES)
-    judge, model = Looker(Known(dataset, 64)), Painter(Known(dataset, model_size), fault)
-    return measure(model, dataset, judge, batch_size=4)
+    looker, model = Looker(Known(dataset, 64)), Painter(Known(dataset, model_size), fault)
+    return measure(model, dataset, looker, EditOptions(batch_size=4), identity=identity)
 
 
 @pytest.mark.parametrize("model_size", [64, 32])
@@ -135,64 +138,21 @@ def test_collateral_damage_shows() -> None:
         assert score.most_flipped[0] == (next(n for n in NAMES if n != score.attribute), 1.0)
 
 
-def test_groups_are_counted_apart() -> None:
-    dataset = SyntheticFaces(FACES, 64, seed=5, attributes=NAMES)
-    known = Known(dataset, 64)
-
-    class HatsOnly(Painter):
-        """Edits faces that wear a hat, and leaves all others as they are."""
-
-        def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Decoded:
-            own = encoding.z[:, 1:]
-            return super().decode(encoding, np.where(own[:, 1:] > 0.5, np.asarray(y), own))
-
-    result = measure(HatsOnly(known, "none"), dataset, Looker(known), groups=["Wearing_Hat"], batch_size=4)
-    wearing = dataset.labels[:, 1] > 0
-    for direction, value in (("on", 0), ("off", 1)):
-        (group,) = result.edit("Eyeglasses", direction, "decoded").groups
-        source = dataset.labels[:, 0] == value
-        assert (group.present.successes, group.present.n) == ((source & wearing).sum(),) * 2
-        assert (group.absent.successes, group.absent.n) == (0, (source & ~wearing).sum())
-    (own,) = result.edit("Wearing_Hat", "on", "decoded").groups
-    assert own.present.n == 0  # nobody who is given a hat wears one
-    table = result.to_markdown()
-    assert "| Wearing_Hat | not Wearing_Hat |" in table and "| Wearing_Hat | on | none | 0.0% [" in table
-    with pytest.raises(UnknownAttributeError, match="Wearing_Cap"):
-        measure(HatsOnly(known, "none"), dataset, Looker(known), groups=["Wearing_Cap"])
-
-
-def test_reports() -> None:
-    result = measured("none")
-    values = json.loads(result.to_json())
-    assert values["faces"] == FACES
-    first = values["edits"][0]
-    assert first["rate"] == 1.0
-    assert 0 < first["interval"][0] < first["interval"][1] == 1.0
-    table = result.to_markdown()
-    assert "| Eyeglasses | on | " in table
-    assert "100.0% [" in table
-
-
-def test_an_edit_that_no_face_allows_is_empty_not_perfect() -> None:
-    dataset = SyntheticFaces(30, 32, seed=5, attributes=NAMES)
-    bare = [int(i) for i in np.flatnonzero(dataset.labels[:, 0] == 0)[:2]]
-    known = Known(dataset, 32)
-    result = measure(Painter(known, "none"), dataset, Looker(known), indices=bare, attributes=["Eyeglasses"])
-    assert result.edit("Eyeglasses", "off", "decoded").success.n == 0
-    assert result.edit("Eyeglasses", "on", "decoded").success.n == 2
-    assert json.loads(result.to_json())["edits"][-1]["rate"] is None
-    assert "no face" in result.to_markdown()
-    with pytest.raises(KeyError):
-        result.edit("Wearing_Hat", "on", "decoded")
-
-
-def test_refuses() -> None:
-    dataset = SyntheticFaces(2, 32, attributes=NAMES)
-    known = Known(dataset, 32)
-    with pytest.raises(UnknownAttributeError, match="Eyeglases"):
-        measure(Painter(known, "none"), dataset, Looker(known), attributes=["Eyeglases"])
-    with pytest.raises(DataError, match="no face"):
-        measure(Painter(known, "none"), dataset, Looker(known), indices=[])
+def test_detail_and_person_of_every_path() -> None:
+    network = IdentityNetwork(nn.Sequential(nn.AvgPool2d(4), nn.Flatten()), 64, 768)
+    right, flat = (measured(fault, identity=network) for fault in ("none", "constant"))
+    assert right.faces == FACES and right.image_size == 64 and set(right.reconstruction_flips) == set(NAMES)
+    for path in ("decoded", "delta", "replace"):
+        good, bad = (found.edit("Eyeglasses", "on", path) for found in (right, flat))
+        assert good.identity is not None and bad.identity is not None
+        assert good.identity.reconstruction.mean == pytest.approx(1, abs=1e-3)
+        assert good.detail.n == good.identity.edited.n == good.success.n
+        if path != "delta":  # a constant decoder changes nothing there
+            assert bad.detail.mean < 0.7 * good.detail.mean and bad.identity.kept < good.identity.kept
+    assert "reconstruction MSE 0.0000, PSNR 100.0 dB" in right.to_markdown()
+    assert right.summary()["reconstruction_mse"] == 0 and right.summary()["Eyeglasses.on.decoded"] == 1.0
+    small = measured("none", 32)
+    assert small.edit("Eyeglasses", "on", "decoded").detail.n == 0  # of another size than the photo
 
 
 def test_torch_networks_are_measured_in_evaluation_mode_without_noise() -> None:

@@ -17,9 +17,9 @@ from aif.train.evaluation.realism import (
     Realism,
     choose_sets,
     measure_realism,
-    to_json,
     to_markdown,
 )
+from aif.train.evaluation.report import to_json
 from aif.train.evaluators.adversary import (
     PARTS,
     AdversaryConfig,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +17,13 @@ from torchvision.models import resnet18
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
 from aif.train.data.loader import Batch
 from aif.train.evaluators.evaluator import (
-    RESUME_FILE,
+    RESUME_FOLDER,
     SIDECAR_FILE,
     WEIGHTS_FILE,
     Evaluator,
     EvaluatorConfig,
     evaluator_network,
     jitter,
-    one_cycle,
     resize_area,
     train_evaluator,
 )
@@ -82,47 +84,32 @@ def test_crops_of_any_size_and_number(trained: Path) -> None:
     assert torch.allclose(evaluator.predict(large.flip(-1)), verdicts, atol=0.02)
     assert evaluator.predict(torch.zeros(0, 3, 16, 16)).shape == (0, 2)
     assert evaluator.predict(torch.rand(1, 3, 10, 10)).shape == (1, 2)
-    with pytest.raises(ValueError, match="N, 3, S, S"):
-        evaluator.predict(torch.rand(2, 1, 16, 16))
+    for bad in (torch.rand(2, 1, 16, 16), torch.rand(3, 16, 16), torch.zeros(2, 3, 16, 16).byte()):
+        with pytest.raises(ValueError, match="N, 3, S, S"):
+            evaluator.predict(bad)
 
 
-class StoppedError(Exception):
-    pass
+def test_an_interrupted_training_leaves_a_checkpoint_and_no_evaluator(tmp_path: Path) -> None:
+    def stopped() -> Iterator[Batch]:
+        for number, batch in enumerate(batches()):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
 
-
-def stop_at(count: int) -> Callable[[str], None]:
+    config = dataclasses.replace(CONFIG, faces=160, width=8)
+    with pytest.raises(KeyboardInterrupt):
+        train_evaluator(stopped(), held_out(), NAMES, tmp_path, config)
+    assert [p.name for p in tmp_path.iterdir()] == [RESUME_FOLDER]
+    with pytest.raises(CheckpointError, match="other settings"):
+        train_evaluator(batches(), held_out(), NAMES, tmp_path, dataclasses.replace(config, seed=1))
+    with pytest.raises(CheckpointError, match="other settings"):
+        train_evaluator(batches(), held_out(), NAMES[::-1], tmp_path, config)
     lines: list[str] = []
-
-    def log(line: str) -> None:
-        lines.append(line)
-        if len(lines) == count:
-            raise StoppedError
-
-    return log
-
-
-def test_interrupted_training_goes_on(tmp_path: Path) -> None:
-    config = EvaluatorConfig(image_size=16, warm_size=16, faces=160)
-    with pytest.raises(StoppedError):
-        train_evaluator(batches(), held_out(), NAMES, tmp_path, config, checkpoint_every=48, log=stop_at(2))
-    assert not (tmp_path / WEIGHTS_FILE).exists()
-    lines: list[str] = []
-    train_evaluator(batches(), held_out(), NAMES, tmp_path, config, checkpoint_every=48, log=lines.append)
-    assert len(lines) == 1  # at 144 faces; 48 and 96 lay behind it
-    assert " 144 of 160" in lines[0]
+    made = train_evaluator(batches(), held_out(), NAMES, tmp_path, config, log=lines.append)
+    assert lines[0] == "evaluator: goes on from 64 of 160"
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([WEIGHTS_FILE, SIDECAR_FILE])
-
-
-def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path: Path) -> None:
-    config = EvaluatorConfig(image_size=16, warm_size=16, faces=128)
-    with pytest.raises(StoppedError):
-        train_evaluator(batches(), held_out(), NAMES, tmp_path, config, checkpoint_every=32, log=stop_at(1))
-    other = EvaluatorConfig(image_size=16, warm_size=16, faces=256)
-    with pytest.raises(CheckpointError, match="another configuration"):
-        train_evaluator(batches(), held_out(), NAMES, tmp_path, other)
-    (tmp_path / RESUME_FILE).write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{}")
-    with pytest.raises(CheckpointError, match="damaged"):
-        train_evaluator(batches(), held_out(), NAMES, tmp_path, config)
+    crops = torch.rand(3, 3, 16, 16)
+    assert torch.equal(Evaluator.load(tmp_path).predict(crops), made.predict(crops))  # of width 8
 
 
 def test_beginning_with_earlier_weights(trained: Path, tmp_path: Path) -> None:
@@ -177,24 +164,11 @@ def test_the_network_is_resnet_18_with_a_small_stem(width: int) -> None:
     assert network[-1].in_features == 8 * width  # type: ignore[index]
 
 
-def test_the_width_is_stored(tmp_path: Path) -> None:
-    config = EvaluatorConfig(image_size=16, warm_size=16, faces=16, width=8)
-    made = train_evaluator(batches(1), held_out(), NAMES, tmp_path, config)
-    crops = torch.rand(3, 3, 16, 16)
-    assert torch.equal(Evaluator.load(tmp_path).predict(crops), made.predict(crops))
-
-
-def test_jitter_and_schedule() -> None:
-    images = torch.rand(8, 3, 48, 48)
-    first, second = (jitter(images, 32, torch.Generator().manual_seed(3)) for _ in range(2))
-    assert first.shape == (8, 3, 32, 32)
-    assert torch.equal(first, second)
-    # the picture stays roughly where it is: closer to itself (or its mirror image) than to the next one
+def test_jitter_leaves_the_picture_roughly_where_it_is() -> None:
     smooth = torch.nn.functional.interpolate(torch.rand(8, 3, 4, 4), size=(48, 48), mode="bilinear")
-    moved, plain = jitter(smooth, 32, torch.Generator().manual_seed(3)), resize_area(smooth, 32)
+    moved, again = (jitter(smooth, 32, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert moved.shape == (8, 3, 32, 32) and torch.equal(moved, again)
+    plain = resize_area(smooth, 32)
+    # closer to itself (or its mirror image) than to the next one
     own = torch.minimum((moved - plain).abs().mean((1, 2, 3)), (moved - plain.flip(-1)).abs().mean((1, 2, 3)))
     assert (own < (moved - plain.roll(1, 0)).abs().mean((1, 2, 3))).all()
-    rates = [one_cycle(k / 100) for k in range(101)]
-    assert max(rates) == rates[15] == 1.0
-    assert rates[0] < 0.05
-    assert rates[-1] == pytest.approx(0, abs=1e-9)

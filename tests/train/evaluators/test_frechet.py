@@ -83,25 +83,11 @@ def test_batches_are_one_set() -> None:
     assert (pieces.real, pieces.made) == (200, 200)
 
 
-def test_few_pictures_make_the_distance_too_large() -> None:
-    def between_samples(n: int) -> FrechetScore:
-        rng = np.random.default_rng(n)
-        first, second = (torch.from_numpy(rng.normal(size=(n, 16))) for _ in range(2))
-        return frechet_distance(AsTheyAre(16), first, second)
-
-    few, more, many = (between_samples(n) for n in (12, 100, 2000))
-    assert few.distance > 3 * more.distance > 9 * many.distance > 0
-    assert (few.singular, more.singular) == (True, False)
-    assert FrechetScore(1.0, 17, 16, 16).singular
-    assert not FrechetScore(1.0, 17, 17, 16).singular
-
-
 @pytest.mark.parametrize(("real", "made"), [(0, 5), (1, 5), (5, 0), (5, 1)])
 def test_too_few_pictures(real: int, made: int) -> None:
     with pytest.raises(DataError, match="at least two " + ("real" if real < 2 else "made")):
         frechet_distance(AsTheyAre(4), torch.rand(real, 4), torch.rand(made, 4))
-    with pytest.raises(DataError, match="at least two real"):
-        frechet_distance(AsTheyAre(4), [], [])
+    assert FrechetScore(1.0, 17, 16, 16).singular and not FrechetScore(1.0, 17, 17, 16).singular
 
 
 def test_features_that_are_not_finite() -> None:

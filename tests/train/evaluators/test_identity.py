@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +19,20 @@ from aif.runtime.errors import CheckpointError, ConfigError, DataError
 from aif.train.data.loader import Batch
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluators import identity
-from aif.train.evaluators.evaluator import evaluator_network
 from aif.train.evaluators.identity import (
     RESUME_FOLDER,
     SIDECAR_FILE,
     WEIGHTS_FILE,
     IdentityConfig,
     IdentityNetwork,
-    best_threshold,
     cosface_loss,
-    derangement,
-    identity_kept,
     known_identities,
     score_identity,
     train_identity,
     training_people,
-    verify,
 )
-from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
+from aif.train.evaluators.identity_kept import derangement, identity_kept
+from aif.train.evaluators.verification import best_threshold, verify
 
 CONFIG = IdentityConfig(image_size=16, warm_size=16, faces=4800, embedding=16, learning_rate=4e-3)
 
@@ -111,21 +109,6 @@ def test_embeddings_of_any_size_and_number(trained: Path) -> None:
     assert ((network.embed(large.flip(-1)) * vectors).sum(1) > 0.999).all()
     assert network.embed(torch.zeros(0, 3, 16, 16)).shape == (0, 16)
     assert network.embed(torch.rand(1, 3, 10, 10)).shape == (1, 16)
-    for bad in (
-        torch.rand(2, 1, 16, 16),
-        torch.rand(3, 16, 16),
-        torch.zeros(2, 3, 16, 16, dtype=torch.uint8),
-    ):
-        with pytest.raises(ValueError, match="N, 3, S, S"):
-            network.embed(bad)
-
-
-def test_the_network_is_the_evaluators_resnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "evaluator_network", evaluator_network)
-    made = trained_in(tmp_path, dataclasses.replace(CONFIG, faces=16, width=8))
-    assert made.network[-1].in_features == 8 * 8
-    crops = HELD[0].images[:4].float() / 255
-    assert torch.equal(IdentityNetwork.load(tmp_path).embed(crops), made.embed(crops))
 
 
 def test_the_loss_is_equation_4() -> None:
@@ -201,9 +184,8 @@ def test_verification_of_noise_is_chance() -> None:
     people = np.repeat(np.arange(200), 6)
     found = verify(vectors_of(people, "noise"), people)
     assert abs(found.accuracy - 0.5) < 4 * 0.5 / math.sqrt(found.pairs)
-    assert abs(found.auc - 0.5) < 0.03
-    assert 0 < found.standard_error < 0.02
-    # a threshold fitted to the eight pairs of a fold that it is judged on would look far better than chance
+    assert abs(found.auc - 0.5) < 0.03 and 0 < found.standard_error < 0.02
+    # a threshold fitted to the pairs of a fold that it is measured on would look far better than chance
     few = np.repeat(np.arange(40), 2)
     rates = [verify(vectors_of(few, "noise"), few, seed=seed).accuracy for seed in range(20)]
     assert abs(np.mean(rates) - 0.5) < 0.08
@@ -304,52 +286,6 @@ def test_the_others_are_other_people() -> None:
         identity_kept(network, alike, alike, alike, identities=[1])
 
 
-class StoppedError(Exception):
-    pass
-
-
-def stop_at(count: int) -> Callable[[str], None]:
-    lines: list[str] = []
-
-    def log(line: str) -> None:
-        lines.append(line)
-        if len(lines) == count:
-            raise StoppedError
-
-    return log
-
-
-def test_interrupted_training_goes_on(tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, faces=160)
-    with pytest.raises(StoppedError):
-        trained_in(tmp_path, config, checkpoint_every=48, log=stop_at(2))
-    assert [p.name for p in tmp_path.iterdir()] == [RESUME_FOLDER]
-    with pytest.raises(StoppedError):
-        trained_in(tmp_path, config, checkpoint_every=32, log=stop_at(1))
-    groups, info = load_checkpoint(list_checkpoints(tmp_path / RESUME_FOLDER)[-1])
-    assert (info["seen"], info["step"]) == (128, 8)  # 96 lay behind it
-    assert groups["optimizer"]["0.step"] == 8  # the optimizer went on, too
-    lines: list[str] = []
-    trained_in(tmp_path, config, checkpoint_every=16, log=lines.append)
-    assert [line.split(" faces")[0] for line in lines] == [f"identity: {n} of 160" for n in (144, 160)]
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([WEIGHTS_FILE, SIDECAR_FILE])
-
-
-def test_checkpoints_of_other_settings_and_damaged_ones_are_refused(tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, faces=128)
-    with pytest.raises(StoppedError):
-        trained_in(tmp_path, config, checkpoint_every=32, log=stop_at(1))
-    with pytest.raises(CheckpointError, match="another configuration"):
-        trained_in(tmp_path, dataclasses.replace(config, margin=0.1))
-    with pytest.raises(CheckpointError, match="another configuration"):
-        others = np.where(TRAIN_PEOPLE[0] == TRAIN_PEOPLE, -5, TRAIN_PEOPLE)
-        others[np.flatnonzero(others == -5)[0]] = TRAIN_PEOPLE[1]
-        train_identity(TRAIN, others, HELD, HELD_PEOPLE, tmp_path, config)
-    next(tmp_path.rglob("centres.safetensors")).write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{}")
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        trained_in(tmp_path, config)
-
-
 @pytest.mark.parametrize(
     "damage", ["no folder", "no weights", "cut weights", "bad json", "other embedding", "bad config"]
 )
@@ -380,41 +316,44 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
         train_identity(alone, TRAIN_PEOPLE, HELD, HELD_PEOPLE, tmp_path, CONFIG)
     with pytest.raises(DataError, match="no held-out face"):
         score_identity(IdentityNetwork(MeanColour(), 16, 3), [], HELD_PEOPLE)
-    with pytest.raises(DataError, match="not judged"):
+    with pytest.raises(DataError, match="not measured"):
         _ = IdentityNetwork(MeanColour(), 16, 3).verification
 
 
-def test_faces_of_people_seen_once_are_left_out_of_training(tmp_path: Path) -> None:
+def test_interrupted_and_with_people_seen_once(tmp_path: Path) -> None:
+    """People with one face are left out of training; a training goes on with the same people only."""
     people = TRAIN_PEOPLE.copy()
     people[::3] = 10_000 + np.arange(len(people[::3]))
-    config = dataclasses.replace(CONFIG, faces=40)
-    lines: list[str] = []
-    train_identity(TRAIN, people, HELD, HELD_PEOPLE, tmp_path, config, checkpoint_every=1, log=lines.append)
     names, counts = np.unique(people, return_counts=True)
-    twice = int((counts >= 2).sum())
-    kept = np.isin(people[:64], names[counts >= 2]).reshape(4, 16).sum(1).cumsum()
-    assert [int(line.split()[1]) for line in lines] == kept[: len(lines)].tolist()
-    assert json.loads((tmp_path / SIDECAR_FILE).read_text())["people"] == twice
+    kept = int(np.isin(people[:48], names[counts >= 2]).sum())  # of the first three batches
+
+    def stopped() -> Iterator[Batch]:
+        for number, batch in enumerate(TRAIN):
+            if number == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    config = dataclasses.replace(CONFIG, faces=100)
+    with pytest.raises(KeyboardInterrupt):
+        train_identity(stopped(), people, HELD, HELD_PEOPLE, tmp_path, config)
+    assert [p.name for p in tmp_path.iterdir()] == [RESUME_FOLDER]
+    for others, changed in ((people, dataclasses.replace(config, margin=0.1)), (TRAIN_PEOPLE, config)):
+        with pytest.raises(CheckpointError, match="other settings"):
+            train_identity(TRAIN, others, HELD, HELD_PEOPLE, tmp_path, changed)
+    lines: list[str] = []
+    train_identity(TRAIN, people, HELD, HELD_PEOPLE, tmp_path, config, log=lines.append)
+    assert lines[0] == f"identity: goes on from {kept} of 100"
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([WEIGHTS_FILE, SIDECAR_FILE])
+    assert json.loads((tmp_path / SIDECAR_FILE).read_text())["people"] == int((counts >= 2).sum())
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        {"image_size": 8},
-        {"warm_size": 8},
-        {"faces": 0},
-        {"warm_share": 1.5},
-        {"width": 0},
-        {"embedding": 1},
-        {"margin": 1.0},
-        {"margin": -0.1},
-        {"margin": math.nan},
-        {"scale": 0.0},
-        {"scale": math.inf},
-        {"learning_rate": 0.0},
-        {"weight_decay": -1.0},
+        *({"image_size": 8}, {"warm_share": 1.5}, {"embedding": 1}, {"margin": 1.0}, {"margin": math.nan}),
+        *({"scale": 0.0}, {"scale": math.inf}, {"learning_rate": 0.0}, {"weight_decay": -1.0}),
     ],
 )
 def test_configuration_is_checked(bad: dict[str, float]) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=next(iter(bad))):
         IdentityConfig(**bad)  # type: ignore[arg-type]

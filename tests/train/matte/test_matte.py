@@ -19,7 +19,6 @@ from aif.runtime.errors import CheckpointError, ConfigError, DataError, ExportEr
 from aif.runtime.faces.matte import MatteNet as RuntimeNet
 from aif.train.data.base import CorruptImageError
 from aif.train.data.hair import HairPairs
-from aif.train.matte import network as matte_module
 from aif.train.matte.data import MatteBatch, MatteSamples
 from aif.train.matte.network import (
     MatteConfig,
@@ -31,7 +30,6 @@ from aif.train.matte.network import (
     train_matte,
 )
 from aif.train.small_graphs import export_small
-from aif.train.training.checkpoint import list_checkpoints
 
 TINY = MatteConfig(image_size=32, widths=(8, 12), samples=64, batch_size=8, learning_rate=1e-2, ema=0.5)
 
@@ -103,20 +101,10 @@ def test_pairs_are_read_in_order(tmp_path: Path, write: Write) -> None:
     ids=["nothing", "no image", "no mask", "a mask of another name"],
 )
 def test_what_is_no_such_layout(tmp_path: Path, write: Write, files: dict[str, bytes], words: str) -> None:
+    with pytest.raises(DataError, match="no hair masks for 'train'"):
+        HairPairs(tmp_path, "train")
     write(tmp_path, "train", files)
     with pytest.raises(DataError, match=words):
-        HairPairs(tmp_path, "train")
-
-
-def test_a_split_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no hair masks for 'train'") as raised:
-        HairPairs(tmp_path, "train")
-    assert "NAME_hair.png" in str(raised.value.fix)
-
-
-def test_an_archive_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "train.zip").write_bytes(b"no archive")
-    with pytest.raises(DataError, match="cannot be opened"):
         HairPairs(tmp_path, "train")
 
 
@@ -142,6 +130,9 @@ def test_a_damaged_pair_is_left_out(tmp_path: Path, write: Write, name: str, dat
 
 @pytest.mark.parametrize("count", [1, 12])
 def test_too_many_damaged_pairs(tmp_path: Path, count: int) -> None:
+    (tmp_path / "train.zip").write_bytes(b"no archive")
+    with pytest.raises(DataError, match="no whole zip"):
+        HairPairs(tmp_path, "train")
     as_zip(tmp_path, "val", dict.fromkeys(pair_files(count), b"rubbish"))
     with pytest.raises(DataError, match="cannot be read"):
         HairPairs(tmp_path, "val").arrays(32)
@@ -176,9 +167,6 @@ def test_masks_move_with_their_images() -> None:
 def test_what_are_no_pairs(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match="not pairs"):
         MatteSamples(*(np.zeros(shape, dtype=np.uint8) for shape in shapes), 2, 0)
-
-
-def test_no_data() -> None:
     with pytest.raises(DataError, match="no images"):
         MatteSamples(*faces(0), 2, 0)
 
@@ -229,8 +217,10 @@ def test_it_learns_and_the_runtime_takes_its_graph(tmp_path: Path) -> None:
     data, lines = faces(16), []
     config = dataclasses.replace(TINY, samples=480)
     folder = tmp_path / "matte.checkpoints"
-    train_matte(*data, folder, config, checkpoint_every=20, log=lines.append)
-    assert lines[-1].startswith("matte: step 60 of 60")
+    train_matte(*data, folder, config, log=lines.append)
+    assert lines[-1].startswith("matte: 480 of 480")
+    with pytest.raises(CheckpointError, match="other settings"):
+        train_matte(*data, folder, dataclasses.replace(config, seed=1))
     network, read = load_matte(folder)
     assert read == config
     score = score_matte(network, *data)
@@ -243,36 +233,6 @@ def test_it_learns_and_the_runtime_takes_its_graph(tmp_path: Path) -> None:
         expected = network(torch.from_numpy(crops)).sigmoid()[:, 0].numpy()
     np.testing.assert_allclose(RuntimeNet(path.read_bytes(), 1).matte(crops), expected, atol=1e-4)
     assert str(Path(__file__).parents[3]) not in str(onnx.load(path))
-
-
-def test_an_interrupted_training_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = faces(6)
-    train_matte(*data, tmp_path / "whole", TINY, checkpoint_every=3)
-    calls, loss = [], matte_loss
-
-    def interrupted(*args: object) -> torch.Tensor:
-        calls.append(args)
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return loss(*args)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(matte_module, "matte_loss", interrupted)
-        train_matte(*data, tmp_path / "twice", TINY, checkpoint_every=3)
-    assert [path.name for path in list_checkpoints(tmp_path / "twice")] == ["step-0000003"]
-    lines: list[str] = []
-    train_matte(*data, tmp_path / "twice", TINY, checkpoint_every=3, log=lines.append)
-    assert lines[0] == "matte: goes on from step 3 of 8"
-    one, other = (load_matte(tmp_path / name)[0].state_dict() for name in ("whole", "twice"))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    # and once more, with nothing left to do
-    train_matte(*data, tmp_path / "twice", TINY)
-
-
-def test_a_folder_of_another_training(tmp_path: Path) -> None:
-    train_matte(*faces(4), tmp_path, TINY)
-    with pytest.raises(CheckpointError, match="other settings"):
-        train_matte(*faces(4), tmp_path, dataclasses.replace(TINY, seed=1))
 
 
 @pytest.mark.parametrize("damage", ["nothing", "state.json", "ema.safetensors", "other"])

@@ -1,0 +1,208 @@
+"""`aif eval RUN` and `aif eval BUNDLE`: measure one model, by one of the protocols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from aif.runtime.errors import CheckpointError, ConfigError, nearest_names
+
+if TYPE_CHECKING:
+    from aif.runtime.bundle.bundle import Bundle
+    from aif.train.data.base import FaceDataset
+    from aif.train.data.open import Split
+    from aif.train.evaluation.counting import EditOptions
+    from aif.train.evaluation.measure import EditingModel
+    from aif.train.evaluators.evaluator import Evaluator
+    from aif.train.evaluators.identity import IdentityNetwork
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for; `aif eval --help` says what each means."""
+
+    model: Path
+    evaluator: Path | None
+    identity: Path | None
+    data: Path | None
+    table: Path | None
+    out: Path | None
+    attributes: list[str] | None
+    groups: list[str]
+    faces: int | None
+    probe_faces: int
+    protocol: str
+    detector: str
+    yunet: Path | None
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the model is a run, not a bundle."""
+        return (self.model / "config.json").exists()
+
+    def bundle(self) -> Bundle:
+        """The bundle; a run is refused, for it has no runtime."""
+        from aif.runtime.bundle.bundle import Bundle
+
+        if self.is_run:
+            raise ConfigError(
+                "Edits as the user sees them are measured with a bundle.",
+                f"aif-export {self.model} -o model.aif",
+            )
+        return Bundle.open(self.model)
+
+    def open(self, split: Split, names: list[str], size: int) -> FaceDataset:
+        """Labelled faces whose columns are `names`, then the groups."""
+        from aif.train.data.open import open_faces
+
+        columns = [*names, *(name for name in self.groups if name not in names)]
+        return open_faces(self.data, split, columns, table=self.table, image_size=size)
+
+    def options(self, **more: object) -> EditOptions:
+        """What to edit, and how to count."""
+        from aif.train.evaluation.counting import EditOptions
+
+        names = None if self.attributes is None else tuple(self.attributes)
+        return EditOptions(names, tuple(self.groups), **more)  # type: ignore[arg-type]
+
+    def folder(self) -> Path:
+        """Where what is found goes; a ConfigError without one."""
+        if self.out is None:
+            raise ConfigError("What is found needs a folder.", "Give one: --out FOLDER.")
+        return self.out
+
+
+def measure_model(asked: Request, exhibits: tuple[str, ...]) -> None:
+    """Measure a run or a bundle, print what was found, and write it where there is a folder for it."""
+    from aif.train.evaluators.evaluator import Evaluator
+    from aif.train.evaluators.identity import IdentityNetwork
+
+    if asked.protocol not in PROTOCOLS:
+        raise ConfigError(
+            f"There is no protocol {asked.protocol!r}.", nearest_names(asked.protocol, PROTOCOLS)
+        )
+    if asked.identity is not None and asked.protocol in ("paper", "robustness"):
+        raise ConfigError(f"--protocol {asked.protocol} compares no people.", "Leave --identity out.")
+    if not asked.model.exists():
+        raise CheckpointError(
+            f"There is no run or bundle {asked.model}.", nearest_names(str(asked.model), exhibits)
+        )
+    assert asked.evaluator is not None
+    evaluator = Evaluator.load(asked.evaluator)
+    network = None if asked.identity is None else IdentityNetwork.load(asked.identity)
+    protocol = asked.protocol
+    if protocol == "full" and not asked.is_run and asked.bundle().manifest.frame == "shape":
+        protocol = "composed"
+    PROTOCOLS[protocol](asked, evaluator, network)
+
+
+def measure_realism(asked: Request, attributes: list[str]) -> None:
+    """Train an adversary for each attribute; print its AUC, and write it where there is a folder."""
+    from aif.runtime.editing.editor import Editor
+    from aif.train.evaluation.realism import measure_realism, to_markdown
+    from aif.train.evaluation.report import write_report
+    from aif.train.evaluators.adversary import AdversaryConfig
+
+    if not asked.model.exists():
+        raise CheckpointError(f"There is no bundle {asked.model}.", "Make one with aif-export.")
+    bundle, rows, config = asked.bundle(), [], AdversaryConfig()
+    faces = asked.open("val", attributes, config.image_size)
+    with Editor.load(bundle, provider="cpu", detector="haar") as editor:
+        for name in attributes:
+            rows.append(
+                measure_realism(editor, faces, name, config, log=lambda line: typer.echo(line, err=True))
+            )
+            typer.echo(str(rows[-1]))
+    if asked.out is not None:
+        write_report(asked.out, "realism", to_markdown(rows), rows)
+
+
+def _composed(asked: Request, evaluator: Evaluator, network: IdentityNetwork | None) -> None:
+    """Edits of held-out faces, both ways, as the user sees them."""
+    from aif.runtime.editing.editor import Editor
+    from aif.train.evaluation.composed import measure_composed
+    from aif.train.evaluation.counting import first_faces
+    from aif.train.evaluation.report import write_report
+
+    bundle = asked.bundle()
+    manifest = bundle.manifest
+    held_out = asked.open("val", asked.attributes or list(manifest.attribute_names), manifest.image_size)
+    along = {info.name: sorted(info.others & set(evaluator.attributes)) for info in manifest.attributes}
+    indices = first_faces(held_out, asked.faces)
+    with Editor.load(bundle, provider="cpu", detector="haar") as editor:
+        found = measure_composed(
+            editor, held_out, evaluator, asked.options(along=along), indices=indices, identity=network
+        )
+    typer.echo(found.to_markdown())
+    if asked.out is not None:
+        write_report(asked.out, "composed", found.to_markdown(), found, **found.summary())
+
+
+def _full(asked: Request, evaluator: Evaluator, network: IdentityNetwork | None) -> None:
+    """Reconstruction, edits and leaks of a model of whole crops."""
+    from aif.train.evaluation.evaluate import evaluate
+    from aif.train.evaluation.report import write_report
+
+    out, model = asked.folder(), _editing_model(asked)
+    names, size = list(model.attributes), model.image_size
+    train, validation = asked.open("train", names, size), asked.open("val", names, size)
+    found = evaluate(
+        model,
+        train,
+        validation,
+        evaluator,
+        asked.options(),
+        edit_faces=asked.faces,
+        probe_faces=asked.probe_faces,
+        identity=network,
+    )
+    write_report(out, "evaluation", found.to_markdown(), found, **found.summary())
+    typer.echo(found.to_markdown())
+
+
+def _paper(asked: Request, evaluator: Evaluator, _: IdentityNetwork | None) -> None:
+    """The paper's own count of successes."""
+    from aif.train.evaluation.paper_protocol import paper_protocol
+
+    model = _editing_model(asked)
+    names = list(model.attributes)
+    validation = asked.open("val", names, model.image_size)
+    for score in paper_protocol(model, validation, evaluator, asked.attributes or names):
+        typer.echo(str(score))
+
+
+def _robustness(asked: Request, evaluator: Evaluator, _: IdentityNetwork | None) -> None:
+    """Edits of disturbed photos with the whole runtime."""
+    from aif.runtime.editing.editor import Editor
+    from aif.runtime.faces.detect import make_detector
+    from aif.train.data.open import open_faces
+    from aif.train.evaluation.report import write_report
+    from aif.train.evaluation.robustness import measure_robustness, to_markdown
+
+    out, bundle = asked.folder(), asked.bundle()
+    name = asked.attributes[0] if asked.attributes else bundle.manifest.attribute_names[0]
+    photos = open_faces(asked.data, "val", [name], table=asked.table, crop="whole")
+    finder = make_detector(asked.detector, bundle, asked.yunet)  # type: ignore[arg-type] # which checks it
+    with Editor.load(bundle, provider="cpu", detector=finder) as editor:
+        reference = make_detector("auto", bundle, asked.yunet)
+        scores = measure_robustness(editor, photos, evaluator, reference, name, faces=asked.faces)
+    title = f"{name}, {asked.detector}; {photos.name}, {photos.fingerprint[:12]}"
+    write_report(out, "robustness", f"{title}\n\n{to_markdown(scores)}", scores)
+    typer.echo(f"{title}\n\n{to_markdown(scores)}")
+
+
+def _editing_model(asked: Request) -> EditingModel:
+    from aif.runtime.model.model import FaceModel
+    from aif.train.evaluation.measure import TorchModel
+    from aif.train.training.run import load_run
+
+    if not asked.is_run:
+        return FaceModel(asked.bundle())
+    run = load_run(asked.model)
+    return TorchModel(run.encoder, run.decoder, run.config.data.attributes, run.config.network.image_size)
+
+
+PROTOCOLS = {"full": _full, "composed": _composed, "paper": _paper, "robustness": _robustness}

@@ -1,0 +1,179 @@
+"""The training loop of the small networks: AdamW on a one-cycle schedule, with a checkpoint now and then.
+
+Ctrl-C and SIGTERM end it with a checkpoint, from which the same call goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from aif.runtime.errors import CheckpointError, DataError
+from aif.runtime.signals import stop_on_signals
+from aif.train.data.loader import start_worker
+from aif.train.training.checkpoint import (
+    list_checkpoints,
+    load_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
+    save_checkpoint,
+)
+from aif.train.training.ema import Ema
+
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How long and how fast a network is trained."""
+
+    name: str
+    """What log lines begin with."""
+    length: int
+    """Samples to see."""
+    learning_rate: float
+    """Peak of the one-cycle schedule."""
+    weight_decay: float
+    """AdamW's."""
+    rise: float = 0.15
+    """Share of the training in which the learning rate rises."""
+    ema: float | None = None
+    """Decay of a running average of the weights, which is then the result; None for the last weights."""
+    clip: float | None = None
+    """Largest norm of the gradient; None for any."""
+    every: float = 120.0
+    """Seconds between two checkpoints and log lines."""
+
+
+def one_cycle(progress: float, rise: float = 0.15) -> float:
+    """Factor of the learning rate at `progress` in [0, 1]: a linear rise, then a cosine to 0."""
+    if progress < rise:
+        return 0.04 + 0.96 * progress / rise
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - rise) / (1 - rise))))
+
+
+def endless(batches: Iterable[B]) -> Iterator[B]:
+    """Go through `batches` again and again; ends only if a pass gives none."""
+    some = True
+    while some:
+        some = False
+        for batch in batches:
+            some = True
+            yield batch
+
+
+def numbered(batches: Dataset[B], first: int, steps: int, workers: int) -> Iterator[B]:
+    """Batches `first` to `steps` - 1 of a dataset whose item k is batch k, made by `workers` processes."""
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(first, steps),
+        num_workers=workers,
+        worker_init_fn=start_worker,
+    )
+    return iter(loader)
+
+
+def fit(
+    network: nn.Module,
+    loss: Callable[[B, float], tuple[Tensor, int]],
+    batches: Callable[[int], Iterator[B]],
+    options: FitOptions,
+    folder: Path | None = None,
+    about: Mapping[str, Any] | None = None,
+    *,
+    log: Callable[[str], None] = print,
+) -> nn.Module:
+    """Train a network until `options.length` samples are seen.
+
+    Args:
+        network: on its device already.
+        loss: a batch and the progress in [0, 1] to the loss and the number of samples in it.
+        batches: the number of steps already done to the batches from there on.
+        options: length and speed.
+        folder: where checkpoints go, the last one of the finished training too; None for none.
+        about: what makes a training another one, as JSON has it; a checkpoint must agree.
+        log: takes the lines.
+
+    Returns:
+        The running average where there is one, else `network`.
+
+    Raises:
+        DataError: the batches end too early.
+        CheckpointError: `folder` holds another training, or a damaged checkpoint.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came; the checkpoint is written.
+    """
+    optimizer = torch.optim.AdamW(
+        network.parameters(), options.learning_rate, weight_decay=options.weight_decay
+    )
+    average = None if options.ema is None else Ema(network, options.ema)
+    parts = {"network": network} if average is None else {"network": network, "ema": average.module}
+    step, seen = (0, 0) if folder is None else _resume(folder, parts, optimizer, about or {})
+    if step:
+        log(f"{options.name}: goes on from {seen} of {options.length}")
+    began = saved = time.monotonic()
+    first, recent = seen, torch.zeros(())
+    stream = batches(step)
+    with stop_on_signals() as stop:
+        while seen < options.length:
+            progress = seen / options.length
+            for group in optimizer.param_groups:
+                group["lr"] = options.learning_rate * one_cycle(progress, options.rise)
+            batch = next(stream, None)
+            if batch is None:
+                raise DataError("The training data gave no batch.", "Use more faces or a smaller batch size.")
+            value, count = loss(batch, progress)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            if options.clip is not None:
+                nn.utils.clip_grad_norm_(network.parameters(), options.clip)
+            optimizer.step()
+            step, seen = step + 1, seen + count
+            recent = value.detach() if step == 1 else recent + 0.02 * (value.detach() - recent)
+            if average is not None:
+                average.update(network, step)
+            now = time.monotonic()
+            if stop.is_set() or seen >= options.length or now - saved >= options.every:
+                saved = now
+                if folder is not None:
+                    groups = {name: module.state_dict() for name, module in parts.items()}
+                    groups["optimizer"] = optimiser_tensors(optimizer)
+                    save_checkpoint(folder, step, groups, {**(about or {}), "seen": seen})
+                pace = (seen - first) / max(now - began, 1e-9)
+                done = f"{options.name}: {seen} of {options.length}"
+                log(f"{done}, loss {recent.item():.4f}, {pace:.0f} a second")
+            if stop.is_set():
+                log(f"{options.name}: interrupted; the same command goes on from there")
+                raise stop.interrupt()
+    return network if average is None else average.module
+
+
+def _resume(
+    folder: Path, parts: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, about: Mapping[str, Any]
+) -> tuple[int, int]:
+    """Steps done and samples seen of the newest checkpoint, put back into all parts; (0, 0) without one."""
+    found = list_checkpoints(folder)
+    if not found:
+        return 0, 0
+    groups, info = load_checkpoint(found[-1])
+    if any(info.get(name) != value for name, value in json.loads(json.dumps(about)).items()):
+        raise CheckpointError(
+            f"{folder} holds a training with other settings.",
+            "Choose another place for the result, or remove that folder.",
+        )
+    try:
+        for name, module in parts.items():
+            module.load_state_dict(groups[name])
+        restore_optimiser(optimizer, groups["optimizer"])
+        return int(info["step"]), int(info["seen"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{found[-1]} is damaged ({error}).", "Remove that folder.") from error
