@@ -126,13 +126,13 @@ def train(
             if step == config.freezes_at:
                 trainer.freeze_encoder(source)
             noise = step_noise(config, step, share, fabric.device)
-            found = trainer.step(StepBatch(image, y, noise, step))
-            require_finite(found, step, out)
+            losses = trainer.step(StepBatch(image, y, noise, step))
+            require_finite(losses, step, out)
             seen += config.optimiser.batch_size
             done = step + 1
             last = done == config.steps or _asked_to_stop(stop, fabric)
             if done % options.log_every == 0 or last:
-                values = {name: term.item() for name, term in found.items()}
+                values = {name: term.item() for name, term in losses.items()}
                 rate = seen / (time.perf_counter() - clock)
                 clock, seen = time.perf_counter(), 0
                 if run_log is not None:
