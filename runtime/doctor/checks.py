@@ -77,7 +77,8 @@ def main() -> None:
         bundle, *names = sys.argv[1:]
         for name in names:
             findings = [finding.as_dict() for finding in run_check(name, bundle)]
-            print(json.dumps({"check": name, "findings": findings}), file=report, flush=True)
+            report.write(json.dumps({"check": name, "findings": findings}) + "\n")
+            report.flush()
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def changed(frame: Any, image: Any, face: Any) -> bool:
 def test_fifty_faces_in_a_frame(editor: Editor, frame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """All are edited, each keeps its number, and the networks' batches stay small."""
     sizes: list[int] = []
-    session = editor.model._encoder
+    session = editor.model.encoder
     run = session.run
     monkeypatch.setattr(session, "run", lambda o, i: (sizes.append(len(i["image"])), run(o, i))[1])
     everyone = crowd(50)
