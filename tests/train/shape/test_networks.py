@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.networks import Critic
 from aif.train.shape.best.state import beginning
 from aif.train.shape.faces.store import FaceStore
@@ -13,7 +14,7 @@ from aif.train.shape.linear.networks import inner_face
 
 @pytest.fixture
 def networks(small):
-    return beginning(small.linear, small.faces.attributes, 0)
+    return beginning(small.linear, small.faces.attributes, ShapeConfig())
 
 
 def test_untrained_networks_are_the_baseline(small, networks) -> None:

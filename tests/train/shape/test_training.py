@@ -31,7 +31,7 @@ OPTIONS = ShapeOptions(log_every=1, checkpoint_every=1, sample_every=0)
 
 
 def state_of(small, config=CONFIG) -> TrainState:
-    return TrainState(config, *beginning(small.linear, small.faces.attributes, 0), torch.device("cpu"))
+    return TrainState(config, *beginning(small.linear, small.faces.attributes, config), torch.device("cpu"))
 
 
 def quiet(line: str) -> None:

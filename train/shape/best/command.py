@@ -78,4 +78,8 @@ def train_best(
     hair: dict[str, HairInfo] = {}
     if set(HAIR_ATTRIBUTES) & set(dataset.attributes):
         hair = measure_hair(dataset, MatteNet(Bundle.open()), config.seed, log)
-    save_attributes(out, attribute_infos(dataset.attributes, faces.labels, strength=1.0), hair)
+    save_attributes(
+        out,
+        attribute_infos(dataset.attributes, faces.labels, strength=(1 + config.effect.strength) / 2),
+        hair,
+    )

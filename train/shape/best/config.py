@@ -40,9 +40,12 @@ class Effect:
 
     size: int | None = None
     """Side in pixels at which edits are composed; None = that of textures. Smaller is faster."""
-    verdict: float = 2.0
+    verdict: float = 1.0
     """Weight of what the edited attribute's verdict lacks to that of a typical face that has (or lacks) it,
     in shares of the distance between the two kinds of faces."""
+    strength: float = 1.3
+    """How far apart the values are between which edits are trained: 1.3 = from -0.15 to 1.15. The linear
+    parts follow y that far; what they alone reach is natural."""
     others: float = 0.5
     """Weight of the squared changes of the other attributes' verdicts, in the same unit, summed over them."""
     realism: float = 0.2
@@ -53,11 +56,11 @@ class Effect:
     """Steps between penalties; the penalty is scaled up by as much."""
     gain: float = 0.5
     """Weight of the mean absolute gain, in log units, over the face."""
-    variation: float = 2.0
+    variation: float = 6.0
     """Weight of the mean absolute difference of gains of neighbouring pixels."""
-    moves: float = 0.02
+    moves: float = 0.06
     """Weight of the mean squared movement of landmarks, in pixels of a 128 px crop."""
-    bend: float = 0.1
+    bend: float = 0.6
     """Weight of the mean squared difference of movements along the mesh's edges, in the same pixels."""
     reconstruction: float = 0.05
     """Weight of L_rec, which goes on."""

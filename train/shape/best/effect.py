@@ -73,11 +73,16 @@ class Editing(nn.Module):
     """What the third stage has beside encoder and decoder: composition, verdicts, goals; not trained."""
 
     def __init__(
-        self, composer: Composer, verdict: nn.Module, goals: Goals, attributes: Sequence[str]
+        self,
+        composer: Composer,
+        verdict: nn.Module,
+        goals: Goals,
+        attributes: Sequence[str],
+        strength: float = 1.0,
     ) -> None:
         super().__init__()
         self.composer, self.verdict = composer, verdict
-        self.goals = goals
+        self.goals, self.strength = goals, strength
         names = list(attributes)
         self.smiling = names.index("Smiling") if "Smiling" in names else -1
         self.mouth = names.index("Mouth_Slightly_Open") if "Mouth_Slightly_Open" in names else -1
@@ -91,7 +96,7 @@ class Editing(nn.Module):
         """y (N, A) as requested."""
         y = y.clone()
         here = torch.arange(len(y), device=y.device)
-        y[here, request.attribute] = request.value
+        y[here, request.attribute] = 0.5 + self.strength * (2 * request.value - 1) / 2
         if self.mouth >= 0:
             y[:, self.mouth] += request.along * (request.value - y[:, self.mouth])
         return y

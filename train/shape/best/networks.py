@@ -3,7 +3,7 @@
 Each is the linear baseline plus a network whose last layer is zero at the start: before any training an edit
 is the baseline's straight line, and training bends it towards the person.
 
-    log t(z, y) = tone(z, y_tone) + linear(z) + sum_a y_a C_a + conv(z, y)
+    log t(z, y) = tone(z, y_tone) + linear(z) + sum_a y_a C_a + conv(z, y), the same in every colour
     p(z, y)     = linear(z, y, y x pose) + MLP(z, y)
 
 Outside [0, 1] y works on the linear parts alone, and not inside the mouth, where teeth would glow.
@@ -92,15 +92,20 @@ class ShapeDecoder(nn.Module):
     Args:
         linear: the fitted baseline, copied.
         attributes: names of y, which say which are the skin's tone.
+        without: attributes that the networks do not see; the linear parts do.
     """
 
-    def __init__(self, linear: LinearDecoder, attributes: tuple[str, ...]) -> None:
+    def __init__(
+        self, linear: LinearDecoder, attributes: tuple[str, ...], without: tuple[str, ...] = ()
+    ) -> None:
         super().__init__()
         size, codes, count = linear.size, linear.coarse.in_features, len(attributes)
         self.size = size
         self.linear = LinearDecoder(size, codes, count)
         self.linear.load_state_dict(linear.state_dict())
         self.tonal: Tensor
+        self.learnt: Tensor
+        self.register_buffer("learnt", torch.tensor([float(name not in without) for name in attributes]))
         self.register_buffer("tonal", torch.tensor([float(name in TONE_ATTRIBUTES) for name in attributes]))
         self.hidden = nn.Sequential(nn.Linear(codes + count, HIDDEN), nn.LeakyReLU(0.2))
         first, stages = DECODER_CHANNELS[0], len(DECODER_CHANNELS) - 1
@@ -125,15 +130,17 @@ class ShapeDecoder(nn.Module):
 
     def decode(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Log texture log(t + e) (N, 3, S, S), not limited, and landmarks (N, 221, 2)."""
-        lin, usual = self.linear, y.clamp(0, 1)
+        lin, within = self.linear, y.clamp(0, 1)
+        usual = within * self.learnt
         half = self.size // 2
         coarse = lin.coarse(z).unflatten(1, (3, half, half))
         # The convolutional part has four numbers for each place of the half-sized map.
         with _mixed(self, z.device):
             fine = F.pixel_shuffle(self._convolve(z, usual), 2)
-        fine = fine.float()
+        # Lightness alone: free to colour, the network finds blotches that please a classifier.
+        fine = fine.float().mean(dim=1, keepdim=True)
         fine = fine + F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
-        map_of, inside = lin.fine, F.linear(usual - y, lin.fine.weight)
+        map_of, inside = lin.fine, F.linear(within - y, lin.fine.weight)
         maps = map_of(y).unflatten(1, (3, self.size, self.size))
         fine = fine + maps + inside.reshape(maps.shape) * lin.mouth
         tone = lin.tone(torch.cat([z, y * self.tonal], dim=1))

@@ -112,10 +112,11 @@ def load_trained(out: Path) -> Trained:
         size = int(about["size"])
         linear = LinearEncoder(size, shape, texture, len(attributes))
         encoder = ShapeEncoder(linear, size)
-        decoder = ShapeDecoder(LinearDecoder(size, linear.z.out_features, len(attributes)), attributes)
+        config = ShapeConfig.from_dict(about["config"])
+        baseline = LinearDecoder(size, linear.z.out_features, len(attributes))
+        decoder = ShapeDecoder(baseline, attributes, config.effect.without)
         encoder.load_state_dict(groups["ema_encoder"])
         decoder.load_state_dict(groups["ema_decoder"])
-        config = ShapeConfig.from_dict(about["config"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{checkpoints[-1]} does not fit {FILE} ({error}).") from error
     return Trained(

@@ -97,6 +97,7 @@ class TrainState:
         config, p = self.config, self.players
         r = config.rates
         linear = p.decoder.linear
+        linear.fine.requires_grad_(name == "reconstruct")
         groups: list[dict[str, Any]] = [
             _group(_others(p.decoder, linear), r.networks),
             _group(list(linear.fine.parameters()), r.maps),
@@ -188,12 +189,14 @@ class TrainState:
 
 
 def beginning(
-    linear: tuple[LinearEncoder, LinearDecoder], attributes: tuple[str, ...], seed: int
+    linear: tuple[LinearEncoder, LinearDecoder], attributes: tuple[str, ...], config: ShapeConfig
 ) -> tuple[ShapeEncoder, ShapeDecoder]:
     """Encoder and decoder that do what the linear baseline does."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return ShapeEncoder(linear[0], linear[1].size), ShapeDecoder(linear[1], attributes)
+        torch.manual_seed(config.seed)
+        return ShapeEncoder(linear[0], linear[1].size), ShapeDecoder(
+            linear[1], attributes, config.effect.without
+        )
 
 
 def _group(parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:

@@ -203,7 +203,7 @@ class Trainer:
     def _make_editing(self, goals: Goals) -> None:
         assert self.verdict is not None
         composer = Composer(self.store.frame, self.store.size, self.config.effect.size)
-        editing = Editing(composer, self.verdict, goals, self.store.attributes)
+        editing = Editing(composer, self.verdict, goals, self.store.attributes, self.config.effect.strength)
         self.editing = editing.to(self.store.device).requires_grad_(False)
         self.state.players.encoder.eval()
 
@@ -247,7 +247,7 @@ def _begin(
         )
     elif linear is None:
         linear = fit_linear(faces, config.linear, log)
-    state = TrainState(config, *beginning(linear, faces.attributes, config.seed), device)
+    state = TrainState(config, *beginning(linear, faces.attributes, config), device)
     if state.resume(checkpoint_folder(out)):
         log(f"going on at step {state.step}")
     return state
