@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from aif.runtime.errors import ConfigError, nearest_names
-from aif.train.objectives import METHODS, Algorithm1, Objective, Settings, require
+from aif.train.objectives import METHODS, IfcVaeGan, Objective, Settings, require
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 """Arithmetic of the networks, in Lightning's names; auto: bf16-mixed where the machine is made for it."""
@@ -152,7 +152,7 @@ class TrainConfig(Settings):
     preset: str = "authors"
     """The preset that this configuration started from."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    objective: Objective = field(default_factory=Algorithm1)
+    objective: Objective = field(default_factory=IfcVaeGan)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     data: DataConfig = field(default_factory=DataConfig)
     freeze: FreezeConfig = field(default_factory=FreezeConfig)
@@ -178,7 +178,7 @@ class TrainConfig(Settings):
         return round(self.steps * self.freeze.at)
 
     @property
-    def critic_predicts_y(self) -> bool:
+    def discriminator_predicts_y(self) -> bool:
         """Whether the discriminator also predicts attributes."""
         return self.freeze.edit_class > 0
 

@@ -1,4 +1,4 @@
-"""Settings of each training method, a class each: Algorithm 1 of the paper, then its rivals.
+"""Settings of each training method, a class each: the paper's IFcVAE-GAN, then its rivals.
 
 What a rival's preset says of its networks stands in `aif.train.rivals.presets`, its step in the file of its
 name there. Nothing here imports PyTorch.
@@ -37,7 +37,7 @@ def require(condition: bool, message: str) -> None:
 
 
 @dataclass(frozen=True)
-class Algorithm1(Weights):
+class IfcVaeGan(Weights):
     """Algorithm 1: weights of its terms, and what the paper leaves open (names as there, section 3)."""
 
     method: Literal["algorithm-1"] = "algorithm-1"
@@ -79,6 +79,10 @@ class Algorithm1(Weights):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.aux_steps >= 1 and self.r1_every >= 1, "aux_steps and r1_every must be at least 1")
+
+    def r1_at(self, step: int) -> float:
+        """Weight of the R1 penalty in training step `step`."""
+        return self.r1_weight * self.r1_every if step % self.r1_every == 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class Classifier(Weights):
     method: Literal["classifier"] = "classifier"
 
 
-Objective = Annotated[Algorithm1 | CvaeGan | IcGan | Fader | Vae | Classifier, Field(discriminator="method")]
+Objective = Annotated[IfcVaeGan | CvaeGan | IcGan | Fader | Vae | Classifier, Field(discriminator="method")]
 """The settings of one method, chosen by `method`."""
 
-METHODS = tuple(kind.method for kind in (Algorithm1, CvaeGan, IcGan, Fader, Vae, Classifier))
+METHODS = tuple(kind.method for kind in (IfcVaeGan, CvaeGan, IcGan, Fader, Vae, Classifier))

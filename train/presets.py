@@ -10,7 +10,7 @@ from typing import Any
 
 from aif.runtime.errors import ConfigError, nearest_names
 from aif.train.config import DataConfig, FreezeConfig, NetworkConfig, OptimiserConfig, TrainConfig
-from aif.train.objectives import Algorithm1
+from aif.train.objectives import IfcVaeGan
 from aif.train.rivals.presets import rivals
 
 
@@ -26,14 +26,14 @@ PAPER = dataclasses.replace(
     AUTHORS,
     preset="paper",
     network=NetworkConfig(detach_y=False),
-    objective=Algorithm1(aux_input="sample"),
+    objective=IfcVaeGan(aux_input="sample"),
 )
 """The printed equations: one sample of z serves decoder and auxiliary, L_class trains the whole encoder."""
 
 RESIDUAL = TrainConfig(
     preset="residual",
     network=NetworkConfig(kind="residual", width=32, latent_size=128, detach_y=False),
-    objective=Algorithm1(rho=1.0, delta=0.005, alpha=0.005, aux_target="prior", aux_ramp_steps=1_000),
+    objective=IfcVaeGan(rho=1.0, delta=0.005, alpha=0.005, aux_target="prior", aux_ramp_steps=1_000),
     optimiser=OptimiserConfig(ema_decay=0.999),
     precision="auto",
 )
@@ -45,7 +45,7 @@ WHOLE = TrainConfig(
         kind="residual", width=32, latent_size=256, inject_y=True, detach_y=False, aux_hidden=512,
         aux_dropout=0.1,
     ),
-    objective=Algorithm1(
+    objective=IfcVaeGan(
         rec_loss="l1", reduction="mean", rec_weight=100.0, rec_focus=2.0, alpha=0.5, rho=1.0, delta=0.0,
         aux_weight=0.5, aux_target="prior", aux_input="mean", aux_ramp_steps=1_000, aux_steps=3,
         decoder_y="label", r1_weight=0.05,

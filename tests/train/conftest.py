@@ -7,7 +7,7 @@ import torch
 from lightning.fabric import Fabric
 
 from aif.train.algorithm.noise import step_noise
-from aif.train.algorithm.step import Losses, StepBatch
+from aif.train.algorithm.update import Losses, StepBatch
 from aif.train.config import TrainConfig
 from aif.train.training.trainer import Trainer
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aif.train.algorithm import losses
-from aif.train.algorithm.step import (
+from aif.train.algorithm.update import (
     Losses,
     StepBatch,
     TrainState,
@@ -26,21 +26,21 @@ from aif.train.algorithm.step import (
     update_discriminator,
 )
 from aif.train.networks.modules import EncoderOutput
-from aif.train.objectives import Algorithm1
+from aif.train.objectives import IfcVaeGan
 
 
-def algorithm_1(state: TrainState, batch: StepBatch, o: Algorithm1) -> Losses:
+def algorithm_1(state: TrainState, batch: StepBatch, o: IfcVaeGan) -> Losses:
     """One iteration of Algorithm 1; returns its losses, as they were before the update.
 
     One backward pass serves L_enc and L_dec: L_KL, L_class and L_aux do not depend on the decoder.
     """
     encoder, decoder = state.networks.encoder, state.networks.decoder
-    critic, aux = state.networks.discriminator, state.networks.auxiliary
+    discriminator, aux = state.networks.discriminator, state.networks.auxiliary
     image, y, noise, fabric = batch.image, batch.y, batch.noise, state.fabric
     scale = losses.scales(o.reduction, state.config.optimiser.batch_size)
     found: Losses = {}
 
-    with frozen(critic, aux), fabric.autocast():
+    with frozen(discriminator, aux), fabric.autocast():
         code = encoder(image)  # q(z | x) and y_hat <- E(x)
         z = code.sample(noise.z)  # z ~ q(z | x)
         y_hat = y if o.decoder_y == "label" else code.y
@@ -57,7 +57,9 @@ def algorithm_1(state: TrainState, batch: StepBatch, o: Algorithm1) -> Losses:
         loss = o.rec_weight * scale.rec * found["rec"] + o.alpha * scale.kl * found["kl"]
         loss = loss + o.rho * found["class"]
         if o.delta > 0:  # - L_gan, non-saturating
-            found["gan"] = torch.stack([losses.gan_generator(critic(fake, y).real) for fake in fakes]).sum()
+            found["gan"] = torch.stack(
+                [losses.gan_generator(discriminator(fake, y).real) for fake in fakes]
+            ).sum()
             loss = loss + o.delta * scale.generator * found["gan"]
         if o.aux_weight > 0:  # - L_aux, or what takes its place
             z_aux, y_aux = auxiliary_input(state, code, z, batch, o), gathered(y, fabric)
@@ -73,8 +75,7 @@ def algorithm_1(state: TrainState, batch: StepBatch, o: Algorithm1) -> Losses:
     update(state, state.optimisers.autoencoder, [encoder, decoder])  # E and D: min L_enc, min L_dec
 
     if o.delta > 0:  # C: min L_gan
-        r1 = o.r1_weight * o.r1_every if batch.step % o.r1_every == 0 else 0.0
-        found |= update_discriminator(state, batch, fakes, scale.discriminator, r1)
+        found |= update_discriminator(state, batch, fakes, scale.discriminator, o.r1_at(batch.step))
     if o.aux_weight > 0:  # A: min L_aux
         for _ in range(o.aux_steps):
             found["aux"] = update_auxiliary(state, z_aux, y_aux)
@@ -82,7 +83,7 @@ def algorithm_1(state: TrainState, batch: StepBatch, o: Algorithm1) -> Losses:
 
 
 def auxiliary_input(
-    state: TrainState, code: EncoderOutput, z: Tensor, batch: StepBatch, o: Algorithm1
+    state: TrainState, code: EncoderOutput, z: Tensor, batch: StepBatch, o: IfcVaeGan
 ) -> Tensor:
     """What the auxiliary network reads of the codes of all processes, (N, Z).
 

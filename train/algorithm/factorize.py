@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aif.train.algorithm import losses
-from aif.train.algorithm.step import frozen, standardised
+from aif.train.algorithm.update import frozen, standardised
 from aif.train.networks.modules import Auxiliary
 
 BATCH, AUX_STEPS, AUX_HEAD_START, ERASE_EVERY = 512, 4, 100, 25

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aif.train.algorithm import losses
 from aif.train.algorithm.factorize import Game
-from aif.train.algorithm.step import (
+from aif.train.algorithm.update import (
     Losses,
     StepBatch,
     TrainState,
@@ -25,7 +25,7 @@ from aif.train.algorithm.step import (
 from aif.train.config import TrainConfig
 from aif.train.data.batch import Batch
 from aif.train.networks.modules import Encoder
-from aif.train.objectives import Algorithm1
+from aif.train.objectives import IfcVaeGan
 
 FACES = 40_000
 """Training faces that z is cleaned on, at most."""
@@ -56,24 +56,21 @@ def encoder_features(
     return torch.cat(features), torch.cat(y).float(), torch.cat(y_hat)
 
 
-def decoder_step(state: TrainState, batch: StepBatch, o: Algorithm1) -> Losses:
+def decoder_step(state: TrainState, batch: StepBatch, o: IfcVaeGan) -> Losses:
     """One iteration with a frozen encoder: L_dec = L_rec - delta L_gan, then the discriminator's L_gan.
 
     As in use, z is the posterior mean and y the encoder's own prediction; edited faces have some attributes
     set to their other value.
     """
     freeze, image, fabric = state.config.freeze, batch.image, state.fabric
-    encoder, decoder, critic = (
-        state.networks.encoder.eval(),
-        state.networks.decoder,
-        state.networks.discriminator,
-    )
+    encoder, decoder = state.networks.encoder.eval(), state.networks.decoder
+    discriminator = state.networks.discriminator
     found: Losses = {}
     with torch.no_grad(), fabric.autocast():
         code = encoder(image)
     z, y_hat = code.mean.float(), code.y
     y_edit = torch.where(batch.noise.flip, 1 - y_hat.round(), y_hat)
-    with frozen(critic), fabric.autocast():
+    with frozen(discriminator), fabric.autocast():
         if freeze.delta > 0:  # one batch, so that batch norm sees both
             both = decoder(torch.cat([z, z]), torch.cat([y_hat, y_edit]))
             reconstruction, edited = both.chunk(2)
@@ -82,8 +79,8 @@ def decoder_step(state: TrainState, batch: StepBatch, o: Algorithm1) -> Losses:
         found["rec"] = losses.reconstruction(reconstruction, image, o.rec_loss, o.rec_focus)
         loss = o.rec_weight * found["rec"]
         if freeze.delta > 0:
-            seen = critic(edited)
-            found["gan"] = losses.gan_generator(seen.real) + losses.gan_generator(critic(reconstruction).real)
+            seen, rebuilt = discriminator(edited), discriminator(reconstruction)
+            found["gan"] = losses.gan_generator(seen.real) + losses.gan_generator(rebuilt.real)
             loss = loss + freeze.delta * found["gan"]
             if freeze.edit_keep > 0:
                 found["edit_keep"] = losses.edit_keep(edited, reconstruction)
@@ -94,6 +91,5 @@ def decoder_step(state: TrainState, batch: StepBatch, o: Algorithm1) -> Losses:
     minimise(state, loss, state.optimisers.autoencoder, [decoder])
     if freeze.delta > 0:
         scale = losses.scales(o.reduction, state.config.optimiser.batch_size).discriminator
-        r1 = o.r1_weight * o.r1_every if batch.step % o.r1_every == 0 else 0.0
-        found |= update_discriminator(state, batch, (reconstruction, edited), scale, r1)
+        found |= update_discriminator(state, batch, (reconstruction, edited), scale, o.r1_at(batch.step))
     return detached(found)

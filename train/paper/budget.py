@@ -10,7 +10,7 @@ from typing import cast, get_args
 
 from aif.runtime.errors import ConfigError, nearest_names
 from aif.train.config import Precision, TrainConfig
-from aif.train.objectives import Algorithm1, Fader
+from aif.train.objectives import Fader, IfcVaeGan
 from aif.train.presets import get_preset
 
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -77,7 +77,7 @@ def configure(
     network, objective, steps = config.network, config.objective, config.steps
     if budget.faces_seen is not None:
         steps = max(1, round(budget.faces_seen / config.optimiser.batch_size))
-    if isinstance(objective, Algorithm1 | Fader):
+    if isinstance(objective, IfcVaeGan | Fader):
         ramp = round(objective.aux_ramp_steps * steps / config.steps)
         objective = dataclasses.replace(objective, aux_ramp_steps=ramp)
     place = None if data is None else str(data)
@@ -103,6 +103,6 @@ def command(config: TrainConfig, data: str | None) -> str:
     words += ["--seed", str(config.seed), "--precision", config.precision]
     words += ["--width", str(config.network.width), "--image-size", str(config.network.image_size)]
     now, own = config.objective, get_preset(config.preset).objective
-    if isinstance(now, Algorithm1 | Fader) and now != own:
+    if isinstance(now, IfcVaeGan | Fader) and now != own:
         words += ["-c", f"objective.aux_ramp_steps={now.aux_ramp_steps}"]
     return " ".join([*words, "--out", f"runs/{config.preset}-{config.seed}"])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from aif.train.algorithm import losses
-from aif.train.algorithm.step import (
+from aif.train.algorithm.update import (
     Losses,
     StepBatch,
     TrainState,
@@ -19,33 +17,27 @@ from aif.train.algorithm.step import (
 from aif.train.objectives import CvaeGan
 
 
-@dataclass(frozen=True)
-class CvaeGanMethod:
-    """L = L_KL + L_G + L_GD + L_D there, without its classifier; sums over a face, averaged over faces."""
+def cvae_gan_step(state: TrainState, batch: StepBatch, o: CvaeGan) -> Losses:
+    """One iteration of L = L_KL + L_G + L_GD + L_D there, without its classifier.
 
-    objective: CvaeGan
-
-    def step(self, state: TrainState, batch: StepBatch) -> Losses:
-        """One iteration; the reading of y has a trunk of its own and moves nothing else."""
-        o, image, y, noise = self.objective, batch.image, batch.y, batch.noise
-        encoder, decoder, critic = (
-            state.networks.encoder,
-            state.networks.decoder,
-            state.networks.discriminator,
-        )
-        found: Losses = {}
-        with frozen(critic), state.fabric.autocast():
-            code = encoder(image, y)
-            z = code.sample(noise.z)
-            both = decoder(torch.cat([z, noise.z_prior]), torch.cat([y, y]))
-            x_hat, x_p = both.chunk(2)
-            found["rec"] = losses.reconstruction(x_hat, image, "mse")
-            found["kl"] = losses.kl_divergence(code.mean, code.log_variance)
-            found["class"] = losses.classification(code.y_logits, y)
-            real, fake, sample = (critic.features(picture, y) for picture in (image, x_hat, x_p))
-            found["gan"] = losses.feature_means(real, sample)  # L_GD, section 3.2
-            found["matching"] = losses.feature_matching(real, fake)  # L_G, section 3.3
-            loss = o.rec_weight * image[0].numel() * found["rec"] + o.alpha * z.shape[1] * found["kl"]
-            loss = loss + o.rho * found["class"] + o.delta * found["gan"] + o.matching * found["matching"]
-        minimise(state, loss, state.optimisers.autoencoder, [encoder, decoder])
-        return detached(found | update_discriminator(state, batch, (x_hat, x_p)))
+    Sums over a face, averaged over faces. What predicts y has a trunk of its own and moves nothing else.
+    """
+    image, y, noise = batch.image, batch.y, batch.noise
+    encoder, decoder = state.networks.encoder, state.networks.decoder
+    discriminator = state.networks.discriminator
+    found: Losses = {}
+    with frozen(discriminator), state.fabric.autocast():
+        code = encoder(image, y)
+        z = code.sample(noise.z)
+        both = decoder(torch.cat([z, noise.z_prior]), torch.cat([y, y]))
+        x_hat, x_p = both.chunk(2)
+        found["rec"] = losses.reconstruction(x_hat, image, "mse")
+        found["kl"] = losses.kl_divergence(code.mean, code.log_variance)
+        found["class"] = losses.classification(code.y_logits, y)
+        real, fake, sample = (discriminator.features(picture, y) for picture in (image, x_hat, x_p))
+        found["gan"] = losses.feature_means(real, sample)  # L_GD, section 3.2
+        found["matching"] = losses.feature_matching(real, fake)  # L_G, section 3.3
+        loss = o.rec_weight * image[0].numel() * found["rec"] + o.alpha * z.shape[1] * found["kl"]
+        loss = loss + o.rho * found["class"] + o.delta * found["gan"] + o.matching * found["matching"]
+    minimise(state, loss, state.optimisers.autoencoder, [encoder, decoder])
+    return detached(found | update_discriminator(state, batch, (x_hat, x_p)))

@@ -6,13 +6,11 @@ and y learnt on real faces, whose labels are known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 
 from aif.train.algorithm import losses
-from aif.train.algorithm.step import (
+from aif.train.algorithm.update import (
     Losses,
     StepBatch,
     TrainState,
@@ -24,39 +22,35 @@ from aif.train.algorithm.step import (
 from aif.train.objectives import IcGan
 
 
-@dataclass(frozen=True)
-class IcGanMethod:
-    """The conditional GAN for the first `gan_share` of the steps, then the encoders."""
+def icgan_step(state: TrainState, batch: StepBatch, o: IcGan) -> Losses:
+    """One iteration: of the conditional GAN for the first `gan_share` of the steps, then of the encoders."""
+    if batch.step < round(state.config.steps * o.gan_share):
+        return _gan_step(state, batch)
+    return _inverse_step(state, batch, o)
 
-    objective: IcGan
 
-    def step(self, state: TrainState, batch: StepBatch) -> Losses:
-        """One iteration of the part that the step belongs to."""
-        if batch.step < round(state.config.steps * self.objective.gan_share):
-            return self.gan_step(state, batch)
-        return self.inverse_step(state, batch)
+def _gan_step(state: TrainState, batch: StepBatch) -> Losses:
+    """Section 3 there: the generator G(z, y) against a discriminator conditioned on y."""
+    decoder, discriminator = state.networks.decoder, state.networks.discriminator
+    with frozen(discriminator), state.fabric.autocast():
+        generated = decoder(batch.noise.z_prior, batch.y)
+        found = {"gan": losses.gan_generator(discriminator(generated, batch.y).real)}
+    minimise(state, found["gan"], state.optimisers.autoencoder, [decoder])
+    return detached(found | update_discriminator(state, batch, (generated,)))
 
-    def gan_step(self, state: TrainState, batch: StepBatch) -> Losses:
-        """Section 3 there: the generator G(z, y) against a discriminator conditioned on y."""
-        decoder, critic = state.networks.decoder, state.networks.discriminator
-        with frozen(critic), state.fabric.autocast():
-            generated = decoder(batch.noise.z_prior, batch.y)
-            found = {"gan": losses.gan_generator(critic(generated, batch.y).real)}
-        minimise(state, found["gan"], state.optimisers.autoencoder, [decoder])
-        return detached(found | update_discriminator(state, batch, (generated,)))
 
-    def inverse_step(self, state: TrainState, batch: StepBatch) -> Losses:
-        """Section 3.1 there: E_z learns z of generated faces (squared error), E_y the labels of real ones."""
-        encoder, noise = state.networks.encoder, batch.noise.z_prior
-        with torch.no_grad(), state.fabric.autocast():
-            generated = state.networks.decoder(noise, batch.y)
-        with state.fabric.autocast():
-            n = len(batch.image)
-            code = encoder(torch.cat([generated, batch.image]))  # one batch, so that batch norm sees both
-            found = {
-                "z": F.mse_loss(code.mean[:n].float(), noise),
-                "class": losses.classification(code.y_logits[n:], batch.y),
-            }
-        loss = found["z"] + self.objective.rho * found["class"]
-        minimise(state, loss, state.optimisers.autoencoder, [encoder])
-        return detached(found)
+def _inverse_step(state: TrainState, batch: StepBatch, o: IcGan) -> Losses:
+    """Section 3.1 there: E_z learns z of generated faces (squared error), E_y the labels of real ones."""
+    encoder, noise = state.networks.encoder, batch.noise.z_prior
+    with torch.no_grad(), state.fabric.autocast():
+        generated = state.networks.decoder(noise, batch.y)
+    with state.fabric.autocast():
+        n = len(batch.image)
+        code = encoder(torch.cat([generated, batch.image]))  # one batch, so that batch norm sees both
+        found = {
+            "z": F.mse_loss(code.mean[:n].float(), noise),
+            "class": losses.classification(code.y_logits[n:], batch.y),
+        }
+    loss = found["z"] + o.rho * found["class"]
+    minimise(state, loss, state.optimisers.autoencoder, [encoder])
+    return detached(found)

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aif.train.algorithm import losses
-from aif.train.algorithm.step import Losses, StepBatch, TrainState, detached, gathered, minimise
+from aif.train.algorithm.update import Losses, StepBatch, TrainState, detached, gathered, minimise
 from aif.train.objectives import Vae
 
 
-@dataclass(frozen=True)
-class VaeMethod:
-    """The evidence lower bound with beta L_KL, and what DIP-VAE adds; the decoder knows no y."""
+def vae_step(state: TrainState, batch: StepBatch, o: Vae) -> Losses:
+    """One iteration: the evidence lower bound with beta L_KL, and what DIP-VAE adds.
 
-    objective: Vae
-
-    def step(self, state: TrainState, batch: StepBatch) -> Losses:
-        """One iteration; y is a linear reading of the posterior mean and moves nothing else."""
-        o, image, fabric = self.objective, batch.image, state.fabric
-        encoder, decoder = state.networks.encoder, state.networks.decoder
-        found: Losses = {}
-        with fabric.autocast():
-            code = encoder(image)
-            z = code.sample(batch.noise.z)
-            found["rec"] = losses.reconstruction(decoder(z, code.y), image, "bce")
-            found["kl"] = losses.kl_divergence(code.mean, code.log_variance)
-            found["class"] = losses.classification(code.y_logits, batch.y)
-            loss = image[0].numel() * found["rec"] + o.beta * z.shape[1] * found["kl"]
-            loss = loss + o.rho * found["class"]
-            if o.dip_off > 0 or o.dip_diagonal > 0:
-                mean, log_variance = (gathered(t.float(), fabric) for t in (code.mean, code.log_variance))
-                found["dip_off"], found["dip_diagonal"] = losses.disentangled_prior(mean, log_variance, o.dip)
-                loss = loss + o.dip_off * found["dip_off"] + o.dip_diagonal * found["dip_diagonal"]
-        minimise(state, loss, state.optimisers.autoencoder, [encoder, decoder])
-        return detached(found)
+    The decoder knows no y; y is predicted linearly from the posterior mean, which that does not move.
+    """
+    image, fabric = batch.image, state.fabric
+    encoder, decoder = state.networks.encoder, state.networks.decoder
+    found: Losses = {}
+    with fabric.autocast():
+        code = encoder(image)
+        z = code.sample(batch.noise.z)
+        found["rec"] = losses.reconstruction(decoder(z, code.y), image, "bce")
+        found["kl"] = losses.kl_divergence(code.mean, code.log_variance)
+        found["class"] = losses.classification(code.y_logits, batch.y)
+        loss = image[0].numel() * found["rec"] + o.beta * z.shape[1] * found["kl"]
+        loss = loss + o.rho * found["class"]
+        if o.dip_off > 0 or o.dip_diagonal > 0:
+            mean, log_variance = (gathered(t.float(), fabric) for t in (code.mean, code.log_variance))
+            found["dip_off"], found["dip_diagonal"] = losses.disentangled_prior(mean, log_variance, o.dip)
+            loss = loss + o.dip_off * found["dip_off"] + o.dip_diagonal * found["dip_diagonal"]
+    minimise(state, loss, state.optimisers.autoencoder, [encoder, decoder])
+    return detached(found)

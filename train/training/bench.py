@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.optim import RMSprop
 
 from aif.train.algorithm.noise import step_noise
-from aif.train.algorithm.step import StepBatch
+from aif.train.algorithm.update import StepBatch
 from aif.train.config import TrainConfig
-from aif.train.objectives import Algorithm1
+from aif.train.objectives import IfcVaeGan
 from aif.train.presets import AUTHORS
 from aif.train.training.fabric import resolve_precision
 from aif.train.training.run import networks_of
@@ -96,7 +96,7 @@ def _plain_step(config: TrainConfig) -> Callable[[], None]:
     gradients of the discriminator and the auxiliary network computed (and dropped) in the encoder's step.
     """
     latent, o = config.network.latent_size, config.objective
-    assert isinstance(o, Algorithm1)
+    assert isinstance(o, IfcVaeGan)
     n = networks_of(config)
     smoothing = config.optimiser.smoothing
     groups = (n.encoder, n.decoder, n.discriminator, n.auxiliary)

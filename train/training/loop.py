@@ -19,7 +19,7 @@ from torch import Tensor
 from aif.runtime.errors import ConfigError
 from aif.runtime.signals import stop_on_signals
 from aif.train.algorithm.noise import step_noise, step_seed
-from aif.train.algorithm.step import StepBatch
+from aif.train.algorithm.update import StepBatch
 from aif.train.config import TrainConfig
 from aif.train.data.augment import Augmentation
 from aif.train.data.base import FaceDataset

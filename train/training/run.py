@@ -45,7 +45,7 @@ def checkpoint_folder(out: Path) -> Path:
 
 def networks_of(config: TrainConfig) -> Networks:
     """The four networks of a configuration, with random weights."""
-    return Networks(config.network, len(config.data.attributes), config.critic_predicts_y)
+    return Networks(config.network, len(config.data.attributes), config.discriminator_predicts_y)
 
 
 def exported(networks: Networks) -> nn.ModuleDict:

@@ -15,7 +15,7 @@ from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import TrainingError
 from aif.train.algorithm.factorize import factorize
 from aif.train.algorithm.frozen_encoder import FACES, encoder_features, game_of
-from aif.train.algorithm.step import Losses, Optimisers, StepBatch, TrainState
+from aif.train.algorithm.update import Losses, Optimisers, StepBatch, TrainState
 from aif.train.config import OptimiserConfig, TrainConfig
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import Batch, evaluation_batches
@@ -29,14 +29,14 @@ from aif.train.training.checkpoint import (
 )
 from aif.train.training.ema import Ema
 from aif.train.training.logs import sample_grid
-from aif.train.training.methods import method_of
+from aif.train.training.methods import training_step
 from aif.train.training.run import checkpoint_folder, exported, networks_of
 
 log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """A configuration's networks, optimisers, method and moving average.
+    """A configuration's networks, optimisers and moving average.
 
     Args:
         config: the run's; its seed decides the random weights.
@@ -46,7 +46,6 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, fabric: Fabric, y_rate: Tensor) -> None:
         self.config, self.fabric = config, fabric
-        self.method = method_of(config.objective)
         torch.manual_seed(config.seed)
         networks = networks_of(config).to(fabric.device).to(memory_format=torch.channels_last)
         if fabric.world_size > 1 and fabric.device.type == "cuda":
@@ -66,7 +65,7 @@ class Trainer:
         for optimiser in self._optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = config.learning_rate * left
-        found = self.method.step(self.state, batch)
+        found = training_step(self.state, batch)
         if self.ema is not None:
             self.ema.update(exported(self.state.networks), batch.step)
         return found

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from aif.train.algorithm import losses
-from aif.train.algorithm.step import frozen
+from aif.train.algorithm.update import frozen
 from aif.train.config import NetworkConfig
 from aif.train.networks.modules import Networks
 from aif.train.presets import AUTHORS, PAPER, RESIDUAL

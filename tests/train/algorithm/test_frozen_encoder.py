@@ -17,7 +17,7 @@ from aif.train.presets import RESIDUAL
         (
             {"delta": 1.0, "edit_class": 1.0, "edit_keep": 1.0},
             {"decoder", "discriminator"},
-            {"rec", "gan", "gan_real", "gan_fake", "edit_class", "edit_keep", "critic_class"},
+            {"rec", "gan", "gan_real", "gan_fake", "edit_class", "edit_keep", "discriminator_class"},
         ),
     ],
     ids=["reconstructs", "discriminator", "attributes"],
@@ -34,9 +34,9 @@ def test_the_discriminator_learns_attributes_from_real_faces_alone(one_step):
     """And never from an edited face."""
     step = one_step(dataclasses.replace(RESIDUAL, freeze=FreezeConfig(at=0.0, delta=1.0, edit_class=5.0)))
     step.step()
-    critic = step.networks.discriminator
-    found = critic.y.bias.grad.clone()
-    probability = critic(step.batch.image).y_logits.sigmoid()
+    discriminator = step.networks.discriminator
+    found = discriminator.y.bias.grad.clone()
+    probability = discriminator(step.batch.image).y_logits.sigmoid()
     torch.testing.assert_close(found, (probability - step.batch.y).mean(0), rtol=1e-3, atol=1e-5)
 
 

@@ -146,7 +146,7 @@ def test_gan_terms_are_the_cross_entropies(logit):
     assert losses.gan_fake(one).item() == pytest.approx(bce(one, torch.zeros(3)).item(), abs=1e-6)
 
 
-def test_r1_penalty_of_a_linear_critic():
+def test_r1_penalty_of_a_linear_discriminator():
     image = torch.rand(2, 3, 4, 4, requires_grad=True)
     weight = torch.randn(3, 4, 4)
     penalty = losses.r1_penalty((image * weight).sum(dim=(1, 2, 3)), image)

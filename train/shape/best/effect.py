@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from aif.runtime.geometry import points as dense
 from aif.train.algorithm import losses
-from aif.train.algorithm.step import frozen
+from aif.train.algorithm.update import frozen
 from aif.train.evaluators.evaluator import resize_area
 from aif.train.shape.best.compose import Composer, Edit
 from aif.train.shape.best.config import ShapeConfig

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.geometry import points as dense
 from aif.train.algorithm import losses
-from aif.train.algorithm.step import frozen, standardised
+from aif.train.algorithm.update import frozen, standardised
 from aif.train.networks.modules import Auxiliary
 from aif.train.shape.best.config import Algorithm1
 from aif.train.shape.best.networks import Critic, ShapeDecoder, ShapeEncoder

@@ -1,4 +1,4 @@
-"""What the steps of all methods share: the networks that learn, a batch, and how the weights are moved."""
+"""What the steps of all methods share: the networks that learn, a batch, and how the weights are updated."""
 
 from __future__ import annotations
 
@@ -89,23 +89,22 @@ def update_discriminator(
 
     scale: factor of L_gan; r1_weight: weight of the R1 penalty in this step, 0 = none.
     """
-    critic, image, y = state.networks.discriminator, batch.image, batch.y
+    discriminator, image, y = state.networks.discriminator, batch.image, batch.y
     found: Losses = {}
     with state.fabric.autocast():
-        real = critic(image, y)
+        real = discriminator(image, y)
         found["gan_real"] = losses.gan_real(real.real)
-        found["gan_fake"] = torch.stack(
-            [losses.gan_fake(critic(fake.detach(), y).real) for fake in fakes]
-        ).sum()
+        seen = [losses.gan_fake(discriminator(fake.detach(), y).real) for fake in fakes]
+        found["gan_fake"] = torch.stack(seen).sum()
         loss = scale * (found["gan_real"] + found["gan_fake"])
         if real.y_logits is not None:
-            found["critic_class"] = losses.classification(real.y_logits, y)
-            loss = loss + found["critic_class"]
+            found["discriminator_class"] = losses.classification(real.y_logits, y)
+            loss = loss + found["discriminator_class"]
     if r1_weight > 0:
         leaf = image.detach().requires_grad_()
-        found["r1"] = losses.r1_penalty(critic(leaf, y).real, leaf)
+        found["r1"] = losses.r1_penalty(discriminator(leaf, y).real, leaf)
         loss = loss + r1_weight * found["r1"]
-    minimise(state, loss, state.optimisers.discriminator, [critic])
+    minimise(state, loss, state.optimisers.discriminator, [discriminator])
     return found
 
 
