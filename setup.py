@@ -14,6 +14,7 @@ setup(
         "aif.export": ["py.typed"],
         "aif.runtime": ["py.typed"],
         "aif.runtime.bundle": ["*.aif"],
+        "aif.runtime.serve.page": ["icon.svg", "page.css"],
         "aif.train": ["py.typed"],
         "aif.train.paper": ["report.html.j2"],
     },

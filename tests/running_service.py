@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from email.message import Message
+from http.client import HTTPResponse
 from typing import Any
 
 import cv2
@@ -29,11 +31,10 @@ class Gate:
 
     def __init__(self, bundle: Bundle) -> None:
         self._detector = make_detector("haar", bundle)
-        self.open, self.reached = threading.Event(), threading.Semaphore(0)
+        self.open = threading.Event()
         self.open.set()
 
     def detect(self, frame: np.ndarray) -> Sequence[Detection]:
-        self.reached.release()
         assert self.open.wait(60)
         return self._detector.detect(frame)
 
@@ -114,9 +115,8 @@ def form(photo: bytes, **fields: str) -> bytes:
     return OPENING + photo + "".join(parts).encode() + b"\r\n--cut--\r\n"
 
 
-def answer_of(connection: socket.socket) -> tuple[int, bytes]:
-    """Status and all that comes until the connection is closed by the service."""
-    data = b""
-    while chunk := connection.recv(65536):
-        data += chunk
-    return int(data.split()[1]), data
+def answer_of(connection: socket.socket) -> tuple[int, Message, bytes]:
+    """Status, headers and body."""
+    answer = HTTPResponse(connection)
+    answer.begin()
+    return answer.status, answer.headers, answer.read()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
@@ -12,10 +10,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from aif.runtime.editing.editor import Editor
 from aif.runtime.serve.errors import add_error_handlers
-from aif.runtime.serve.limits import LimitPhotoRequests
 from aif.runtime.serve.metrics import Metrics
-from aif.runtime.serve.photos import photo_routes
 from aif.runtime.serve.places import Places
+from aif.runtime.serve.routes import photo_routes
 from aif.runtime.serve.schemas import Attribute, Attributes, BundleInfo, Health, refusals
 from aif.runtime.serve.service import Service
 from aif.runtime.serve.settings import ServeSettings
@@ -37,13 +34,6 @@ def create_app(editor: Editor, settings: ServeSettings) -> FastAPI:
     places = Places(settings.workers, settings.queue)
     service = Service(editor, settings, places, Metrics(places))
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            places.close()
-
     # A photo stays in memory while it arrives; larger ones would go to a temporary file.
     MultiPartParser.spool_max_size = max(MultiPartParser.spool_max_size, settings.max_bytes + 1)
     # FastAPI's pages of documentation would fetch scripts from elsewhere: the description alone is offered.
@@ -51,7 +41,6 @@ def create_app(editor: Editor, settings: ServeSettings) -> FastAPI:
         title="aif",
         version=version("aif"),
         description=DESCRIPTION,
-        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
     )
@@ -59,7 +48,6 @@ def create_app(editor: Editor, settings: ServeSettings) -> FastAPI:
     app.include_router(photo_routes(service))
     _add_status_routes(app, service)
     add_error_handlers(app)
-    app.add_middleware(LimitPhotoRequests, service=service)
     if settings.hosts is not None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
     return app
@@ -103,7 +91,7 @@ def _add_status_routes(app: FastAPI, service: Service) -> None:
     )
     async def ready() -> Health:
         """Whether a photo would be taken now: 503 while the service shuts down or all places are taken."""
-        with places.take(service.settings.timeout):
+        with places.take():
             pass
         return await health()
 

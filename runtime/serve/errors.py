@@ -25,8 +25,7 @@ CODES: dict[str, tuple[int, str]] = {
     "bad_request": (400, "The form is malformed."),
     "not_found": (404, "There is no such address."),
     "wrong_method": (405, "The address takes another method."),
-    "slow_upload": (408, "The body did not arrive in time."),
-    "too_large": (413, "The file has more bytes than are allowed."),
+    "too_large": (413, "The request has more bytes than are allowed."),
     "too_many_pixels": (413, "The picture has more pixels than are allowed."),
     "unsupported_picture": (415, "The photo is no JPEG, PNG, WebP, TIFF or BMP picture, or is animated."),
     "not_a_form": (415, "The body is not multipart/form-data."),
@@ -39,7 +38,7 @@ CODES: dict[str, tuple[int, str]] = {
     "internal": (500, "A fault of the service."),
     "queue_full": (503, "All places in the queue are taken."),
     "stopping": (503, "The service is shutting down."),
-    "timeout": (504, "The edit was not done in time."),
+    "timeout": (504, "The photo did not arrive, or its edit was not done, in time."),
 }
 
 SEND_A_FORM = "Send a form: curl -F photo=@photo.jpg -F Smiling=1 ADDRESS"
@@ -75,39 +74,28 @@ class ServiceError(HTTPException):
         return JSONResponse({"error": error}, self.status_code, {**PRIVATE, **(self.headers or {})})
 
 
-def refusal(error: AifError) -> ServiceError:
-    """The answer to an error of the library."""
+def refusal(error: AifError | TimeoutError, seconds: float) -> ServiceError:
+    """The answer to an error of the library, or to a request that took more than `seconds`."""
+    if isinstance(error, TimeoutError):
+        message = f"The request was not done within {seconds:g} s."
+        return ServiceError("timeout", message, "Try again later, or send a smaller picture.")
     code = next((code for kind, code in _KINDS if isinstance(error, kind)), "internal")
     return ServiceError(code, error.message, error.fix)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Let every error of `app` be answered in the one shape; `request.state.outcome` becomes its code."""
-
-    def answer(request: Request, error: ServiceError) -> JSONResponse:
-        request.state.outcome = error.code
-        return error.response()
-
-    @app.exception_handler(AifError)
-    async def library(request: Request, error: AifError) -> JSONResponse:
-        return answer(request, refusal(error))
-
-    @app.exception_handler(RequestValidationError)
-    async def form(request: Request, error: RequestValidationError) -> JSONResponse:
-        return answer(request, _form_error(request, error))
+    """Let every error of `app` be answered in the one shape."""
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error, ServiceError):
-            return answer(request, error)
+            return error.response()
         if error.status_code == 405:
             fix = f"{request.url.path} takes {(error.headers or {}).get('Allow')}."
             message = f"{request.method} is not for this address."
-            return answer(request, ServiceError("wrong_method", message, fix, error.headers))
-        if error.status_code == 404:
-            known = "POST /edit, POST /attributes, GET /attributes, /health, /ready, /metrics, /openapi.json"
-            return answer(request, ServiceError("not_found", "There is no such address.", f"Known: {known}."))
-        return answer(request, ServiceError("bad_request", str(error.detail), SEND_A_FORM))
+            return ServiceError("wrong_method", message, fix, error.headers).response()
+        known = "POST /edit, POST /attributes, GET /attributes, /health, /ready, /metrics, /openapi.json"
+        return ServiceError("not_found", "There is no such address.", f"Known: {known}.").response()
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
@@ -117,10 +105,10 @@ def add_error_handlers(app: FastAPI) -> None:
     async def fault(request: Request, error: Exception) -> JSONResponse:
         fix = "Please report it, with what the service wrote on standard error."
         close = {"Connection": "close"}  # as the server does after a fault
-        return answer(request, ServiceError("internal", "This is a fault of the service.", fix, close))
+        return ServiceError("internal", "This is a fault of the service.", fix, close).response()
 
 
-def _form_error(request: Request, error: RequestValidationError) -> ServiceError:
+def form_error(request: Request, error: RequestValidationError) -> ServiceError:
     """What FastAPI finds wrong with a form; unknown fields are found by the form itself, with near names."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return ServiceError("not_a_form", "The body is not multipart/form-data.", SEND_A_FORM)

@@ -142,13 +142,3 @@ def edit_form(manifest: Manifest, modes: Sequence[Mode]) -> type[EditForm]:
         Field(None, description="How to compose."),
     )
     return create_model("EditForm", __base__=EditForm, __doc__="A photo, and what to change.", **fields)
-
-
-def check_once(names: Sequence[str]) -> None:
-    """Raise ConfigError where a field comes twice, of which FastAPI would take the last.
-
-    Args:
-        names: of the fields that came.
-    """
-    for name in {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"The field {name[:40]!r} comes twice.", "Send it once.")

@@ -1,71 +1,62 @@
-"""Requests with a photo: a place before the body is read, limits while it arrives, and their figures."""
+"""Requests with a photo: a place before the body is read, and limits while it arrives."""
 
 from __future__ import annotations
 
-import contextlib
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope
 
-from aif.runtime.serve.body import Body
-from aif.runtime.serve.errors import ServiceError
+from aif.runtime.serve.errors import SEND_A_FORM, ServiceError, form_error
 from aif.runtime.serve.service import Service
 
-# An answer is sent in such pieces, each when the one before is nearly gone: what waits for a client that does
-# not read has a place.
-_PIECE = 64 << 10
 
-# Address to the name of its figures.
-PHOTO_PATHS = {"/edit": "edit", "/attributes": "attributes"}
+class PhotoRoute(APIRoute):
+    """An address that takes a photo; `request.state.begin` is when it was asked for."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, in a place and within the limits of `app.state.service`."""
+        handle, endpoint = super().get_route_handler(), self.path.removeprefix("/")
+
+        async def limited(request: Request) -> Response:
+            service: Service = request.app.state.service
+            request.state.begin = time.perf_counter()
+            receive = bounded(request.scope, request.receive, service.settings.max_bytes)
+            with service.request(endpoint):
+                try:
+                    return await handle(Request(request.scope, receive))
+                except RequestValidationError as error:
+                    raise form_error(request, error) from error
+                except HTTPException as error:
+                    if isinstance(error, ServiceError):
+                        raise
+                    if isinstance(error.__cause__, ClientDisconnect):
+                        raise error.__cause__ from None
+                    raise ServiceError("bad_request", str(error.detail), SEND_A_FORM) from error
+
+        return limited
 
 
-class LimitPhotoRequests:
-    """Takes a place for a request, `request.state.place`, and gives it back once the answer is sent."""
+def bounded(scope: Scope, receive: Receive, max_bytes: int) -> Receive:
+    """ASGI's `receive`, which raises a ServiceError (too_large) once a body is larger than it may be."""
+    received = 0
+    declared = Headers(scope=scope).get("content-length", "0")
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = app, service
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = PHOTO_PATHS.get(scope["path"]) if scope["type"] == "http" else None
-        if endpoint is None or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        begin, settings, metrics = time.perf_counter(), self._service.settings, self._service.metrics
-        body = Body(scope, receive, settings.max_bytes, settings.timeout)
-        state = scope.setdefault("state", {})
-        state["outcome"] = "ok"
-
-        with contextlib.ExitStack() as held:
-
-            async def answer(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    metrics.request(endpoint, "client_gone" if body.gone else state["outcome"], begin)
-                    if state["outcome"] != "ok":
-                        held.close()
-                    headers = MutableHeaders(scope=message)
-                    if "connection" not in headers and not await body.discard():
-                        headers["connection"] = "close"
-                body_left: bytes = message.get("body", b"")
-                while len(body_left) > _PIECE:
-                    await send({**message, "body": body_left[:_PIECE], "more_body": True})
-                    body_left = body_left[_PIECE:]
-                await send({**message, "body": body_left} if body_left else message)
-
-            async def arriving() -> Message:
-                message = await body.receive()
-                if message["type"] == "http.request" and body.ended:
-                    metrics.stages({"receive": time.perf_counter() - begin})
+    async def receive_within_limit() -> Message:
+        nonlocal received
+        if received or int(declared) <= max_bytes:
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received <= max_bytes:
                 return message
+        text = f"The request is larger than {max_bytes} bytes."
+        raise ServiceError("too_large", text, "Shrink the picture, or save it with more compression.")
 
-            try:
-                state["place"] = held.enter_context(self._service.places.take(settings.timeout))
-            except ServiceError as error:
-                state["outcome"] = error.code
-                await error.response()(scope, receive, answer)
-                return
-            try:
-                await self._app(scope, arriving, answer)
-            except Exception:
-                metrics.request(endpoint, "internal", begin)
-                raise
+    return receive_within_limit

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
 
+from anyio import from_thread, to_thread
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive
 
 from aif.runtime.serve.errors import ServiceError
 
 Result = TypeVar("Result")
 Checkpoint = Callable[[], None]
-"""Raises `AbandonedError` once nobody waits for the result any more."""
-
-
-class AbandonedError(Exception):
-    """Nobody waits for this edit any more: its time is over or its client gone."""
+"""Ends a job, by an exception, once its request has been given up."""
 
 
 class Places:
@@ -30,147 +23,69 @@ class Places:
 
     Attributes:
         total: places that there are.
-        taken: requests that hold one: their body is arriving, they wait, are in work, or are being answered.
+        taken: requests that hold one: their body is arriving, they wait, or are in work.
+        waiting, running: edits that wait for a thread, and those in work.
         stopping: new requests are refused; those that hold a place are finished.
     """
 
     def __init__(self, workers: int, queue: int) -> None:
-        """Threads start with the first edits."""
-        self.total, self.taken, self.stopping = workers + queue, 0, False
-        self._workers, self._jobs = workers, 0
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="aif-serve")
-        self._seconds = 0.1  # what an edit took of late
-
-    @property
-    def running(self) -> int:
-        """Edits in work."""
-        return min(self._jobs, self._workers)
-
-    @property
-    def waiting(self) -> int:
-        """Edits that wait for a thread."""
-        return self._jobs - self.running
+        self.total, self.stopping = workers + queue, False
+        self.taken = self.waiting = self.running = 0
+        self._threads = asyncio.Semaphore(workers)
 
     @contextlib.contextmanager
-    def take(self, timeout: float) -> Iterator[Place]:
-        """A place for one request, at the end of the block free again: once its thread is done, too.
-
-        Args:
-            timeout: seconds that the request may take.
+    def take(self) -> Iterator[None]:
+        """A place for one request, free again at the end of the block.
 
         Raises:
-            ServiceError: queue_full, stopping; says when to try again.
+            ServiceError: queue_full, stopping.
         """
         if self.stopping:
             raise ServiceError(
                 "stopping", "The service is shutting down.", "Try again soon.", {"Retry-After": "5"}
             )
         if self.taken >= self.total:
-            wait = str(max(1, math.ceil(self._seconds * self.taken / self._workers)))
-            message, fix = f"All {self.total} places are taken.", f"Try again in {wait} s."
-            raise ServiceError("queue_full", message, fix, {"Retry-After": wait})
+            message = f"All {self.total} places are taken."
+            raise ServiceError("queue_full", message, "Try again in a second.", {"Retry-After": "1"})
         self.taken += 1
-        place = Place(self, timeout)
         try:
-            yield place
+            yield
         finally:
-            if place.work is None or place.work.done():
-                self._free()
-            else:
-                place.work.add_done_callback(self._free)
+            self.taken -= 1
 
-    def submit(self, job: Callable[[], Result]) -> tuple[asyncio.Future[Result], Callable[[], object]]:
-        """Have a thread do `job` in its turn: the result to come, and what takes it back while it waits."""
-
-        def timed() -> Result:
-            begin = time.perf_counter()
-            try:
-                return job()
-            finally:
-                self._seconds += 0.2 * (time.perf_counter() - begin - self._seconds)
-
-        work = self._threads.submit(timed)
-        future = asyncio.wrap_future(work)
-        self._jobs += 1
-        future.add_done_callback(self._job_done)
-        return future, work.cancel
-
-    def close(self) -> None:
-        """Stop, drop what still waits, and wait for what is in work."""
-        self.stopping = True
-        self._threads.shutdown(wait=True, cancel_futures=True)
-
-    def _job_done(self, work: asyncio.Future[Any]) -> None:
-        self._jobs -= 1
-        if not work.cancelled():
-            work.exception()  # of work that was given up, which nobody else asks for
-
-    def _free(self, _: object = None) -> None:
-        self.taken -= 1
-
-
-class Place:
-    """One request's place, for at most one edit.
-
-    Attributes:
-        work: the edit's result to come; None before.
-        waited: seconds that the edit waited for its thread.
-    """
-
-    def __init__(self, places: Places, timeout: float) -> None:
-        self.work: asyncio.Future[Any] | None = None
-        self.waited = 0.0
-        self._places, self._timeout = places, timeout
-        self._deadline = asyncio.get_running_loop().time() + timeout
-
-    async def run(self, job: Callable[[Checkpoint], Result], receive: Receive | None = None) -> Result:
-        """Have a thread do `job`, which calls the checkpoint between its stages.
-
-        Work that is given up is dropped where it still waits, and ends at its next checkpoint otherwise.
+    async def run(
+        self, job: Callable[[Checkpoint], Result], is_gone: Callable[[], Awaitable[bool]] | None = None
+    ) -> tuple[Result, float]:
+        """Have a thread do `job` in its turn, which calls the checkpoint between its stages.
 
         Args:
-            job: the edit.
-            receive: of ASGI, to notice when the client hangs up; None = it cannot.
+            job: the edit. When this call is cancelled it ends at its next checkpoint, and the call with it.
+            is_gone: whether the client has hung up; asked when the turn has come. None = it cannot.
+
+        Returns:
+            What the job returned, and the seconds that it waited for its turn.
 
         Raises:
-            ServiceError: timeout: not done in time, and given up.
-            ClientDisconnect: the client has hung up; given up, too.
+            ClientDisconnect: nobody waits for the result any more.
             Exception: whatever the job raises.
         """
-        asked, abandoned = time.perf_counter(), threading.Event()
-
-        def check() -> None:
-            if abandoned.is_set():
-                raise AbandonedError
-
-        def work() -> Result:
-            self.waited = time.perf_counter() - asked
-            check()
-            return job(check)
-
-        future, take_back = self._places.submit(work)
-        self.work = future
-        gone = asyncio.ensure_future(_until_gone(receive))
+        asked = time.perf_counter()
+        with _counted(self, "waiting"):
+            await self._threads.acquire()
         try:
-            left = self._deadline - asyncio.get_running_loop().time()
-            either: set[asyncio.Future[Any]] = {future, gone}
-            await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if future.done():
-                return future.result()
-            if gone.done():
+            if is_gone is not None and await is_gone():
                 raise ClientDisconnect
-            message = f"The edit was not done within {self._timeout:g} s."
-            raise ServiceError("timeout", message, "Try again later, or send a smaller picture.")
+            waited = time.perf_counter() - asked
+            with _counted(self, "running"):
+                return await to_thread.run_sync(job, from_thread.check_cancelled), waited
         finally:
-            gone.cancel()
-            if not future.done():
-                abandoned.set()
-                take_back()
+            self._threads.release()
 
 
-async def _until_gone(receive: Receive | None) -> None:
-    if receive is None:
-        await asyncio.Event().wait()  # for ever
-        return
-    while (await receive())["type"] != "http.disconnect":
-        pass
+@contextlib.contextmanager
+def _counted(places: Places, name: str) -> Iterator[None]:
+    setattr(places, name, getattr(places, name) + 1)
+    try:
+        yield
+    finally:
+        setattr(places, name, getattr(places, name) - 1)

@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from aif.runtime.editing.attributes import predicted
 from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
-from aif.runtime.serve.edit import Edited
 from aif.runtime.serve.errors import CODES
+from aif.runtime.serve.photo import Edited
 
 
 class Attribute(BaseModel):

@@ -1,27 +1,21 @@
-"""Run the service: its signals, its end, and the time that connections have."""
+"""Run the service: its signals, and its end."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aif.runtime.editing.editor import Editor
 from aif.runtime.serve.address import address_of
 from aif.runtime.serve.app import create_app
 from aif.runtime.serve.service import Service
 from aif.runtime.serve.settings import ANSWER_SECONDS, PAGE, ServeSettings
-
-# For the headers of a request to arrive, and for a connection to be given up in peace.
-HEADER_SECONDS = 10.0
 
 
 def serve_editor(
@@ -76,7 +70,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=_timed(timeout + ANSWER_SECONDS),
+                http="h11",
                 ws="none",
                 loop="asyncio",
                 lifespan="on",
@@ -98,38 +92,3 @@ class Server(uvicorn.Server):
         self._on_stop()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
-
-
-def _timed(seconds: float) -> type[H11Protocol]:
-    """The protocol of connections that are cut when they take too long.
-
-    Args:
-        seconds: for a request and its answer, the page's apart, which wait for news. Between two requests,
-            and before the first, `HEADER_SECONDS` are allowed.
-    """
-
-    class Timed(H11Protocol):
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._seen: tuple[object, bool] = (None, True)
-            self._since = self.loop.time()
-            self._timer: asyncio.TimerHandle = self.loop.call_later(1.0, self._watch)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._timer.cancel()
-            super().connection_lost(exc)
-
-        def _watch(self) -> None:
-            cycle, now = self.cycle, self.loop.time()
-            idle = cycle is None or cycle.response_complete or self.transport.is_closing()
-            if (cycle, idle) != self._seen or not (idle or self._limited()):
-                self._seen, self._since = (cycle, idle), now
-            if now - self._since > (HEADER_SECONDS if idle else seconds):
-                self.transport.abort()
-                return
-            self._timer = self.loop.call_later(1.0, self._watch)
-
-        def _limited(self) -> bool:
-            return not self.scope["path"].startswith(PAGE)
-
-    return Timed

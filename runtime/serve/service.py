@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+
+import anyio
+from starlette.requests import ClientDisconnect
 
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import AifError
 from aif.runtime.serve.errors import ServiceError, refusal
 from aif.runtime.serve.metrics import Metrics
-from aif.runtime.serve.places import Checkpoint, Places
+from aif.runtime.serve.places import Places
 from aif.runtime.serve.settings import ServeSettings
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -26,24 +27,23 @@ class Service:
     places: Places
     metrics: Metrics
 
-    async def run(self, endpoint: str, job: Callable[[Checkpoint], Result]) -> Result:
-        """Have a thread do a job that came without a photo's request: the page's.
-
-        Args:
-            endpoint: of the figures.
-            job: see `Place.run`.
+    @contextlib.contextmanager
+    def request(self, endpoint: str) -> Iterator[None]:
+        """One request's work, in a place, within the time limit, counted under the name `endpoint`.
 
         Raises:
             ServiceError: there is no place, it was not done in time, or an error of the library.
         """
-        begin, outcome = time.perf_counter(), "internal"
+        begin, outcome, seconds = time.perf_counter(), "internal", self.settings.timeout
         try:
-            with self.places.take(self.settings.timeout) as place:
-                result = await place.run(job)
+            with self.places.take(), anyio.fail_after(seconds):
+                yield
             outcome = "ok"
-            return result
-        except (AifError, ServiceError) as error:
-            refused = refusal(error) if isinstance(error, AifError) else error
+        except ClientDisconnect:
+            outcome = "client_gone"
+            raise
+        except (TimeoutError, AifError, ServiceError) as error:
+            refused = error if isinstance(error, ServiceError) else refusal(error, seconds)
             outcome = refused.code
             raise refused from error
         finally:

@@ -17,7 +17,7 @@ from aif.runtime.editing.editor import FaceChoice
 from aif.runtime.serve.errors import ServiceError
 from aif.runtime.serve.forms import EditOptions
 from aif.runtime.serve.page.files import PageFiles
-from aif.runtime.serve.page.photo import Opened, jpeg, open_photo, show_edit, show_sweep, whole_file
+from aif.runtime.serve.page.opened import Opened, jpeg, open_photo, show_edit, show_sweep, whole_file
 from aif.runtime.serve.places import Checkpoint
 from aif.runtime.serve.service import Service
 
@@ -45,13 +45,13 @@ class Events:
         limit = self._service.settings.max_megapixels
         editor = self._service.editor
         opened = await self._run(lambda check: open_photo(editor, Path(upload["path"]), limit, check))
-        opened = replace(opened, before=Path(self._shown(opened)))
-        picture = str(opened.before)
+        before = self._files.write("photo.jpg", jpeg(opened.shown, opened.shown.pixels_hwc_bgr))
+        opened = replace(opened, before=Path(before))
         choices = [("all", ALL), *((str(n + 1), str(n)) for n in range(len(opened.faces)))]
         return [
             opened,
             gr.update(visible=False),
-            gr.update(value=(picture, picture), visible=True, slider_position=opened.before_share()),
+            gr.update(value=(before, before), visible=True, slider_position=opened.before_share()),
             gr.update(visible=True),
             gr.update(visible=True),
             "",
@@ -80,13 +80,16 @@ class Events:
         """A slider was moved: the pictures before and after."""
         opened, options = self._options(opened, faces, mode, values)
         data = await self._run(partial(show_edit, self._service.editor, opened, options))
-        return self._shown(opened), self._files.write("edited.jpg", data)
+        return str(opened.before), self._files.write("edited.jpg", data)
 
     def choose(self, opened: Opened | None, faces: str) -> list[Any]:
         """Another face was chosen, or all sliders are to go back: the photo as it came."""
-        opened = _at_hand(opened)
-        picture = self._shown(opened)
-        return [(picture, picture), self._marks(opened, faces), *self._standing(opened, faces)]
+        opened = self._at_hand(opened)
+        return [
+            (str(opened.before), str(opened.before)),
+            self._marks(opened, faces),
+            *self._standing(opened, faces),
+        ]
 
     async def sweep(self, name: str, opened: Opened | None, faces: str, mode: Mode, *values: float) -> str:
         """The strip was asked for: its pictures, which need no files."""
@@ -111,25 +114,24 @@ class Events:
 
     async def _run(self, job: Callable[[Checkpoint], Result]) -> Result:
         try:
-            return await self._service.run("page", job)
+            with self._service.request("page"):
+                result, _ = await self._service.places.run(job)
+            return result
         except ServiceError as error:
             text = f"{error.message} {error.fix or ''}".strip()
             raise gr.Error(text, title="", print_exception=False) from error
-        except FileNotFoundError as error:
-            raise gr.Error(_FORGOTTEN, print_exception=False) from error
 
     def _options(
         self, opened: Opened | None, faces: str, mode: Mode, values: tuple[float, ...]
     ) -> tuple[Opened, EditOptions]:
-        opened, chosen = _at_hand(opened), _choice(faces)
+        opened, chosen = self._at_hand(opened), _choice(faces)
         return opened, EditOptions(opened.moved(chosen, values, self._attributes), chosen, mode)
 
-    def _shown(self, opened: Opened) -> str:
-        """The original's file, which lives for as long as it is used."""
-        self._files.use(opened.path)
-        if opened.before.is_file() and self._files.use(opened.before):
-            return str(opened.before)
-        return self._files.write("photo.jpg", jpeg(opened.shown, opened.shown.pixels_hwc_bgr), brief=False)
+    def _at_hand(self, opened: Opened | None) -> Opened:
+        """The photo, whose files live for as long as they are used."""
+        if opened is None or not self._files.use(opened.path, opened.before):
+            raise gr.Error(_FORGOTTEN, print_exception=False)
+        return opened
 
     def _standing(self, opened: Opened, faces: str) -> list[Any]:
         """Every slider at its predicted value."""
@@ -144,13 +146,6 @@ class Events:
             share = (seen[info.name] - info.minimum) / (info.maximum - info.minimum)
             rules.append(f"#attribute-{index} {{ --marked: visible; --seen: {min(max(share, 0), 1):.4f}; }}")
         return f"<style>{' '.join(rules)}</style>"
-
-
-def _at_hand(opened: Opened | None) -> Opened:
-    """The photo, where the page still has one."""
-    if opened is None:
-        raise gr.Error(_FORGOTTEN, print_exception=False)
-    return opened
 
 
 def _choice(faces: str) -> FaceChoice:

@@ -12,15 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-# Seconds since it was last used: a photo and what a page shows beside it, and an edit, which browsers fetch
-# at once.
-KEPT_SECONDS, BRIEF_SECONDS = 1800.0, 120.0
+# Seconds since it was last used.
+KEPT_SECONDS = 600.0
 
-# What all files together may take before uploads are refused; a file counts for so much at least, so that
-# there are not too many.
-MOST_BYTES, LEAST_COUNTED = 1 << 30, 64 << 10
-
-_BRIEF = "edits"
+# What all files together may take before uploads are refused.
+MOST_BYTES = 1 << 30
 
 
 class PageFiles:
@@ -28,61 +24,39 @@ class PageFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / _BRIEF).mkdir()
 
-    def write(self, name: str, data: bytes, brief: bool = True) -> str:
-        """A file for one browser, under a name that cannot be guessed; its path.
-
-        Args:
-            name: of the file itself.
-            data: its bytes.
-            brief: it is fetched at once, and not needed after that.
-        """
-        own = (self.folder / _BRIEF if brief else self.folder) / secrets.token_hex(16)
-        own.mkdir()
-        path = own / name
+    def write(self, name: str, data: bytes) -> str:
+        """A file for one browser, under a name that cannot be guessed; its path."""
+        path = self.folder / secrets.token_hex(16) / name
+        path.parent.mkdir()
         path.write_bytes(data)
         return str(path)
 
-    def counted(self, size: int) -> int:
-        """What a file of `size` bytes counts for."""
-        return max(size, LEAST_COUNTED)
-
-    def taken(self) -> int:
-        """Bytes that lie in the folder."""
-        total = 0
-        for each in self.folder.rglob("*"):
-            with contextlib.suppress(OSError):
-                total += self.counted(each.stat().st_size) if each.is_file() else 0
-        return total
-
     def has_room(self, more: int) -> bool:
         """Whether so many bytes may come beside those that lie there."""
-        return self.taken() + more <= MOST_BYTES
+        taken = 0
+        for each in self.folder.rglob("*"):
+            with contextlib.suppress(OSError):
+                taken += each.stat().st_size
+        return taken + more <= MOST_BYTES
 
-    def use(self, path: Path) -> bool:
-        """Keep a file for longer; False where it is gone."""
+    def use(self, *paths: Path) -> bool:
+        """Keep files for longer; False where one is gone."""
         try:
-            os.utime(path)
+            for path in paths:
+                os.utime(path)
         except OSError:
             return False
         return True
 
     def tidy(self, now: float) -> None:
-        """Delete what has not been used for too long.
-
-        Args:
-            now: seconds, as `time.time`.
-        """
-        for folder, kept in ((self.folder / _BRIEF, BRIEF_SECONDS), (self.folder, KEPT_SECONDS)):
-            for own in list(folder.iterdir()):
-                if own.name == _BRIEF:
-                    continue
-                with contextlib.suppress(OSError):
-                    last = max((each.stat().st_mtime for each in own.rglob("*")), default=own.stat().st_mtime)
-                    if now - last > kept:
-                        # A file is what came of an upload that was cut short.
-                        shutil.rmtree(own) if own.is_dir() else own.unlink()
+        """Delete what has not been used for too long; `now` as `time.time`."""
+        for own in list(self.folder.iterdir()):
+            with contextlib.suppress(OSError):
+                last = max(each.stat().st_mtime for each in (own, *own.rglob("*")))
+                if now - last > KEPT_SECONDS:
+                    # A file is what came of an upload that was cut short.
+                    shutil.rmtree(own) if own.is_dir() else own.unlink()
 
 
 def folder_for_files(memory: Path = Path("/dev/shm")) -> Path:

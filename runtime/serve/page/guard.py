@@ -9,13 +9,14 @@ import mimetypes
 from pathlib import Path
 from typing import Any
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from aif.runtime.serve.body import OVERHEAD, Body
 from aif.runtime.serve.errors import ServiceError
+from aif.runtime.serve.limits import bounded
 from aif.runtime.serve.page.files import PageFiles
 from aif.runtime.serve.page.style import POLICY
 from aif.runtime.serve.settings import PAGE, ServeSettings
@@ -23,6 +24,8 @@ from aif.runtime.serve.settings import PAGE, ServeSettings
 # Gradio takes recordings and more at other addresses, which the page does not use.
 _UPLOAD, _CALL = f"{PAGE}/gradio_api/upload", f"{PAGE}/gradio_api/queue/join"
 _TAKEN = (_UPLOAD, _CALL, f"{PAGE}/gradio_api/cancel", f"{PAGE}/gradio_api/reset")
+_MOST_CALL = 256 << 10
+"""Bytes."""
 
 
 class PageGuard:
@@ -60,35 +63,33 @@ class PageGuard:
             await self._call(scope, receive, guarded)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        declared = Headers(scope=scope).get("content-length", "")
-        size = int(declared) if declared.isdecimal() and len(declared) < 16 else None
-        counted = self._files.counted(size or 0)
-        self._arriving += counted
+        declared, settings = Headers(scope=scope).get("content-length"), self._settings
+        size = int(declared or 0)
+        self._arriving += size
         try:
-            refusal = None
-            if size is None:
+            if declared is None:
                 refusal = 411, "The upload does not tell its length."
-            elif size > self._settings.max_bytes + OVERHEAD:
-                refusal = 413, f"The photo is larger than {self._settings.max_bytes} bytes: shrink it."
+            elif size > settings.max_bytes:
+                refusal = 413, f"The photo is larger than {settings.max_bytes} bytes: shrink it."
             elif not await asyncio.to_thread(self._files.has_room, self._arriving):
                 refusal = 503, "The service holds too many photos at the moment: try again in some minutes."
-            if refusal is not None:
-                status, text = refusal
-                await PlainTextResponse(text, status, {"Connection": "close"})(scope, receive, send)
-                return
-            body = Body(scope, receive, self._settings.max_bytes, self._settings.timeout)
-            with contextlib.suppress(ClientDisconnect):
-                await self._app(scope, body.receive, send)
+            else:
+                refusal = 408, "The photo did not arrive in time."
+                with anyio.move_on_after(settings.timeout) as arriving, contextlib.suppress(ClientDisconnect):
+                    await self._app(scope, receive, send)
+                if not arriving.cancelled_caught:
+                    return
+            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
         finally:
-            self._arriving -= counted
+            self._arriving -= size
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = Body(scope, receive, 0, self._settings.timeout)
         try:
-            call = await Request(scope, body.receive).json()
+            with anyio.fail_after(self._settings.timeout):
+                call = await Request(scope, bounded(scope, receive, _MOST_CALL)).json()
         except ClientDisconnect:
             return
-        except (ServiceError, ValueError, RecursionError):
+        except (ServiceError, TimeoutError, ValueError, RecursionError):
             await PlainTextResponse("This is no call of the page.", 400)(scope, receive, send)
             return
         if not all(self._is_photo(path) for path in _paths(call)):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse
 
 from aif.runtime.serve.page.files import page_files
 from aif.runtime.serve.page.guard import PageGuard
@@ -51,7 +51,7 @@ def mount_page(app: FastAPI) -> Iterator[Callable[[], None]]:
             enable_monitoring=False,
             pwa=False,
             theme=theme(),
-            css=CSS,
+            css_paths=CSS,
         )
         mounted: Any = app.routes[-1]
         # Browsers and Gradio's page ask for these at the top, wherever it is mounted.
@@ -59,7 +59,7 @@ def mount_page(app: FastAPI) -> Iterator[Callable[[], None]]:
         hidden: dict[str, Any] = {"methods": ["GET"], "include_in_schema": False}
         app.add_api_route("/", lambda: RedirectResponse(f"{PAGE}/"), **hidden)
         app.add_api_route("/manifest.json", lambda: about, **hidden)
-        app.add_api_route("/favicon.ico", lambda: Response(ICON, media_type="image/svg+xml"), **hidden)
+        app.add_api_route("/favicon.ico", lambda: FileResponse(ICON), **hidden)
         app.add_middleware(PageGuard, files=files, settings=service.settings)
         yield mounted.app.stop_event.set
 
@@ -67,13 +67,10 @@ def mount_page(app: FastAPI) -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def _environment(folder: Any) -> Iterator[None]:
     """What Gradio reads while it is imported and at every use: where files go; that nothing is reported."""
-    wanted = {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    before = dict(os.environ)
+    os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ |= before

@@ -15,8 +15,8 @@ from aif.runtime.editing.editor import Editor, FaceAnalysis, FaceChoice
 from aif.runtime.editing.options import sweep_values
 from aif.runtime.editing.sweep import sweep_rows
 from aif.runtime.image.io import SUFFIXES, Picture, encode_image
-from aif.runtime.serve.edit import Edited, edit_photo, read_picture
 from aif.runtime.serve.forms import EditOptions
+from aif.runtime.serve.photo import Edited, edit_photo, read_picture
 from aif.runtime.serve.places import Checkpoint
 
 # Longest side of what the page shows; the file to download has the photo's own size.

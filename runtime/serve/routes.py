@@ -3,19 +3,20 @@
 # Without `from __future__ import annotations`: FastAPI has to see the form's type, which the bundle makes.
 
 import json
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Request, Response, UploadFile
 
 from aif.runtime.editing.attributes import contradictions, remarks
 from aif.runtime.image.io import FORMATS
-from aif.runtime.serve.body import too_large
-from aif.runtime.serve.edit import Edited, analyse_photo, edit_photo
 from aif.runtime.serve.errors import CODES, PRIVATE
-from aif.runtime.serve.forms import EditForm, PhotoForm, check_once, edit_form
-from aif.runtime.serve.places import Checkpoint, Place
+from aif.runtime.serve.forms import EditForm, PhotoForm, edit_form
+from aif.runtime.serve.limits import PhotoRoute
+from aif.runtime.serve.photo import Edited, analyse_photo, edit_photo
+from aif.runtime.serve.places import Checkpoint
 from aif.runtime.serve.schemas import Faces, brief, faces_of, refusals
 from aif.runtime.serve.service import Service
 
@@ -41,8 +42,8 @@ _EDITED = {
 
 
 def photo_routes(service: Service) -> APIRouter:
-    """The two addresses for the service's bundle; `LimitPhotoRequests` stands before them."""
-    router, editor = APIRouter(), service.editor
+    """The two addresses for the service's bundle."""
+    router, editor = APIRouter(route_class=PhotoRoute), service.editor
     known, limit = editor.model.manifest.attributes, service.settings.max_megapixels
     bundle_form = edit_form(editor.model.manifest, editor.path.modes)
 
@@ -57,8 +58,9 @@ def photo_routes(service: Service) -> APIRouter:
         form: Annotated[bundle_form, Form(media_type="multipart/form-data")],  # type: ignore[valid-type]
     ) -> Response:
         """Change attributes of the faces in a photo."""
-        options = cast(EditForm, form).options(known, f"the bundle {editor.model.manifest.name}")
-        photo = await _photo(request, form, service.settings.max_bytes)
+        asked = cast(EditForm, form)
+        options = asked.options(known, f"the bundle {editor.model.manifest.name}")
+        photo = await _taken(asked.photo)
         done = await _run(service, request, partial(edit_photo, editor, photo, options, limit))
         service.metrics.faces.inc(len(done.faces))
         notes = contradictions(options.settings, known) + remarks(options.settings, known)
@@ -82,7 +84,7 @@ def photo_routes(service: Service) -> APIRouter:
         form: Annotated[PhotoForm, Form(media_type="multipart/form-data")],
     ) -> Faces:
         """Find the faces in a photo and predict their attributes; nothing is changed."""
-        photo = await _photo(request, form, service.settings.max_bytes)
+        photo = await _taken(form.photo)
         done = await _run(service, request, partial(analyse_photo, editor, photo, form.faces, limit))
         response.headers.update(PRIVATE)
         return faces_of(done)
@@ -90,20 +92,17 @@ def photo_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _photo(request: Request, form: PhotoForm, max_bytes: int) -> bytes:
+async def _taken(upload: UploadFile) -> bytes:
     """The file's bytes, which are in memory once only after that."""
-    check_once([name for name, _ in (await request.form()).multi_items()])
-    if (form.photo.size or 0) > max_bytes:
-        raise too_large(max_bytes)
-    data = await form.photo.read()
-    await form.photo.close()
+    data = await upload.read()
+    await upload.close()
     return data
 
 
 async def _run(service: Service, request: Request, job: Callable[[Checkpoint], Edited]) -> Edited:
-    """Have a thread do `job` in the request's place; its times are counted, too."""
-    place: Place = request.state.place
-    done = await place.run(job, request.receive)
-    done.seconds = {"wait": place.waited, **done.seconds}
+    """Have a thread do `job`; its times are counted, too."""
+    arrived = time.perf_counter() - request.state.begin
+    done, waited = await service.places.run(job, request.is_disconnected)
+    done.seconds = {"receive": arrived, "wait": waited, **done.seconds}
     service.metrics.stages(done.seconds)
     return done
