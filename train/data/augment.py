@@ -10,17 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import ConfigError
 from aif.runtime.geometry.align import warp_crop
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may change from one showing of a face to the next. The zeros change nothing.
-
-    Raises:
-        ConfigError: a spread is negative, not finite, or so large that faces would leave the crop.
-    """
+    """What may change from one showing of a face to the next. The zeros change nothing."""
 
     flip: bool = True
     """Mirror left and right with probability 1/2."""
@@ -30,12 +25,6 @@ class Augmentation:
     """Standard deviation of the size's logarithm: 0.02 is about 2 % larger or smaller."""
     shift: float = 0.0
     """Standard deviation of the shift along each axis, as a fraction of the side."""
-
-    def __post_init__(self) -> None:
-        for name, most in (("rotation", 45.0), ("scale", 0.5), ("shift", 0.5)):
-            if not 0.0 <= getattr(self, name) <= most:
-                value = getattr(self, name)
-                raise ConfigError(f"Augmentation {name} = {value} is out of range.", f"Use 0 to {most}.")
 
     @property
     def jitters(self) -> bool:

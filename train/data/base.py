@@ -29,7 +29,6 @@ class FaceDataset(abc.ABC):
         attributes: names of the label columns.
         labels: uint8 (len, A), 0 = absent, 1 = present.
         identities: int64 (len,) person numbers, or None where unknown.
-        landmarks: float32 (len, 5, 2) in pixels of the image as returned, or None where unknown.
         fingerprint: hex digest over the files' names and labels; equal data give equal digests.
     """
 
@@ -37,7 +36,6 @@ class FaceDataset(abc.ABC):
     attributes: tuple[str, ...]
     labels: npt.NDArray[np.uint8]
     identities: npt.NDArray[np.int64] | None = None
-    landmarks: npt.NDArray[np.float32] | None = None
     fingerprint: str
 
     def __len__(self) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aif.runtime.errors import ConfigError
 from aif.train.data.base import FaceDataset
 from aif.train.data.readable import readable_crops
 
@@ -32,10 +31,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.indices)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch on `device`."""
-        return Batch(*(t.to(device, non_blocking=non_blocking) for t in (self.images, self.y, self.indices)))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory (DataLoader calls this when asked to pin)."""
@@ -69,8 +64,6 @@ def evaluation_batches(
     Raises:
         DataError: more images are unreadable than `default_corrupt_limit`, or none is readable.
     """
-    if batch_size < 1:
-        raise ConfigError(f"batch_size = {batch_size} is out of range.", "It must be at least 1.")
     faces = readable_crops(dataset, image_size, range(len(dataset)) if indices is None else indices)
     while part := list(itertools.islice(faces, batch_size)):
         kept, crops = zip(*part, strict=True)

@@ -9,19 +9,13 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from aif.runtime.errors import ConfigError, DataError
 from aif.runtime.geometry.align import similarity_transform, warp_crop
 from aif.train.data.archive import Archive
-from aif.train.data.base import CorruptImageError, decode_rgb, select_columns
-from aif.train.data.tables import (
-    LabelTable,
-    TableFaces,
-    check_file_name,
-    hash_split,
-    parse_label,
-    parse_split,
-)
+from aif.train.data.base import CorruptImageError, decode_rgb
+from aif.train.data.tables import LabelTable, TableFaces, file_names, labelled, read_cells, split_names
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +53,7 @@ class CelebAFaces(TableFaces):
         size: side of a template crop in pixels. The images hold 136 px of detail there.
 
     Raises:
-        DataError: a text file is missing or malformed (with the line's number), or the split has no image.
+        DataError: a text file is missing or malformed or the split has no image.
         UnknownAttributeError: there is no such attribute.
     """
 
@@ -125,55 +119,30 @@ def read_celeba_table(root: Path, attributes: Sequence[str] | None = None) -> La
     Without `list_eval_partition.txt`, `hash_split` decides the split, by person where known.
 
     Raises:
-        DataError: the attribute list is missing, or a file is malformed (with the line's number).
+        DataError: the attribute list is missing, or a file is malformed.
         UnknownAttributeError: there is no such attribute.
     """
     place = find_celeba(root)
     if place is None:
         raise DataError(f"There is no {ATTRIBUTE_FILE} in {root}.")
     path = place / ATTRIBUTE_FILE
-    lines = _lines(path)
-    header = lines[1].split() if len(lines) > 1 else []
-    if len(header) < 1 or not lines[0].strip().isdigit():
+    with path.open(encoding="utf-8", errors="replace") as file:
+        count, names = file.readline(), file.readline().split()
+    if not names or not count.strip().isdigit():
         raise DataError(f"{path}: line 1 must be the number of images, line 2 the attributes' names.")
-    columns = select_columns(attributes, header, str(path))
-    files: dict[str, int] = {}
-    labels: list[list[int]] = []
-    for number, line in enumerate(lines[2:], start=3):
-        fields = line.split()
-        if not fields:
-            continue
-        where = f"{path}, line {number}"
-        if len(fields) != len(header) + 1:
-            raise DataError(f"{where}: {len(fields) - 1} values, but {len(header)} attributes.")
-        if fields[0] in files:
-            raise DataError(f"{where}: {fields[0]} was named before, in line {files[fields[0]]}.")
-        files[check_file_name(fields[0], where)] = number
-        labels.append([parse_label(fields[c + 1], header[c], where) for c in columns])
-    if not files:
-        raise DataError(f"{path} lists no images.")
-
-    people_of, split_of, names = _pairs(root, IDENTITY_FILE), _pairs(root, SPLIT_FILE), tuple(files)
-    identities = None
-    if people_of is not None:
-        try:  # somebody unknown is somebody else: -1 - position never equals a person's number
-            numbers = [int(people_of.get(n, -1 - i)) for i, n in enumerate(names)]
-        except ValueError as error:
-            raise DataError(f"{IDENTITY_FILE} in {root}: a number is not whole ({error}).") from error
-        identities = np.array(numbers, dtype=np.int64)
-    if split_of is None:
-        splits = [hash_split((people_of or {}).get(n, n)) for n in names]
+    cells = read_cells(path, r"\s+", ["file", *names], skip=2)
+    files = file_names(cells["file"], path)
+    people, splits_of = _pairs(root, IDENTITY_FILE), _pairs(root, SPLIT_FILE)
+    # Somebody unknown is somebody else: -1 - position never equals a person's number.
+    numbers = None if people is None else [people.get(name, str(-1 - i)) for i, name in enumerate(files)]
+    if splits_of is None:
+        splits = split_names(files if numbers is None else numbers, None, path)
     else:
-        splits = [parse_split(split_of[n], f"{SPLIT_FILE}, {n}") if n in split_of else "" for n in names]
+        known = dict(zip(splits_of, split_names((), pd.Series(splits_of), root / SPLIT_FILE), strict=True))
+        splits = tuple(known.get(name, "") for name in files)
         if "" in splits:
             log.warning("%d images of %s are in no split of %s", splits.count(""), path, SPLIT_FILE)
-    return LabelTable(
-        files=names,
-        attributes=tuple(header[c] for c in columns),
-        labels=np.array(labels, dtype=np.uint8).reshape(len(names), len(columns)),
-        splits=tuple(splits),
-        identities=identities,
-    )
+    return labelled(cells.drop(columns="file"), attributes, path, files, splits, numbers)
 
 
 def _pairs(root: Path, name: str) -> dict[str, str] | None:
@@ -181,15 +150,7 @@ def _pairs(root: Path, name: str) -> dict[str, str] | None:
     path = next((p / name for p in (root, root / "Eval", root / "Anno") if (p / name).is_file()), None)
     if path is None:
         return None
-    rows = [line.split() for line in _lines(path)]
-    for number, fields in enumerate(rows, start=1):
-        if len(fields) not in (0, 2):
-            raise DataError(f"{path}, line {number}: {len(fields)} values instead of 2.")
-    return {fields[0]: fields[1] for fields in rows if fields}
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a readable text file: {error}") from error
+    cells = read_cells(path, r"\s+", ["file", "value"])
+    if (cells["value"] == "").any():
+        raise DataError(f"{path}: a line has only one value.")
+    return dict(zip(cells["file"], cells["value"], strict=True))

@@ -15,10 +15,9 @@ from aif.train.data.tables import TableFaces, read_csv_table
 
 
 class FolderFaces(TableFaces):
-    """Images in a folder (and its sub-folders) with a label table that `read_csv_table` reads.
+    """Images in a folder (and its sub-folders) with a label table, cut to their middle square.
 
-    Images that are not square are cut to their middle square. Faces that are not aligned to aif's template
-    train a poor model: `aif prepare` aligns them.
+    Faces that are not aligned to aif's template train a poor model: `aif prepare` aligns them.
 
     Args:
         root: the folder that the table's file names are relative to.
@@ -27,7 +26,7 @@ class FolderFaces(TableFaces):
         table: the CSV; None when it is the only one in `root`.
 
     Raises:
-        DataError: the table is missing or malformed (with the line's number), or the split has no image.
+        DataError: the table is missing or malformed, or the split has no image.
         UnknownAttributeError: there is no such column.
     """
 

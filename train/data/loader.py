@@ -20,63 +20,11 @@ from torch.utils.data import DataLoader, Dataset
 from aif.runtime.errors import ConfigError, DataError
 from aif.train.data.augment import Augmentation, augment_crop, resize_crop
 from aif.train.data.base import CorruptImageError, FaceDataset
-from aif.train.data.batch import Batch, evaluation_batches, make_batch
+from aif.train.data.batch import Batch, make_batch
 from aif.train.data.readable import default_corrupt_limit, too_many_corrupt
 from aif.train.data.sampling import SampleOrder
 
-__all__ = ["Batch", "FaceLoader", "evaluation_batches"]
-
 log = logging.getLogger(__name__)
-
-
-class _Steps(Dataset[tuple["Batch | None", list[int]]]):
-    """Step number -> (this rank's batch, indices found unreadable on the way). Runs in the workers.
-
-    The batch is None when more images are unreadable than allowed. `share` is batch size, rank, world size.
-    """
-
-    def __init__(
-        self, dataset: FaceDataset, order: SampleOrder, image_size: int, seed: int,
-        augmentation: Augmentation | None, share: tuple[int, int, int], limit: int,
-    ) -> None:  # fmt: skip
-        self.dataset, self.order, self.image_size, self.seed = dataset, order, image_size, seed
-        self.augmentation, self.share, self.limit = augmentation, share, limit
-        self.corrupt = torch.zeros(len(dataset), dtype=torch.uint8)  # shared by all workers
-        self.corrupt.share_memory_()  # type: ignore[no-untyped-call]
-
-    def __getitem__(self, step: int) -> tuple[Batch | None, list[int]]:
-        size, rank, world_size = self.share
-        crops: list[npt.NDArray[np.uint8]] = []
-        indices: list[int] = []
-        bad: list[int] = []
-        for sample in range(step * size + rank, (step + 1) * size, world_size):
-            found = self._readable(sample, bad)
-            if found is None:
-                return None, bad
-            image, index = found
-            if self.augmentation is None:
-                crops.append(resize_crop(image, self.image_size))
-            else:
-                rng = np.random.default_rng([self.seed, 2, sample])
-                crops.append(augment_crop(image, self.image_size, self.augmentation, rng))
-            indices.append(index)
-        return make_batch(self.dataset, crops, indices), bad
-
-    def _readable(self, sample: int, bad: list[int]) -> tuple[npt.NDArray[np.uint8], int] | None:
-        """The image of a sample, or of its replacements, which depend on (seed, sample) alone."""
-        index = self.order[sample]
-        replacements = None
-        while True:
-            if not self.corrupt[index]:
-                try:
-                    return self.dataset.image(index), index
-                except CorruptImageError:
-                    self.corrupt[index] = 1  # setting it twice does no harm
-                    bad.append(index)
-            if int(self.corrupt.sum()) > self.limit or bool(self.corrupt.all()):
-                return None
-            replacements = replacements or np.random.default_rng([self.seed, 3, sample])
-            index = int(replacements.integers(len(self.dataset)))
 
 
 def start_worker(_: int) -> None:
@@ -87,16 +35,12 @@ def start_worker(_: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _as_it_is(item: Any) -> Any:
-    return item
-
-
-class FaceLoader:
+class FaceLoader(Dataset["Batch | DataError"]):
     """Endless deterministic batches; iterating yields the `Batch` of start_step, start_step + 1, ...
 
     Batch k depends on (dataset, seed, k) and the settings alone: not on where iteration started, nor on the
-    number of workers. With several ranks, rank r gets samples r, r + world_size, ... of the global batch, so
-    the ranks' shares together are exactly the batch of a single process.
+    number of workers. Of several ranks, rank r gets samples r, r + world_size, ... of the global batch.
+    Unreadable images are named in the log and replaced by other faces, chosen by (seed, sample number).
 
     Args:
         dataset: the faces.
@@ -108,13 +52,11 @@ class FaceLoader:
         workers: worker processes that decode; 0 = decode in this process, None = one a core.
         rank, world_size: this process's place among several.
         start_step: number of the first batch.
-        corrupt_limit: unreadable images put up with; None = 1 % of the dataset, at least 10. Each is reported
-            once through `logging` and replaced by another face, chosen by (seed, sample number).
-        pin_memory: hand out page-locked tensors, for copying to a GPU in the background.
+        pin_memory: give page-locked tensors, for copying to a GPU in the background.
 
     Raises:
-        ConfigError: a number is out of range, or batch_size is no multiple of world_size.
-        DataError: (while iterating) more images are unreadable than allowed.
+        ConfigError: batch_size is no multiple of world_size.
+        DataError: there is no face; while iterating: more images are unreadable than `default_corrupt_limit`.
     """
 
     def __init__(
@@ -130,64 +72,87 @@ class FaceLoader:
         rank: int = 0,
         world_size: int = 1,
         start_step: int = 0,
-        corrupt_limit: int | None = None,
         pin_memory: bool = False,
     ) -> None:
         if len(dataset) == 0:
             raise DataError(f"{dataset.name} has no faces.")
-        least = {"image_size": (image_size, 1), "batch_size": (batch_size, 1), "seed": (seed, 0)}
-        least |= {"workers": (workers or 0, 0), "start_step": (start_step, 0)}
-        for name, (value, low) in (least | {"corrupt_limit": (corrupt_limit or 0, 0)}).items():
-            if value < low:
-                raise ConfigError(f"{name} = {value} is out of range.", f"It must be at least {low}.")
-        if not 0 <= rank < world_size:
-            raise ConfigError(f"Rank {rank} does not exist among {world_size} processes.")
         if batch_size % world_size:
             raise ConfigError(
                 f"A global batch of {batch_size} faces cannot be shared evenly by {world_size} processes.",
                 f"Use a multiple of {world_size}.",
             )
-        self.dataset, self.start_step = dataset, start_step
+        self.dataset, self.image_size, self.seed, self.augment = dataset, image_size, seed, augment
+        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         self.workers = _cores() if workers is None else workers
-        self.corrupt_limit = default_corrupt_limit(dataset) if corrupt_limit is None else corrupt_limit
-        self._pin, self._reported = pin_memory, set[int]()
-        order, share = SampleOrder(dataset.labels, seed, balance), (batch_size, rank, world_size)
-        self._steps = _Steps(dataset, order, image_size, seed, augment, share, self.corrupt_limit)
+        self.start_step, self.pin_memory = start_step, pin_memory
+        self._order = SampleOrder(dataset.labels, seed, balance)
+        self._limit = default_corrupt_limit(dataset)
+        self._corrupt = torch.zeros(len(dataset), dtype=torch.uint8)  # shared by all workers
+        self._corrupt.share_memory_()  # type: ignore[no-untyped-call]
 
     @property
     def corrupt(self) -> tuple[str, ...]:
         """Names of the images found unreadable so far, by any worker of this process."""
-        return tuple(self.dataset.file_name(int(i)) for i in torch.nonzero(self._steps.corrupt).flatten())
+        return tuple(self.dataset.file_name(i) for i in self._corrupt.nonzero().flatten().tolist())
+
+    def __getitem__(self, step: int) -> Batch | DataError:
+        """This rank's share of batch `step`; the error where too many images are unreadable."""
+        crops: list[npt.NDArray[np.uint8]] = []
+        indices: list[int] = []
+        first = step * self.batch_size
+        for sample in range(first + self.rank, first + self.batch_size, self.world_size):
+            found = self._readable(sample)
+            if isinstance(found, DataError):
+                return found
+            index, image = found
+            indices.append(index)
+            if self.augment is None:
+                crops.append(resize_crop(image, self.image_size))
+            else:
+                rng = np.random.default_rng([self.seed, 2, sample])
+                crops.append(augment_crop(image, self.image_size, self.augment, rng))
+        return make_batch(self.dataset, crops, indices)
+
+    def _readable(self, sample: int) -> tuple[int, npt.NDArray[np.uint8]] | DataError:
+        """The image of a sample, or of its replacements, which depend on (seed, sample) alone."""
+        index = self._order[sample]
+        replacements = np.random.default_rng([self.seed, 3, sample])
+        while int(self._corrupt.sum()) <= self._limit and not self._corrupt.all():
+            if not self._corrupt[index]:
+                try:
+                    return index, self.dataset.image(index)
+                except CorruptImageError:
+                    self._corrupt[index] = 1
+            index = int(replacements.integers(len(self.dataset)))
+        return too_many_corrupt(self.dataset, self.corrupt, self._limit)
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch, bad in self._raw():
-            for index in bad:
-                if index not in self._reported:
-                    self._reported.add(index)
-                    log.warning("cannot read %s; another face takes its place", self.dataset.file_name(index))
-            if batch is None:
-                raise too_many_corrupt(self.dataset, self.corrupt, self.corrupt_limit)
-            yield batch
-
-    def _raw(self) -> Iterator[tuple[Batch | None, list[int]]]:
-        steps = itertools.count(self.start_step)
-        if self.workers == 0:
-            for step in steps:
-                batch, bad = self._steps[step]
-                yield (batch.pin_memory() if batch is not None and self._pin else batch), bad
-        # One item is one whole batch (batch_size=None); DataLoader keeps the order of `steps`.
-        yield from DataLoader(
-            self._steps,
+        # One item is one whole batch (batch_size=None); DataLoader keeps the order of the steps.
+        linux = self.workers > 0 and sys.platform == "linux"
+        loader = DataLoader(
+            self,
             batch_size=None,
-            sampler=steps,
+            sampler=itertools.count(self.start_step),
             num_workers=self.workers,
-            prefetch_factor=4,
+            prefetch_factor=4 if self.workers else None,
             collate_fn=_as_it_is,
             worker_init_fn=start_worker,
-            pin_memory=self._pin,
+            pin_memory=self.pin_memory,
             generator=torch.Generator(),  # else torch's own random state would depend on `workers`
-            multiprocessing_context=multiprocessing.get_context("fork") if sys.platform == "linux" else None,
+            multiprocessing_context=multiprocessing.get_context("fork") if linux else None,
         )
+        named: set[str] = set()
+        for item in loader:
+            for name in set(self.corrupt) - named:  # here and not in a worker, which may have forked mid-line
+                log.warning("cannot read %s; another face takes its place", name)
+                named.add(name)
+            if isinstance(item, DataError):
+                raise item
+            yield item
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
 
 
 def _cores() -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.train.data.base import FaceDataset, select_columns
-from aif.train.data.synthetic_draw import ATTRIBUTES, DRAWING_VERSION, TRAITS, draw_face
+from aif.train.data.drawing import ATTRIBUTES, DRAWING_VERSION, draw_face
 
 VALIDATION_START = 1 << 40
 """Number of the first validation face; training faces are numbered from 0, so the two never meet."""
@@ -19,20 +19,20 @@ VALIDATION_START = 1 << 40
 class SyntheticFaces(FaceDataset):
     """Faces drawn on demand, aligned to the template of `aif.runtime.geometry.align`.
 
-    Each attribute is present in half of the faces, independently of the others and of everything else:
-    background, pose, skin, lighting, eye colour, face shape, clothes. Face number i is a pure function of
-    (seed, i, its attributes). Attributes that are left out of y still vary from face to face.
+    Each attribute is present in half of the faces, independently of the others and of everything else. Face
+    number i is a pure function of (seed, i, its attributes). Attributes that are left out of y still vary
+    from face to face.
 
     Args:
-        count: number of faces.
+        count: number of faces, at least 1.
         image_size: side in pixels, at least 16.
         seed: >= 0; another seed, other faces.
         attributes: which columns y has, in this order; None for all of `ATTRIBUTES`.
         first: number of the first face; data sets with disjoint number ranges share no face.
 
     Raises:
-        DataError: count, image_size, seed or first is out of range, or the attributes are none or repeated.
         UnknownAttributeError: an attribute cannot be drawn.
+        DataError: attributes are none or repeated.
     """
 
     def __init__(
@@ -44,31 +44,23 @@ class SyntheticFaces(FaceDataset):
         *,
         first: int = 0,
     ) -> None:
-        given = {"count": (count, 1), "image_size": (image_size, 16), "seed": (seed, 0), "first": (first, 0)}
-        for name, (value, least) in given.items():
-            if value < least:
-                raise DataError(f"Synthetic faces: {name} = {value} must be at least {least}.")
         columns = select_columns(attributes, ATTRIBUTES, "the synthetic faces")
         self.name = "synthetic"
         self.attributes = tuple(ATTRIBUTES[c] for c in columns)
         self._size, self._seed, self._first = image_size, seed, first
-        numbers = np.arange(first, first + count, dtype=np.uint64)
-        self._drawn = (uniforms(seed, numbers, len(ATTRIBUTES), stream=1) < 0.5).astype(np.uint8)
+        # A generator that can start anywhere: any face can be had without those before it.
+        bits = np.random.Philox(key=seed, counter=2 * first).random_raw(8 * count).reshape(count, 8)
+        self._drawn = (bits[:, : len(ATTRIBUTES)] >> np.uint64(63)).astype(np.uint8)
         self.labels = np.ascontiguousarray(self._drawn[:, columns])
         identity = repr((DRAWING_VERSION, count, image_size, seed, first, self.attributes))
         self.fingerprint = hashlib.sha256(identity.encode()).hexdigest()
-        self._landmarks: npt.NDArray[np.float32] | None = None
-
-    @property
-    def landmarks(self) -> npt.NDArray[np.float32]:  # type: ignore[override]
-        """float32 (len, 5, 2): where the parts were drawn; computed when first asked for."""
-        if self._landmarks is None:
-            points = [self._draw(i, self._drawn[i], paint=False)[1] for i in range(len(self))]
-            self._landmarks = np.stack(points)
-        return self._landmarks
 
     def image(self, index: int) -> npt.NDArray[np.uint8]:
         return self._draw(index, self._drawn[index])[0]
+
+    def landmarks(self, index: int) -> npt.NDArray[np.float32]:
+        """Where eyes, nose and corners of the mouth were drawn: (5, 2) in pixels."""
+        return self._draw(index, self._drawn[index])[1]
 
     def file_name(self, index: int) -> str:
         return f"synthetic-{self._seed}-{self._first + index}"
@@ -97,31 +89,8 @@ class SyntheticFaces(FaceDataset):
         return np.asarray((off != on).any(axis=2))
 
     def _draw(
-        self, index: int, values: npt.NDArray[np.uint8], paint: bool = True
+        self, index: int, values: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"face {index} of {len(self)}")
-        number = np.array([self._first + index], dtype=np.uint64)
-        traits = uniforms(self._seed, number, TRAITS, stream=2)[0]
+        rng = np.random.default_rng([self._seed, 2, self._first + index])
         present = {name: bool(value) for name, value in zip(ATTRIBUTES, values, strict=True)}
-        return draw_face(traits, present, self._size, paint=paint)
-
-
-def uniforms(seed: int, numbers: npt.NDArray[np.uint64], count: int, stream: int) -> npt.NDArray[np.float64]:
-    """`count` uniform numbers in [0, 1) for each of `numbers`: float64 (N, count).
-
-    A hash of (seed, stream, number, position), the finaliser of SplitMix64 applied three times, so that any
-    face can be had without drawing those before it.
-    """
-    key = np.frombuffer(hashlib.sha256(f"{seed}/{stream}".encode()).digest()[:8], dtype=np.uint64)
-    rows = _mix(_mix(numbers ^ key)[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)
-    return (rows >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+        return draw_face(rng, present, self._size)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from aif.runtime.errors import DataError
 from aif.train.data.base import FaceDataset, fingerprint, select_columns
@@ -26,6 +25,7 @@ SPLITS = {
 }  # fmt: skip
 SPLIT_COLUMNS = ("split", "partition")
 IDENTITY_COLUMNS = ("identity", "person")
+EXAMPLE = "For example: file,Smiling,Eyeglasses"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class LabelTable:
         files: names as the table gives them, with forward slashes.
         attributes: names of the A label columns.
         labels: uint8 (N, A), 0 or 1.
-        splits: "train", "val" or "test" for each image.
+        splits: "train", "val" or "test" for each image; "" where it is in none.
         identities: int64 (N,), or None where unknown.
     """
 
@@ -67,7 +67,7 @@ class TableFaces(FaceDataset):
 
     Attributes:
         files: names of the images.
-        missing: listed images of the split that are not there.
+        missing: how many listed images of the split are not there.
 
     Raises:
         DataError: the split has no image.
@@ -96,101 +96,123 @@ def hash_split(name: str) -> str:
     return "val" if hashlib.sha256(name.encode()).digest()[0] * 10 < 256 else "train"
 
 
+def read_cells(
+    path: Path, separator: str | None = None, names: Sequence[str] | None = None, skip: int = 0
+) -> pd.DataFrame:
+    """The cells of a text table, stripped; what a row lacks is "".
+
+    separator: None for the commonest of comma, semicolon and tab in the heading. names: of the columns; None
+    for those in the first line.
+
+    Raises:
+        DataError: the file is missing, empty or no such table.
+    """
+    try:
+        if separator is None:
+            with path.open(encoding="utf-8-sig") as file:
+                first = file.readline()
+            separator = max(",;\t", key=first.count)
+        cells = pd.read_csv(
+            path, sep=separator, header=None, names=names, skiprows=skip, dtype=str, encoding="utf-8-sig",
+            keep_default_na=False,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise DataError(f"There is no label table {path}.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a readable table: {error}.") from error
+    if not isinstance(cells.index, pd.RangeIndex):
+        raise DataError(f"{path}: rows have more fields than there are columns.")
+    cells = cells.fillna("").apply(lambda column: column.str.strip())
+    if names is None:
+        cells.columns = list(cells.iloc[0])
+        cells = cells.iloc[1:]
+    return cells[(cells != "").any(axis=1)].reset_index(drop=True)
+
+
 def read_csv_table(path: Path, attributes: Sequence[str] | None = None) -> LabelTable:
-    """Read a table with a heading line: file names first, then one column of 0/1 or -1/1 an attribute.
+    """Read a table with a heading: file names first, then one column of 0/1 or -1/1 an attribute.
 
     A column named `split` or `partition` (train, val, test or CelebA's 0, 1, 2) and one named `identity` or
     `person` are not attributes. Without a split column `hash_split` decides, by person where there is one,
-    else by file name. Commas, semicolons and tabs all separate.
+    else by file name.
 
     Args:
         attributes: which columns to read, in this order; None for all. Others may hold anything.
 
     Raises:
-        DataError: missing, empty or malformed, with the line's number.
+        DataError: missing, empty or malformed; names the image.
         UnknownAttributeError: there is no such column.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"There is no label table {path}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a readable UTF-8 text file: {error}") from error
-    first = text.split("\n", 1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
-    header = [name.strip() for name in next(reader, [])]
-    _check_header(path, header)
-    lower = [name.lower() for name in header]
+    cells = read_cells(path)
+    header = list(cells.columns)
+    if len(header) < 2 or any(name in VALUES for name in header[1:]):
+        raise DataError(
+            f"{path}: the first line must name the file column and at least one attribute.", EXAMPLE
+        )
+    if len(set(header)) != len(header) or "" in header[1:]:
+        raise DataError(f"{path}: a column has no name, or the name of another one.", EXAMPLE)
+    lower = [name.lower() for name in header[1:]]
     split, person = (
-        next((lower.index(n, 1) for n in names if n in lower[1:]), None)
+        next((header[1 + lower.index(name)] for name in names if name in lower), None)
         for names in (SPLIT_COLUMNS, IDENTITY_COLUMNS)
     )
-    known = [name for column, name in enumerate(header) if column not in (0, split, person)]
-    if not known:
-        raise DataError(f"{path}, line 1: there is no attribute column beside {', '.join(header)}.")
+    labels = cells.drop(columns=[split, person, header[0]], errors="ignore")
+    if not len(labels.columns):
+        raise DataError(f"{path}: there is no attribute column.", EXAMPLE)
+    files = file_names(cells[header[0]], path)
+    people = None if person is None else list(cells[person])
+    splits = split_names(files if people is None else people, None if split is None else cells[split], path)
+    return labelled(labels, attributes, path, files, splits, people)
+
+
+def labelled(
+    cells: pd.DataFrame,
+    attributes: Sequence[str] | None,
+    path: Path,
+    files: Sequence[str],
+    splits: Sequence[str],
+    people: Sequence[str] | None,
+) -> LabelTable:
+    """A table of the label columns in `cells`; arguments and errors as those of `read_csv_table`."""
+    known = list(cells.columns)
     names = [known[i] for i in select_columns(attributes, known, str(path))]
-    columns = [header.index(name) for name in names]
-
-    files: dict[str, int] = {}
-    labels: list[list[int]] = []
-    splits: list[str] = []
-    people: list[str] = []
-    try:
-        for row in reader:
-            if not any(field.strip() for field in row):
-                continue
-            where = f"{path}, line {reader.line_num}"
-            if len(row) != len(header):
-                raise DataError(f"{where}: {len(row)} fields, but the heading has {len(header)}.")
-            file = check_file_name(row[0].strip(), where)
-            if file in files:
-                raise DataError(f"{where}: {file} was named before, in line {files[file]}.")
-            files[file] = reader.line_num
-            labels.append([parse_label(row[c], header[c], where) for c in columns])
-            if person is not None:
-                people.append(row[person].strip())
-            if split is None:
-                splits.append(hash_split(people[-1] if person is not None else file))
-            else:
-                splits.append(parse_split(row[split], where))
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}.") from error
-    if not files:
-        raise DataError(f"{path} has a heading but no images.")
-    return LabelTable(
-        files=tuple(files),
-        attributes=tuple(names),
-        labels=np.array(labels, dtype=np.uint8).reshape(len(files), len(names)),
-        splits=tuple(splits),
-        identities=number_people(people) if person is not None else None,
-    )
-
-
-def check_file_name(name: str, where: str) -> str:
-    """`name` with forward slashes. Raises DataError when it is empty or leads out of its folder."""
-    plain = PurePosixPath(name.replace("\\", "/"))
-    if not plain.parts or plain.is_absolute() or ".." in plain.parts or name[1:2] == ":":
-        raise DataError(f"{where}: {name!r} is not a file name inside the image folder.")
-    return str(plain)
-
-
-def parse_label(text: str, column: str, where: str) -> int:
-    """0 or 1 from 0/1 or -1/1."""
-    if text.strip() not in VALUES:
+    if not len(cells):
+        raise DataError(f"{path} lists no images.")
+    labels = cells[names].apply(lambda column: column.map(VALUES))
+    bad = np.argwhere(labels.isna().to_numpy())
+    if len(bad):
+        row, column = bad[0]
         raise DataError(
-            f"{where}: {column} = {text.strip()!r} is neither 0/1 nor -1/1.",
+            f"{path}: {names[column]} = {cells[names[column]].iloc[row]!r} of {files[row]} is neither 0/1 "
+            "nor -1/1.",
             "If the column is no attribute, name the ones that are: --attributes A,B.",
         )
-    return VALUES[text.strip()]
+    identities = None if people is None else number_people(people)
+    return LabelTable(tuple(files), tuple(names), labels.to_numpy(np.uint8), tuple(splits), identities)
 
 
-def parse_split(text: str, where: str) -> str:
-    """ "train", "val" or "test" from one of their usual names."""
-    if text.strip().lower() not in SPLITS:
-        raise DataError(
-            f"{where}: split {text.strip()!r} is unknown.", "Use train, val or test (or 0, 1, 2)."
-        )
-    return SPLITS[text.strip().lower()]
+def file_names(column: pd.Series, path: Path) -> tuple[str, ...]:
+    """The names with forward slashes; a DataError for one that leads out of its folder or is there twice."""
+    names = tuple(str(PurePosixPath(name.replace("\\", "/"))) for name in column)
+    for given, name in zip(column, names, strict=True):
+        parts = PurePosixPath(name).parts
+        if not parts or parts[0] == "/" or ".." in parts or given[1:2] == ":":
+            raise DataError(f"{path}: {given!r} is not a file name inside the image folder.")
+    twice = pd.Series(names)[pd.Series(names).duplicated()]
+    if len(twice):
+        raise DataError(f"{path}: {twice.iloc[0]} is named twice.")
+    return names
+
+
+def split_names(owners: Sequence[str], column: pd.Series | None, path: Path) -> tuple[str, ...]:
+    """ "train", "val" or "test" from one of their usual names; without a column by the owners' hash."""
+    if column is None:
+        return tuple(map(hash_split, owners))
+    found = column.str.lower().map(SPLITS)
+    if found.isna().any():
+        unknown = column[found.isna()].iloc[0]
+        raise DataError(f"{path}: split {unknown!r} is unknown.", "Use train, val or test (or 0, 1, 2).")
+    return tuple(found)
 
 
 def number_people(people: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -199,15 +221,3 @@ def number_people(people: Sequence[str]) -> npt.NDArray[np.int64]:
         return np.array([int(name) for name in people], dtype=np.int64)
     except (ValueError, OverflowError):
         return np.unique(list(people), return_inverse=True)[1].astype(np.int64)
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    if len(header) < 2:
-        raise DataError(
-            f"{path}, line 1: the heading must name the file column and at least one attribute.",
-            "For example: file,Smiling,Eyeglasses",
-        )
-    if len(set(header)) != len(header) or "" in header[1:]:
-        raise DataError(f"{path}, line 1: a column has no name or the name of another one.")
-    if any(name.strip() in VALUES for name in header[1:]):
-        raise DataError(f"{path}, line 1: the heading is missing.", "For example: file,Smiling,Eyeglasses")

@@ -19,7 +19,7 @@ from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import DataError
 from aif.runtime.model.model import Encoding
 from aif.train.data.base import FaceDataset
-from aif.train.data.loader import evaluation_batches
+from aif.train.data.batch import evaluation_batches
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluation.counterfactual import measure_counterfactual
 from aif.train.evaluation.measure import MODES, TorchModel, composed, face_crops, measure

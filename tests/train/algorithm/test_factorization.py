@@ -6,7 +6,7 @@ import torch
 
 from aif.train.config import override
 from aif.train.data.cache import cached
-from aif.train.data.loader import evaluation_batches
+from aif.train.data.batch import evaluation_batches
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluators.probe import probe
 from aif.train.presets import WHOLE

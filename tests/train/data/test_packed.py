@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.runtime.errors import AifError, DataError, UnknownAttributeError
+from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.train.data.base import CorruptImageError, decode_rgb
 from aif.train.data.packed import LANDMARK_COLUMNS, PackedFaces
 
@@ -45,13 +45,11 @@ def packed(tmp_path: Path) -> Path:
     return write(tmp_path, rows)
 
 
-def test_reads_pixels_labels_landmarks_identities(packed: Path) -> None:
+def test_reads_pixels_labels_identities(packed: Path) -> None:
     faces = PackedFaces(packed, "train")
     assert faces.attributes == ("Smiling", "Male") and len(faces) == 4 and faces.missing == 0
     assert faces.labels.tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]] and faces.labels.dtype == np.uint8
     assert faces.identities is not None and faces.identities.tolist() == [100, 101, 102, 103]
-    assert faces.landmarks is not None and faces.landmarks.shape == (4, 5, 2)
-    assert faces.landmarks[1, 2].tolist() == [3.0, 3.5]
     for copy in (faces, pickle.loads(pickle.dumps(faces))):
         for index in range(4):
             assert np.array_equal(copy.image(index), picture(index))
@@ -65,10 +63,10 @@ def test_missing_shards_are_counted(packed: Path, caplog: pytest.LogCaptureFixtu
     (packed / "train-0.zip").unlink()
     with caplog.at_level(logging.WARNING):
         faces = PackedFaces(packed, "train")
-    assert len(faces) == 2 and faces.missing == 2 and "2 faces" in caplog.text
+    assert len(faces) == 2 and faces.missing == 2 and "2 of 4 images" in caplog.text
     assert np.array_equal(faces.image(0), picture(2))
     (packed / "train-1.zip").unlink()
-    with pytest.raises(DataError, match="shards are missing"):
+    with pytest.raises(DataError, match="none of the 4 images"):
         PackedFaces(packed, "train")
 
 
@@ -96,15 +94,13 @@ def test_damaged_shards(packed: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rows": []}, "no face of split"),
-        ({"rows": [row(0, "train-0.zip", "val")]}, "no face of split"),
-        ({"rows": [row(0, "../train-0.zip", "train")]}, "row 2.*not a file name"),
-        ({"rows": [row(0, "train-0.zip", "train"), ["x"]]}, "row 3: 1 fields"),
-        ({"rows": [[*row(0, "train-0.zip", "train")[:-1], "2"]]}, "must be 0 or 1"),
-        ({"rows": [[*row(0, "train-0.zip", "train")[:-1], "-1"]]}, "label"),
-        ({"rows": [[*row(0, "train-0.zip", "train")[:-1], ""]]}, "label"),
-        ({"rows": [["0.png", "train-0.zip", "train", "somebody", *row(0, "", "")[4:]]]}, "identity"),
-        ({"rows": [["0.png", "train-0.zip", "train", "1", "left", *row(0, "", "")[5:]]]}, "landmark"),
+        ({"rows": []}, "lists no images"),
+        ({"rows": [row(0, "train-0.zip", "val")]}, "none of the 0 images of split"),
+        ({"rows": [row(0, "../train-0.zip", "train")]}, "not a file name"),
+        ({"rows": [row(0, "sub/train-0.zip", "train")]}, "not a file name"),
+        ({"rows": [row(0, "train-0.zip", "train"), ["x"]]}, "not a file name"),
+        ({"rows": [[*row(0, "train-0.zip", "train")[:-1], "2"]]}, "Male = '2' of train-0.zip:0.png"),
+        ({"rows": [[*row(0, "train-0.zip", "train")[:-1], ""]]}, "Male = ''"),
         ({"rows": [], "header": ["file", "Smiling"]}, "no column shard, split"),
     ],
 )
@@ -122,7 +118,7 @@ def test_no_table_and_wrong_names(packed: Path, tmp_path: Path) -> None:
         path.unlink(missing_ok=True)
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(AifError, match="aif prepare"):
+        with pytest.raises(DataError, match=r"labels\.csv"):
             PackedFaces(packed, "train")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from aif.runtime.errors import AifError, ConfigError, DataError, UnknownAttribut
 from aif.runtime.faces.detect import Detection
 from aif.runtime.geometry.align import crop_face, template, transform_points
 from aif.train.data.open import find_layout, open_faces
-from aif.train.data.packed import PackedFaces
+from aif.train.data.packed import LANDMARK_COLUMNS, PackedFaces
 from aif.train.data.packed_writer import PackedWriter
 from aif.train.data.prepare import PrepareOptions, prepare
 from aif.train.data.synthetic import SyntheticFaces
@@ -39,7 +40,7 @@ class KnownFaces:
             matrix[:, 2] += (30 + 170 * place, 50)
             face = cv2.cvtColor(FACES.image(number), cv2.COLOR_RGB2BGR)
             cv2.warpAffine(face, matrix, (360, 240), dst=picture, borderMode=cv2.BORDER_TRANSPARENT)
-            points = transform_points(FACES.landmarks[number], matrix)
+            points = transform_points(FACES.landmarks(number), matrix)
             left, top = points.min(axis=0) - 20 * scale
             side = 80 * scale
             box = np.array([left, top, side, side], dtype=np.float32)
@@ -96,19 +97,15 @@ def test_labelled_photos(photos: Path, detector: KnownFaces, tmp_path: Path) -> 
     assert (train.file_name(0), val.file_name(0)) == ("train-0.zip:two.webp", "val-0.zip:sub/one.webp")
     # The larger of the two faces, and the turned one upright again: as the drawing itself, aligned.
     for faces, number in ((train, 1), (val, 2)):
-        direct = crop_face(FACES.image(number), FACES.landmarks[number], 128)
+        direct = crop_face(FACES.image(number), FACES.landmarks(number), 128)
         assert likeness(faces.image(0), direct) < 6
-        assert faces.landmarks is not None
-        assert np.abs(faces.landmarks[0] - template(128)).max() < 12
-        aligned = transform_points(
-            FACES.landmarks[number], _similarity(FACES.landmarks[number], faces.landmarks[0])
-        )
-        assert np.abs(aligned - faces.landmarks[0]).max() < 0.1
-
-
-def _similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    matrix = cv2.estimateAffinePartial2D(a, b)[0]
-    return np.asarray(matrix)
+    with (out / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, number in zip(rows, (1, 2), strict=True):  # the landmarks went through the same similarity
+        points = np.array([float(row[name]) for name in LANDMARK_COLUMNS]).reshape(5, 2)
+        turned = cv2.estimateAffinePartial2D(FACES.landmarks(number), points)[0]
+        assert np.abs(transform_points(FACES.landmarks(number), turned) - points).max() < 0.1
+        assert np.abs(points - template(128)).max() < 12
 
 
 def test_unlabelled_photos_give_every_face(photos: Path, detector: KnownFaces, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from torchvision.models import resnet18
 
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
-from aif.train.data.loader import Batch
+from aif.train.data.batch import Batch
 from aif.train.evaluators.evaluator import (
     RESUME_FOLDER,
     SIDECAR_FILE,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
-from aif.train.data.loader import Batch
+from aif.train.data.batch import Batch
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluators import identity
 from aif.train.evaluators.identity import (
