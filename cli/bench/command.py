@@ -152,7 +152,7 @@ def bench(
         settings=tuple(settings),
         threads=_numbers(threads, "--threads"),
         providers=None if providers is None else tuple(name.strip() for name in providers.split(",")),
-        detector=detector or "auto",
+        detector=detector or "auto",  # type: ignore[arg-type]  # resolve_detector refuses others
         yunet=yunet,
         seconds=seconds,
         rounds=(1 if what == "live" else 3) if rounds is None else rounds,

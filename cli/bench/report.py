@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,7 @@ import typer
 
 from aif.cli.console import output_console
 from aif.runtime.bench.measure import Row
-from aif.runtime.bench.networks import NetworkRow
 from aif.runtime.bench.run import Outcome
-from aif.runtime.bench.steadiness import SteadinessRow
 from aif.runtime.errors import AifError
 from aif.runtime.files import write_text
 
@@ -84,77 +83,40 @@ def _heading(outcome: Outcome) -> list[str]:
 
 
 def _tables(outcome: Outcome) -> Iterator[Table]:
-    rows = outcome.rows
-    if networks := [row for row in rows if isinstance(row, NetworkRow)]:
-        yield from _network_tables(networks)
-    elif films := [row for row in rows if isinstance(row, SteadinessRow)]:
-        yield from _steadiness_tables(films)
-    elif setups := [row for row in rows if isinstance(row, Row)]:
-        times = [
-            {stage: f"{s.p50_ms:.2f} / {s.p95_ms:.2f}" for stage, s in row.stages.items()} for row in setups
-        ]
-        figures = [{name: _figure(value) for name, value in row.figures.items()} for row in setups]
-        yield _setup_table("ms, p50 / p95", setups, times)
-        yield _setup_table("", setups, figures)
+    """A line a row where there are many rows, else a column a row; a table a film."""
+    for _, group in itertools.groupby(outcome.rows, lambda row: row.labels.get("film")):
+        rows = list(group)
+        titles, cells = (
+            [" ".join(map(str, row.labels.values())) for row in rows],
+            [_cells(row) for row in rows],
+        )
+        names = list(dict.fromkeys(name for each in cells for name in each))
+        table = [[name, *(each.get(name, "") for each in cells)] for name in names]
+        lines = [["", *titles], *table]
+        yield _table(list(zip(*lines, strict=True)) if outcome.what == "networks" else lines)
 
 
-def _setup_table(corner: str, rows: Sequence[Row], cells: Sequence[dict[str, str]]) -> Table:
-    """A line a stage or figure, a column a setup."""
-    from rich.table import Table
-
-    table = Table()
-    table.add_column(corner)
-    for row in rows:
-        table.add_column(row.title, justify="right")
-    for name in dict.fromkeys(name for column in cells for name in column):
-        table.add_row(name, *(column.get(name, "") for column in cells))
-    return table
+def _cells(row: Row) -> dict[str, str]:
+    """Stages as median and 95th percentile, figures as they are."""
+    stages = {
+        f"{name} ms": f"{each['p50_ms']:.2f} / {each['p95_ms']:.2f}" for name, each in row.stages.items()
+    }
+    return stages | {name: _figure(value) for name, value in row.figures.items()}
 
 
-def _steadiness_tables(rows: Sequence[SteadinessRow]) -> Iterator[Table]:
-    """A table a film: a line a way; lower is calmer."""
+def _table(lines: Sequence[Sequence[str]]) -> Table:
+    """The first line is the heading, the first column holds words."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    for film in dict.fromkeys(row.film for row in rows):
-        table = Table(title=film, title_justify="left", box=SIMPLE_HEAD, padding=0)  # 80 columns
-        table.add_column("edited", no_wrap=True)
-        for name in ("accel.", "change", "worst", "at rest", "strength", "ratio", "renewed"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for row in rows:
-            of = row.figures
-            ratio = of.edit_change / of.strength if of.strength else None
-            shaking = (of.acceleration, of.edit_change, of.worst_change, of.still_change)
-            values = (*shaking, of.strength, ratio, of.renewed)
-            if row.film == film:
-                table.add_row(row.way, *("" if value is None else _figure(value) for value in values))
-        yield table
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for place, head in enumerate(lines[0]):
+        table.add_column(head, justify="right" if place else "left", no_wrap=not place)
+    for line in lines[1:]:
+        table.add_row(*line)
+    return table
 
 
 def _figure(value: float) -> str:
     """Whole numbers as such, others with three digits or two places."""
     return f"{value:g}" if value == int(value) else f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
-
-
-def _network_tables(rows: Sequence[NetworkRow]) -> Iterator[Table]:
-    """A table a setup and part: a line a rival, by batch size."""
-    from rich.table import Table
-
-    groups: dict[tuple[str, str], list[NetworkRow]] = {}
-    for row in sorted(rows, key=lambda row: (str(row.setup), row.part != "encoder", row.batch)):
-        groups.setdefault((str(row.setup), row.part), []).append(row)
-    for (setup, part), group in groups.items():
-        table = Table(title=f"{part} ({setup})", title_justify="left")
-        for name in ("batch", "networks", "precision", "p50 ms", "p95 ms", "faces/s", "ratio"):
-            table.add_column(
-                name, justify="left" if name in ("networks", "precision") else "right", no_wrap=True
-            )
-        last: int | None = None
-        for row in group:
-            if last is not None and row.batch != last:
-                table.add_section()
-            call, rate = row.call, row.faces_per_second
-            cells = (f"{call.p50_ms:.2f}", f"{call.p95_ms:.2f}", f"{rate:.0f}", f"{row.ratio:.2f}")
-            table.add_row("" if row.batch == last else str(row.batch), row.name, row.precision, *cells)
-            last = row.batch
-        yield table

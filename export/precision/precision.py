@@ -17,7 +17,7 @@ from aif.export.graphs.stored import store_as_half, stored_weights, widen
 from aif.export.precision.gate import Gate
 from aif.export.precision.half import halve_convolutions, to_half
 from aif.export.precision.quantise import METHOD, convolutions, quantise_behind
-from aif.runtime.bench.measure import Setup, describe_machine
+from aif.runtime.bench.measure import Rounds, Setup, describe_machine
 from aif.runtime.bench.networks import OnnxNetworks, bench_networks
 from aif.runtime.bundle.bundle import Bundle, write_bundle
 from aif.runtime.bundle.manifest import GraphFile, GraphPair, Manifest, Variant
@@ -153,8 +153,11 @@ def measure_speedup(original: Graphs, made: Graphs, manifest: Manifest) -> float
         name: OnnxNetworks.of_graphs(graphs.encoder, graphs.decoder, manifest.features, setup)
         for name, graphs in (("aif", original), ("made", made))
     }
-    rows = bench_networks({setup: rivals}, manifest.image_size, (1,), SPEED_SECONDS, SPEED_ROUNDS)
-    times = {name: sum(row.call.p50_ms for row in rows if row.name == name) for name in rivals}
+    rows = bench_networks({setup: rivals}, manifest.image_size, (1,), Rounds(SPEED_ROUNDS, SPEED_SECONDS))
+    times = {
+        name: sum(row.stages["call"]["p50_ms"] for row in rows if row.labels["name"] == name)
+        for name in rivals
+    }
     return float(f"{times['aif'] / times['made']:.3g}")
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Protocol
@@ -12,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from aif.runtime.arrays import Float32Array
-from aif.runtime.bench.measure import Progress, Setup, Spread, take_turns
+from aif.runtime.bench.measure import Rounds, Row, Setup, spread
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import ConfigError, ProviderError
 from aif.runtime.geometry.points import COUNT
@@ -23,7 +21,6 @@ from aif.runtime.tensorrt.store import find_engines
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 LARGEST_BATCH = 1024
-PARTS = ("encoder", "decoder")
 
 Call = Callable[[], object]
 
@@ -37,28 +34,6 @@ class Networks(Protocol):
     def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
         """What encodes these images once, and what decodes their codes once."""
         ...
-
-
-@dataclass(frozen=True)
-class NetworkRow:
-    """One part of one rival at one batch size.
-
-    Attributes:
-        name: of the rival; the first one's is "aif".
-        part: "encoder" or "decoder".
-        call: spread of the calls of all rounds together.
-        faces_per_second: median of the rounds.
-        ratio: aif's faces a second over this rival's; 1 for aif itself.
-    """
-
-    name: str
-    setup: Setup
-    precision: str
-    part: str
-    batch: int
-    call: Spread
-    faces_per_second: float
-    ratio: float
 
 
 class OnnxNetworks:
@@ -78,12 +53,13 @@ class OnnxNetworks:
     def of_graphs(cls, encoder: bytes, decoder: bytes, features: Sequence[str], setup: Setup) -> OnnxNetworks:
         """FP32 graphs on ONNX Runtime; errors as `Session`. Graphs alone have no engines for TensorRT."""
         if setup.provider == "tensorrt":
-            raise ProviderError(
-                "These graphs have no TensorRT engines.", "Time a bundle with engines: --bundle"
-            )
-        loaded = {"encoder": encoder, "decoder": decoder}
-        pair = {p: Session(data, setup.provider, setup.threads, p) for p, data in loaded.items()}
-        return cls(pair["encoder"], pair["decoder"], features)
+            fix = "Time a bundle with engines: --bundle"
+            raise ProviderError("These graphs have no TensorRT engines.", fix)
+        first, second = (
+            Session(graph, setup.provider, setup.threads, part)
+            for part, graph in (("encoder", encoder), ("decoder", decoder))
+        )
+        return cls(first, second, features)
 
     @classmethod
     def of_bundle(cls, bundle: Bundle, setup: Setup, precision: str) -> OnnxNetworks:
@@ -115,7 +91,11 @@ def networks_of(bundle: Bundle, setup: Setup) -> dict[str, OnnxNetworks]:
     """
     known = list(bundle.manifest.graphs)
     if setup.provider == "tensorrt":
-        known = _fitting(bundle) or known
+        from aif.runtime.tensorrt.library import load_library
+        from aif.runtime.tensorrt.load import fitting
+
+        machine, listing = load_library(), find_engines(bundle)
+        known = [p for p in known if fitting(bundle, listing, p, machine).whole] or known
     base = "fp32" if "fp32" in known else known[0]
     return {
         "aif" if precision == base else f"aif {precision}": OnnxNetworks.of_bundle(bundle, setup, precision)
@@ -123,31 +103,18 @@ def networks_of(bundle: Bundle, setup: Setup) -> dict[str, OnnxNetworks]:
     }
 
 
-def _fitting(bundle: Bundle) -> list[str]:
-    """The precisions with engines that fit this machine; ProviderError without TensorRT."""
-    from aif.runtime.tensorrt.library import load_library
-    from aif.runtime.tensorrt.load import fitting
-
-    machine, listing = load_library(), find_engines(bundle)
-    return [p for p in bundle.manifest.graphs if fitting(bundle, listing, p, machine).whole]
-
-
 def bench_networks(
-    rivals: Mapping[Setup, Mapping[str, Networks]],
-    image_size: int,
-    batches: Sequence[int],
-    seconds: float,
-    rounds: int,
-    progress: Progress | None = None,
-) -> list[NetworkRow]:
+    rivals: Mapping[Setup, Mapping[str, Networks]], image_size: int, batches: Sequence[int], rounds: Rounds
+) -> list[Row]:
     """Time encoder and decoder of every rival at every batch size; within a size they take turns.
+
+    Figures: `faces_per_second`, and `ratio`, that of "aif" over the rival's.
 
     Args:
         rivals: by setup and name; "aif" is what the others are compared with.
         image_size: side of a face crop in pixels; the crops are noise, for speed does not depend on them.
         batches: faces a call.
-        seconds: for each part of each rival at each size in each round; at least one call is made.
-        rounds: turns of each.
+        rounds: how often and how long, for each part of each rival at each size.
 
     Raises:
         ConfigError: a batch size below 1 or above 1024.
@@ -155,41 +122,21 @@ def bench_networks(
     for batch in batches:
         if not 1 <= batch <= LARGEST_BATCH:
             raise ConfigError(f"A batch has 1 to {LARGEST_BATCH} faces, not {batch}.")
-    steps = len(rivals) * len(batches)
-    rows: list[NetworkRow] = []
+    rows: list[Row] = []
     for number, (setup, batch) in enumerate((s, b) for s in rivals for b in batches):
-        if progress is not None:
-            progress(number, steps)
+        rounds.say(number, len(rivals) * len(batches))
         images = np.random.default_rng(0).random((batch, 3, image_size, image_size), dtype=np.float32)
         turns: dict[tuple[str, str], Callable[[], list[float]]] = {}
         for name, networks in rivals[setup].items():
-            for part, call in zip(PARTS, networks.calls(images, setup.threads), strict=True):
+            for part, call in zip(("encoder", "decoder"), networks.calls(images, setup.threads), strict=True):
                 call()
-                turns[name, part] = partial(_timed, call, seconds)
-        found = take_turns(turns, rounds)
+                turns[part, name] = partial(rounds.repeat, call)
+        found = Rounds(rounds.count, rounds.seconds).take_turns(turns)
         rates = {key: median(batch * len(each) / sum(each) for each in times) for key, times in found.items()}
-        rows += [
-            NetworkRow(
-                name=name,
-                setup=setup,
-                precision=rivals[setup][name].precision,
-                part=part,
-                batch=batch,
-                call=Spread.of([seconds for each in times for seconds in each]),
-                faces_per_second=rates[name, part],
-                ratio=rates["aif", part] / rates[name, part],
-            )
-            for (name, part), times in found.items()
-        ]
+        for (part, name), times in sorted(found.items(), key=lambda each: each[0][0] == "decoder"):
+            precision = rivals[setup][name].precision
+            labels = {**setup.__dict__, "part": part, "batch": batch, "name": name, "precision": precision}
+            rate = rates[part, name]
+            figures = {"faces_per_second": rate, "ratio": rates[part, "aif"] / rate}
+            rows.append(Row(labels, figures, {"call": spread([s for each in times for s in each])}))
     return rows
-
-
-def _timed(call: Call, seconds: float) -> list[float]:
-    """Seconds of each call."""
-    times: list[float] = []
-    begin = time.perf_counter()
-    while not times or time.perf_counter() - begin < seconds:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return times

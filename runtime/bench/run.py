@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from aif.runtime.bench.image import bench_image
 from aif.runtime.bench.live import bench_live
-from aif.runtime.bench.measure import (
-    Progress,
-    Row,
-    Setup,
-    check_seconds_and_rounds,
-    describe_machine,
-    editor_for,
-    load_each,
-    plan_setups,
-)
-from aif.runtime.bench.networks import BATCHES, NetworkRow, Networks, bench_networks, networks_of
-from aif.runtime.bench.steadiness import SteadinessRow, bench_steadiness
+from aif.runtime.bench.measure import Progress, Rounds, Row, Setup, describe_machine, plan_setups
+from aif.runtime.bench.networks import BATCHES, Networks, bench_networks, networks_of
+from aif.runtime.bench.steadiness import bench_steadiness
 from aif.runtime.bench.video import bench_video
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import Editor
 from aif.runtime.editing.options import parse_settings
-from aif.runtime.errors import ConfigError
-from aif.runtime.faces.detect import Detector, DetectorName, make_detector
-from aif.runtime.fetch import yunet_path
+from aif.runtime.errors import ConfigError, ProviderError
+from aif.runtime.faces.detect import DetectorName, resolve_detector
 from aif.runtime.image.io import demo_picture, encode_image, read_bytes
 from aif.runtime.live.camera import open_camera, public_name
 from aif.runtime.machine import core_count, load_average
 from aif.runtime.video.read import VideoSource
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised whenever a field of the JSON is dropped or changes its meaning."""
 
 SYNTHETIC = "synthetic:1280x720@30"
 
-Rows = Sequence[Row] | Sequence[NetworkRow] | Sequence[SteadinessRow]
 Loaded = TypeVar("Loaded")
 
 # Where --seconds was not given; a film is measured whole.
@@ -79,7 +67,7 @@ class BenchPlan:
     settings: tuple[str, ...]
     threads: tuple[int, ...] | None
     providers: tuple[str, ...] | None
-    detector: str
+    detector: DetectorName
     yunet: Path | None
     seconds: float | None
     rounds: int
@@ -91,11 +79,6 @@ class BenchPlan:
     queue: int | None = None
     load_run: Callable[[Path, Bundle | None], RunNetworks] | None = None
 
-    @property
-    def source(self) -> str | None:
-        """The one to measure, where only one is taken."""
-        return self.sources[0] if self.sources else None
-
 
 @dataclass
 class Outcome:
@@ -105,7 +88,7 @@ class Outcome:
         what: its name.
         machine: as `describe_machine`, and the load after the run.
         settings: what was measured with what.
-        rows: one a setup, network or film.
+        rows: one a setup, network, number of clients or film.
         not_run: providers that are not there, with the reason.
         notes: what else a reader should know.
     """
@@ -113,12 +96,12 @@ class Outcome:
     what: str
     machine: dict[str, Any]
     settings: dict[str, Any]
-    rows: Rows = ()
+    rows: list[Row] = field(default_factory=list)
     not_run: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> str:
-        """Everything, as documented in docs/benchmarks.md."""
+        """Everything; figures with six digits, which are more than any clock here gives."""
         record: dict[str, Any] = {
             "schema": SCHEMA,
             "benchmark": self.what,
@@ -126,21 +109,18 @@ class Outcome:
             "settings": self.settings,
             "not_run": self.not_run,
             "notes": self.notes,
-            "results": [_record(row) for row in self.rows],
+            "results": [
+                {**row.labels, "figures": _short(row.figures), "stages": _short(row.stages)}
+                for row in self.rows
+            ],
         }
         return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _record(row: Row | NetworkRow | SteadinessRow) -> dict[str, Any]:
-    """With six digits, which are more than any clock here gives."""
-
-    def short(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: short(each) for name, each in value.items()}
-        return float(f"{value:.6g}") if isinstance(value, float) else value
-
-    values = dataclasses.asdict(row)
-    return dict(short({**values.pop("setup", {}), **values}))
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def run_bench(plan: BenchPlan, progress: Progress) -> Outcome:
@@ -154,9 +134,7 @@ def run_bench(plan: BenchPlan, progress: Progress) -> Outcome:
         AifError: options that make no sense, a source, bundle or run that cannot be used, a provider that was
             asked for and is not there, no face.
     """
-    seconds = _SECONDS.get(plan.what) if plan.seconds is None else plan.seconds
-    check_seconds_and_rounds(1.0 if seconds is None else seconds, plan.rounds)
-    bench = _Bench(plan, seconds, progress)
+    bench = _Bench(plan, progress)
     outcome = bench.outcome
     outcome.rows = bench.networks() if plan.what == "networks" else bench.editing()
     outcome.machine["load_average_after"] = load_average()
@@ -166,44 +144,45 @@ def run_bench(plan: BenchPlan, progress: Progress) -> Outcome:
 class _Bench:
     """One benchmark under way; a method for each kind, which gives its rows."""
 
-    def __init__(self, plan: BenchPlan, seconds: float | None, progress: Progress) -> None:
-        self.plan, self.seconds, self.progress = plan, seconds, progress
-        self.setups = [self._served()] if plan.what == "serve" else plan_setups(plan.threads, plan.providers)
-        self.outcome = Outcome(plan.what, describe_machine(), {"rounds": plan.rounds, "seconds": seconds})
-        self.settings, self.notes = self.outcome.settings, self.outcome.notes
-        self.editors: dict[Setup, Editor] = {}
-        self.edits: dict[str, float] = {}
-
-    def _served(self) -> Setup:
-        """One setup: an edit has one thread of the processor unless another number was asked for."""
-        setups = plan_setups(self.plan.threads or (1,), self.plan.providers or ("cpu",))
-        if len(setups) > 1:
+    def __init__(self, plan: BenchPlan, progress: Progress) -> None:
+        seconds = _SECONDS.get(plan.what) if plan.seconds is None else plan.seconds
+        self.plan, self.rounds = plan, Rounds(plan.rounds, seconds, progress)
+        alone = plan.what in ("serve", "steadiness")  # one setup, on one thread unless asked otherwise
+        threads, providers = (plan.threads or (1,), plan.providers or ("cpu",)) if alone else (None, None)
+        self.setups = plan_setups(threads or plan.threads, providers or plan.providers)
+        if plan.what == "serve" and len(self.setups) > 1:
             fix = "Give one provider and one number of threads."
             raise ConfigError("aif bench serve measures one setup.", fix)
-        return setups[0]
+        self.outcome = Outcome(plan.what, describe_machine(), {"rounds": plan.rounds, "seconds": seconds})
+        self.settings, self.notes = self.outcome.settings, self.outcome.notes
 
-    def editing(self) -> Rows:
+    def _loaded(self, load: Callable[[Setup], Loaded]) -> dict[Setup, Loaded]:
+        """What each setup needs; providers that nobody asked for may be missing."""
+        loaded: dict[Setup, Loaded] = {}
+        for setup in self.setups:
+            try:
+                loaded[setup] = load(setup)
+            except ProviderError as error:
+                if self.plan.providers is not None:
+                    raise
+                self.outcome.not_run[setup.provider] = error.message
+        return loaded
+
+    def editing(self) -> list[Row]:
         """All that edit: image, video, live, serve and steadiness."""
         plan = self.plan
-        if plan.what in ("video", "steadiness") and plan.source is None:
+        if plan.what in ("video", "steadiness") and not plan.sources:
             raise ConfigError("Which film?", f"Name one: aif bench {plan.what} film.mp4")
-        if plan.what == "steadiness":
-            del self.settings["rounds"]
-            del self.setups[1:]  # threads and providers change the speed, and that is not the question
+        detector, _ = resolve_detector(plan.detector, plan.yunet)
         bundle = Bundle.open(plan.bundle)
         attributes = bundle.manifest.attributes
         wanted = plan.settings or (attributes[0].name,)
         self.edits = parse_settings(wanted, attributes, f"the bundle {bundle.manifest.name}")
-        detector: DetectorName | Detector = cast(DetectorName, plan.detector)
-        if plan.yunet is not None:
-            detector = make_detector("yunet", bundle, plan.yunet)
-        self.editors = self._loaded(lambda setup: editor_for(bundle, setup, detector))
-        self.settings |= {
-            "bundle": _named(bundle),
-            "set": self.edits,
-            "detector": _detector_name(detector),
-        }
-        kinds: dict[str, Callable[[], Rows]] = {
+        self.editors = self._loaded(
+            lambda setup: Editor.load(bundle, setup.provider, plan.detector, setup.threads, yunet=plan.yunet)
+        )
+        self.settings |= {"bundle": _named(bundle), "set": self.edits, "detector": detector}
+        kinds: dict[str, Callable[[], list[Row]]] = {
             "image": self._image,
             "video": self._video,
             "live": self._live,
@@ -215,57 +194,56 @@ class _Bench:
                 stack.enter_context(editor)
             return kinds[plan.what]()
 
-    def _loaded(self, load: Callable[[Setup], Loaded]) -> dict[Setup, Loaded]:
-        """What each setup needs; providers that nobody asked for may be missing."""
-        loaded, self.outcome.not_run = load_each(self.setups, load, self.plan.providers is None)
-        return loaded
+    def _image(self) -> list[Row]:
+        data, name = self._photo()
+        return bench_image(self.editors, data, name, self.edits, self.rounds)
 
-    def _image(self) -> Rows:
-        data, name = _picture(self.plan.source)
-        self.settings["source"] = name
-        seconds = cast(float, self.seconds)
-        return bench_image(self.editors, data, name, self.edits, seconds, self.plan.rounds, self.progress)
-
-    def _video(self) -> Rows:
-        film = Path(str(self.plan.source))
+    def _video(self) -> list[Row]:
+        film = Path(self.plan.sources[0])
         with VideoSource(film) as source:
             size, rate = f"{source.width}x{source.height}", float(source.rate)
         self.settings |= {"source": film.name, "size": size, "source_per_second": round(rate, 3)}
-        return bench_video(self.editors, film, self.edits, self.seconds, self.plan.rounds, self.progress)
+        return bench_video(self.editors, film, self.edits, self.rounds)
 
-    def _live(self) -> Rows:
-        camera = self.plan.source or SYNTHETIC
+    def _live(self) -> list[Row]:
+        camera = self.plan.sources[0] if self.plan.sources else SYNTHETIC
         self.settings["source"] = public_name(camera)
-        connect, seconds = partial(open_camera, camera), cast(float, self.seconds)
-        return bench_live(self.editors, connect, self.edits, seconds, self.plan.rounds, self.progress)
+        return bench_live(self.editors, partial(open_camera, camera), self.edits, self.rounds)
 
-    def _steadiness(self) -> Rows:
+    def _steadiness(self) -> list[Row]:
+        del self.settings["rounds"]
         ((setup, editor),) = self.editors.items()
         films = [Path(source) for source in self.plan.sources]
-        return bench_steadiness(editor, films, self.edits, self.seconds, setup.threads, self.progress)
+        return bench_steadiness(editor, films, self.edits, setup.threads, self.rounds)
 
-    def _serve(self) -> Rows:
+    def _serve(self) -> list[Row]:
         from aif.runtime.bench.serve import CLIENTS, ServeLoad, bench_serve
         from aif.runtime.serve.settings import ServeSettings
 
         plan, clients = self.plan, self.plan.clients or CLIENTS
         if min(clients) < 1:
             raise ConfigError(f"--clients must be at least 1, not {min(clients)}.")
-        workers = core_count() if plan.workers is None else plan.workers
         limits = ServeSettings(
-            workers=workers, queue=ServeSettings.queue if plan.queue is None else plan.queue
+            workers=core_count() if plan.workers is None else plan.workers,
+            queue=ServeSettings.queue if plan.queue is None else plan.queue,
         )
-        data, name = _picture(plan.source)
-        self.settings |= {"source": name, "workers": limits.workers, "queue": limits.queue}
+        data, _ = self._photo()
+        self.settings |= {"workers": limits.workers, "queue": limits.queue}
         self.notes.append("Service, clients and bare editor share the processor of this machine.")
         load = ServeLoad(plan.bundle, plan.detector, plan.yunet, limits.workers, limits.queue)
         ((setup, editor),) = self.editors.items()
-        seconds = cast(float, self.seconds)
-        return bench_serve(
-            editor, setup, load, data, self.edits, clients, seconds, plan.rounds, self.progress
-        )
+        return bench_serve(editor, setup, load, data, self.edits, clients, self.rounds)
 
-    def networks(self) -> Rows:
+    def _photo(self) -> tuple[bytes, str]:
+        """A photo's bytes and what to call it."""
+        source = self.plan.sources[0] if self.plan.sources else "demo"
+        self.settings["source"] = Path(source).name
+        if source != "demo":
+            return read_bytes(Path(source)), Path(source).name
+        picture = demo_picture()
+        return encode_image(picture, picture.pixels_hwc_bgr), source
+
+    def networks(self) -> list[Row]:
         """Encoder and decoder of a bundle, or of a run beside PyTorch."""
         plan = self.plan
         if plan.compiled and plan.run is None:
@@ -281,9 +259,7 @@ class _Bench:
             torch["PyTorch eager"] = run.eager
             if plan.compiled:
                 torch["torch.compile"] = run.compiled
-            if bundle is None:
-                load = run.onnx
-            size = run.image_size
+            load, size = (run.onnx if bundle is None else load), run.image_size
             self.settings |= {"run": plan.run.name, "step": run.step, "graphs_differ_by": run.difference}
         else:
             self.notes.append(
@@ -296,25 +272,9 @@ class _Bench:
             for setup, onnx in self._loaded(load).items()
         }
         self.settings["image_size"] = size
-        batches, seconds = plan.batches or BATCHES, cast(float, self.seconds)
-        return bench_networks(rivals, size, batches, seconds, plan.rounds, self.progress)
-
-
-def _picture(source: str | None) -> tuple[bytes, str]:
-    """A photo's bytes and what to call it."""
-    if source is None or source == "demo":
-        picture = demo_picture()
-        return encode_image(picture, picture.pixels_hwc_bgr), "demo"
-    return read_bytes(Path(source)), Path(source).name
+        return bench_networks(rivals, size, plan.batches or BATCHES, self.rounds)
 
 
 def _named(bundle: Bundle) -> dict[str, Any]:
     about = bundle.manifest
     return {"name": about.name, "version": about.version, "image_size": about.image_size}
-
-
-def _detector_name(detector: DetectorName | Detector) -> str:
-    """What will really find faces."""
-    if not isinstance(detector, str):
-        return "yunet"
-    return detector if detector != "auto" else "haar" if yunet_path() is None else "yunet"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import secrets
@@ -10,44 +9,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
 
-from aif.runtime.bench.measure import Progress, Row, Setup, Spread, median_figures, take_turns
+from aif.runtime.bench.measure import Rounds, Row, Setup, median_figures, spread
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import AifError
-from aif.runtime.serve.edit import edit_photo
 from aif.runtime.serve.forms import EditOptions
+from aif.runtime.serve.photo import edit_photo
 
 CLIENTS = (1, 8, 64)
 
 # Of the benchmark's own limits: nothing is refused for its size or given up for its time.
 _MEGAPIXELS, _TIMEOUT = 1000.0, 600
 
-
-_Client = Callable[[], Coroutine[Any, Any, tuple[int, bytes, float]]]
-
-
-@dataclass(frozen=True)
-class LoadRow(Row):
-    """What so many clients at once got; `clients` is 0 for the bare editor in as many threads as workers.
-
-    Figures: `photos_per_second`, `p50_ms` and `p99_ms` of the answers with a photo, `answered`, `refused`
-    (503) and `lost` (no answer, or another one), summed over the rounds; `ratio_to_editor` of the rates.
-    """
-
-    clients: int = 0
-
-    @property
-    def title(self) -> str:
-        """Of its column."""
-        if not self.clients:
-            return "bare editor"
-        return f"{self.clients} client{'s' * (self.clients != 1)}"
+_Client = Callable[[], tuple[int, bytes, float]]
+"""Sends a photo: status, body, and how many seconds to wait before the next try."""
 
 
 @dataclass
@@ -78,13 +59,12 @@ def bench_serve(
     photo: bytes,
     edits: Mapping[str, float],
     clients: Sequence[int],
-    seconds: float,
-    rounds: int,
-    progress: Progress | None = None,
-) -> list[LoadRow]:
+    rounds: Rounds,
+) -> list[Row]:
     """Load the service with clients, each of which sends its next photo when it has its answer.
 
     A refused client waits for as long as it was told to. Service, clients and editor share this machine.
+    docs/benchmarks.md has the figures; `clients` is 0 for the bare editor in as many threads as workers.
 
     Args:
         editor: of the same setup, for the bare rate: read, edit and write in `load.workers` threads.
@@ -92,32 +72,27 @@ def bench_serve(
         photo: a file's bytes.
         edits: attribute to value.
         clients: how many at once, one row each.
-        seconds: of each turn.
-        rounds: turns of each row.
+        rounds: how often and how long.
 
     Raises:
         AifError: the photo cannot be edited, the service does not start, or does not answer.
     """
-    options = EditOptions(dict(edits))
-    edit_photo(editor, photo, options, _MEGAPIXELS, lambda: None)  # warms up, finds what cannot be edited
-    with _service(setup, load) as (host, port):
-        client = partial(_once, host, port, _request(photo, edits))
-        status, said, _ = asyncio.run(client())
+
+    def edit() -> None:
+        edit_photo(editor, photo, EditOptions(dict(edits)), _MEGAPIXELS, lambda: None)
+
+    edit()  # warms up, finds what cannot be edited
+    with _service(setup, load) as address:
+        client = _client(address, photo, edits)
+        status, said, _ = client()
         if status != 200:
             raise AifError(f"The service answered {status}: {said.decode(errors='replace')}")
-        turns: dict[int, Callable[[], _Load]] = {
-            0: partial(_bare, editor, load.workers, photo, options, seconds)
-        }
-        for count in clients:
-            turns[count] = lambda count=count: asyncio.run(_together(client, count, seconds))  # type: ignore[misc]
-        found = take_turns(turns, rounds, progress)
-    return _rows(setup, editor.model.precision, found)
-
-
-def _rows(setup: Setup, precision: str, found: Mapping[int, Sequence[_Load]]) -> list[LoadRow]:
-    rows: list[LoadRow] = []
+        turns: dict[int, Callable[[], _Load]] = {0: partial(_bare, edit, load.workers, rounds)}
+        turns |= {count: partial(_together, client, count, rounds.seconds or 0) for count in clients}
+        found = rounds.take_turns(turns)
+    rows: list[Row] = []
     for count, loads in found.items():
-        times = [value for each in loads for value in each.seconds]
+        times = [seconds for each in loads for seconds in each.seconds]
         figures = median_figures([{"photos_per_second": len(each.seconds) / each.whole} for each in loads])
         if count:
             figures |= {
@@ -126,83 +101,64 @@ def _rows(setup: Setup, precision: str, found: Mapping[int, Sequence[_Load]]) ->
                 "refused": float(sum(each.refused for each in loads)),
                 "lost": float(sum(each.lost for each in loads)),
             }
-        stages = {"answer": Spread.of(times)} if times else {}
-        for spread in stages.values():
-            figures |= {"p50_ms": spread.p50_ms, "p99_ms": spread.p99_ms}
-        rows.append(LoadRow(setup, precision, stages, figures, count))
+        labels = {"clients": count, **setup.__dict__, "precision": editor.model.precision}
+        rows.append(Row(labels, figures, {"answer": spread(times)} if times else {}))
     return rows
 
 
-def _bare(editor: Editor, workers: int, photo: bytes, options: EditOptions, seconds: float) -> _Load:
+def _bare(edit: Callable[[], None], workers: int, rounds: Rounds) -> _Load:
     """The same work without a service, in as many threads."""
     begin = time.perf_counter()
-
-    def loop(_: int) -> list[float]:
-        times: list[float] = []
-        while not times or time.perf_counter() - begin < seconds:
-            start = time.perf_counter()
-            edit_photo(editor, photo, options, _MEGAPIXELS, lambda: None)
-            times.append(time.perf_counter() - start)
-        return times
-
     with ThreadPoolExecutor(workers) as threads:
-        found = list(threads.map(loop, range(workers)))
-    return _Load([value for each in found for value in each], whole=time.perf_counter() - begin)
+        found = list(threads.map(rounds.repeat, [edit] * workers))
+    return _Load([seconds for each in found for seconds in each], whole=time.perf_counter() - begin)
 
 
-async def _together(client: _Client, count: int, seconds: float) -> _Load:
+def _together(client: _Client, count: int, seconds: float) -> _Load:
     """So many clients for so long; what is under way at the end is waited for."""
-    load, begin = _Load(), time.perf_counter()
-    await asyncio.gather(*(_one(client, begin + seconds, load) for _ in range(count)))
-    load.whole = time.perf_counter() - begin
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(count) as threads:
+        loads = list(threads.map(partial(_one, client), [begin + seconds] * count))
+    return _Load(
+        [value for each in loads for value in each.seconds],
+        sum(each.refused for each in loads),
+        sum(each.lost for each in loads),
+        time.perf_counter() - begin,
+    )
+
+
+def _one(client: _Client, until: float) -> _Load:
+    """One request after the other, each over a connection of its own."""
+    load = _Load()
+    while (start := time.perf_counter()) < until:
+        try:
+            status, _, wait = client()
+        except (OSError, HTTPException):
+            status, wait = 0, 0.05
+        if status == 200:
+            load.seconds.append(time.perf_counter() - start)
+            continue
+        load.refused += status == 503
+        load.lost += status != 503
+        time.sleep(max(0.0, min(wait, until - time.perf_counter())))
     return load
 
 
-async def _one(client: _Client, until: float, load: _Load) -> None:
-    """One request after the other, each over a connection of its own."""
-    while (start := time.perf_counter()) < until:
-        try:
-            status, _, wait = await client()
-        except (OSError, EOFError, ValueError):
-            load.lost += 1
-            await asyncio.sleep(0.05)
-            continue
-        if status == 200:
-            load.seconds.append(time.perf_counter() - start)
-        elif status == 503:
-            load.refused += 1
-            await asyncio.sleep(max(0.0, min(wait, until - time.perf_counter())))
-        else:
-            load.lost += 1
-
-
-async def _once(host: str, port: int, request: bytes) -> tuple[int, bytes, float]:
-    """Status, body, and how many seconds to wait before the next try."""
-    reader, writer = await asyncio.open_connection(host, port)
-    try:
-        writer.write(request)
-        await writer.drain()
-        lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
-        headers = dict(line.lower().split(b": ", 1) for line in lines[1:] if line)
-        body = await reader.readexactly(int(headers[b"content-length"]))
-        return int(lines[0].split()[1]), body, float(headers.get(b"retry-after", b"1"))
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
-def _request(photo: bytes, edits: Mapping[str, float]) -> bytes:
+def _client(address: str, photo: bytes, edits: Mapping[str, float]) -> _Client:
     """The request, ready to be sent again and again."""
     cut = secrets.token_hex(16)
     named = f'--{cut}\r\nContent-Disposition: form-data; name="edits"\r\n\r\n{json.dumps(dict(edits))}\r\n'
     opening = f'--{cut}\r\nContent-Disposition: form-data; name="photo"; filename="photo"\r\n\r\n'
     body = b"".join((named.encode(), opening.encode(), photo, f"\r\n--{cut}--\r\n".encode()))
-    head = (
-        "POST /edit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        f"Content-Type: multipart/form-data; boundary={cut}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    headers = {"Content-Type": f"multipart/form-data; boundary={cut}"}
+
+    def send() -> tuple[int, bytes, float]:
+        with contextlib.closing(HTTPConnection(address)) as connection:
+            connection.request("POST", "/edit", body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), float(answer.getheader("Retry-After") or 1)
+
+    return send
 
 
 def address_in(said: Iterable[str]) -> str:
@@ -220,8 +176,8 @@ def address_in(said: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def _service(setup: Setup, load: ServeLoad) -> Iterator[tuple[str, int]]:
-    """`aif serve` on a free port: host and port.
+def _service(setup: Setup, load: ServeLoad) -> Iterator[str]:
+    """`aif serve` on a free port: its host and port.
 
     Raises:
         AifError: it does not start; tells what it said.
@@ -239,11 +195,10 @@ def _service(setup: Setup, load: ServeLoad) -> Iterator[tuple[str, int]]:
     )
     assert process.stderr is not None
     try:
-        place = address_in(process.stderr)
+        address = address_in(process.stderr)
         # Its later words must not fill the pipe.
         threading.Thread(target=process.stderr.read, daemon=True).start()
-        host, _, port = place.rpartition(":")
-        yield host, int(port)
+        yield address
     finally:
         process.terminate()
         try:

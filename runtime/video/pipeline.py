@@ -10,7 +10,7 @@ from typing import Literal
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.threads import Channel, Failure
-from aif.runtime.video.read import Frame
+from aif.runtime.video.read import VideoFrame
 from aif.runtime.video.sinks import Sink
 
 Stage = Literal["decode", "edit", "encode"]
@@ -43,7 +43,7 @@ class PipelineResult:
 
 
 def run_pipeline(
-    source: Iterable[Frame],
+    source: Iterable[VideoFrame],
     edit: Callable[[UInt8Array, float], UInt8Array],
     sink: Sink,
     *,
@@ -68,8 +68,8 @@ def run_pipeline(
         ConfigError: depth is less than 1.
         Exception: whatever source, edit or sink raise, with its own traceback, once both threads have ended.
     """
-    decoded: Channel[Frame] = Channel(depth)
-    edited: Channel[tuple[UInt8Array, Frame]] = Channel(depth)
+    decoded: Channel[VideoFrame] = Channel(depth)
+    edited: Channel[tuple[UInt8Array, VideoFrame]] = Channel(depth)
     seconds: dict[Stage, float] = {"decode": 0.0, "edit": 0.0, "encode": 0.0}
     failure = Failure()
     written = 0
@@ -135,7 +135,7 @@ def run_pipeline(
     return PipelineResult(written, time.perf_counter() - begin, seconds, stopped)
 
 
-def _join(threads: list[threading.Thread], edited: Channel[tuple[UInt8Array, Frame]]) -> None:
+def _join(threads: list[threading.Thread], edited: Channel[tuple[UInt8Array, VideoFrame]]) -> None:
     """Wait for both threads, also against further Ctrl-Cs, which only drop the frames that still wait."""
     for thread in threads:
         while thread.is_alive():

@@ -17,7 +17,6 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-from av import VideoFrame
 
 from aif.runtime.arrays import UInt8Array
 
@@ -59,7 +58,7 @@ class Colour:
     transfer: int = UNKNOWN
 
     @classmethod
-    def of(cls, frame: VideoFrame) -> Colour:
+    def of(cls, frame: av.VideoFrame) -> Colour:
         """What a decoded frame says of itself; pictures in RGB and grey become BT.709 in limited range."""
         if _is_rgb(frame):
             return cls(MATRIX_BT709, RANGE_LIMITED, 1, 13)  # 13 = sRGB
@@ -114,7 +113,7 @@ class Orientation:
     flip_rows: bool = False
 
     @classmethod
-    def of(cls, frame: VideoFrame) -> Orientation | None:
+    def of(cls, frame: av.VideoFrame) -> Orientation | None:
         """From the frame's display matrix; None where it turns by an angle other than a right one."""
         data = cast(Any, frame.side_data).get("DISPLAYMATRIX")
         if data is None:
@@ -138,7 +137,7 @@ class Orientation:
         return np.ascontiguousarray(image)
 
 
-def frame_to_bgr(frame: VideoFrame, colour: Colour) -> UInt8Array:
+def frame_to_bgr(frame: av.VideoFrame, colour: Colour) -> UInt8Array:
     """The pixels of a decoded frame: uint8 (H, W, 3) BGR, not turned.
 
     More than eight bits are rounded to eight; transparent parts of RGB pictures (GIF) are shown on white.
@@ -160,7 +159,7 @@ def frame_to_bgr(frame: VideoFrame, colour: Colour) -> UInt8Array:
     return np.asarray(cv2.transform(cv2.merge([y, *chroma]), colour.to_bgr(high)), dtype=np.uint8)
 
 
-def bgr_to_yuv420p(image_hwc_bgr: UInt8Array, colour: Colour, even: bool) -> VideoFrame:
+def bgr_to_yuv420p(image_hwc_bgr: UInt8Array, colour: Colour, even: bool) -> av.VideoFrame:
     """A frame for an encoder: planar YUV with chroma of half the width and height.
 
     Args:
@@ -179,7 +178,7 @@ def bgr_to_yuv420p(image_hwc_bgr: UInt8Array, colour: Colour, even: bool) -> Vid
     # more than the arithmetic.
     halved = cv2.resize(yuv, (padded_wide // 2, padded_high // 2), interpolation=cv2.INTER_AREA)
     size = (padded_wide, padded_high) if even else (wide, high)
-    frame = VideoFrame(*size, "yuv420p")
+    frame = av.VideoFrame(*size, "yuv420p")
     luma, *chroma = _planes(frame)
     luma[:] = yuv[: luma.shape[0], : luma.shape[1], 0]
     for channel, target in enumerate(chroma, start=1):
@@ -218,31 +217,31 @@ class Palette:
                 return
 
 
-def is_see_through(frame: VideoFrame) -> bool:
+def is_see_through(frame: av.VideoFrame) -> bool:
     """Whether any part of an RGB picture is transparent."""
     return _has_alpha(frame) and int(frame.to_ndarray(format="bgra")[:, :, 3].min()) < 255
 
 
-def bits(frame: VideoFrame) -> int:
+def bits(frame: av.VideoFrame) -> int:
     """Bits a channel."""
     return max(part.bits for part in frame.format.components)
 
 
-def _has_alpha(frame: VideoFrame) -> bool:
+def _has_alpha(frame: av.VideoFrame) -> bool:
     return _is_rgb(frame) and (
         frame.format.has_palette or len(_colours(frame)) < len(frame.format.components)
     )
 
 
-def _is_rgb(frame: VideoFrame) -> bool:
+def _is_rgb(frame: av.VideoFrame) -> bool:
     return frame.format.is_rgb or frame.format.has_palette
 
 
-def _colours(frame: VideoFrame) -> list[av.video.format.VideoFormatComponent]:
+def _colours(frame: av.VideoFrame) -> list[av.video.format.VideoFormatComponent]:
     return [part for part in frame.format.components if not part.is_alpha]
 
 
-def _rgb_to_bgr(frame: VideoFrame) -> UInt8Array:
+def _rgb_to_bgr(frame: av.VideoFrame) -> UInt8Array:
     if not _has_alpha(frame):
         return np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
     bgra = frame.to_ndarray(format="bgra")
@@ -253,7 +252,7 @@ def _rgb_to_bgr(frame: VideoFrame) -> UInt8Array:
     return np.ascontiguousarray(bgra[:, :, :3], dtype=np.uint8)
 
 
-def _planar_8_bit(frame: VideoFrame) -> VideoFrame:
+def _planar_8_bit(frame: av.VideoFrame) -> av.VideoFrame:
     """The frame with eight bits in three planes of their own; its chroma at most halved, its range kept."""
     parts = _colours(frame)
     ratios = (frame.width / parts[1].width, frame.height / parts[1].height)
@@ -262,7 +261,7 @@ def _planar_8_bit(frame: VideoFrame) -> VideoFrame:
     return frame if name in {wanted, wanted.replace("yuv", "yuvj")} else frame.reformat(format=wanted)
 
 
-def _planes(frame: VideoFrame) -> list[UInt8Array]:
+def _planes(frame: av.VideoFrame) -> list[UInt8Array]:
     """Views of a frame's planes without their padding; writable."""
     return [
         np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]

@@ -22,7 +22,7 @@ from aif.runtime.video.kinds import VideoError
 from aif.runtime.video.open import declared_end, open_video, stream_name, video_stream
 from aif.runtime.video.pixels import Colour, Orientation, bits, frame_to_bgr, is_see_through
 
-__all__ = ["Frame", "VideoError", "VideoSource"]
+__all__ = ["VideoError", "VideoFrame", "VideoSource"]
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _DEFAULT_RATE = Fraction(25)
 
 
 @dataclass(frozen=True)
-class Frame:
+class VideoFrame:
     """One frame of a video, upright.
 
     Attributes:
@@ -70,7 +70,7 @@ class VideoSource:
         path: the file, or the pattern of a numbered sequence.
         width, height: of the frames in pixels, as shown.
         rate: average frames a second.
-        time_base: seconds a tick of `Frame.pts`.
+        time_base: seconds a tick of `VideoFrame.pts`.
         duration_s: seconds from the first wanted frame to the end; None where the file does not say.
         estimated_frames: how many frames to expect; None where the file does not say.
         audio, subtitles: names of the streams, such as "aac 44100 Hz stereo (deu)".
@@ -118,7 +118,7 @@ class VideoSource:
             self._container.close()
             raise
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[VideoFrame]:
         """The frames that have not been read yet."""
         while self._next is not None:
             frame, pts = self._next
@@ -128,7 +128,7 @@ class VideoSource:
             image = self._upright(frame)
             self.convert_s += time.perf_counter() - start
             self._next = next(self._frames, None)
-            yield Frame(image, pts, self.time_base, index, frame.duration)
+            yield VideoFrame(image, pts, self.time_base, index, frame.duration)
         self.exhausted = True
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from aif.runtime.arrays import UInt8Array
 from aif.runtime.image.io import write_bytes
 from aif.runtime.video.codecs import choose_encoding
 from aif.runtime.video.kinds import sequence_name
-from aif.runtime.video.read import Frame, VideoSource
+from aif.runtime.video.read import VideoFrame, VideoSource
 from aif.runtime.video.write import VideoSink
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class Sink(Protocol):
 
     frames: int
 
-    def write(self, image_hwc_bgr: UInt8Array, frame: Frame) -> None:
+    def write(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> None:
         """Take the next image, to be shown when `frame` was."""
         ...
 
@@ -51,7 +51,7 @@ class SequenceSink:
         if like.audio or like.subtitles:
             log.warning("%s: pictures have no sound and no subtitles; they are left out.", self.path)
 
-    def write(self, image_hwc_bgr: UInt8Array, frame: Frame) -> None:
+    def write(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> None:
         """Write one picture, uint8 (H, W, 3).
 
         Raises:

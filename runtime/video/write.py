@@ -18,7 +18,7 @@ from aif.runtime.files import part_beside, put_in_place
 from aif.runtime.video.codecs import StreamForm, choose_encoding, open_video_stream
 from aif.runtime.video.kinds import VideoError, is_sequence
 from aif.runtime.video.pixels import Palette, bgr_to_yuv420p
-from aif.runtime.video.read import Frame, VideoSource
+from aif.runtime.video.read import VideoFrame, VideoSource
 from aif.runtime.video.streams import Passage, kept_texts
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class VideoSink:
             return
         self._passage = Passage(self._output, like, signed)
 
-    def write(self, image_hwc_bgr: UInt8Array, frame: Frame) -> None:
+    def write(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> None:
         """Encode one frame.
 
         Args:

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from made_up_face import face_points
 
-from aif.runtime.bench.measure import Setup
+from aif.runtime.bench.measure import Rounds, Setup
 from aif.runtime.bench.networks import bench_networks, networks_of
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import AifError, ConfigError
-from aif.runtime.model.codes import Faces
-from aif.runtime.model.engines import make_engines
+from aif.runtime.model.codes import FaceInputs
+from aif.runtime.model.make_engines import make_engines
 from aif.runtime.model.model import FaceModel
 from aif.runtime.tensorrt.build import BuildOptions
 from aif.runtime.tensorrt.sidecar import BatchProfile
@@ -44,7 +44,7 @@ def build(stand_in_card: Any, toy_bundle: Bundle) -> Build:
     def make(*batch: int) -> FaceModel:
         low, middle, high = batch or (1, 2, 16)
         options = BuildOptions(profile=BatchProfile(min=low, opt=middle, max=high))
-        save_to_cache(make_engines(toy_bundle, "fp32", Faces(crops(3)), "noise", options))
+        save_to_cache(make_engines(toy_bundle, "fp32", FaceInputs(crops(3)), "noise", options))
         stand_in_card.runs.clear()
         return FaceModel(toy_bundle, "tensorrt")
 
@@ -66,7 +66,7 @@ def test_the_same_as_onnx_runtime(batch: tuple[int, ...], build: Build, toy_bund
 
 
 def test_textures_and_landmarks(stand_in_card: Any, shape_bundle: Bundle) -> None:
-    made = make_engines(shape_bundle, "fp32", Faces(crops(3), points(3)), "noise")
+    made = make_engines(shape_bundle, "fp32", FaceInputs(crops(3), points(3)), "noise")
     assert made[0][0].gate.keys() == {"z", "y_mean", "y_max", "image", "landmarks"}
     assert made[0][0].inputs == {"image": (3, 32, 32), "landmarks": (221, 2)}
     save_to_cache(made)
@@ -150,8 +150,8 @@ def test_pictures_and_films_are_edited_as_on_the_processor(
 def test_benchmarks_time_engines(build: Build, toy_bundle: Bundle) -> None:
     build()
     rivals = {setup: networks_of(toy_bundle, setup) for setup in (Setup("tensorrt", 1), Setup("cpu", 1))}
-    rows = bench_networks(rivals, 32, (1, 20), 0.001, 1)
-    assert {(row.setup.provider, row.name, row.part) for row in rows} == {
+    rows = bench_networks(rivals, 32, (1, 20), Rounds(1, 0.001))
+    assert {(row.labels["provider"], row.labels["name"], row.labels["part"]) for row in rows} == {
         (provider, "aif", part) for provider in ("tensorrt", "cpu") for part in ("encoder", "decoder")
     }
 
@@ -174,7 +174,7 @@ def test_on_a_real_card(
     plain = FaceModel(bundle, "cpu")
     noise = np.random.default_rng(0).random((17, 3, plain.image_size, plain.image_size), dtype=np.float32)
     shape = None if bundle.manifest.face_frame is None else points(17)
-    faces = Faces(noise, shape)
+    faces = FaceInputs(noise, shape)
     save_to_cache(make_engines(bundle, precision, faces.rows(slice(4)), "noise", options))
     model = FaceModel(bundle, "tensorrt", precision=precision)
     for count in (1, 2, 16, 1, 17, 2):

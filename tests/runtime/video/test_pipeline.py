@@ -15,7 +15,7 @@ import pytest
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.video.pipeline import run_pipeline
-from aif.runtime.video.read import Frame, VideoSource
+from aif.runtime.video.read import VideoFrame, VideoSource
 from aif.runtime.video.write import VideoSink
 
 Clip = Callable[..., Path]
@@ -28,12 +28,12 @@ class Film:
         self.count, self.pause = count, pause
         self.given = self.closed = 0
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[VideoFrame]:
         try:
             for i in range(self.count):
                 time.sleep(self.pause)
                 self.given += 1
-                yield Frame(np.full((4, 4, 3), i % 256, np.uint8), 40 * i, Fraction(1, 1000), i)
+                yield VideoFrame(np.full((4, 4, 3), i % 256, np.uint8), 40 * i, Fraction(1, 1000), i)
         finally:
             self.closed += 1
 
@@ -46,7 +46,7 @@ class Reel:
         self.images: list[int] = []
         self.times: list[float] = []
 
-    def write(self, image_hwc_bgr: UInt8Array, frame: Frame) -> None:
+    def write(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> None:
         time.sleep(self.pause)
         self.frames += 1
         self.images.append(int(image_hwc_bgr[0, 0, 0]))
@@ -102,7 +102,7 @@ def test_memory_is_bounded(depth: int, slow: str) -> None:
     assert 2 <= most <= 2 * depth + 3
 
 
-def broken_source() -> Iterator[Frame]:
+def broken_source() -> Iterator[VideoFrame]:
     yield from Film(5)
     raise ZeroDivisionError("source")
 
@@ -114,7 +114,7 @@ def broken_edit(image: UInt8Array, time_s: float) -> UInt8Array:
 
 
 class BrokenSink(Reel):
-    def write(self, image_hwc_bgr: UInt8Array, frame: Frame) -> None:
+    def write(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> None:
         super().write(image_hwc_bgr, frame)
         if self.frames == 5:
             raise ZeroDivisionError("sink")

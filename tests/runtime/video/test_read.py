@@ -16,18 +16,18 @@ import pytest
 
 from aif.runtime.video.decode import Decoder
 from aif.runtime.video.kinds import VideoError, is_sequence, is_video, sequence_files, sequence_name
-from aif.runtime.video.read import Frame, VideoSource
+from aif.runtime.video.read import VideoFrame, VideoSource
 
 Clip = Callable[..., Path]
 UNEVEN = (0, 3000, 3300, 9000, 9001, 20000, 30000, 33000, 40000, 40003, 60000, 90000)
 
 
-def read(path: Path, *words: Any, **options: Any) -> tuple[VideoSource, list[Frame]]:
+def read(path: Path, *words: Any, **options: Any) -> tuple[VideoSource, list[VideoFrame]]:
     with VideoSource(path, *words, **options) as source:
         return source, list(source)
 
 
-def levels(frames: list[Frame]) -> list[float]:
+def levels(frames: list[VideoFrame]) -> list[float]:
     """The brightness of each frame's middle; frame i of a test clip has 30 + 6 i."""
     return [float(frame.image_hwc_bgr[20:28, 28:36].mean()) for frame in frames]
 
@@ -453,7 +453,7 @@ def test_videos_are_told_by_suffix_or_first_bytes(tmp_path: Path, make_clip: Cli
 
 def test_leaving_early_and_going_on(tmp_path: Path, make_clip: Clip) -> None:
     with VideoSource(make_clip(tmp_path / "a.mp4")) as source:
-        frames: Iterator[Frame] = iter(source)
+        frames: Iterator[VideoFrame] = iter(source)
         assert [next(frames).index for _ in range(3)] == [0, 1, 2]
         assert not source.exhausted and source.count == 3
         assert [frame.index for frame in source] == list(range(3, 12)) and source.exhausted
