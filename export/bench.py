@@ -21,7 +21,7 @@ from aif.runtime.bench.measure import Setup
 from aif.runtime.bench.networks import Call, OnnxNetworks, network_inputs
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError
-from aif.runtime.model.codes import Faces
+from aif.runtime.model.codes import FaceInputs
 from aif.train.data.synthetic import SyntheticFaces
 
 
@@ -127,10 +127,10 @@ def load_run_networks(folder: Path, bundle: Bundle | None = None) -> RunNetworks
     return RunNetworks(model.image_size, model.provenance.steps, worst, *rivals, graphs)
 
 
-def _faces(model: ExportableModel) -> Faces:
+def _faces(model: ExportableModel) -> FaceInputs:
     """Sixteen synthetic faces; with shape, the mean shape moved a little is landmarks enough."""
     crops = first_crops(SyntheticFaces(16), FaceReader(model.image_size))
     if model.frame is None:
         return crops
     noise = np.random.default_rng(0).normal(0, 0.01, (len(crops), *model.frame.mean.shape))
-    return Faces(crops.images, (model.frame.mean + noise).astype(np.float32))
+    return FaceInputs(crops.images, (model.frame.mean + noise).astype(np.float32))

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from aif.export.engines import add_engines
+from aif.export.add_engines import add_engines
 from aif.export.graphs.crops import open_crops
 from aif.export.precision.choice import check_mode, check_real
 from aif.runtime.bundle.bundle import Bundle, check_place

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aif.cli import console
 from aif.cli.edit.progress import bars
 from aif.cli.edit.show import Show, announce, print_timings
-from aif.runtime.batch.engines import NO_FACES, build_for
+from aif.runtime.batch.build_engines import NO_FACES, build_for
 from aif.runtime.batch.machine import Machine
 from aif.runtime.batch.places import Files, Job, plan_outputs
 from aif.runtime.batch.plan import EditPlan, Look, Output, VideoChoices

@@ -98,7 +98,7 @@ def export(
     docs/precision.md says what each precision gives away, docs/tensorrt.md where engines fit.
     """
     from aif.cli.console import notice
-    from aif.cli.export.engines import engine_plan
+    from aif.cli.export.engine_plan import engine_plan
     from aif.export.precision.choice import check_mode, parse_precisions
     from aif.export.request import ExportRequest, export_run, extend
     from aif.runtime.errors import ConfigError

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from aif.export.graphs.faces import FaceReader
 from aif.runtime.bundle.manifest import FaceSet
 from aif.runtime.errors import DataError, ExportError
-from aif.runtime.model.codes import Faces
+from aif.runtime.model.codes import FaceInputs
 from aif.train.data.base import CorruptImageError, FaceDataset, decode_rgb
 from aif.train.data.open import find_layout, open_faces
 from aif.train.data.synthetic import SyntheticFaces
@@ -86,8 +86,8 @@ def open_crops(
 class CropSets:
     """Two sets of faces that share none, and what they are."""
 
-    gate: Faces
-    calibration: Faces
+    gate: FaceInputs
+    calibration: FaceInputs
     gate_set: FaceSet
     calibration_set: FaceSet
 
@@ -110,7 +110,7 @@ def split_crops(dataset: FaceDataset, reader: FaceReader) -> CropSets:
     return CropSets(gate, calibration, _about(dataset, gate), _about(dataset, calibration))
 
 
-def spread_crops(dataset: FaceDataset, reader: FaceReader) -> Faces:
+def spread_crops(dataset: FaceDataset, reader: FaceReader) -> FaceInputs:
     """Up to 128 faces, spread evenly over the dataset; errors as `split_crops`."""
     if len(dataset) < LEAST:
         raise ExportError(
@@ -120,7 +120,7 @@ def spread_crops(dataset: FaceDataset, reader: FaceReader) -> Faces:
     return _enough(reader.read(dataset, _spread(dataset, min(len(dataset), MOST))), dataset, reader)
 
 
-def first_crops(dataset: FaceDataset, reader: FaceReader) -> Faces:
+def first_crops(dataset: FaceDataset, reader: FaceReader) -> FaceInputs:
     """The first 16 faces; with a frame, of the first 32, of which a few may have no landmarks.
 
     Raises:
@@ -135,7 +135,7 @@ def _spread(dataset: FaceDataset, count: int) -> Sequence[int]:
     return found
 
 
-def _about(dataset: FaceDataset, some: Faces) -> FaceSet:
+def _about(dataset: FaceDataset, some: FaceInputs) -> FaceSet:
     return FaceSet(
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
@@ -144,7 +144,7 @@ def _about(dataset: FaceDataset, some: Faces) -> FaceSet:
     )
 
 
-def _enough(found: Faces, dataset: FaceDataset, reader: FaceReader) -> Faces:
+def _enough(found: FaceInputs, dataset: FaceDataset, reader: FaceReader) -> FaceInputs:
     if reader.frame is None or len(found) >= LEAST:
         return found
     raise ExportError(

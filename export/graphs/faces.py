@@ -13,7 +13,7 @@ from aif.runtime.faces.landmarks import DenseFaces
 from aif.runtime.geometry.align import similarity_transform, transform_points
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.points import COUNT, five_points
-from aif.runtime.model.codes import Faces
+from aif.runtime.model.codes import FaceInputs
 from aif.train.data.base import FaceDataset
 from aif.train.data.readable import readable_crops
 
@@ -40,7 +40,7 @@ class FaceReader:
     frame: Frame | None = None
     finder: Finder | None = None
 
-    def read(self, dataset: FaceDataset, indices: Iterable[int]) -> Faces:
+    def read(self, dataset: FaceDataset, indices: Iterable[int]) -> FaceInputs:
         """Faces of a dataset; damaged images are left out.
 
         Raises:
@@ -49,7 +49,7 @@ class FaceReader:
         crops = readable_crops(dataset, self.size, [int(index) for index in indices])
         return self.from_crops([crop for _, crop in crops])
 
-    def from_crops(self, crops_hwc: list[UInt8Array]) -> Faces:
+    def from_crops(self, crops_hwc: list[UInt8Array]) -> FaceInputs:
         """The faces of crops; with a frame, those in which landmarks make a face.
 
         Args:
@@ -59,7 +59,7 @@ class FaceReader:
             ValueError: a frame, but nothing to find landmarks with.
         """
         if self.frame is None:
-            return Faces(_nchw(crops_hwc, self.size))
+            return FaceInputs(_nchw(crops_hwc, self.size))
         if self.finder is None:
             raise ValueError("textures need a landmark network")
         textures: list[UInt8Array] = []
@@ -72,7 +72,7 @@ class FaceReader:
                 continue
             matrix = similarity_transform(five_points(points), self.size)
             landmarks.append(transform_points(points, matrix)[None] / np.float32(self.size))
-        return Faces(_nchw(textures, self.size), np.concatenate(landmarks))
+        return FaceInputs(_nchw(textures, self.size), np.concatenate(landmarks))
 
 
 def _nchw(images_hwc: list[UInt8Array], size: int) -> Float32Array:

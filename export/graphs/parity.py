@@ -14,7 +14,7 @@ from aif.export.graphs.pair import Graphs
 from aif.export.graphs.stored import large_weights, store_as_half
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import ExportError
-from aif.runtime.model.codes import Faces
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.gate import flipped
 
 BATCHES = (1, 3, 16)
@@ -41,7 +41,7 @@ class Parity:
 
 
 def check_parity(
-    model: ExportableModel, graphs: Graphs, faces: Faces, limits: Mapping[str, float] | None = None
+    model: ExportableModel, graphs: Graphs, faces: FaceInputs, limits: Mapping[str, float] | None = None
 ) -> tuple[Parity, ...]:
     """Compare the graphs (ONNX Runtime, CPU) with the networks (PyTorch, float32) at batches 1, 3 and 16.
 
@@ -88,7 +88,7 @@ def check_parity(
     return tuple(found)
 
 
-def stored_as_half(model: ExportableModel, graphs: Graphs, faces: Faces) -> Graphs:
+def stored_as_half(model: ExportableModel, graphs: Graphs, faces: FaceInputs) -> Graphs:
     """The graphs with large weights stored as float16: one after the other, if it passes with `STORED`."""
     pair = graphs.parts()
     for part, plain in graphs.parts().items():

@@ -13,7 +13,7 @@ from aif.export.precision.worst_layer import worst_layer
 from aif.runtime.arrays import Float32Array
 from aif.runtime.bundle.manifest import Manifest
 from aif.runtime.errors import ConfigError, ExportError
-from aif.runtime.model.codes import Faces
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.gate import answers, complaint, figures, flipped, over_limits
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Gate:
     """
 
     def __init__(
-        self, manifest: Manifest, original: Graphs, faces: Faces, evaluator: Evaluator | None = None
+        self, manifest: Manifest, original: Graphs, faces: FaceInputs, evaluator: Evaluator | None = None
     ) -> None:
         """Run the FP32 graphs.
 

@@ -19,14 +19,14 @@ from aif.export.triton.config import (
     ensemble_config,
     part_config,
 )
-from aif.export.triton.engines import ServedPair, find_engines
+from aif.export.triton.served_pairs import ServedPair, find_engines
 from aif.export.triton.values import INPUTS, OUTPUTS, values_graph
 from aif.export.triton.write import write_repository
 from aif.runtime.arrays import Float32Array
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import Manifest
 from aif.runtime.errors import ConfigError
-from aif.runtime.model.codes import Faces
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import FaceModel
 from aif.runtime.networks.network import Shape
 from aif.runtime.tensorrt.sidecar import PARTS
@@ -189,7 +189,7 @@ def _samples(model: FaceModel) -> dict[str, Float32Array]:
     """One of every tensor: what a plain grey picture (of the mean shape) gives, nobody's face."""
     frame = model.manifest.face_frame
     image = np.full((1, 3, model.image_size, model.image_size), 0.5, dtype=np.float32)
-    faces = Faces(image, None if frame is None else np.ascontiguousarray(frame.mean[None]))
+    faces = FaceInputs(image, None if frame is None else np.ascontiguousarray(frame.mean[None]))
     code = model.encode(faces.images, faces.landmarks)
     return {**faces.feeds(), "z": code.z, "y": code.y, **code.features}
 

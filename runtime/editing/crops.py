@@ -10,9 +10,10 @@ import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.manifest import Mode
-from aif.runtime.editing.path import EditPath, FaceInputs
+from aif.runtime.editing.edit_path import EditPath
 from aif.runtime.editing.values import decode_values, value_columns, wanted_values
 from aif.runtime.errors import ConfigError, ImageError
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import MAX_BATCH
 
 

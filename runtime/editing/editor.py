@@ -15,8 +15,7 @@ from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.crops import EditedCrops, edit_crops
-from aif.runtime.editing.make_path import make_path
-from aif.runtime.editing.path import EditPath, Encoded, FaceView
+from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView, make_path
 from aif.runtime.editing.values import decode_values, value_columns, wanted_values
 from aif.runtime.errors import AifError, ConfigError, NoFaceError
 from aif.runtime.faces.choice import FaceChoice, choose_faces, left_to_right

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ from aif.runtime.arrays import Float32Array
 
 
 @dataclass(frozen=True)
-class Faces:
+class FaceInputs:
     """N faces as an encoder takes them.
 
     Attributes:
@@ -25,9 +26,16 @@ class Faces:
     def __len__(self) -> int:
         return len(self.images)
 
-    def rows(self, index: slice) -> Faces:
+    @staticmethod
+    def joined(parts: Sequence[FaceInputs]) -> FaceInputs:
+        """The faces of several, at least one, one after the other."""
+        landmarks = [part.landmarks for part in parts if part.landmarks is not None]
+        images = np.concatenate([part.images for part in parts])
+        return FaceInputs(images, np.concatenate(landmarks) if landmarks else None)
+
+    def rows(self, index: slice) -> FaceInputs:
         """Some of them."""
-        return Faces(self.images[index], None if self.landmarks is None else self.landmarks[index])
+        return FaceInputs(self.images[index], None if self.landmarks is None else self.landmarks[index])
 
     def feeds(self) -> dict[str, Float32Array]:
         """The encoder's inputs by name, in the graph's order; a decoder's outputs have the same names."""

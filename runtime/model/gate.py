@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array
 from aif.runtime.model.autoencoder import Autoencoder
-from aif.runtime.model.codes import Decoded, Encoding, Faces
+from aif.runtime.model.codes import Decoded, Encoding, FaceInputs
 
 LIMITS: Mapping[str, Mapping[str, float]] = {
     "fp32": {
@@ -66,7 +66,7 @@ def flipped(y: Float32Array) -> Float32Array:
     return edited
 
 
-def answers(model: Autoencoder, faces: Faces, y: Float32Array | None = None) -> Answers:
+def answers(model: Autoencoder, faces: FaceInputs, y: Float32Array | None = None) -> Answers:
     """Run a model on at least one face; the decoder gets the z of its own encoder, and `y` where given."""
     encoding = model.encode(faces.images, faces.landmarks)
     values = encoding.y if y is None else y

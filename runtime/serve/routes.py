@@ -17,7 +17,7 @@ from aif.runtime.serve.forms import EditForm, PhotoForm, edit_form
 from aif.runtime.serve.limits import PhotoRoute
 from aif.runtime.serve.photo import Edited, analyse_photo, edit_photo
 from aif.runtime.serve.places import Checkpoint
-from aif.runtime.serve.schemas import Faces, brief, faces_of, refusals
+from aif.runtime.serve.schemas import PhotoFaces, brief, faces_of, refusals
 from aif.runtime.serve.service import Service
 
 # A header of this size passes every proxy's default.
@@ -82,7 +82,7 @@ def photo_routes(service: Service) -> APIRouter:
         request: Request,
         response: Response,
         form: Annotated[PhotoForm, Form(media_type="multipart/form-data")],
-    ) -> Faces:
+    ) -> PhotoFaces:
         """Find the faces in a photo and predict their attributes; nothing is changed."""
         photo = await _taken(form.photo)
         done = await _run(service, request, partial(analyse_photo, editor, photo, form.faces, limit))

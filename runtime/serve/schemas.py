@@ -61,7 +61,7 @@ class Face(BaseModel):
     )
 
 
-class Faces(BaseModel):
+class PhotoFaces(BaseModel):
     """The answer of `POST /attributes`: the picture's size, and the chosen faces, left to right."""
 
     width: int
@@ -94,7 +94,7 @@ class Refusal(BaseModel):
     error: Problem
 
 
-def faces_of(found: Edited) -> Faces:
+def faces_of(found: Edited) -> PhotoFaces:
     """The faces of a photo that was looked at."""
     faces = [
         Face(
@@ -105,7 +105,7 @@ def faces_of(found: Edited) -> Faces:
         )
         for face in found.faces
     ]
-    return Faces(width=found.size[0], height=found.size[1], faces=faces)
+    return PhotoFaces(width=found.size[0], height=found.size[1], faces=faces)
 
 
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:

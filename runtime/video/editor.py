@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.bundle.manifest import Mode
+from aif.runtime.editing.edit_path import EditPath, FaceView
 from aif.runtime.editing.editor import Editor, FaceChoice
-from aif.runtime.editing.path import EditPath, FaceView
 from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.tracking.pick import FacePicker

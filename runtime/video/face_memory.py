@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
-from aif.runtime.editing.path import EditPath, FaceView
+from aif.runtime.editing.edit_path import EditPath, FaceView
 from aif.runtime.editing.values import decode_values
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import transform_points

@@ -69,7 +69,7 @@ def test_engines_of_graphs_that_are_there_need_no_torch(bundle: Path, faces: Pat
         "from aif.export.graphs.faces import FaceReader; "
         f"found = spread_crops(open_crops(Path({str(faces)!r}), []), FaceReader(32)); "
         "assert found.images.shape == (32, 3, 32, 32); "
-        "import aif.cli.export.engines as export_engines; from aif.export.request import EnginePlan; "
+        "import aif.cli.export.engine_plan as export_engines; from aif.export.request import EnginePlan; "
         "export_engines.engine_plan = lambda *_: EnginePlan(('fp32',), None); "
         f"from aif.cli.main import main; sys.argv = ['aif', *{words!r}]; main()"
     )

@@ -20,7 +20,7 @@ from aif.export.graphs.pair import Graphs
 from aif.export.precision.gate import Gate
 from aif.runtime.bundle.bundle import write_bundle
 from aif.runtime.bundle.manifest import Manifest
-from aif.runtime.model.codes import Faces
+from aif.runtime.model.codes import FaceInputs
 
 SIZE, LATENT, WIDTH = 16, 6, 8
 ATTRIBUTES = ("Smiling", "Bangs")
@@ -200,14 +200,14 @@ def shape_toy() -> Toy:
 
 
 @pytest.fixture(scope="session")
-def shape_faces(crops: np.ndarray) -> Faces:
+def shape_faces(crops: np.ndarray) -> FaceInputs:
     """Textures with landmarks of faces that are a little different."""
     noise = np.random.default_rng(0).normal(0, 0.01, (len(crops), 221, 2))
-    return Faces(crops, (face_points() / 128 + noise).astype(np.float32))
+    return FaceInputs(crops, (face_points() / 128 + noise).astype(np.float32))
 
 
 @pytest.fixture(scope="session")
-def shape_gate(shape_toy: Toy, shape_faces: Faces) -> Gate:
+def shape_gate(shape_toy: Toy, shape_faces: FaceInputs) -> Gate:
     return Gate(shape_toy.manifest, shape_toy.graphs, shape_faces.rows(slice(16)))
 
 
@@ -251,4 +251,4 @@ def crops(faces: UnlabelledFaces) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def gate(toy: Toy, crops: np.ndarray) -> Gate:
-    return Gate(toy.manifest, toy.graphs, Faces(crops[:16]))
+    return Gate(toy.manifest, toy.graphs, FaceInputs(crops[:16]))

@@ -15,7 +15,7 @@ from aif.export.graphs.pair import Graphs
 from aif.export.precision.gate import Gate
 from aif.export.precision.half import to_half
 from aif.runtime.errors import ConfigError, ExportError
-from aif.runtime.model.codes import Faces
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.gate import flipped
 
 
@@ -41,7 +41,7 @@ class Bright:
 
 @pytest.mark.parametrize("count", [1, 16, 17])
 def test_graphs_do_not_differ_from_themselves(toy: Any, crops: np.ndarray, count: int) -> None:
-    gate = Gate(toy.manifest, toy.graphs, Faces(crops[:count]))
+    gate = Gate(toy.manifest, toy.graphs, FaceInputs(crops[:count]))
     figures = gate.figures(toy.graphs)
     assert figures == dict.fromkeys(("z", "features", "y_mean", "y_max", "image"), 0)
     gate.check("fp16", toy.graphs, figures)
@@ -98,7 +98,7 @@ def test_the_worst_layer_is_named(gate: Gate, toy: Any, part: str, name: str, op
 def test_half_of_weights_that_overflow_is_blamed_on_them(toy: Any, crops: np.ndarray) -> None:
     """1e6 is fine in float32 and infinite in half precision."""
     graphs = with_weights(toy.graphs, "decoder", "mid.weight", lambda w: w * np.float32(1e6))
-    gate = Gate(toy.manifest, graphs, Faces(crops[:16]))
+    gate = Gate(toy.manifest, graphs, FaceInputs(crops[:16]))
     half = Graphs(to_half(graphs.encoder), to_half(graphs.decoder))
     with pytest.raises(ExportError, match=r"image .*Worst layer, in the decoder: mid \(Conv"):
         gate.check("fp16", half, gate.figures(half))
@@ -118,7 +118,7 @@ def test_verdicts_that_change(toy: Any, crops: np.ndarray, thresholds: Any, chan
         return Graphs(toy.graphs.encoder, model.SerializeToString())
 
     evaluator: Any = Bright(**thresholds, Other=0.5)
-    gate = Gate(toy.manifest, all_of(0.9), Faces(crops[:16]), evaluator)
+    gate = Gate(toy.manifest, all_of(0.9), FaceInputs(crops[:16]), evaluator)
     assert gate.figures(all_of(0.9))["verdicts"] == 0
     assert gate.figures(all_of(0.1))["verdicts"] == changed
     assert gate.figures(all_of(float("nan")))["verdicts"] == 1.0
@@ -127,7 +127,7 @@ def test_verdicts_that_change(toy: Any, crops: np.ndarray, thresholds: Any, chan
 def test_an_evaluator_of_other_attributes(toy: Any, crops: np.ndarray) -> None:
     evaluator: Any = Bright(Hat=0.5)
     with pytest.raises(ConfigError, match="knows Hat, none of which") as caught:
-        Gate(toy.manifest, toy.graphs, Faces(crops[:16]), evaluator)
+        Gate(toy.manifest, toy.graphs, FaceInputs(crops[:16]), evaluator)
     assert "Smiling, Bangs" in str(caught.value)
 
 

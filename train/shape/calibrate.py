@@ -18,9 +18,10 @@ import torch
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.editing.path import EditPath, FaceInputs
+from aif.runtime.editing.edit_path import EditPath
 from aif.runtime.editing.values import decode_values
 from aif.runtime.errors import ConfigError
+from aif.runtime.model.codes import FaceInputs
 from aif.train.data.base import FaceDataset
 from aif.train.data.readable import readable_crops
 from aif.train.shape.model import load_shape_run

@@ -17,7 +17,7 @@ import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.manifest import HairColour, Manifest
-from aif.runtime.editing.path import FaceView
+from aif.runtime.editing.edit_path import FaceView
 from aif.runtime.editing.shape.gain import EPSILON, is_grey
 from aif.runtime.editing.shape.hidden import smoothstep
 from aif.runtime.faces.matte import MatteNet, photo_matte, view_box

@@ -9,7 +9,7 @@ import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.manifest import Mode
-from aif.runtime.editing.path import EditPath, Encoded, FaceInputs, FaceView
+from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import greyed, is_grey, log_gain
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
@@ -21,6 +21,7 @@ from aif.runtime.faces.matte import MatteNet
 from aif.runtime.geometry.align import alignment_residual, similarity_transform, transform_points, yaw_fade
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.points import COUNT, five_points
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import FaceModel
 
 # The landmark network's probability of a face below which there is none.

@@ -9,7 +9,7 @@ import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.manifest import Mode
-from aif.runtime.editing.path import EditPath, Encoded, FaceInputs, FaceView
+from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.similarity.composite import FacePatch, composite
 from aif.runtime.editing.similarity.exposure import Exposure, decode_both
 from aif.runtime.faces.detect import Detection
@@ -21,6 +21,7 @@ from aif.runtime.geometry.align import (
     similarity_transform,
     template,
 )
+from aif.runtime.model.codes import FaceInputs
 
 
 @dataclass(frozen=True)

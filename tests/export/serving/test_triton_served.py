@@ -35,7 +35,7 @@ from aif.runtime.editing.values import decode_values
 from aif.runtime.faces.detect import make_detector
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.geometry.align import similarity_transform, warp_crop
-from aif.runtime.model.codes import Faces
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import Decoded, Encoding, FaceModel
 
 triton = pytest.importorskip("tritonclient.grpc", reason='needs pip install "aif[triton]"')
@@ -200,7 +200,7 @@ def portrait_bgr() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def faces(portrait_bgr, bundle) -> Faces:
+def faces(portrait_bgr, bundle) -> FaceInputs:
     """Eight of a real face, as the encoder takes them: as it is, mirrored, darker, moved."""
     (face,) = make_detector("haar", bundle).detect(portrait_bgr)
     size = bundle.manifest.image_size

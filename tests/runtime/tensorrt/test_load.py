@@ -17,8 +17,8 @@ from aif.runtime.bench.measure import Setup
 from aif.runtime.bench.networks import networks_of
 from aif.runtime.bundle.bundle import Bundle, write_bundle
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
-from aif.runtime.model.codes import Faces
-from aif.runtime.model.engines import make_engines
+from aif.runtime.model.codes import FaceInputs
+from aif.runtime.model.make_engines import make_engines
 from aif.runtime.model.model import FaceModel
 from aif.runtime.tensorrt.build import BuildOptions
 from aif.runtime.tensorrt.library import load_library
@@ -30,7 +30,7 @@ from aif.runtime.tensorrt.store import (
     save_to_cache,
 )
 
-FACES = Faces(np.random.default_rng(0).random((2, 3, 32, 32), dtype=np.float32))
+FACES = FaceInputs(np.random.default_rng(0).random((2, 3, 32, 32), dtype=np.float32))
 Made = Callable[..., Any]
 
 
@@ -197,7 +197,7 @@ def test_engines_that_stray_do_not_pass(name: str, wrong: float, stand_in_card: 
 
 def test_engines_that_move_landmarks_do_not_pass(stand_in_card: Any, shape_bundle: Bundle) -> None:
     stand_in_card.spoil = lambda name, value: value + np.float32(0.001 * (name == "landmarks"))
-    faces = Faces(FACES.images, np.tile(face_points() / 128, (2, 1, 1)).astype(np.float32))
+    faces = FaceInputs(FACES.images, np.tile(face_points() / 128, (2, 1, 1)).astype(np.float32))
     with pytest.raises(AifError, match=r"landmarks 0\.0014 \(allowed 0\.0001\)"):
         make_engines(shape_bundle, "fp32", faces, "noise")
 

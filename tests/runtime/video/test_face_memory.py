@@ -12,9 +12,10 @@ import pytest
 
 from aif.runtime import Detection
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.editing.path import EditPath, Encoded, FaceInputs, FaceView
+from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.geometry.align import TEMPLATE_128
 from aif.runtime.geometry.points import COUNT, FACE_OVAL, LOWER_LIP, OUTER_LIP
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import Encoding
 from aif.runtime.tracking.tracker import TrackedFace
 from aif.runtime.video.face_memory import NEWS, RENEW_S, FaceMemory, FaceUpdate, expression, news, share

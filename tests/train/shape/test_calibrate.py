@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.editing.path import Encoded, FaceInputs
+from aif.runtime.editing.edit_path import Encoded
+from aif.runtime.model.codes import FaceInputs
 from aif.train.shape.calibrate import STRENGTHS, calibrate, chosen
 
 

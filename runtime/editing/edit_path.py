@@ -15,15 +15,14 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-import numpy as np
+from typing import Any, Generic, TypeVar
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.manifest import Mode
 from aif.runtime.errors import ConfigError
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import LandmarkNet
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import Encoding, FaceModel
 
 C = TypeVar("C")
@@ -48,26 +47,6 @@ class FaceView:
     fade: float
     points: Float32Array | None
     residual: float
-
-
-@dataclass(frozen=True)
-class FaceInputs:
-    """N faces as the encoder takes them.
-
-    Attributes:
-        images: float32 (N, 3, S, S) RGB in [0, 1], crops or textures.
-        landmarks: float32 (N, 221, 2) in units of the crop's side; None for models without.
-    """
-
-    images: Float32Array
-    landmarks: Float32Array | None = None
-
-    @staticmethod
-    def joined(parts: Sequence[FaceInputs]) -> FaceInputs:
-        """The faces of several, at least one, one after the other."""
-        landmarks = [part.landmarks for part in parts if part.landmarks is not None]
-        images = np.concatenate([part.images for part in parts])
-        return FaceInputs(images, np.concatenate(landmarks) if landmarks else None)
 
 
 @dataclass(frozen=True)
@@ -148,3 +127,19 @@ class EditPath(abc.ABC, Generic[C]):
     @abc.abstractmethod
     def between(self, old: C, new: C, share: float) -> C:
         """A change between two of one face: the old one for share 0, the new one for 1."""
+
+
+def make_path(model: FaceModel, threads: int | None = None) -> EditPath[Any]:
+    """The path of a model's edits.
+
+    Args:
+        model: the networks.
+        threads: threads of the networks that a model with shape needs beside them; None = one a core.
+    """
+    if model.manifest.frame == "shape":
+        from aif.runtime.editing.shape.path import ShapePath
+
+        return ShapePath(model, threads)
+    from aif.runtime.editing.similarity.path import SimilarityPath
+
+    return SimilarityPath(model)

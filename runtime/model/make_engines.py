@@ -10,7 +10,7 @@ from importlib.metadata import version
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.model.autoencoder import Autoencoder
-from aif.runtime.model.codes import Faces
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.gate import answers, complaint, figures, for_manifest
 from aif.runtime.model.model import FaceModel
 from aif.runtime.networks.network import Shape
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 def make_engines(
     bundle: Bundle,
     precision: str,
-    faces: Faces,
+    faces: FaceInputs,
     gated_on: str,
     options: BuildOptions | None = None,
     report: Callable[[str], None] = logger.info,

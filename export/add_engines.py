@@ -10,7 +10,7 @@ from aif.export.graphs.faces import FaceReader
 from aif.export.graphs.files import contents_of
 from aif.runtime.bundle.bundle import Bundle, check_place, write_bundle
 from aif.runtime.faces.landmarks import LandmarkNet
-from aif.runtime.model.engines import make_engines
+from aif.runtime.model.make_engines import make_engines
 from aif.runtime.tensorrt.build import BuildOptions, check_timing_cache
 from aif.runtime.tensorrt.library import load_library
 from aif.runtime.tensorrt.sidecar import Sidecar

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from aif.runtime.batch.machine import Machine
 from aif.runtime.batch.picture import read_source
 from aif.runtime.batch.sources import DEMO, Source
 from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import AifError, ConfigError
-
-if TYPE_CHECKING:
-    from aif.runtime.editing.editor import Editor
-    from aif.runtime.editing.path import FaceInputs
+from aif.runtime.model.codes import FaceInputs
 
 MOST_FACES, MOST_PICTURES = 16, 64
 NO_FACES = (
@@ -44,8 +41,7 @@ def build_for(
         ConfigError: a precision that TensorRT cannot take, or no face in the pictures.
         AifError: an engine cannot be built, or is not exact enough; nothing is kept.
     """
-    from aif.runtime.model.codes import Faces
-    from aif.runtime.model.engines import make_engines
+    from aif.runtime.model.make_engines import make_engines
     from aif.runtime.tensorrt.library import load_library
     from aif.runtime.tensorrt.load import fitting
     from aif.runtime.tensorrt.store import BUILDABLE, check_buildable, find_engines, save_to_cache
@@ -58,8 +54,7 @@ def build_for(
     if chosen in known and fitting(bundle, listing, chosen, here).whole:
         return
     with replace(machine, provider="cpu", threads=None, precision=None).load(bundle) as editor:
-        found = _faces(editor, sources, max_megapixels)
-    faces = Faces(found.images, found.landmarks)
+        faces = _faces(editor, sources, max_megapixels)
     made = make_engines(bundle, chosen, faces, "faces in the pictures to edit", report=tell)
     for place in save_to_cache(made):
         tell(f"Built {place}")
@@ -71,7 +66,6 @@ def _faces(editor: Editor, sources: Sequence[Source], max_megapixels: float | No
     Raises:
         ConfigError: there is no face.
     """
-    from aif.runtime.editing.path import FaceInputs
     from aif.runtime.editing.similarity.exposure import Exposure
 
     found: list[FaceInputs] = []
