@@ -30,7 +30,7 @@ class LiveChoices:
         virtual_camera: send the result to a virtual camera.
         compare, mirror: how the window begins; mirrored recordings, too.
         seconds: end by itself after so long; None = never.
-        timings: print the figures each minute and at the end.
+        timings: print the figures at the end.
         quality, codec, hardware: of recordings, see `Recorder`.
         mode, faces, threads: see `LiveEdit`.
     """

@@ -1,4 +1,4 @@
-"""Rates and latencies of live editing: over the last frames, and over a whole run in constant memory."""
+"""Rates and latencies of live editing, over the last frames."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from aif.runtime.arrays import Float64Array
 
 WINDOW = 120
 """Frames over which rates and latencies are taken: four seconds at 30 frames/s."""
-
-BIN_S, BINS = 0.0005, 20_000
-"""Width of a bin of `LatencyHistogram`, and how many there are: half a millisecond, up to 10 s."""
 
 
 @dataclass(frozen=True)
@@ -87,27 +84,6 @@ class LiveClock:
             shown_ms=_percentile_ms(shown - taken, 50),
             shown_p95_ms=_percentile_ms(shown - taken, 95),
         )
-
-
-class LatencyHistogram:
-    """Percentiles of any number of latencies, to half a millisecond, in constant memory."""
-
-    def __init__(self) -> None:
-        self._counts = np.zeros(BINS, dtype=np.int64)
-
-    def add(self, seconds: float) -> None:
-        """Count one latency; those beyond the last bin are taken for the longest."""
-        self._counts[min(max(int(seconds / BIN_S), 0), BINS - 1)] += 1
-
-    def __len__(self) -> int:
-        return int(self._counts.sum())
-
-    def percentile_ms(self, percent: float) -> float:
-        """The latency in milliseconds that `percent` % do not exceed, rounded up to a bin; 0 of none."""
-        if not len(self):
-            return 0.0
-        reached = np.searchsorted(np.cumsum(self._counts), len(self) * percent / 100)
-        return 1000 * BIN_S * (int(reached) + 1)
 
 
 def _percentile_ms(seconds: Sequence[float] | Float64Array, percent: float) -> float:

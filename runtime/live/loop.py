@@ -47,7 +47,7 @@ class LiveSession:
             for shown in session:
                 cv2.imshow("aif", shown.image)
 
-    `frames` belongs to one thread (windows want the main one); everything else may be called from any.
+    `next` and iteration belong to one thread (windows want the main one); the rest may be called from any.
 
     Args:
         connect: opens the camera; called again whenever it is lost.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 from pathlib import Path
 
 import cv2
@@ -13,10 +14,9 @@ from aif.runtime.errors import AifError
 from aif.runtime.image.io import write_bytes
 from aif.runtime.live.camera import CameraFormat
 from aif.runtime.live.choices import LiveChoices
-from aif.runtime.live.figures import LatencyHistogram
+from aif.runtime.live.fit import mirrored
 from aif.runtime.live.loop import LiveFrame
 from aif.runtime.live.record import Recorder, Recording
-from aif.runtime.live.view import mirrored
 from aif.runtime.live.virtual_camera import VirtualCamera
 
 
@@ -25,14 +25,14 @@ class Outlets:
 
     Attributes:
         mirror: whether frames are mirrored.
-        latencies: of all edited frames, from capture to the end of the edit.
+        latencies: of all edited frames, seconds from capture to the end of the edit.
         recorder: the recording under way; None while there is none.
         camera: the virtual camera; None where there is none.
     """
 
     def __init__(self, choices: LiveChoices) -> None:
         """Prepare; nothing is opened yet."""
-        self.mirror, self.latencies = choices.mirror, LatencyHistogram()
+        self.mirror, self.latencies = choices.mirror, array("f")
         self.recorder: Recorder | None = None
         self.camera: VirtualCamera | None = None
         self._record, self._fps = choices.record, choices.wanted.fps or 30.0
@@ -42,7 +42,7 @@ class Outlets:
 
     def each(self, frame: LiveFrame) -> None:
         """Take a frame; in the editing thread."""
-        self.latencies.add(frame.edited_s - frame.captured_s)
+        self.latencies.append(frame.edited_s - frame.captured_s)
         with self._lock:
             recorder, camera = self.recorder, self.camera
         if recorder is None and camera is None:

@@ -72,7 +72,7 @@ class Panel:
 
     def slider(self, index: int, value: float) -> tuple[int, int]:
         """Where in the panel an attribute's slider stands for a value: x, y in pixels."""
-        y = _HEAD + (index - self.first) * self._row + round(0.72 * self._row)
+        y = _HEAD + (index - self.first + 1) * self._row - 15
         return _place(self._controls.attributes[index], value), y
 
     def draw(self, seen: Mapping[str, float] | None, status: str, connected: bool) -> UInt8Array:
@@ -115,11 +115,11 @@ class Panel:
         wanted = self._controls.values.get(info.name)
         chosen = index == self._controls.chosen
         if chosen:
-            cv2.rectangle(picture, (6, top), (WIDTH - 7, top + self._row - 3), _CHOSEN, -1)
-            cv2.rectangle(picture, (6, top), (8, top + self._row - 3), ACCENT, -1)
+            cv2.rectangle(picture, (6, top), (WIDTH - 7, top + self._row - 1), _CHOSEN, -1)
+            cv2.rectangle(picture, (6, top), (8, top + self._row - 1), ACCENT, -1)
         shown = "as it is" if wanted is None else f"{wanted:.2f}"
         room = _RIGHT - _LEFT - text_width(shown, 14) - 8
-        text_top = top + max(2, round(0.1 * self._row))
+        text_top = top + max(0, self._row - 40) // 3
         title = shortened(info.name.replace("_", " "), 14, room)
         draw_text(picture, title, _LEFT, text_top, 14, WHITE if chosen or wanted is not None else GREY)
         draw_text(picture, shown, _RIGHT, text_top, 14, DIM if wanted is None else ACCENT, "right")
@@ -133,7 +133,7 @@ class Panel:
             cv2.line(picture, (_place(info, 0.0), y), (_place(info, wanted), y), ACCENT, 3, cv2.LINE_AA)
         if seen is not None:
             x = _place(info, seen)
-            triangle = np.array([[x - 5, y - 12], [x + 5, y - 12], [x, y - 4]], dtype=np.int32)
+            triangle = np.array([[x - 5, y + 12], [x + 5, y + 12], [x, y + 4]], dtype=np.int32)
             cv2.fillConvexPoly(picture, triangle, SEEN, cv2.LINE_AA)
         if wanted is not None:
             cv2.circle(picture, (_place(info, wanted), y), 7, ACCENT, -1, cv2.LINE_AA)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
 
 import av
-import cv2
-import numpy as np
 from av.container import OutputContainer
 from av.video.frame import PictureType
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import AifError
 from aif.runtime.files import put_in_place
-from aif.runtime.live.safe_file import SafeFile, trim_mp4
+from aif.runtime.live.fit import fitted
 from aif.runtime.threads import Channel, step_back
 from aif.runtime.video.codecs import Encoding, StreamForm, choose_encoding, open_video_stream
 from aif.runtime.video.kinds import VideoError
@@ -103,7 +101,7 @@ class Recorder:
             self._part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(3)}.part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = SafeFile(self._part)
+            self._part.touch(exist_ok=False)
         except OSError as error:
             fix = "Choose another place."
             raise VideoError(f"Cannot write {self.path}: {error.strerror}.", fix) from error
@@ -156,10 +154,10 @@ class Recorder:
                 self._encode(*item)
             except AifError as error:
                 self._error = error.message
+            except OSError as error:
+                self._error = error.strerror or str(error)
             except Exception as error:  # whatever it is, the view goes on
                 self._error = f"the encoder failed: {error}"
-            if self._file.error is not None:
-                self._error = self._file.error.strerror or str(self._file.error)
 
     def _encode(self, image: UInt8Array, time_s: float) -> None:
         if self._output is None:
@@ -183,11 +181,9 @@ class Recorder:
         assert encoding.container is not None
         options = dict(encoding.options) | _LIVE_OPTIONS.get(encoding.encoder, {})
         fragments = {"movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"}
+        kind = encoding.container.format
         output = av.open(
-            cast(Any, self._file),
-            "w",
-            encoding.container.format,
-            container_options={} if encoding.container.format == "matroska" else fragments,
+            str(self._part), "w", kind, container_options={} if kind == "matroska" else fragments
         )
         form = StreamForm(
             image.shape[1],
@@ -206,21 +202,22 @@ class Recorder:
         self._output.mux(self._stream.encode(picture))
 
     def _finish(self) -> Recording:
-        """Close the file, cut it back if need be, and give it its name."""
-        if self._output is not None:
-            try:
-                if self._error is None:
-                    self._mux(None)
-                self._output.close()
-            except (av.FFmpegError, OSError, ValueError) as error:
-                self._error = self._error or str(error)
-        self._file.close()
-        if self._file.error is not None:
-            self._error = self._error or self._file.error.strerror
-        kept = self._frames > 0
+        """Close the file and give it its name.
+
+        FFmpeg writes nothing more to a file once a write has failed, so that what came before stays good.
+        """
+        kept = False
         try:
-            if self._error is not None and kept and self.path.suffix.lower() != ".mkv":
-                kept = trim_mp4(self._part)
+            if self._output is not None:
+                with contextlib.closing(self._output):
+                    if self._error is None:
+                        self._mux(None)
+                kept = self._frames > 0
+        except (OSError, ValueError) as error:
+            self._error = self._error or getattr(error, "strerror", None) or str(error)
+        try:
+            if self._error is not None:
+                kept = self._frames > 0 and _plays(self._part)
             if kept:
                 put_in_place(self._part, self.path)
             else:
@@ -230,21 +227,8 @@ class Recorder:
         return Recording(self.path, kept, self._frames, self.seconds, self._left_out, self._error)
 
 
-def fitted(image_hwc_bgr: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-    """The picture as large as it fits into (width, height), on black.
-
-    Args:
-        image_hwc_bgr: uint8 (H, W, 3).
-        size: width and height in pixels.
-    """
-    rows, columns = image_hwc_bgr.shape[:2]
-    scale = min(size[0] / columns, size[1] / rows)
-    inner = max(1, round(columns * scale)), max(1, round(rows * scale))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = image_hwc_bgr if scale == 1 else cv2.resize(image_hwc_bgr, inner, interpolation=how)
-    if inner == size:
-        return np.asarray(small, dtype=np.uint8)
-    result = np.zeros((size[1], size[0], 3), dtype=np.uint8)
-    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    result[top : top + inner[1], left : left + inner[0]] = small
-    return result
+def _plays(path: Path) -> bool:
+    """Whether a file that broke off has a first frame."""
+    with contextlib.suppress(OSError, ValueError, LookupError), av.open(str(path)) as film:
+        return next(film.decode(video=0), None) is not None
+    return False

@@ -5,24 +5,21 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 
 import cv2
+import numpy as np
 
 from aif.runtime.editing.editor import Editor
 from aif.runtime.live.camera import CameraFormat, open_camera
 from aif.runtime.live.choices import LiveChoices, live_threads
 from aif.runtime.live.controls import Controls
 from aif.runtime.live.edit import LiveEdit
-from aif.runtime.live.figures import LatencyHistogram, LiveStats
 from aif.runtime.live.loop import LiveSession
 from aif.runtime.live.outlets import Outlets
 from aif.runtime.live.viewer import Viewer
-from aif.runtime.machine import resident_mib
 from aif.runtime.signals import stop_on_signals
-
-REPORT_S = 60.0
-"""Seconds between lines of figures, so that growth would show."""
 
 Say = Callable[[str], None]
 
@@ -55,17 +52,15 @@ def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float]
             say(outlets.start_recording())
         if choices.virtual_camera:
             say(outlets.open_virtual_camera(session.granted))
-        report = Report(session, outlets.latencies, say) if choices.timings else None
-        end = time.monotonic() + (float("inf") if choices.seconds is None else choices.seconds)
+        begin, shown = time.monotonic(), array("f")
+        end = begin + (float("inf") if choices.seconds is None else choices.seconds)
 
         def over() -> bool:
-            if report is not None:
-                report.now_and_then()
             return stop.is_set() or time.monotonic() >= end
 
         if choices.headless:
             alone = choices.record is not None and not (choices.virtual_camera or choices.timings)
-            code, shown = _headless(session, outlets, over, alone, say), None
+            code = _headless(session, outlets, over, alone, say)
         else:
             code = 0
             controls = Controls(
@@ -77,8 +72,10 @@ def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float]
         if session.ended and not code:
             session.next(0)  # raises what ended it
             say(session.status)
-        if report is not None:
-            report.finish(shown)
+        for line in (
+            _report(session, outlets.latencies, shown, time.monotonic() - begin) if choices.timings else ()
+        ):
+            say(line)
     return code
 
 
@@ -122,47 +119,17 @@ def _negotiated(session: LiveSession, wanted: CameraFormat) -> str:
     return session.status + ("" if same else f" (asked for: {wanted})")
 
 
-class Report:
-    """`--timings` of a live picture: a line each minute, and the whole run."""
-
-    def __init__(self, session: LiveSession, edited: LatencyHistogram, say: Say) -> None:
-        """Begin; `edited` are the latencies from capture to the end of the edit."""
-        self._session, self._edited, self._say = session, edited, say
-        self._start = self._last = time.monotonic()
-        self._frames = 0
-
-    def now_and_then(self) -> None:
-        """A line when a minute has passed."""
-        now = time.monotonic()
-        if now - self._last >= REPORT_S:
-            stats = self._session.stats()
-            rate = (stats.edited - self._frames) / (now - self._last)
-            self._frames, self._last = stats.edited, now
-            self._say(f"{now - self._start:6.0f} s  {rate:.1f} edited/s, {_recent(stats)}{_memory()}")
-
-    def finish(self, shown: LatencyHistogram | None) -> None:
-        """The whole run's figures; `shown`: latencies from capture to display, where there was a window."""
-        stats, seconds = self._session.stats(), time.monotonic() - self._start
-        self._say(
-            f"{stats.captured} frames captured, {stats.edited} edited in {seconds:.1f} s "
-            f"({stats.edited / seconds:.1f}/s), {stats.dropped} overtaken by a newer one"
-        )
-        for name, times, memory in (("edited", self._edited, _memory()), ("displayed", shown, "")):
-            if times is not None and len(times):
-                median, high, higher = (times.percentile_ms(percent) for percent in (50, 95, 99))
-                self._say(
-                    f"capture to {name}: median {median:.1f} ms, 95% {high:.1f} ms, 99% {higher:.1f} ms "
-                    f"({len(times)} frames){memory}"
-                )
-
-
-def _recent(stats: LiveStats) -> str:
-    shown = (
-        f", displayed after {stats.shown_ms:.0f} ms, 95% {stats.shown_p95_ms:.0f}" if stats.shown_fps else ""
+def _report(session: LiveSession, edited: array[float], shown: array[float], seconds: float) -> Iterator[str]:
+    """The whole run's figures; latencies in seconds, from capture to the end of the edit and to display."""
+    stats = session.stats()
+    yield (
+        f"{stats.captured} frames captured, {stats.edited} edited in {seconds:.1f} s "
+        f"({stats.edited / seconds:.1f}/s), {stats.dropped} overtaken by a newer one"
     )
-    return f"edited after {stats.latency_ms:.0f} ms, 95% {stats.latency_p95_ms:.0f}{shown}"
-
-
-def _memory() -> str:
-    memory = resident_mib()
-    return "" if memory is None else f", {memory:.0f} MiB of memory"
+    for name, times in (("edited", edited), ("displayed", shown)):
+        if times:
+            median, high, higher = 1000 * np.percentile(times, (50, 95, 99))
+            yield (
+                f"capture to {name}: median {median:.1f} ms, 95% {high:.1f} ms, 99% {higher:.1f} ms "
+                f"({len(times)} frames)"
+            )

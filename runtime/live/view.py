@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import cv2
-import numpy as np
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.live.controls import KEYS
 from aif.runtime.live.figures import LiveStats
+from aif.runtime.live.fit import fit_into
 from aif.runtime.live.text import ACCENT, ALARM, GREY, WHITE, Colour, draw_text, text_width, wrapped
-
-_BACK = (18, 17, 16)
 
 # Stages as the video editor calls them, and in words that say what takes the time.
 _STAGES = {
@@ -26,33 +24,12 @@ _STAGES = {
 Rows = Sequence[tuple[str, str]]
 
 
-def place(area: UInt8Array, picture_hwc_bgr: UInt8Array) -> None:
-    """Fit a picture into an area, in the middle, on a dark ground.
-
-    Args:
-        area: uint8 (H, W, 3), changed.
-        picture_hwc_bgr: uint8 of any size; never enlarged more than the area allows.
-    """
-    rows, columns = picture_hwc_bgr.shape[:2]
-    scale = min(area.shape[0] / rows, area.shape[1] / columns)
-    size = max(1, round(columns * scale)), max(1, round(rows * scale))
-    left, top = (area.shape[1] - size[0]) // 2, (area.shape[0] - size[1]) // 2
-    inner = area[top : top + size[1], left : left + size[0]]
-    if inner.shape != area.shape:
-        area[:] = _BACK
-    if size == (columns, rows):
-        inner[:] = picture_hwc_bgr
-    else:
-        how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
-        inner[:] = cv2.resize(picture_hwc_bgr, size, interpolation=how)
-
-
 def place_both(area: UInt8Array, original: UInt8Array, result: UInt8Array) -> None:
     """Fit original and result side by side into an area, with their names."""
     middle = area.shape[1] // 2
-    place(area[:, : middle - 1], original)
-    place(area[:, middle + 1 :], result)
-    area[:, middle - 1 : middle + 1] = _BACK
+    fit_into(area[:, : middle - 1], original)
+    fit_into(area[:, middle + 1 :], result)
+    area[:, middle - 1 : middle + 1] = 0
     for x, name in ((0, "original"), (middle + 1, "edited")):
         label(area[:, x:], name, 14, 14)
 
@@ -140,8 +117,3 @@ def figure_rows(stats: LiveStats, stage_ms: Mapping[str, float], draw_ms: float,
     ]
     rows += [(f"  {word}", f"{stage_ms.get(stage, 0.0):.0f} ms") for stage, word in _STAGES.items()]
     return [*rows, ("  display", f"{draw_ms:.0f} ms")]
-
-
-def mirrored(image_hwc_bgr: UInt8Array) -> UInt8Array:
-    """The picture as a mirror shows it."""
-    return np.asarray(cv2.flip(image_hwc_bgr, 1), dtype=np.uint8)

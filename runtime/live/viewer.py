@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from array import array
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ from aif.runtime.errors import AifError
 from aif.runtime.live import view
 from aif.runtime.live.controls import Action, Controls, action_for
 from aif.runtime.live.edit import LiveEdit
-from aif.runtime.live.figures import LatencyHistogram
+from aif.runtime.live.fit import fit_into, mirrored
 from aif.runtime.live.loop import LiveFrame, LiveSession
 from aif.runtime.live.outlets import Outlets
 from aif.runtime.live.panel import WIDTH, Panel
@@ -36,7 +37,7 @@ class Viewer:
     """Shows a session in a window until the user closes it, or the session ends.
 
     Attributes:
-        latencies: of all frames shown, from capture to display.
+        latencies: of all frames shown, seconds from capture to display.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Viewer:
         self._note, self._note_until = "H shows the keys", time.monotonic() + NOTE_S
         self._dragged: int | None = None
         self._done = False
-        self.latencies = LatencyHistogram()
+        self.latencies = array("f")
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Show frames until the window is closed, the session ends or `stop` says so.
@@ -86,7 +87,7 @@ class Viewer:
                 self._session.shown(frame)
                 passed = time.monotonic() - frame.edited_s
                 self._draw_ms += 0.1 * (1000 * passed - self._draw_ms)
-                self.latencies.add(time.monotonic() - frame.captured_s)
+                self.latencies.append(time.monotonic() - frame.captured_s)
 
     def say(self, text: str) -> None:
         """Show a message for some seconds."""
@@ -121,7 +122,7 @@ class Viewer:
         elif self._controls.compare:
             view.place_both(area, *self._pictures(self._frame))
         else:
-            view.place(area, self._pictures(self._frame)[1])
+            fit_into(area, self._pictures(self._frame)[1])
 
     def _draw_words(self, area: UInt8Array) -> None:
         controls, session = self._controls, self._session
@@ -148,7 +149,7 @@ class Viewer:
     def _pictures(self, frame: LiveFrame) -> tuple[UInt8Array, UInt8Array]:
         """Original and result, mirrored where wanted."""
         if self._controls.mirror:
-            return view.mirrored(frame.original), view.mirrored(frame.image)
+            return mirrored(frame.original), mirrored(frame.image)
         return frame.original, frame.image
 
     def _take(self, frame: LiveFrame) -> None:

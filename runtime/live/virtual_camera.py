@@ -9,7 +9,7 @@ from typing import Any
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ConfigError
 from aif.runtime.live.camera import CameraError
-from aif.runtime.live.record import fitted
+from aif.runtime.live.fit import fitted
 from aif.runtime.threads import Channel
 
 _NEEDS = {

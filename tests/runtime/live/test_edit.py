@@ -6,14 +6,13 @@ import contextlib
 import threading
 import time
 
-import cv2
 import numpy as np
 import pytest
 
 from aif.runtime import Editor
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
 from aif.runtime.errors import UnknownAttributeError
-from aif.runtime.live.camera import CameraError, SyntheticCamera
+from aif.runtime.live.camera import SyntheticCamera
 from aif.runtime.live.edit import LiveEdit
 from aif.runtime.live.loop import LiveSession
 
@@ -91,48 +90,3 @@ def test_a_camera_without_faces_and_then_with_one(running, astronaut_bgr):
     assert max(frame.edited_s - frame.begun_s for frame in empty) < 2
     now.set()
     wait(lambda: (f := session.next(1)) is not None and face_in(f))
-
-
-def test_a_camera_unplugged_and_back(running, astronaut_bgr, monkeypatch):
-    monkeypatch.setattr("aif.runtime.live.loop.FIRST_WAIT", 0.05)
-    plugged = threading.Event()
-    plugged.set()
-
-    class Usb(SyntheticCamera):
-        def read(self):
-            return super().read() if plugged.is_set() else None
-
-    def connect():
-        if not plugged.is_set():
-            raise CameraError("camera 0 cannot be opened.", "Is it plugged in?")
-        return Usb(astronaut_bgr, 320, 240, 20)
-
-    session, _ = running(connect)
-    wait(lambda: (f := session.next(1)) is not None and face_in(f))
-    assert session.connected and session.silence_s < 5
-    plugged.clear()
-    wait(lambda: session.next(0.05) is None and "cannot be opened" in session.status)
-    assert not session.connected and not session.ended
-    plugged.set()
-    wait(lambda: session.connected)
-    frame = wait(lambda: (f := session.next(1)) is not None and face_in(f) and f)
-    assert not np.array_equal(frame.image, frame.original)
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(5, 10)])
-def test_fifty_faces_in_a_frame(running, astronaut_bgr, rows, columns):
-    """It is slow, but the newest frame is the one that is edited, and most of the faces are."""
-    tile = cv2.resize(astronaut_bgr[0:240, 110:310], (128, 144))
-    crowd = np.tile(tile, (rows, columns, 1))
-
-    class Still(SyntheticCamera):
-        def frame(self, number):
-            return crowd.copy()
-
-    session, _ = running(lambda: Still(crowd, 1280, 720, 10))
-    frame = wait(lambda: (f := session.next(5)) is not None and len(f.details.y) >= 25 and f)
-    last = [frame, *(session.next(30) for _ in range(2))][-1]
-    assert last.begun_s - last.captured_s < 1.0  # not an old one
-    assert session.stats().dropped > 0
-    changed = (last.image != last.original).any(axis=2).reshape(rows, 144, columns, 128)
-    assert changed.any(axis=(1, 3)).sum() >= 25

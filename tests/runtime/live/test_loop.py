@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aif.runtime.live.camera import CameraError, CameraFormat, Captured
+from aif.runtime.live.figures import WINDOW, LiveClock
 from aif.runtime.live.loop import LiveSession
 
 
@@ -118,3 +119,23 @@ def test_closing_stops_the_threads_and_may_be_repeated():
     session.close()
     session.close()
     assert threading.active_count() == before and camera.closed
+
+
+def test_a_clock_forgets_what_is_long_ago():
+    clock = LiveClock()
+    assert clock.stats(0).edited_fps == 0 and clock.stats(0).shown_ms == 0
+    for number in range(10 * WINDOW):
+        at = number / 30 + (1.0 if number < 9 * WINDOW else 0.0)
+        clock.capture(at)
+        clock.edit(at, at + 0.002, at + 0.022)
+        clock.show(at, at + 0.03)
+    stats = clock.stats(7)
+    assert (stats.captured, stats.edited, stats.dropped) == (10 * WINDOW, 10 * WINDOW, 7)
+    assert stats.captured_fps == pytest.approx(30) == stats.edited_fps == stats.shown_fps
+    assert (
+        stats.wait_ms,
+        stats.edit_ms,
+        stats.latency_ms,
+        stats.shown_ms,
+        stats.shown_p95_ms,
+    ) == pytest.approx((2, 20, 22, 30, 30))
