@@ -117,7 +117,6 @@ def export_run(request: ExportRequest, options: ExportOptions, report: Callable[
     from aif.export.graphs.exportable import open_exportable
 
     _check(request)
-    check_mode(options.compositing)
     model = open_exportable(request.source)
     check_mode(options.compositing, model.frame is not None)
     place = model.data_path if request.data is None else request.data

@@ -99,14 +99,13 @@ def export(
     """
     from aif.cli.console import notice
     from aif.cli.export.engine_plan import engine_plan
-    from aif.export.precision.choice import check_mode, parse_precisions
+    from aif.export.precision.choice import parse_precisions
     from aif.export.request import ExportRequest, export_run, extend
     from aif.runtime.errors import ConfigError
 
     wanted = parse_precisions(precision)
     options_of_engines = (batch, workspace, timing_cache, version_compatible, hardware_compatible)
     engines = engine_plan(trt, precision, *options_of_engines)
-    check_mode(compositing)
     request = ExportRequest(run, out, wanted, data, table, evaluator, engines)
     if request.of_bundle:
         run_only = {

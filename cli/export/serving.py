@@ -42,12 +42,8 @@ def export_serving(
         int, typer.Option(metavar="N", help="Join requests to batches of up to so many faces; 1: never.")
     ] = 16,
     engines: Annotated[
-        str,
-        typer.Option(
-            metavar="DIR|auto|none",
-            help="TensorRT engines to serve as well; auto: those in the bundle that can be served.",
-        ),
-    ] = "auto",
+        bool, typer.Option(help="Serve the bundle's TensorRT engines, too, those that can be served.")
+    ] = True,
     verbose: Verbose = False,
     debug: Debug = False,
     version: Version = False,

@@ -24,22 +24,12 @@ def parse_precisions(text: str) -> tuple[str, ...]:
     return tuple(name for name in PRECISIONS[1:] if name in names)
 
 
-def check_mode(mode: str | None, shaped: bool | None = None) -> None:
-    """Refuse a compositing mode that there is not, or not for this model; None is the model's own.
-
-    Args:
-        mode: what `--compositing` names.
-        shaped: whether the model has shape; None = not known yet.
-
-    Raises:
-        ConfigError: there is no such mode, or it is for the other kind of models.
-    """
-    if mode is None:
-        return
-    known = {None: ("warp", "delta", "replace"), True: ("warp",), False: ("delta", "replace")}[shaped]
-    if mode not in known:
-        what = "There is no compositing mode" if shaped is None else "This model cannot be composited by"
-        raise ConfigError(f"{what} {mode!r}.", f"Choose {' or '.join(known)}, or leave it out.")
+def check_mode(mode: str | None, shaped: bool) -> None:
+    """Raise ConfigError for a compositing mode that models with (`shaped`) or without shape do not have."""
+    known = ("warp",) if shaped else ("delta", "replace")
+    if mode is not None and mode not in known:
+        fix = f"Choose {' or '.join(known)}, or leave it out."
+        raise ConfigError(f"This model cannot be composited by {mode!r}.", fix)
 
 
 def check_real(faces: FaceDataset, trained_on: str) -> None:

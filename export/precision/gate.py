@@ -1,27 +1,22 @@
-"""The gate of FP16 and INT8: how far their graphs stray from the FP32 ones on faces, and where."""
+"""The gate of FP16 and INT8: how far their graphs stray from the FP32 ones on faces."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from aif.export.graphs.pair import Graphs
-from aif.export.precision.worst_layer import worst_layer
 from aif.runtime.arrays import Float32Array
 from aif.runtime.bundle.manifest import Manifest
 from aif.runtime.errors import ConfigError, ExportError
 from aif.runtime.model.codes import FaceInputs
-from aif.runtime.model.gate import answers, complaint, figures, flipped, over_limits
+from aif.runtime.model.gate import answers, complaint, figures, flipped
 
 if TYPE_CHECKING:
     from aif.train.evaluators.evaluator import Evaluator
-
-FEW = 16
-"""Faces on which layers are compared."""
-ENCODER_FIGURES = {"z", "features", "y_mean", "y_max"}
 
 
 class Gate:
@@ -68,26 +63,24 @@ class Gate:
             made["verdicts"] = float(changed) if np.isfinite(images).all() else 1.0
         return made
 
-    def check(self, precision: str, graphs: Graphs, made: Mapping[str, float]) -> None:
+    def check(self, precision: str, made: Mapping[str, float]) -> None:
         """Let graphs with these figures pass or not.
 
         Raises:
-            ExportError: a figure is above its limit; names the layer that adds most error.
+            ExportError: a figure is above its limit.
         """
         said = complaint(precision, made)
         if said is not None:
             raise ExportError(
-                f"The {precision} graphs stray too far from FP32 on {len(self.faces)} faces: {said}. "
-                f"{self._blame(graphs, over_limits(precision, made))}",
+                f"The {precision} graphs stray too far from FP32 on {len(self.faces)} faces: {said}.",
                 f"Nothing was written. Export without {precision}.",
             )
 
-    def decoder_feeds(self, rows: slice = slice(None)) -> dict[str, Float32Array]:
+    def decoder_feeds(self) -> dict[str, Float32Array]:
         """What the FP32 encoder gives the decoder: every second face with one attribute flipped."""
         known = self.known.encoding
         y = np.where(np.arange(len(known))[:, None] % 2, flipped(known.y), known.y)
-        feeds = {"z": known.z, "y": y, **known.features}
-        return {name: values[rows] for name, values in feeds.items()}
+        return {"z": known.z, "y": y, **known.features}
 
     def _verdicts_on(self, images: Float32Array) -> npt.NDArray[np.bool_]:
         if self._evaluator is None:
@@ -96,15 +89,3 @@ class Gate:
 
         said = self._evaluator.predict(torch.from_numpy(np.nan_to_num(images))).numpy()
         return np.asarray(said[:, self._columns] > 0.5)
-
-    def _blame(self, graphs: Graphs, failed: Sequence[str]) -> str:
-        """A sentence that names the worst layer."""
-        few, known = slice(0, FEW), self._original
-        worst = {"encoder": worst_layer(known.encoder, graphs.encoder, self.faces.rows(few).feeds())}
-        if not ENCODER_FIGURES & set(failed):
-            worst["decoder"] = worst_layer(known.decoder, graphs.decoder, self.decoder_feeds(few))
-        found = {part: layer for part, layer in worst.items() if layer is not None}
-        if not found:
-            return "No layer can be compared."
-        part = max(found, key=lambda each: found[each].added)
-        return f"Worst layer, in the {part}: {found[part]}."

@@ -173,7 +173,7 @@ def _half(original: Graphs, gate: Gate, shaped: bool) -> Made:
         pair[part] = store_as_half(half, stored_weights(graph))
     graphs = Graphs(**pair)
     figures = gate.figures(graphs)
-    gate.check("fp16", graphs, figures)
+    gate.check("fp16", figures)
     return Made(graphs, figures, _HALF_SHAPED if shaped else _HALF)
 
 
@@ -194,7 +194,7 @@ def _int8(original: Graphs, gate: Gate, calibration: Gate, shaped: bool) -> Made
             original.parts()[part], feeds, shaped, lambda graph: gate.figures(with_part(graph))
         )
         done = with_part(graph)
-        gate.check("int8", done, figures)
+        gate.check("int8", figures)
         kept += [f"{part}/{name}" for name in in_float]
     return Made(done, figures, METHOD, tuple(kept))
 

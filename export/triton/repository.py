@@ -47,8 +47,8 @@ class TritonOptions:
     """The largest batch that Triton puts together."""
     precisions: tuple[str, ...] = ()
     """Which of the bundle's precisions to serve, graphs and engines; () = all."""
-    engines: str = "auto"
-    """A folder of TensorRT engines; "auto" = those in the bundle that can be served; "none" = none."""
+    engines: bool = True
+    """Serve the bundle's TensorRT engines as well, those that can be served."""
     threads: int | None = None
     """Threads of one instance on the processor; None = ONNX Runtime's choice, one a core."""
     name: str | None = None
@@ -81,13 +81,13 @@ def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = Non
     Raises:
         ConfigError: an option is out of range, or the bundle has no such precision.
         BundleError: the bundle has changed since it was opened, or its graphs are not what it says.
-        ExportError: `out` holds something else, or cannot be written; an engine does not fit the bundle.
+        ExportError: `out` holds something else, or cannot be written.
     """
     options = options or TritonOptions()
     _check(options)
     manifest = bundle.manifest
     precisions = _precisions(manifest, options.precisions)
-    engines = find_engines(bundle, options.engines, precisions)
+    engines = find_engines(bundle, precisions) if options.engines else []
     base = _base_name(options.name or manifest.name)
     model = FaceModel(bundle, "cpu", 1, precisions[0])
     samples = _samples(model)

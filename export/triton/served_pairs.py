@@ -1,19 +1,16 @@
-"""TensorRT engines for a Triton repository, from a bundle's `engines/` or another folder."""
+"""TensorRT engines for a Triton repository, from a bundle's `engines/`."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from aif.runtime.bundle.bundle import Bundle
-from aif.runtime.errors import AifError, ExportError
+from aif.runtime.errors import AifError
 from aif.runtime.tensorrt.sidecar import PARTS
 from aif.runtime.tensorrt.store import FOLDER, Stored, graph_hashes, read_engines
-
-_AGAIN = "Build the engines again, or leave them out: --engines none"
 
 logger = logging.getLogger(__name__)
 
@@ -38,43 +35,17 @@ class ServedPair:
     by_capability: Mapping[str, str] | None = None
 
 
-def find_engines(bundle: Bundle, where: str, precisions: Collection[str]) -> list[ServedPair]:
-    """The engines to serve, a pair for each precision and TensorRT version.
+def find_engines(bundle: Bundle, precisions: Collection[str]) -> list[ServedPair]:
+    """The engines in a bundle that can be served, a pair for each precision and TensorRT version.
 
-    Args:
-        bundle: whose graphs they were built from.
-        where: "auto" = those in the bundle that can be served, maybe none, and a warning for each other;
-            "none"; else a folder, which has to hold some, all of them fit to be served.
-        precisions: those to serve; engines of others are left out without a word.
-
-    Raises:
-        ExportError: an engine in the folder is damaged, was built from other graphs, has no partner, or does
-            not take one face; there is none in the folder.
+    Those that cannot (other graphs, damaged, no partner, not for one face) are left out with a warning,
+    those of other precisions without a word.
     """
-    if where == "none":
-        return []
-    if where == "auto":
-        return _pairs(bundle, bundle.path, FOLDER, precisions)
-    if not Path(where).is_dir():
-        raise ExportError(
-            f"There is no folder of engines at {where}.", "Known beside a folder: --engines auto, none."
-        )
-    found = _pairs(bundle, Path(where), "", precisions)
-    if not found:
-        raise ExportError(
-            f"There are no engines of precision {' or '.join(precisions)} in {where}.",
-            "An engine has a .json beside it. To serve the ONNX graphs alone: --engines none",
-        )
-    return found
 
-
-def _pairs(bundle: Bundle, place: Path, folder: str, precisions: Collection[str]) -> list[ServedPair]:
     def refuse(message: str) -> None:
-        if not folder:  # somebody named the place
-            raise ExportError(message, _AGAIN)
         logger.warning("%s It is left out of the repository.", message)
 
-    listing = read_engines(place, folder)
+    listing = read_engines(bundle.path, FOLDER)
     for fault in listing.faults:
         refuse(fault)
     cards: dict[tuple[str, str, str], dict[str, Stored]] = {}

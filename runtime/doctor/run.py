@@ -14,7 +14,7 @@ from typing import Any
 
 from aif.runtime.doctor.checks import CHECKS, GROUPS
 from aif.runtime.doctor.finding import Finding
-from aif.runtime.machine import load_average
+from aif.runtime.machine import core_count, load_average
 
 SECONDS, MOST_SECONDS = 10.0, 60.0
 """How long a group of checks may take before the one in work is stopped, on an idle and on a busy machine."""
@@ -30,7 +30,7 @@ CHILD = (sys.executable, "-P", "-m", "aif.runtime.doctor.checks")
 
 def patience() -> float:
     """Seconds to wait for a group of checks: longer where other work keeps the processor busy."""
-    load = (load_average() or 0.0) / (os.cpu_count() or 1)
+    load = (load_average() or 0.0) / core_count()
     return min(MOST_SECONDS, SECONDS * max(1.0, load))
 
 

@@ -19,7 +19,7 @@ SIZE = 32
 
 @pytest.fixture(autouse=True)
 def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aif.export.precision.precision.SPEED_SECONDS", 0.0)
+    monkeypatch.setattr("aif.export.precision.precision.SPEED_SECONDS", 0.001)
 
 
 def write_crops(folder: Path, count: int, width: int = SIZE) -> Path:
@@ -127,7 +127,7 @@ def test_a_failed_gate_ends_the_export(
     done = run("export", bundle, "-o", tmp_path / "out.aif", "--precision", "int8,fp16", "--data", crops)
     assert done.code == 1 and "Traceback" not in done.stderr
     text = " ".join(done.stderr.split())
-    assert "fp16 graphs stray too far" in text and "Worst layer, in the encoder:" in text
+    assert "fp16 graphs stray too far" in text
     assert "Nothing was written" in text and list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""The gate of FP16 and INT8: what it compares, what stops an export, and whom it blames."""
+"""The gate of FP16 and INT8: what it compares, and what stops an export."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_graphs_do_not_differ_from_themselves(toy: Any, crops: np.ndarray, count
     gate = Gate(toy.manifest, toy.graphs, FaceInputs(crops[:count]))
     figures = gate.figures(toy.graphs)
     assert figures == dict.fromkeys(("z", "features", "y_mean", "y_max", "image"), 0)
-    gate.check("fp16", toy.graphs, figures)
+    gate.check("fp16", figures)
     assert len(gate.known.decoded) == 2 * count  # as they are, and edited
 
 
@@ -72,36 +72,17 @@ def test_what_is_compared(
 @pytest.mark.parametrize(("part", "name"), [("encoder", "mean.weight"), ("decoder", "last.weight")])
 def test_values_that_are_not_finite(gate: Gate, toy: Any, part: str, name: str, value: float) -> None:
     broken = with_weights(toy.graphs, part, name, lambda w: np.full_like(w, value))
-    with pytest.raises(ExportError, match=name.removesuffix(".weight")) as caught:
-        gate.check("int8", broken, gate.figures(broken))
-    assert "nan" not in str(caught.value)
+    with pytest.raises(ExportError, match=r"on 16 faces: .* inf") as caught:
+        gate.check("int8", gate.figures(broken))
+    assert "nan" not in str(caught.value) and "Nothing was written" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("part", "name", "op_type"),
-    [
-        ("encoder", "stem.weight", "Conv"),
-        ("encoder", "mean.weight", "MatMul"),
-        ("decoder", "input.weight", "MatMul"),
-        ("decoder", "last.weight", "Conv"),
-    ],
-)
-def test_the_worst_layer_is_named(gate: Gate, toy: Any, part: str, name: str, op_type: str) -> None:
-    broken = with_weights(toy.graphs, part, name, lambda w: np.ascontiguousarray(-w))
-    with pytest.raises(ExportError) as caught:
-        gate.check("int8", broken, gate.figures(broken))
-    text = str(caught.value)
-    assert f"Worst layer, in the {part}: {name.removesuffix('.weight')} ({op_type};" in text
-    assert "on 16 faces" in text and "Nothing was written" in text
-
-
-def test_half_of_weights_that_overflow_is_blamed_on_them(toy: Any, crops: np.ndarray) -> None:
+def test_half_of_weights_that_overflow(toy: Any, crops: np.ndarray) -> None:
     """1e6 is fine in float32 and infinite in half precision."""
     graphs = with_weights(toy.graphs, "decoder", "mid.weight", lambda w: w * np.float32(1e6))
     gate = Gate(toy.manifest, graphs, FaceInputs(crops[:16]))
-    half = Graphs(to_half(graphs.encoder), to_half(graphs.decoder))
-    with pytest.raises(ExportError, match=r"image .*Worst layer, in the decoder: mid \(Conv"):
-        gate.check("fp16", half, gate.figures(half))
+    with pytest.raises(ExportError, match="image "):
+        gate.check("fp16", gate.figures(Graphs(to_half(graphs.encoder), to_half(graphs.decoder))))
 
 
 @pytest.mark.parametrize(("thresholds", "changed"), [({"Smiling": 2.0}, 0.0), ({"Smiling": 0.5}, 1.0)])
@@ -136,8 +117,8 @@ def test_textures_and_landmarks(shape_gate: Gate, shape_toy: Any) -> None:
     assert figures == dict.fromkeys(("z", "y_mean", "y_max", "image", "landmarks"), 0)
     assert set(shape_gate.decoder_feeds()) == {"z", "y"}
     moved = with_weights(shape_toy.graphs, "decoder", "mean", lambda mean: mean + np.float32(0.001))
-    with pytest.raises(ExportError, match=r"landmarks .*Worst layer, in the decoder"):
-        shape_gate.check("fp16", moved, shape_gate.figures(moved))
+    with pytest.raises(ExportError, match="landmarks "):
+        shape_gate.check("fp16", shape_gate.figures(moved))
 
 
 def test_the_decoder_is_calibrated_both_ways(gate: Gate) -> None:
@@ -145,4 +126,3 @@ def test_the_decoder_is_calibrated_both_ways(gate: Gate) -> None:
     np.testing.assert_array_equal(feeds["y"][::2], y[::2])
     np.testing.assert_array_equal(feeds["y"][1::2], flipped(y)[1::2])
     assert {len(each) for each in feeds.values()} == {16} and set(feeds) == {"z", "y", "feature_0"}
-    assert {len(each) for each in gate.decoder_feeds(slice(0, 5)).values()} == {5}

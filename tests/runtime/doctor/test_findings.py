@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,6 @@ from aif.runtime.doctor import engines as doctor_engines
 from aif.runtime.doctor import machine as doctor_machine
 from aif.runtime.doctor import providers as doctor_providers
 from aif.runtime.doctor import video as doctor_video
-from aif.runtime.doctor.cameras import look_at
 from aif.runtime.doctor.machine import graphics, has_nvidia_card, memory, processor
 from aif.runtime.doctor.versions import findings_on
 from aif.runtime.errors import ConfigError, ProviderError
@@ -153,64 +149,21 @@ def test_providers(
     assert found.fix == ("pip install it" if status == "problem" else None)
 
 
-def camera(
-    capabilities: int = 0x1, sizes: dict[bytes, list[tuple[int, ...]]] | None = None, end: int = errno.EINVAL
-) -> Callable[[int, int, bytearray], None]:
-    """A driver: formats to sizes, two numbers for one size, six for a range."""
-    known = {b"MJPG": [(640, 480), (1280, 720)], b"YUYV": [(640, 480)]} if sizes is None else sizes
-
-    def ioctl(handle: int, request: int, answer: bytearray) -> None:
-        number = request & 0xFF
-        index = struct.unpack_from("=I", answer)[0]
-        if number == 0:
-            answer[:] = struct.pack("=16s32s32s6I", b"uvc", b"A camera", b"usb", 1, capabilities, 0, 0, 0, 0)
-        elif number == 2 and index < len(known):
-            code = int.from_bytes(list(known)[index], "little")
-            answer[:] = struct.pack("=3I32s5I", index, 1, 0, b"", code, 0, 0, 0, 0)
-        elif number == 74:
-            code = struct.unpack_from("=I", answer, 4)[0]
-            listed = known[code.to_bytes(4, "little")]
-            if index >= len(listed):
-                raise OSError(end, "end")
-            kind = 1 if len(listed[index]) == 2 else 3
-            numbers = [*listed[index], *[0] * (6 - len(listed[index]))]
-            answer[:] = struct.pack("=11I", index, code, kind, *numbers, 0, 0)
-        else:
-            raise OSError(end, "end")
-
-    return ioctl
-
-
-@pytest.mark.parametrize(
-    ("driver", "status", "said"),
-    [
-        (camera(), "ok", "A camera ({path}): MJPG 640x480, 1280x720; YUYV 640x480"),
-        (camera(end=errno.ENOTTY), "ok", "MJPG"),
-        (camera(sizes={}), "ok", "no formats"),
-        (camera(sizes={b"NV12": [(48, 1920, 2, 32, 1080, 2)]}), "ok", "NV12 48x32 to 1920x1080"),
-        (camera(sizes={b"Y8  ": [(w, w) for w in range(1, 6)]}), "ok", "Y8 1x1 ... 5x5 (5 sizes)"),
-        (camera(sizes={b"MJPG": [(1, 1)] * 500}), "ok", "(64 sizes)"),  # a driver that never ends
-        (camera(capabilities=0x2), None, ""),  # an output
-        (camera(capabilities=0x80000001), None, ""),  # this device is the camera's metadata
-        (camera(end=errno.ENODEV), "problem", "does not answer"),
-    ],
-)
-def test_cameras(driver: Any, status: str | None, said: str, tmp_path: Path) -> None:
-    device = tmp_path / "video3"
-    device.touch()
-    found = look_at(device, driver)
-    assert [each.status for each in found] == ([] if status is None else [status])
-    for each in found:
-        assert each.name == "camera 3" and said.format(path=device) in each.text
-
-
-def test_a_camera_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(path: Path, flags: int) -> int:
-        raise PermissionError(errno.EACCES, "no")
-
-    monkeypatch.setattr(doctor_cameras.os, "open", refuse)
-    (found,) = look_at(tmp_path / "video0", camera())
-    assert found.status == "problem" and "usermod" in str(found.fix)
+@pytest.mark.parametrize("may_read", [True, False])
+def test_cameras(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, may_read: bool) -> None:
+    """Two cameras, one of which brings a second device for metadata."""
+    for number, index, card in ((10, 0, "Other"), (2, 0, "A camera"), (3, 1, "A camera")):
+        (tmp_path / f"video{number}").mkdir()
+        (tmp_path / f"video{number}" / "index").write_text(f"{index}\n")
+        (tmp_path / f"video{number}" / "name").write_text(f"{card}\n")
+    monkeypatch.setattr(doctor_cameras.os, "access", lambda path, mode: may_read)
+    found = doctor_cameras.check_cameras("", tmp_path)
+    assert [each.name for each in found] == ["camera 2", "camera 10"]
+    for each, card in zip(found, ("A camera", "Other"), strict=True):
+        assert card in each.text and each.status == ("ok" if may_read else "problem")
+        assert may_read or "usermod" in str(each.fix)
+    (none,) = doctor_cameras.check_cameras("", tmp_path / "none")
+    assert none.status == "absent"
 
 
 def test_cameras_of_other_systems_are_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
