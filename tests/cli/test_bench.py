@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-Bench = Callable[..., Any]
-Clip = Callable[..., Path]
 TOP = {"schema", "benchmark", "machine", "settings", "not_run", "notes", "results"}
 MACHINE = {
     *("processor", "cores", "system", "python", "packages", "onnxruntime_built_for"),
@@ -22,10 +17,10 @@ MACHINE = {
 
 
 @pytest.fixture
-def bench(run: Bench, bundle: Path) -> Bench:
+def bench(run, bundle):
     """`aif bench WORDS...` with the toy bundle and the detector that needs no download."""
 
-    def call(what: str, *words: str | Path) -> Any:
+    def call(what, *words):
         detector = [] if what == "networks" else ["--detector", "haar"]
         return run("bench", what, *words, "--bundle", bundle, *detector)
 
@@ -33,7 +28,7 @@ def bench(run: Bench, bundle: Path) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def photo(tmp_path_factory: pytest.TempPathFactory, portrait_rgb: np.ndarray) -> Path:
+def photo(tmp_path_factory, portrait_rgb):
     """The portrait as a file."""
     path = tmp_path_factory.mktemp("photo") / "portrait.png"
     cv2.imwrite(str(path), cv2.cvtColor(portrait_rgb, cv2.COLOR_RGB2BGR))
@@ -41,7 +36,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory, portrait_rgb: np.ndarray) ->
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory, make_clip: Clip, portrait_rgb: np.ndarray) -> Path:
+def film(tmp_path_factory, make_clip, portrait_rgb):
     """Six frames with a face, with sound."""
     images = [np.roll(portrait_rgb[:, :, ::-1], i, axis=1) for i in range(6)]
     path = tmp_path_factory.mktemp("film") / "film.mp4"
@@ -53,7 +48,7 @@ EDITOR = {"provider": "cpu", "threads": 1, "precision": "fp32"}
 SHARES = {"edited_share", "frames_with_faces_share", "renewed_share", "networks_share"}
 
 
-def results(done: Any, what: str) -> list[dict[str, Any]]:
+def results(done, what):
     """What stands under "results", once all around it has been looked at."""
     assert (done.code, done.stderr) == (0, "")
     record = json.loads(done.stdout)
@@ -67,11 +62,11 @@ def results(done: Any, what: str) -> list[dict[str, Any]]:
     return list(record["results"])
 
 
-def labels(row: dict[str, Any]) -> dict[str, Any]:
+def labels(row):
     return {name: value for name, value in row.items() if name not in ("figures", "stages")}
 
 
-def test_image(bench: Bench, photo: Path) -> None:
+def test_image(bench, photo):
     words = ("--threads", "1,2", "--providers", "cpu", "--seconds", "0.05", "--rounds", "2", "--json", "-")
     rows = results(bench("image", photo, *words, "--set", "Blond_Hair=0.5"), "image")
     assert [labels(row) for row in rows] == [EDITOR | {"threads": 1}, EDITOR | {"threads": 2}]
@@ -82,7 +77,7 @@ def test_image(bench: Bench, photo: Path) -> None:
         assert row["stages"]["read"]["n"] == row["stages"]["encode"]["n"] >= 2
 
 
-def test_steadiness(bench: Bench, film: Path) -> None:
+def test_steadiness(bench, film):
     rows = results(bench("steadiness", film, film, "--json", "-"), "steadiness")
     ways = ["frame by frame", "tracked", "tracked, filtered"]
     assert [labels(row) for row in rows] == [{"film": "film.mp4", "way": way} for way in ways * 2]
@@ -96,7 +91,7 @@ def test_steadiness(bench: Bench, film: Path) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "frames"), [((), 6), (("--seconds", "0.1"), 3)])
-def test_video(bench: Bench, film: Path, seconds: tuple[str, ...], frames: int) -> None:
+def test_video(bench, film, seconds, frames):
     (row,) = results(bench("video", film, *CPU, "--rounds", "1", *seconds, "--json", "-"), "video")
     stages = "read to_bgr track align encode decode_faces composite to_yuv write"
     assert labels(row) == EDITOR and [*row["stages"]] == stages.split()
@@ -109,7 +104,7 @@ def test_video(bench: Bench, film: Path, seconds: tuple[str, ...], frames: int) 
         assert figures[f"{name}_to_networks"] == pytest.approx(ratio, rel=1e-4)
 
 
-def test_live(bench: Bench) -> None:
+def test_live(bench):
     pytest.importorskip("skimage")
     words = ("live", "synthetic:320x240@20", *CPU, "--seconds", "1.5", "--json", "-")
     (row,) = results(bench(*words), "live")
@@ -122,7 +117,7 @@ def test_live(bench: Bench) -> None:
     assert figures["delay_growth"] == pytest.approx(ratio, rel=1e-4)
 
 
-def test_serve(bench: Bench, photo: Path) -> None:
+def test_serve(bench, photo):
     """A real service, overrun by clients: refused ones are counted, and nothing is lost."""
     words = ("--clients", "1,6", "--workers", "1", "--queue", "1", "--seconds", "0.3", "--rounds", "1")
     rows = results(bench("serve", photo, *words, "--set", "Blond_Hair=0.5", "--json", "-"), "serve")
@@ -136,7 +131,7 @@ def test_serve(bench: Bench, photo: Path) -> None:
     assert alone["ratio_to_editor"] == pytest.approx(ratio, rel=1e-4)
 
 
-def test_networks(bench: Bench, tmp_path: Path) -> None:
+def test_networks(bench, tmp_path):
     """Their JSON in a file in a new folder, beside the table."""
     place = tmp_path / "new" / "networks.json"
     words = (*CPU, "--seconds", "0.01", "--rounds", "2", "--batches", "1,20", "--json", place)
@@ -156,7 +151,7 @@ def test_networks(bench: Bench, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(tmp_path_factory):
     """A run of two steps."""
     pytest.importorskip("torch")
     from aif.train.config import override
@@ -173,7 +168,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_networks_beside_pytorch_on_the_same_weights(run: Bench, run_folder: Path) -> None:
+def test_networks_beside_pytorch_on_the_same_weights(run, run_folder):
     words = (*CPU, "--seconds", "0.01", "--rounds", "2", "--batches", "2", "--json", "-")
     done = run("bench", "networks", "--run", run_folder, *words)
     rows = results(done, "networks")
@@ -228,9 +223,7 @@ def test_networks_beside_pytorch_on_the_same_weights(run: Bench, run_folder: Pat
         (["image", "--json", "{tmp}/grey.png/x.json"], 1, "--json"),
     ],
 )
-def test_mistakes(
-    run: Bench, bundle: Path, tmp_path: Path, make_clip: Clip, words: list[str], code: int, said: str
-) -> None:
+def test_mistakes(run, bundle, tmp_path, make_clip, words, code, said):
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 64, 3), 128, np.uint8))
     if any("street" in word for word in words):
         make_clip(tmp_path / "street.mp4", frames=3)
@@ -242,7 +235,7 @@ def test_mistakes(
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_provider_that_is_asked_for_must_be_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_that_is_asked_for_must_be_there(bench, monkeypatch):
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     done = bench("networks", "--providers", "cpu,cuda")
     assert done.code == 1 and "CUDA" in done.stderr

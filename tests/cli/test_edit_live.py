@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import av
 import cv2
@@ -80,12 +79,12 @@ def test_headless_recording_of_a_file_at_its_own_pace(aif_edit, tmp_path, portra
     assert changed.mean() < 20 and changed.max() > 60  # mirrored; and the mouth is another one
 
 
-def length(path: Path) -> int:
+def length(path):
     with av.open(str(path)) as film:
         return sum(1 for _ in film.decode(video=0))
 
 
-def command(bundle: Path, *words: str | Path) -> list[str]:
+def command(bundle, *words):
     start = [sys.executable, "-m", "aif.cli.main", "edit", "--webcam"]
     return [*start, *map(str, words), "--bundle", str(bundle), "--detector", "haar", "--threads", "1"]
 

@@ -8,8 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import av
 import cv2
@@ -32,7 +30,7 @@ INSIDE = 640 + WIDTH, 480
 class Screen:
     """An X server of our own, 1000 x 600: xdotool for keys and mouse, its memory for pictures."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         read, write = os.pipe()
         # -noreset: else the server begins anew whenever its last client leaves, as each xdotool does.
         words = f"Xvfb -displayfd {write} -screen 0 1000x600x24 -nolisten tcp -noreset -fbdir".split()
@@ -43,7 +41,7 @@ class Screen:
             self.display = f":{pipe.readline().strip()}"
         self._memory = folder / "Xvfb_screen0"
 
-    def picture(self) -> np.ndarray:
+    def picture(self):
         """What is on the screen: uint8 (600, 1000, 3) BGR. Xvfb keeps it as an XWD file."""
         data = self._memory.read_bytes()
         head = np.frombuffer(data[:100], ">u4").tolist()
@@ -51,14 +49,14 @@ class Screen:
         pixels = np.frombuffer(data, np.uint8, line * height, offset).reshape(height, line)
         return pixels[:, : 4 * width].reshape(height, width, 4)[:, :, :3]
 
-    def do(self, *words: str | int) -> str:
+    def do(self, *words):
         """One xdotool command."""
         place = {**os.environ, "DISPLAY": self.display}
         command = ["xdotool", *map(str, words)]
         done = subprocess.run(command, check=False, env=place, capture_output=True, text=True, timeout=60)
         return done.stdout.strip()
 
-    def ask_to_close(self, window: int) -> None:
+    def ask_to_close(self, window):
         """What a window manager does when the user clicks the cross: a WM_DELETE_WINDOW message."""
         x11 = ctypes.CDLL("libX11.so.6")
         x11.XOpenDisplay.restype, x11.XInternAtom.restype = ctypes.c_void_p, ctypes.c_ulong
@@ -72,7 +70,7 @@ class Screen:
         x11.XSync(display, 0)
         x11.XCloseDisplay(display)
 
-    def close(self) -> None:
+    def close(self):
         """End the server."""
         self._server.terminate()
         self._server.wait(timeout=20)
@@ -81,7 +79,7 @@ class Screen:
 class App:
     """`aif-edit --webcam` on a screen, in a folder of its own."""
 
-    def __init__(self, screen: Screen, bundle: Path, folder: Path, *words: str) -> None:
+    def __init__(self, screen, bundle, folder, *words):
         self.screen, self.folder = screen, folder
         start = [sys.executable, "-m", "aif.cli.main", "edit", "--webcam", *words, "--bundle", str(bundle)]
         place = {**os.environ, "DISPLAY": screen.display}
@@ -97,7 +95,7 @@ class App:
         self._mapped = time.monotonic()
         until(lambda: self.runs() and self.shows())
 
-    def shows(self) -> bool:
+    def shows(self):
         """Whether a picture is there.
 
         Without a window manager Qt misses, about once in twenty starts on a busy machine, that the server has
@@ -111,31 +109,31 @@ class App:
             self._mapped = time.monotonic()
         return False
 
-    def runs(self) -> bool:
+    def runs(self):
         """True; it fails, with what was said, where the program has ended."""
         assert self.process.poll() is None, self.process.communicate()[1]
         return True
 
-    def key(self, name: str) -> None:
+    def key(self, name):
         """Press a key. Its effect has to be waited for: of two keys OpenCV keeps the last only."""
         self.screen.do("windowfocus", "--sync", self.window)
         self.screen.do("key", name)
 
-    def inside(self) -> np.ndarray:
+    def inside(self):
         """The window's inside, uint8 BGR."""
         return self.screen.picture()[: INSIDE[1], : INSIDE[0]]
 
-    def panel(self) -> np.ndarray:
+    def panel(self):
         return self.inside()[:, :WIDTH]
 
-    def area(self) -> np.ndarray:
+    def area(self):
         """The part with the camera's picture."""
         return self.inside()[:, WIDTH:]
 
-    def files(self, pattern: str) -> list[Path]:
+    def files(self, pattern):
         return sorted(self.folder.glob(pattern))
 
-    def ended(self) -> str:
+    def ended(self):
         """Wait for a clean end; what was said on standard error."""
         _, said = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, said
@@ -143,7 +141,7 @@ class App:
         return said
 
 
-def until(condition: Callable[[], object], seconds: float = 120.0) -> object:
+def until(condition, seconds=120.0):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited in vain"
@@ -151,28 +149,28 @@ def until(condition: Callable[[], object], seconds: float = 120.0) -> object:
     return found
 
 
-def near(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
+def near(picture, colour):
     """How many pixels have this colour."""
     return int((np.abs(picture.astype(int) - colour).max(axis=2) < 12).sum())
 
 
-def length(path: Path) -> int:
+def length(path):
     with av.open(str(path)) as film:
         return sum(1 for _ in film.decode(video=0))
 
 
 @pytest.fixture(scope="module")
-def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+def screen(tmp_path_factory):
     made = Screen(tmp_path_factory.mktemp("screen"))
     yield made
     made.close()
 
 
 @pytest.fixture
-def start(screen: Screen, bundle: Path, tmp_path: Path) -> Iterator[Callable[..., App]]:
+def start(screen, bundle, tmp_path):
     apps: list[App] = []
 
-    def begin(*words: str) -> App:
+    def begin(*words):
         apps.append(App(screen, bundle, tmp_path, *words))
         return apps[-1]
 
@@ -183,12 +181,12 @@ def start(screen: Screen, bundle: Path, tmp_path: Path) -> Iterator[Callable[...
             app.process.wait(timeout=20)
 
 
-def test_keys_and_mouse(start: Callable[..., App]) -> None:
+def test_keys_and_mouse(start):
     """Every key shows; screenshots and recordings hold what was seen; the sliders follow the mouse."""
     app = start("synthetic:320x240@10", "--set", "Smiling=1")
     moved = near(app.panel(), ACCENT)  # with the handle of the slider that --set has moved
 
-    def figures() -> np.ndarray:
+    def figures():
         """Where the key I shows how fast it goes."""
         return app.area()[20:300, 460:620]
 
@@ -227,7 +225,7 @@ def test_keys_and_mouse(start: Callable[..., App]) -> None:
     assert "320x240" in app.ended()
 
 
-def test_a_window_closed_by_its_user(start: Callable[..., App]) -> None:
+def test_a_window_closed_by_its_user(start):
     """A clean end, and the recording is finished."""
     app = start("synthetic:320x240@10", "--record", "out.mp4")
     until(lambda: app.files("out.mp4.part"))
@@ -237,9 +235,7 @@ def test_a_window_closed_by_its_user(start: Callable[..., App]) -> None:
     assert length(app.folder / "out.mp4") >= 3 and not app.files("*.part")
 
 
-def test_a_camera_that_is_lost_and_comes_back(
-    start: Callable[..., App], broadcast: Callable[..., object]
-) -> None:
+def test_a_camera_that_is_lost_and_comes_back(start, broadcast):
     """The reason stands in the window, without the password; keys still work; then the picture is back."""
     ramp = np.repeat(np.linspace(40, 250, 320, dtype=np.uint8)[None, :, None], 240, axis=0).repeat(3, axis=2)
     camera = broadcast(ramp)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,12 +17,11 @@ from aif.runtime.doctor import engines as doctor_engines
 from aif.runtime.model.model import FaceModel
 from aif.runtime.tensorrt.library import platform_name
 
-Run = Callable[..., Any]
 MACHINE = f"trt11.3.0.14.sm90.{platform_name()}"
 
 
 @pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def faces(tmp_path_factory):
     """A folder of 32 crops: patches of a real picture."""
     data = pytest.importorskip("skimage.data")
     folder = tmp_path_factory.mktemp("faces")
@@ -37,15 +34,13 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def names(bundle: Path) -> list[str]:
+def names(bundle):
     with open_store(bundle) as store:
         return sorted(name for name in store.names() if name.startswith("engines/"))
 
 
 @pytest.mark.parametrize("out", ["new.aif", "folder"])
-def test_engines_go_into_the_bundle(
-    out: str, run: Run, bundle: Path, faces: Path, tmp_path: Path, stand_in_card: Any
-) -> None:
+def test_engines_go_into_the_bundle(out, run, bundle, faces, tmp_path, stand_in_card):
     words = ("--trt", "--data", faces, "--batch", "1,4,8", "--workspace", "1G", "--hardware-compatible")
     done = run("export", bundle, "-o", tmp_path / out, *words)
     assert done.code == 0, done.stderr
@@ -60,7 +55,7 @@ def test_engines_go_into_the_bundle(
     assert FaceModel(Bundle.open(tmp_path / out), "tensorrt").device == "tensorrt"
 
 
-def test_engines_of_graphs_that_are_there_need_no_torch(bundle: Path, faces: Path, tmp_path: Path) -> None:
+def test_engines_of_graphs_that_are_there_need_no_torch(bundle, faces, tmp_path):
     """TensorRT's own environment has neither PyTorch nor the library of ONNX; here it lacks TensorRT, too."""
     lacking = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnx', 'tensorrt'])); "
     words = ["export", str(bundle), "-o", str(tmp_path / "x.aif"), "--trt", "--data", str(faces)]
@@ -79,14 +74,8 @@ def test_engines_of_graphs_that_are_there_need_no_torch(bundle: Path, faces: Pat
 
 
 def test_fp16_and_fp32_in_place_and_other_machines_stay(
-    run: Run,
-    bundle: Path,
-    faces: Path,
-    tmp_path: Path,
-    stand_in_card: Any,
-    plug_in: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    run, bundle, faces, tmp_path, stand_in_card, plug_in, monkeypatch
+):
     """Graphs that are missing are made first; engines for two machines lie side by side; stale ones go."""
     from aif.export.precision import precision
 
@@ -124,9 +113,7 @@ def test_fp16_and_fp32_in_place_and_other_machines_stay(
         ((), 2, "engines (--trt)"),
     ],
 )
-def test_mistakes(
-    words: tuple[str, ...], code: int, said: str, run: Run, bundle: Path, tmp_path: Path, stand_in_card: Any
-) -> None:
+def test_mistakes(words, code, said, run, bundle, tmp_path, stand_in_card):
     done = run("export", bundle, "-o", tmp_path / "x.aif", *words)
     assert (done.code, said in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "x.aif").exists()
@@ -142,15 +129,8 @@ def test_mistakes(
     ],
 )
 def test_places_that_cannot_be_written_are_found_before_anything_is_built(
-    out: str,
-    words: tuple[str, ...],
-    said: str,
-    run: Run,
-    bundle: Path,
-    faces: Path,
-    tmp_path: Path,
-    stand_in_card: Any,
-) -> None:
+    out, words, said, run, bundle, faces, tmp_path, stand_in_card
+):
     (tmp_path / "note.txt").write_text("mine")
     places = [tmp_path / word if number else word for number, word in enumerate(words)]
     done = run("export", bundle, "-o", tmp_path / out, "--trt", "--data", faces, *places)
@@ -158,9 +138,7 @@ def test_places_that_cannot_be_written_are_found_before_anything_is_built(
     assert not stand_in_card.builds and (tmp_path / "note.txt").read_text() == "mine"
 
 
-def test_engines_in_an_earlier_bundle_at_out_stay(
-    run: Run, bundle: Path, faces: Path, tmp_path: Path, stand_in_card: Any, plug_in: Any
-) -> None:
+def test_engines_in_an_earlier_bundle_at_out_stay(run, bundle, faces, tmp_path, stand_in_card, plug_in):
     words = ("export", bundle, "-o", tmp_path / "x.aif", "--trt", "--data", faces)
     assert run(*words).code == 0
     stand_in_card.capability = "8.9"
@@ -169,9 +147,7 @@ def test_engines_in_an_earlier_bundle_at_out_stay(
     assert run(*words).code == 0 and len(names(tmp_path / "x.aif")) == 8  # built anew, not kept beside
 
 
-def test_nothing_is_written_when_a_build_fails(
-    run: Run, bundle: Path, faces: Path, tmp_path: Path, stand_in_card: Any
-) -> None:
+def test_nothing_is_written_when_a_build_fails(run, bundle, faces, tmp_path, stand_in_card):
     out = tmp_path / "x.aif"
     stand_in_card.errors = ["In node 3 (Resize): UNSUPPORTED_NODE", "In node 7 (Clip): INVALID_NODE"]
     done = run("export", bundle, "-o", out, "--trt", "--data", faces)
@@ -185,9 +161,7 @@ def test_nothing_is_written_when_a_build_fails(
     assert not out.exists() and not list(tmp_path.rglob("*.engine"))
 
 
-def test_without_tensorrt(
-    run: Run, bundle: Path, faces: Path, tmp_path: Path, stand_in_card: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_tensorrt(run, bundle, faces, tmp_path, stand_in_card, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
     done = run("export", bundle, "-o", tmp_path / "x.aif", "--trt", "--data", faces)
     assert done.code == 1 and 'pip install "aif[trt]"' in done.stderr and "Traceback" not in done.stderr
@@ -195,9 +169,7 @@ def test_without_tensorrt(
     assert done.code == 1 and 'pip install "aif[trt]"' in done.stderr and "Traceback" not in done.stderr
 
 
-def test_engines_are_built_on_first_use_when_asked(
-    aif_edit: Run, portrait_rgb: np.ndarray, bundle: Path, tmp_path: Path, stand_in_card: Any
-) -> None:
+def test_engines_are_built_on_first_use_when_asked(aif_edit, portrait_rgb, bundle, tmp_path, stand_in_card):
     photo, out = tmp_path / "photo.png", tmp_path / "out.png"
     cv2.imwrite(str(photo), portrait_rgb[:, :, ::-1])
     words = (photo, "--set", "Smiling=1", "-o", out, "--overwrite", "--provider", "tensorrt")
@@ -216,15 +188,8 @@ def test_engines_are_built_on_first_use_when_asked(
 
 @pytest.mark.parametrize(("provider", "builds"), [("auto", 4), ("tensorrt", 2)])
 def test_auto_builds_engines_of_its_own_beside_those_of_a_bundle(
-    provider: str,
-    builds: int,
-    run: Run,
-    bundle: Path,
-    faces: Path,
-    portrait_rgb: np.ndarray,
-    tmp_path: Path,
-    stand_in_card: Any,
-) -> None:
+    provider, builds, run, bundle, faces, portrait_rgb, tmp_path, stand_in_card
+):
     photo, place = tmp_path / "photo.png", tmp_path / "b.aif"
     cv2.imwrite(str(photo), portrait_rgb[:, :, ::-1])
     assert run("export", bundle, "-o", place, "--trt", "--data", faces).code == 0
@@ -243,9 +208,7 @@ def test_auto_builds_engines_of_its_own_beside_those_of_a_bundle(
         (("--provider", "tensorrt", "--precision", "fp16"), 1, "no graphs of precision 'fp16'"),
     ],
 )
-def test_engines_that_cannot_be_built_on_first_use(
-    words: tuple[str, ...], code: int, said: str, aif_edit: Run, tmp_path: Path, stand_in_card: Any
-) -> None:
+def test_engines_that_cannot_be_built_on_first_use(words, code, said, aif_edit, tmp_path, stand_in_card):
     photo = tmp_path / "grey.png"
     if "fp16" in words:
         photo = Path("demo")
@@ -256,19 +219,11 @@ def test_engines_that_cannot_be_built_on_first_use(
     assert "Traceback" not in done.stderr and not stand_in_card.builds
 
 
-def test_doctor(
-    run: Run,
-    bundle: Path,
-    faces: Path,
-    tmp_path: Path,
-    stand_in_card: Any,
-    plug_in: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_doctor(run, bundle, faces, tmp_path, stand_in_card, plug_in, monkeypatch):
     place = tmp_path / "b.aif"
     assert run("export", bundle, "-o", place, "--trt", "--data", faces).code == 0
 
-    def judged() -> list[Any]:
+    def judged():
         return doctor_engines.check_engines(str(place))
 
     assert [each.status for each in judged()] == ["ok", "ok"] and all(each.facts["fits"] for each in judged())

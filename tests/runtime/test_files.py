@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import stat
-from pathlib import Path
 
 import pytest
 
 from aif.runtime.files import replacing, write_bytes, write_text
 
 
-def test_a_new_file_takes_the_place_of_the_old_one_with_its_mode(tmp_path: Path) -> None:
+def test_a_new_file_takes_the_place_of_the_old_one_with_its_mode(tmp_path):
     path = tmp_path / "made" / "later.txt"
     write_text(path, "one")
     path.chmod(0o640)
@@ -20,11 +19,11 @@ def test_a_new_file_takes_the_place_of_the_old_one_with_its_mode(tmp_path: Path)
     assert [each.name for each in path.parent.iterdir()] == ["later.txt"]
 
 
-def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
     path = tmp_path / "kept.txt"
     path.write_text("old")
 
-    def fail() -> None:
+    def fail():
         with replacing(path) as part:
             part.write_text("half")
             raise RuntimeError("no more")
@@ -35,7 +34,7 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_link_keeps_pointing_to_what_is_replaced(tmp_path: Path) -> None:
+def test_a_link_keeps_pointing_to_what_is_replaced(tmp_path):
     target, link = tmp_path / "target.txt", tmp_path / "link.txt"
     target.write_text("old")
     link.symlink_to(target)

@@ -13,9 +13,7 @@ from aif.runtime.signals import Stop, Terminated, stop_on_signals
 @pytest.mark.parametrize(
     ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
 )
-def test_the_first_signal_asks_and_the_second_interrupts(
-    number: signal.Signals, kind: type[BaseException]
-) -> None:
+def test_the_first_signal_asks_and_the_second_interrupts(number, kind):
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt) as caught, stop_on_signals() as stop:
         stop.check()
@@ -26,10 +24,10 @@ def test_the_first_signal_asks_and_the_second_interrupts(
     assert type(caught.value) is kind and signal.getsignal(number) is before
 
 
-def test_a_thread_leaves_the_handlers_alone() -> None:
+def test_a_thread_leaves_the_handlers_alone():
     seen: list[object] = []
 
-    def work() -> None:
+    def work():
         with stop_on_signals() as stop:
             seen.append((isinstance(stop, Stop), signal.getsignal(signal.SIGINT)))
 

@@ -23,7 +23,7 @@ from aif.runtime.machine import resident_mib
         ([k / 1000 for k in range(101)], 50, 95, 99),
     ],
 )
-def test_spreads(seconds: list[float], p50: float, p95: float, p99: float) -> None:
+def test_spreads(seconds, p50, p95, p99):
     wanted = {"n": len(seconds), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
     assert spread(seconds) == pytest.approx(wanted)
 
@@ -37,15 +37,15 @@ def test_spreads(seconds: list[float], p50: float, p95: float, p99: float) -> No
         ([{"a": 1.0, "b": 5.0}, {"a": 2.0}], {"a": 1.5, "b": 5.0}),
     ],
 )
-def test_medians(rounds: list[dict[str, float]], medians: dict[str, float]) -> None:
+def test_medians(rounds, medians):
     assert median_figures(rounds) == medians
 
 
-def test_rivals_take_turns_and_every_other_round_goes_backwards() -> None:
+def test_rivals_take_turns_and_every_other_round_goes_backwards():
     order: list[str] = []
     seen: list[tuple[int, int]] = []
 
-    def call(name: str) -> int:
+    def call(name):
         order.append(name)
         return len(order)
 
@@ -56,7 +56,7 @@ def test_rivals_take_turns_and_every_other_round_goes_backwards() -> None:
     assert seen == [(k, 9) for k in range(9)]
 
 
-def test_a_stopwatch_leaves_out_what_was_not_reached() -> None:
+def test_a_stopwatch_leaves_out_what_was_not_reached():
     watch = Stopwatch()
     watch.add_edit({"track": 0.5, "encode": 0.25, "decode": 0.25, "composite": 0.0})
     watch.add_edit({"track": 1.5, "encode": 0.0, "decode": 0.0})
@@ -76,13 +76,7 @@ def test_a_stopwatch_leaves_out_what_was_not_reached() -> None:
         (2, [1, 4], ["cuda", "cpu"], ["cuda, 4 threads", "cpu, 1 thread", "cpu, 4 threads"]),
     ],
 )
-def test_setups(
-    monkeypatch: pytest.MonkeyPatch,
-    cores: int,
-    threads: list[int] | None,
-    providers: list[str] | None,
-    planned: list[str],
-) -> None:
+def test_setups(monkeypatch, cores, threads, providers, planned):
     monkeypatch.setattr(measure, "core_count", lambda: cores)
     monkeypatch.setattr(measure, "PROVIDERS", ("cpu", "cuda"))
     assert [str(setup) for setup in plan_setups(threads, providers)] == planned
@@ -97,21 +91,19 @@ def test_setups(
         ([0, 1], [4, 6], 100, (5, 6)),  # nothing in the last part: the nearest
     ],
 )
-def test_the_beginning_and_the_end(
-    times: list[float], values: list[float], seconds: float, expected: tuple[float, float]
-) -> None:
+def test_the_beginning_and_the_end(times, values, seconds, expected):
     assert first_and_last(times, values, seconds) == expected
 
 
 @pytest.mark.parametrize(
     ("seconds", "count"), [(0, 1), (-1, 1), (math.nan, 1), (math.inf, 1), (1, 0), (1, -3)]
 )
-def test_lengths_that_make_no_sense(seconds: float, count: int) -> None:
+def test_lengths_that_make_no_sense(seconds, count):
     with pytest.raises(ConfigError):
         Rounds(count, seconds)
 
 
-def test_memory_grows_with_what_is_held() -> None:
+def test_memory_grows_with_what_is_held():
     before = resident_mib()
     if before is None:
         pytest.skip("this system does not say")

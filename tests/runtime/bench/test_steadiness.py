@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 
 from aif.runtime import Detection, Editor
 from aif.runtime.bench.steadiness import FrameByFrame, measure_steadiness
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import DataError
 from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.runtime.geometry.align import TEMPLATE_128
@@ -24,17 +22,17 @@ FIVE = (LEFT_EYE, RIGHT_EYE, NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH)
 PLAIN = np.full((200, 200, 3), 100, dtype=np.uint8)
 
 
-def points(x: float, y: float = 100, eyes: float = 20) -> Any:
+def points(x, y=100, eyes=20):
     return ((TEMPLATE_128 - (64, 74)) * eyes / 36 + (x, y)).astype(np.float32)
 
 
 class Scripted:
     """Gives frame after frame what a script says: face landmarks by number, and the edit's brightness."""
 
-    def __init__(self, script: Callable[[int], tuple[dict[int, Any], int]]) -> None:
+    def __init__(self, script):
         self.script, self.count = script, 0
 
-    def process(self, frame_hwc_bgr: Any, time_s: float) -> VideoFrameResult:
+    def process(self, frame_hwc_bgr, time_s):
         found, brightness = self.script(self.count)
         self.count += 1
         faces = [TrackedFace(k, p, box_from_landmarks(p), 1.0, 0.0, 1.0) for k, p in found.items()]
@@ -42,7 +40,7 @@ class Scripted:
         return VideoFrameResult(frame_hwc_bgr + np.uint8(brightness), tuple(faces), renewed=looked)
 
 
-def measured(script: Callable[[int], tuple[dict[int, Any], int]], times: list[float]) -> dict[str, float]:
+def measured(script, times):
     return measure_steadiness([(PLAIN, t) for t in times], Scripted(script))
 
 
@@ -71,7 +69,7 @@ EVEN = [i / 10 for i in range(6)]
         (lambda i: ({0: points(100)} if i != 2 else {}, 20 * (i != 2)), EVEN, 0, 8, 20),
     ],
 )
-def test_figures(script: Any, times: list[float], acceleration: float, change: float, worst: float) -> None:
+def test_figures(script, times, acceleration, change, worst):
     result = measured(script, times)
     found = result.get("acceleration", math.nan)
     assert found == pytest.approx(acceleration, rel=1e-3, abs=1e-3, nan_ok=True)
@@ -81,17 +79,17 @@ def test_figures(script: Any, times: list[float], acceleration: float, change: f
     assert result["frames"] == len(times)
 
 
-def test_only_the_face_s_box_counts() -> None:
+def test_only_the_face_s_box_counts():
     result = measured(lambda i: ({0: points(190, 190)}, 10 * (i % 2)), EVEN)
     assert result["edit_change"] == 10 and result["strength"] == 5
     assert result["renewed"] == pytest.approx(1 / 3)
 
 
-def test_dense_landmarks_count_where_there_are_such() -> None:
+def test_dense_landmarks_count_where_there_are_such():
     """All five at rest, and all but them back and forth by 1 px: nearly as if the whole face did."""
 
     class Lips(Scripted):
-        def process(self, frame_hwc_bgr: Any, time_s: float) -> VideoFrameResult:
+        def process(self, frame_hwc_bgr, time_s):
             result = super().process(frame_hwc_bgr, time_s)
             (face,) = result.faces
             dense = np.repeat(face.landmarks, 45, axis=0)[:COUNT] + np.float32((-1) ** self.count)
@@ -111,14 +109,14 @@ def test_dense_landmarks_count_where_there_are_such() -> None:
         ([0, 1, 2], lambda i: ({}, 0), "no edited face"),
     ],
 )
-def test_what_cannot_be_measured(times: list[float], script: Any, says: str) -> None:
+def test_what_cannot_be_measured(times, script, says):
     with pytest.raises(DataError, match=says):
         measured(script, times)
 
 
-def test_faces_that_are_not_edited_do_not_count() -> None:
+def test_faces_that_are_not_edited_do_not_count():
     class Idle(Scripted):
-        def process(self, frame_hwc_bgr: Any, time_s: float) -> VideoFrameResult:
+        def process(self, frame_hwc_bgr, time_s):
             result = super().process(frame_hwc_bgr, time_s)
             faces = tuple(dataclasses.replace(face, weight=0.0) for face in result.faces)
             return dataclasses.replace(result, faces=faces)
@@ -130,14 +128,14 @@ def test_faces_that_are_not_edited_do_not_count() -> None:
 class Wanderers:
     """A detector that sees a list of faces, which the test may change."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.faces: list[Any] = []
 
-    def detect(self, frame: Any) -> list[Detection]:
+    def detect(self, frame):
         return [Detection(box_from_landmarks(each), each, 0.9) for each in self.faces]
 
 
-def test_frame_by_frame(toy_bundle: Bundle) -> None:
+def test_frame_by_frame(toy_bundle):
     stage = Wanderers()
     with Editor.load(toy_bundle, "cpu", stage, threads=1) as editor:
         alone = FrameByFrame(editor, {"Smiling": 1.0})

@@ -8,7 +8,6 @@ import stat
 import struct
 import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from PIL import ExifTags, Image, ImageCms, JpegImagePlugin
 from aif.runtime.errors import ImageError
 from aif.runtime.image.codecs import Extras, encode_samples
 from aif.runtime.image.io import (
-    Picture,
     demo_picture,
     encode_image,
     format_for,
@@ -29,25 +27,25 @@ from aif.runtime.image.io import (
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def noise(height: int, width: int, channels: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
+def noise(height, width, channels, dtype=np.uint8, seed=0):
     top = int(np.iinfo(dtype).max)
     return np.random.default_rng(seed).integers(0, top + 1, (height, width, channels)).astype(dtype)
 
 
-def smooth(height: int, width: int) -> np.ndarray:
+def smooth(height, width):
     """A picture that survives JPEG: slow ramps, uint8 (H, W, 3)."""
     y, x = np.mgrid[0:height, 0:width]
     ramps = [x * 255 / max(1, width - 1), y * 255 / max(1, height - 1), 128 + 0 * x]
     return np.stack(ramps, axis=2).astype(np.uint8)
 
 
-def file_bytes(image: Image.Image, kind: str, **options: object) -> bytes:
+def file_bytes(image, kind, **options):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def edited(picture: Picture, box: tuple[slice, slice], colour: tuple[int, int, int]) -> np.ndarray:
+def edited(picture, box, colour):
     pixels = picture.pixels_hwc_bgr.copy()
     pixels[box] = colour
     return pixels
@@ -62,7 +60,7 @@ BOX = (slice(2, 5), slice(3, 7))
     + [("WEBP", mode) for mode in ("L", "LA", "P", "RGB", "RGBA")]
     + [("BMP", mode) for mode in ("1", "L", "P", "RGB")],
 )
-def test_lossless_kinds_give_back_every_pixel(kind: str, mode: str) -> None:
+def test_lossless_kinds_give_back_every_pixel(kind, mode):
     source = Image.fromarray(noise(9, 11, 4), "RGBA").convert(mode)
     options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
     data = file_bytes(source, kind, **options)
@@ -79,7 +77,7 @@ def test_lossless_kinds_give_back_every_pixel(kind: str, mode: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(("kind", "bits"), [("JPEG", 8), ("PNG", 8), ("TIFF", 8), ("PNG", 16), ("TIFF", 16)])
-def test_exif_orientation_is_applied_and_reset(kind: str, bits: int, orientation: int) -> None:
+def test_exif_orientation_is_applied_and_reset(kind, bits, orientation):
     upright = smooth(16, 24)
     turn = Image.Transpose
     undo = (
@@ -104,7 +102,7 @@ def test_exif_orientation_is_applied_and_reset(kind: str, bits: int, orientation
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_metadata_are_kept_and_the_old_preview_is_not(kind: str) -> None:
+def test_metadata_are_kept_and_the_old_preview_is_not(kind):
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "Ana Müller"
     exif[0x8769] = {0x9003: "2020:01:02 03:04:05", 0x829A: 0.01, 0xA002: 99, 0xA003: 77}
@@ -128,7 +126,7 @@ def test_metadata_are_kept_and_the_old_preview_is_not(kind: str) -> None:
         assert [round(float(v)) for v in again.info["dpi"]] == [300, 300]
 
 
-def test_an_embedded_preview_of_the_unedited_face_does_not_survive() -> None:
+def test_an_embedded_preview_of_the_unedited_face_does_not_survive():
     preview = file_bytes(Image.new("RGB", (16, 16), (255, 0, 0)), "JPEG")
     # TIFF structure by hand: IFD0 with one tag (orientation), IFD1 with the preview's place and length.
     body = b"II*\0" + struct.pack("<I", 8)
@@ -142,7 +140,7 @@ def test_an_embedded_preview_of_the_unedited_face_does_not_survive() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on it, too
-def test_damaged_exif_costs_only_the_exif() -> None:
+def test_damaged_exif_costs_only_the_exif():
     data = file_bytes(Image.fromarray(smooth(8, 8)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
     picture = read_image(data)
     assert picture.extras.exif is None
@@ -154,7 +152,7 @@ def test_damaged_exif_costs_only_the_exif() -> None:
     [((12, 10, c), kind) for c in (1, 2, 3, 4) for kind in ("PNG", "TIFF")]
     + [((1, 1, 3), "PNG"), ((1, 1, 4), "TIFF")],
 )
-def test_16_bits_outside_the_edit_are_exact(shape: tuple[int, int, int], kind: str) -> None:
+def test_16_bits_outside_the_edit_are_exact(shape, kind):
     deep = noise(*shape, dtype=np.uint16)
     picture = read_image(encode_samples(deep, kind, Extras(icc=SRGB), None))  # type: ignore[arg-type]
     assert picture.deep_hwc is not None and picture.channels == (
@@ -176,14 +174,14 @@ def test_16_bits_outside_the_edit_are_exact(shape: tuple[int, int, int], kind: s
     assert again.extras.icc == SRGB
 
 
-def test_16_bit_files_are_seen_alike_by_other_readers() -> None:
+def test_16_bit_files_are_seen_alike_by_other_readers():
     deep = noise(40, 30, 3, dtype=np.uint16)
     for kind in ("PNG", "TIFF"):
         image = Image.open(io.BytesIO(encode_samples(deep, kind, Extras(), None)))  # type: ignore[arg-type]
         np.testing.assert_array_equal(np.asarray(image), deep >> 8)
 
 
-def test_16_bits_to_an_8_bit_kind_are_rounded_and_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_16_bits_to_an_8_bit_kind_are_rounded_and_said(caplog):
     deep = np.full((8, 8, 3), 128 * 257 + 120, np.uint16)
     picture = read_image(encode_samples(deep, "PNG", Extras(), None), name="deep.png")
     again = read_image(encode_image(picture, picture.pixels_hwc_bgr, "BMP"))
@@ -191,14 +189,14 @@ def test_16_bits_to_an_8_bit_kind_are_rounded_and_said(caplog: pytest.LogCapture
     assert "deep.png has 16 bits" in caplog.text
 
 
-def test_white_is_zero_tiff_is_not_a_negative() -> None:
+def test_white_is_zero_tiff_is_not_a_negative():
     deep = np.full((4, 4), 60000, np.uint16)
     data = file_bytes(Image.fromarray(deep), "TIFF", tiffinfo={262: 0})
     assert (read_image(data).pixels_hwc_bgr < 30).all()
 
 
 @pytest.mark.parametrize("stored", ["L", "RGB"])
-def test_grey_stays_grey_also_where_the_edit_is_coloured(stored: str) -> None:
+def test_grey_stays_grey_also_where_the_edit_is_coloured(stored):
     grey = noise(9, 9, 1)
     image = Image.fromarray(grey[:, :, 0]).convert(stored)
     picture = read_image(file_bytes(image, "PNG"))
@@ -212,13 +210,13 @@ def test_grey_stays_grey_also_where_the_edit_is_coloured(stored: str) -> None:
     np.testing.assert_array_equal(pixels, picture.pixels_hwc_bgr)
 
 
-def test_one_coloured_pixel_makes_a_picture_coloured() -> None:
+def test_one_coloured_pixel_makes_a_picture_coloured():
     pixels = np.full((40, 40, 3), 100, np.uint8)
     pixels[17, 23] = (100, 100, 101)
     assert not read_image(file_bytes(Image.fromarray(pixels), "PNG")).is_grey
 
 
-def test_transparency_survives_and_jpeg_shows_it_on_white(caplog: pytest.LogCaptureFixture) -> None:
+def test_transparency_survives_and_jpeg_shows_it_on_white(caplog):
     rgba = np.zeros((32, 32, 4), np.uint8)
     rgba[:, 16:, 3] = 255
     picture = read_image(file_bytes(Image.fromarray(rgba), "PNG"), name="clear.png")
@@ -233,7 +231,7 @@ def test_transparency_survives_and_jpeg_shows_it_on_white(caplog: pytest.LogCapt
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("quality", [40, 85])
-def test_jpeg_is_written_as_it_was_coded(quality: int, subsampling: int) -> None:
+def test_jpeg_is_written_as_it_was_coded(quality, subsampling):
     data = file_bytes(
         Image.fromarray(smooth(64, 64)), "JPEG", quality=quality, subsampling=subsampling, progressive=True
     )
@@ -248,14 +246,14 @@ def test_jpeg_is_written_as_it_was_coded(quality: int, subsampling: int) -> None
 
 
 @pytest.mark.parametrize("lossless", [True, False])
-def test_webp_stays_lossless_or_lossy(lossless: bool) -> None:
+def test_webp_stays_lossless_or_lossy(lossless):
     image = Image.fromarray(noise(32, 32, 3))
     picture = read_image(file_bytes(image, "WEBP", lossless=lossless))
     again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
     assert np.array_equal(again.pixels_hwc_bgr, picture.pixels_hwc_bgr) == lossless
 
 
-def test_cmyk_jpeg_is_read_in_its_colours_and_written_as_rgb() -> None:
+def test_cmyk_jpeg_is_read_in_its_colours_and_written_as_rgb():
     image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     picture = read_image(file_bytes(image, "JPEG", quality=95))
     blue, green, red = picture.pixels_hwc_bgr[8, 8]
@@ -263,7 +261,7 @@ def test_cmyk_jpeg_is_read_in_its_colours_and_written_as_rgb() -> None:
     assert Image.open(io.BytesIO(encode_image(picture, picture.pixels_hwc_bgr))).mode == "RGB"
 
 
-def test_a_phone_jpeg_with_a_second_picture_is_its_first() -> None:
+def test_a_phone_jpeg_with_a_second_picture_is_its_first():
     buffer = io.BytesIO()
     first, second = Image.new("RGB", (16, 16), (200, 30, 90)), Image.new("RGB", (16, 16), (0, 255, 0))
     first.save(buffer, "MPO", save_all=True, append_images=[second])
@@ -273,7 +271,7 @@ def test_a_phone_jpeg_with_a_second_picture_is_its_first() -> None:
 
 
 @pytest.mark.parametrize("name", ["plain.png", "two words.png", "Übung 笑顔 😀.png", "a" * 250 + ".png"])
-def test_any_file_name(tmp_path: Path, name: str) -> None:
+def test_any_file_name(tmp_path, name):
     path = tmp_path / "Ordner mit Ümlaut" / name
     picture = demo_picture()
     write_image(picture, picture.pixels_hwc_bgr[:, ::-1], path)
@@ -290,13 +288,13 @@ def test_any_file_name(tmp_path: Path, name: str) -> None:
         *(("o.tif", "TIFF"), ("o.bmp", "BMP"), ("o", "PNG")),
     ],
 )
-def test_the_suffix_chooses_the_format(tmp_path: Path, target: str, kind: str) -> None:
+def test_the_suffix_chooses_the_format(tmp_path, target, kind):
     picture = read_image(file_bytes(Image.fromarray(smooth(8, 8)), "PNG"))
     write_image(picture, picture.pixels_hwc_bgr, tmp_path / target)
     assert Image.open(tmp_path / target).format == kind
 
 
-def test_names_of_formats() -> None:
+def test_names_of_formats():
     assert [format_for(name) for name in (".JPG", "jpg", "jpeg", "JPEG", "webp", "TIFF", ".tif")] == [
         *["JPEG"] * 4,
         "WEBP",
@@ -306,7 +304,7 @@ def test_names_of_formats() -> None:
         format_for(".xyz")
 
 
-def test_a_new_file_has_the_mode_that_the_user_set(tmp_path: Path) -> None:
+def test_a_new_file_has_the_mode_that_the_user_set(tmp_path):
     before = os.umask(0o027)
     try:
         write_bytes(tmp_path / "new.png", b"data")
@@ -315,7 +313,7 @@ def test_a_new_file_has_the_mode_that_the_user_set(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "new.png").stat().st_mode) == 0o640
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     for target in (tmp_path / "file" / "out.png", tmp_path / "folder.png"):
@@ -324,11 +322,11 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder.png"]
 
 
-def test_standard_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_streams(monkeypatch):
     data = file_bytes(Image.fromarray(noise(5, 6, 3)), "PNG")
 
     class Stream:
-        def __init__(self, content: bytes = b"") -> None:
+        def __init__(self, content=b""):
             self.buffer = io.BytesIO(content)
 
     out = Stream()
@@ -343,7 +341,7 @@ def test_standard_streams(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
-def test_very_small_and_thin_pictures(kind: str, size: tuple[int, int]) -> None:
+def test_very_small_and_thin_pictures(kind, size):
     picture = read_image(file_bytes(Image.new("RGB", size, (10, 200, 90)), kind))
     again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
     assert (again.width, again.height) == size
@@ -351,7 +349,7 @@ def test_very_small_and_thin_pictures(kind: str, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.slow
-def test_a_picture_of_108_megapixels() -> None:
+def test_a_picture_of_108_megapixels():
     image = Image.new("RGB", (12000, 9000), (200, 120, 40))
     data = file_bytes(image, "JPEG")
     del image
@@ -361,7 +359,7 @@ def test_a_picture_of_108_megapixels() -> None:
     np.testing.assert_allclose(again.pixels_hwc_bgr[4000, 6000].astype(int), (40, 120, 200), atol=3)
 
 
-def test_the_size_limit_is_ours_and_pillows_stays_as_it_was() -> None:
+def test_the_size_limit_is_ours_and_pillows_stays_as_it_was():
     before = Image.MAX_IMAGE_PIXELS
     data = file_bytes(Image.new("1", (2000, 1000)), "PNG")
     with pytest.raises(ImageError, match=r"2000 x 1000 = 2 megapixels.*\n.*--max-megapixels 3"):
@@ -370,7 +368,7 @@ def test_the_size_limit_is_ours_and_pillows_stays_as_it_was() -> None:
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_a_tiny_file_that_claims_a_huge_size_is_refused_before_decoding() -> None:
+def test_a_tiny_file_that_claims_a_huge_size_is_refused_before_decoding():
     data = bytearray(file_bytes(Image.new("1", (8, 8)), "PNG"))
     data[16:24] = (60000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
@@ -379,19 +377,19 @@ def test_a_tiny_file_that_claims_a_huge_size_is_refused_before_decoding() -> Non
 
 
 @pytest.mark.parametrize(("kind", "size"), [("WEBP", (16384, 4)), ("JPEG", (65536, 1))])
-def test_what_a_format_cannot_hold_is_said(kind: str, size: tuple[int, int]) -> None:
+def test_what_a_format_cannot_hold_is_said(kind, size):
     picture = read_image(file_bytes(Image.new("RGB", size), "PNG"))
     with pytest.raises(ImageError, match="Write it as PNG"):
         encode_image(picture, picture.pixels_hwc_bgr, kind)  # type: ignore[arg-type]
 
 
-def test_pixels_of_another_size_are_a_mistake_of_the_caller() -> None:
+def test_pixels_of_another_size_are_a_mistake_of_the_caller():
     picture = read_image(file_bytes(Image.new("RGB", (4, 4)), "PNG"))
     with pytest.raises(ValueError, match="do not fit"):
         encode_image(picture, np.zeros((4, 5, 3), np.uint8))
 
 
-def test_a_sheet_keeps_the_colour_space_and_nothing_of_the_photo() -> None:
+def test_a_sheet_keeps_the_colour_space_and_nothing_of_the_photo():
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "x"
     rgba = Image.fromarray(noise(4, 4, 4))
@@ -402,7 +400,7 @@ def test_a_sheet_keeps_the_colour_space_and_nothing_of_the_photo() -> None:
     assert again.extras.icc == SRGB
 
 
-def test_the_demo_portrait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_portrait(monkeypatch):
     pytest.importorskip("skimage")
     picture = demo_picture()
     assert (picture.name, picture.width, picture.height, picture.is_grey) == ("demo", 512, 512, False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from aif.runtime.image.io import read_image
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
 
 
-def saved(kind: str, image: Image.Image = NOISE, **options: object) -> bytes:
+def saved(kind, image=NOISE, **options):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)  # type: ignore[arg-type]
     return buffer.getvalue()
@@ -61,17 +60,17 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on damaged TIFF tags
-def test_what_the_file_is_and_how_to_mend_it(data: bytes, name: str, said: str) -> None:
+def test_what_the_file_is_and_how_to_mend_it(data, name, said):
     with pytest.raises(ImageError, match=said) as caught:
         read_image(data, name=name)
     assert caught.value.message.startswith(name)
     assert caught.value.fix
 
 
-def test_the_pages_of_a_file_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pages_of_a_file_are_not_counted(monkeypatch):
     """Which takes Pillow a time that grows with their number's square."""
 
-    def counted(_: object) -> int:
+    def counted(_):
         raise AssertionError
 
     monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "n_frames", property(counted))
@@ -81,7 +80,7 @@ def test_the_pages_of_a_file_are_not_counted(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_a_file_cut_short_is_an_error_and_not_a_half_grey_picture(kind: str, share: float) -> None:
+def test_a_file_cut_short_is_an_error_and_not_a_half_grey_picture(kind, share):
     whole = saved(kind)
     with pytest.raises(ImageError, match=r"cut short|damaged"):
         read_image(whole[: int(len(whole) * share)])
@@ -89,7 +88,7 @@ def test_a_file_cut_short_is_an_error_and_not_a_half_grey_picture(kind: str, sha
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on damaged TIFF tags
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
-def test_bytes_turned_at_random_end_in_a_picture_or_an_image_error(kind: str) -> None:
+def test_bytes_turned_at_random_end_in_a_picture_or_an_image_error(kind):
     whole = saved(kind, NOISE.resize((16, 16)))
     rng = np.random.default_rng(1)
     refused = 0
@@ -105,14 +104,14 @@ def test_bytes_turned_at_random_end_in_a_picture_or_an_image_error(kind: str) ->
     assert refused > 0
 
 
-def test_a_png_with_a_wrong_checksum_is_damaged() -> None:
+def test_a_png_with_a_wrong_checksum_is_damaged():
     data = bytearray(saved("PNG"))
     data[len(data) // 2] ^= 0xFF
     with pytest.raises(ImageError, match=r"damaged|cut short"):
         read_image(bytes(data))
 
 
-def test_paths_that_hold_no_picture(tmp_path: Path) -> None:
+def test_paths_that_hold_no_picture(tmp_path):
     (tmp_path / "portrait.jpg").write_bytes(saved("JPEG"))
     with pytest.raises(ImageError, match=r"There is no file .*portrat.jpg\.\nDid you mean portrait.jpg\?"):
         read_image(tmp_path / "portrat.jpg")

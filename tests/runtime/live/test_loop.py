@@ -16,18 +16,18 @@ from aif.runtime.live.loop import LiveSession
 class Scripted:
     """A camera that gives numbered frames at a rate, and then None."""
 
-    def __init__(self, count: int = 10**9, fps: float = 200.0, endless: bool = True) -> None:
+    def __init__(self, count=10**9, fps=200.0, endless=True):
         self.name, self.granted, self.endless = "scripted", CameraFormat(8, 8, fps), endless
         self.count, self.period, self.number, self.closed = count, 1 / fps, 0, False
 
-    def read(self) -> Captured | None:
+    def read(self):
         if self.number >= self.count:
             return None
         time.sleep(self.period)
         self.number += 1
         return Captured(np.full((8, 8, 3), self.number % 256, np.uint8), time.monotonic())
 
-    def close(self) -> None:
+    def close(self):
         self.closed = True
 
 
@@ -35,7 +35,7 @@ def copy(image, _time):
     return image.copy(), None
 
 
-def take(session: LiveSession, count: int):
+def take(session, count):
     return [frame for frame in (session.next(5) for _ in range(count)) if frame is not None]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import resource
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import av
 import numpy as np
@@ -20,21 +18,21 @@ from aif.runtime.video.kinds import VideoError
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 
 
-def picture(number: int, height: int = 64, width: int = 96) -> np.ndarray:
+def picture(number, height=64, width=96):
     """Noise that an encoder cannot make small, and the number as a level in a corner."""
     image = np.roll(np.resize(NOISE, (height, width, 3)), 5 * number, axis=1)
     image[:16, :16] = 2 * number % 256
     return image
 
 
-def fed(recorder: Recorder, times: list[float]) -> None:
+def fed(recorder, times):
     for number, at in enumerate(times):
         while len(recorder._waiting) >= WAITING - 1:
             time.sleep(0.001)
         recorder.put(picture(number), at)
 
 
-def played(path: Path) -> list[tuple[float, int]]:
+def played(path):
     """Time and level of the corner of each frame, up to where the file may break off."""
     found = []
     with av.open(str(path)) as film, contextlib.suppress(av.InvalidDataError):
@@ -84,7 +82,7 @@ def test_what_there_is_plays_while_it_is_being_written(tmp_path):
 
 
 @contextlib.contextmanager
-def full_disk(room: int) -> Iterator[None]:
+def full_disk(room):
     """Files grow to so many bytes, then writing fails: as on a full disk, by the kernel."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from aif.runtime.networks import cpu
@@ -25,9 +23,7 @@ from aif.runtime.networks import cpu
         (None, False, False),
     ],
 )
-def test_on_linux(
-    text: str | None, int8: bool, bf16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_linux(text, int8, bf16, tmp_path, monkeypatch):
     monkeypatch.setattr(cpu.platform, "system", lambda: "Linux")
     place = tmp_path / "cpuinfo"
     if text is not None:
@@ -36,7 +32,7 @@ def test_on_linux(
 
 
 @pytest.mark.parametrize("system", ["Windows", "Darwin", ""])
-def test_other_systems_do_not_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+def test_other_systems_do_not_say(tmp_path, monkeypatch, system):
     monkeypatch.setattr(cpu.platform, "system", lambda: system)
     place = tmp_path / "cpuinfo"
     place.write_text("flags : avx512_vnni avx512_bf16\n")

@@ -21,7 +21,7 @@ from aif.runtime.networks.cuda_graph import CudaGraphRunner
 class Recorder:
     """A session of sum = a + b and difference = a - b; notes with which graph's number it was run."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         nodes = [
             helper.make_node("Add", ["a", "b"], ["sum"]),
             helper.make_node("Sub", ["a", "b"], ["difference"]),
@@ -33,35 +33,35 @@ class Recorder:
         self.plain = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self.graphs: list[str] = []
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name):
         return getattr(self.plain, name)
 
-    def run(self, outputs: Any, inputs: Any, options: Any) -> Any:
+    def run(self, outputs, inputs, options):
         self.graphs.append(options.get_run_config_entry("gpu_graph_id"))
         return self.plain.run(outputs, inputs)
 
-    def run_with_iobinding(self, bound: Any, options: Any) -> None:
+    def run_with_iobinding(self, bound, options):
         self.graphs.append(options.get_run_config_entry("gpu_graph_id"))
         self.plain.run_with_iobinding(bound)
 
 
 @pytest.fixture
-def session() -> Recorder:
+def session():
     return Recorder()
 
 
 @pytest.fixture
-def runner(session: Recorder) -> CudaGraphRunner:
+def runner(session):
     return CudaGraphRunner(session, "cpu")
 
 
-def pair(count: int, seed: int = 0) -> dict[str, np.ndarray]:
+def pair(count, seed=0):
     random = np.random.default_rng(seed)
     return {name: random.random((count, 3), dtype=np.float32) for name in ("a", "b")}
 
 
 @pytest.mark.parametrize("outputs", [["sum"], ["sum", "difference"], ["difference", "sum"]])
-def test_the_same_as_plain_runs(outputs: list[str], session: Recorder, runner: CudaGraphRunner) -> None:
+def test_the_same_as_plain_runs(outputs, session, runner):
     kept = []
     for seed, count in enumerate([1, 2, 1, 0, 5, 2, 0, 1]):
         inputs = pair(count, seed)
@@ -71,15 +71,13 @@ def test_the_same_as_plain_runs(outputs: list[str], session: Recorder, runner: C
             np.testing.assert_array_equal(one, other)
 
 
-def test_inputs_that_are_not_contiguous(runner: CudaGraphRunner) -> None:
+def test_inputs_that_are_not_contiguous(runner):
     wide = np.random.default_rng(0).random((2, 6), dtype=np.float32)
     inputs = {"a": wide[:, ::2], "b": wide[:, 1::2]}
     np.testing.assert_array_equal(runner.run(["sum"], inputs)[0], wide[:, ::2] + wide[:, 1::2])
 
 
-def test_each_batch_size_has_a_graph_of_its_own(
-    session: Recorder, runner: CudaGraphRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_batch_size_has_a_graph_of_its_own(session, runner, monkeypatch):
     """Sizes beyond the most, and empty batches, are not recorded (-1)."""
     monkeypatch.setattr(cuda_graph, "MOST_SHAPES", 2)
     for count in (1, 4, 1, 0, 3, 4):
@@ -98,19 +96,17 @@ def test_each_batch_size_has_a_graph_of_its_own(
         (["nonsense"], {name: np.zeros((1, 3), np.float32) for name in "ab"}),
     ],
 )
-def test_what_cannot_run_is_an_error_and_keeps_no_number(
-    outputs: list[str], inputs: dict[str, np.ndarray], session: Recorder, runner: CudaGraphRunner
-) -> None:
+def test_what_cannot_run_is_an_error_and_keeps_no_number(outputs, inputs, session, runner):
     with pytest.raises(Exception, match=r"."):
         runner.run(outputs, inputs)
     session.graphs.clear()
     assert runner.run(["sum"], pair(1))[0].shape == (1, 3) and session.graphs == ["1"]
 
 
-def test_threads_do_not_mix_their_inputs(runner: CudaGraphRunner) -> None:
+def test_threads_do_not_mix_their_inputs(runner):
     wrong: list[int] = []
 
-    def work(number: int) -> None:
+    def work(number):
         for turn in range(100):
             inputs = pair(2, 1000 * number + turn)
             if not np.array_equal(runner.run(["sum"], inputs)[0], inputs["a"] + inputs["b"]):
@@ -127,7 +123,7 @@ def test_threads_do_not_mix_their_inputs(runner: CudaGraphRunner) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="no NVIDIA driver here")
 @pytest.mark.parametrize("recorded", [False, True])
-def test_cuda_agrees_with_the_processor(recorded: bool) -> None:
+def test_cuda_agrees_with_the_processor(recorded):
     bundle = Bundle.open()
     cpu, cuda = FaceModel(bundle, "cpu"), FaceModel(bundle, "cuda", precision="fp32", cuda_graph=recorded)
     frame, size = bundle.manifest.face_frame, cpu.image_size

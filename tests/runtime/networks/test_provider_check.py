@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -14,8 +12,8 @@ from aif.runtime.networks.provider_check import TINY_GRAPH, probe_provider
 from aif.runtime.networks.sessions import Session
 
 
-def test_the_bytes_are_what_onnx_makes() -> None:
-    def info(name: str, shape: list[object]) -> Any:
+def test_the_bytes_are_what_onnx_makes():
+    def info(name, shape):
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
     node = helper.make_node
@@ -31,14 +29,14 @@ def test_the_bytes_are_what_onnx_makes() -> None:
     assert model.SerializeToString() == TINY_GRAPH
 
 
-def test_the_processor_takes_every_node() -> None:
+def test_the_processor_takes_every_node():
     found = probe_provider("cpu")
     assert found.device == "cpu" and found.nodes == found.total and found.nodes != 0
 
 
-def test_a_wrong_result_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_result_is_no_success(monkeypatch):
     class Wrong(Session):
-        def run(self, outputs: Any, inputs: Any) -> Any:
+        def run(self, outputs, inputs):
             return [np.zeros_like(value) for value in super().run(outputs, inputs)]
 
     monkeypatch.setattr(provider_check, "Session", Wrong)

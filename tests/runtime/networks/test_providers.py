@@ -31,7 +31,7 @@ from aif.runtime.networks.providers import (
 CPU, CUDA = NAMES["cpu"], NAMES["cuda"]
 
 
-def test_every_device_has_a_name_and_help() -> None:
+def test_every_device_has_a_name_and_help():
     names = set(get_args(Device))
     assert names == set(NAMES) == set(LABELS) == set(HELP) == set(get_args(Provider)) - {"auto", "tensorrt"}
     assert set(NAMES.values()) <= set(ort.get_all_providers())
@@ -46,7 +46,7 @@ def test_every_device_has_a_name_and_help() -> None:
         ("ort-tensorrt", ["Tensorrt", "CUDA", "CPU"]),
     ],
 )
-def test_the_wanted_provider_comes_first(device: Device, order: list[str]) -> None:
+def test_the_wanted_provider_comes_first(device, order):
     found = [each if isinstance(each, str) else each[0] for each in provider_list(device, None)]
     assert found == [f"{name}ExecutionProvider" for name in order]
 
@@ -55,19 +55,19 @@ def test_the_wanted_provider_comes_first(device: Device, order: list[str]) -> No
     ("device", "wanted", "graph"),
     [("cuda", True, "1"), ("cuda", False, None), ("ort-tensorrt", True, None)],
 )
-def test_cuda_graph(device: Device, wanted: bool, graph: str | None) -> None:
+def test_cuda_graph(device, wanted, graph):
     options = dict(provider_list(device, None, wanted)[-2][1])
     assert options.get("enable_cuda_graph") == graph
 
 
 @pytest.mark.parametrize("threads", [None, 1, 3])
-def test_openvino_computes_in_float32_with_the_threads_it_was_given(threads: int | None) -> None:
+def test_openvino_computes_in_float32_with_the_threads_it_was_given(threads):
     config = json.loads(provider_list("openvino", threads)[0][1]["load_config"])["CPU"]
     assert config["INFERENCE_PRECISION_HINT"] == "f32"
     assert config.get("INFERENCE_NUM_THREADS") == (None if threads is None else str(threads))
 
 
-def test_tensorrts_engines_are_kept_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_tensorrts_engines_are_kept_in_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("AIF_CACHE", str(tmp_path))
     options = provider_list("ort-tensorrt", None)[0][1]
     assert options["trt_engine_cache_path"] == str(tmp_path / "ort-tensorrt")
@@ -84,18 +84,10 @@ def test_tensorrts_engines_are_kept_in_the_cache(monkeypatch: pytest.MonkeyPatch
         ("ort-tensorrt", ["cpu", "cuda", "ort-tensorrt"], ["libcuda"], "nvinfer", "tensorrt>=10,<11"),
     ],
 )
-def test_what_a_provider_lacks(
-    device: Device,
-    built: list[Device],
-    libraries: list[str],
-    said: str,
-    fix: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
+def test_what_a_provider_lacks(device, built, libraries, said, fix, monkeypatch, tmp_path):
     tried: list[str] = []
 
-    def load(name: str, mode: int = 0) -> None:
+    def load(name, mode=0):
         tried.append(name)
         if not name.startswith(tuple(libraries)):
             raise OSError(name)
@@ -116,7 +108,7 @@ def test_what_a_provider_lacks(
 class Fake:
     """What a session says of itself."""
 
-    def __init__(self, loaded: list[str], nodes: dict[str, int] | None) -> None:
+    def __init__(self, loaded, nodes):
         self.get_providers = lambda: loaded
         if nodes is not None:
             self.get_provider_graph_assignment_info = lambda: [
@@ -138,9 +130,7 @@ class Fake:
         ([], {}, False),
     ],
 )
-def test_a_provider_that_does_nothing_is_found_out(
-    loaded: list[str], nodes: dict[str, int] | None, fine: bool
-) -> None:
+def test_a_provider_that_does_nothing_is_found_out(loaded, nodes, fine):
     if fine:
         check_placed(Fake(loaded, nodes), "cuda")
         return
@@ -148,7 +138,7 @@ def test_a_provider_that_does_nothing_is_found_out(
         check_placed(Fake(loaded, nodes), "cuda")
 
 
-def test_nodes_are_counted_on_a_real_session() -> None:
+def test_nodes_are_counted_on_a_real_session():
     options = ort.SessionOptions()
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     graph = Bundle.open().graph_bytes("fp32", "decoder")
@@ -176,7 +166,7 @@ def test_nodes_are_counted_on_a_real_session() -> None:
         ),
     ],
 )
-def test_it_agrees_with_the_processor(provider: Provider, tolerance: float) -> None:
+def test_it_agrees_with_the_processor(provider, tolerance):
     bundle = Bundle.open()
     cpu, other = FaceModel(bundle, "cpu", 1), FaceModel(bundle, provider, 1, precision="fp32")
     assert other.device == provider

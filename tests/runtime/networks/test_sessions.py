@@ -13,11 +13,10 @@ from onnx import TensorProto, helper
 
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
 from aif.runtime.networks import sessions
-from aif.runtime.networks.network import Device
 from aif.runtime.networks.sessions import Session, choose_devices
 
 
-def relu(element: int = TensorProto.FLOAT) -> bytes:
+def relu(element=TensorProto.FLOAT):
     info = [helper.make_tensor_value_info(name, element, ["N", 3]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", info[:1], info[1:])
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
@@ -25,7 +24,7 @@ def relu(element: int = TensorProto.FLOAT) -> bytes:
 
 
 @pytest.mark.parametrize("threads", [None, 1, 2])
-def test_runs_on_the_cpu(threads: int | None) -> None:
+def test_runs_on_the_cpu(threads):
     session = Session(relu(), "cpu", threads, "graph")
     assert (session.device, session.inputs, session.outputs) == ("cpu", {"x": (None, 3)}, {"y": (None, 3)})
     (y,) = session.run(["y"], {"x": np.array([[-1, 0, 2]], dtype=np.float32)})
@@ -33,7 +32,7 @@ def test_runs_on_the_cpu(threads: int | None) -> None:
 
 
 @pytest.mark.parametrize("threads", [0, -1])
-def test_thread_numbers(threads: int) -> None:
+def test_thread_numbers(threads):
     with pytest.raises(ConfigError, match="at least 1"):
         Session(relu(), "cpu", threads, "graph")
 
@@ -43,7 +42,7 @@ def test_thread_numbers(threads: int) -> None:
     [(data, "cannot load the encoder") for data in (b"", b"abc", b"\x00" * 1000, relu()[:30])]
     + [(relu(TensorProto.FLOAT16), r"tensor\(float16\), not float32")],
 )
-def test_bytes_that_are_no_graph_of_ours(data: bytes, said: str) -> None:
+def test_bytes_that_are_no_graph_of_ours(data, said):
     with pytest.raises(BundleError, match=said):
         Session(data, "cpu", None, "encoder")
 
@@ -51,19 +50,19 @@ def test_bytes_that_are_no_graph_of_ours(data: bytes, said: str) -> None:
 @pytest.mark.parametrize(
     "inputs", [{}, {"x": np.zeros((1, 4), np.float32)}, {"x": np.zeros((1, 3), np.int64)}]
 )
-def test_a_failing_call(inputs: dict[str, Any]) -> None:
+def test_a_failing_call(inputs):
     with pytest.raises(AifError, match="The encoder failed on cpu"):
         Session(relu(), "cpu", None, "encoder").run(["y"], inputs)
 
 
 @pytest.mark.parametrize("device", ["cpu", "openvino", "ort-tensorrt"])
-def test_a_cuda_graph_needs_cuda(device: Device) -> None:
+def test_a_cuda_graph_needs_cuda(device):
     with pytest.raises(ConfigError, match="A CUDA graph needs CUDA"):
         Session(b"", device, None, "graph", cuda_graph=True)
 
 
-def test_a_graph_that_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: Any, **options: Any) -> None:
+def test_a_graph_that_cannot_be_recorded(monkeypatch):
+    def refuse(*arguments, **options):
         raise RuntimeError("This session cannot use the graph capture feature")
 
     monkeypatch.setattr(sessions, "require", lambda device: None)
@@ -74,7 +73,7 @@ def test_a_graph_that_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="CUDA may work here")
-def test_cuda_never_falls_back_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_never_falls_back_silently(monkeypatch):
     """With the checks before it out of the way, the session's own word is what counts."""
     monkeypatch.setattr(sessions, "require", lambda device: None)
     with pytest.raises(ProviderError, match="would have used the processor") as caught:
@@ -82,9 +81,7 @@ def test_cuda_never_falls_back_silently(monkeypatch: pytest.MonkeyPatch) -> None
     assert "--provider cpu" in str(caught.value)
 
 
-def test_auto_tries_cuda_and_says_why_it_takes_the_cpu(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_auto_tries_cuda_and_says_why_it_takes_the_cpu(monkeypatch, caplog):
     monkeypatch.setattr(sessions, "require", lambda device: None)
     assert choose_devices("auto") == ("cuda", "cpu")
     monkeypatch.undo()
@@ -95,20 +92,18 @@ def test_auto_tries_cuda_and_says_why_it_takes_the_cpu(
 
 
 @pytest.mark.parametrize("name", ["", "gpu", "CPU", "trt"])
-def test_unknown_providers(name: Any) -> None:
+def test_unknown_providers(name):
     with pytest.raises(ConfigError, match="cpu, cuda, tensorrt, openvino, ort-tensorrt, auto"):
         choose_devices(name)
 
 
 @pytest.mark.parametrize("vnni", [True, False])
-def test_without_dot_products_bytes_are_multiplied_exactly(
-    monkeypatch: pytest.MonkeyPatch, vnni: bool
-) -> None:
+def test_without_dot_products_bytes_are_multiplied_exactly(monkeypatch, vnni):
     """Where they are there, the exact way would cost a third of the speed and change nothing."""
     asked: list[Any] = []
     real = ort.InferenceSession
 
-    def noted(graph: bytes, options: Any, **more: Any) -> Any:
+    def noted(graph, options, **more):
         asked.append(options)
         return real(graph, options, **more)
 

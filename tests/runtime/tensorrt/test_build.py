@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.tensorrt.build import BuildOptions, build_engine, check_timing_cache
 from aif.runtime.tensorrt.library import load_library
@@ -17,7 +14,7 @@ from aif.runtime.tensorrt.sidecar import BatchProfile
 INPUTS = ["z", "y", "feature_0"]
 
 
-def build(bundle: Bundle, inputs: list[str] | None = None, **options: Any) -> bytes:
+def build(bundle, inputs=None, **options):
     return build_engine(bundle.graph_bytes("fp32", "decoder"), inputs or INPUTS, BuildOptions(**options))
 
 
@@ -34,9 +31,7 @@ def build(bundle: Bundle, inputs: list[str] | None = None, **options: Any) -> by
         ),
     ],
 )
-def test_what_is_asked_for(
-    options: dict[str, Any], asked: dict[str, Any], stand_in_card: Any, toy_bundle: Bundle
-) -> None:
+def test_what_is_asked_for(options, asked, stand_in_card, toy_bundle):
     """Strongly typed (the stand-in takes nothing else), no precision flag, no TF32; inputs with profiles."""
     assert build(toy_bundle, **options)
     usual = {
@@ -47,9 +42,7 @@ def test_what_is_asked_for(
     assert stand_in_card.builds == [{"profile": usual} | asked]
 
 
-def test_errors_of_the_parser_and_the_builder(
-    stand_in_card: Any, toy_bundle: Bundle, capsys: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_errors_of_the_parser_and_the_builder(stand_in_card, toy_bundle, capsys, caplog):
     stand_in_card.errors = ["In node 3 (Resize): UNSUPPORTED_NODE: one", "In node 9 (Clip): INVALID: two"]
     with caplog.at_level(logging.ERROR), pytest.raises(AifError, match="cannot be parsed") as caught:
         build(toy_bundle)
@@ -61,19 +54,19 @@ def test_errors_of_the_parser_and_the_builder(
 
 
 @pytest.mark.parametrize("inputs", [["z", "y"], ["z", "y", "feature_0", "feature_1"], ["image"]])
-def test_inputs_other_than_the_manifests(inputs: list[str], stand_in_card: Any, toy_bundle: Bundle) -> None:
+def test_inputs_other_than_the_manifests(inputs, stand_in_card, toy_bundle):
     with pytest.raises(AifError, match="takes z, y, feature_0, the manifest says"):
         build(toy_bundle, inputs)
 
 
-def test_hardware_compatible_needs_ampere(stand_in_card: Any, plug_in: Any, toy_bundle: Bundle) -> None:
+def test_hardware_compatible_needs_ampere(stand_in_card, plug_in, toy_bundle):
     stand_in_card.capability = "7.5"
     plug_in(stand_in_card)
     with pytest.raises(ConfigError, match=r"8\.0 on"):
         build(toy_bundle, hardware_compatible=True)
 
 
-def test_the_timing_cache_is_used_again(stand_in_card: Any, toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_timing_cache_is_used_again(stand_in_card, toy_bundle, tmp_path):
     usual = check_timing_cache(BuildOptions(), load_library())
     assert usual.parent == tmp_path / "cache" / "engines" and "trt11.3.0.14.sm90" in usual.name
     own = tmp_path / "deep" / "own.cache"
@@ -85,7 +78,7 @@ def test_the_timing_cache_is_used_again(stand_in_card: Any, toy_bundle: Bundle, 
 
 
 @pytest.mark.parametrize("place", ["file/timing.cache", "."])
-def test_a_timing_cache_that_cannot_be_kept(place: str, stand_in_card: Any, tmp_path: Path) -> None:
+def test_a_timing_cache_that_cannot_be_kept(place, stand_in_card, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="timing cache cannot be kept") as caught:
         check_timing_cache(BuildOptions(timing_cache=tmp_path / place), load_library())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,20 +26,20 @@ from aif.runtime.video.editor import VideoEditor
 Build = Callable[..., FaceModel]
 
 
-def crops(count: int, seed: int = 0) -> np.ndarray:
+def crops(count, seed=0):
     return np.random.default_rng(seed).random((count, 3, 32, 32), dtype=np.float32)
 
 
-def points(count: int, seed: int = 0) -> np.ndarray:
+def points(count, seed=0):
     noise = np.random.default_rng(seed).normal(0, 0.01, (count, 221, 2))
     return (face_points() / 128 + noise).astype(np.float32)
 
 
 @pytest.fixture
-def build(stand_in_card: Any, toy_bundle: Bundle) -> Build:
+def build(stand_in_card, toy_bundle):
     """Build the toy bundle's engines for a profile, and load them as a user would."""
 
-    def make(*batch: int) -> FaceModel:
+    def make(*batch):
         low, middle, high = batch or (1, 2, 16)
         options = BuildOptions(profile=BatchProfile(min=low, opt=middle, max=high))
         save_to_cache(make_engines(toy_bundle, "fp32", FaceInputs(crops(3)), "noise", options))
@@ -52,7 +50,7 @@ def build(stand_in_card: Any, toy_bundle: Bundle) -> Build:
 
 
 @pytest.mark.parametrize("batch", [(1, 2, 16), (1, 1, 1), (4, 4, 4), (2, 3, 5), (1, 8, 64)])
-def test_the_same_as_onnx_runtime(batch: tuple[int, ...], build: Build, toy_bundle: Bundle) -> None:
+def test_the_same_as_onnx_runtime(batch, build, toy_bundle):
     """Any number of faces, also none, fewer than the engine takes and more; decoded both ways."""
     model, plain = build(*batch), FaceModel(toy_bundle, threads=1)
     assert (model.device, model.precision) == ("tensorrt", "fp32")
@@ -65,7 +63,7 @@ def test_the_same_as_onnx_runtime(batch: tuple[int, ...], build: Build, toy_bund
             np.testing.assert_allclose(one.image, other.image, atol=1e-5)
 
 
-def test_textures_and_landmarks(stand_in_card: Any, shape_bundle: Bundle) -> None:
+def test_textures_and_landmarks(stand_in_card, shape_bundle):
     made = make_engines(shape_bundle, "fp32", FaceInputs(crops(3), points(3)), "noise")
     assert made[0][0].gate.keys() == {"z", "y_mean", "y_max", "image", "landmarks"}
     assert made[0][0].inputs == {"image": (3, 32, 32), "landmarks": (221, 2)}
@@ -79,12 +77,12 @@ def test_textures_and_landmarks(stand_in_card: Any, shape_bundle: Bundle) -> Non
         np.testing.assert_allclose(one.landmarks, other.landmarks, atol=1e-6)
 
 
-def test_loading_runs_each_engine_once(build: Build, stand_in_card: Any) -> None:
+def test_loading_runs_each_engine_once(build, stand_in_card):
     build(1, 5, 8)
     assert stand_in_card.runs == [5, 5]
 
 
-def test_results_outlive_the_next_run(build: Build) -> None:
+def test_results_outlive_the_next_run(build):
     model = build()
     first = model.encode(crops(2, seed=1))
     kept = first.z.copy()
@@ -92,11 +90,11 @@ def test_results_outlive_the_next_run(build: Build) -> None:
     np.testing.assert_array_equal(first.z, kept)
 
 
-def test_threads_take_turns(build: Build, toy_bundle: Bundle) -> None:
+def test_threads_take_turns(build, toy_bundle):
     model, plain = build(), FaceModel(toy_bundle, threads=1)
     wrong: list[int] = []
 
-    def work(number: int) -> None:
+    def work(number):
         for turn in range(12):
             faces = crops(1 + turn % 2, 100 * number + turn)
             known = plain.encode(faces)
@@ -112,7 +110,7 @@ def test_threads_take_turns(build: Build, toy_bundle: Bundle) -> None:
     assert not wrong
 
 
-def test_a_run_that_fails(build: Build, stand_in_card: Any) -> None:
+def test_a_run_that_fails(build, stand_in_card):
     model = build()
     stand_in_card.run_error = "out of memory"
     with pytest.raises(AifError, match="The encoder failed on TensorRT: out of memory") as caught:
@@ -122,15 +120,13 @@ def test_a_run_that_fails(build: Build, stand_in_card: Any) -> None:
     assert model.encode(crops(2)).z.shape == (2, 48)
 
 
-def test_no_cuda_graph(build: Build, toy_bundle: Bundle) -> None:
+def test_no_cuda_graph(build, toy_bundle):
     build()
     with pytest.raises(ConfigError, match="this runs on TensorRT"):
         FaceModel(toy_bundle, "tensorrt", cuda_graph=True)
 
 
-def test_pictures_and_films_are_edited_as_on_the_processor(
-    build: Build, toy_bundle: Bundle, astronaut_bgr: np.ndarray
-) -> None:
+def test_pictures_and_films_are_edited_as_on_the_processor(build, toy_bundle, astronaut_bgr):
     build()
     faces = (crops(3) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
     frames = [astronaut_bgr[:256, 100:356], astronaut_bgr[4:260, 102:358]]
@@ -147,7 +143,7 @@ def test_pictures_and_films_are_edited_as_on_the_processor(
     assert np.abs(found[0][0] - faces).max() > 20
 
 
-def test_benchmarks_time_engines(build: Build, toy_bundle: Bundle) -> None:
+def test_benchmarks_time_engines(build, toy_bundle):
     build()
     rivals = {setup: networks_of(toy_bundle, setup) for setup in (Setup("tensorrt", 1), Setup("cpu", 1))}
     rows = bench_networks(rivals, 32, (1, 20), Rounds(1, 0.001))
@@ -162,9 +158,7 @@ def test_benchmarks_time_engines(build: Build, toy_bundle: Bundle) -> None:
     ("precision", "options"),
     [("fp32", BuildOptions()), ("fp32", BuildOptions(version_compatible=True)), ("fp16", BuildOptions())],
 )
-def test_on_a_real_card(
-    precision: str, options: BuildOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_real_card(precision, options, tmp_path, monkeypatch):
     """The embedded bundle: built, let through the gate, loaded and run."""
     pytest.importorskip("tensorrt", reason="TensorRT is not installed")
     monkeypatch.setenv("AIF_CACHE", str(tmp_path))

@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -20,30 +19,30 @@ except ImportError:
     real_cudart = None
 
 
-def refused(match: str) -> str:
+def refused(match):
     with pytest.raises(ProviderError, match=match) as caught:
         load_library()
     return str(caught.value.fix)
 
 
-def test_the_machine(stand_in_card: Any) -> None:
+def test_the_machine(stand_in_card):
     machine = load_library()
     assert (machine.tensorrt, machine.capability, machine.gpu) == ("11.3.0.14", "9.0", "Stand-in 9000")
     assert machine.platform.startswith(sys.platform.rstrip("0123456789"))
 
 
 @pytest.mark.parametrize("lost", ["tensorrt", "cuda.bindings", "polygraphy.cuda"])
-def test_without_a_package(lost: str, stand_in_card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_package(lost, stand_in_card, monkeypatch):
     monkeypatch.setitem(sys.modules, lost, None)
     if lost == "polygraphy.cuda":
         monkeypatch.delattr("polygraphy.cuda", raising=False)
     assert 'pip install "aif[trt]"' in refused("TensorRT cannot be used")
 
 
-def test_a_library_that_does_not_load(stand_in_card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_does_not_load(stand_in_card, monkeypatch):
     """`import tensorrt` loads libraries itself, and says so in its own way when one is missing."""
 
-    def find(name: str, *rest: Any) -> None:
+    def find(name, *rest):
         if name == "tensorrt":
             raise OSError("libnvinfer.so.11: cannot open")
 
@@ -53,20 +52,20 @@ def test_a_library_that_does_not_load(stand_in_card: Any, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "9.3.0.post12", "12.0.0.1"])
-def test_a_tensorrt_that_aif_is_not_written_for(version: str, stand_in_card: Any, plug_in: Any) -> None:
+def test_a_tensorrt_that_aif_is_not_written_for(version, stand_in_card, plug_in):
     stand_in_card.version = version
     plug_in(stand_in_card)
     assert '"tensorrt>=10,<12"' in refused(f"TensorRT {version} is here")
 
 
-def test_no_driver(stand_in_card: Any, plug_in: Any) -> None:
+def test_no_driver(stand_in_card, plug_in):
     stand_in_card.cuda = 35
     plug_in(stand_in_card)
     assert "nvidia-smi" in refused("no card to run on: CUDA says cudaErrorInsufficientDriver")
 
 
-def test_a_driver_without_a_function(stand_in_card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> None:
+def test_a_driver_without_a_function(stand_in_card, monkeypatch):
+    def missing():
         raise RuntimeError('Function "cudaGetDevice" not found')
 
     monkeypatch.setattr(sys.modules["cuda.bindings.runtime"], "cudaGetDevice", missing)
@@ -75,14 +74,12 @@ def test_a_driver_without_a_function(stand_in_card: Any, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(real_cudart is None, reason="cuda-bindings are not installed")
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there is a driver here")
-def test_the_real_bindings_without_a_driver(stand_in_card: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_real_bindings_without_a_driver(stand_in_card, monkeypatch):
     monkeypatch.setattr(sys.modules["cuda.bindings"], "runtime", real_cudart)
     refused("no card to run on: CUDA says cudaError")
 
 
-def test_polygraphy_finds_pips_cuda(
-    stand_in_card: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
+def test_polygraphy_finds_pips_cuda(stand_in_card, monkeypatch, tmp_path):
     """It looks along the environment, once; afterwards that is as it was."""
     seen = []
     place = SimpleNamespace(abs_path=str(tmp_path / "libcudart.so.13"))
@@ -101,9 +98,7 @@ def test_polygraphy_finds_pips_cuda(
     assert seen == [f"{tmp_path}:/opt/cuda", str(tmp_path)]
 
 
-def test_what_polygraphy_says(
-    stand_in_card: Any, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_polygraphy_says(stand_in_card, caplog, capsys):
     """Errors are errors, all else is for --verbose; nothing is printed, and no letter stands in front."""
     from polygraphy.logger import G_LOGGER
 

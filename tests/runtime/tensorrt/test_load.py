@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +12,7 @@ from made_up_face import face_points
 
 from aif.runtime.bench.measure import Setup
 from aif.runtime.bench.networks import networks_of
-from aif.runtime.bundle.bundle import Bundle, write_bundle
+from aif.runtime.bundle.bundle import write_bundle
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.make_engines import make_engines
@@ -31,20 +28,19 @@ from aif.runtime.tensorrt.store import (
 )
 
 FACES = FaceInputs(np.random.default_rng(0).random((2, 3, 32, 32), dtype=np.float32))
-Made = Callable[..., Any]
 
 
 @pytest.fixture
-def made(stand_in_card: Any, toy_bundle: Bundle) -> Made:
+def made(stand_in_card, toy_bundle):
     """The toy bundle's engines: made(**options)."""
     return lambda **options: make_engines(toy_bundle, "fp32", FACES, "noise", BuildOptions(**options))
 
 
 @pytest.fixture
-def bundle_with(toy_parts: Any, tmp_path: Path) -> Callable[..., Bundle]:
+def bundle_with(toy_parts, tmp_path):
     """The toy bundle with further files: bundle_with(files, **fields of the manifest)."""
 
-    def make(files: dict[str, bytes], folder: bool = False, **fields: Any) -> Bundle:
+    def make(files, folder=False, **fields):
         manifest = toy_parts.manifest.model_copy(update=fields)
         return write_bundle(tmp_path / "toy.aif", manifest, {**toy_parts.files, **files}, folder=folder)
 
@@ -52,7 +48,7 @@ def bundle_with(toy_parts: Any, tmp_path: Path) -> Callable[..., Bundle]:
 
 
 @pytest.mark.parametrize("folder", [True, False])
-def test_engines_of_the_bundle(folder: bool, made: Made, bundle_with: Any) -> None:
+def test_engines_of_the_bundle(folder, made, bundle_with):
     bundle = bundle_with(bundle_files(made()), folder)
     assert FaceModel(bundle, "tensorrt").device == "tensorrt"
     assert FaceModel(bundle).device == "cpu"
@@ -60,9 +56,7 @@ def test_engines_of_the_bundle(folder: bool, made: Made, bundle_with: Any) -> No
     assert [each.sidecar.part for each in listing.engines] == ["decoder", "encoder"] and not listing.faults
 
 
-def test_auto_runs_no_engine_that_came_with_a_bundle(
-    made: Made, bundle_with: Any, stand_in_card: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_auto_runs_no_engine_that_came_with_a_bundle(made, bundle_with, stand_in_card, caplog):
     """Who opens a stranger's bundle has not asked for the stranger's programs."""
     bundle = bundle_with(bundle_files(made()))
     stand_in_card.runs.clear()
@@ -73,7 +67,7 @@ def test_auto_runs_no_engine_that_came_with_a_bundle(
     assert FaceModel(bundle, "auto").device == "tensorrt"
 
 
-def test_engines_of_the_cache(made: Made, toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_engines_of_the_cache(made, toy_bundle, tmp_path):
     places = save_to_cache(made())
     assert all(place.is_relative_to(tmp_path / "cache" / "engines") for place in places)
     names = sorted(path.name for path in places[0].parent.iterdir())
@@ -99,15 +93,7 @@ def test_engines_of_the_cache(made: Made, toy_bundle: Bundle, tmp_path: Path) ->
         ),
     ],
 )
-def test_engines_of_another_machine(
-    change: dict[str, str],
-    said: str,
-    made: Made,
-    bundle_with: Any,
-    stand_in_card: Any,
-    plug_in: Any,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_engines_of_another_machine(change, said, made, bundle_with, stand_in_card, plug_in, caplog):
     """TensorRT alone is an error with the command; auto goes on and says why."""
     engines = made()
     bundle = bundle_with(bundle_files(engines))
@@ -123,9 +109,7 @@ def test_engines_of_another_machine(
     assert "Running on the processor: No TensorRT engines" in caplog.text and "aif-export" in caplog.text
 
 
-def test_engines_that_run_elsewhere_too(
-    made: Made, toy_bundle: Bundle, stand_in_card: Any, plug_in: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_engines_that_run_elsewhere_too(made, toy_bundle, stand_in_card, plug_in, caplog):
     save_to_cache(made(version_compatible=True))
     stand_in_card.version, stand_in_card.name = "11.4.1.5", "Stand-in 9001"
     plug_in(stand_in_card)
@@ -146,9 +130,7 @@ def test_engines_that_run_elsewhere_too(
         (lambda data: {**data, "inputs": {"z": [48]}}, BundleError, "does not run: other inputs"),
     ],
 )
-def test_sidecars_that_lie(
-    spoil: Callable[[Any], Any], error: Any, said: str, made: Made, bundle_with: Any
-) -> None:
+def test_sidecars_that_lie(spoil, error, said, made, bundle_with):
     files = bundle_files(made())
     name = next(name for name in files if name.startswith("engines/decoder") and name.endswith(".json"))
     files[name] = json.dumps(spoil(json.loads(files[name]))).encode()
@@ -158,7 +140,7 @@ def test_sidecars_that_lie(
     assert FaceModel(bundle, "auto").device == "cpu"
 
 
-def test_a_plan_that_tensorrt_refuses(made: Made, bundle_with: Any, stand_in_card: Any, plug_in: Any) -> None:
+def test_a_plan_that_tensorrt_refuses(made, bundle_with, stand_in_card, plug_in):
     engines = [(sidecar.model_copy(update={"tensorrt": "11.4.1.5"}), data) for sidecar, data in made()]
     stand_in_card.version = "11.4.1.5"
     plug_in(stand_in_card)
@@ -166,7 +148,7 @@ def test_a_plan_that_tensorrt_refuses(made: Made, bundle_with: Any, stand_in_car
         FaceModel(bundle_with(bundle_files(engines)), "tensorrt")
 
 
-def test_no_engines(stand_in_card: Any, toy_bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_engines(stand_in_card, toy_bundle, caplog):
     with pytest.raises(ProviderError, match="no fp32 engine of the encoder") as caught:
         FaceModel(toy_bundle, "tensorrt")
     assert "--build-engines" in str(caught.value.fix)
@@ -175,9 +157,7 @@ def test_no_engines(stand_in_card: Any, toy_bundle: Bundle, caplog: pytest.LogCa
     assert "tensorrt" not in caplog.text  # nobody asked for it
 
 
-def test_auto_without_tensorrt(
-    made: Made, toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_auto_without_tensorrt(made, toy_bundle, monkeypatch, caplog):
     save_to_cache(made())
     load_library.cache_clear()
     monkeypatch.setitem(sys.modules, "tensorrt", None)
@@ -188,21 +168,21 @@ def test_auto_without_tensorrt(
 
 @pytest.mark.parametrize("name", ["z", "y", "feature_0", "image"])
 @pytest.mark.parametrize("wrong", [1.01, np.nan])
-def test_engines_that_stray_do_not_pass(name: str, wrong: float, stand_in_card: Any, made: Made) -> None:
+def test_engines_that_stray_do_not_pass(name, wrong, stand_in_card, made):
     figure = {"feature_0": "features", "y": "y_m"}.get(name, name)
     stand_in_card.spoil = lambda tensor, value: value * np.float32(wrong) if tensor == name else value
     with pytest.raises(AifError, match=rf"stray too far from ONNX Runtime on 2 faces: .*\b{figure}"):
         made()
 
 
-def test_engines_that_move_landmarks_do_not_pass(stand_in_card: Any, shape_bundle: Bundle) -> None:
+def test_engines_that_move_landmarks_do_not_pass(stand_in_card, shape_bundle):
     stand_in_card.spoil = lambda name, value: value + np.float32(0.001 * (name == "landmarks"))
     faces = FaceInputs(FACES.images, np.tile(face_points() / 128, (2, 1, 1)).astype(np.float32))
     with pytest.raises(AifError, match=r"landmarks 0\.0014 \(allowed 0\.0001\)"):
         make_engines(shape_bundle, "fp32", faces, "noise")
 
 
-def test_what_the_sidecar_says(toy_bundle: Bundle, made: Made) -> None:
+def test_what_the_sidecar_says(toy_bundle, made):
     compatible = {"version_compatible": True, "hardware_compatible": True, "workspace": 1 << 30}
     for sidecar, engine in made(**compatible):
         said = sidecar.model_dump()
@@ -217,14 +197,12 @@ def test_what_the_sidecar_says(toy_bundle: Bundle, made: Made) -> None:
     ("precision", "said"),
     [("int8", "symmetric INT8 only"), ("fp8", "no engines of 'fp8'"), ("", "no engines")],
 )
-def test_precisions_that_tensorrt_cannot_take(precision: str, said: str) -> None:
+def test_precisions_that_tensorrt_cannot_take(precision, said):
     with pytest.raises(ConfigError, match=said):
         check_buildable([precision])
 
 
-def test_int8_is_refused_and_never_named_as_a_fix(
-    stand_in_card: Any, bundle_with: Any, toy_parts: Any
-) -> None:
+def test_int8_is_refused_and_never_named_as_a_fix(stand_in_card, bundle_with, toy_parts):
     pair = toy_parts.manifest.graphs["fp32"]
     bundle = bundle_with({}, graphs={"fp32": pair, "int8": pair})
     with pytest.raises(ConfigError, match="symmetric INT8 only"):
@@ -232,9 +210,7 @@ def test_int8_is_refused_and_never_named_as_a_fix(
     assert "--precision fp16" in build_command(bundle, "int8")
 
 
-def test_a_precision_whose_engines_do_not_fit_hides_no_other(
-    made: Made, bundle_with: Any, toy_parts: Any
-) -> None:
+def test_a_precision_whose_engines_do_not_fit_hides_no_other(made, bundle_with, toy_parts):
     pair = toy_parts.manifest.graphs["fp32"]
     engines = made()
     foreign = {"precision": "fp16", "tensorrt": "10.1.0.27"}
@@ -247,7 +223,7 @@ def test_a_precision_whose_engines_do_not_fit_hides_no_other(
     assert {each.precision for each in networks_of(bundle, Setup("tensorrt", 1)).values()} == {"fp32"}
 
 
-def test_what_cannot_be_made(stand_in_card: Any, toy_bundle: Bundle) -> None:
+def test_what_cannot_be_made(stand_in_card, toy_bundle):
     with pytest.raises(BundleError, match="'fp16'"):
         FaceModel(toy_bundle, "tensorrt", precision="fp16")
     with pytest.raises(BundleError, match="'fp16'"):
@@ -256,7 +232,7 @@ def test_what_cannot_be_made(stand_in_card: Any, toy_bundle: Bundle) -> None:
         make_engines(toy_bundle, "fp32", FACES.rows(slice(0)), "none")
 
 
-def test_a_cache_that_cannot_be_written(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written(made, tmp_path, monkeypatch):
     engines = made()
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("AIF_CACHE", str(tmp_path / "file"))

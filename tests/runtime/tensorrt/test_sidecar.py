@@ -17,7 +17,7 @@ HERE = Machine("11.3.0.14", "9.0", "NVIDIA H100", "linux-x86_64")
 GRAPH = "a" * 64
 
 
-def sidecar(**changes: Any) -> Sidecar:
+def sidecar(**changes):
     facts: dict[str, Any] = {
         "part": "encoder",
         "precision": "fp16",
@@ -65,13 +65,13 @@ def sidecar(**changes: Any) -> Sidecar:
         ({"gpu": "NVIDIA H200"}, None),  # the same compute capability: it runs
     ],
 )
-def test_fit(changes: dict[str, Any], said: str | None) -> None:
+def test_fit(changes, said):
     found = misfits(sidecar(**changes), HERE, GRAPH)
     assert len(found) == (said is not None)
     assert said is None or re.search(said, found[0])
 
 
-def test_every_reason_is_given() -> None:
+def test_every_reason_is_given():
     wrong = {"onnx_sha256": "c" * 64, "tensorrt": "10.0.1.6", "capability": "7.5", "platform": "win32-x86_64"}
     assert len(misfits(sidecar(**wrong), HERE, GRAPH)) == 4
 
@@ -79,17 +79,17 @@ def test_every_reason_is_given() -> None:
 @pytest.mark.parametrize(
     ("capability", "fits"), [("8.0", True), ("10.0", True), ("7.5", False), ("6.1", False)]
 )
-def test_hardware_compatible_engines_begin_with_ampere(capability: str, fits: bool) -> None:
+def test_hardware_compatible_engines_begin_with_ampere(capability, fits):
     machine = Machine(HERE.tensorrt, capability, "another", HERE.platform)
     assert (not misfits(sidecar(hardware_compatible=True), machine, GRAPH)) is fits
 
 
-def test_another_card_of_the_same_kind_is_remarked_upon() -> None:
+def test_another_card_of_the_same_kind_is_remarked_upon():
     assert remark(sidecar(), HERE) is None
     assert "tuned on NVIDIA H200" in str(remark(sidecar(gpu="NVIDIA H200"), HERE))
 
 
-def test_round_trip() -> None:
+def test_round_trip():
     assert parse_sidecar(sidecar().to_json(), "x") == sidecar()
 
 
@@ -110,19 +110,19 @@ def test_round_trip() -> None:
         ({"gate": {"z": float("nan")}}, "gate"),
     ],
 )
-def test_sidecars_that_say_something_impossible(changes: dict[str, Any], place: str) -> None:
+def test_sidecars_that_say_something_impossible(changes, place):
     data = json.loads(sidecar().to_json()) | changes
     with pytest.raises(BundleError, match=f"at {place}"):
         parse_sidecar(json.dumps(data), "x")
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\x00", b"1" * 1000])
-def test_sidecars_that_are_damaged(text: bytes) -> None:
+def test_sidecars_that_are_damaged(text):
     with pytest.raises(BundleError, match="damaged"):
         parse_sidecar(text, "encoder.json")
 
 
-def test_engines_for_several_machines_lie_side_by_side() -> None:
+def test_engines_for_several_machines_lie_side_by_side():
     other = Machine("10.13.3.9", "12.0", "x", HERE.platform)
     assert engine_name("decoder", "fp16", HERE) == "decoder.fp16.trt11.3.0.14.sm90.linux-x86_64.engine"
     assert engine_name("decoder", "fp16", other) == "decoder.fp16.trt10.13.3.9.sm120.linux-x86_64.engine"

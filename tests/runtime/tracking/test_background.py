@@ -7,7 +7,6 @@ import threading
 import numpy as np
 import pytest
 
-from aif.runtime.faces.detect import Detection
 from aif.runtime.tracking.background import BackgroundDetector
 
 FRAME = np.zeros((8, 8, 3), np.uint8)
@@ -16,12 +15,12 @@ FRAME = np.zeros((8, 8, 3), np.uint8)
 class Slow:
     """Finds nothing, once it is allowed to."""
 
-    def __init__(self, error: Exception | None = None, go: bool = True) -> None:
+    def __init__(self, error=None, go=True):
         self.go, self.error, self.frames = threading.Event(), error, []
         if go:
             self.go.set()
 
-    def detect(self, frame) -> list[Detection]:
+    def detect(self, frame):
         self.frames.append(int(frame[0, 0, 0]))
         assert self.go.wait(20)
         if self.error is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -23,11 +21,11 @@ from aif.runtime.tracking.matching import (
 INF = np.inf
 
 
-def face(x: float, y: float, eyes: float = 36) -> Any:
+def face(x, y, eyes=36):
     return ((TEMPLATE_128 - 64) * eyes / 36 + (x, y)).astype(np.float32)
 
 
-def found(landmarks: Any) -> Detection:
+def found(landmarks):
     return Detection(box_from_landmarks(landmarks), landmarks, 0.9)
 
 
@@ -46,21 +44,21 @@ def found(landmarks: Any) -> Detection:
         ([[3, 1, 2], [1, 2, 3], [2, 3, 1.5]], [(0, 1), (1, 0), (2, 2)]),
     ],
 )
-def test_assign(costs: Any, expected: list[tuple[int, int]]) -> None:
+def test_assign(costs, expected):
     before = np.array(costs, dtype=float)
     assert assign(before) == expected
     np.testing.assert_array_equal(before, np.array(costs, dtype=float))
 
 
 @pytest.mark.parametrize("eyes", [7.5, 36, 200])
-def test_eye_distance(eyes: float) -> None:
+def test_eye_distance(eyes):
     assert eye_distance(face(50, 60, eyes)) == pytest.approx(eyes, rel=1e-4)
 
 
 @pytest.mark.parametrize(
     ("shift", "expected"), [((0, 0), 0), ((36, 0), 1), ((0, -18), 0.5), ((27, 36), 1.25)]
 )
-def test_landmark_distance(shift: tuple[float, float], expected: float) -> None:
+def test_landmark_distance(shift, expected):
     assert landmark_distance(face(0, 0), face(*shift)) == pytest.approx(expected, rel=1e-5)
 
 
@@ -76,7 +74,7 @@ def test_landmark_distance(shift: tuple[float, float], expected: float) -> None:
         (face(0, 0), face(0, 0, 9), False),
     ],
 )
-def test_same_face(one: Any, other: Any, same: bool) -> None:
+def test_same_face(one, other, same):
     assert same_face(one, other) == same
 
 
@@ -92,7 +90,7 @@ def test_same_face(one: Any, other: Any, same: bool) -> None:
         (0, 17, 3, INF),
     ],
 )
-def test_match_costs(shift: float, eyes: float, reach: float, cost: float) -> None:
+def test_match_costs(shift, eyes, reach, cost):
     result = match_costs([face(0, 0)], [reach], [found(face(shift, 0, eyes)), found(face(900, 0))])
     assert result.shape == (1, 2)
     assert result[0, 0] == pytest.approx(cost, abs=1e-4)
@@ -100,7 +98,7 @@ def test_match_costs(shift: float, eyes: float, reach: float, cost: float) -> No
 
 
 @pytest.mark.parametrize(("tracks", "faces"), [(0, 0), (0, 2), (2, 0)])
-def test_nothing_to_match(tracks: int, faces: int) -> None:
+def test_nothing_to_match(tracks, faces):
     costs = match_costs([face(0, 0)] * tracks, [1.0] * tracks, [found(face(0, 0))] * faces)
     assert costs.shape == (tracks, faces) and assign(costs) == []
 
@@ -116,5 +114,5 @@ def test_nothing_to_match(tracks: int, faces: int) -> None:
         (np.concatenate([*[face(0, 0)] * 44, [[np.nan, 0]]]), False),
     ],
 )
-def test_is_face(landmarks: Any, good: bool) -> None:
+def test_is_face(landmarks, good):
     assert is_face(landmarks) == good

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from aif.runtime.tracking.one_euro import OneEuroFilter, point_rms, smoothing
         (1.0, 1e9, 1.0),
     ],
 )
-def test_smoothing(cutoff: float, step: float, expected: float) -> None:
+def test_smoothing(cutoff, step, expected):
     assert smoothing(cutoff, step) == pytest.approx(expected, abs=1e-6)
 
 
@@ -29,11 +28,11 @@ def test_smoothing(cutoff: float, step: float, expected: float) -> None:
     ("vectors", "expected"),
     [([[3, 4]], 5), ([[3, 4], [0, 0]], math.sqrt(12.5)), (-2.0, 2), (np.zeros((0, 2)), 0)],
 )
-def test_point_rms(vectors: Any, expected: float) -> None:
+def test_point_rms(vectors, expected):
     assert point_rms(vectors) == pytest.approx(expected)
 
 
-def test_steps_worked_out_by_hand() -> None:
+def test_steps_worked_out_by_hand():
     """With steps of 1 / (2 pi) and 1 / pi seconds, alpha is c / (1 + c) and 2 c / (1 + 2 c) at cutoff c."""
     calm = OneEuroFilter(min_cutoff=1.0, beta=0.5, derivative_cutoff=1.0)
     unit = 2 * math.pi
@@ -50,7 +49,7 @@ def test_steps_worked_out_by_hand() -> None:
     assert calm.derivative == pytest.approx(-5.2 * math.pi / 9)
 
 
-def test_the_speed_is_that_of_all_points_together() -> None:
+def test_the_speed_is_that_of_all_points_together():
     """One point of two moves by (3, 4): the root mean square speed is 5 / sqrt 2 x 2 pi, half of it kept."""
     calm = OneEuroFilter(1.0, 1.0, 1.0)
     calm(np.zeros((2, 2)), 0.0)
@@ -61,7 +60,7 @@ def test_the_speed_is_that_of_all_points_together() -> None:
 
 @pytest.mark.parametrize("steps", [[1 / 30] * 20, [0.01, 0.5, 1e-6, 3.0, 0.02], [0.0, 0.0]])
 @pytest.mark.parametrize("beta", [0.0, 20.0])
-def test_a_constant_stays(steps: list[float], beta: float) -> None:
+def test_a_constant_stays(steps, beta):
     calm, value, time_s = OneEuroFilter(1.0, beta), np.array([[3.0, -4.0]]), 5.0
     for step in [0.0, *steps]:
         time_s += step
@@ -69,7 +68,7 @@ def test_a_constant_stays(steps: list[float], beta: float) -> None:
 
 
 @pytest.mark.parametrize(("beta", "most"), [(0.0, 0.17), (1.0, 0.09), (10.0, 0.02)])
-def test_the_lag_of_a_steady_motion_is_bounded(beta: float, most: float) -> None:
+def test_the_lag_of_a_steady_motion_is_bounded(beta, most):
     """At speed v a first-order filter trails by v / (2 pi cutoff), here v / (2 pi (1 + beta v)) or less."""
     calm, speed = OneEuroFilter(1.0, beta, 1.0), 1.0
     for i in range(300):
@@ -77,7 +76,7 @@ def test_the_lag_of_a_steady_motion_is_bounded(beta: float, most: float) -> None
     assert 0 < speed * 299 / 30 - result[0] < most
 
 
-def test_rate_matters_little_to_the_path() -> None:
+def test_rate_matters_little_to_the_path():
     """The same step, sampled at 15, 30 and 60 Hz or unevenly, has risen as far after half a second."""
     rng = np.random.default_rng(0)
     uneven = np.sort(rng.uniform(0, 0.5, 30))
@@ -92,7 +91,7 @@ def test_rate_matters_little_to_the_path() -> None:
     assert min(reached) > 0.9 and max(reached) < 0.96
 
 
-def test_a_repeated_time_changes_nothing() -> None:
+def test_a_repeated_time_changes_nothing():
     calm = OneEuroFilter(1.0, 1.0)
     calm(0.0, 1.0)
     first = calm(1.0, 1.1)
@@ -104,7 +103,7 @@ def test_a_repeated_time_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("how", ["backward", "reset"])
-def test_beginning_anew(how: str) -> None:
+def test_beginning_anew(how):
     calm = OneEuroFilter(0.5, 1.0)
     assert calm.derivative.size == 0
     calm(np.zeros(3), 5.0)
@@ -125,7 +124,7 @@ def test_beginning_anew(how: str) -> None:
         *({"derivative_cutoff": 0}, {"derivative_cutoff": math.nan}),
     ],
 )
-def test_impossible_settings(settings: dict[str, float]) -> None:
+def test_impossible_settings(settings):
     with pytest.raises(ValueError, match="cutoffs"):
         OneEuroFilter(**settings)
 
@@ -143,7 +142,7 @@ def test_impossible_settings(settings: dict[str, float]) -> None:
         ([0, 0, 0], 1.0, 1.0),
     ],
 )
-def test_impossible_values_leave_no_trace(value: Any, time_s: float, unit: float) -> None:
+def test_impossible_values_leave_no_trace(value, time_s, unit):
     calm = OneEuroFilter()
     calm([1, 1], 0.5)
     with pytest.raises(ValueError, match=r"finite|so far"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,7 @@ from aif.runtime.tracking.pick import FacePicker, pick
 from aif.runtime.tracking.tracker import TrackedFace
 
 
-def tracked(number: int, width: float, confidence: float = 1.0) -> TrackedFace:
+def tracked(number, width, confidence=1.0):
     box = np.array([0, 0, width, width], dtype=np.float32)
     return TrackedFace(number, template(64), box, confidence, 0.0, 0.5)
 
@@ -36,7 +34,7 @@ def tracked(number: int, width: float, confidence: float = 1.0) -> TrackedFace:
         ([tracked(7, 50, 0), tracked(3, 60)], 0, None, 3),
     ],
 )
-def test_pick(faces: list[TrackedFace], choice: Any, last: int | None, expected: int | None) -> None:
+def test_pick(faces, choice, last, expected):
     assert pick(faces, choice, last) == expected
 
 
@@ -51,7 +49,7 @@ def test_pick(faces: list[TrackedFace], choice: Any, last: int | None, expected:
         ("largest", 0, [(0, 0.5), (0.5, 0), (0.5, 0), (0.5, 0)]),
     ],
 )
-def test_weights(choice: Any, fade_s: float, expected: list[tuple[float, float]]) -> None:
+def test_weights(choice, fade_s, expected):
     picker = FacePicker(choice, fade_s)
     for i, weights in enumerate(expected):
         faces = picker([tracked(7, 50 if i == 0 else 90), tracked(3, 60)], i / 10)
@@ -60,6 +58,6 @@ def test_weights(choice: Any, fade_s: float, expected: list[tuple[float, float]]
 
 
 @pytest.mark.parametrize("choice", ["first", -1, True, None, 0.5])
-def test_no_such_choice(choice: Any) -> None:
+def test_no_such_choice(choice):
     with pytest.raises(ConfigError, match="faces cannot be"):
         FacePicker(choice, 0.2)

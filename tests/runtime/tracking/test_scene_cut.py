@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +9,7 @@ import pytest
 from aif.runtime.tracking.scene_cut import SMALL_SIDE, SceneCut, small_grey
 
 
-def scene(seed: int, height: int = 240, width: int = 320) -> Any:
+def scene(seed, height=240, width=320):
     """Soft patches of all sizes, as in a photo."""
     rng, total = np.random.default_rng(seed), np.zeros((height, width, 3))
     for side in (3, 6, 12, 24):
@@ -21,12 +18,12 @@ def scene(seed: int, height: int = 240, width: int = 320) -> Any:
     return (128 + total).clip(0, 255).astype(np.uint8)
 
 
-def noisy(image: Any) -> Any:
+def noisy(image):
     noise = np.random.default_rng(5).normal(0, 15, image.shape)
     return (image + noise).clip(0, 255).astype(np.uint8)
 
 
-def plain(level: int) -> Any:
+def plain(level):
     return np.full((240, 320, 3), level, dtype=np.uint8)
 
 
@@ -45,7 +42,7 @@ def plain(level: int) -> Any:
         (lambda image: cv2.resize(image, (640, 480)), False),
     ],
 )
-def test_cuts(change: Callable[[Any], Any], cut: bool) -> None:
+def test_cuts(change, cut):
     judge, first = SceneCut(), scene(1)
     assert not judge(first)
     assert not judge(first)
@@ -55,13 +52,13 @@ def test_cuts(change: Callable[[Any], Any], cut: bool) -> None:
 
 
 @pytest.mark.parametrize(("before", "after", "cut"), [(10, 12, False), (10, 200, True), (128, 128, False)])
-def test_plain_frames(before: int, after: int, cut: bool) -> None:
+def test_plain_frames(before, after, cut):
     judge = SceneCut()
     judge(plain(before))
     assert judge(plain(after)) == cut
 
 
-def test_reset() -> None:
+def test_reset():
     judge = SceneCut()
     judge(scene(1))
     judge.reset()
@@ -69,7 +66,7 @@ def test_reset() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (7, 900, 3), (900, 7, 3), (1080, 1920, 3)])
-def test_frames_of_any_shape(shape: tuple[int, int, int]) -> None:
+def test_frames_of_any_shape(shape):
     small = small_grey(np.full(shape, 77, dtype=np.uint8))
     assert small.shape == (SMALL_SIDE, SMALL_SIDE) and small.dtype == np.float32
     np.testing.assert_allclose(small, 77, atol=1)

@@ -6,24 +6,19 @@ import itertools
 import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
 from concurrent.futures import wait
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
-from staged_faces import Array, Staged, dense, face
+from staged_faces import Staged, dense, face
 
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
 from aif.runtime.errors import ConfigError, ImageError
 from aif.runtime.faces.detect import Detection, HaarDetector
-from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
+from aif.runtime.faces.landmarks import LandmarkNet, box_from_landmarks
 from aif.runtime.geometry.points import five_points
 from aif.runtime.tracking.tracker import FaceTracker, TrackedFace
-
-Script = Callable[[int], list[Array]]
 
 FPS, FADE_S, EYES = 25, 0.2, 36.0
 STEP = 1 / FPS / FADE_S  # by this much a weight changes from frame to frame
@@ -36,23 +31,17 @@ class Stage(Staged):
         detections: numbers of the frames at which the detector has looked.
     """
 
-    def __init__(
-        self,
-        script: Script,
-        noise: float = 0.0,
-        doubt: float = 0.01,
-        turn: Callable[[int], float] | None = None,
-    ) -> None:
+    def __init__(self, script, noise=0.0, doubt=0.01, turn=None):
         super().__init__(doubt=doubt)
         self.script, self.noise, self.turn = script, noise, turn
         self.detections: list[int] = []  # type: ignore[assignment]
         self.rng = np.random.default_rng(0)
 
-    def detect(self, frame: Array) -> list[Detection]:
+    def detect(self, frame):
         self.detections.append(number_of(frame))
         return [Detection(box_from_landmarks(each), each, 0.8) for each in self.script(number_of(frame))]
 
-    def refine_all(self, frame: Array, boxes: Sequence[npt.ArrayLike], passes: int = 2) -> DenseFaces:
+    def refine_all(self, frame, boxes, passes=2):
         self.faces = self.script(number_of(frame))
         self.yaw = self.turn(number_of(frame)) if self.turn else 0.0
         found = super().refine_all(frame, boxes, passes)
@@ -60,11 +49,11 @@ class Stage(Staged):
         return found
 
 
-def number_of(frame: Array) -> int:
+def number_of(frame):
     return int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1])
 
 
-def frame_of(number: int, background: int | Array = 128) -> Array:
+def frame_of(number, background=128):
     """No two frames on end are alike, as they are not with a camera."""
     frame = np.zeros((240, 320, 3), dtype=np.uint8)
     frame[:] = np.minimum(background, 253) + number % 2 * 2
@@ -72,19 +61,13 @@ def frame_of(number: int, background: int | Array = 128) -> Array:
     return frame
 
 
-def played(
-    script: Script,
-    count: int,
-    doubt: float = 0.01,
-    turn: Callable[[int], float] | None = None,
-    **settings: Any,
-) -> tuple[list[tuple[TrackedFace, ...]], Stage]:
+def played(script, count, doubt=0.01, turn=None, **settings):
     stage = Stage(script, doubt=doubt, turn=turn)
     tracker = FaceTracker(stage, stage, **{"fade_s": FADE_S, **settings})
     return [tracker.update(frame_of(i), i / FPS) for i in range(count)], stage
 
 
-def test_faces_of_the_first_frame() -> None:
+def test_faces_of_the_first_frame():
     shown, _ = played(lambda i: [face(220, 100), face(80, 120, 30)], 1)
     assert [each.id for each in shown[0]] == [1, 0]
     left, right = shown[0]
@@ -99,10 +82,10 @@ def test_faces_of_the_first_frame() -> None:
 
 @pytest.mark.parametrize("hides", [0, 45])
 @pytest.mark.parametrize("seconds", [0.6, 1.2, 2.4])
-def test_numbers_stay_where_faces_cross(hides: float, seconds: float) -> None:
+def test_numbers_stay_where_faces_cross(hides, seconds):
     count = round(seconds * FPS)
 
-    def script(i: int) -> list[Array]:
+    def script(i):
         part = min(i / count, 1)
         front, behind = face(70 + 180 * part, 118), face(250 - 180 * part, 112)
         hidden = abs(float((front - behind).mean(axis=0)[0])) < hides
@@ -127,7 +110,7 @@ def test_numbers_stay_where_faces_cross(hides: float, seconds: float) -> None:
         *((30, 60, 0), (2, 100, 1), (30, 170, 1)),
     ],
 )
-def test_a_face_that_vanishes_and_returns(gone: int, moved: float, number: int) -> None:
+def test_a_face_that_vanishes_and_returns(gone, moved, number):
     """Its number is kept for two seconds, that is 50 frames, and near its place."""
     shown, _ = played(lambda i: [face(90 + (moved if i >= 20 else 0), 100)] * (not 20 <= i < 20 + gone), 110)
     ids = [{each.id for each in faces} for faces in shown]
@@ -150,13 +133,13 @@ def test_a_face_that_vanishes_and_returns(gone: int, moved: float, number: int) 
         (0.01, [1, 0.4, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
     ],
 )
-def test_fading_out(doubt: float, expected: list[float]) -> None:
+def test_fading_out(doubt, expected):
     shown, _ = played(lambda i: [face(100, 100)] * (i < 10), 20, doubt=doubt)
     assert [round(faces[0].weight, 6) if faces else 0 for faces in shown[9:]] == expected
     assert [faces[0].confidence > 0 for faces in shown if faces][8:11] == [True, True, False]
 
 
-def test_fading_in() -> None:
+def test_fading_in():
     shown, _ = played(lambda i: [face(100, 100)] + [face(220, 100)] * (i >= 4), 16, every=4)
     newcomer = [faces[1] for faces in shown[4:]]
     assert [round(each.weight, 6) for each in newcomer] == [0.2, 0.4, 0.6, 0.8, *[1] * 8]
@@ -165,7 +148,7 @@ def test_fading_in() -> None:
     assert all(faces[0].weight == 1 for faces in shown)
 
 
-def test_weights_follow_the_clock_not_the_count_of_frames() -> None:
+def test_weights_follow_the_clock_not_the_count_of_frames():
     stage = Stage(lambda i: [face(100, 100)] * (i >= 1))
     tracker = FaceTracker(stage, stage, fade_s=0.5)
     times = [0.0, 0.1, 0.1, 0.35, 0.36, 2.0]
@@ -173,12 +156,12 @@ def test_weights_follow_the_clock_not_the_count_of_frames() -> None:
     assert weights == [[], [pytest.approx(0.2)]] + [[pytest.approx(w)] for w in (0.2, 0.7, 0.72, 1.0)]
 
 
-def test_no_fade() -> None:
+def test_no_fade():
     shown, _ = played(lambda i: [face(100, 100)] * (2 <= i < 8), 14, fade_s=0, every=1)
     assert [faces[0].weight if faces else 0 for faces in shown] == [0, 0, *[1] * 6, 0, 0, 0, 0, 0, 0]
 
 
-def test_a_face_out_of_sight_moves_on_a_little() -> None:
+def test_a_face_out_of_sight_moves_on_a_little():
     """At 50 px/s it coasts for about 0.2 s, all points alike: on, and not for ever."""
     shown, _ = played(lambda i: [face(100 + 2 * i, 100)] * (i < 20), 27, doubt=0.2)
     xs = [float(faces[0].landmarks[:, 0].mean()) for faces in shown if faces]
@@ -191,7 +174,7 @@ def test_a_face_out_of_sight_moves_on_a_little() -> None:
 
 
 @pytest.mark.parametrize(("yaw", "weight"), [(0, 1), (32, 1), (37, 0.75), (-42, 0.5), (52, 0), (-80, 0)])
-def test_faces_turned_away(yaw: float, weight: float) -> None:
+def test_faces_turned_away(yaw, weight):
     """The network tells how far a face is turned; its shape has no say then."""
     turned = [0.0] * 10 + [yaw] * 50
     shown, _ = played(
@@ -203,14 +186,14 @@ def test_faces_turned_away(yaw: float, weight: float) -> None:
     assert max(abs(b - a) for a, b in itertools.pairwise(weights)) <= STEP + 1e-9
 
 
-def test_a_yaw_that_shakes_lets_no_effect_flicker() -> None:
+def test_a_yaw_that_shakes_lets_no_effect_flicker():
     shown, _ = played(lambda i: [face(160, 100)], 60, turn=lambda i: 42 + 4 * (-1) ** i, fade_s=0)
     weights = [faces[0].weight for faces in shown[20:]]
     assert max(weights) - min(weights) < 0.1 and np.mean(weights) == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize(("narrow", "weight"), [(1.0, 1), (0.8, 1), (0.45, 0.58), (0.4, 0.35), (0.3, 0)])
-def test_profiles_without_a_landmark_network(narrow: float, weight: float) -> None:
+def test_profiles_without_a_landmark_network(narrow, weight):
     """Squeezed to 0.45, the landmarks miss the template by 0.212 eye distances; between 0.17 and 0.27."""
     stage = Stage(lambda i: [face(160, 100, narrow=1 if i < 10 or i >= 60 else narrow)])
     tracker = FaceTracker(stage, None, fade_s=FADE_S)
@@ -224,7 +207,7 @@ def test_profiles_without_a_landmark_network(narrow: float, weight: float) -> No
 
 
 @pytest.mark.parametrize("every", [1, 4, 15])
-def test_detection_on_every_kth_frame(every: int) -> None:
+def test_detection_on_every_kth_frame(every):
     shown, stage = played(lambda i: [face(100 + i, 100), face(220, 100)], 31, every=every)
     assert stage.detections == list(range(0, 31, every))
     assert all(len(faces) == 2 for faces in shown)
@@ -240,18 +223,18 @@ def test_detection_on_every_kth_frame(every: int) -> None:
         (lambda i: [face(100, 100)] * (i != 10), [0, 10, 11, 31]),
     ],
 )
-def test_loss_triggers_detection(script: Script, expected: list[int]) -> None:
+def test_loss_triggers_detection(script, expected):
     _, stage = played(script, 48, every=20)
     assert stage.detections == expected
 
 
-def texture(seed: int) -> Array:
+def texture(seed):
     small = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(small, (320, 240), interpolation=cv2.INTER_LINEAR))
 
 
 @pytest.mark.parametrize("after", ["same place", "elsewhere", "nobody"])
-def test_a_cut_resets_everything(after: str) -> None:
+def test_a_cut_resets_everything(after):
     there = {"same place": [face(100, 100)], "elsewhere": [face(230, 140)], "nobody": []}[after]
     stage = Stage(lambda i: [face(100, 100)] if i < 5 else there)
     tracker = FaceTracker(stage, stage)
@@ -265,7 +248,7 @@ def test_a_cut_resets_everything(after: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["backward", "reset"])
-def test_another_place_of_the_film(how: str) -> None:
+def test_another_place_of_the_film(how):
     stage = Stage(lambda i: [face(100 if i < 2 else 110, 100)])
     tracker = FaceTracker(stage, stage)
     tracker.update(frame_of(0), 7.0)
@@ -277,7 +260,7 @@ def test_another_place_of_the_film(how: str) -> None:
     np.testing.assert_allclose(only.landmarks, face(110, 100), atol=1e-4)
 
 
-def test_smoothing_calms_and_can_be_left_out() -> None:
+def test_smoothing_calms_and_can_be_left_out():
     paths = {}
     for smooth in (True, False):
         stage = Stage(lambda i: [face(160, 100)], noise=0.2)
@@ -290,7 +273,7 @@ def test_smoothing_calms_and_can_be_left_out() -> None:
     assert np.abs(paths[True].mean(axis=0) - dense(face(160, 100))).max() < 0.15
 
 
-def test_nothing_moves_where_a_picture_is_shown_twice() -> None:
+def test_nothing_moves_where_a_picture_is_shown_twice():
     """A film of 12.5 pictures a second at 25: the filter must not catch up while the picture stands."""
     stage = Stage(lambda i: [face(60 + 4 * (i // 2), 100)], noise=0.2)
     tracker = FaceTracker(stage, stage)
@@ -305,7 +288,7 @@ def test_nothing_moves_where_a_picture_is_shown_twice() -> None:
         assert second.confidence == first.confidence and second.weight == 1
 
 
-def test_a_picture_that_stands_is_looked_at_now_and_then() -> None:
+def test_a_picture_that_stands_is_looked_at_now_and_then():
     """Ten times a second: a face that moves too little for one frame is followed all the same."""
     stage = Stage(lambda i: [face(160 + 0.5 * i, 100)])
     tracker = FaceTracker(stage, stage)
@@ -319,7 +302,7 @@ def test_a_picture_that_stands_is_looked_at_now_and_then() -> None:
 
 
 @pytest.mark.parametrize("eyes", [12, 36, 90])
-def test_lag_does_not_depend_on_the_size_of_the_face(eyes: float) -> None:
+def test_lag_does_not_depend_on_the_size_of_the_face(eyes):
     """At two eye distances a second the landmarks trail by a few hundredths of the eye distance."""
     trails = []
     for size in (36, eyes):
@@ -329,7 +312,7 @@ def test_lag_does_not_depend_on_the_size_of_the_face(eyes: float) -> None:
     np.testing.assert_allclose(trails[1], trails[0], rtol=0.01, atol=1e-5)
 
 
-def test_without_a_landmark_network(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_landmark_network(caplog):
     stage = Stage(lambda i: [face(100 + 3 * i, 100), face(220, 160)] if i % 9 else [face(220, 160)])
     with caplog.at_level(logging.INFO, logger="aif.runtime.tracking.tracker"):
         tracker = FaceTracker(stage, None, every=10)
@@ -343,13 +326,13 @@ def test_without_a_landmark_network(caplog: pytest.LogCaptureFixture) -> None:
 class Alarmist:
     """A detector that finds faces where there are none, and faces that cannot be."""
 
-    def detect(self, frame: Array) -> list[Detection]:
+    def detect(self, frame):
         box = np.array([10, 10, 40, 40], dtype=np.float32)
         odd = [face(60, 60), np.zeros((5, 2), np.float32), np.full((5, 2), np.nan, np.float32)]
         return [Detection(box, points, 0.9) for points in odd]
 
 
-def test_false_alarms() -> None:
+def test_false_alarms():
     stage = Stage(lambda i: [])
     tracker = FaceTracker(Alarmist(), stage)
     assert [tracker.update(frame_of(i), i / FPS) for i in range(4)] == [()] * 4
@@ -363,7 +346,7 @@ def test_false_alarms() -> None:
         *({"fade_s": math.inf}, {"memory_s": -0.1}, {"memory_s": math.nan}),
     ],
 )
-def test_impossible_settings(settings: dict[str, Any]) -> None:
+def test_impossible_settings(settings):
     stage = Stage(lambda i: [])
     with pytest.raises(ConfigError, match=r"Choose \d"):
         FaceTracker(stage, stage, **settings)
@@ -379,14 +362,14 @@ def test_impossible_settings(settings: dict[str, Any]) -> None:
         (np.zeros((5, 5, 3), np.uint8), math.inf, ValueError),
     ],
 )
-def test_impossible_frames(frame: Array, time_s: float, error: type[Exception]) -> None:
+def test_impossible_frames(frame, time_s, error):
     stage = Stage(lambda i: [])
     with pytest.raises(error):
         FaceTracker(stage, stage).update(frame, time_s)
 
 
 @pytest.mark.skipif(not EMBEDDED_BUNDLE.exists(), reason="no embedded bundle")
-def test_a_real_face_that_moves(astronaut_bgr: Array) -> None:
+def test_a_real_face_that_moves(astronaut_bgr):
     """Path of Haar cascades and landmark network: one detection, then 12 frames of a moving portrait."""
     net = LandmarkNet(Bundle.open(), threads=1)
     tracker = FaceTracker(HaarDetector(net), net, every=100)
@@ -405,16 +388,16 @@ def test_a_real_face_that_moves(astronaut_bgr: Array) -> None:
 class Beside(Stage):
     """A stage whose detector answers only when it is told to, as one in a slow thread does."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script):
         super().__init__(script)
         self.gate = threading.Semaphore(0)
 
-    def detect(self, frame: Array) -> list[Detection]:
+    def detect(self, frame):
         assert self.gate.acquire(timeout=20)
         return super().detect(frame)
 
 
-def answered(tracker: FaceTracker, stage: Beside) -> None:
+def answered(tracker, stage):
     """Let the detector answer, and wait until it has."""
     stage.gate.release()
     beside = tracker._background
@@ -422,7 +405,7 @@ def answered(tracker: FaceTracker, stage: Beside) -> None:
     assert wait([beside._answer], 20).done
 
 
-def test_detection_beside_keeps_no_frame_waiting() -> None:
+def test_detection_beside_keeps_no_frame_waiting():
     """The face moves while the detector looks; it is found where it is by then, and fades in."""
     stage = Beside(lambda i: [face(90 + 3 * i, 100)])
     tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
@@ -440,7 +423,7 @@ def test_detection_beside_keeps_no_frame_waiting() -> None:
     tracker.close()
 
 
-def test_what_the_detector_saw_long_ago_gives_no_second_number() -> None:
+def test_what_the_detector_saw_long_ago_gives_no_second_number():
     """A tracked face has moved on by more than its width when the answer comes; a newcomer is taken in."""
     stage = Beside(lambda i: [face(60 + 4 * i, 100)] + [face(60, 200, 24)] * (i >= 20))
     tracker = FaceTracker(stage, stage, every=15, fade_s=FADE_S, background=True)
@@ -457,7 +440,7 @@ def test_what_the_detector_saw_long_ago_gives_no_second_number() -> None:
     tracker.close()
 
 
-def test_an_answer_of_a_time_that_is_over_is_dropped() -> None:
+def test_an_answer_of_a_time_that_is_over_is_dropped():
     """The clock jumps back while the detector looks: what it finds belongs to nothing any more."""
     stage = Beside(lambda i: [face(100, 100)] * (i < 5))
     tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
@@ -473,7 +456,7 @@ def test_an_answer_of_a_time_that_is_over_is_dropped() -> None:
     tracker.close()
 
 
-def test_beside_a_frame_that_differs_much_is_no_cut() -> None:
+def test_beside_a_frame_that_differs_much_is_no_cut():
     """Where frames come seldom, a face that is still there keeps its number and its strength."""
     ramp = np.repeat(np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None], 3, axis=2)
     stage = Beside(lambda i: [face(100, 100)])
@@ -487,7 +470,7 @@ def test_beside_a_frame_that_differs_much_is_no_cut() -> None:
     tracker.close()
 
 
-def test_a_minute_without_a_face_costs_few_detections_beside() -> None:
+def test_a_minute_without_a_face_costs_few_detections_beside():
     stage = Stage(lambda i: [])
     tracker = FaceTracker(stage, stage, background=True)
     assert all(tracker.update(frame_of(i), i / 30) == () for i in range(1800))
@@ -498,16 +481,16 @@ def test_a_minute_without_a_face_costs_few_detections_beside() -> None:
 class Sized:
     """A detector that keeps the frames' sizes, and finds one face where it is in them."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.sizes: list[tuple[int, ...]] = []
 
-    def detect(self, frame: Array) -> list[Detection]:
+    def detect(self, frame):
         self.sizes.append(frame.shape[:2])
         points = face(500, 300, 72) * np.float32(frame.shape[1] / 960)
         return [Detection(box_from_landmarks(points), points, 0.9)]
 
 
-def test_most_detections_are_a_glance() -> None:
+def test_most_detections_are_a_glance():
     """And what is found in a frame made smaller is the face that is known."""
     detector, stage = Sized(), Stage(lambda i: [face(500, 300, 72)])
     tracker = FaceTracker(detector, stage, every=1)

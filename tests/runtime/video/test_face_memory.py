@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from aif.runtime.geometry.points import COUNT, FACE_OVAL, LOWER_LIP, OUTER_LIP
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import Encoding
 from aif.runtime.tracking.tracker import TrackedFace
-from aif.runtime.video.face_memory import NEWS, RENEW_S, FaceMemory, FaceUpdate, expression, news, share
+from aif.runtime.video.face_memory import NEWS, RENEW_S, FaceMemory, expression, news, share
 
 FRAME = np.zeros((8, 8, 3), np.uint8)
 STEP = 0.04
@@ -43,38 +41,38 @@ class Lasting(EditPath[float]):
     modes = ("warp",)
     lasting = True
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(Model())  # type: ignore[arg-type]
         self.smile = 0.25
         self.looked: list[int] = []
 
-    def view(self, points: Any, score: float, yaw: float = 0.0) -> FaceView:
+    def view(self, points, score, yaw=0.0):
         matrix = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32)
         detection = Detection(np.zeros(4, np.float32), TEMPLATE_128, score)
         return FaceView(detection, matrix, 128, 1.0, points, 0.0)
 
-    def look(self, frame_hwc_bgr: Any, detections: Sequence[Detection]) -> list[FaceView]:
+    def look(self, frame_hwc_bgr, detections):
         raise AssertionError("films are tracked")
 
-    def look_at_crops(self, crops_nhwc_bgr: Any) -> list[FaceView]:
+    def look_at_crops(self, crops_nhwc_bgr):
         raise AssertionError("films are tracked")
 
-    def cut(self, frame_hwc_bgr: Any, views: Sequence[FaceView]) -> FaceInputs:
+    def cut(self, frame_hwc_bgr, views):
         return FaceInputs(np.zeros((len(views), 3, 4, 4), np.float32))
 
-    def encode(self, inputs: FaceInputs) -> Encoded:
+    def encode(self, inputs):
         count = len(inputs.images)
         self.looked.append(count)
         values = np.full((count, 1), self.smile, np.float32)
         return Encoded(inputs, Encoding(np.zeros((count, 2), np.float32), values))
 
-    def change(self, encoded: Encoded, source: Any, target: Any) -> list[float]:
+    def change(self, encoded, source, target):
         return [float(each) for each in (target - source)[:, 0]]
 
-    def apply(self, frame_hwc_bgr: Any, views: Any, changes: Any, strengths: Any, mode: Any) -> Any:
+    def apply(self, frame_hwc_bgr, views, changes, strengths, mode):
         raise AssertionError("nothing is composed here")
 
-    def between(self, old: float, new: float, share: float) -> float:
+    def between(self, old, new, share):
         return old + share * (new - old)
 
 
@@ -84,19 +82,17 @@ class Passing(Lasting):
     lasting = False
 
 
-def face(number: int = 0, **changed: Any) -> TrackedFace:
+def face(number=0, **changed):
     made = TrackedFace(number, TEMPLATE_128, np.zeros(4, np.float32), 0.9, 0.0, 1.0)
     return dataclasses.replace(made, **{"points": np.zeros((COUNT, 2), np.float32), **changed})
 
 
-def step(
-    memory: FaceMemory, path: Lasting, time_s: float, *faces: TrackedFace, smiling: float = 1.0
-) -> FaceUpdate[float]:
+def step(memory, path, time_s, *faces, smiling=1.0):
     views = [path.view(each.points, each.confidence) for each in faces]
     return memory.update(path, FRAME, faces, views, {0: smiling}, time_s)
 
 
-def moved(part: slice | np.ndarray, by: float) -> Any:
+def moved(part, by):
     points = np.zeros((COUNT, 2), np.float32)
     points[part] = (0, by)
     return points
@@ -112,24 +108,24 @@ def moved(part: slice | np.ndarray, by: float) -> Any:
         (OUTER_LIP, 1.28, 0.01 * math.sqrt(20 / 40)),
     ],
 )
-def test_news(part: Any, by: float, expected: float) -> None:
+def test_news(part, by, expected):
     views = [Lasting().view(each, 1.0) for each in (moved(slice(0, 0), 0), moved(part, by))]
     old, new = (expression(view) for view in views)
     assert news(old, new) == news(new, old) == pytest.approx(expected, rel=1e-5)
 
 
-def test_news_of_nothing() -> None:
+def test_news_of_nothing():
     assert expression(Lasting().view(None, 1.0)) is None and news(None, np.zeros((COUNT, 2))) == 0
 
 
 @pytest.mark.parametrize(
     ("step_s", "settle", "expected"), [(0, 1, 0), (1, 0, 1), (1, 1, 1 - 1 / math.e), (99, 1, 1)]
 )
-def test_share(step_s: float, settle: float, expected: float) -> None:
+def test_share(step_s, settle, expected):
     assert share(step_s, settle) == pytest.approx(expected)
 
 
-def test_a_face_at_rest_is_looked_at_five_times_a_second() -> None:
+def test_a_face_at_rest_is_looked_at_five_times_a_second():
     memory, path = FaceMemory(SETTLE), Lasting()
     looked = [step(memory, path, i * STEP, face()).renewed for i in range(11)]
     assert [i for i, each in enumerate(looked) if each] == [0, 5, 10]
@@ -137,7 +133,7 @@ def test_a_face_at_rest_is_looked_at_five_times_a_second() -> None:
 
 
 @pytest.mark.parametrize("change", ["lips", "edits", "first sight"])
-def test_news_are_looked_at_at_once(change: str) -> None:
+def test_news_are_looked_at_at_once(change):
     memory, path = FaceMemory(SETTLE), Lasting()
     before = [face(0), face(1)]
     step(memory, path, 0.0, *before)
@@ -154,7 +150,7 @@ def test_news_are_looked_at_at_once(change: str) -> None:
         assert step(memory, path, 2 * STEP, *before, face(2)).renewed == (2,)
 
 
-def test_faces_take_turns() -> None:
+def test_faces_take_turns():
     """All are seen first in one frame; after that no two of four in the same one."""
     memory, path = FaceMemory(SETTLE), Lasting()
     looked = [step(memory, path, i * STEP, *map(face, range(4))).renewed for i in range(21)]
@@ -163,7 +159,7 @@ def test_faces_take_turns() -> None:
     assert {number for each in looked[5:9] for number in each} == {0, 1, 2, 3}
 
 
-def test_a_crowd_is_looked_at_in_time() -> None:
+def test_a_crowd_is_looked_at_in_time():
     memory, path = FaceMemory(SETTLE), Lasting()
     looked = [step(memory, path, i * STEP, *map(face, range(12))).renewed for i in range(40)]
     assert max(len(each) for each in looked[1:]) == 3
@@ -173,7 +169,7 @@ def test_a_crowd_is_looked_at_in_time() -> None:
 
 
 @pytest.mark.parametrize("changed", [{"confidence": 0.0}, {"repeated": True, "points": moved(OUTER_LIP, 20)}])
-def test_what_is_hidden_or_stands_still_is_not_looked_at(changed: dict[str, Any]) -> None:
+def test_what_is_hidden_or_stands_still_is_not_looked_at(changed):
     memory, path = FaceMemory(SETTLE), Lasting()
     first = step(memory, path, 0.0, face())
     path.smile = 0.75
@@ -183,7 +179,7 @@ def test_what_is_hidden_or_stands_still_is_not_looked_at(changed: dict[str, Any]
     assert step(memory, path, 20 * STEP, face()).renewed == (0,)
 
 
-def test_what_shows_glides() -> None:
+def test_what_shows_glides():
     """y jumps from 1/4 to 3/4; the average follows at the next look, and what shows frame by frame."""
     memory, path = FaceMemory(SETTLE), Lasting()
     step(memory, path, 0.0, face())
@@ -198,7 +194,7 @@ def test_what_shows_glides() -> None:
     assert -np.diff(shown).min() < 0.16
 
 
-def test_without_an_average_all_shows_at_once() -> None:
+def test_without_an_average_all_shows_at_once():
     memory, path = FaceMemory(0), Lasting()
     step(memory, path, 0.0, face())
     path.smile = 0.75
@@ -206,7 +202,7 @@ def test_without_an_average_all_shows_at_once() -> None:
     assert shown == [0.75] * 4 + [0.25] * 2
 
 
-def test_a_change_of_its_own_frame_is_made_anew_each_time() -> None:
+def test_a_change_of_its_own_frame_is_made_anew_each_time():
     memory, path = FaceMemory(SETTLE), Passing()
     step(memory, path, 0.0, face())
     path.smile = 0.75
@@ -218,7 +214,7 @@ def test_a_change_of_its_own_frame_is_made_anew_each_time() -> None:
     assert again.renewed == (0,) and again.changes == update.changes
 
 
-def test_forgetting() -> None:
+def test_forgetting():
     memory, path = FaceMemory(SETTLE), Lasting()
     step(memory, path, 0.0, face(0), face(1))
     memory.keep([1, 5])

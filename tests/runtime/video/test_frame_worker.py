@@ -13,17 +13,17 @@ from aif.runtime import FrameWorker
 from aif.runtime.errors import AifError
 
 
-def image(number: int) -> np.ndarray:
+def image(number):
     return np.full((4, 4, 3), number % 256, np.uint8)
 
 
-def number_of(frame: np.ndarray, time_s: float) -> tuple[int, float]:
+def number_of(frame, time_s):
     return int(frame[0, 0, 0]), time_s
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 50])
 @pytest.mark.parametrize("depth", [1, 7])
-def test_without_dropping_every_frame_comes_back_in_order(count: int, depth: int) -> None:
+def test_without_dropping_every_frame_comes_back_in_order(count, depth):
     seen: list[Any] = []
     with FrameWorker(number_of, seen.append, depth=depth, drop=False) as worker:
         for i in range(count):
@@ -32,10 +32,10 @@ def test_without_dropping_every_frame_comes_back_in_order(count: int, depth: int
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_the_newest_frames_win(depth: int) -> None:
+def test_the_newest_frames_win(depth):
     go, begun, seen = threading.Event(), threading.Event(), []
 
-    def slow(frame: np.ndarray, time_s: float) -> int:
+    def slow(frame, time_s):
         begun.set()
         assert go.wait(10)
         return int(frame[0, 0, 0])
@@ -49,15 +49,15 @@ def test_the_newest_frames_win(depth: int) -> None:
     assert seen == [0, *range(10 - depth, 10)] and worker.dropped == 9 - depth
 
 
-def test_waiting_for_room() -> None:
+def test_waiting_for_room():
     go, submitted = threading.Event(), []
 
-    def wait(frame: np.ndarray, time_s: float) -> None:
+    def wait(frame, time_s):
         assert go.wait(10)
 
     worker = FrameWorker(wait, lambda result: None, depth=2, drop=False)
 
-    def submit() -> None:
+    def submit():
         for i in range(6):
             worker.submit(image(i), i)
             submitted.append(i)
@@ -76,10 +76,10 @@ def test_waiting_for_room() -> None:
     worker.close()
 
 
-def test_closing_finishes_the_frame_in_work_and_drops_the_rest() -> None:
+def test_closing_finishes_the_frame_in_work_and_drops_the_rest():
     go, begun, seen = threading.Event(), threading.Event(), []
 
-    def slow(frame: np.ndarray, time_s: float) -> float:
+    def slow(frame, time_s):
         begun.set()
         assert go.wait(10)
         return time_s
@@ -100,11 +100,11 @@ def test_closing_finishes_the_frame_in_work_and_drops_the_rest() -> None:
 
 @pytest.mark.parametrize("where", ["edit", "callback"])
 @pytest.mark.parametrize("call", ["submit", "flush", "close", "leave"])
-def test_an_error_reaches_the_caller_once(where: str, call: str) -> None:
-    def edit(frame: np.ndarray, time_s: float) -> float:
+def test_an_error_reaches_the_caller_once(where, call):
+    def edit(frame, time_s):
         return 1 / 0 if where == "edit" else time_s
 
-    def callback(result: float) -> None:
+    def callback(result):
         raise ZeroDivisionError("in the callback")
 
     worker = FrameWorker(edit, callback)
@@ -123,7 +123,7 @@ def test_an_error_reaches_the_caller_once(where: str, call: str) -> None:
         worker.submit(image(1), 1)
 
 
-def test_the_error_of_the_caller_comes_first(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_error_of_the_caller_comes_first(caplog):
     with pytest.raises(KeyError), FrameWorker(lambda *_: 1 / 0, lambda result: None) as worker:
         worker.submit(image(0), 0)
         worker._thread.join(10)
@@ -131,10 +131,10 @@ def test_the_error_of_the_caller_comes_first(caplog: pytest.LogCaptureFixture) -
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_callback_may_submit_and_close() -> None:
+def test_a_callback_may_submit_and_close():
     seen: list[float] = []
 
-    def callback(time_s: float) -> None:
+    def callback(time_s):
         seen.append(time_s)
         if time_s < 3:
             worker.submit(image(0), time_s + 1)
@@ -147,7 +147,7 @@ def test_a_callback_may_submit_and_close() -> None:
     assert seen == [0, 1, 2, 3] and not worker._thread.is_alive()
 
 
-def test_a_callback_cannot_wait_for_itself() -> None:
+def test_a_callback_cannot_wait_for_itself():
     worker: FrameWorker[float] = FrameWorker(lambda frame, time_s: time_s, lambda result: worker.flush())  # type: ignore[func-returns-value, arg-type]
     worker.submit(image(0), 0)
     worker._thread.join(10)
@@ -155,7 +155,7 @@ def test_a_callback_cannot_wait_for_itself() -> None:
         worker.close()
 
 
-def test_frames_from_several_threads() -> None:
+def test_frames_from_several_threads():
     seen: list[tuple[int, float]] = []
     worker = FrameWorker(number_of, seen.append, depth=2, drop=False)
     threads = [

@@ -20,7 +20,7 @@ from aif.runtime.video.pixels import (
 LIMITED, FULL = 1, 2
 
 
-def flat(size: tuple[int, int], *values: int, pix_fmt: str = "yuv420p", depth: int = 8) -> av.VideoFrame:
+def flat(size, *values, pix_fmt="yuv420p", depth=8):
     """A frame with the same value all over each plane."""
     frame = av.VideoFrame(*size, pix_fmt)
     for plane, value in zip(frame.planes, values, strict=True):
@@ -46,9 +46,7 @@ def flat(size: tuple[int, int], *values: int, pix_fmt: str = "yuv420p", depth: i
         (9, FULL, (255, 255, 255), (255, 128, 128)),
     ],
 )
-def test_colours_of_the_standards(
-    matrix: int, colour_range: int, bgr: tuple[int, int, int], yuv: tuple[int, int, int]
-) -> None:
+def test_colours_of_the_standards(matrix, colour_range, bgr, yuv):
     colour = Colour(matrix, colour_range)
     frame = bgr_to_yuv420p(np.full((48, 64, 3), bgr, np.uint8), colour, even=True)
     assert tuple(bytes(plane)[0] for plane in frame.planes) == yuv
@@ -58,14 +56,14 @@ def test_colours_of_the_standards(
 
 
 @pytest.mark.parametrize(("height", "like"), [(480, 6), (719, 6), (720, 1), (1080, 1)])
-def test_a_matrix_that_is_not_named_goes_by_the_height(height: int, like: int) -> None:
+def test_a_matrix_that_is_not_named_goes_by_the_height(height, like):
     np.testing.assert_array_equal(Colour(2).to_bgr(height), Colour(like).to_bgr(height))
     np.testing.assert_array_equal(Colour(8).from_bgr(height), Colour(like).from_bgr(height))
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "nv12", "yuvj420p", "yuv420p10le"])
 @pytest.mark.parametrize("colour_range", [LIMITED, FULL])
-def test_formats_agree_on_a_grey_level(pix_fmt: str, colour_range: int) -> None:
+def test_formats_agree_on_a_grey_level(pix_fmt, colour_range):
     colour_range = FULL if "j" in pix_fmt else colour_range
     deep = pix_fmt.endswith("10le")
     grey = 126 if colour_range == LIMITED else 128  # 128 of 255
@@ -91,14 +89,14 @@ def test_formats_agree_on_a_grey_level(pix_fmt: str, colour_range: int) -> None:
         ("gray10le", 10, LIMITED, 64, 0),
     ],
 )
-def test_grey(pix_fmt: str, depth: int, colour_range: int, value: int, level: int) -> None:
+def test_grey(pix_fmt, depth, colour_range, value, level):
     frame = flat((64, 48), value, pix_fmt=pix_fmt, depth=depth)
     frame.color_range = colour_range
     assert (frame_to_bgr(frame, Colour.of(frame)) == level).all()
     assert Colour.of(frame).range == LIMITED, "what it is written as"
 
 
-def smooth(height: int, width: int) -> np.ndarray:
+def smooth(height, width):
     """A picture of slow waves in all colours."""
     y, x = np.mgrid[:height, :width] / 40
     waves = [np.sin(x + i) + np.cos(y - i) for i in range(3)]
@@ -107,7 +105,7 @@ def smooth(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(48, 64), (47, 63), (720, 30), (1, 1), (2, 1), (1, 5), (3, 2)])
 @pytest.mark.parametrize("even", [True, False])
-def test_there_and_back_keeps_the_picture(size: tuple[int, int], even: bool) -> None:
+def test_there_and_back_keeps_the_picture(size, even):
     image, colour = smooth(*size), Colour(1, LIMITED)
     frame = bgr_to_yuv420p(image, colour, even)
     wide, high = size[1] + even * (size[1] % 2), size[0] + even * (size[0] % 2)
@@ -116,7 +114,7 @@ def test_there_and_back_keeps_the_picture(size: tuple[int, int], even: bool) -> 
     assert np.abs(back).max() <= 6 and abs(back.mean()) < (0.2 if image.size > 100 else 1)
 
 
-def test_ten_times_there_and_back_do_not_drift() -> None:
+def test_ten_times_there_and_back_do_not_drift():
     image, colour = smooth(96, 128), Colour(6, LIMITED)
     first = frame_to_bgr(bgr_to_yuv420p(image, colour, True), colour)
     again = first
@@ -126,7 +124,7 @@ def test_ten_times_there_and_back_do_not_drift() -> None:
     assert abs(drift.mean()) < 0.1 and np.abs(drift).mean() < 0.5
 
 
-def test_an_odd_edge_is_repeated() -> None:
+def test_an_odd_edge_is_repeated():
     image = np.zeros((5, 5, 3), np.uint8)
     image[4], image[:, 4] = 255, 255
     grown = frame_to_bgr(bgr_to_yuv420p(image, Colour(1, FULL), True), Colour(1, FULL))
@@ -134,7 +132,7 @@ def test_an_odd_edge_is_repeated() -> None:
     assert grown[5].min() > 250 and grown[:, 5].min() > 250 and grown[:3, :3].max() < 5
 
 
-def test_transparent_parts_become_white() -> None:
+def test_transparent_parts_become_white():
     bgra = np.zeros((4, 4, 4), np.uint8)
     bgra[:2] = (10, 20, 30, 255)
     bgra[2] = (0, 0, 0, 128)
@@ -147,7 +145,7 @@ def test_transparent_parts_become_white() -> None:
     assert not is_see_through(flat((4, 4), 0, 128, 128))
 
 
-def test_pictures_in_rgb_are_written_as_bt709() -> None:
+def test_pictures_in_rgb_are_written_as_bt709():
     frame = av.VideoFrame.from_ndarray(smooth(8, 8), format="bgr24")
     assert Colour.of(frame) == Colour(1, LIMITED, 1, 13)
     np.testing.assert_array_equal(frame_to_bgr(frame, Colour.of(frame)), smooth(8, 8))
@@ -164,13 +162,13 @@ def test_pictures_in_rgb_are_written_as_bt709() -> None:
         (Orientation(True, False, True), [[2, 4, 6], [1, 3, 5]]),
     ],
 )
-def test_orientations(orientation: Orientation, expected: list[list[int]]) -> None:
+def test_orientations(orientation, expected):
     image = np.repeat(np.array([[1, 2], [3, 4], [5, 6]], np.uint8)[:, :, None], 3, axis=2)
     turned = orientation.apply(image)
     assert turned[:, :, 0].tolist() == expected and turned.flags.c_contiguous
 
 
-def test_a_palette_holds_each_frame_by_itself() -> None:
+def test_a_palette_holds_each_frame_by_itself():
     palette = Palette(16, 16, Fraction(1, 100))
     out: list[av.VideoFrame | None] = []
     for i in range(3):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points
 from staged_faces import Staged, dense
 
 from aif.runtime import Editor, FaceTracker, LandmarkNet, VideoEditor
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.values import decode_values
 from aif.runtime.errors import ConfigError
 from aif.runtime.geometry.points import OUTER_LIP, five_points
@@ -22,23 +19,23 @@ FACE = five_points(face_points() * SCALE)
 
 
 @pytest.fixture(scope="module")
-def editor(shape_bundle: Bundle) -> Any:
+def editor(shape_bundle):
     with Editor.load(shape_bundle, "cpu", Staged(), threads=1) as loaded:
         yield loaded
 
 
 @pytest.fixture(scope="module")
-def frames() -> list[Any]:
+def frames():
     """A face at rest; no two pictures on end are alike, as with a camera."""
     picture = face_picture(face_points(), SIZE, SCALE)
     return [picture + np.uint8(2 * (i % 2)) for i in range(12)]
 
 
-def made(editor: Editor, stage: Staged, **settings: Any) -> VideoEditor:
+def made(editor, stage, **settings):
     return VideoEditor(editor, EDITS, tracker=FaceTracker(stage, stage, fade_s=0.2), **settings)
 
 
-def changed(editor: Editor, frame: Any, points: Any) -> Any:
+def changed(editor, frame, points):
     """What a photo's edit would change in the face at these landmarks."""
     path, about = editor.path, editor.model.manifest
     encoded = path.encode(path.cut(frame, [path.view(points, 1.0)]))
@@ -46,11 +43,11 @@ def changed(editor: Editor, frame: Any, points: Any) -> Any:
     return path.change(encoded, *values)
 
 
-def applied(editor: Editor, frame: Any, points: Any, changes: Any, strength: float = 1.0) -> Any:
+def applied(editor, frame, points, changes, strength=1.0):
     return editor.path.apply(frame, [editor.path.view(points, 1.0)], changes, [strength], "warp")
 
 
-def test_a_still_picture_is_edited_as_a_photo(editor: Editor, frames: list[Any]) -> None:
+def test_a_still_picture_is_edited_as_a_photo(editor, frames):
     points = dense(FACE)
     video = made(editor, Staged(FACE))
     results = [video.process(frames[0], i / FPS) for i in range(6)]
@@ -62,7 +59,7 @@ def test_a_still_picture_is_edited_as_a_photo(editor: Editor, frames: list[Any])
     assert list(results[0].timings) == ["track", "align", "encode", "decode", "composite"]
 
 
-def test_the_networks_run_five_times_a_second(editor: Editor, frames: list[Any]) -> None:
+def test_the_networks_run_five_times_a_second(editor, frames):
     video = made(editor, Staged(FACE))
     results = [video.process(frame, i / FPS) for i, frame in enumerate(frames)]
     assert [i for i, result in enumerate(results) if result.renewed] == [0, 5, 10]
@@ -71,7 +68,7 @@ def test_the_networks_run_five_times_a_second(editor: Editor, frames: list[Any])
         assert (result.image_hwc_bgr != frames[i]).any()
 
 
-def test_the_edit_moves_with_the_face(editor: Editor, frames: list[Any]) -> None:
+def test_the_edit_moves_with_the_face(editor, frames):
     """What was found at first sight is applied where the landmarks are now."""
     stage = Staged(FACE)
     video = made(editor, stage)
@@ -86,12 +83,12 @@ def test_the_edit_moves_with_the_face(editor: Editor, frames: list[Any]) -> None
         np.testing.assert_array_equal(result.image_hwc_bgr, applied(editor, frame, points, changes))
 
 
-def test_an_expression_is_news(editor: Editor, frames: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expression_is_news(editor, frames, monkeypatch):
     stage = Staged(FACE)
     video, refine_all = made(editor, stage), stage.refine_all
     assert [bool(video.process(frames[i], i / FPS).renewed) for i in range(3)] == [True, False, False]
 
-    def speaking(*words: Any) -> Any:
+    def speaking(*words):
         found = refine_all(*words)
         found.points[:, OUTER_LIP, 1] += 6
         return found
@@ -101,7 +98,7 @@ def test_an_expression_is_news(editor: Editor, frames: list[Any], monkeypatch: p
     assert looked[0] <= 4 and len(looked) <= 4
 
 
-def test_other_edits_show_at_once(editor: Editor, frames: list[Any]) -> None:
+def test_other_edits_show_at_once(editor, frames):
     video = made(editor, Staged(FACE))
     first = video.process(frames[0], 0.0)
     video.set_edits(EDITS)  # the same again is no news
@@ -112,7 +109,7 @@ def test_other_edits_show_at_once(editor: Editor, frames: list[Any]) -> None:
     np.testing.assert_array_equal(result.image_hwc_bgr, frames[0])
 
 
-def test_a_newcomer_fades_in(editor: Editor, frames: list[Any]) -> None:
+def test_a_newcomer_fades_in(editor, frames):
     stage = Staged()
     video = made(editor, stage)
     video.process(frames[0], 0.0)
@@ -126,14 +123,14 @@ def test_a_newcomer_fades_in(editor: Editor, frames: list[Any]) -> None:
     assert np.abs(results[-1].image_hwc_bgr.astype(int) - wanted).max() <= 1
 
 
-def test_five_landmarks_are_not_enough(editor: Editor, frames: list[Any]) -> None:
+def test_five_landmarks_are_not_enough(editor, frames):
     video = VideoEditor(editor, EDITS, tracker=FaceTracker(Staged(FACE), None))
     with pytest.raises(ConfigError, match="needs dense ones"):
         video.process(frames[0], 0.0)
 
 
 @pytest.mark.parametrize("kind", ["shape", "crops", "crops, no landmark network"])
-def test_what_follows_the_faces(shape_bundle: Bundle, make_bundle: Any, kind: str) -> None:
+def test_what_follows_the_faces(shape_bundle, make_bundle, kind):
     """The network that a model with shape has already; another model's own; none."""
     bundle = {"shape": lambda: shape_bundle, "crops": make_bundle}.get(
         kind, lambda: make_bundle(landmarks=None)
