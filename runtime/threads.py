@@ -29,11 +29,7 @@ class Channel(Generic[Item]):
     """
 
     def __init__(self, depth: int = 1) -> None:
-        """Begin empty.
-
-        Raises:
-            ConfigError: the depth is less than 1.
-        """
+        """Begin empty; ConfigError where the depth is less than 1."""
         if depth < 1:
             raise ConfigError(f"The depth must be at least 1, not {depth}.")
         self._items: deque[Item] = deque()

@@ -13,8 +13,8 @@ import numpy as np
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.bench.measure import NETWORKS, Rounds, Row, Setup, Stopwatch, Turn, editor_row
 from aif.runtime.editing.editor import Editor
-from aif.runtime.model.codes import FaceInputs
 from aif.runtime.errors import ConfigError, NoFaceError
+from aif.runtime.model.codes import FaceInputs
 from aif.runtime.video.codecs import choose_encoding
 from aif.runtime.video.editor import VideoEditor, face_view
 from aif.runtime.video.kinds import VideoError

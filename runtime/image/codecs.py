@@ -32,13 +32,9 @@ COMPRESSION = 4
 
 @dataclass(frozen=True)
 class Extras:
-    """What goes into a file beside its pixels.
-
-    Attributes:
-        icc: ICC colour profile, or None.
-        exif: EXIF block beginning with "Exif\\0\\0", or None.
-        dpi: dots per inch across and down, or None.
-        coding: how the picture was coded when it was read, as keywords of Pillow's writer for its format.
+    """What goes into a file beside its pixels: ICC profile, EXIF block beginning with "Exif\\0\\0", dots per
+    inch across and down, and how the picture was coded when read, as keywords of Pillow's writer for its
+    format.
     """
 
     icc: bytes | None = None

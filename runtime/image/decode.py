@@ -35,12 +35,7 @@ _limit_lock = threading.Lock()
 
 
 def decode_picture(data: bytes, name: str, max_megapixels: float | None) -> Picture:
-    """Decode the bytes of a JPEG, PNG, WebP, TIFF or BMP file.
-
-    Args:
-        data: the whole file.
-        name: what to call it in messages.
-        max_megapixels: larger pictures are refused before any pixel is decoded; None = no limit.
+    """Decode the bytes of a JPEG, PNG, WebP, TIFF or BMP file, `name` in messages; arguments as `read_image`.
 
     Raises:
         UnsupportedImageError: no picture, animated, or of a kind that aif does not read.

@@ -62,11 +62,8 @@ _FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (
 
 
 def sniff_format(data: bytes, name: str) -> Format:
-    """The format of a picture file, from its first bytes (a suffix may lie).
-
-    Args:
-        data: the file's bytes; the first 64 are looked at.
-        name: what to call the file in an error; its suffix sets camera raw files apart from plain TIFF.
+    """The format of a picture file, from its first bytes (a suffix may lie, but sets camera raw files apart
+    from TIFF).
 
     Raises:
         UnsupportedImageError: no picture, or a kind that aif does not read; says what it is.
@@ -107,10 +104,8 @@ def _foreign_kind(head: bytes) -> tuple[str, str]:
 
 
 def format_for(suffix_or_name: str) -> Format:
-    """The format meant by a suffix (".jpg") or a format's name ("jpg", "JPEG"), in any case.
-
-    Raises:
-        ImageError: no such format.
+    """The format meant by a suffix (".jpg") or a name ("jpg", "JPEG"), in any case; ImageError where there is
+    none.
     """
     wanted = suffix_or_name.lower()
     found = SUFFIXES.get(wanted if wanted.startswith(".") else f".{wanted}")

@@ -33,15 +33,10 @@ _WIDTH, _HEIGHT = 0xA002, 0xA003  # the picture's size, in the directory of came
 
 
 def kept_exif(image: Image.Image, width: int, height: int) -> bytes | None:
-    """The EXIF block that the edited picture keeps, with orientation 1 (its pixels are upright).
+    """The EXIF block that the edited picture, of so many upright pixels, keeps, with orientation 1.
 
-    Args:
-        image: opened and loaded.
-        width, height: size of the upright picture in pixels, put where the block states one.
-
-    Returns:
-        The notes on the photo, its camera settings and GPS position; None when there are none, or when they
-        are too damaged to be written again (logged).
+    The notes on the photo, its camera settings and GPS position; None when there are none, or when they are
+    too damaged to be written again (logged).
     """
     try:
         source = image.getexif()

@@ -63,9 +63,8 @@ class Picture:
         return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
 
     def sheet(self, pixels_hwc_bgr: UInt8Array) -> Picture:
-        """A new 8-bit picture of any size in this one's colours and format, for contact sheets.
-
-        It has no transparency, no 16-bit data, and no EXIF, which speaks of the photo itself.
+        """A new 8-bit picture of any size in this one's colours and format, for contact sheets; nothing else
+        is kept.
         """
         return replace(
             self,
@@ -78,15 +77,12 @@ class Picture:
         )
 
     def samples(self, pixels_hwc_bgr: UInt8Array, kind: Format) -> Samples:
-        """What a file of format `kind` stores for the edited pixels: (H, W, C), grey or RGB, then alpha.
+        """What a file of format `kind` stores for the edited pixels, uint8: (H, W, C), grey or RGB, then
+        alpha.
 
         uint16 when the picture has 16 bits and the format can hold them: the 8-bit change, times 257, is
         added to the 16-bit original, so that a pixel that the edit left alone keeps its exact value. JPEG and
         BMP have no transparency (the picture is laid on white), they and WebP no 16 bits: losses are logged.
-
-        Args:
-            pixels_hwc_bgr: uint8 (H, W, 3) of the picture's size.
-            kind: format of the file.
         """
         settled = self.settle(pixels_hwc_bgr)
         colour: Samples = settled[:, :, :1] if self.channels == 1 else settled

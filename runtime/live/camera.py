@@ -70,8 +70,7 @@ class Camera(Protocol):
 def public_name(source: str | int) -> str:
     """What a source may be called in messages: credentials and queries of an address are left out.
 
-    Where a password is written with characters that belong into an address only in encoded form (`/ ? # @`),
-    it is not sure where it ends, and nothing but the scheme is given.
+    Where `/ ? # @` in a password leave unsure where it ends, nothing but the scheme is given.
     """
     text = str(source)
     if "://" not in text:
@@ -184,8 +183,7 @@ class CaptureCamera:
 class SyntheticCamera:
     """A camera without hardware: a picture that sways and comes nearer, with sensor noise, at a steady rate.
 
-    Frames come at their due times whether or not they are read, as from a camera: one that nobody fetched in
-    time is lost.
+    A frame that nobody fetched in time is lost, as from a camera.
     """
 
     endless = True

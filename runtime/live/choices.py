@@ -26,8 +26,6 @@ class LiveChoices:
         source: a camera's number, a device, an address, a file, or `synthetic`.
         wanted: size, rate and pixel format to ask the camera for.
         record: the file to record to from the start; None = only when the key is pressed.
-        headless: no window.
-        virtual_camera: send the result to a virtual camera.
         compare, mirror: how the window begins; mirrored recordings, too.
         seconds: end by itself after so long; None = never.
         timings: print the figures at the end.
@@ -53,11 +51,7 @@ class LiveChoices:
 
 
 def parse_source(inputs: Sequence[str]) -> str:
-    """The one camera, stream or file; camera 0 where none is named.
-
-    Raises:
-        ConfigError: there are several.
-    """
+    """The one camera, stream or file; camera 0 where none is named, ConfigError where there are several."""
     if len(inputs) > 1:
         raise ConfigError(
             "--webcam takes one camera at a time.", "Name one number, device, address or file: --webcam 1"
@@ -66,11 +60,7 @@ def parse_source(inputs: Sequence[str]) -> str:
 
 
 def parse_format(size: str | None, fps: float | None, fourcc: str | None) -> CameraFormat:
-    """What to ask a camera for, from the command line's words.
-
-    Raises:
-        ConfigError: one of them makes no sense.
-    """
+    """What to ask a camera for, from the command line's words; ConfigError where they make no sense."""
     found = None if size is None else _SIZE.fullmatch(size.strip().lower())
     if size is not None and found is None:
         raise ConfigError(f"--camera-size {size} is no size.", "Write width x height: --camera-size 1280x720")
@@ -85,14 +75,11 @@ def parse_format(size: str | None, fps: float | None, fourcc: str | None) -> Cam
 def check_live(choices: LiveChoices, misplaced: Mapping[str, bool], overwrite: bool) -> None:
     """Find what cannot work before anything is loaded.
 
-    Args:
-        choices: what was asked for.
-        misplaced: options of pictures and films, and whether they were given.
-        overwrite: whether an existing recording may be replaced.
+    `misplaced`: options of pictures and films, and whether they were given.
 
     Raises:
-        ConfigError: options that do not go together, a recording that exists or of an unknown
-            kind, no display.
+        ConfigError: options that do not go together, a recording that exists or of an unknown kind, no
+            display.
     """
     record = choices.record
     for option in (option for option, given in misplaced.items() if given):

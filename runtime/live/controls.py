@@ -29,15 +29,7 @@ SWITCHES = {
 
 @dataclass(frozen=True)
 class Key:
-    """One line of the help.
-
-    Attributes:
-        label: what is written on the key, or keys.
-        action: what it does.
-        meaning: the same in words.
-        codes: as OpenCV's waitKeyEx gives them: characters, and for other keys what X11 (Qt, GTK), Windows
-            and macOS call them.
-    """
+    """One line of the help; `codes` as OpenCV's waitKeyEx gives them on X11, Windows and macOS."""
 
     label: str
     action: Action
@@ -91,13 +83,8 @@ def action_for(code: int) -> Action | None:
 
 
 class Controls:
-    """Sliders and switches. An attribute without a value is left as the face has it.
-
-    Attributes:
-        attributes: all that can be edited.
-        values: attribute to wanted value, for those that are edited.
-        chosen: place of the attribute that keys change.
-        on, compare, mirror, panel, figures, help, full_screen: the switches.
+    """Sliders and switches: the values of the attributes that are edited, the place of the chosen attribute,
+    and what is switched on. An attribute without a value is left as the face has it.
     """
 
     def __init__(
@@ -120,9 +107,7 @@ class Controls:
     def apply(self, action: Action, seen: Mapping[str, float] | None = None) -> None:
         """Do what a key says, as far as it is a matter of sliders and switches.
 
-        Args:
-            action: the key's.
-            seen: the values that the model predicts, from which a first step starts; None = no face in sight.
+        `seen`: the values that the model predicts, from which a first step starts; None = no face in sight.
         """
         if action in SWITCHES:
             name = SWITCHES[action]

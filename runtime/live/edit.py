@@ -32,14 +32,7 @@ class LiveEdit:
     ) -> None:
         """Begin; faces are detected in a thread of their own where the bundle has a landmark network.
 
-        Args:
-            editor: detector and model; it stays the caller's to close.
-            edits, mode, faces: as for `VideoEditor`.
-            threads: threads of the landmark network where the stream has one of its own; None = one a core.
-
-        Raises:
-            UnknownAttributeError: the bundle has no such attribute.
-            ConfigError: a value out of its range, an unknown mode or choice of faces.
+        Arguments and errors as `VideoEditor`; the editor stays the caller's to close.
         """
         self._tracker = FaceTracker(editor, landmark_finder(editor, threads), background=True)
         self._frames = VideoEditor(editor, edits, mode, faces, tracker=self._tracker)

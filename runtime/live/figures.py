@@ -16,17 +16,10 @@ WINDOW = 120
 
 @dataclass(frozen=True)
 class LiveStats:
-    """How it goes, over the last frames.
-
-    Attributes:
-        captured_fps, edited_fps: frames a second from the camera, and edited.
-        edit_ms: median time of an edit.
-        latency_ms, latency_p95_ms: from capture to the edited frame, median and 95th percentile.
-        dropped: frames that were overtaken by a newer one, in all.
-        captured, edited: frames in all.
-        wait_ms: median time from capture to the start of the edit.
-        shown_fps: frames a second that were shown.
-        shown_ms, shown_p95_ms: from capture to display, median and 95th percentile; 0 before any was.
+    """How it goes, over the last frames: frames a second from the camera, edited and shown; medians and 95th
+    percentiles in ms of the edit, of the time from capture to the edited frame (`latency_ms`), to the start
+    of the edit (`wait_ms`) and to display (`shown_ms`); and, in all, frames captured, edited, and overtaken
+    by a newer one (`dropped`).
     """
 
     captured_fps: float = 0.0

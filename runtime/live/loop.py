@@ -23,13 +23,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """One edited frame.
-
-    Attributes:
-        original, image: as captured, and edited.
-        captured_s, edited_s: when, in seconds of `time.monotonic`.
-        begun_s: when the edit began; the time before was spent waiting.
-        details: what the edit function gave beside the picture.
+    """One frame as captured and edited, when it was captured, its edit began and ended, in seconds of
+    `time.monotonic`, and what the edit function gave beside the picture.
     """
 
     original: UInt8Array
@@ -52,8 +47,7 @@ class LiveSession:
     Args:
         connect: opens the camera; called again whenever it is lost.
         edit: (uint8 (H, W, 3) BGR, seconds) -> (edited frame, details); called in one thread, in order.
-        each: called with every edited frame, in the editing thread; must return at once. For recorders, which
-            want all frames, while `next` gives the newest.
+        each: called with every edited frame, in the editing thread; must return at once.
     """
 
     def __init__(

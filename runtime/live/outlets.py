@@ -23,11 +23,7 @@ from aif.runtime.live.virtual_camera import VirtualCamera
 class Outlets:
     """Takes every edited frame from the editing thread and passes it on; a fault of one is said and survived.
 
-    Attributes:
-        mirror: whether frames are mirrored.
-        latencies: of all edited frames, seconds from capture to the end of the edit.
-        recorder: the recording under way; None while there is none.
-        camera: the virtual camera; None where there is none.
+    `latencies`: of all edited frames, seconds from capture to the end of the edit.
     """
 
     def __init__(self, choices: LiveChoices) -> None:
@@ -54,11 +50,7 @@ class Outlets:
             camera.put(image)
 
     def start_recording(self) -> str:
-        """Begin a recording; a line that says where.
-
-        Raises:
-            VideoError: the place cannot be written.
-        """
+        """Begin a recording; a line that says where. VideoError where the place cannot be written."""
         path = self._record or Path(f"{_dated()}.mp4")
         if self._said:  # the name on the command line is the first one's
             path = free_name(path)
@@ -69,12 +61,7 @@ class Outlets:
         return f"Recording to {recorder.path}"
 
     def open_virtual_camera(self, form: CameraFormat) -> str:
-        """Begin to send to a virtual camera of that size and rate; a line that says which.
-
-        Raises:
-            ConfigError: the package pyvirtualcam is not installed.
-            CameraError: there is no virtual camera, or another program uses it.
-        """
+        """Begin to send to a virtual camera of that form; a line that says which. Errors as there."""
         self.camera = VirtualCamera(form.width or 1280, form.height or 720, form.fps or 30.0)
         return f"Sending to the virtual camera {self.camera.device}"
 

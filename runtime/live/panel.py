@@ -35,11 +35,7 @@ AGAIN_S = 0.15
 
 
 class Panel:
-    """Draws the sliders, and says what a mouse points at.
-
-    Attributes:
-        height: of the panel in pixels.
-    """
+    """Draws the sliders, and says what a mouse points at."""
 
     def __init__(self, controls: Controls, height: int) -> None:
         """Prepare for a window of this height; rows that do not fit scroll with the chosen one."""
@@ -78,10 +74,7 @@ class Panel:
     def draw(self, seen: Mapping[str, float] | None, status: str, connected: bool) -> UInt8Array:
         """The panel as a picture, uint8 (height, WIDTH, 3) BGR, not to be changed.
 
-        Args:
-            seen: the values that the model predicts; None = no face in sight.
-            status: a line on the camera.
-            connected: whether that is good news.
+        `seen`: the values that the model predicts, None = no face in sight; `status`: a line on the camera.
         """
         controls = self._controls
         now = time.monotonic()

@@ -40,14 +40,8 @@ _LIVE_OPTIONS = {"libx264": {"preset": "superfast", "bf": "0"}, "libx265": {"pre
 
 @dataclass(frozen=True)
 class Recording:
-    """What was recorded.
-
-    Attributes:
-        path: the file; it is not there when nothing could be kept.
-        kept: whether there is a file.
-        frames, seconds: given to the encoder; after an error up to a second of them is lost.
-        left_out: frames for which the encoder was too slow.
-        error: why it stopped by itself; None when it did not.
+    """What was recorded: the file (not `kept` where nothing could be), frames and seconds given to the
+    encoder, frames for which it was too slow, and why it stopped by itself, if it did.
     """
 
     path: Path
@@ -62,11 +56,8 @@ class Recorder:
     """Writes frames with their own times. `put` may be called from any thread and never waits or fails.
 
     While it is being written the file is called NAME.part, and plays up to its last second even when the
-    program is killed; in the end it becomes an ordinary file of its name. For that, MP4 and MOV are written
-    in fragments.
-
-    Attributes:
-        path: the file to write.
+    program is killed (MP4 and MOV are written in fragments); in the end it becomes an ordinary file of its
+    name.
     """
 
     def __init__(
@@ -125,12 +116,11 @@ class Recorder:
         return self._last_s - self._first_s
 
     def put(self, image_hwc_bgr: UInt8Array, time_s: float) -> None:
-        """Record a frame; left out when the encoder is far behind, or recording has stopped.
+        """Record a frame, uint8 (H, W, 3), not to be changed afterwards, taken at `time_s` of a clock that
+        does not go back.
 
-        Args:
-            image_hwc_bgr: uint8 (H, W, 3), not to be changed afterwards. One of another size than the first
-                is fitted into that, with black bars.
-            time_s: when it was taken, in seconds of any clock that does not go back.
+        It is left out when the encoder is far behind, or recording has stopped; one of another size is fitted
+        in.
         """
         if self._waiting.closed or self._error is not None:
             return

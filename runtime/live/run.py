@@ -86,10 +86,8 @@ def _close(outlets: Outlets, say: Say) -> None:
 
 @contextlib.contextmanager
 def _shared_cores(threads: int) -> Iterator[None]:
-    """Settings for many threads on few cores, taken back at the end.
-
-    OpenCV's calls in all threads share one pool of workers: with one a core, the detector would take them all
-    from the view. And Python lets a thread wait for another for 5 ms where 1 ms will do.
+    """OpenCV's calls share one pool of workers: with one a core, the detector would take them all from the
+    view. And Python lets a thread wait for another for 5 ms where 1 ms will do. Taken back at the end.
     """
     before, interval = cv2.getNumThreads(), sys.getswitchinterval()
     cv2.setNumThreads(threads)

@@ -74,16 +74,8 @@ def draw_text(
     colour: Colour = WHITE,
     align: Literal["left", "right", "centre"] = "left",
 ) -> None:
-    """Write a text into the picture; what lies beyond the edge is cut off.
-
-    Args:
-        canvas: uint8 (H, W, 3) BGR, changed.
-        text: one line.
-        x: its left edge, right edge or middle, by `align`.
-        y: its upper edge.
-        size: of the font in pixels.
-        colour: of the letters.
-        align: what x is: left, right or centre.
+    """Write a line into a uint8 (H, W, 3) BGR picture, x and y its edge (or middle) and top; what lies beyond
+    is cut off.
     """
     mask = _mask(text, size)
     x -= {"left": 0, "right": mask.shape[1], "centre": mask.shape[1] // 2}[align]

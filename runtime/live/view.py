@@ -97,13 +97,8 @@ def help_rows() -> Rows:
 
 
 def figure_rows(stats: LiveStats, stage_ms: Mapping[str, float], draw_ms: float, faces: int) -> Rows:
-    """Rates, latency and where it comes from.
-
-    Args:
-        stats: the session's.
-        stage_ms: milliseconds by stage, as the video editor calls them.
-        draw_ms: milliseconds from the end of an edit to the display.
-        faces: how many are in sight.
+    """Rates, latency and where it comes from: milliseconds by stage, and from the end of an edit to the
+    display.
     """
     rows = [
         ("camera", f"{stats.captured_fps:.1f} frames/s"),

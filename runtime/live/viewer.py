@@ -36,18 +36,13 @@ NOTE_S = 4.0
 class Viewer:
     """Shows a session in a window until the user closes it, or the session ends.
 
-    Attributes:
-        latencies: of all frames shown, seconds from capture to display.
+    `latencies`: of all frames shown, seconds from capture to display.
     """
 
     def __init__(
         self, session: LiveSession, edit: LiveEdit, controls: Controls, outlets: Outlets, title: str = "aif"
     ) -> None:
-        """Open the window, large enough for the camera's picture and the sliders.
-
-        Raises:
-            ConfigError: there is no display, or this OpenCV knows no windows.
-        """
+        """Open the window, large enough for the camera's picture and the sliders; errors as `Window`."""
         self._session, self._edit, self._controls, self._outlets = session, edit, controls, outlets
         width, height = session.granted.width or 1280, session.granted.height or 720
         size = min(max(width, LEAST[0]) + WIDTH, MOST[0]), min(max(height, LEAST[1]), MOST[1])
@@ -65,10 +60,8 @@ class Viewer:
         self.latencies = array("f")
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Show frames until the window is closed, the session ends or `stop` says so.
-
-        Raises:
-            Exception: whatever the edit raised.
+        """Show frames until the window is closed, the session ends or `stop` says so. Raises what the edit
+        raised.
         """
         drawn = 0.0
         while not (self._done or stop() or self._session.ended or self._window.closed):

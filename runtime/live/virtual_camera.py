@@ -23,17 +23,11 @@ _NEEDS = {
 class VirtualCamera:
     """Sends the newest picture to a virtual camera, from a thread of its own. `put` never waits or fails.
 
-    Attributes:
-        device: the virtual camera's name.
-        error: why sending stopped; None while it goes on.
+    `error`: why sending stopped; None while it goes on.
     """
 
     def __init__(self, width: int, height: int, fps: float = 30.0) -> None:
-        """Open the virtual camera.
-
-        Args:
-            width, height: of the pictures that it shows; others are fitted into it.
-            fps: the rate that it announces; pictures are sent as they come.
+        """Open it for pictures of this size (others are fitted into it) and about this rate.
 
         Raises:
             ConfigError: the package pyvirtualcam is not installed.

@@ -21,11 +21,7 @@ PRESS, DRAG, LOOSE, RIGHT = "press", "drag", "loose", "right"
 
 
 def check_display() -> None:
-    """Find out whether a window can open, for Qt ends the whole program where there is no display.
-
-    Raises:
-        ConfigError: there is no display, or it does not answer.
-    """
+    """Raise ConfigError where there is no display that answers, for Qt would end the whole program."""
     if sys.platform != "linux":
         return
     name = os.environ.get("DISPLAY", "")
@@ -53,11 +49,7 @@ class Window:
     """One window. Everything in it belongs to one thread, on macOS to the main one."""
 
     def __init__(self, title: str, size: tuple[int, int]) -> None:
-        """Open it.
-
-        Args:
-            title: also its name for OpenCV.
-            size: width and height of its inside in pixels, to begin with.
+        """Open it with an inside of `size` (width, height) pixels.
 
         Raises:
             ConfigError: there is no display, or this OpenCV knows no windows.

@@ -22,12 +22,8 @@ TINY_GRAPH = bytes.fromhex(
 
 @dataclass(frozen=True)
 class Probe:
-    """What became of the graph.
-
-    Attributes:
-        device: where it ran.
-        nodes: how many nodes the provider took; None where ONNX Runtime does not know.
-        total: how many there were after optimisation; None likewise.
+    """Where the graph ran, and how many of its nodes the provider took; None where ONNX Runtime does not
+    know.
     """
 
     device: Device
@@ -40,7 +36,6 @@ def probe_provider(device: Device) -> Probe:
 
     Raises:
         ProviderError: the provider is not there, is silently replaced, or computes something else.
-        BundleError: ONNX Runtime cannot load the graph at all.
     """
     session = Session(TINY_GRAPH, device, 1, "test graph")
     x = np.array([[-2, 0], [1, 3]], dtype=np.float32)

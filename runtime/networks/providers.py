@@ -87,10 +87,8 @@ def provider_list(device: Device, threads: int | None, cuda_graph: bool = False)
 
 
 def require(device: Device) -> None:
-    """Find out whether a device can be had, and load the libraries that it needs.
-
-    Raises:
-        ProviderError: ONNX Runtime was built without it, or a driver or library is not here.
+    """Load the libraries that a device needs; ProviderError where one, a driver or ONNX Runtime's part is
+    missing.
     """
     if device == "cpu":
         return
@@ -135,13 +133,10 @@ def _load_tensorrt() -> None:
 
 
 def check_placed(session: Any, device: Device) -> None:
-    """Find out whether a session really runs where it was asked to.
+    """Raise ProviderError unless a session runs where it was asked to.
 
-    A provider that cannot be loaded is left out with a log line only; one that is loaded may have taken not
-    a single node of the graph.
-
-    Raises:
-        ProviderError: it would run on the processor.
+    A provider that cannot be loaded is left out with a log line only; one that is loaded may have taken no
+    node.
     """
     name = NAMES[device]
     nodes = placed_nodes(session)
@@ -152,9 +147,8 @@ def check_placed(session: Any, device: Device) -> None:
 
 
 def placed_nodes(session: Any) -> Counter[str]:
-    """How many nodes of the optimised graph each provider took; empty where ONNX Runtime does not know.
-
-    The session's options must have `session.record_ep_graph_assignment_info` set to 1 (ONNX Runtime 1.24).
+    """How many nodes each provider took, with `session.record_ep_graph_assignment_info` (ONNX Runtime 1.24);
+    else empty.
     """
     counted: Counter[str] = Counter()
     ask = getattr(session, "get_provider_graph_assignment_info", None)

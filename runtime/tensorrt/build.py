@@ -34,11 +34,7 @@ class BuildOptions:
 
 
 def check_timing_cache(options: BuildOptions, machine: Machine) -> Path:
-    """Where the timing cache lies (measured kernels are of one TensorRT and one kind of card); made writable.
-
-    Raises:
-        ConfigError: it cannot be written there.
-    """
+    """Where the timing cache of this TensorRT and card lies; ConfigError where it cannot be written."""
     name = f"timing.trt{machine.tensorrt}.sm{machine.capability.replace('.', '')}.cache"
     cache = options.timing_cache or cache_folder() / "engines" / name
     try:
@@ -121,11 +117,7 @@ def _settings(options: BuildOptions, cache: Path) -> dict[str, object]:
 
 @contextmanager
 def _as_ours(what: str) -> Iterator[None]:
-    """Turn Polygraphy's errors into ours.
-
-    Raises:
-        AifError: the work inside failed.
-    """
+    """Turn Polygraphy's errors into ours."""
     from polygraphy.exception import PolygraphyException
 
     try:

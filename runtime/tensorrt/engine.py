@@ -17,22 +17,12 @@ from aif.runtime.tensorrt.sidecar import Sidecar
 
 
 class EngineSession:
-    """An engine on the card, as a `Network`. Calls may come from several threads and take turns.
-
-    Attributes:
-        name: "encoder" or "decoder".
-        device: always "tensorrt".
-        inputs, outputs: name to shape; the batch is None.
-    """
+    """An engine on the card, as a `Network`. Calls may come from several threads and take turns."""
 
     device: Literal["tensorrt"] = "tensorrt"
 
     def __init__(self, engine: bytes, sidecar: Sidecar) -> None:
-        """Load an engine and run it once, on zeros.
-
-        Args:
-            engine: the plan, as its sidecar describes it.
-            sidecar: of this engine; it fits this machine.
+        """Load an engine, which fits this machine, and run it once, on zeros.
 
         Raises:
             ProviderError: TensorRT is not here, or refuses the engine.
@@ -58,10 +48,8 @@ class EngineSession:
         self._check(sidecar)
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Float32Array]) -> list[Float32Array]:
-        """Compute the named outputs, in this order; any number of faces, in pieces that the engine takes.
-
-        Raises:
-            AifError: TensorRT or CUDA failed.
+        """The named outputs, in this order, of any number of faces, in pieces that the engine takes; AifError
+        on failure.
         """
         count, most = len(next(iter(inputs.values()))), self._profile.max
         pieces = []

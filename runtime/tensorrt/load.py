@@ -48,8 +48,7 @@ def load_engines(
 
     Raises:
         ProviderError: TensorRT is not here, or no engine fits; says why, and what builds one.
-        BundleError: the bundle has no such precision.
-        ConfigError: a precision that TensorRT cannot take.
+        BundleError, ConfigError: the bundle has no such precision, or TensorRT cannot take it.
     """
     known = bundle.manifest.graphs
     if precision is not None and precision not in known:

@@ -28,13 +28,8 @@ Version = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)+([.a-z+-].*)?$"
 
 @dataclass(frozen=True)
 class Machine:
-    """What an engine depends on, here.
-
-    Attributes:
-        tensorrt: TensorRT's version, as `tensorrt.__version__` says it.
-        capability: the card's compute capability, such as "9.0".
-        gpu: the card's name.
-        platform: operating system and processor, such as "linux-x86_64"; engines never move between these.
+    """What an engine depends on, here: TensorRT's version, the card's compute capability and name,
+    "linux-x86_64" ...
     """
 
     tensorrt: str
@@ -100,11 +95,7 @@ class Sidecar(BaseModel):
 
 
 def parse_sidecar(text: bytes | str, where: str) -> Sidecar:
-    """Read a sidecar.
-
-    Raises:
-        BundleError: it is damaged, or of a newer aif.
-    """
+    """Read a sidecar; BundleError where it is damaged, or of a newer aif."""
     try:
         return Sidecar.model_validate_json(text)
     except ValidationError as error:

@@ -28,13 +28,8 @@ Engine = tuple[Sidecar, bytes]
 
 @dataclass(frozen=True)
 class Stored:
-    """An engine that is there.
-
-    Attributes:
-        sidecar: what it says of itself.
-        where: for messages.
-        read: gives its bytes, not checked yet.
-        brought: it came with the bundle; else the user's own cache has it.
+    """An engine that is there: what it says of itself, its place, its bytes (not checked), and whether the
+    bundle brought it.
     """
 
     sidecar: Sidecar
@@ -43,11 +38,7 @@ class Stored:
     brought: bool
 
     def verified(self) -> bytes:
-        """The engine.
-
-        Raises:
-            BundleError: it is missing, cut short, or not the one that its sidecar describes.
-        """
+        """The engine; BundleError where it is missing or not the one that its sidecar describes."""
         data = self.read()
         if len(data) != self.sidecar.bytes or hashlib.sha256(data).hexdigest() != self.sidecar.sha256:
             raise BundleError(f"{self.where} is not the engine that its sidecar describes.")
@@ -63,11 +54,7 @@ class EngineListing:
 
 
 def check_buildable(precisions: Sequence[str]) -> None:
-    """Refuse the precisions that TensorRT cannot take.
-
-    Raises:
-        ConfigError: INT8, or one that nobody knows.
-    """
+    """Raise ConfigError for INT8, which TensorRT cannot take, and for precisions that nobody knows."""
     if "int8" in precisions:
         raise ConfigError(
             "aif's INT8 graphs are made for processors (unsigned activations with zero points); TensorRT "
@@ -92,11 +79,7 @@ def brings_engines(bundle: Bundle) -> bool:
 
 
 def read_engines(place: Path, folder: str = "", brought: bool = False) -> EngineListing:
-    """The engines in a folder, or in the `folder` of a bundle, by the sidecars beside them; none is read.
-
-    Raises:
-        BundleError: the place cannot be read.
-    """
+    """The engines in a folder, or in the `folder` of a bundle, by the sidecars beside them; none is read."""
     engines: list[Stored] = []
     faults: list[str] = []
     with open_store(place) as store:
@@ -117,15 +100,10 @@ def read_engines(place: Path, folder: str = "", brought: bool = False) -> Engine
 
 
 def find_engines(bundle: Bundle, brought: bool = True) -> EngineListing:
-    """Look through the bundle's `engines/` and the cache; nothing of TensorRT is loaded.
+    """Look through the cache and, if wanted, what the bundle brought; nothing of TensorRT is loaded.
 
-    Args:
-        bundle: whose graphs the engines are of.
-        brought: look into the bundle, too. An engine may bring a program of its own and is run by whoever
-            loads it, so those that came with a bundle are only for users who have asked for them.
-
-    Raises:
-        BundleError: the bundle cannot be read any more.
+    An engine may bring a program of its own and is run by whoever loads it, so those that came with a bundle
+    are only for users who have asked for them.
     """
     found = [read_engines(bundle.path, FOLDER, brought=True)] if brought else []
     known = {sha for name in bundle.manifest.graphs for sha in graph_hashes(bundle, name).values()}
@@ -156,11 +134,7 @@ def build_command(bundle: Bundle, precision: str) -> str:
 
 
 def save_to_cache(made: Iterable[Engine]) -> tuple[Path, ...]:
-    """Keep engines in the user's cache, by their graph's hash; each sidecar comes last.
-
-    Raises:
-        AifError: the cache cannot be written.
-    """
+    """Keep engines in the user's cache, by their graph's hash; AifError where it cannot be written."""
     places = []
     for sidecar, engine in made:
         place = _cached(sidecar.onnx_sha256) / sidecar.file
@@ -186,10 +160,8 @@ def bundle_files(made: Iterable[Engine]) -> dict[str, bytes]:
 
 
 def engines_kept(place: Path, manifest: Manifest, made: Iterable[Sidecar] = ()) -> dict[str, bytes]:
-    """Engines in the bundle at `place`, with their sidecars, that a bundle of `manifest` may go on holding.
-
-    Those of graphs that it does not list go, as do damaged ones, those without a sidecar and those that were
-    `made` anew. Empty where there is no sound bundle.
+    """Engines and sidecars in the bundle at `place` that a bundle of `manifest` may go on holding: sound ones
+    of its graphs that were not `made` anew. Empty where there is no sound bundle.
     """
     try:
         found = read_engines(Bundle.open(place).path, FOLDER).engines

@@ -21,12 +21,10 @@ class BackgroundDetector:
         self._pools: dict[bool, ThreadPoolExecutor] = {}
 
     def offer(self, frame_hwc_bgr: UInt8Array, urgent: bool = True) -> bool:
-        """Have a frame looked at; False when there is one in work, or its answer was not taken yet.
+        """Have a frame looked at, which is not to be changed; False when one is in work or its answer was not
+        taken.
 
-        Args:
-            frame_hwc_bgr: uint8 (H, W, 3); not to be changed afterwards.
-            urgent: as quickly as possible; False leaves the processor to other threads first: finding
-                newcomers a little later is better than every frame late.
+        `urgent`: as quickly as possible; False leaves the processor to other threads first.
         """
         if self._answer is not None or self._closed:
             return False
@@ -36,14 +34,7 @@ class BackgroundDetector:
         return True
 
     def take(self, timeout: float = 0.0) -> list[Detection] | None:
-        """The faces of the frame offered last, once; None while they are not known.
-
-        Args:
-            timeout: seconds to wait for them.
-
-        Raises:
-            Exception: whatever the detector raised.
-        """
+        """The faces of the frame offered last, once; None while unknown. Raises what the detector raised."""
         if self._answer is None or not wait([self._answer], timeout).done:
             return None
         answer, self._answer = self._answer, None

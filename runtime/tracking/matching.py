@@ -25,12 +25,8 @@ def match_costs(
 ) -> Float64Array:
     """How badly each detected face fits each track: float64 (tracks, faces), inf where it cannot be.
 
-    The cost is the landmarks' distance in eye distances, plus 1 less the boxes' overlap.
-
-    Args:
-        places: five landmarks of each track, (5, 2).
-        reach: eye distances within which a track may take a face.
-        faces: the detected faces.
+    The cost is the landmarks' distance in eye distances, plus 1 less the boxes' overlap. `places` are five
+    landmarks of each track, `reach` the eye distances within which it may take a face.
     """
     costs = np.full((len(places), len(faces)), np.inf)
     for row, (place, most) in enumerate(zip(places, reach, strict=True)):
@@ -46,9 +42,7 @@ def match_costs(
 def assign(costs: npt.ArrayLike) -> list[tuple[int, int]]:
     """Pairs (row, column), each row and column at most once, the cheapest first; inf is no pair.
 
-    Greedy, not optimal in sum. That differs only where a face lies within reach of two tracks and so does
-    another; but faces do not lie on top of each other, so that the right pair is far the cheapest, and the
-    nearest belongs to the nearest even where the sum says otherwise.
+    Greedy: faces do not lie on top of each other, so that the nearest belongs to the nearest.
     """
     table = np.array(costs, dtype=np.float64)
     pairs = []
@@ -60,10 +54,7 @@ def assign(costs: npt.ArrayLike) -> list[tuple[int, int]]:
 
 
 def eye_distance(landmarks: npt.ArrayLike) -> float:
-    """The distance of the eyes in a frontal face of this size, in pixels, from all five landmarks.
-
-    Args, Raises: as `box_from_landmarks`.
-    """
+    """The distance of the eyes of a frontal face of this size in pixels, from all five landmarks."""
     return float(box_from_landmarks(landmarks)[2]) * EYES_IN_BOX
 
 

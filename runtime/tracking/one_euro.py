@@ -7,12 +7,8 @@ frequency rises with the signal's speed:
     cutoff = min_cutoff + beta x |speed|        alpha = 1 / (1 + 1 / (2 pi x cutoff x step))
     value' = alpha x value + (1 - alpha) x previous value'
 
-The speed is the change since the last filtered value over the time that passed, itself low-passed with a
-fixed cutoff. Two things are decided here that the paper leaves to its user. The step is the time between
-this value's timestamp and the last one's, so that frames may come at any rate and may be missing. And the
-speed is that of the array as a whole (the root mean square over its points), not each number's own: the
-points of a face move together, five of them tell the speed more surely than one, and a filter that
-treats x and y alike does not bend a slanted path.
+The speed is the change since the last filtered value, itself low-passed with a fixed cutoff. Here the step is
+the time between timestamps, and the speed that of the array as a whole (root mean square over its points).
 """
 
 from __future__ import annotations
@@ -28,18 +24,12 @@ from aif.runtime.arrays import Float64Array
 class OneEuroFilter:
     """A filter of arrays of one shape. Not for several threads at once.
 
-    Attributes:
-        min_cutoff: cutoff in hertz for a signal at rest; lower is calmer, and slower to arrive.
-        beta: what the cutoff gains, in hertz, for each unit of length per second; higher follows closer.
-        derivative_cutoff: cutoff in hertz of the speed's own low-pass filter.
+    `min_cutoff`: cutoff in hertz at rest; `beta`: what it gains for each unit of length per second;
+    `derivative_cutoff`: cutoff in hertz of the speed's own filter.
     """
 
     def __init__(self, min_cutoff: float = 1.0, beta: float = 0.0, derivative_cutoff: float = 1.0) -> None:
-        """Set up the filter; the paper's section 5 says how to tune it.
-
-        Raises:
-            ValueError: a cutoff is not positive, beta is negative, or one of them is not finite.
-        """
+        """Raise ValueError unless the cutoffs are positive, beta is not negative, and all are finite."""
         positive = min_cutoff > 0 and derivative_cutoff > 0 and beta >= 0
         if not (positive and all(map(math.isfinite, (min_cutoff, beta, derivative_cutoff)))):
             raise ValueError(
@@ -61,23 +51,17 @@ class OneEuroFilter:
         return self._derivative.copy()
 
     def __call__(self, value: npt.ArrayLike, time_s: float, unit: float = 1.0) -> Float64Array:
-        """Filter the next value.
+        """Filter the next value: float64 of its shape.
 
-        A timestamp that comes twice changes nothing and gives the last result again. One that lies before
-        the last one means another place of the stream: the filter begins anew.
+        A timestamp that comes twice gives the last result again; one before the last one begins anew.
 
         Args:
             value: (..., D) points of D coordinates, or a single number; the same shape each time.
             time_s: when it was measured, in seconds.
-            unit: the length that counts as 1 for the speed (the distance of the eyes for landmarks), so that
-                one setting serves signals of every size.
-
-        Returns:
-            float64 of the value's shape.
+            unit: the length that counts as 1 for the speed, so that one setting serves signals of every size.
 
         Raises:
-            ValueError: a value, the time or the unit is not finite, the unit is not positive, or the shape
-                has changed.
+            ValueError: value, time or unit is not finite, the unit not positive, or the shape has changed.
         """
         x = np.asarray(value, dtype=np.float64)
         if not (np.isfinite(x).all() and math.isfinite(time_s) and math.isfinite(unit) and unit > 0):

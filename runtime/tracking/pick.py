@@ -27,15 +27,12 @@ class FacePicker:
     """The choice of faces of one stream. Not for several threads at once."""
 
     def __init__(self, choice: FaceChoice, fade_s: float) -> None:
-        """Begin a stream.
+        """Begin a stream; ConfigError where there is no such choice.
 
         Args:
             choice: "all"; "largest", which changes over only to a clearly larger face; or a number from the
                 left, from 0 on: whoever has that place at first is chosen until it has gone.
             fade_s: seconds from one face to another; 0 = at once.
-
-        Raises:
-            ConfigError: there is no such choice.
         """
         with contextlib.suppress(NoFaceError):
             choose_faces([], choice)
@@ -59,13 +56,7 @@ class FacePicker:
 
 
 def pick(faces: Sequence[TrackedFace], choice: FaceChoice, last: int | None) -> int | None:
-    """The number of the one face to edit, None while there is none.
-
-    Args:
-        faces: left to right.
-        choice: "largest", or a place from the left, from 0 on.
-        last: the number picked in the frame before, which is kept if it can be.
-    """
+    """The number of the one face to edit, the last one where it can be; None while there is none."""
     widths = {face.id: float(face.box[2]) for face in faces if face.confidence > 0 or face.id == last}
     if choice == "largest":
         largest = max(widths, key=lambda number: widths[number], default=None)

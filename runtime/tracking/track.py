@@ -72,12 +72,8 @@ class TrackedFace:
 
 @dataclass(frozen=True)
 class Sight:
-    """A face as found in one frame.
-
-    Attributes:
-        points: (221, 2) or, of a detector alone, (5, 2) landmarks in frame pixels.
-        confidence: 0 to 1.
-        yaw: in degrees; None where it is not known.
+    """A face as found in one frame: (221, 2) or, of a detector alone, (5, 2) landmarks in frame pixels; yaw
+    in degrees.
     """
 
     points: npt.NDArray[np.floating]
@@ -92,15 +88,8 @@ class Sight:
 
 
 class FaceTrack:
-    """One face's past.
-
-    Attributes:
-        id: its number.
-        first_s, seen_s: when it was first and last seen, in seconds.
-        sighted: whether the last frame shows it.
-        gone: whether its place surely shows something else.
-        repeated: as in `TrackedFace`.
-        confidence, weight: as in `TrackedFace`.
+    """One face's past: when it was first and last seen, whether the last frame shows it (`sighted`), and
+    whether its place surely shows something else (`gone`).
     """
 
     def __init__(self, number: int, time_s: float) -> None:
@@ -159,13 +148,7 @@ class FaceTrack:
         return (self._calm if smooth else self._raw) + self._velocity * reach
 
     def fade(self, time_s: float, step_s: float, fade_s: float) -> None:
-        """Let the weight rise or fall towards what pose and sight allow.
-
-        Args:
-            time_s: the frame's time.
-            step_s: seconds since the frame before; infinite where nothing needs to be gentle.
-            fade_s: seconds from no effect to the full one; 0 = at once.
-        """
+        """Let the weight move towards what pose and sight allow, by 1 in `fade_s` seconds; 0 = at once."""
         hurry = HURRY if self.gone else 1
         most = step_s * hurry / fade_s if fade_s else math.inf
         seen = not self.gone and time_s - self.seen_s <= HOLD_S

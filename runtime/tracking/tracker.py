@@ -1,12 +1,9 @@
 """Faces of a stream: found now and then, followed in between, smoothed, with numbers that stay.
 
 The detector runs on every k-th frame and where a face is lost. On every frame the landmark network looks for
-each face where it should be by now. All points come from that network alone: two sources differ by a tenth of
-the eye distance, and a face would jump whenever they take turns. With it a face has all dense landmarks,
-without it the detector's five.
-
-For live pictures the detector can run beside: its answer speaks of a frame that is past, so it is compared
-with where the faces were in that frame, and faces that are new are looked for in the present one.
+each face where it should be by now. All points come from that network alone, for a face would jump where two
+sources take turns. For live pictures the detector can run beside: its answer speaks of a frame that is past,
+so it is compared with where the faces were then, and new faces are looked for in the present frame.
 """
 
 from __future__ import annotations
@@ -69,10 +66,9 @@ class _Place:
 
 
 class FaceTracker:
-    """Follows the faces of one stream. Frames come in order and one at a time; not for several threads.
+    """Follows the faces of one stream, whose frames come in order; not for several threads.
 
-    Attributes:
-        detected: whether faces that the detector found were taken in with the last frame.
+    `detected`: whether faces that the detector found were taken in with the last frame.
     """
 
     def __init__(
@@ -90,17 +86,15 @@ class FaceTracker:
 
         Args:
             detector: finds new and lost faces.
-            landmark_net: the bundle's landmark network; None = there is none, and the detector runs on every
-                frame.
+            landmark_net: the bundle's landmark network; None = the detector runs on every frame.
             every: frames from one detection to the next while no face is missing. A newcomer waits as long at
                 most, a small one four times as long (see `GLANCE_SIDE`).
             fade_s: seconds in which an effect comes and goes; 0 = at once. Where something hides the face it
-                goes three times as fast, lest the effect be seen on whatever that is.
+                goes three times as fast.
             memory_s: seconds for which a vanished face is remembered by its number.
-            smooth: filter the landmarks; False hands them on as they were found.
-            background: detect in a thread of its own, so that no frame waits for it. Faces then appear a
-                little later, and not always with the same frame: for live pictures. Cuts are not looked for.
-                `close` ends the thread. Of no use without a landmark network.
+            smooth: filter the landmarks.
+            background: detect in a thread of its own, so that no frame waits for it: for live pictures. Cuts
+                are not looked for. `close` ends the thread.
 
         Raises:
             ConfigError: `every` is below 1, or a time is negative or not finite.
@@ -138,13 +132,12 @@ class FaceTracker:
     def update(self, frame_hwc_bgr: UInt8Array, time_s: float) -> tuple[TrackedFace, ...]:
         """The faces of the next frame, left to right.
 
-        Faces of a scene's first frame have full weight at once, for where the picture jumps, nothing can
-        pop; later ones fade in. Lost faces stay in the answer until they have faded out.
+        Faces of a scene's first frame have full weight at once; later ones fade in. Lost faces stay in the
+        answer until they have faded out.
 
         Args:
             frame_hwc_bgr: uint8 (H, W, 3).
-            time_s: when the frame is shown, in seconds; steps may differ. One before the last frame's is
-                taken for a jump in the film, and begins anew like a cut.
+            time_s: when the frame is shown, in seconds; one before the last frame's begins anew like a cut.
 
         Raises:
             ImageError: the frame is no uint8 (H, W, 3) array.
@@ -249,13 +242,9 @@ class FaceTracker:
         time_s: float,
         seen: dict[int, Sight],
     ) -> None:
-        """Give detected faces that are out of sight their numbers back, and new faces new numbers.
+        """Give detected faces that are out of sight their numbers back, and new faces new numbers, in `seen`.
 
-        Args:
-            detections: what the detector found, in this frame or an earlier one.
-            places: where the known faces were in that frame.
-            frame, time_s: the present.
-            seen: the faces in sight now; those found are added.
+        `places`: where the known faces were in the frame that the detector saw.
         """
         faces = [face for face in detections if is_face(face.landmarks)]
         known = {track.id for track in self._tracks}

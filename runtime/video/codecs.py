@@ -82,16 +82,7 @@ _NEEDS: dict[Hardware, str] = {
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a video is to be written.
-
-    Attributes:
-        container: the kind of file; None for numbered pictures.
-        codec: what the frames are coded with.
-        encoder: FFmpeg's name of the encoder.
-        options: its options.
-        even: it takes even widths and heights only.
-        hardware: the device; None = the processor.
-    """
+    """How a video is to be written; `container` None means numbered pictures, `even` even sides only."""
 
     container: Container | None
     codec: Codec
@@ -108,9 +99,8 @@ def choose_encoding(
 
     Args:
         path: of the file to write; a pattern such as "out/%04d.png" means numbered pictures.
-        codec: one of `Codec`; None = the usual one for the suffix (H.264, in WebM VP9).
-        quality: 1 to 100, more is better and larger; None = 75, which looks like the original. Constant
-            quality (CRF), not bits a second. GIF and PNG have none.
+        codec: one of `Codec`; None = the usual one for the suffix.
+        quality: constant quality, 1 to 100; None = 75, which looks like the original. GIF and PNG have none.
         hardware: one of `Hardware`; None = the processor, which gives better pictures in fewer bytes.
 
     Raises:
@@ -191,15 +181,8 @@ def _check(what: str, value: str | None, known: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class StreamForm:
-    """What the frames of a video stream are to be.
-
-    Attributes:
-        width, height: in pixels; odd ones grow by one where the encoding takes even ones only.
-        rate: about how many frames a second there will be.
-        ticks: seconds a tick of the frames' timestamps.
-        key_every: frames from one key frame to the next, at most.
-        colour: what the numbers mean.
-        pixel_aspect: width of a pixel divided by its height.
+    """What the frames of a stream are to be: size in pixels (odd sides grow where they must be even), frames
+    a second, seconds a tick, most frames between key frames, colours, and width of a pixel over its height.
     """
 
     width: int
@@ -212,11 +195,7 @@ class StreamForm:
 
 
 def open_video_stream(output: OutputContainer, encoding: Encoding, form: StreamForm) -> VideoStream:
-    """A stream in a container that is being written, its encoder open.
-
-    Raises:
-        VideoError: the encoder or its device does not open.
-    """
+    """A stream in a container that is being written, its encoder open; VideoError where it does not open."""
     options = dict(encoding.options)
     try:
         if encoding.hardware == "vaapi":

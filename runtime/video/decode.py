@@ -33,14 +33,7 @@ class Decoder:
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream, name: str, step: int) -> None:
-        """Decode `stream` of an open container.
-
-        Args:
-            container: open for reading; not closed here.
-            stream: its video stream.
-            name: what to call the file in messages.
-            step: ticks between two frames where the file does not say.
-        """
+        """`step`: ticks between two frames where the file does not say."""
         self._container, self._stream, self._name, self._step = container, stream, name, step
         self._time_base = Fraction(stream.time_base or 1)
         self._last: int | None = None

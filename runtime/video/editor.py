@@ -1,8 +1,7 @@
 """Frames of a film or camera in, edited frames out: one tracked face is edited alike from frame to frame.
 
-What would make an edit shake or flicker is calmed where it arises. The faces are tracked, with smoothed
-landmarks (`FaceTracker`); what the networks say of a face is averaged over time, and asked for only where
-there is something new (`FaceMemory`); and effects come and go gently, as faces do.
+Faces are tracked with smoothed landmarks (`FaceTracker`), what the networks say of a face is averaged over
+time and asked for only where there is something new (`FaceMemory`), and effects come and go gently.
 """
 
 from __future__ import annotations
@@ -33,8 +32,7 @@ class VideoFrameResult:
         faces: all faces, left to right; `weight` is the strength with which each was edited, 0 for none.
         y: attribute values of the edited faces by their numbers, averaged over time.
         timings: seconds by stage: track, align, encode, decode, composite.
-        renewed: numbers of the faces at which encoder and decoder have looked in this frame; the others are
-            edited as they were last found to be.
+        renewed: numbers of the faces at which encoder and decoder have looked in this frame.
     """
 
     image_hwc_bgr: UInt8Array
@@ -47,9 +45,8 @@ class VideoFrameResult:
 class VideoEditor:
     """Edits one stream of frames with an editor that may serve others at the same time.
 
-    Frames must come in the order in which they are shown, for each is edited in the light of those
-    before it; a time that lies before the last one begins anew, like a cut. Every method may be called from
-    any thread: frames take turns, and `set_edits` neither waits for one nor changes one that is under way.
+    Frames must come in the order in which they are shown; a time before the last one begins anew, like a cut.
+    Every method may be called from any thread.
     """
 
     def __init__(
@@ -74,9 +71,7 @@ class VideoEditor:
             faces: "all"; "largest", which changes over only to a clearly larger face; or a number from the
                 left, from 0 on: whoever has that place at first is edited until it has gone.
             every: frames from one detection to the next (see `FaceTracker`).
-            settle_s: time constant in seconds of the average of what the networks say: long enough that an
-                effect does not flip as an expression changes, and no longer, for meanwhile edit and photo
-                differ; 0 = no average.
+            settle_s: time constant in seconds of the average of what the networks say; 0 = no average.
             fade_s: seconds in which an effect comes and goes; 0 = at once.
             threads: threads of the landmark network where the stream has one of its own; None = one a core.
             tracker: one of your own, in place of what `every`, `fade_s` and `threads` would make.
@@ -97,12 +92,7 @@ class VideoEditor:
         self.set_edits(edits)
 
     def set_edits(self, edits: Mapping[str, float]) -> None:
-        """Change what is edited, from the next frame on.
-
-        Raises:
-            UnknownAttributeError: the bundle has no such attribute.
-            ConfigError: a value out of its range.
-        """
+        """Change what is edited, from the next frame on; errors as at the beginning."""
         self._columns = self._editor.columns(edits)
 
     def process(self, frame_hwc_bgr: UInt8Array, time_s: float) -> VideoFrameResult:
@@ -143,10 +133,7 @@ class VideoEditor:
             return VideoFrameResult(image, faces, y, timings, said.renewed)
 
     def edit_frames(self, frames: Iterable[tuple[UInt8Array, float]]) -> Iterator[VideoFrameResult]:
-        """Edit frame after frame, (frame, time in seconds) each; one result a frame, in their order.
-
-        A frame is taken only when its result is asked for, so that a stream of any length needs no memory.
-        """
+        """Edit (frame, time in seconds) after (frame, time); one is taken when its result is asked for."""
         for frame, time_s in frames:
             yield self.process(frame, time_s)
 
@@ -170,15 +157,8 @@ class VideoEditor:
 
 
 def landmark_finder(editor: Editor, threads: int | None = None) -> LandmarkNet | None:
-    """What follows the faces of a stream: the landmark network that the editor has, or, of other models, one
-    for this stream; None where the bundle brings none.
-
-    Args:
-        editor: detector and model.
-        threads: threads of a network that is loaded here; None = one a core.
-
-    Raises:
-        AifError: the editor has been closed, or the bundle's landmark network cannot be loaded.
+    """What follows the faces of a stream: the editor's landmark network, or, for models without one of their
+    own, a new one on so many threads (None = one a core); None where the bundle brings none.
     """
     path = editor.path
     if path.net is not None or path.model.manifest.landmarks is None:
@@ -187,11 +167,7 @@ def landmark_finder(editor: Editor, threads: int | None = None) -> LandmarkNet |
 
 
 def face_view(path: EditPath[Any], face: TrackedFace) -> FaceView:
-    """A tracked face as a path takes it.
-
-    Raises:
-        ConfigError: the path needs dense landmarks, and the face has none.
-    """
+    """A tracked face as a path takes it; ConfigError where the path needs dense landmarks and it has none."""
     if path.net is None:
         return path.view(face.landmarks, face.confidence)
     if face.points is None:

@@ -1,10 +1,8 @@
 """What is remembered of the faces of a stream: what the encoder says of each, and what its edit changes.
 
 An edit changes slowly, the face moves fast. Where a model's changes last (`EditPath.lasting`), the networks
-run only when there is something new to say of a face: at first sight, when other edits are wanted, when its
-expression or pose has changed, and every so often; in between, what they said is applied to the face as it
-moves. What they say is averaged over time, and what shows glides from one change to the next, so that an
-effect neither flips nor jumps.
+run at first sight, for other edits, when expression or pose has changed, and every so often; in between, what
+they said is applied to the face as it moves. It is averaged over time, and what shows glides.
 """
 
 from __future__ import annotations
@@ -47,13 +45,8 @@ ARRIVED = 0.01
 
 @dataclass(frozen=True)
 class FaceUpdate(Generic[C]):
-    """What a frame's faces are edited with.
-
-    Attributes:
-        changes: of each face.
-        y: float32 (N, A), averaged attribute values.
-        renewed: numbers of the faces that the networks have looked at in this frame.
-        encode_s, decode_s: seconds spent.
+    """What a frame's faces are edited with: the change and the averaged attribute values (float32 (N, A)) of
+    each, the numbers of those that the networks have looked at, and seconds spent.
     """
 
     changes: list[C]
@@ -65,15 +58,8 @@ class FaceUpdate(Generic[C]):
 
 @dataclass
 class _Known(Generic[C]):
-    """One face.
-
-    Attributes:
-        time_s: when z and y were last averaged.
-        z, y: (Z,) and (A,), as averaged.
-        columns: the edits that the change is of.
-        expression: landmarks in their own crop when the networks last looked.
-        goal, shown: the newest change, and what is on the way to it.
-        left: which part of the way is still to go, 0 to 1.
+    """One face: what was averaged when, for which edits, and what is on the way (`left`, 0 to 1) to the
+    newest change.
     """
 
     time_s: float
@@ -90,7 +76,7 @@ class FaceMemory:
     """The faces of one stream. Not for several threads at once."""
 
     def __init__(self, settle_s: float) -> None:
-        """Begin a stream; `settle_s` is the time constant of the average of y, and of the way to a change."""
+        """`settle_s`: time constant in seconds of the average of y, and of the way to a change."""
         self._settle_s = settle_s
         self._known: dict[int, _Known[Any]] = {}
         self._time_s = 0.0
@@ -111,14 +97,8 @@ class FaceMemory:
         columns: Mapping[int, float],
         time_s: float,
     ) -> FaceUpdate[C]:
-        """What to edit the faces of the next frame with.
-
-        Args:
-            path: of the model.
-            frame_hwc_bgr: uint8 (H, W, 3).
-            faces, views: the faces to edit, at least one.
-            columns: wanted values by the columns of y.
-            time_s: the frame's time in seconds.
+        """What to edit the faces (at least one) of the next frame with; `columns`: wanted values by columns
+        of y.
         """
         start = time.perf_counter()
         step_s, self._time_s = time_s - self._time_s, time_s
@@ -152,10 +132,7 @@ class FaceMemory:
         columns: Mapping[int, float],
         step_s: float,
     ) -> list[int]:
-        """Which of the faces the networks are to look at: places in `faces`.
-
-        Those that cannot wait, and of the others the most urgent, so that not all fall on the same frame.
-        """
+        """Places of the faces to look at: those that cannot wait, and the most urgent of the others."""
         if not path.lasting:
             return list(range(len(faces)))
         now, urgent = [], []
@@ -174,7 +151,7 @@ class FaceMemory:
     def _averaged(
         self, path: EditPath[C], faces: Sequence[TrackedFace], encoding: Encoding, time_s: float
     ) -> tuple[Encoding, Float32Array]:
-        """The encoding with z, and the attribute values to decode with, each averaged over time by face."""
+        """The encoding with z, and the attribute values to decode with, averaged over time by face."""
         manifest = path.model.manifest
         z, (y, _) = (
             encoding.z.copy(),
@@ -223,8 +200,7 @@ def expression(view: FaceView) -> Float32Array | None:
 
 
 def news(old: Float32Array | None, new: Float32Array | None) -> float:
-    """How far an `expression` is from another: root mean square of all landmarks, or of the lips, if that is
-    more."""
+    """How far an expression is from another: root mean square of all landmarks or of the lips, the larger."""
     if old is None or new is None:
         return 0.0
     moved = new - old

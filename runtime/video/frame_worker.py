@@ -41,13 +41,11 @@ class FrameWorker(Generic[Result]):
         """Start the thread.
 
         Args:
-            edit: (uint8 (H, W, 3) BGR frame, time in seconds) to a result: `VideoEditor.process`, or a
-                function of your own.
-            on_result: called in the worker's thread with each result; a slow one holds up the frames. A
-                window or an event loop wants it in its own thread: `loop.call_soon_threadsafe`, a signal.
+            edit: (uint8 (H, W, 3) BGR frame, time in seconds) to a result, such as `VideoEditor.process`.
+            on_result: called in the worker's thread with each result; a slow one holds up the frames.
             depth: frames that may wait.
             drop: where no room is left, drop the frame that has waited longest, so that delay does not grow;
-                False = let `submit` wait, so that no frame is lost.
+                False = let `submit` wait.
 
         Raises:
             ConfigError: the depth is less than 1.
@@ -70,11 +68,7 @@ class FrameWorker(Generic[Result]):
         return threading.current_thread() is self._thread
 
     def submit(self, frame_hwc_bgr: UInt8Array, time_s: float) -> None:
-        """Edit the next frame; it must not be written to until its result has come.
-
-        Args:
-            frame_hwc_bgr: uint8 (H, W, 3).
-            time_s: when it is shown, in seconds.
+        """Edit the next frame, uint8 (H, W, 3), which must not be written to until its result has come.
 
         Raises:
             AifError: the worker has been closed.

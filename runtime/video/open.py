@@ -25,11 +25,7 @@ _COPY_AGAIN = "Copy or download it again; it should open in a player such as VLC
 
 
 def open_video(path: Path, fps: Fraction | float | None = None) -> InputContainer:
-    """The opened container of a video file or of a numbered sequence of pictures; nothing but files is read.
-
-    Args:
-        path: the file, or a pattern like "frame_%04d.png".
-        fps: frames a second of a sequence; None for all else.
+    """The opened container of a video, or of a sequence of pictures with `fps`; nothing but files is read.
 
     Raises:
         VideoError: missing, a folder, unreadable, no video, cut short at its start, or fps does not fit.
@@ -76,11 +72,7 @@ def _no_video(path: Path) -> VideoError:
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The stream to edit: the first one that is moving pictures and no cover.
-
-    Raises:
-        VideoError: there is none, or no decoder for it.
-    """
+    """The stream to edit: the first one that is moving pictures and no cover; VideoError without one."""
     moving = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
     if not moving:
         sound = "only sound" if container.streams.audio else "no pictures"

@@ -21,14 +21,8 @@ DEPTH = 3
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """How a run went.
-
-    Attributes:
-        frames: written to the sink.
-        seconds: from the start to the last frame's writing.
-        stage_seconds: how long each of decode, edit and encode was at work; as they overlap, their sum may be
-            more than `seconds`, and the longest of them is what the others wait for.
-        stopped_early: the stop event was set while there were frames left.
+    """How a run went: frames written, seconds, whether it was stopped early, and how long each stage was at
+    work; as they overlap, their sum may be more than `seconds`.
     """
 
     frames: int
@@ -58,15 +52,14 @@ def run_pipeline(
 
     Args:
         source: frames, in order.
-        edit: (uint8 (H, W, 3) BGR, time in seconds) to the edited image; called for each frame in order.
+        edit: (uint8 (H, W, 3) BGR, time in seconds) to the edited image; called in order.
         sink: takes the edited images.
         stop: once it is set, the frame in work is finished, all edited ones are written, and the run ends.
         progress: called with the number of frames edited so far, in the caller's thread.
-        depth: frames that may wait between two stages.
+        depth: frames that may wait between two stages, at least 1.
 
     Raises:
-        ConfigError: depth is less than 1.
-        Exception: whatever source, edit or sink raise, with its own traceback, once both threads have ended.
+        Exception: whatever source, edit or sink raise, once both threads have ended.
     """
     decoded: Channel[VideoFrame] = Channel(depth)
     edited: Channel[tuple[UInt8Array, VideoFrame]] = Channel(depth)

@@ -44,12 +44,9 @@ HD_LINES = 720
 
 @dataclass(frozen=True)
 class Colour:
-    """How the numbers of a video mean colours, in FFmpeg's numbering.
-
-    Attributes:
-        matrix: of YUV: 1 = BT.709, 5 and 6 = BT.601, 9 = BT.2020, 2 = not said.
-        range: 1 = limited (luma 16 to 235), 2 = full, 0 = not said, which means limited.
-        primaries, transfer: carried along untouched; 2 = not said.
+    """How the numbers of a video mean colours, in FFmpeg's numbering: matrix of YUV (2 = not said), range (1
+    = limited, 2 = full, 0 = not said, which means limited), primaries and transfer, which are carried along
+    untouched.
     """
 
     matrix: int = MATRIX_UNKNOWN
@@ -162,10 +159,7 @@ def frame_to_bgr(frame: av.VideoFrame, colour: Colour) -> UInt8Array:
 def bgr_to_yuv420p(image_hwc_bgr: UInt8Array, colour: Colour, even: bool) -> av.VideoFrame:
     """A frame for an encoder: planar YUV with chroma of half the width and height.
 
-    Args:
-        image_hwc_bgr: uint8 (H, W, 3).
-        colour: what the numbers are to mean.
-        even: where a side is odd, the last column or row is repeated once, for codecs that need even sides.
+    `even`: where a side is odd, the last column or row is repeated once, for codecs that need even sides.
     """
     high, wide = image_hwc_bgr.shape[:2]
     if high % 2 or wide % 2:

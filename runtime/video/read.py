@@ -32,14 +32,8 @@ _DEFAULT_RATE = Fraction(25)
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """One frame of a video, upright.
-
-    Attributes:
-        image_hwc_bgr: uint8 (H, W, 3).
-        pts: when it is shown, in ticks of `time_base`, as in the file (corrected where that is no time).
-        time_base: seconds a tick.
-        index: 0 for the first frame read.
-        duration: how long it is shown, in ticks; 0 where the file does not say.
+    """One frame of a video, upright: uint8 (H, W, 3), its time and duration in ticks of `time_base` seconds
+    (duration 0 where the file does not say), and its place among the frames read.
     """
 
     image_hwc_bgr: UInt8Array
@@ -55,7 +49,7 @@ class VideoFrame:
 
 
 class VideoSource:
-    """The frames of a video, or of a part of it, in the order in which they are shown; once.
+    """The frames of a video, or of a part of it, in the order in which they are shown; once. For one thread.
 
         with VideoSource("in.mp4", start_s=2.5) as source:
             for frame in source:
@@ -64,27 +58,21 @@ class VideoSource:
     Kept going, and said in a log line: missing, repeated and backward timestamps (see `Decoder`), damaged
     packets, a file that breaks off (all frames up to there), frames of another size (resized to the first).
 
-    Not thread-safe: one thread reads at a time.
-
     Attributes:
-        path: the file, or the pattern of a numbered sequence.
         width, height: of the frames in pixels, as shown.
         rate: average frames a second.
         time_base: seconds a tick of `VideoFrame.pts`.
-        duration_s: seconds from the first wanted frame to the end; None where the file does not say.
-        estimated_frames: how many frames to expect; None where the file does not say.
+        duration_s, estimated_frames: of the wanted part; None where the file does not say.
         audio, subtitles: names of the streams, such as "aac 44100 Hz stereo (deu)".
-        colour: what the numbers in the file mean.
-        pixel_aspect: width of a pixel divided by its height, as shown.
+        colour, pixel_aspect: what the numbers mean, and width of a pixel divided by its height.
         metadata, stream_metadata: texts of the container and of the video stream.
         whole: the video was asked for from its start to its end.
         start, end: of what has been read so far, in seconds on the file's clock.
         stop: time at which the wanted part ends, on the same clock; None = the end of the file.
-        shift: seconds to take off every time when writing, sound included: `start` where a part was asked
-            for or the video begins before zero; the start of the clock of a broadcast; else 0.
-        count: frames read so far.
+        shift: seconds to take off every time when writing, sound included: `start` of a part, or of a video
+            that begins before zero; the start of the clock of a broadcast; else 0.
+        count, exhausted: frames read so far, and whether there are no more.
         convert_s: seconds spent on the change of colours.
-        exhausted: there are no more.
     """
 
     def __init__(
@@ -97,14 +85,13 @@ class VideoSource:
         """Open a video and decode its first frame.
 
         Args:
-            path: a video file, a GIF, or a numbered sequence of pictures such as "frame_%04d.png".
-            start_s: leave out what begins before this many seconds from the start; None = nothing.
-            end_s: leave out what begins at this many seconds or later; None = nothing.
+            path: a video file, a GIF, or a numbered sequence of pictures such as "frame_%03d.png".
+            start_s, end_s: leave out what begins before, and at or after so many seconds; None = nothing.
             fps: frames a second of a sequence; None for other videos.
 
         Raises:
-            VideoError: missing, no video, no video stream, damaged from the start, no frame between start_s
-                and end_s, or a sequence without fps.
+            VideoError: missing, no video, damaged from the start, no frame in the wanted part, or a sequence
+                without fps.
         """
         self.path = Path(path)
         self.count, self.exhausted, self.convert_s = 0, False, 0.0

@@ -30,21 +30,12 @@ class Sink(Protocol):
 
 
 class SequenceSink:
-    """Writes edited frames as numbered PNG pictures, without loss; times and sound have no place there.
-
-    Not thread-safe: one thread writes at a time.
-
-    Attributes:
-        path: the pattern, such as "frames/%04d.png"; the first number is 1.
-        frames: how many have been written.
+    """Writes edited frames as numbered PNG pictures, from 1 on, without loss; times and sound have no place
+    there.
     """
 
     def __init__(self, path: str | os.PathLike[str], like: VideoSource) -> None:
-        """Prepare to write; folders are made with the first picture.
-
-        Raises:
-            VideoError: `path` is no pattern of PNG files.
-        """
+        """Prepare to write; VideoError where `path` is no pattern of PNG files."""
         self.path = Path(path)
         self.frames = 0
         choose_encoding(self.path)
@@ -52,11 +43,7 @@ class SequenceSink:
             log.warning("%s: pictures have no sound and no subtitles; they are left out.", self.path)
 
     def write(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> None:
-        """Write one picture, uint8 (H, W, 3).
-
-        Raises:
-            ImageError: the place cannot be written.
-        """
+        """Write one picture, uint8 (H, W, 3); ImageError where the place cannot be written."""
         ok, data = cv2.imencode(".png", image_hwc_bgr)
         assert ok, "PNG takes every picture of this shape"
         self.frames += 1

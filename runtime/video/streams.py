@@ -36,19 +36,13 @@ def kept_texts(metadata: dict[str, str]) -> dict[str, str]:
 class Passage:
     """Carries the sound and subtitle streams of a source into the container of its edited video.
 
-    Packets keep their bytes, and their times less the source's shift. Left out are those that begin before
-    the wanted part (at most one packet's sound, some 20 ms) or from its end on. Encoders put a little
-    silence before time zero; where the container knows no such times (Matroska and WebM do for Opus only)
-    those packets are left out, too, for else everything, the pictures included, would be moved.
+    Packets keep their bytes, and their times less the source's shift. Those before the wanted part, or from
+    its end on, are left out. Encoders put a little silence before time zero; where the container knows no
+    such times (Matroska and WebM do for Opus only) it is left out, too, for else everything would be moved.
     """
 
     def __init__(self, output: OutputContainer, like: VideoSource, signed: bool) -> None:
-        """Add the streams to `output`, before anything is written to it.
-
-        Args:
-            output: open for writing.
-            like: the source of the video.
-            signed: the container of the result knows times below zero.
+        """Add the streams to `output`, before anything is written; `signed`: it knows times below zero.
 
         Raises:
             VideoError: the result's kind of file cannot hold the sound.

@@ -33,7 +33,8 @@ KEYFRAME_INTERVAL = 250
 
 
 class VideoSink:
-    """Writes edited frames, with the source's timestamps, sound, subtitles, colours and texts.
+    """Writes edited frames, with the source's timestamps, sound, subtitles, colours and texts. For one
+    thread.
 
         with VideoSource("in.mp4") as source, VideoSink("out.mp4", source) as sink:
             for frame in source:
@@ -43,19 +44,10 @@ class VideoSink:
     GIF in hundredths of a second, to which times are rounded one by one, so that no error adds up.
 
     The file is written beside its place and renamed when whole: on leaving the `with` block without an error,
-    and also on KeyboardInterrupt, when it holds what had been done, with the sound up to there. After any
-    other error, and where no frame was written, nothing is left.
+    and also on KeyboardInterrupt, when it holds what had been done. After any other error nothing is left.
 
-    H.264 and H.265 with 4:2:0 chroma, the one kind that plays everywhere, need even widths and heights. An
-    odd side grows by one pixel, a copy of its neighbour, rather than the video becoming 4:4:4, which hardware
-    decoders and browsers refuse.
-
-    Not thread-safe: one thread writes at a time.
-
-    Attributes:
-        path: the file to write.
-        frames: how many have been written.
-        convert_s: seconds spent on the change of colours.
+    H.264 and H.265 with 4:2:0 chroma, the one kind that plays everywhere, need even sides: an odd one grows
+    by one pixel, a copy of its neighbour.
     """
 
     def __init__(
@@ -77,8 +69,9 @@ class VideoSink:
 
         Raises:
             ConfigError: codec, quality and suffix do not fit each other.
-            VideoError: an encoder that is not there or does not open, sound that does not fit into such a
-                file, or a place that cannot be written.
+            VideoError: an encoder that does not open, sound that does not fit into such a file, or a place
+                that
+                cannot be written.
         """
         self.path = Path(path)
         self.frames, self.convert_s = 0, 0.0
@@ -131,11 +124,7 @@ class VideoSink:
         self._passage = Passage(self._output, like, signed)
 
     def write(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> None:
-        """Encode one frame.
-
-        Args:
-            image_hwc_bgr: uint8 (H, W, 3), of the sink's size.
-            frame: of the source: whose time the image gets.
+        """Encode one frame, uint8 (H, W, 3) of the sink's size, to be shown when `frame` of the source was.
 
         Raises:
             VideoError: the disk is full or the place has gone.
@@ -177,11 +166,7 @@ class VideoSink:
                 self._output.mux(self._stream.encode(each))
 
     def finish(self) -> None:
-        """Write what the encoder still holds and the rest of the sound, and put the file in its place.
-
-        Raises:
-            VideoError: the disk is full or the place has gone.
-        """
+        """Write what is left and put the file in its place; VideoError where the disk is full."""
         try:
             if self.frames:
                 if self._held is not None:
