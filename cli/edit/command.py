@@ -34,7 +34,7 @@ _NOT_LIVE = (
     "fps",
 )
 _NOT_RAY = (
-    *("build_engines", "show_attributes", "as_json", "timings", "keep_going", "start", "end", "codec"),
+    *("build_engines", "show_attributes", "as_json", "timings", "start", "end", "codec"),
     *("hardware", "fps", "webcam", *_LIVE_ONLY),
 )
 
@@ -116,10 +116,6 @@ def edit(
     copy_unedited: Annotated[
         bool, typer.Option("--copy-unedited", help="Copy pictures without a face to their output, and go on.")
     ] = False,
-    keep_going: Annotated[
-        bool,
-        typer.Option("--keep-going/--fail-fast", help="After a failure, do the other pictures, or stop."),
-    ] = True,
     kind: Annotated[
         str | None,
         typer.Option(
@@ -268,4 +264,4 @@ def edit(
     if option := first_given(context, _LIVE_ONLY):
         raise ConfigError(f"{option} is for live pictures.", "Add --webcam, or leave it out.")
     show = Show(show_attributes, as_json, timings)
-    raise typer.Exit(run.edit_here(files, look, output, video, machine, bundle, show, keep_going))
+    raise typer.Exit(run.edit_here(files, look, output, video, machine, bundle, show))

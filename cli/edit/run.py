@@ -32,7 +32,6 @@ def edit_here(
     machine: Machine,
     bundle: Path | None,
     show: Show,
-    keep_going: bool,
 ) -> int:
     """Edit pictures and videos, or look at them; the exit code.
 
@@ -54,10 +53,10 @@ def edit_here(
     with machine.load(opened) as editor, bars(len(jobs)) as progress:
 
         def finished(record: FileRecord) -> None:
-            show.record(record, known, alone=len(jobs) == 1, go_on=keep_going and len(jobs) > 1)
+            show.record(record, known, alone=len(jobs) == 1)
             progress.advance()
 
-        records = edit_files(editor, plan, jobs, keep_going, finished, progress.frames)
+        records = edit_files(editor, plan, jobs, finished, progress.frames)
     if show.timings and not show.as_json:
         print_timings(records)
     if len(jobs) > 1:

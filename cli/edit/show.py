@@ -24,16 +24,13 @@ class Show:
     as_json: bool = False
     timings: bool = False
 
-    def record(
-        self, record: FileRecord, attributes: Sequence[AttributeInfo], alone: bool, go_on: bool
-    ) -> None:
+    def record(self, record: FileRecord, attributes: Sequence[AttributeInfo], alone: bool) -> None:
         """Print what became of one file.
 
         Args:
             record: of the file.
             attributes: of the bundle.
-            alone: it is the only file.
-            go_on: the run goes on after a failure, which is then printed here.
+            alone: it is the only file, whose failure ends the run; else a failure is printed here.
         """
         if self.as_json:
             print(record.as_json(self.timings), flush=True)
@@ -47,7 +44,7 @@ class Show:
             )
         elif alone or console.state.verbose:
             _print_line(record)
-        if record.failure is not None and go_on:
+        if record.failure is not None and not alone:
             if isinstance(record.failure, UnexpectedError):
                 traceback.print_exception(record.failure.__cause__, file=sys.stderr)
                 record.failure.fix = console.REPORT

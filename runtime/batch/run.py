@@ -37,7 +37,6 @@ def edit_files(
     editor: Editor,
     plan: EditPlan,
     jobs: Sequence[Job],
-    keep_going: bool = True,
     finished: Callable[[FileRecord], None] = lambda record: None,
     progress: FrameProgress = _no_progress,
 ) -> list[FileRecord]:
@@ -49,15 +48,14 @@ def edit_files(
     Args:
         editor, plan: what edits, and how.
         jobs: what to read and where to write.
-        keep_going: after a failure, do the other files.
         finished: called with each record, failures too, as soon as its file is done.
         progress: see `FrameProgress`.
 
     Raises:
-        AifError: the only file failed, or the first one that fails where `keep_going` is not set.
+        AifError: the only file failed.
         KeyboardInterrupt: a signal came (`Terminated`: it was SIGTERM).
     """
-    records, go_on = [], keep_going and len(jobs) > 1
+    records, go_on = [], len(jobs) > 1
     with stop_on_signals() as stop:
         for job in jobs:
             record = FileRecord(job.source.label, settings=plan.edit.settings)

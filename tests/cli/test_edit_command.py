@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -362,13 +359,6 @@ def test_only_missing_faces_exit_with_3(album: Path, tmp_path: Path, aif_edit: E
     assert sorted(path.name for path in tmp_path.glob("*.jpg")) == ["001 a.jpg", "003 d.jpg"]
 
 
-def test_fail_fast_stops_at_the_first(album: Path, tmp_path: Path, aif_edit: Edit) -> None:
-    save(album / "z.png", nothing())
-    done = aif_edit(album, "--set", "Smiling", "-o", tmp_path / "out", "--fail-fast")
-    assert done.code == 3 and "c.jpg" not in done.stderr
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
-
-
 def test_a_fault_in_one_picture_of_many_does_not_stop_the_others(
     album: Path, tmp_path: Path, aif_edit: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,15 +401,3 @@ def test_a_signal_ends_a_run_over_photos_with_whole_files(
     done = aif_edit(album, "--set", "Smiling", "-o", tmp_path / "out")
     assert done.code == code and "Traceback" not in done.stderr
     assert len(list(tmp_path.glob("out/*"))) == kept and signal.getsignal(number) == before
-
-
-def test_help_opens_in_half_a_second() -> None:
-    words = [sys.executable, "-m", "aif.cli.main", "edit", "--help"]
-    best = 9.0
-    for _ in range(3):
-        before = os.times()
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        after = os.times()
-        spent = after.children_user + after.children_system - before.children_user - before.children_system
-        best = min(best, spent)
-    assert "--show-attributes" in done.stdout and best < 0.5

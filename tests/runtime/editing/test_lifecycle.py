@@ -1,4 +1,4 @@
-"""Closing gives back memory, threads and files, over a thousand times; and what threads may do."""
+"""Closing gives back memory, threads and files, over and over; and what threads may do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def nothing_kept(megabytes: float) -> Iterator[None]:
     assert (after[1], after[2]) <= (threads, files)
 
 
-def load_and_close(bundle: Bundle, frame: np.ndarray, threads: int) -> None:
+def edit_photo_and_frames(bundle: Bundle, frame: np.ndarray, threads: int) -> None:
     with Editor.load(bundle.path, "cpu", OneFace(), threads) as editor:
         assert editor.edit(frame, {"Smiling": 1.0}).faces
         with VideoEditor(editor, {"Smiling": 1.0}, threads=1) as video:
@@ -74,40 +75,33 @@ def load_and_close(bundle: Bundle, frame: np.ndarray, threads: int) -> None:
                 worker.submit(frame, 0.1)
 
 
-def test_a_thousand_editors(toy_bundle: Bundle, frame: np.ndarray) -> None:
-    """The first hundred fill caches and the allocator's pools, after which memory stays within 2 MB.
-
-    An editor of this bundle that is kept costs 0.3 to 0.5 MB, so 8 MB are passed when one in 35 is, or when
-    each leaves 9 KB behind, which is less than its decoder's file.
-    """
-    for _ in range(100):
-        load_and_close(toy_bundle, frame, threads=1)
-    with nothing_kept(megabytes=8):
-        for _ in range(900):
-            load_and_close(toy_bundle, frame, threads=1)
+def detect(bundle: Bundle, frame: np.ndarray) -> None:
+    with Editor.load(bundle, "cpu", "haar", 1) as editor:
+        editor.detect(frame)
 
 
-def test_the_threads_of_forty_editors(toy_bundle: Bundle, frame: np.ndarray) -> None:
-    for _ in range(5):
-        load_and_close(toy_bundle, frame, threads=3)
-    with nothing_kept(megabytes=8):
-        for _ in range(40):
-            load_and_close(toy_bundle, frame, threads=3)
+@pytest.mark.parametrize(
+    ("warm", "count", "megabytes", "cycle"),
+    [
+        (60, 150, 4, partial(edit_photo_and_frames, threads=1)),
+        (5, 20, 6, partial(edit_photo_and_frames, threads=3)),
+        (10, 30, 6, detect),
+    ],
+    ids=["one thread", "three threads", "detectors"],
+)
+def test_editors_that_are_closed_leave_nothing(
+    toy_bundle: Bundle, frame: np.ndarray, warm: int, count: int, megabytes: float, cycle: Any
+) -> None:
+    """The first fill caches and the allocator's pools. One that is kept costs 0.3 to 0.5 MB, its detectors 10;
+    what each of 150 leaves is found from 27 KB on."""
+    for _ in range(warm):
+        cycle(toy_bundle, frame)
+    with nothing_kept(megabytes):
+        for _ in range(count):
+            cycle(toy_bundle, frame)
 
 
-def test_the_detectors_of_fifty_editors(toy_bundle: Bundle, frame: np.ndarray) -> None:
-    def cycle() -> None:
-        with Editor.load(toy_bundle, "cpu", "haar", 1) as editor:
-            editor.detect(frame)
-
-    for _ in range(10):
-        cycle()
-    with nothing_kept(megabytes=8):  # three cascades and a network take 10 MB
-        for _ in range(50):
-            cycle()
-
-
-def test_the_files_of_a_hundred_videos(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+def test_the_files_of_many_videos(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
     path = make_clip(tmp_path / "in.mp4", audio="aac")
 
     def cycle(i: int) -> None:
@@ -120,7 +114,7 @@ def test_the_files_of_a_hundred_videos(tmp_path: Path, make_clip: Callable[..., 
     for i in range(20):
         cycle(i)
     with nothing_kept(megabytes=16):
-        for i in range(100):
+        for i in range(50):
             cycle(i)
 
 
