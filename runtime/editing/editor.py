@@ -101,7 +101,6 @@ class Editor:
         threads: int | None = None,
         precision: str | None = None,
         yunet: str | os.PathLike[str] | None = None,
-        cuda_graph: bool = False,
     ) -> Editor:
         """Load everything that editing needs.
 
@@ -117,8 +116,6 @@ class Editor:
                 pay) and FP16 on CUDA, where there.
             yunet: YuNet's file, which "auto" then takes; None = what `AIF_YUNET` names or `aif fetch yunet`
                 has fetched.
-            cuda_graph: with provider "cuda", record the work of each number of faces once and
-                launch it as one from then on.
 
         Raises:
             AifError: a `BundleError`, `ProviderError` or `ConfigError` that says what to do.
@@ -130,7 +127,7 @@ class Editor:
             )
         finder = make_detector(detector, opened, yunet, threads) if isinstance(detector, str) else detector
         editor = cls.__new__(cls)
-        editor._path = make_path(FaceModel(opened, provider, threads, precision, cuda_graph), threads)
+        editor._path = make_path(FaceModel(opened, provider, threads, precision), threads)
         editor._detector = finder
         return editor
 

@@ -6,7 +6,7 @@ import logging
 
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import Manifest
-from aif.runtime.errors import AifError, ConfigError, ProviderError
+from aif.runtime.errors import AifError, ProviderError
 from aif.runtime.model.autoencoder import Autoencoder
 from aif.runtime.model.codes import Decoded, Encoding
 from aif.runtime.networks.cpu import multiplies_int8
@@ -42,7 +42,6 @@ class FaceModel(Autoencoder):
         provider: Provider = "cpu",
         threads: int | None = None,
         precision: str | None = None,
-        cuda_graph: bool = False,
     ) -> None:
         """Load both networks.
 
@@ -56,24 +55,25 @@ class FaceModel(Autoencoder):
             precision: None takes FP32 on the CPU and FP16 on CUDA, where the bundle has them; on the CPU
                 INT8 instead, where the export measured it at 1.5 times the speed and the processor is known
                 to multiply 8-bit numbers.
-            cuda_graph: see `Session`; needs provider "cuda".
 
         Raises:
             BundleError: no such precision, or graphs that do not fit the manifest.
             ProviderError: what was asked for cannot be loaded.
-            ConfigError: a CUDA graph elsewhere than on CUDA.
         """
         self.bundle = bundle
         devices = choose_devices(provider)
         if provider == "auto" and _has_own_engines(bundle):
             devices = ("tensorrt", *devices)
+        found: tuple[str, Network, Network]
         for number, device in enumerate(devices):
             following = devices[number + 1 :]
             try:
                 if device == "tensorrt":
-                    found = _load_engines(bundle, precision, provider == "tensorrt", cuda_graph)
+                    from aif.runtime.tensorrt.load import load_engines
+
+                    found = load_engines(bundle, precision, provider == "tensorrt")
                 else:
-                    found = _load_graphs(bundle, device, threads, precision, bool(following), cuda_graph)
+                    found = _load_graphs(bundle, device, threads, precision, bool(following))
                 break
             except AifError as error:
                 if not following or not (device == "tensorrt" or isinstance(error, ProviderError)):
@@ -92,22 +92,12 @@ def preferred_precision(manifest: Manifest, device: Device) -> str:
 
 
 def _load_graphs(
-    bundle: Bundle, device: Device, threads: int | None, precision: str | None, quiet: bool, cuda_graph: bool
+    bundle: Bundle, device: Device, threads: int | None, precision: str | None, quiet: bool
 ) -> tuple[str, Network, Network]:
     chosen = preferred_precision(bundle.manifest, device) if precision is None else precision
-    encoder = Session(bundle.graph_bytes(chosen, "encoder"), device, threads, "encoder", quiet, cuda_graph)
-    decoder = Session(bundle.graph_bytes(chosen, "decoder"), device, threads, "decoder", quiet, cuda_graph)
+    encoder = Session(bundle.graph_bytes(chosen, "encoder"), device, threads, "encoder", quiet)
+    decoder = Session(bundle.graph_bytes(chosen, "decoder"), device, threads, "decoder", quiet)
     return chosen, encoder, decoder
-
-
-def _load_engines(
-    bundle: Bundle, precision: str | None, brought: bool, cuda_graph: bool
-) -> tuple[str, Network, Network]:
-    from aif.runtime.tensorrt.load import load_engines
-
-    if cuda_graph:
-        raise ConfigError("A CUDA graph needs CUDA, and this runs on TensorRT.", 'Use provider "cuda".')
-    return load_engines(bundle, precision, brought)
 
 
 def _has_own_engines(bundle: Bundle) -> bool:

@@ -56,22 +56,18 @@ HELP: dict[Device, str] = {
 }
 
 
-def provider_list(device: Device, threads: int | None, cuda_graph: bool = False) -> list[Any]:
+def provider_list(device: Device, threads: int | None) -> list[Any]:
     """What `InferenceSession` takes as providers, the wanted one first.
 
     Args:
         device: where to run.
         threads: threads of OpenVINO on the processor; None = as it likes. The processor's own come from the
             session's options.
-        cuda_graph: let CUDA record the kernels of a batch size once and launch them as one.
     """
     providers: list[Any] = [NAMES["cpu"]]
     if device in {"cuda", "ort-tensorrt"}:
         # The default tries every convolution algorithm for each new batch size.
-        options = {"cudnn_conv_algo_search": "HEURISTIC"}
-        if cuda_graph and device == "cuda":
-            options["enable_cuda_graph"] = "1"
-        providers.insert(0, (NAMES["cuda"], options))
+        providers.insert(0, (NAMES["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"}))
     if device == "ort-tensorrt":
         folder = cache_folder() / "ort-tensorrt"  # engines take minutes to build: keep them
         cached = {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(folder)}

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import onnxruntime as ort
 
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
 from aif.runtime.networks.cpu import multiplies_int8
-from aif.runtime.networks.cuda_graph import CudaGraphRunner
 from aif.runtime.networks.network import AnyDevice, Device, Provider, Shape
-from aif.runtime.networks.providers import LABELS, check_placed, placed_nodes, provider_list, require
+from aif.runtime.networks.providers import check_placed, placed_nodes, provider_list, require
 
 __all__ = ["Device", "Provider", "Session", "check_threads", "choose_devices"]
 
@@ -41,7 +40,6 @@ class Session:
         threads: int | None,
         name: str,
         quiet: bool = False,
-        cuda_graph: bool = False,
     ) -> None:
         """Load a graph.
 
@@ -51,16 +49,12 @@ class Session:
             threads: threads of one call on the CPU; None = one a core.
             name: what to call the graph in an error.
             quiet: keep ONNX Runtime's own complaints about the device out of the terminal.
-            cuda_graph: on CUDA, record the work of each batch size once and launch it as one from then on.
 
         Raises:
             ProviderError: the device's provider cannot be loaded.
-            ConfigError: a CUDA graph elsewhere than on CUDA.
             BundleError: the bytes are no usable graph.
         """
         check_threads(threads)
-        if cuda_graph and device != "cuda":
-            raise ConfigError(f"A CUDA graph needs CUDA, and this runs on {LABELS[device]}.")
         self.name = name
         self.device: Device = device
         options = ort.SessionOptions()
@@ -73,16 +67,11 @@ class Session:
             # multiply exactly, at the price of speed.
             options.add_session_config_entry("session.x64quantprecision", "1")
         require(device)
-        providers = provider_list(device, threads, cuda_graph)
+        providers = provider_list(device, threads)
         try:
             ort.set_default_logger_severity(_FATAL if quiet else _ERRORS)
             self._session = ort.InferenceSession(graph, options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common base
-            if cuda_graph:
-                raise ProviderError(
-                    f"The {name} cannot be loaded with a CUDA graph: {_first_line(error)}",
-                    "Load it without: cuda_graph=False.",
-                ) from error
             raise BundleError(
                 f"ONNX Runtime {ort.__version__} cannot load the {name}: {_first_line(error)}",
                 "Copy or export the bundle again, or update with: pip install -U onnxruntime-gpu",
@@ -97,7 +86,6 @@ class Session:
                 raise BundleError(f"The {name} has {value.name} of type {value.type}, not float32.")
         self.inputs = {value.name: _shape(value.shape) for value in self._session.get_inputs()}
         self.outputs = {value.name: _shape(value.shape) for value in self._session.get_outputs()}
-        self._runner: Any = CudaGraphRunner(self._session) if cuda_graph else self._session
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Float32Array]) -> list[Float32Array]:
         """Compute the named outputs, in this order.
@@ -106,7 +94,7 @@ class Session:
             AifError: ONNX Runtime failed, out of memory for instance.
         """
         try:
-            return list(self._runner.run(list(outputs), dict(inputs)))
+            return list(self._session.run(list(outputs), dict(inputs)))
         except Exception as error:
             raise AifError(
                 f"The {self.name} failed on {self.device}: {_first_line(error)}",

@@ -51,15 +51,6 @@ def test_the_wanted_provider_comes_first(device, order):
     assert found == [f"{name}ExecutionProvider" for name in order]
 
 
-@pytest.mark.parametrize(
-    ("device", "wanted", "graph"),
-    [("cuda", True, "1"), ("cuda", False, None), ("ort-tensorrt", True, None)],
-)
-def test_cuda_graph(device, wanted, graph):
-    options = dict(provider_list(device, None, wanted)[-2][1])
-    assert options.get("enable_cuda_graph") == graph
-
-
 @pytest.mark.parametrize("threads", [None, 1, 3])
 def test_openvino_computes_in_float32_with_the_threads_it_was_given(threads):
     config = json.loads(provider_list("openvino", threads)[0][1]["load_config"])["CPU"]

@@ -55,23 +55,6 @@ def test_a_failing_call(inputs):
         Session(relu(), "cpu", None, "encoder").run(["y"], inputs)
 
 
-@pytest.mark.parametrize("device", ["cpu", "openvino", "ort-tensorrt"])
-def test_a_cuda_graph_needs_cuda(device):
-    with pytest.raises(ConfigError, match="A CUDA graph needs CUDA"):
-        Session(b"", device, None, "graph", cuda_graph=True)
-
-
-def test_a_graph_that_cannot_be_recorded(monkeypatch):
-    def refuse(*arguments, **options):
-        raise RuntimeError("This session cannot use the graph capture feature")
-
-    monkeypatch.setattr(sessions, "require", lambda device: None)
-    monkeypatch.setattr(ort, "InferenceSession", refuse)
-    with pytest.raises(ProviderError, match="graph capture") as caught:
-        Session(b"", "cuda", None, "encoder", cuda_graph=True)
-    assert "cuda_graph=False" in str(caught.value)
-
-
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="CUDA may work here")
 def test_cuda_never_falls_back_silently(monkeypatch):
     """With the checks before it out of the way, the session's own word is what counts."""

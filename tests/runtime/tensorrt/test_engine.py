@@ -14,7 +14,7 @@ from aif.runtime.bench.measure import Rounds, Setup
 from aif.runtime.bench.networks import bench_networks, networks_of
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import Editor
-from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.errors import AifError
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.make_engines import make_engines
 from aif.runtime.model.model import FaceModel
@@ -118,12 +118,6 @@ def test_a_run_that_fails(build, stand_in_card):
     assert "fewer faces" in str(caught.value.fix)
     stand_in_card.run_error = None
     assert model.encode(crops(2)).z.shape == (2, 48)
-
-
-def test_no_cuda_graph(build, toy_bundle):
-    build()
-    with pytest.raises(ConfigError, match="this runs on TensorRT"):
-        FaceModel(toy_bundle, "tensorrt", cuda_graph=True)
 
 
 def test_pictures_and_films_are_edited_as_on_the_processor(build, toy_bundle, astronaut_bgr):
