@@ -26,14 +26,19 @@ def serve(
     detector: Detector = "auto",
     yunet: Yunet = None,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Photos edited at once. Default: one a core.")
+        int | None, typer.Option(metavar="N", help="Photos edited at once. Default: one a core.", min=1)
     ] = None,
     threads: Annotated[int, typer.Option(metavar="N", help="Threads of the networks for one photo.")] = 1,
-    queue: Annotated[int, typer.Option(metavar="N", help="Requests that may wait; more get 503.")] = 16,
-    max_megapixels: Annotated[float, typer.Option(metavar="N", help="Refuse larger pictures.")] = 50.0,
-    max_bytes: Annotated[int, typer.Option(metavar="N", help="Refuse larger files.")] = 20 << 20,
+    queue: Annotated[
+        int, typer.Option(metavar="N", help="Requests that may wait; more get 503.", min=0)
+    ] = 16,
+    max_megapixels: Annotated[
+        float, typer.Option(metavar="N", help="Refuse larger pictures.", min=0.01)
+    ] = 50.0,
+    max_bytes: Annotated[int, typer.Option(metavar="N", help="Refuse larger requests.", min=1)] = 20 << 20,
     timeout: Annotated[
-        float, typer.Option(metavar="S", help="Seconds that a request may take, upload and waiting included.")
+        float,
+        typer.Option(metavar="S", help="Seconds of a request, upload and waiting included.", min=0.1),
     ] = 30.0,
     verbose: Verbose = False,
     debug: Debug = False,

@@ -14,16 +14,14 @@ from aif.export.graphs.faces import FaceReader
 from aif.export.graphs.files import companions, read_file, sha256_of
 from aif.export.graphs.graphs import OPSET, export_graphs
 from aif.export.graphs.parity import STORED, Parity, check_parity, stored_as_half
-from aif.export.precision.precision import add_precisions, load_evaluator
+from aif.export.precision.precision import add_precisions
 from aif.runtime.bundle.bundle import check_place, write_bundle
 from aif.runtime.bundle.manifest import (
-    AttributeInfo,
     GraphFile,
     GraphPair,
     Manifest,
     Mode,
     ShapeInfo,
-    SourceValues,
     Variant,
 )
 from aif.runtime.errors import ExportError
@@ -49,18 +47,8 @@ class ExportOptions:
     """Measured figures for the manifest; None = none."""
     compositing: Mode | None = None
     """Default compositing mode; None = warp for models with shape, delta for others."""
-    source_values: SourceValues = "predicted"
-    """Which y the decoder gets for attributes that nobody asked for; models with shape: as predicted."""
-    minimum: float | None = None
-    """Lower end of every attribute's usable range; None = what the run says, or -1."""
-    maximum: float | None = None
-    """Upper end of every attribute's usable range; None = what the run says, or 2."""
-    weights_licence: str | None = None
-    """Licence of the weights; None = research only."""
     precisions: tuple[str, ...] = ()
     """What to make beside FP32: of `aif.export.precision.choice.PRECISIONS`."""
-    evaluator: Path | None = None
-    """Folder of an evaluator, whose verdicts the gate of each precision compares; None = no verdicts."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +114,7 @@ def export_bundle(
         files["MODEL_CARD.md"] = card
     manifest = Manifest.model_validate({**lone.model_dump(), **fields})
     if options.precisions:
-        evaluator = load_evaluator(options.evaluator)
-        manifest, files = add_precisions(manifest, files, options.precisions, crops, evaluator)
+        manifest, files = add_precisions(manifest, files, options.precisions, crops)
     bundle = write_bundle(out, manifest, files)
     size = sum(len(data) for data in files.values())
     return ExportReport(bundle.path, size, model.provenance.steps, parity, manifest.variants)
@@ -136,25 +123,17 @@ def export_bundle(
 def _manifest(model: ExportableModel, options: ExportOptions) -> Manifest:
     """The manifest without files."""
     shaped = model.frame is not None
-    ends = {"minimum": options.minimum, "maximum": options.maximum}
-    given = {name: value for name, value in ends.items() if value is not None}
-    more: dict[str, object] = {"metrics": dict(options.metrics or {})}
-    if options.weights_licence is not None:
-        more["weights_licence"] = options.weights_licence
     return Manifest(
         name=options.name or model.name,
         version=options.version,
         image_size=model.image_size,
         latent_size=model.latent_size,
         frame="shape" if shaped else "similarity",
-        attributes=tuple(
-            AttributeInfo.model_validate(each.model_dump() | given) for each in model.attributes
-        ),
+        attributes=model.attributes,
         opset=OPSET,
         compositing=options.compositing or ("warp" if shaped else "delta"),
-        source_values=options.source_values,
         hair=dict(model.hair),
-        provenance=model.provenance.model_copy(update=more),
+        provenance=model.provenance.model_copy(update={"metrics": dict(options.metrics or {})}),
         shape=None if model.frame is None else ShapeInfo.of(model.frame),
     )
 

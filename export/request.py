@@ -45,8 +45,6 @@ class ExportRequest:
     """Faces for all checks; None = those of the training."""
     table: Path | None = None
     """The CSV of labels, where it is not beside the images."""
-    evaluator: Path | None = None
-    """Folder of an evaluator whose verdicts join the gate of the precisions; None = none."""
     engines: EnginePlan | None = None
     """TensorRT engines to build; None = none."""
 
@@ -77,7 +75,7 @@ def extend(request: ExportRequest, report: Callable[[str], None]) -> Outcome:
         ConfigError: nothing is to be added.
         AifError: as `extend_bundle` and `add_engines`; nothing is written.
     """
-    _check(request)
+    check_place(request.out)
     if not (request.precisions or request.engines):
         raise ConfigError(
             f"{request.source} is a bundle, and nothing is to be added.",
@@ -96,7 +94,7 @@ def extend(request: ExportRequest, report: Callable[[str], None]) -> Outcome:
         if wanted:
             from aif.export.precision.precision import extend_bundle
 
-            made = extend_bundle(source, place, wanted, faces, request.evaluator).manifest.variants
+            made = extend_bundle(source, place, wanted, faces).manifest.variants
             source, variants = place, {name: made[name] for name in wanted}
         return Outcome(manifest.attribute_names, variants, _engines(request, source, faces, report))
 
@@ -106,7 +104,7 @@ def export_run(request: ExportRequest, options: ExportOptions, report: Callable[
 
     Args:
         request: of a run.
-        options: further ones; precisions and evaluator are the request's.
+        options: further ones; the precisions are the request's.
         report: called with a line for people before each long step.
 
     Raises:
@@ -116,24 +114,18 @@ def export_run(request: ExportRequest, options: ExportOptions, report: Callable[
     from aif.export.bundle import export_bundle
     from aif.export.graphs.exportable import open_exportable
 
-    _check(request)
+    check_place(request.out)
     model = open_exportable(request.source)
     check_mode(options.compositing, model.frame is not None)
     place = model.data_path if request.data is None else request.data
     faces = open_crops(place, model.attribute_names, request.table, model.image_size)
     if place is None and (request.precisions or request.engines or model.frame is not None):
         check_real(faces, model.provenance.dataset)
-    options = replace(options, precisions=request.precisions, evaluator=request.evaluator)
+    options = replace(options, precisions=request.precisions)
     with _before_engines(request) as place:
         made = export_bundle(request.source, place, faces, options)
         engines = _engines(request, place, faces, report)
     return Outcome(model.attribute_names, made.variants, engines, made)
-
-
-def _check(request: ExportRequest) -> None:
-    check_place(request.out)
-    if request.evaluator is not None and not request.precisions:
-        raise ConfigError("--evaluator is for precisions beside fp32.", "Add --precision fp32,int8")
 
 
 @contextmanager

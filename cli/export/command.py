@@ -59,10 +59,6 @@ def export(
             metavar="fp32,fp16,int8", help="Precisions, each behind a gate on faces; fp32 is always there."
         ),
     ] = "fp32",
-    evaluator: Annotated[
-        Path | None,
-        typer.Option(help="Folder of an evaluator (aif fit evaluator): its verdicts join the gate."),
-    ] = None,
     trt: Annotated[
         bool, typer.Option("--trt", help="Build TensorRT engines of the precisions, for this machine.")
     ] = False,
@@ -90,7 +86,7 @@ def export(
 
     \b
     aif-export runs/smile -o smile.aif
-    aif-export runs/smile -o smile.aif --precision fp32,fp16,int8 --data faces --evaluator runs/evaluator
+    aif-export runs/smile -o smile.aif --precision fp32,fp16,int8 --data faces
     aif-export smile.aif -o smaller.aif --precision int8 --data crops/
 
     aif-export smile.aif -o smile.aif --trt --precision fp16 --data crops/
@@ -106,7 +102,7 @@ def export(
     wanted = parse_precisions(precision)
     options_of_engines = (batch, workspace, timing_cache, version_compatible, hardware_compatible)
     engines = engine_plan(trt, precision, *options_of_engines)
-    request = ExportRequest(run, out, wanted, data, table, evaluator, engines)
+    request = ExportRequest(run, out, wanted, data, table, engines)
     if request.of_bundle:
         run_only = {
             "--name": name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import onnx
 
@@ -28,22 +27,11 @@ from aif.runtime.networks.cpu import multiplies_int8
 from aif.runtime.tensorrt.store import engines_kept
 from aif.train.data.base import FaceDataset
 
-if TYPE_CHECKING:
-    from aif.train.evaluators.evaluator import Evaluator
-
 SPEED_SECONDS, SPEED_ROUNDS = 0.2, 3
 """How long each network is timed for the speedup, and how often."""
 
 _HALF = "float16 weights and arithmetic, norms in float32, float32 inputs and outputs"
 _HALF_SHAPED = "float16 convolutions and what stands between them, all else in float32"
-
-
-@dataclass(frozen=True)
-class NamedEvaluator:
-    """An evaluator, and what a manifest calls it."""
-
-    evaluator: Evaluator
-    name: str
 
 
 @dataclass(frozen=True)
@@ -56,25 +44,11 @@ class Made:
     float_layers: tuple[str, ...] = ()
 
 
-def load_evaluator(folder: Path | None) -> NamedEvaluator | None:
-    """The evaluator in a folder; None for None.
-
-    Raises:
-        CheckpointError: the folder holds none.
-    """
-    if folder is None:
-        return None
-    from aif.train.evaluators.evaluator import Evaluator
-
-    return NamedEvaluator(Evaluator.load(folder), folder.resolve().name)
-
-
 def add_precisions(
     manifest: Manifest,
     files: Mapping[str, bytes],
     wanted: Sequence[str],
     faces: FaceDataset,
-    named: NamedEvaluator | None = None,
 ) -> tuple[Manifest, dict[str, bytes]]:
     """A bundle's contents with graphs of further precisions.
 
@@ -82,7 +56,6 @@ def add_precisions(
         manifest, files: with FP32 graphs; those of a wanted precision are made anew.
         wanted: of `aif.export.precision.choice.PRECISIONS`, without fp32.
         faces: at least 32 faces; half of them calibrate, the others are the gate's.
-        named: gives verdicts on decoded faces; None = no verdicts.
 
     Raises:
         ExportError: there are no FP32 graphs, too few faces, or graphs that do not pass the gate.
@@ -95,7 +68,7 @@ def add_precisions(
     if manifest.face_frame is not None and manifest.landmarks is not None:
         finder = LandmarkNet(files[manifest.landmarks.file])
     crops = split_crops(faces, FaceReader(manifest.image_size, manifest.face_frame, finder))
-    gate = Gate(manifest, original, crops.gate, None if named is None else named.evaluator)
+    gate = Gate(manifest, original, crops.gate)
     shaped = manifest.frame == "shape"
     graphs, variants, contents = dict(manifest.graphs), dict(manifest.variants), dict(files)
     for precision in wanted:
@@ -117,7 +90,7 @@ def add_precisions(
             contents[name] = data
         graphs[precision] = GraphPair(**entries)
         speedup = measure_speedup(original, labelled, manifest)
-        variants[precision] = _variant(precision, made, crops, speedup, None if named is None else named.name)
+        variants[precision] = _variant(precision, made, crops, speedup)
     fields = {**manifest.model_dump(), "graphs": graphs, "variants": variants}
     return Manifest.model_validate(fields), contents
 
@@ -127,7 +100,6 @@ def extend_bundle(
     out: Path,
     wanted: Sequence[str],
     faces: FaceDataset,
-    evaluator: Path | None = None,
 ) -> Bundle:
     """Write the bundle at `path` with further precisions to `out`, which may be the same place.
 
@@ -135,11 +107,10 @@ def extend_bundle(
 
     Raises:
         BundleError: `path` holds no sound bundle, or `out` cannot be written.
-        CheckpointError: `evaluator`, a folder, holds none.
         ExportError: as `add_precisions`; nothing is written.
     """
     manifest, files = contents_of(path)
-    manifest, files = add_precisions(manifest, files, wanted, faces, load_evaluator(evaluator))
+    manifest, files = add_precisions(manifest, files, wanted, faces)
     return write_bundle(out, manifest, files | engines_kept(path, manifest))
 
 
@@ -211,7 +182,7 @@ def _labelled(made: Graphs, original: Graphs, precision: str) -> Graphs:
     return Graphs(**pair)
 
 
-def _variant(precision: str, made: Made, crops: CropSets, speedup: float, evaluator: str | None) -> Variant:
+def _variant(precision: str, made: Made, crops: CropSets, speedup: float) -> Variant:
     warnings = []
     int8 = precision == "int8"
     if crops.gate_set.synthetic:
@@ -219,13 +190,14 @@ def _variant(precision: str, made: Made, crops: CropSets, speedup: float, evalua
         warnings.append(f"{what} on synthetic faces; photographs may fare worse.")
     if int8 and not multiplies_int8():
         warnings.append("Measured on a processor without 8-bit dot products (VNNI), where INT8 is slow.")
+    measured = for_manifest(precision, made.figures)
     return Variant(
         method=made.method,
         float_layers=made.float_layers,
         calibrated_on=crops.calibration_set if int8 else None,
         gated_on=crops.gate_set,
-        **for_manifest(precision, made.figures),
-        evaluator=evaluator,
+        gate=measured["gate"],
+        limits=measured["limits"],
         speedup=speedup,
         processor=str(describe_machine()["processor"]),
         warnings=tuple(warnings),

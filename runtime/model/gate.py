@@ -29,7 +29,6 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
         "y_max": 0.01,
         "image": 0.005,
         "landmarks": 0.0005,
-        "verdicts": 0.005,
     },
     "int8": {
         "z": 0.10,
@@ -38,7 +37,6 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
         "y_max": 0.15,
         "image": 0.05,
         "landmarks": 0.004,
-        "verdicts": 0.03,
     },
 }
 """What is allowed, by precision and figure; docs/precision.md says why. FP32 is for engines."""

@@ -14,9 +14,8 @@ from aif.runtime.batch.machine import Machine
 from aif.runtime.batch.plan import EditPlan
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import Editor
-from aif.runtime.errors import AifError, BundleError, ConfigError
+from aif.runtime.errors import BundleError
 from aif.runtime.faces.detect import DetectorName, resolve_detector
-from aif.runtime.image.io import read_bytes
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,6 @@ class Setup:
         machine: the detector is decided; `threads` is what each worker has.
         bundle: path of the bundle, on every machine; None = the embedded one.
         fingerprint: SHA-256 of its manifest, which holds those of its graphs.
-        yunet_sha256: of the YuNet file that all have to use; None = Haar.
         on_gpus: each worker has a GPU, and OpenCV as many threads as the machine has cores.
     """
 
@@ -36,7 +34,6 @@ class Setup:
     machine: Machine
     bundle: Path | None
     fingerprint: str
-    yunet_sha256: str | None = None
     on_gpus: bool = False
 
     @classmethod
@@ -66,16 +63,14 @@ class Setup:
             precision=precision,
             threads=machine.threads or 1,
         )
-        sha256 = None if yunet is None else _sha256(yunet)
-        return cls(plan, decided, None if path is None else path.resolve(), _fingerprint(bundle), sha256)
+        return cls(plan, decided, None if path is None else path.resolve(), _fingerprint(bundle))
 
     def load(self) -> Editor:
         """The editor of one worker.
 
         Raises:
             BundleError: the bundle is another one on this machine.
-            ConfigError: the YuNet file is not here.
-            AifError: see `Editor.load`.
+            AifError: see `Editor.load`; a ConfigError where the YuNet file is not here.
         """
         bundle = Bundle.open(self.bundle)
         if _fingerprint(bundle) != self.fingerprint:
@@ -86,35 +81,8 @@ class Setup:
             )
         if not self.on_gpus:
             cv2.setNumThreads(self.machine.threads or 1)
-        yunet = same_yunet(self.machine.yunet, self.yunet_sha256)
-        return replace(self.machine, yunet=yunet).load(bundle)
-
-
-def same_yunet(path: Path | None, sha256: str | None) -> Path | None:
-    """The YuNet file that the job started with: at the same path here, or where this machine keeps its own.
-
-    Raises:
-        ConfigError: it is at neither.
-    """
-    if sha256 is None:
-        return path
-    from aif.runtime.fetch import yunet_path
-
-    for place in (path, yunet_path()):
-        try:
-            if place is not None and _sha256(place) == sha256:
-                return place
-        except AifError:
-            continue
-    raise ConfigError(
-        f"The YuNet file that the job started with is not on {socket.gethostname()}.",
-        f"Run aif fetch yunet on every machine, or copy the file to {path}; or use --detector haar.",
-    )
+        return self.machine.load(bundle)
 
 
 def _fingerprint(bundle: Bundle) -> str:
     return hashlib.sha256(bundle.manifest.to_json().encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(read_bytes(path)).hexdigest()

@@ -13,7 +13,7 @@ from aif.runtime.serve.errors import add_error_handlers
 from aif.runtime.serve.metrics import Metrics
 from aif.runtime.serve.places import Places
 from aif.runtime.serve.routes import photo_routes
-from aif.runtime.serve.schemas import Attribute, Attributes, BundleInfo, Health, refusals
+from aif.runtime.serve.schemas import REFUSALS, Attribute, Attributes, BundleInfo, Health
 from aif.runtime.serve.service import Service
 from aif.runtime.serve.settings import ServeSettings
 
@@ -86,9 +86,7 @@ def _add_status_routes(app: FastAPI, service: Service) -> None:
             places=places.total,
         )
 
-    @app.get(
-        "/ready", summary="Whether a photo would be taken now", responses=refusals("queue_full", "stopping")
-    )
+    @app.get("/ready", summary="Whether a photo would be taken now", responses=REFUSALS)
     async def ready() -> Health:
         """Whether a photo would be taken now: 503 while the service shuts down or all places are taken."""
         with places.take():

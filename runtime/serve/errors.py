@@ -20,25 +20,25 @@ from aif.runtime.errors import (
     UnsupportedImageError,
 )
 
-# Code to status and when it comes; docs/serving.md and the OpenAPI description list the same.
-CODES: dict[str, tuple[int, str]] = {
-    "bad_request": (400, "The form is malformed."),
-    "not_found": (404, "There is no such address."),
-    "wrong_method": (405, "The address takes another method."),
-    "too_large": (413, "The request has more bytes than are allowed."),
-    "too_many_pixels": (413, "The picture has more pixels than are allowed."),
-    "unsupported_picture": (415, "The photo is no JPEG, PNG, WebP, TIFF or BMP picture, or is animated."),
-    "not_a_form": (415, "The body is not multipart/form-data."),
-    "no_photo": (422, "The form has no file in its field `photo`, or is cut short."),
-    "damaged_picture": (422, "The picture is damaged, empty or cut short."),
-    "no_face": (422, "No face was found, or none of that number."),
-    "unknown_attribute": (422, "The bundle has no such attribute, the form no such field."),
-    "bad_value": (422, "A field has a value that is out of range or makes no sense."),
-    "cannot_write": (422, "The wanted format cannot hold the picture."),
-    "internal": (500, "A fault of the service."),
-    "queue_full": (503, "All places in the queue are taken."),
-    "stopping": (503, "The service is shutting down."),
-    "timeout": (504, "The photo did not arrive, or its edit was not done, in time."),
+# Code to status; docs/serving.md says when each comes.
+CODES = {
+    "bad_request": 400,
+    "not_found": 404,
+    "wrong_method": 405,
+    "too_large": 413,
+    "too_many_pixels": 413,
+    "unsupported_picture": 415,
+    "not_a_form": 415,
+    "no_photo": 422,
+    "damaged_picture": 422,
+    "no_face": 422,
+    "unknown_attribute": 422,
+    "bad_value": 422,
+    "cannot_write": 422,
+    "internal": 500,
+    "queue_full": 503,
+    "stopping": 503,
+    "timeout": 504,
 }
 
 SEND_A_FORM = "Send a form: curl -F photo=@photo.jpg -F Smiling=1 ADDRESS"
@@ -65,7 +65,7 @@ class ServiceError(HTTPException):
     def __init__(
         self, code: str, message: str, fix: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(CODES[code][0], message, dict(headers or {}))
+        super().__init__(CODES[code], message, dict(headers or {}))
         self.code, self.message, self.fix = code, message, fix
 
     def response(self) -> JSONResponse:

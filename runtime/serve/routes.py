@@ -12,18 +12,17 @@ from fastapi import APIRouter, Form, Request, Response, UploadFile
 
 from aif.runtime.editing.attributes import contradictions, remarks
 from aif.runtime.image.io import FORMATS
-from aif.runtime.serve.errors import CODES, PRIVATE
+from aif.runtime.serve.errors import PRIVATE
 from aif.runtime.serve.forms import EditForm, PhotoForm, edit_form
 from aif.runtime.serve.limits import PhotoRoute
 from aif.runtime.serve.photo import Edited, analyse_photo, edit_photo
 from aif.runtime.serve.places import Checkpoint
-from aif.runtime.serve.schemas import PhotoFaces, brief, faces_of, refusals
+from aif.runtime.serve.schemas import REFUSALS, PhotoFaces, brief, faces_of
 from aif.runtime.serve.service import Service
 
 # A header of this size passes every proxy's default.
 MOST_HEADER = 3500
 
-_REFUSALS = [code for code in CODES if code not in ("not_found", "wrong_method", "cannot_write")]
 _HEADERS = {
     "X-Aif-Faces": "How many faces were edited.",
     "X-Aif-Predicted": "JSON: the attribute values of each face before the edit, left to right, of as many "
@@ -51,7 +50,7 @@ def photo_routes(service: Service) -> APIRouter:
         "/edit",
         summary="Edit a photo",
         response_class=Response,
-        responses={200: _EDITED, **refusals(*_REFUSALS, "cannot_write")},
+        responses={200: _EDITED, **REFUSALS},
     )
     async def edit(
         request: Request,
@@ -76,7 +75,7 @@ def photo_routes(service: Service) -> APIRouter:
     @router.post(
         "/attributes",
         summary="Predict the attributes of the faces in a photo",
-        responses=refusals(*_REFUSALS),
+        responses=REFUSALS,
     )
     async def look(
         request: Request,

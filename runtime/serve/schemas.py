@@ -94,6 +94,12 @@ class Refusal(BaseModel):
     error: Problem
 
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Refusal, "description": "The request's fault."},
+    "5XX": {"model": Refusal, "description": "The service's, or it has no place or no time."},
+}
+
+
 def faces_of(found: Edited) -> PhotoFaces:
     """The faces of a photo that was looked at."""
     faces = [
@@ -106,19 +112,6 @@ def faces_of(found: Edited) -> PhotoFaces:
         for face in found.faces
     ]
     return PhotoFaces(width=found.size[0], height=found.size[1], faces=faces)
-
-
-def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The refusals of an address for OpenAPI: by status, with an example for each code."""
-    described: dict[int | str, dict[str, Any]] = {}
-    for code in codes:
-        status, text = CODES[code]
-        content: dict[str, Any] = {"application/json": {"examples": {}}}
-        entry = described.setdefault(status, {"model": Refusal, "description": "", "content": content})
-        entry["description"] += f"`{code}`: {text} "
-        example = {"error": {"code": code, "message": text, "fix": None}}
-        entry["content"]["application/json"]["examples"][code] = {"value": example}
-    return described
 
 
 def brief(faces: Sequence[FaceAnalysis | FaceEdit], most_bytes: int) -> list[dict[str, float]]:

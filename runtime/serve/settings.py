@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-
-from aif.runtime.errors import ConfigError
 
 # Seconds beyond a request's own time limit for its answer to be sent.
 ANSWER_SECONDS = 5
@@ -25,9 +22,6 @@ class ServeSettings:
         max_bytes: larger files are refused while they arrive.
         timeout: seconds from the first byte of a request to its answer.
         hosts: names to answer to; None = any.
-
-    Raises:
-        ConfigError: a value out of range.
     """
 
     workers: int = 1
@@ -36,15 +30,3 @@ class ServeSettings:
     max_bytes: int = 20 << 20
     timeout: float = 30.0
     hosts: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        for option, value, least in (
-            ("--workers", self.workers, 1),
-            ("--queue", self.queue, 0),
-            ("--max-bytes", self.max_bytes, 1),
-        ):
-            if value < least:
-                raise ConfigError(f"{option} must be at least {least}, not {value}.")
-        for option, amount in (("--max-megapixels", self.max_megapixels), ("--timeout", self.timeout)):
-            if not (math.isfinite(amount) and amount > 0):
-                raise ConfigError(f"{option} must be above 0, not {amount:g}.")

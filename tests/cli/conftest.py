@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import sys
 from collections.abc import Callable
@@ -13,21 +12,12 @@ import numpy as np
 import pytest
 from made_up_face import face_points
 from onnx import helper
-from tiny_bundles import graph
+from tiny_bundles import graph, sha256, similarity_parts
 
 from aif.cli.main import load_command
 from aif.runtime.bundle.bundle import write_bundle
-from aif.runtime.bundle.manifest import (
-    AttributeInfo,
-    GraphFile,
-    GraphPair,
-    LandmarkInfo,
-    Manifest,
-    Provenance,
-)
+from aif.runtime.bundle.manifest import AttributeInfo, Manifest
 from aif.runtime.geometry.points import COUNT
-
-SIZE, GRID = 32, 4
 
 
 @dataclass(frozen=True)
@@ -86,55 +76,6 @@ def aif(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
     return call
 
 
-def _encoder() -> bytes:
-    """z: the picture on a coarse grid; y: its mean red and mean blue."""
-    node = helper.make_node
-    return graph(
-        [
-            node(
-                "AveragePool",
-                ["image"],
-                ["grid"],
-                kernel_shape=[SIZE // GRID] * 2,
-                strides=[SIZE // GRID] * 2,
-            ),
-            node("Flatten", ["grid"], ["z"]),
-            node("ReduceMean", ["image", "space"], ["means"], keepdims=0),
-            node("Gather", ["means", "red_blue"], ["y"], axis=1),
-        ],
-        {"image": ["N", 3, SIZE, SIZE]},
-        {"z": ["N", 3 * GRID * GRID], "y": ["N", 2]},
-        space=np.array([2, 3]),
-        red_blue=np.array([0, 2]),
-    )
-
-
-def _decoder() -> bytes:
-    """The coarse picture, the mouth reddened by the first attribute, the hair yellowed by the other."""
-    node = helper.make_node
-    paint = np.zeros((2, 3, SIZE, SIZE), np.float32)
-    paint[0, 1:, 23:28, 11:21] = -0.3
-    paint[1, 2, 6:10, 10:22] = -0.5
-    return graph(
-        [
-            node("Reshape", ["z", "grid_shape"], ["grid"]),
-            node("Resize", ["grid", "", "up"], ["coarse"], mode="linear"),
-            node("MatMul", ["y", "paint"], ["flat"]),
-            node("Reshape", ["flat", "image_shape"], ["painted"]),
-            node("Add", ["coarse", "painted"], ["sum"]),
-            node("Clip", ["sum", "zero", "one"], ["image"]),
-        ],
-        {"z": ["N", 3 * GRID * GRID], "y": ["N", 2]},
-        {"image": ["N", 3, SIZE, SIZE]},
-        grid_shape=np.array([-1, 3, GRID, GRID]),
-        image_shape=np.array([-1, 3, SIZE, SIZE]),
-        up=np.array([1, 1, SIZE / GRID, SIZE / GRID], np.float32),
-        paint=paint.reshape(2, -1),
-        zero=np.float32(0),
-        one=np.float32(1),
-    )
-
-
 def _landmarks(size: int = 48) -> bytes:
     """Always an upright face that fills the crop as a close view does (120 of the template's pixels)."""
     node = helper.make_node
@@ -163,35 +104,16 @@ def _landmarks(size: int = 48) -> bytes:
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that edits Smiling (-1 to 2) and Blond_Hair (0 to 1) in a way that is easy to see."""
-    files = {"encoder.onnx": _encoder(), "decoder.onnx": _decoder(), "landmarks.onnx": _landmarks()}
-    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    manifest = Manifest(
-        name="toy",
-        version="1",
-        image_size=SIZE,
-        latent_size=3 * GRID * GRID,
-        attributes=(
-            AttributeInfo(name="Smiling"),
-            AttributeInfo(name="Blond_Hair", minimum=0, maximum=1),
-        ),
-        graphs={
-            "fp32": GraphPair(
-                encoder=GraphFile(file="encoder.onnx", sha256=sums["encoder.onnx"]),
-                decoder=GraphFile(file="decoder.onnx", sha256=sums["decoder.onnx"]),
-            )
-        },
-        landmarks=LandmarkInfo(file="landmarks.onnx", sha256=sums["landmarks.onnx"], input_size=48),
-        opset=20,
-        provenance=Provenance(
-            dataset="none",
-            dataset_fingerprint="0" * 64,
-            preset="toy",
-            steps=0,
-            faces_seen=0,
-            weights_licence="MIT",
-        ),
+    parts = similarity_parts()
+    files = {**parts.files, "landmarks.onnx": _landmarks()}
+    manifest = parts.manifest.model_dump()
+    manifest["landmarks"]["sha256"] = sha256(files["landmarks.onnx"])
+    manifest["attributes"] = (
+        AttributeInfo(name="Smiling"),
+        AttributeInfo(name="Blond_Hair", minimum=0, maximum=1),
     )
-    return write_bundle(tmp_path_factory.mktemp("bundle") / "toy.aif", manifest, files).path
+    place = tmp_path_factory.mktemp("bundle") / "toy.aif"
+    return write_bundle(place, Manifest.model_validate(manifest), files).path
 
 
 @pytest.fixture

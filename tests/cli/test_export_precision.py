@@ -49,7 +49,7 @@ def test_a_bundle_gets_precisions_and_edits_with_each(
     assert done.code == 0, done.stderr
     text = done.stdout.decode()
     for precision in ("fp16", "int8"):
-        assert re.search(rf"^{precision} against fp32 on 16 faces: z \S+, y_mean .*image \S+$", text, re.M)
+        assert re.search(rf"^{precision} against fp32 on 16 faces: z \S+, .*y_mean .*image \S+$", text, re.M)
         assert re.search(
             rf"^{precision}: \S+ times the speed of fp32 here, one face, one thread$", text, re.M
         )
@@ -76,8 +76,6 @@ def test_a_bundle_gets_precisions_and_edits_with_each(
         (("--precision", "fp32"), 2, "is a bundle, and nothing is to be added"),
         (("--precision", "fp16", "--name", "x"), 2, "is a bundle, --name is for runs"),
         (("--precision", "fp16", "--compositing", "delta"), 2, "is a bundle, --compositing is for runs"),
-        (("--evaluator", "somewhere"), 2, "--evaluator is for precisions beside fp32"),
-        (("--precision", "int8", "--data", "CROPS", "--evaluator", "nowhere"), 1, "no readable evaluator"),
         (("--precision", "int8"), 1, "the model was trained on none, and where those faces are is not known"),
         (("--precision", "int8", "--data", "missing"), 1, "There is no folder missing"),
         (("--precision", "int8", "--data", "EMPTY"), 1, "nor any image"),

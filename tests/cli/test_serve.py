@@ -12,8 +12,11 @@ import pytest
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--workers", "0"], 2, "--workers must be at least 1"),
-        (["--timeout", "0"], 2, "--timeout must be above 0"),
+        (["--workers", "0"], 2, "--workers"),
+        (["--queue", "-1"], 2, "--queue"),
+        (["--max-bytes", "0"], 2, "--max-bytes"),
+        (["--max-megapixels", "0"], 2, "--max-megapixels"),
+        (["--timeout", "0"], 2, "--timeout"),
         (["--threads", "0"], 2, "--threads must be at least 1"),
         (["--provider", "magic"], 2, "Known: cpu, cuda"),
         (["--host", "no.such.host.invalid"], 1, "Choose another --host or --port"),

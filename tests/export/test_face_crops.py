@@ -44,14 +44,6 @@ def test_every_image_of_a_folder_in_order_of_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(faces.image(1), 40, atol=2)
 
 
-def test_other_files_have_another_fingerprint(tmp_path: Path) -> None:
-    write(tmp_path / "a.png", 1)
-    one = UnlabelledFaces(tmp_path).fingerprint
-    assert UnlabelledFaces(tmp_path).fingerprint == one
-    write(tmp_path / "b.png", 2)
-    assert UnlabelledFaces(tmp_path).fingerprint != one
-
-
 def test_a_folder_without_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither data that aif trains on, nor any image") as caught:
         open_crops(tmp_path, ["Smiling"])
@@ -128,10 +120,6 @@ def test_not_more_than_needed_and_from_everywhere(monkeypatch: pytest.MonkeyPatc
     assert (min(asked), max(asked)) == (0, 4_999)
     assert sets.gate_set.synthetic and sets.calibration_set.synthetic
     assert sets.gate_set.dataset_fingerprint == faces.fingerprint
-
-
-def test_crops_are_scaled_to_the_model(crop_folder: Path) -> None:
-    assert split_crops(UnlabelledFaces(crop_folder), FaceReader(24)).gate.images.shape == (18, 3, 24, 24)
 
 
 def test_a_damaged_image_is_left_out(crop_folder: Path, tmp_path: Path) -> None:

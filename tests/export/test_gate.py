@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import numpy_helper
 
 from aif.export.graphs.pair import Graphs
 from aif.export.precision.gate import Gate
 from aif.export.precision.half import to_half
-from aif.runtime.errors import ConfigError, ExportError
+from aif.runtime.errors import ExportError
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.gate import flipped
 
@@ -25,18 +24,6 @@ def with_weights(graphs: Graphs, part: str, name: str, change: Callable[[np.ndar
     (tensor,) = (each for each in model.graph.initializer if each.name == name)
     tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)), name))
     return Graphs(**{**graphs.parts(), part: model.SerializeToString()})
-
-
-class Bright:
-    """An evaluator: an attribute is there where the picture is brighter than its threshold."""
-
-    def __init__(self, **thresholds: float) -> None:
-        self.attributes = tuple(thresholds)
-        self._thresholds = torch.tensor(list(thresholds.values()))
-
-    def predict(self, crops_nchw: torch.Tensor) -> torch.Tensor:
-        assert torch.isfinite(crops_nchw).all()
-        return (crops_nchw.mean(dim=(1, 2, 3))[:, None] > self._thresholds).float()
 
 
 @pytest.mark.parametrize("count", [1, 16, 17])
@@ -83,33 +70,6 @@ def test_half_of_weights_that_overflow(toy: Any, crops: np.ndarray) -> None:
     gate = Gate(toy.manifest, graphs, FaceInputs(crops[:16]))
     with pytest.raises(ExportError, match="image "):
         gate.check("fp16", gate.figures(Graphs(to_half(graphs.encoder), to_half(graphs.decoder))))
-
-
-@pytest.mark.parametrize(("thresholds", "changed"), [({"Smiling": 2.0}, 0.0), ({"Smiling": 0.5}, 1.0)])
-def test_verdicts_that_change(toy: Any, crops: np.ndarray, thresholds: Any, changed: float) -> None:
-    """All bright before, all dark after: a threshold between the two sees it, one beyond does not."""
-
-    def all_of(value: float) -> Graphs:
-        model = onnx.load_from_string(toy.graphs.decoder)
-        for name, number in (("value", value), ("nothing", 0)):
-            model.graph.initializer.append(numpy_helper.from_array(np.float32(number), name))
-        model.graph.node[-1].output[0] = "before"
-        model.graph.node.append(onnx.helper.make_node("Mul", ["before", "nothing"], ["black"]))
-        model.graph.node.append(onnx.helper.make_node("Add", ["black", "value"], ["image"]))
-        return Graphs(toy.graphs.encoder, model.SerializeToString())
-
-    evaluator: Any = Bright(**thresholds, Other=0.5)
-    gate = Gate(toy.manifest, all_of(0.9), FaceInputs(crops[:16]), evaluator)
-    assert gate.figures(all_of(0.9))["verdicts"] == 0
-    assert gate.figures(all_of(0.1))["verdicts"] == changed
-    assert gate.figures(all_of(float("nan")))["verdicts"] == 1.0
-
-
-def test_an_evaluator_of_other_attributes(toy: Any, crops: np.ndarray) -> None:
-    evaluator: Any = Bright(Hat=0.5)
-    with pytest.raises(ConfigError, match="knows Hat, none of which") as caught:
-        Gate(toy.manifest, toy.graphs, FaceInputs(crops[:16]), evaluator)
-    assert "Smiling, Bangs" in str(caught.value)
 
 
 def test_textures_and_landmarks(shape_gate: Gate, shape_toy: Any) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 from made_up_face import face_points
 from tiny_bundles import sha256, shape_parts
 
@@ -21,15 +20,13 @@ from aif.export.precision import precision as precision_module
 from aif.export.precision import quantise as quantise_module
 from aif.export.precision.choice import check_real, parse_precisions
 from aif.export.precision.precision import (
-    NamedEvaluator,
     add_precisions,
     extend_bundle,
-    load_evaluator,
     measure_speedup,
 )
 from aif.runtime.bundle.bundle import Bundle, write_bundle
 from aif.runtime.bundle.storage import open_store
-from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError
+from aif.runtime.errors import BundleError, ConfigError, ExportError
 from aif.runtime.faces.landmarks import DenseFaces
 from aif.runtime.model import gate as gate_module
 from aif.runtime.model.model import FaceModel
@@ -87,7 +84,7 @@ def test_the_manifest_tells_how_they_were_made(extended: Any, faces: UnlabelledF
         assert all(made.gate[name] <= limit for name, limit in made.limits.items())
         assert (made.gated_on.faces, made.gated_on.dataset) == (18, faces.name)
         assert made.gated_on.dataset_fingerprint == faces.fingerprint
-        assert made.speedup > 0 and made.processor and made.evaluator is None
+        assert made.speedup > 0 and made.processor
         for part in ("encoder", "decoder"):
             entry = getattr(manifest.graphs[precision], part)
             assert entry.file == f"{part}.{precision}.onnx"
@@ -198,28 +195,6 @@ def test_warnings(toy: Any, monkeypatch: pytest.MonkeyPatch, vnni: bool) -> None
     assert ["VNNI" in text for text in more] == [True] * (not vnni)
     if vnni:
         assert variants["fp16"].warnings == ("Checked on synthetic faces; photographs may fare worse.",)
-
-
-class Always:
-    """An evaluator that sees a smile in everything."""
-
-    attributes = ("Smiling",)
-
-    def predict(self, crops_nchw: torch.Tensor) -> torch.Tensor:
-        return torch.ones(len(crops_nchw), 1)
-
-
-def test_the_evaluator_is_named(toy: Any, faces: UnlabelledFaces) -> None:
-    named = NamedEvaluator(Always(), "eye")  # type: ignore[arg-type]
-    manifest, _ = add_precisions(toy.manifest, toy.files, ("fp16",), faces, named)
-    made = manifest.variants["fp16"]
-    assert (made.evaluator, made.gate["verdicts"], made.limits["verdicts"]) == ("eye", 0.0, 0.005)
-
-
-def test_there_is_no_evaluator(tmp_path: Path) -> None:
-    assert load_evaluator(None) is None
-    with pytest.raises(CheckpointError, match="no readable evaluator"):
-        load_evaluator(tmp_path)
 
 
 def test_no_fp32_to_start_from(toy: Any, faces: UnlabelledFaces) -> None:

@@ -259,17 +259,6 @@ def test_the_ensemble_edits_in_one_request(server, model, name, faces, local):
         np.testing.assert_allclose(values, wanted[each], atol=1e-4, rtol=0, err_msg=each)
 
 
-@pytest.mark.parametrize("chosen", range(1, 8))
-def test_only_what_was_asked_for_is_decoded(server, model, name, faces, chosen):
-    every = ("y", "edited_image", "reconstruction")
-    outputs = [each for bit, each in enumerate(every) if chosen >> bit & 1]
-    one, target = faces.rows(slice(1)), np.zeros((1, len(model.attributes)), np.float32)
-    before = server.counts(f"{name}_decoder")[0]
-    answers = server.ask(name, outputs, **one.feeds(), y_target=target)
-    assert all(np.isfinite(each).all() for each in answers)
-    assert server.counts(f"{name}_decoder")[0] - before == sum(each != "y" for each in outputs)
-
-
 def test_requests_are_joined_to_batches_and_each_gets_its_own_answer(server, name, faces, local):
     answers: dict[int, Any] = {}
     before = server.counts(f"{name}_encoder")
@@ -289,35 +278,6 @@ def test_requests_are_joined_to_batches_and_each_gets_its_own_answer(server, nam
     faces, batches = np.subtract(server.counts(f"{name}_encoder"), before)
     assert len(answers) == faces == 48
     assert batches < 48
-
-
-def test_values_come_with_the_names_of_their_attributes(server, model, name, faces, local):
-    one = tensors(faces.rows(slice(1)).feeds())
-    answer = server.client.infer(f"{name}_encoder", one, outputs=[requested("y", 1)])
-    value, index, label = answer.as_numpy("y")[0, 0].decode().split(":")
-    y = local.y[0]
-    assert (int(index), label) == (y.argmax(), model.attributes[y.argmax()])
-    assert float(value) == pytest.approx(y.max(), abs=1e-4)
-
-
-def test_features_go_from_encoder_to_decoder(server, small_bundle):
-    local = FaceModel(small_bundle(), "cpu", 1)
-    images = np.random.default_rng(0).random((3, 3, 32, 32), dtype=np.float32)
-    encoding = local.encode(images)
-    asked = np.array([[np.nan, 1], [0.3, np.nan], [np.nan, np.nan]], np.float32)
-    rounded = (encoding.y >= 0.5).astype(np.float32)
-    edited, again = server.ask(
-        "small_one_fp32", ["edited_image", "reconstruction"], image=images, y_target=asked
-    )
-    wanted = local.decode(encoding, np.where(np.isnan(asked), rounded, asked)).image
-    np.testing.assert_allclose(edited, wanted, atol=1e-5, rtol=0)
-    np.testing.assert_allclose(again, local.decode(encoding, rounded).image, atol=1e-5, rtol=0)
-
-
-def test_a_batch_that_is_too_large_is_refused(server, name, faces):
-    large = {each: np.concatenate([values, values[:1]]) for each, values in faces.feeds().items()}
-    with pytest.raises(triton.InferenceServerException, match="batch-size must be <= 8"):
-        server.ask(f"{name}_encoder", ["z"], **large)
 
 
 def test_the_example_client_edits_a_photo_as_the_local_editor_does(server, bundle, name, portrait_bgr):

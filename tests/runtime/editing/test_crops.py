@@ -127,13 +127,6 @@ def test_crops_of_another_kind(editor: Editor, bad: np.ndarray) -> None:
         editor.edit_crops(bad, {"Smiling": 1})
 
 
-def test_a_closed_editor(toy_bundle: Bundle) -> None:
-    editor = Editor.load(toy_bundle, "cpu", Nobody(), threads=1)
-    editor.close()
-    with pytest.raises(AifError, match="closed"):
-        editor.edit_crops(crops_of(1, 32), {})
-
-
 @pytest.fixture(scope="module")
 def shape_editor(shape_bundle: Bundle) -> Editor:
     return Editor.load(shape_bundle, "cpu", Nobody(), threads=1)

@@ -92,7 +92,7 @@ def detect(bundle: Bundle, frame: np.ndarray) -> None:
 def test_editors_that_are_closed_leave_nothing(
     toy_bundle: Bundle, frame: np.ndarray, warm: int, count: int, megabytes: float, cycle: Any
 ) -> None:
-    """The first fill caches and the allocator's pools. One that is kept costs 0.3 to 0.5 MB, its detectors 10;
+    """The first fill caches and the allocator's pools. A kept one costs 0.3 to 0.5 MB, its detectors 10;
     what each of 150 leaves is found from 27 KB on."""
     for _ in range(warm):
         cycle(toy_bundle, frame)

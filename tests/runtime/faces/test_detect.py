@@ -207,11 +207,6 @@ def test_blank_frames(haar: Detector, shape: tuple[int, ...]) -> None:
     assert haar.detect(np.zeros(shape, dtype=np.uint8)) == []
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 3), (2, 500, 3), (64, 64, 3), (3000, 4000, 3)])
-def test_blank_frames_for_yunet(yunet: Detector, shape: tuple[int, ...]) -> None:
-    assert yunet.detect(np.zeros(shape, dtype=np.uint8)) == []
-
-
 def test_haar_drops_what_the_network_calls_no_face(toy_bundle: Bundle, astronaut_bgr: np.ndarray) -> None:
     """The toy network believes in red alone; without red it calls every box a false alarm."""
     detector = HaarDetector(LandmarkNet(toy_bundle, threads=1))
@@ -264,10 +259,6 @@ def test_a_yunet_file_that_is_none(toy_bundle: Bundle, tmp_path: Path, contents:
         path.write_bytes(contents)
     with pytest.raises(ConfigError, match="YuNet cannot be loaded"):
         make_detector("auto", toy_bundle, yunet=path)
-
-
-def test_yunet_is_taken_where_it_is_at_hand(yunet: Detector, toy_bundle: Bundle) -> None:
-    assert isinstance(make_detector("auto", toy_bundle), type(yunet))
 
 
 def test_an_opencv_without_cascades(

@@ -7,9 +7,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from made_up_face import face_points
+from tiny_bundles import landmark_net, matte_net
 
 from aif.runtime.errors import BundleError
 from aif.runtime.faces.landmarks import (
@@ -23,10 +23,8 @@ from aif.runtime.faces.landmarks import (
 from aif.runtime.geometry.align import TEMPLATE_128, transform_points
 from aif.runtime.geometry.points import (
     COUNT,
-    LEFT_EYE,
     LEFT_MOUTH,
     NOSE_TIP,
-    RIGHT_EYE,
     RIGHT_MOUTH,
     five_points,
 )
@@ -34,76 +32,17 @@ from aif.runtime.geometry.points import (
 TURNS = [0.0, 0.3, -0.7, math.pi / 2, 3.0]
 
 
-def dense_template() -> np.ndarray:
-    """221 points whose five are the template's: float32 (221, 2) at 128 px."""
-    points = np.random.default_rng(0).uniform((30, 40), (98, 120), (COUNT, 2))
-    for ring, centre in ((LEFT_EYE, TEMPLATE_128[0]), (RIGHT_EYE, TEMPLATE_128[1])):
-        turn = 2 * np.pi * np.arange(16) / 16
-        points[ring] = centre + 6 * np.stack([-np.cos(turn), -np.sin(turn)], axis=1)
-    for number, place in zip((NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH), TEMPLATE_128[2:], strict=True):
-        points[number] = place
-    return points.astype(np.float32)
-
-
-DENSE = dense_template()
+DENSE = face_points()
+ORIGIN = np.array([64, 79])
+"""What the tiny network puts around the middle of all that is red, at 120 px of the template a crop."""
 MIDDLE = TEMPLATE_128.mean(axis=0)
-
-
-def toy_graph(points: int = COUNT, size: int = 48) -> bytes:
-    """Points around the centre of all that is red, as in an upright face; confidence: any red?"""
-    node = helper.make_node
-    # A close view is 120 px of the template.
-    offsets = (DENSE[:points] - MIDDLE) / 120
-    nodes = [
-        node("Gather", ["image", "first"], ["red"], axis=1),
-        node("ReduceSum", ["red", "all"], ["mass"], keepdims=0),
-        node("Max", ["mass", "tiny"], ["safe"]),
-        node("Mul", ["red", "xs"], ["red_x"]),
-        node("Mul", ["red", "ys"], ["red_y"]),
-        node("ReduceSum", ["red_x", "all"], ["sum_x"], keepdims=0),
-        node("ReduceSum", ["red_y", "all"], ["sum_y"], keepdims=0),
-        node("Div", ["sum_x", "safe"], ["x"]),
-        node("Div", ["sum_y", "safe"], ["y"]),
-        node("Concat", ["x", "y"], ["centre"], axis=1),
-        node("Unsqueeze", ["centre", "one"], ["centres"]),
-        node("Add", ["centres", "offsets"], ["landmarks"]),
-        node("Concat", ["x", "y", "mass"], ["three"], axis=1),
-        node("Mul", ["three", "zero"], ["pose"]),
-        node("Squeeze", ["mass", "one"], ["mass_n"]),
-        node("Clip", ["mass_n", "zero", "one_f"], ["confidence"]),
-    ]
-    steps = np.arange(size, dtype=np.float32) / size
-    constants: dict[str, Any] = {
-        "first": np.array([0]),
-        "all": np.array([2, 3]),
-        "tiny": np.float32(1e-6),
-        "xs": steps.reshape(1, 1, 1, size),
-        "ys": steps.reshape(1, 1, size, 1),
-        "one": np.array([1]),
-        "offsets": offsets.astype(np.float32)[None],
-        "zero": np.float32(0),
-        "one_f": np.float32(1),
-    }
-
-    def info(name: str, *shape: int | str) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-    outputs = [info("landmarks", "N", points, 2), info("pose", "N", 3), info("confidence", "N")]
-    made = helper.make_graph(
-        nodes,
-        "toy",
-        [info("image", "N", 3, size, size)],
-        outputs,
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+EXACT = face_points()
+EXACT[[NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH]] = TEMPLATE_128[2:]
 
 
 @pytest.fixture(scope="module")
 def net() -> LandmarkNet:
-    return LandmarkNet(toy_graph(), threads=1)
+    return LandmarkNet(landmark_net(), threads=1)
 
 
 def _turned(points: np.ndarray, angle: float, scale: float = 1.0, shift: Any = (0, 0)) -> np.ndarray:
@@ -112,7 +51,7 @@ def _turned(points: np.ndarray, angle: float, scale: float = 1.0, shift: Any = (
     return (points @ turn.T * scale + shift).astype(np.float32)
 
 
-@pytest.mark.parametrize("template", [TEMPLATE_128, DENSE], ids=["five", "dense"])
+@pytest.mark.parametrize("template", [TEMPLATE_128, EXACT], ids=["five", "dense"])
 @pytest.mark.parametrize("angle", TURNS)
 @pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
 def test_angle_and_box_of_a_moved_template(template: np.ndarray, angle: float, scale: float) -> None:
@@ -193,14 +132,14 @@ def test_finds_the_points_in_frame_pixels(
     box = (centre[0] - 45, centre[1] - 35, 90, 90)
     faces = net.refine_all(_red_disc(centre), [box], passes)
     # The first crop is 1.5 boxes wide and the toy takes it for a close one; the next keep that size.
-    expected = (DENSE - MIDDLE) * (1.5 * 90 / 120) + centre
+    expected = (DENSE - ORIGIN) * (1.5 * 90 / 120) + centre
     np.testing.assert_allclose(faces.points[0], expected, atol=1.5)
     assert faces.points.dtype == np.float32 and faces.confidence.tolist() == [1.0]
 
 
 def test_roll_is_that_of_the_frame(net: LandmarkNet) -> None:
     """The toy gives pose 0 in its crop, so the frame's roll is how far the crop was turned."""
-    places = [_turned(DENSE - MIDDLE, angle, 0.7, (160, 120)) for angle in (0.5, -0.2)]
+    places = [_turned(DENSE - ORIGIN, angle, 0.7, (160, 120)) for angle in (0.5, -0.2)]
     views = [close_view(points) for points in places]
     seen = net._look([_red_disc((160, 120))] * 2, views)
     np.testing.assert_allclose(seen.pose[:, 2], np.degrees([0.5, -0.2]), atol=0.01)
@@ -235,7 +174,7 @@ def test_passes_below_one(net: LandmarkNet) -> None:
         net.refine_all(_red_disc((50, 50)), [(20, 20, 50, 50)], passes=0)
 
 
-@pytest.mark.parametrize("graph", [toy_graph(points=5), b""], ids=["five points", "nothing"])
+@pytest.mark.parametrize("graph", [matte_net(), b""], ids=["another network", "nothing"])
 def test_a_graph_that_is_no_landmark_network(graph: bytes) -> None:
     with pytest.raises(BundleError):
         LandmarkNet(graph)
@@ -244,7 +183,7 @@ def test_a_graph_that_is_no_landmark_network(graph: bytes) -> None:
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_faces_in_template_crops(net: LandmarkNet, size: int) -> None:
     crops = np.zeros((2, size, size, 3), dtype=np.uint8)
-    centre = (MIDDLE * size / 128).round().astype(int).tolist()
+    centre = (ORIGIN * size / 128).round().astype(int).tolist()
     cv2.circle(crops[1], centre, size // 16, (0, 0, 255), -1)
     faces = net.in_crops(crops)
     np.testing.assert_allclose(faces.points[1], DENSE * (size / 128), atol=1.5 * size / 128)
@@ -259,7 +198,7 @@ def test_follows_until_the_points_stay(
     """A face that rests takes one look, one that has moved takes more, but no more than five."""
     calls, look = [], LandmarkNet._look
     monkeypatch.setattr(LandmarkNet, "_look", lambda *args: calls.append(len(args[2])) or look(*args))
-    wanted = (DENSE - MIDDLE) * 90 / 96 + (160, 120)
+    wanted = (DENSE - ORIGIN) * 90 / 96 + (160, 120)
     places = [wanted + np.array((away, 0)), wanted]
     faces = net.follow(_red_disc((160, 120)), [five_points(p) for p in places] if five else places)
     assert len(calls) <= looks and calls[0] == 2

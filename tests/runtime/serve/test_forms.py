@@ -10,7 +10,6 @@ from fastapi.testclient import TestClient
 from tiny_bundles import Parts
 
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.errors import ConfigError
 from aif.runtime.serve.errors import add_error_handlers
 from aif.runtime.serve.forms import EditOptions, edit_form
 from aif.runtime.serve.limits import PhotoRoute
@@ -131,19 +130,3 @@ def test_what_is_no_form(client: TestClient, body: bytes, kind: str, code: str) 
     answer = client.post("/", content=body, headers={"content-type": kind.encode("latin-1")})
     error = answer.json()["error"]
     assert error["code"] == code and "Send a form" in error["fix"]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"workers": 0}, "--workers must be at least 1"),
-        ({"queue": -1}, "--queue must be at least 0"),
-        ({"max_bytes": 0}, "--max-bytes must be at least 1"),
-        ({"max_megapixels": 0}, "--max-megapixels must be above 0"),
-        ({"timeout": float("inf")}, "--timeout must be above 0"),
-        ({"timeout": float("nan")}, "--timeout must be above 0"),
-    ],
-)
-def test_settings_that_make_no_sense(wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        ServeSettings(**wrong)
