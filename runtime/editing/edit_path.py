@@ -15,7 +15,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.manifest import Mode
@@ -127,19 +127,3 @@ class EditPath(abc.ABC, Generic[C]):
     @abc.abstractmethod
     def between(self, old: C, new: C, share: float) -> C:
         """A change between two of one face: the old one for share 0, the new one for 1."""
-
-
-def make_path(model: FaceModel, threads: int | None = None) -> EditPath[Any]:
-    """The path of a model's edits.
-
-    Args:
-        model: the networks.
-        threads: threads of the networks that a model with shape needs beside them; None = one a core.
-    """
-    if model.manifest.frame == "shape":
-        from aif.runtime.editing.shape.path import ShapePath
-
-        return ShapePath(model, threads)
-    from aif.runtime.editing.similarity.path import SimilarityPath
-
-    return SimilarityPath(model)

@@ -15,7 +15,7 @@ from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.crops import EditedCrops, edit_crops
-from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView, make_path
+from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.values import decode_values, value_columns, wanted_values
 from aif.runtime.errors import AifError, ConfigError, NoFaceError
 from aif.runtime.faces.choice import FaceChoice, choose_faces, left_to_right
@@ -309,6 +309,22 @@ class Editor:
 
     def _named(self, values: Float32Array) -> dict[str, float]:
         return dict(zip(self.model.attributes, values.tolist(), strict=True))
+
+
+def make_path(model: FaceModel, threads: int | None = None) -> EditPath[Any]:
+    """The path of a model's edits.
+
+    Args:
+        model: the networks.
+        threads: threads of the networks that a model with shape needs beside them; None = one a core.
+    """
+    if model.manifest.frame == "shape":
+        from aif.runtime.editing.shape.path import ShapePath
+
+        return ShapePath(model, threads)
+    from aif.runtime.editing.similarity.path import SimilarityPath
+
+    return SimilarityPath(model)
 
 
 def _closed() -> AifError:
