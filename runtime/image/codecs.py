@@ -62,6 +62,8 @@ def encode_samples(samples: Samples, kind: Format, extras: Extras, quality: int 
             f"A {kind} picture can be at most {limit} pixels long; this one is {width} x {height}.",
             "Write it as PNG or TIFF.",
         )
+    if samples.shape[2] == 2 and samples.dtype == np.uint16:  # few programs read deep grey with alpha
+        samples = samples[:, :, [0, 0, 0, 1]]
     if kind == "TIFF":
         return _encode_tiff(samples, extras)
     if samples.dtype == np.uint16:
@@ -100,21 +102,11 @@ def _jpeg_options(coding: Mapping[str, Any], quality: int | None, channels: int)
 
 
 def _encode_png16(samples: npt.NDArray[np.uint16], extras: Extras) -> bytes:
-    """A 16-bit PNG: Pillow has no 16-bit colour, and OpenCV writes no metadata and no grey with alpha."""
-    height, width, channels = samples.shape
-    pixel_bytes = 2 * channels
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    packer = zlib.compressobj(COMPRESSION)
-    packed = []
-    for top in range(0, height, 256):
-        rows = samples[top : top + 256].astype(">u2").view(np.uint8).reshape(-1, width * pixel_bytes)
-        filtered = np.empty((len(rows), 1 + width * pixel_bytes), np.uint8)
-        filtered[:, 0] = 1  # filter type Sub: each byte minus the one of the pixel to its left
-        filtered[:, 1 : 1 + pixel_bytes] = rows[:, :pixel_bytes]
-        np.subtract(rows[:, pixel_bytes:], rows[:, :-pixel_bytes], out=filtered[:, 1 + pixel_bytes :])
-        packed.append(packer.compress(filtered.tobytes()))
-    packed.append(packer.flush())
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))]
+    """A 16-bit PNG by OpenCV, as Pillow has no 16-bit colour; its metadata are put in behind the header."""
+    ordered = samples if samples.shape[2] == 1 else samples[:, :, [2, 1, 0, 3][: samples.shape[2]]]
+    _, encoded = cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
+    data = encoded.tobytes()
+    chunks = []
     if extras.icc is not None:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(extras.icc)))
     if extras.exif is not None:
@@ -122,17 +114,12 @@ def _encode_png16(samples: npt.NDArray[np.uint16], extras: Extras) -> bytes:
     if extras.dpi is not None:
         per_metre = [max(1, round(value / 0.0254)) for value in extras.dpi]
         chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
-    chunks += [(b"IDAT", data) for data in packed if data]
-    chunks.append((b"IEND", b""))
-    parts = [b"\x89PNG\r\n\x1a\n"]
-    for name, data in chunks:
-        parts += [
-            struct.pack(">I", len(data)),
-            name,
-            data,
-            struct.pack(">I", zlib.crc32(data, zlib.crc32(name))),
-        ]
-    return b"".join(parts)
+    header = len(b"\x89PNG\r\n\x1a\n") + 25
+    parts = [data[:header]]
+    for name, content in chunks:
+        check = zlib.crc32(content, zlib.crc32(name))
+        parts += [struct.pack(">I", len(content)), name, content, struct.pack(">I", check)]
+    return b"".join([*parts, data[header:]])
 
 
 def _encode_tiff(samples: Samples, extras: Extras) -> bytes:
@@ -140,8 +127,6 @@ def _encode_tiff(samples: Samples, extras: Extras) -> bytes:
 
     Pillow writes no 16-bit colour, and no EXIF into compressed files; its writer of directories is used.
     """
-    if samples.shape[2] == 2 and samples.dtype == np.uint16:  # few programs read such a file, nor does Pillow
-        samples = samples[:, :, [0, 0, 0, 1]]
     height, width, channels = samples.shape
     depth = samples.dtype.itemsize * 8
     rows_per_strip = max(1, (1 << 20) // (width * channels * samples.dtype.itemsize))

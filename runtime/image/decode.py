@@ -204,8 +204,7 @@ def _deep_samples(
         if turned.shape != (*shown.shape[:2], turned.shape[2]):
             continue
         if np.array_equal(turned[rows, :, 2::-1] >> 8, shown[rows, :, :3]):
-            is_grey_file = kind == "PNG" and data[25] in (0, 4)
-            deep = np.ascontiguousarray(turned[:, :, : 1 if is_grey_file else 3], dtype=np.uint16)
+            deep = np.ascontiguousarray(turned[:, :, :3], dtype=np.uint16)
             return deep, np.ascontiguousarray(turned[:, :, 3]) if turned.shape[2] == 4 else None
     log.warning("%s has 16 bits a channel in an uncommon layout; it is read as 8-bit.", name)
     return None, None

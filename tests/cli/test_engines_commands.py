@@ -125,7 +125,6 @@ def test_mistakes(words, code, said, run, bundle, tmp_path, stand_in_card):
         ("note.txt", (), "exists and is not a bundle"),
         ("note.txt/x.aif", (), "note.txt is no folder"),
         ("x.aif", ("--timing-cache", "note.txt/own.cache"), "timing cache cannot be kept"),
-        ("x.aif", ("--timing-cache", "."), "timing cache cannot be kept"),
     ],
 )
 def test_places_that_cannot_be_written_are_found_before_anything_is_built(
@@ -136,15 +135,6 @@ def test_places_that_cannot_be_written_are_found_before_anything_is_built(
     done = run("export", bundle, "-o", tmp_path / out, "--trt", "--data", faces, *places)
     assert done.code in (1, 2) and said in done.stderr.replace("\n", " "), done.stderr
     assert not stand_in_card.builds and (tmp_path / "note.txt").read_text() == "mine"
-
-
-def test_engines_in_an_earlier_bundle_at_out_stay(run, bundle, faces, tmp_path, stand_in_card, plug_in):
-    words = ("export", bundle, "-o", tmp_path / "x.aif", "--trt", "--data", faces)
-    assert run(*words).code == 0
-    stand_in_card.capability = "8.9"
-    plug_in(stand_in_card)
-    assert run(*words).code == 0 and len(names(tmp_path / "x.aif")) == 8
-    assert run(*words).code == 0 and len(names(tmp_path / "x.aif")) == 8  # built anew, not kept beside
 
 
 def test_nothing_is_written_when_a_build_fails(run, bundle, faces, tmp_path, stand_in_card):

@@ -155,9 +155,7 @@ def test_damaged_exif_costs_only_the_exif():
 def test_16_bits_outside_the_edit_are_exact(shape, kind):
     deep = noise(*shape, dtype=np.uint16)
     picture = read_image(encode_samples(deep, kind, Extras(icc=SRGB), None))  # type: ignore[arg-type]
-    assert picture.deep_hwc is not None and picture.channels == (
-        1 if shape[2] == 1 or (shape[2], kind) == (2, "PNG") else 3
-    )
+    assert picture.deep_hwc is not None and picture.channels == (1 if shape[2] == 1 else 3)
     box = (slice(0, 1), slice(0, 1))
     again = read_image(encode_image(picture, edited(picture, box, (250, 250, 250))))
     assert again.deep_hwc is not None
@@ -348,24 +346,13 @@ def test_very_small_and_thin_pictures(kind, size):
     np.testing.assert_allclose(again.pixels_hwc_bgr[0, 0].astype(int), (90, 200, 10), atol=4)
 
 
-@pytest.mark.slow
-def test_a_picture_of_108_megapixels():
-    image = Image.new("RGB", (12000, 9000), (200, 120, 40))
-    data = file_bytes(image, "JPEG")
-    del image
-    picture = read_image(data)
-    assert (picture.width, picture.height) == (12000, 9000)
-    again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
-    np.testing.assert_allclose(again.pixels_hwc_bgr[4000, 6000].astype(int), (40, 120, 200), atol=3)
-
-
-def test_the_size_limit_is_ours_and_pillows_stays_as_it_was():
-    before = Image.MAX_IMAGE_PIXELS
+def test_the_size_limit_is_ours_and_pillows_stays_as_it_was(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     data = file_bytes(Image.new("1", (2000, 1000)), "PNG")
     with pytest.raises(ImageError, match=r"2000 x 1000 = 2 megapixels.*\n.*--max-megapixels 3"):
         read_image(data, max_megapixels=1.5)
     assert read_image(data, max_megapixels=2).width == 2000
-    assert before == Image.MAX_IMAGE_PIXELS
+    assert Image.MAX_IMAGE_PIXELS == 1000
 
 
 def test_a_tiny_file_that_claims_a_huge_size_is_refused_before_decoding():

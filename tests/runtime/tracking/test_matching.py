@@ -13,7 +13,6 @@ from aif.runtime.tracking.matching import (
     assign,
     eye_distance,
     is_face,
-    landmark_distance,
     match_costs,
     same_face,
 )
@@ -53,13 +52,6 @@ def test_assign(costs, expected):
 @pytest.mark.parametrize("eyes", [7.5, 36, 200])
 def test_eye_distance(eyes):
     assert eye_distance(face(50, 60, eyes)) == pytest.approx(eyes, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("shift", "expected"), [((0, 0), 0), ((36, 0), 1), ((0, -18), 0.5), ((27, 36), 1.25)]
-)
-def test_landmark_distance(shift, expected):
-    assert landmark_distance(face(0, 0), face(*shift)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

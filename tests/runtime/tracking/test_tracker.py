@@ -470,14 +470,6 @@ def test_beside_a_frame_that_differs_much_is_no_cut():
     tracker.close()
 
 
-def test_a_minute_without_a_face_costs_few_detections_beside():
-    stage = Stage(lambda i: [])
-    tracker = FaceTracker(stage, stage, background=True)
-    assert all(tracker.update(frame_of(i), i / 30) == () for i in range(1800))
-    tracker.close()
-    assert 1 <= len(stage.detections) <= 1800 / 15 + 10
-
-
 class Sized:
     """A detector that keeps the frames' sizes, and finds one face where it is in them."""
 

@@ -22,7 +22,6 @@ from aif.runtime.video.editor import VideoEditor, VideoFrameResult
 FPS = 25
 STAGES = ["track", "align", "encode", "decode", "composite"]
 EDITS = {"Smiling": 1.0}
-MORE_RED = [(40, 0.04), (40, 0.08), (50, 0.12)]
 
 
 def points(x, y, eyes=26.0):
@@ -86,14 +85,6 @@ def test_a_still_picture_is_edited_as_a_photo(editor, frame, mode, edits, late):
         assert strength[0] == strength[-1]
 
 
-@pytest.mark.parametrize("faces", ["all", "largest", 0, 3])
-def test_frames_without_faces(editor, frame, faces):
-    result = made(editor, Staged(), faces=faces).process(frame, 0.0)
-    np.testing.assert_array_equal(result.image_hwc_bgr, frame)
-    assert not np.shares_memory(result.image_hwc_bgr, frame)
-    assert result.faces == () and result.y == {} and list(result.timings) == STAGES
-
-
 def test_profiles_are_left_alone(editor, frame):
     result = made(editor, Staged(points(160, 120), yaw=-60)).process(frame, 0.0)
     np.testing.assert_array_equal(result.image_hwc_bgr, frame)
@@ -154,28 +145,6 @@ def test_y_is_averaged_over_time(editor, frame):
     assert [sharp.process(f, t).y[0]["Smiling"] for t, f in enumerate((frame, red))] == pytest.approx(
         [old, new]
     )
-
-
-def test_a_picture_shown_twice_is_edited_alike(editor, frame):
-    """After a sudden change z and y are on their way; where the picture stands, they do, too."""
-    video = made(editor, Staged(points(160, 120)), settle_s=0.5)
-    video.process(frame, 0.0)
-    first, second, third = (video.process(cv2.add(frame, (0, 0, more, 0)), t) for more, t in MORE_RED)
-    assert first.y == second.y != third.y
-    np.testing.assert_array_equal(second.image_hwc_bgr, first.image_hwc_bgr)
-
-
-def test_the_average_is_not_of_long_ago(editor, frame):
-    """A face that was out of sight keeps its number, but not its attribute values."""
-    stage = Staged(points(160, 120))
-    video, red = made(editor, stage, settle_s=10), cv2.add(frame, (0, 0, 40, 0))
-    video.process(frame, 0.0)
-    stage.faces = []
-    for time_s in (0.1, 0.2, 0.4):
-        video.process(frame, time_s)
-    stage.faces = [points(160, 120)]
-    alone = made(editor, stage).process(red, 0.0)
-    assert video.process(red, 0.5).y[0] == pytest.approx(alone.y[0])
 
 
 @pytest.mark.parametrize("how", ["cut", "backward", "reset"])
@@ -248,19 +217,6 @@ def test_choice_of_faces(editor, frame, faces, chosen):
         x, y, side, _ = box_from_landmarks(landmarks).astype(int)
         region = np.s_[y : y + side, x : x + side]
         assert (result.image_hwc_bgr[region] != frame[region]).any() == bool(weight)
-
-
-def test_another_choice_fades_over(editor, frame):
-    stage = Staged(points(80, 100), points(220, 120, 30))
-    video = made(editor, stage, faces="largest", fade_s=0.2)
-    weights = []
-    for i in range(8):
-        if i == 2:
-            stage.faces = [points(80, 100, 40), points(220, 120, 30)]
-        weights.append([round(face.weight, 6) for face in video.process(frame, i / FPS).faces])
-    steps = np.abs(np.diff(weights, axis=0))
-    assert weights[0] == [0, 1] and weights[-1] == [1, 0]
-    assert steps.max() == pytest.approx(0.2)
 
 
 def test_all_faces_go_through_the_networks_together(editor, frame, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -47,33 +46,6 @@ def test_the_newest_frames_win(depth):
             worker.submit(image(i), i / 25)
         go.set()
     assert seen == [0, *range(10 - depth, 10)] and worker.dropped == 9 - depth
-
-
-def test_waiting_for_room():
-    go, submitted = threading.Event(), []
-
-    def wait(frame, time_s):
-        assert go.wait(10)
-
-    worker = FrameWorker(wait, lambda result: None, depth=2, drop=False)
-
-    def submit():
-        for i in range(6):
-            worker.submit(image(i), i)
-            submitted.append(i)
-
-    thread = threading.Thread(target=submit)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while len(submitted) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.05)
-    assert submitted == [0, 1, 2], "one in work and two that wait"
-    assert not worker.flush(0.01)
-    go.set()
-    thread.join(10)
-    assert worker.flush(10) and submitted == [*range(6)]
-    worker.close()
 
 
 def test_closing_finishes_the_frame_in_work_and_drops_the_rest():

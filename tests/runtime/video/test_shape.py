@@ -10,7 +10,7 @@ from staged_faces import Staged, dense
 from aif.runtime import Editor, FaceTracker, LandmarkNet, VideoEditor
 from aif.runtime.editing.values import decode_values
 from aif.runtime.errors import ConfigError
-from aif.runtime.geometry.points import OUTER_LIP, five_points
+from aif.runtime.geometry.points import five_points
 from aif.runtime.video.editor import landmark_finder
 
 FPS, SIZE, SCALE = 25, 256, 2.0
@@ -81,46 +81,6 @@ def test_the_edit_moves_with_the_face(editor, frames):
         points = result.faces[0].points
         assert points is not None and np.abs(points - dense(stage.faces[0])).max() < 1.5
         np.testing.assert_array_equal(result.image_hwc_bgr, applied(editor, frame, points, changes))
-
-
-def test_an_expression_is_news(editor, frames, monkeypatch):
-    stage = Staged(FACE)
-    video, refine_all = made(editor, stage), stage.refine_all
-    assert [bool(video.process(frames[i], i / FPS).renewed) for i in range(3)] == [True, False, False]
-
-    def speaking(*words):
-        found = refine_all(*words)
-        found.points[:, OUTER_LIP, 1] += 6
-        return found
-
-    monkeypatch.setattr(stage, "refine_all", speaking)
-    looked = [i for i in range(3, 12) if video.process(frames[i], i / FPS).renewed]
-    assert looked[0] <= 4 and len(looked) <= 4
-
-
-def test_other_edits_show_at_once(editor, frames):
-    video = made(editor, Staged(FACE))
-    first = video.process(frames[0], 0.0)
-    video.set_edits(EDITS)  # the same again is no news
-    assert not video.process(frames[1], 0.04).renewed
-    video.set_edits({})
-    result = video.process(frames[0], 0.08)
-    assert result.renewed == (0,) and (first.image_hwc_bgr != frames[0]).any()
-    np.testing.assert_array_equal(result.image_hwc_bgr, frames[0])
-
-
-def test_a_newcomer_fades_in(editor, frames):
-    stage = Staged()
-    video = made(editor, stage)
-    video.process(frames[0], 0.0)
-    stage.faces = [FACE]
-    results = [video.process(frames[0], i / FPS) for i in range(1, 8)]
-    changes = changed(editor, frames[0], dense(FACE))
-    weights = [result.faces[0].weight for result in results if result.faces]
-    assert weights == pytest.approx([0.2, 0.4, 0.6, 0.8, *[1] * (len(weights) - 4)])
-    assert results[-1].faces
-    wanted = applied(editor, frames[0], dense(FACE), changes)
-    assert np.abs(results[-1].image_hwc_bgr.astype(int) - wanted).max() <= 1
 
 
 def test_five_landmarks_are_not_enough(editor, frames):
