@@ -48,7 +48,7 @@ def training(preset: str, **changed: Any) -> ShapeTraining:
         (training("linear", seed=7, assignments=("faces=5000",)), {"seed": 7, "faces": 5000}),
         (training("best"), {"preset": "best", "batch_size": 32}),
         (training("best", steps=100, seed=3), {"reconstruct_steps": 40, "effect_steps": 60, "seed": 3}),
-        (training("best", assignments=("effect.gain=0.25",)), {"effect.gain": 0.25}),
+        (training("best", assignments=("effect.mixing=0.25",)), {"effect.mixing": 0.25}),
         (training("best", learning_rate=1e-3), {"rates.networks": 1e-3}),
     ],
 )
@@ -74,7 +74,7 @@ def test_settings(
         (training("linear", assignments=("ridge=-1",)), "ridge"),
         (training("best", image_size=64), "128 px"),
         (training("best", precision="16-mixed"), "precision"),
-        (training("best", assignments=("effect.gian=1",)), "gian"),
+        (training("best", assignments=("effect.mixng=1",)), "mixng"),
         (training("best", assignments=("nothing.gain=1",)), "nothing"),
         (training("best", batch_size=1), "two faces"),
     ],

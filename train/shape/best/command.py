@@ -80,6 +80,6 @@ def train_best(
         hair = measure_hair(dataset, MatteNet(Bundle.open()), config.seed, log)
     save_attributes(
         out,
-        attribute_infos(dataset.attributes, faces.labels, strength=(1 + config.effect.strength) / 2),
+        attribute_infos(dataset.attributes, (1 + config.effect.strength) / 2),
         hair,
     )

@@ -38,34 +38,26 @@ class Algorithm1:
 class Effect:
     """Weights of what edits are trained for, on composed crops."""
 
-    size: int | None = None
+    size: int | None = 96
     """Side in pixels at which edits are composed; None = that of textures. Smaller is faster."""
     verdict: float = 1.0
     """Weight of what the edited attribute's verdict lacks to that of a typical face that has (or lacks) it,
     in shares of the distance between the two kinds of faces."""
-    strength: float = 1.3
-    """How far apart the values are between which edits are trained: 1.3 = from -0.15 to 1.15. The linear
-    parts follow y that far; what they alone reach is natural."""
-    others: float = 0.5
+    strength: float = 1.2
+    """How far apart the values are between which edits are trained: 1.2 = from -0.1 to 1.1."""
+    others: float = 0.2
     """Weight of the squared changes of the other attributes' verdicts, in the same unit, summed over them."""
-    realism: float = 0.2
-    """Weight of L_gan: composed crops are to pass for untouched ones; 0 = no discriminator."""
-    r1: float = 0.05
-    """Weight of the gradient penalty on untouched crops (R1)."""
-    r1_every: int = 8
-    """Steps between penalties; the penalty is scaled up by as much."""
-    gain: float = 0.5
-    """Weight of the mean absolute gain, in log units, over the face."""
-    variation: float = 6.0
-    """Weight of the mean absolute difference of gains of neighbouring pixels."""
-    moves: float = 0.06
-    """Weight of the mean squared movement of landmarks, in pixels of a 128 px crop."""
-    bend: float = 0.6
-    """Weight of the mean squared difference of movements along the mesh's edges, in the same pixels."""
-    reconstruction: float = 0.05
-    """Weight of L_rec, which goes on."""
-    mouth_along: float = 0.7
-    """How far an edit of Smiling takes Mouth_Slightly_Open along, half of the time."""
+    broad: tuple[str, ...] = ("Male", "Young")
+    """Attributes that are made of others: the weight of changes of others is a quarter for them."""
+    mixing: float = 0.02
+    """Weight of the squared attribute values that an edit mixes in."""
+    own: float = 0.15
+    """Share of that weight for the edited attribute's own value."""
+    rest: float = 0.03
+    """Weight of the squared values that are mixed in without any edit."""
+    mouth_along: float = 0.3
+    """How far an edit of Smiling takes Mouth_Slightly_Open along, four times of five: as far as users see it.
+    What opens further shows teeth that the photo does not have."""
     without: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Gray_Hair", "Eyeglasses")
     """Attributes not trained for effect: what they are about is not in the face's texture and shape."""
 
@@ -76,6 +68,8 @@ class Rates:
 
     networks: float = 4e-4
     """Of encoder and decoder."""
+    mixing: float = 1.5e-3
+    """Of the network that mixes attribute values, in the third stage."""
     maps: float = 1e-3
     """Of the attributes' linear maps C_a of the texture, in log units."""
     linear: float = 3e-5
@@ -103,7 +97,7 @@ class ShapeConfig:
     batch_size: int = 32
     """Faces of a step."""
     algorithm1: Algorithm1 = field(default_factory=Algorithm1)
-    """Of the first stage, and of the reconstruction that goes on in the third."""
+    """Of the first stage."""
     game: Game = field(default_factory=lambda: Game(hidden=256))
     """Of the second stage."""
     game_faces: int = 30_000
@@ -125,8 +119,6 @@ class ShapeConfig:
             raise ConfigError("A training needs at least one step, and batches at least two faces.")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema must lie in [0, 1), got {self.ema}.")
-        if self.effect.r1_every < 1:
-            raise ConfigError(f"r1_every must be at least 1, got {self.effect.r1_every}.")
 
     @property
     def steps(self) -> int:
@@ -154,8 +146,8 @@ class ShapeConfig:
         try:
             parts = {name: kinds[name](**v) if name in kinds else v for name, v in values.items()}
             if "effect" in parts:
-                without = tuple(parts["effect"].without)
-                parts["effect"] = dataclasses.replace(parts["effect"], without=without)
+                e = parts["effect"]
+                parts["effect"] = dataclasses.replace(e, without=tuple(e.without), broad=tuple(e.broad))
             return cls(**parts)
         except TypeError as error:
             raise ConfigError(f"These are not the settings of a shape model: {error}.") from error

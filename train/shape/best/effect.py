@@ -1,7 +1,7 @@
 """Edits trained for effect: on the composed crop, as the user sees it, with the encoder frozen.
 
 An edit of attribute a is to change the verdict on a to that of a typical face that has (or lacks) a, leave
-the verdicts on the others, pass for an untouched face, and tint and move no more than that takes.
+the verdicts on the others, and mix in no more of the other attributes than that takes.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from aif.runtime.geometry import points as dense
-from aif.train.algorithm import losses
-from aif.train.algorithm.update import frozen
 from aif.train.evaluators.evaluator import resize_area
-from aif.train.shape.best.compose import Composer, Edit
-from aif.train.shape.best.config import ShapeConfig
-from aif.train.shape.best.step import Optimisers, Players, move, reconstruction
+from aif.train.shape.best.compose import Composer
+from aif.train.shape.best.config import Effect
+from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
+from aif.train.shape.best.step import move
 from aif.train.shape.faces.store import Faces
 
 LEAST_GOAL = 0.5
@@ -62,11 +61,13 @@ class Request:
         attribute: int64 (N,) the edited attribute.
         value: (N,) the value that it gets, 0 or 1.
         along: (N,) how far Mouth_Slightly_Open goes along with Smiling, 0 to 1; 0 elsewhere.
+        shift: pixels by which verdicts see their crops moved, down and right.
     """
 
     attribute: Tensor
     value: Tensor
     along: Tensor
+    shift: tuple[int, int] = (0, 0)
 
 
 class Editing(nn.Module):
@@ -78,19 +79,16 @@ class Editing(nn.Module):
         verdict: nn.Module,
         goals: Goals,
         attributes: Sequence[str],
-        strength: float = 1.0,
+        effect: Effect,
     ) -> None:
         super().__init__()
         self.composer, self.verdict = composer, verdict
-        self.goals, self.strength = goals, strength
+        self.goals, self.strength = goals, effect.strength
         names = list(attributes)
+        self.narrow: Tensor
+        self.register_buffer("narrow", torch.tensor([0.25 if n in effect.broad else 1.0 for n in names]))
         self.smiling = names.index("Smiling") if "Smiling" in names else -1
         self.mouth = names.index("Mouth_Slightly_Open") if "Mouth_Slightly_Open" in names else -1
-        triangles = composer.frame.triangles[~composer.frame.inner_mouth]
-        sides = torch.tensor(triangles.astype("int64"))[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-        sides = torch.unique(sides[(sides < dense.COUNT).all(dim=1)].sort(dim=1).values, dim=0)
-        self.edges: Tensor
-        self.register_buffer("edges", sides)
 
     def wanted(self, y: Tensor, request: Request) -> Tensor:
         """y (N, A) as requested."""
@@ -101,64 +99,47 @@ class Editing(nn.Module):
             y[:, self.mouth] += request.along * (request.value - y[:, self.mouth])
         return y
 
+    def prices(self, y: Tensor, request: Request, own: float) -> Tensor:
+        """What mixing a bit of each attribute in costs, (N, A): 1, and less for what the edit is about."""
+        prices = torch.ones_like(y)
+        prices[torch.arange(len(y), device=y.device), request.attribute] = own
+        if self.mouth >= 0:
+            prices[:, self.mouth] *= torch.where(request.along > 0, 2 * own, 1.0)
+        return prices
+
 
 def effect_step(
-    players: Players,
-    optimisers: Optimisers,
+    networks: tuple[ShapeEncoder, ShapeDecoder],
+    optimiser: Optimizer,
     faces: Faces,
     request: Request,
     editing: Editing,
-    config: ShapeConfig,
-    step: int,
+    weights: Effect,
 ) -> dict[str, Tensor]:
-    """One iteration: the decoder, then the discriminator; returns the terms.
+    """One iteration: the decoder's mixing network learns; returns the terms.
 
     Args:
-        players: encoder and decoder, and the discriminator of crops (not that of textures).
+        networks: encoder and decoder.
         faces: a batch with crops.
         request: what is edited in each.
-        step: of the whole training, from 0.
     """
-    e, decoder, critic = config.effect, players.decoder, players.critic
-    terms: dict[str, Tensor] = {}
+    encoder, decoder = networks
     with torch.no_grad():
-        code = players.encoder(faces.texture, faces.points)
-        asked = editing.wanted(code.y, request)
+        code = encoder(faces.texture, faces.points)
         crop = resize_area(faces.crop, editing.composer.size)
-        shift = [int(n) for n in torch.randint(-2, 3, (2,), generator=torch.Generator().manual_seed(step))]
-        before_logits = editing.verdict(crop.roll(shift, dims=(2, 3)))
-    log_textures, points = decoder.decode(torch.cat([code.mean, code.mean]), torch.cat([code.y, asked]))
+        before_logits = editing.verdict(crop.roll(request.shift, dims=(2, 3)))
+    z, asked = code.mean, editing.wanted(code.y, request)
+    log_textures, points = decoder.decode(torch.cat([z, z]), torch.cat([code.y, asked]))
     (source, target), (p, q) = log_textures.chunk(2), points.chunk(2)
-    edit = editing.composer.edit((source, p), (target, q))
-    composed = editing.composer(crop, faces.points, edit)
-    logits = editing.verdict(composed.roll(shift, dims=(2, 3)))
+    composed = editing.composer(crop, faces.points, editing.composer.edit((source, p), (target, q)))
+    logits = editing.verdict(composed.roll(request.shift, dims=(2, 3)))
+    terms: dict[str, Tensor] = {}
     terms["verdict"], terms["others"] = verdict_terms(logits, before_logits, request, editing)
-    terms["gain"], terms["variation"], terms["moves"], terms["bend"] = size_terms(edit, editing)
-    terms["rec"] = reconstruction(source, p, faces, config.algorithm1)
-    loss = sum(
-        (
-            getattr(e, name) * terms[name]
-            for name in ("verdict", "others", "gain", "variation", "moves", "bend")
-        ),
-        e.reconstruction * terms["rec"],
-    )
-    with frozen(critic):
-        if e.realism:
-            terms["gan"] = losses.gan_generator(critic(composed))
-            loss = loss + e.realism * terms["gan"]
-    move(optimisers.autoencoder, loss)
-    if e.realism:
-        real = crop.clone()
-        penalised = e.r1 > 0 and step % e.r1_every == 0
-        real.requires_grad_(penalised)
-        verdict = critic(real)
-        terms["critic"] = losses.gan_real(verdict) + losses.gan_fake(critic(composed.detach()))
-        total = terms["critic"]
-        if penalised:
-            (gradient,) = torch.autograd.grad(verdict.mean(dim=1).sum(), real, create_graph=True)
-            terms["r1"] = gradient.square().sum(dim=(1, 2, 3)).mean()
-            total = total + 0.5 * e.r1 * e.r1_every * terms["r1"]
-        move(optimisers.critic, total)
+    at_rest, edited = (torch.stack(decoder.mixed(z, y), dim=1) for y in (code.y, asked))
+    price = editing.prices(asked, request, weights.own)[:, None]
+    terms["mixing"] = ((edited - at_rest).square() * price).sum(dim=(1, 2)).mean()
+    terms["rest"] = at_rest.square().sum(dim=(1, 2)).mean()
+    move(optimiser, sum((getattr(weights, name) * term for name, term in terms.items()), torch.zeros(())))
     return {name: term.detach() for name, term in terms.items()}
 
 
@@ -182,16 +163,4 @@ def verdict_terms(
     if editing.mouth >= 0:
         other[:, editing.mouth] *= (request.along == 0).float()
     gone = ((logits - before) / goals.distance).square() * other
-    return lacking.mean(), gone.sum(dim=1).mean()
-
-
-def size_terms(edit: Edit, editing: Editing) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean absolute gain over the face, its variation, squared movements, their differences on edges."""
-    area = editing.composer.mask.mean()
-    gain = edit.gain.abs().mean() / area
-    across = (edit.gain[..., 1:] - edit.gain[..., :-1]).abs().mean()
-    down = (edit.gain[..., 1:, :] - edit.gain[..., :-1, :]).abs().mean()
-    moves = edit.moves * 128
-    a, b = editing.edges.unbind(dim=1)
-    bend = (moves[:, a] - moves[:, b]).square().sum(dim=2).mean()
-    return gain, (across + down) / area, moves.square().sum(dim=2).mean(), bend
+    return lacking.mean(), (gone.sum(dim=1) * editing.narrow[request.attribute]).mean()

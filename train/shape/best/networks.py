@@ -3,10 +3,13 @@
 Each is the linear baseline plus a network whose last layer is zero at the start: before any training an edit
 is the baseline's straight line, and training bends it towards the person.
 
-    log t(z, y) = tone(z, y_tone) + linear(z) + sum_a y_a C_a + conv(z, y), the same in every colour
-    p(z, y)     = linear(z, y, y x pose) + MLP(z, y)
+    s, t        = y + mix(z, y)                              attribute values for shape and for texture
+    log t(z, y) = tone(z, y_tone) + linear(z) + sum_a t_a C_a + conv(z)
+    p(z, y)     = linear(z, s, s x pose) + MLP(z)
 
-Outside [0, 1] y works on the linear parts alone, and not inside the mouth, where teeth would glow.
+So y reaches pixels and landmarks through the baseline's directions alone, in amounts that the network chooses
+for the person: whatever it learns, an edit is made of how real faces differ. Inside the mouth t counts
+within [0, 1] only, or teeth would glow.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ DECODER_CHANNELS = (128, 96, 64, 32, 16)
 CRITIC_CHANNELS = (16, 32, 48, 64, 96)
 HIDDEN = 192
 """Units of the small dense layers."""
+REACH = 0.5
+"""How far outside [0, 1] the mixing network sees y."""
 
 
 class ShapeEncoder(nn.Module):
@@ -92,7 +97,7 @@ class ShapeDecoder(nn.Module):
     Args:
         linear: the fitted baseline, copied.
         attributes: names of y, which say which are the skin's tone.
-        without: attributes that the networks do not see; the linear parts do.
+        without: attributes that are not mixed, neither with others nor into them.
     """
 
     def __init__(
@@ -107,56 +112,59 @@ class ShapeDecoder(nn.Module):
         self.learnt: Tensor
         self.register_buffer("learnt", torch.tensor([float(name not in without) for name in attributes]))
         self.register_buffer("tonal", torch.tensor([float(name in TONE_ATTRIBUTES) for name in attributes]))
-        self.hidden = nn.Sequential(nn.Linear(codes + count, HIDDEN), nn.LeakyReLU(0.2))
+        self.mixing = nn.Sequential(
+            nn.Linear(codes + count, HIDDEN),
+            nn.LeakyReLU(0.2),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.LeakyReLU(0.2),
+            nn.Linear(HIDDEN, 2 * count),
+        )
+        self.hidden = nn.Sequential(nn.Linear(codes, HIDDEN), nn.LeakyReLU(0.2))
         first, stages = DECODER_CHANNELS[0], len(DECODER_CHANNELS) - 1
         self.side = size >> (stages + 1)
         self.start = nn.Linear(HIDDEN, first * self.side**2)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(DECODER_CHANNELS)
         )
-        self.inject = nn.ModuleList(nn.Linear(HIDDEN + count, 2 * b) for b in DECODER_CHANNELS[1:])
         self.out = nn.Conv2d(DECODER_CHANNELS[-1], 12, 3, padding=1)
         self.move = nn.Sequential(
-            nn.Linear(codes + count, HIDDEN),
-            nn.LeakyReLU(0.2),
-            nn.Linear(HIDDEN, HIDDEN),
+            nn.Linear(codes, HIDDEN),
             nn.LeakyReLU(0.2),
             nn.Linear(HIDDEN, 2 * dense.COUNT),
         )
-        for layer in (self.out, self.move[-1], *self.inject):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for layer in (self.out, self.move[-1], self.mixing[-1]):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
         self.linear.requires_grad_(True)
+
+    def mixed(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """What is added to y (N, A) for the shape, and for the texture."""
+        known = torch.cat([z, y.clamp(-REACH, 1 + REACH) * self.learnt], dim=1)
+        shape, texture = self.mixing(known).chunk(2, dim=1)
+        return shape * self.learnt, texture * self.learnt
 
     def decode(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Log texture log(t + e) (N, 3, S, S), not limited, and landmarks (N, 221, 2)."""
-        lin, within = self.linear, y.clamp(0, 1)
-        usual = within * self.learnt
-        half = self.size // 2
+        lin, half = self.linear, self.size // 2
+        for_shape, for_texture = (y + more for more in self.mixed(z, y))
         coarse = lin.coarse(z).unflatten(1, (3, half, half))
-        # The convolutional part has four numbers for each place of the half-sized map.
+        # The convolutional part has four numbers for each place and colour of the half-sized map.
         with _mixed(self, z.device):
-            fine = F.pixel_shuffle(self._convolve(z, usual), 2)
-        # Lightness alone: free to colour, the network finds blotches that please a classifier.
-        fine = fine.float().mean(dim=1, keepdim=True)
-        fine = fine + F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
-        map_of, inside = lin.fine, F.linear(within - y, lin.fine.weight)
-        maps = map_of(y).unflatten(1, (3, self.size, self.size))
-        fine = fine + maps + inside.reshape(maps.shape) * lin.mouth
+            fine = F.pixel_shuffle(self._convolve(z), 2)
+        fine = fine.float() + F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        maps = lin.fine(for_texture).unflatten(1, (3, self.size, self.size))
+        within = F.linear(for_texture.clamp(0, 1) - for_texture, lin.fine.weight)
+        fine = fine + maps + within.reshape(maps.shape) * lin.mouth
         tone = lin.tone(torch.cat([z, y * self.tonal], dim=1))
-        points = lin.points(regressors(z, y)) + self.move(torch.cat([z, usual], dim=1)) * 0.01
+        points = lin.points(regressors(z, for_shape)) + self.move(z) * 0.01
         return fine + tone[:, :, None, None], points.reshape(-1, dense.COUNT, 2)
 
-    def _convolve(self, z: Tensor, y: Tensor) -> Tensor:
-        hidden = self.hidden(torch.cat([z, y], dim=1))
-        condition = torch.cat([hidden, y], dim=1)
-        x = self.start(hidden).unflatten(1, (-1, self.side, self.side))
+    def _convolve(self, z: Tensor) -> Tensor:
+        x = self.start(self.hidden(z)).unflatten(1, (-1, self.side, self.side))
         x = x.contiguous(memory_format=torch.channels_last)
-        for stage, (convolution, inject) in enumerate(zip(self.convolutions, self.inject, strict=True)):
+        for stage, convolution in enumerate(self.convolutions):
             x = convolution(F.leaky_relu(x, 0.2) if stage else x)
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-            scale, shift = inject(condition)[:, :, None, None].chunk(2, dim=1)
-            x = x * (1 + scale) + shift
         out: Tensor = self.out(F.leaky_relu(x, 0.2))
         return out
 

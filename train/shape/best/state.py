@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,12 @@ class TrainState:
         codes, attributes = encoder.mean.out_features, encoder.y.out_features
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            critics = [Critic(decoder.size), Critic(config.effect.size or decoder.size)]
+            critic = Critic(decoder.size)
             aux = Auxiliary(codes, attributes, config.algorithm1.hidden)
         layout = torch.channels_last
-        for network in (encoder, decoder, *critics):
+        for network in (encoder, decoder, critic):
             network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-        self.players = Players(encoder, decoder, critics[0], aux.to(device))
-        self.crop_critic = critics[1]
+        self.players = Players(encoder, decoder, critic, aux.to(device))
         self.ema_encoder, self.ema_decoder = Ema(encoder, config.ema), Ema(decoder, config.ema)
         self.goals: Goals | None = None
         self.step = 0
@@ -94,28 +94,24 @@ class TrainState:
 
     def _phase(self, name: str) -> Phase:
         """A stage's beginning, with fresh optimisers."""
-        config, p = self.config, self.players
-        r = config.rates
-        linear = p.decoder.linear
-        linear.fine.requires_grad_(name == "reconstruct")
-        groups: list[dict[str, Any]] = [
-            _group(_others(p.decoder, linear), r.networks),
-            _group(list(linear.fine.parameters()), r.maps),
-        ]
+        config, p, r = self.config, self.players, self.config.rates
+        p.decoder.requires_grad_(name == "reconstruct")
+        p.decoder.mixing.requires_grad_(name == "effect")
         if name == "reconstruct":
-            groups.append(
-                _group([q for n, q in linear.named_parameters() if not n.startswith("fine")], r.linear)
-            )
-            groups.append(_group(_others(p.encoder, p.encoder.linear), r.networks))
-            groups.append(_group([q for q in p.encoder.linear.parameters() if q.requires_grad], r.linear))
-            critic, start, steps = p.critic, 0, config.reconstruct_steps
+            start, steps = 0, config.reconstruct_steps
+            maps = list(p.decoder.linear.fine.parameters())
+            groups = [_group(maps, r.maps)]
+            for network in (p.encoder, p.decoder):
+                linear = {id(q): q for q in network.linear.parameters()}
+                others = {id(q): q for q in network.parameters() if id(q) not in linear}
+                groups.append(_group(_trained(others.values()), r.networks))
+                groups.append(_group([q for q in _trained(linear.values()) if q not in set(maps)], r.linear))
         else:
-            parts = (linear.points, linear.coarse, linear.tone)
-            groups.append(_group([q for part in parts for q in part.parameters()], r.linear))
-            critic, start, steps = self.crop_critic, config.reconstruct_steps, config.effect_steps
+            start, steps = config.reconstruct_steps, config.effect_steps
+            groups = [_group(list(p.decoder.mixing.parameters()), r.mixing)]
         optimisers = Optimisers(
             Adam(groups, lr=r.networks, betas=BETAS),
-            Adam([_group(list(critic.parameters()), r.discriminator)], lr=r.discriminator, betas=BETAS),
+            Adam([_group(list(p.critic.parameters()), r.discriminator)], lr=r.discriminator, betas=BETAS),
             Adam([_group(list(p.aux.parameters()), r.discriminator)], lr=r.discriminator, betas=BETAS),
         )
         return Phase(name, start, steps, optimisers)
@@ -181,7 +177,6 @@ class TrainState:
             "encoder": p.encoder,
             "decoder": p.decoder,
             "critic": p.critic,
-            "crop_critic": self.crop_critic,
             "aux": p.aux,
             "ema_encoder": self.ema_encoder.module,
             "ema_decoder": self.ema_decoder.module,
@@ -203,6 +198,5 @@ def _group(parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:
     return {"params": parameters, "lr": rate, "base": rate}
 
 
-def _others(module: nn.Module, but: nn.Module) -> list[nn.Parameter]:
-    known = {id(p) for p in but.parameters()}
-    return [p for p in module.parameters() if id(p) not in known]
+def _trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    return [p for p in parameters if p.requires_grad]

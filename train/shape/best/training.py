@@ -5,7 +5,6 @@ Resuming is exact: every random number is a function of the seed and the step.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -161,9 +160,11 @@ class Trainer:
                 state.players, state.phase.optimisers, faces, noise, self._rate, config.algorithm1
             )
         request, rows = self._requests(random)
-        players = dataclasses.replace(state.players, critic=state.crop_critic)
-        faces, optimisers = self._batch(rows, random), state.phase.optimisers
-        return effect_step(players, optimisers, faces, request, self.editing, config, state.step)
+        networks = (state.players.encoder, state.players.decoder)
+        optimiser = state.phase.optimisers.autoencoder
+        return effect_step(
+            networks, optimiser, self._batch(rows, random), request, self.editing, config.effect
+        )
 
     def prepare_effect(self, log: Callable[[str], None]) -> None:
         """The second stage and the beginning of the third: z is cleaned of y; typical verdicts are found."""
@@ -203,7 +204,7 @@ class Trainer:
     def _make_editing(self, goals: Goals) -> None:
         assert self.verdict is not None
         composer = Composer(self.store.frame, self.store.size, self.config.effect.size)
-        editing = Editing(composer, self.verdict, goals, self.store.attributes, self.config.effect.strength)
+        editing = Editing(composer, self.verdict, goals, self.store.attributes, self.config.effect)
         self.editing = editing.to(self.store.device).requires_grad_(False)
         self.state.players.encoder.eval()
 
@@ -222,9 +223,13 @@ class Trainer:
         pools = [self._with[int(a)][1 - int(v)] for a, v in zip(attribute, value, strict=True)]
         rows = torch.stack([pool[int(u * len(pool))] for pool, u in zip(pools, place.tolist(), strict=True)])
         smiling = self.editing.smiling if self.editing is not None else -1
-        along = (attribute == smiling) & (torch.rand(count, generator=random) < 0.5)
+        along = (attribute == smiling) & (torch.rand(count, generator=random) < 0.8)
         share = along.float() * self.config.effect.mouth_along
-        return Request(attribute.to(device), value.float().to(device), share.to(device)), rows
+        down, right = torch.randint(-2, 3, (2,), generator=random).tolist()
+        request = Request(
+            attribute.to(device), value.float().to(device), share.to(device), (int(down), int(right))
+        )
+        return request, rows
 
 
 def _begin(

@@ -121,7 +121,7 @@ def train_baseline(
         encoder=encoder,
         decoder=decoder,
         frame=faces.frame,
-        attributes=attribute_infos(dataset.attributes, faces.labels),
+        attributes=attribute_infos(dataset.attributes),
         image_size=size,
         latent_size=encoder.z.out_features,
         preset="linear",
