@@ -1,9 +1,11 @@
-"""What this machine is, as far as the system says: cores, processor, load, memory in use."""
+"""What this machine is, as far as the system says: cores, processor, load, memory in use; its environment."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -43,3 +45,17 @@ def resident_mib() -> float | None:
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
     except (ValueError, IndexError, AttributeError):
         return None
+
+
+@contextlib.contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """These environment variables within the block; those that were there come back at its end."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

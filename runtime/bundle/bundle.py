@@ -106,21 +106,18 @@ class Bundle:
             return _verified(store, info)
 
 
-def write_bundle(
-    path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes], folder: bool | None = None
-) -> Bundle:
+def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
     """Write a bundle and open it again, which verifies it.
 
     It is written beside its place and renamed, so a bundle is never half there. The zip has no timestamps and
     no compression: equal contents give equal bytes.
 
     Args:
-        path: where to; an earlier bundle there is replaced.
+        path: where to, a zip file or, where it has no suffix or is one, a folder; an earlier bundle there is
+            replaced.
         manifest: lists every graph with its hash.
         files: name to contents: all that the manifest lists, and further notes or engines (`*.md`, `*.txt`,
             `engines/`).
-        folder: write a folder or a zip file; None = a folder when the path has no suffix or is a folder
-            already.
 
     Raises:
         BundleError: something that is no bundle is in the way, a listed file is missing or has another
@@ -129,7 +126,7 @@ def write_bundle(
     place = Path(path).resolve()
     _check_contents(place, manifest, files)
     check_place(place)
-    as_folder = place.is_dir() or not place.suffix if folder is None else folder
+    as_folder = place.is_dir() or not place.suffix
     contents = {MANIFEST_NAME: manifest.to_json().encode(), **{name: files[name] for name in sorted(files)}}
     try:
         put_in_place(place, contents, as_folder)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aif.runtime.errors import AifError
+from aif.runtime.machine import environment
 
 LOCAL_TRIES = 3
 """Ray gives its processes 30 seconds to start, which is too little on a busy machine."""
@@ -35,28 +36,13 @@ def cluster(processors: int) -> Iterator[Mapping[str, float]]:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS") or "local"
-    with _only_for_us() if address == "local" else contextlib.nullcontext():
+    ours = {}
+    if address == "local":
+        # Ray listens on the machine's outward address: have it turn away who lacks a token made for this run.
+        # Its processes get the token in their environment, which only this user can read.
+        ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with environment(**ours):
         yield from _joined(address, processors)
-
-
-@contextlib.contextmanager
-def _only_for_us() -> Iterator[None]:
-    """Ray listens on the machine's outward address: have it turn away who lacks a token made for this run.
-
-    Ray's processes get the token in their environment, which only this user can read; nothing is written to
-    the user's folder.
-    """
-    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _joined(address: str, processors: int) -> Iterator[Mapping[str, float]]:

@@ -56,11 +56,6 @@ class Exposure:
         return np.asarray(((images_nchw - self.offset) / self.gain).clip(0, 1), dtype=np.float32)
 
 
-def encode_levelled(model: FaceModel, crops_nchw: Float32Array) -> tuple[Encoding, Exposure]:
-    """Encode crops float32 (N, 3, S, S) RGB in [0, 1] of any exposure."""
-    exposure = Exposure.of(crops_nchw)
-    return model.encode(exposure.level(crops_nchw)), exposure
-
 
 def decode_both(
     model: FaceModel, encoding: Encoding, exposure: Exposure, source: Float32Array, target: Float32Array

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.responses import FileResponse, RedirectResponse
 
+from aif.runtime.machine import environment
 from aif.runtime.serve.page.files import page_files
 from aif.runtime.serve.page.guard import PageGuard
 from aif.runtime.serve.page.style import CSS, ICON, theme
@@ -32,7 +32,9 @@ def mount_page(app: FastAPI) -> Iterator[Callable[[], None]]:
         service alive.
     """
     service: Service = app.state.service
-    with page_files() as files, _environment(files.folder):
+    # What Gradio reads while it is imported and at every use: where files go; that nothing is reported.
+    quiet = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    with page_files() as files, environment(GRADIO_TEMP_DIR=str(files.folder), **quiet):
         import gradio
 
         from aif.runtime.serve.page.blocks import build
@@ -62,15 +64,3 @@ def mount_page(app: FastAPI) -> Iterator[Callable[[], None]]:
         app.add_api_route("/favicon.ico", lambda: FileResponse(ICON), **hidden)
         app.add_middleware(PageGuard, files=files, settings=service.settings)
         yield mounted.app.stop_event.set
-
-
-@contextlib.contextmanager
-def _environment(folder: Any) -> Iterator[None]:
-    """What Gradio reads while it is imported and at every use: where files go; that nothing is reported."""
-    before = dict(os.environ)
-    os.environ |= {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ |= before

@@ -30,11 +30,10 @@ def unpacked(toy_parts: Any, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["smile.aif", "smile.zip", "smile", "smile.v2", "dossier é ü 人/smile.aif"])
-@pytest.mark.parametrize("folder", [None, True, False])
-def test_round_trip(toy_parts: Any, tmp_path: Path, name: str, folder: bool | None) -> None:
-    written = write_bundle(tmp_path / name, toy_parts.manifest, toy_parts.files, folder)
+def test_round_trip(toy_parts: Any, tmp_path: Path, name: str) -> None:
+    written = write_bundle(tmp_path / name, toy_parts.manifest, toy_parts.files)
     opened = Bundle.open(str(tmp_path / name))
-    assert written.path.is_dir() == (folder if folder is not None else name == "smile")
+    assert written.path.is_dir() == (name == "smile")
     assert opened.manifest == toy_parts.manifest
     assert opened.graph_bytes("fp32", "encoder") == toy_parts.files["encoder.onnx"]
     assert opened.graph_bytes("fp32", "decoder") == toy_parts.files["decoder.onnx"]
@@ -105,9 +104,8 @@ def test_never_overwrites_what_is_no_bundle(
     place = tmp_path / "precious"
     make(place)
     before = {p: p.read_bytes() for p in [place, *place.rglob("*")] if p.is_file()}
-    for folder in (None, True, False):
-        with pytest.raises(BundleError, match="not overwritten"):
-            write_bundle(place, toy_parts.manifest, toy_parts.files, folder)
+    with pytest.raises(BundleError, match="not overwritten"):
+        write_bundle(place, toy_parts.manifest, toy_parts.files)
     assert {p: p.read_bytes() for p in [place, *place.rglob("*")] if p.is_file()} == before
 
 

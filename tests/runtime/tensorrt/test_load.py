@@ -42,7 +42,8 @@ def bundle_with(toy_parts, tmp_path):
 
     def make(files, folder=False, **fields):
         manifest = toy_parts.manifest.model_copy(update=fields)
-        return write_bundle(tmp_path / "toy.aif", manifest, {**toy_parts.files, **files}, folder=folder)
+        place = tmp_path / ("toy" if folder else "toy.aif")
+        return write_bundle(place, manifest, {**toy_parts.files, **files})
 
     return make
 
