@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 from functools import cache
 from pathlib import Path
+
+from aif.runtime.machine import read_text
 
 _DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 """Flags of Linux: x86's VNNI and AMX, Arm's dot products."""
@@ -29,10 +30,5 @@ def multiplies_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 def _flags(cpuinfo: Path) -> set[str]:
     """The processor's flags as Linux lists them; empty where the system does not say."""
-    if platform.system() != "Linux":
-        return set()
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return set()
+    lines = read_text(cpuinfo).splitlines()
     return {w for line in lines if line.lower().startswith(("flags", "features")) for w in line.split()}

@@ -109,14 +109,16 @@ class FrameWorker(Generic[Result]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Edit what still waits, then close; after an error of the caller's close at once."""
+        """Edit what still waits, then close; after an error of the caller's close at once, and only log
+        others.
+        """
+        if error is None:
+            self.flush()
+            self.close()
+            return
         try:
-            if error is None:
-                self.flush()
             self.close()
         except BaseException as own:
-            if error is None:
-                raise
             logger.error("While another error was on its way: %s: %s", type(own).__name__, own)
 
     def _run(self) -> None:
