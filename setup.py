@@ -16,7 +16,6 @@ setup(
         "aif.runtime.bundle": ["*.aif"],
         "aif.runtime.serve.page": ["icon.svg", "page.css"],
         "aif.train": ["py.typed"],
-        "aif.train.paper": ["report.html.j2"],
     },
     include_package_data=False,
 )

@@ -105,6 +105,7 @@ def _identity(asked: Training) -> None:
     people, others = known_identities(train), known_identities(validation)
     made = train_identity(loader, people, held_out, others, asked.out, config, log=typer.echo)
     found = made.verification
+    assert found is not None  # a training measures it
     typer.echo(f"verification: {100 * found.accuracy:.1f}% of {found.pairs} pairs, AUC {found.auc:.3f}")
 
 
@@ -112,17 +113,16 @@ def _landmarks(asked: Training) -> None:
     from aif.runtime.faces.landmarks import LandmarkNet
     from aif.train.data.cache import cached
     from aif.train.data.dense import read_dense
-    from aif.train.landmarks.files import export_landmarks
-    from aif.train.landmarks.network import LandmarkConfig
+    from aif.train.landmarks.network import LandmarkConfig, export_landmarks
     from aif.train.landmarks.score import score_landmarks
     from aif.train.landmarks.training import train_landmarks
 
     config = LandmarkConfig() if asked.faces is None else LandmarkConfig(samples=asked.faces)
     train, validation = asked.splits()
     dense, held_out = read_dense(asked.data, train), read_dense(asked.data, validation)
-    weights = asked.out.with_suffix(".safetensors")
-    train_landmarks(cached(train), dense, weights, config, workers=asked.workers or 0, log=typer.echo)
-    error = export_landmarks(weights, asked.out)
+    folder = asked.out.with_suffix(".checkpoints")
+    train_landmarks(cached(train), dense, folder, config, workers=asked.workers or 0, log=typer.echo)
+    error = export_landmarks(folder, asked.out)
     typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")
     score = score_landmarks(LandmarkNet(asked.out.read_bytes(), threads=1), validation, held_out)
     typer.echo(

@@ -1,33 +1,27 @@
-"""Counted shares with their uncertainty."""
+"""Shares and means with their uncertainty."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
+Z = 1.959964
+"""Half the width of a 95 % interval in standard deviations of a normal distribution."""
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share: (low, high) within [0, 1]; (0, 1) where nothing was counted.
 
-    Raises:
-        ValueError: successes are not between 0 and n, or confidence is not strictly between 0 and 1.
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share: (low, high) within [0, 1]; (0, 1) where nothing was counted.
 
     Source: Wilson (1927); the interval of Brown, Cai and DasGupta (2001), section 3.1.1.
     """
-    if not 0 <= successes <= n:
-        raise ValueError(f"successes must lie between 0 and n = {n}, got {successes}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
     if n == 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share, spread = successes / n, z * z / n
+    share, spread = successes / n, Z * Z / n
     centre = share + spread / 2
-    reach = z * math.sqrt(share * (1 - share) / n + spread / (4 * n))
+    reach = Z * math.sqrt(share * (1 - share) / n + spread / (4 * n))
     # The ends are exact where everything or nothing succeeded; rounding must not move them.
     low = 0.0 if successes == 0 else (centre - reach) / (1 + spread)
     high = 1.0 if successes == n else (centre + reach) / (1 + spread)
@@ -40,10 +34,6 @@ class Share:
 
     successes: int
     n: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.successes <= self.n:
-            raise ValueError(f"successes must lie between 0 and n = {self.n}, got {self.successes}")
 
     @classmethod
     def of(cls, hits: npt.ArrayLike) -> Share:
@@ -62,31 +52,51 @@ class Share:
         return wilson_interval(self.successes, self.n)
 
     def __str__(self) -> str:
-        if not self.n:
-            return "none"
+        return f"{self.percent()} n={self.n}" if self.n else "none"
+
+    def percent(self, nothing: str = "none") -> str:
+        """ "97.1% [95.0, 98.3]"; `nothing` where nothing was counted."""
         low, high = self.interval
-        return f"{100 * self.rate:.1f}% [{100 * low:.1f}, {100 * high:.1f}] n={self.n}"
+        return f"{100 * self.rate:.1f}% [{100 * low:.1f}, {100 * high:.1f}]" if self.n else nothing
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over faces and how far it can be trusted.
+
+    Attributes:
+        mean: of the values, one a face; NaN where there is none.
+        n: how many faces.
+        low, high: 95 % interval of the mean by the normal approximation, mean -+ 1.96 s / sqrt(n) with the
+            sample's standard deviation s; NaN for fewer than two faces, whose spread is unknown.
+    """
+
+    mean: float
+    n: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike) -> Mean:
+        """Summarise (N,) values."""
+        row = np.asarray(values, dtype=np.float64)
+        if len(row) < 2:
+            return cls(float(row[0]) if len(row) else math.nan, len(row), math.nan, math.nan)
+        mean, reach = float(row.mean()), Z * float(row.std(ddof=1)) / math.sqrt(len(row))
+        return cls(mean, len(row), mean - reach, mean + reach)
 
 
 def majority_rate(labels: npt.ArrayLike) -> float:
     """Share of the commoner value among 0/1 labels: the accuracy of always naming it; NaN without labels."""
     values = np.asarray(labels, dtype=bool)
-    if values.size == 0:
-        return math.nan
-    positive = float(values.mean())
+    positive = float(values.mean()) if values.size else math.nan
     return max(positive, 1 - positive)
 
 
-def balanced_accuracy(verdicts: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Mean of the accuracies among positives and among negatives; of one of them where the other is missing.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    verdict, label = np.asarray(verdicts, dtype=bool), np.asarray(labels, dtype=bool)
-    if verdict.shape != label.shape:
-        raise ValueError(f"verdicts {verdict.shape} and labels {label.shape} differ in shape")
-    sides = [float((verdict[mask] == label[mask]).mean()) for mask in (label, ~label) if mask.any()]
+def balanced_accuracy(predicted: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Mean of the accuracies among positives and negatives; of one of them where the other is missing."""
+    found, label = np.asarray(predicted, dtype=bool), np.asarray(labels, dtype=bool)
+    sides = [float((found[mask] == label[mask]).mean()) for mask in (label, ~label) if mask.any()]
     return sum(sides) / len(sides) if sides else math.nan
 
 

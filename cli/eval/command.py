@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Detector, Verbose, Version, Yunet
+from aif.cli.options import Debug, Verbose, Version
 
 EXHIBITS = (
     *("table1", "table2", "table3", "figure2", "figure3", "figure4", "figure5", "figure6", "figure7"),
@@ -54,8 +54,7 @@ def evaluate(
         str,
         typer.Option(
             help="Model only. full; composed: edits as the user sees them, which is full for bundles with "
-            "landmarks; paper: the first 100 test faces, positives, y 0 and 1; robustness: "
-            "disturbed photos, the whole runtime, a bundle's first attribute or that of --attributes."
+            "landmarks; paper: the first 100 test faces, positives, y 0 and 1."
         ),
     ] = "full",
     realism: Annotated[
@@ -64,8 +63,6 @@ def evaluate(
             help="Bundle only: can a new network find the edits of this attribute? Repeatable; needs people."
         ),
     ] = None,
-    detector: Detector = "auto",
-    yunet: Yunet = None,
     identity: Annotated[
         Path | None,
         typer.Option(help="Identity network (aif fit identity): how much of person and detail edits leave."),
@@ -82,7 +79,7 @@ def evaluate(
     precision: Annotated[str | None, typer.Option(help="Tables only: arithmetic of the training.")] = None,
     seeds: Annotated[str, typer.Option(help="Tables only: seeds, separated by commas.")] = "0",
     picture_faces: Annotated[
-        int, typer.Option(help="Tables only: faces for likeness, identity and Frechet distance.")
+        int, typer.Option(help="Tables only: faces for likeness and Frechet distance.")
     ] = 1_000,
     accelerator: Annotated[str, typer.Option(help="Tables only: auto, cpu, cuda or mps.")] = "auto",
     workers: Annotated[
@@ -98,7 +95,7 @@ def evaluate(
     in z.
     A bundle with landmarks: success, other attributes flipped, fine detail and person kept, all as composed.
     A table or figure (or all): trains every system that it shows with one budget, measures it, and writes a
-    report as Markdown, JSON and HTML. What is done already is not done again.
+    report as Markdown and JSON. What is done already is not done again.
 
     Examples: aif eval runs/smile --data faces128 --evaluator runs/evaluator -o runs/smile-eval;
     aif eval model.aif --data faces128 --realism Smiling;
@@ -108,11 +105,9 @@ def evaluate(
     from aif.runtime.errors import ConfigError
 
     names = None if attributes is None else _names(attributes)
-    if protocol != "robustness" and (detector != "auto" or yunet is not None):
-        raise ConfigError("Only --protocol robustness detects faces.", "Leave --detector and --yunet out.")
     asked = Request(
         Path(target), evaluator, identity, data, table, out, names, _names(groups or ""), faces, probe_faces,
-        protocol, detector, yunet,
+        protocol,
     )  # fmt: skip
     if realism:
         measure_realism(asked, realism)

@@ -35,8 +35,6 @@ class Request:
     faces: int | None
     probe_faces: int
     protocol: str
-    detector: str
-    yunet: Path | None
 
     @property
     def is_run(self) -> bool:
@@ -84,8 +82,8 @@ def measure_model(asked: Request, exhibits: tuple[str, ...]) -> None:
         raise ConfigError(
             f"There is no protocol {asked.protocol!r}.", nearest_names(asked.protocol, PROTOCOLS)
         )
-    if asked.identity is not None and asked.protocol in ("paper", "robustness"):
-        raise ConfigError(f"--protocol {asked.protocol} compares no people.", "Leave --identity out.")
+    if asked.identity is not None and asked.protocol == "paper":
+        raise ConfigError("--protocol paper compares no people.", "Leave --identity out.")
     if not asked.model.exists():
         raise CheckpointError(
             f"There is no run or bundle {asked.model}.", nearest_names(str(asked.model), exhibits)
@@ -102,7 +100,7 @@ def measure_model(asked: Request, exhibits: tuple[str, ...]) -> None:
 def measure_realism(asked: Request, attributes: list[str]) -> None:
     """Train an adversary for each attribute; print its AUC, and write it where there is a folder."""
     from aif.runtime.editing.editor import Editor
-    from aif.train.evaluation.realism import measure_realism, to_markdown
+    from aif.train.evaluation import realism
     from aif.train.evaluation.report import write_report
     from aif.train.evaluators.adversary import AdversaryConfig
 
@@ -113,11 +111,13 @@ def measure_realism(asked: Request, attributes: list[str]) -> None:
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:
         for name in attributes:
             rows.append(
-                measure_realism(editor, faces, name, config, log=lambda line: typer.echo(line, err=True))
+                realism.measure_realism(
+                    editor, faces, name, config, log=lambda line: typer.echo(line, err=True)
+                )
             )
             typer.echo(str(rows[-1]))
     if asked.out is not None:
-        write_report(asked.out, "realism", to_markdown(rows), rows)
+        write_report(asked.out, "realism", realism.to_markdown(rows), rows)
 
 
 def _composed(asked: Request, evaluator: Evaluator, network: IdentityNetwork | None) -> None:
@@ -174,26 +174,6 @@ def _paper(asked: Request, evaluator: Evaluator, _: IdentityNetwork | None) -> N
         typer.echo(str(score))
 
 
-def _robustness(asked: Request, evaluator: Evaluator, _: IdentityNetwork | None) -> None:
-    """Edits of disturbed photos with the whole runtime."""
-    from aif.runtime.editing.editor import Editor
-    from aif.runtime.faces.detect import make_detector
-    from aif.train.data.open import open_faces
-    from aif.train.evaluation.report import write_report
-    from aif.train.evaluation.robustness import measure_robustness, to_markdown
-
-    out, bundle = asked.folder(), asked.bundle()
-    name = asked.attributes[0] if asked.attributes else bundle.manifest.attribute_names[0]
-    photos = open_faces(asked.data, "val", [name], table=asked.table, crop="whole")
-    finder = make_detector(asked.detector, bundle, asked.yunet)  # type: ignore[arg-type] # which checks it
-    with Editor.load(bundle, provider="cpu", detector=finder) as editor:
-        reference = make_detector("auto", bundle, asked.yunet)
-        scores = measure_robustness(editor, photos, evaluator, reference, name, faces=asked.faces)
-    title = f"{name}, {asked.detector}; {photos.name}, {photos.fingerprint[:12]}"
-    write_report(out, "robustness", f"{title}\n\n{to_markdown(scores)}", scores)
-    typer.echo(f"{title}\n\n{to_markdown(scores)}")
-
-
 def _editing_model(asked: Request) -> EditingModel:
     from aif.runtime.model.model import FaceModel
     from aif.train.evaluation.measure import TorchModel
@@ -205,4 +185,4 @@ def _editing_model(asked: Request) -> EditingModel:
     return TorchModel(run.encoder, run.decoder, run.config.data.attributes, run.config.network.image_size)
 
 
-PROTOCOLS = {"full": _full, "composed": _composed, "paper": _paper, "robustness": _robustness}
+PROTOCOLS = {"full": _full, "composed": _composed, "paper": _paper}

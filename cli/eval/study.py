@@ -59,4 +59,4 @@ def reproduce(
     study = studies.Study(experiment, tuple(attributes), faces)
     with training_bar() as show:
         studies.reproduce(study, exhibits, show)
-    typer.echo(f"Wrote {out / name}.html, .md and .json.")
+    typer.echo(f"Wrote {out / name}.md and .json.")

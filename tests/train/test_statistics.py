@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from aif.train.statistics import Share, balanced_accuracy, entropy_bits, majority_rate, wilson_interval
+from aif.train.statistics import Mean, Share, balanced_accuracy, entropy_bits, majority_rate, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -23,24 +23,10 @@ def test_wilson_against_known_values(successes: int, n: int, low: float, high: f
     assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-4)
 
 
-def test_wilson_widens_with_confidence_and_narrows_with_n() -> None:
-    low, high = wilson_interval(30, 40)
-    assert wilson_interval(30, 40, 0.99)[0] < low < 0.75 < high < wilson_interval(30, 40, 0.99)[1]
-    assert wilson_interval(3000, 4000)[0] > low
-
-
 def test_wilson_ends_are_exact_and_empty_says_nothing() -> None:
     assert wilson_interval(0, 7)[0] == 0.0
     assert wilson_interval(7, 7)[1] == 1.0
     assert wilson_interval(0, 0) == (0.0, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("successes", "n", "confidence"), [(-1, 3, 0.95), (4, 3, 0.95), (1, 3, 0), (1, 3, 1)]
-)
-def test_wilson_refuses(successes: int, n: int, confidence: float) -> None:
-    with pytest.raises(ValueError, match="must lie"):
-        wilson_interval(successes, n, confidence)
 
 
 def test_share() -> None:
@@ -50,8 +36,6 @@ def test_share() -> None:
     empty = Share.of([])
     assert math.isnan(empty.rate)
     assert str(empty) == "none"
-    with pytest.raises(ValueError, match="between 0 and n"):
-        Share(2, 1)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +46,7 @@ def test_majority_rate(labels: list[int], rate: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "labels", "expected"),
+    ("predicted", "labels", "expected"),
     [
         ([1, 1, 0, 0], [1, 1, 0, 0], 1.0),
         ([0, 0, 0, 0], [1, 0, 0, 0], 0.5),  # always saying no earns nothing, however rare yes is
@@ -70,17 +54,36 @@ def test_majority_rate(labels: list[int], rate: float) -> None:
         ([0, 0, 1, 1], [1, 1, 0, 0], 0.0),
     ],
 )
-def test_balanced_accuracy(verdicts: list[int], labels: list[int], expected: float) -> None:
-    assert balanced_accuracy(verdicts, labels) == expected
+def test_balanced_accuracy(predicted: list[int], labels: list[int], expected: float) -> None:
+    assert balanced_accuracy(predicted, labels) == expected
 
 
 def test_empty_and_ill_fitting() -> None:
     assert math.isnan(balanced_accuracy([], []))
     assert math.isnan(majority_rate([]))
-    with pytest.raises(ValueError, match="differ in shape"):
-        balanced_accuracy([1, 0], [1])
 
 
 @pytest.mark.parametrize(("share", "bits"), [(0.5, 1.0), (0.0, 0.0), (1.0, 0.0), (0.25, 0.8113)])
 def test_entropy(share: float, bits: float) -> None:
     assert entropy_bits(share) == pytest.approx(bits, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "mean", "reach"),
+    [
+        ([1.0, 3.0], 2.0, 1.959964 * math.sqrt(2) / math.sqrt(2)),
+        ([2.0, 4.0, 6.0, 8.0], 5.0, 1.959964 * math.sqrt(20 / 3) / 2),
+        ([0.5] * 10, 0.5, 0.0),
+    ],
+)
+def test_means(values: list[float], mean: float, reach: float) -> None:
+    found = Mean.of(values)
+    assert (found.mean, found.n) == (pytest.approx(mean), len(values))
+    assert (found.low, found.high) == (pytest.approx(mean - reach), pytest.approx(mean + reach))
+
+
+def test_means_of_too_little() -> None:
+    one, none = Mean.of([0.25]), Mean.of([])
+    assert (one.mean, one.n, none.n) == (0.25, 1, 0)
+    assert all(math.isnan(value) for value in (one.low, one.high, none.mean))
+    assert math.isnan(Mean.of([1.0, math.nan]).mean)  # what has diverged does not vanish

@@ -83,11 +83,6 @@ class SyntheticFaces(FaceDataset):
             values[ATTRIBUTES.index(name)] = value
         return self._draw(index, values)[0]
 
-    def changed_region(self, index: int, name: str) -> npt.NDArray[np.bool_]:
-        """Where flipping attribute `name` changes pixels of face `index`: bool (S, S)."""
-        off, on = (self.counterfactual(index, {name: value}) for value in (0, 1))
-        return np.asarray((off != on).any(axis=2))
-
     def _draw(
         self, index: int, values: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:

@@ -1,8 +1,4 @@
-"""Measure edits as the user sees them: composed into the photo, whatever a bundle does to get there.
-
-Everything goes through one call, `Composer.edit_crops`, so any kind of bundle and any edit function can be
-measured. `aif.train.evaluation.realism` asks whether an edit can be detected.
-"""
+"""Measure edits as the user sees them: composed into the photo, whatever a bundle does to get there."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from aif.runtime.errors import DataError
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import Batch
 from aif.train.evaluation.counting import AttributeEvaluator, EditOptions, count_edits
-from aif.train.evaluation.measure_report import Measurement, Path
+from aif.train.evaluation.measure_report import Measurement, View
 from aif.train.evaluators.identity import IdentityNetwork
 
 
@@ -49,12 +45,17 @@ def measure_composed(
     kind than those that came in.
     """
     options = options or EditOptions()
-    counted = count_edits(_Subject(composer), dataset, evaluator, options, indices=indices, identity=identity)
+
+    def opened(batch: Batch) -> _Crops:
+        return _Crops(composer, batch)
+
+    counted = count_edits(
+        opened, composer.attributes, dataset, evaluator, options, indices=indices, identity=identity
+    )
     return Measurement(
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
         faces=counted.faces,
-        strength=options.strength,
         evaluator_accuracy=evaluator.accuracy,
         along={name: tuple(others) for name, others in options.along.items()},
         edits=counted.edits,
@@ -64,11 +65,7 @@ def measure_composed(
 def edited_crops(
     composer: Composer, crops_nhwc_bgr: UInt8Array, edits: Sequence[Mapping[str, float]]
 ) -> UInt8Array:
-    """`edit_crops`, found to give as many uint8 pictures of the same size as came in.
-
-    Raises:
-        DataError: it does not.
-    """
+    """What `edit_crops` gives; a DataError unless it is as many uint8 pictures of one size as came in."""
     shown = np.asarray(composer.edit_crops(crops_nhwc_bgr, edits).images_nhwc_bgr)
     if shown.dtype != np.uint8 or shown.shape != crops_nhwc_bgr.shape:
         raise DataError(
@@ -78,24 +75,16 @@ def edited_crops(
     return shown
 
 
-class _Subject:
-    def __init__(self, composer: Composer) -> None:
-        self.attributes, self._composer = composer.attributes, composer
-
-    def open(self, batch: Batch) -> _Crops:
-        return _Crops(self._composer, batch)
-
-
 class _Crops:
     """One batch; without an edit the photo stays as it is."""
 
-    unedited: Mapping[Path, Tensor | None] = {"composed": None}
+    unedited: Mapping[View, Tensor | None] = {"composed": None}
 
     def __init__(self, composer: Composer, batch: Batch) -> None:
         self._composer = composer
         self._bgr = np.ascontiguousarray(batch.images.numpy()[:, ::-1].transpose(0, 2, 3, 1))
 
-    def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[Path, Tensor]:
+    def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[View, Tensor]:
         shown = edited_crops(self._composer, self._bgr[rows], [{attribute: value}] * len(rows))
         rgb = np.ascontiguousarray(shown[..., ::-1].transpose(0, 3, 1, 2))
         return {"composed": torch.from_numpy(rgb).float() / 255}

@@ -8,7 +8,7 @@ model was trained with; detail and person kept stand beside it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,11 +22,11 @@ from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.errors import ConfigError, DataError, UnknownAttributeError
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import Batch, evaluation_batches
-from aif.train.evaluation.measure_report import DIRECTIONS, Direction, EditScore, Path
+from aif.train.evaluation.measure_report import DIRECTIONS, Direction, EditScore, View
 from aif.train.evaluators.identity import IdentityNetwork
 from aif.train.evaluators.identity_kept import IdentityScore, derangement
-from aif.train.evaluators.quality import INNER_FACE, Mean, detail_kept
-from aif.train.statistics import Share
+from aif.train.evaluators.quality import INNER_FACE, detail_kept
+from aif.train.statistics import Mean, Share
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -49,19 +49,11 @@ class EditedBatch(Protocol):
     """One batch of faces, ready for edits."""
 
     @property
-    def unedited(self) -> Mapping[Path, Tensor | None]:
-        """What each path shows without an edit: float (N, 3, P, P) in [0, 1]; None: the photo itself."""
+    def unedited(self) -> Mapping[View, Tensor | None]:
+        """What each view shows without an edit: float (N, 3, P, P) in [0, 1]; None: the photo itself."""
 
-    def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[Path, Tensor]:
-        """The faces `rows` with one attribute at another value, as each path shows them."""
-
-
-class Subject(Protocol):
-    """What is measured."""
-
-    @property
-    def attributes(self) -> Sequence[str]: ...
-    def open(self, batch: Batch) -> EditedBatch: ...
+    def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[View, Tensor]:
+        """The faces `rows` with one attribute at another value, as each view shows them."""
 
 
 @dataclass(frozen=True)
@@ -69,34 +61,28 @@ class EditOptions:
     """What to edit, and how to count."""
 
     attributes: tuple[str, ...] | None = None
-    """Which of the subject's attributes; None for all."""
+    """Which of those that can be edited; None for all."""
     groups: tuple[str, ...] = ()
     """Labels by which success is also counted apart, beside the three groups of skin."""
     along: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Attribute to those that its edit takes along by design, which are not counted as flipped."""
-    strength: float = 1.0
-    """On sets an attribute to this value, off to 1 minus it."""
     batch_size: int = 64
     """Faces at a time."""
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size must be at least 1, got {self.batch_size}.")
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Scores by attribute, direction and path; how many faces were seen; and, by path, how often each of the
-    evaluator's predictions differs between the photo and what the path shows without an edit."""
+    """Scores by attribute, direction and view; how many faces were seen; and, by view, how often each of the
+    evaluator's predictions differs between the photo and what the view shows without an edit."""
 
     faces: int
     edits: tuple[EditScore, ...]
-    unedited_flips: Mapping[Path, Mapping[str, float]]
+    unedited_flips: Mapping[View, Mapping[str, float]]
 
 
 @dataclass
 class _Tally:
-    """Edited faces of one attribute, direction and path as they come in, one entry a batch."""
+    """Edited faces of one attribute, direction and view as they come in, one entry a batch."""
 
     hits: list[BoolArray] = field(default_factory=list)
     flips: list[BoolArray] = field(default_factory=list)
@@ -126,7 +112,8 @@ def check_known(names: Sequence[str], *places: tuple[Sequence[str], str]) -> Non
 
 
 def count_edits(
-    subject: Subject,
+    open_batch: Callable[[Batch], EditedBatch],
+    attributes: Sequence[str],
     dataset: FaceDataset,
     evaluator: AttributeEvaluator,
     options: EditOptions,
@@ -137,18 +124,19 @@ def count_edits(
     """Edit the faces at `indices` (None: all) at the dataset's own size, and count.
 
     Args:
-        subject: what edits.
+        open_batch: readies what is measured for the edits of a batch.
+        attributes: what it can edit.
         dataset: held-out faces whose labels include the attributes and groups.
         evaluator: what counts a success.
         options: what to edit, and how to count.
         identity: measures how much of the person is left; None leaves that out.
 
     Raises:
-        UnknownAttributeError: subject, labels or evaluator lack an attribute.
+        UnknownAttributeError: what is measured, labels or evaluator lack an attribute.
         DataError: there is no face, or (with an identity network) no other person to compare with.
     """
-    wanted = tuple(subject.attributes if options.attributes is None else options.attributes)
-    check_known((*wanted, *options.along), (subject.attributes, "what is measured"))
+    wanted = tuple(attributes if options.attributes is None else options.attributes)
+    check_known((*wanted, *options.along), (attributes, "what is measured"))
     check_known((*wanted, *options.groups), (dataset.attributes, f"the labels of {dataset.name}"))
     taken = [name for names in options.along.values() for name in names]
     check_known((*wanted, *taken), (evaluator.attributes, "the evaluator"))
@@ -160,7 +148,7 @@ def count_edits(
         derangement(people[list(chosen)])  # too few people is better found out now
     counter = _Counter(evaluator, options, list(dataset.attributes), identity)
     for batch in evaluation_batches(dataset, dataset.image(chosen[0]).shape[0], options.batch_size, chosen):
-        counter.add(subject.open(batch), batch, dataset.labels[batch.indices.numpy()] > 0, wanted)
+        counter.add(open_batch(batch), batch, dataset.labels[batch.indices.numpy()] > 0, wanted)
     return counter.result(people, wanted)
 
 
@@ -188,23 +176,23 @@ class _Counter:
     ) -> None:
         self._evaluator, self._options, self._columns, self._identity = evaluator, options, columns, identity
         self._names = list(evaluator.attributes)
-        self._tallies: dict[tuple[str, Direction, Path], _Tally] = defaultdict(_Tally)
-        self._unedited: dict[Path, list[BoolArray]] = defaultdict(list)
+        self._tallies: dict[tuple[str, Direction, View], _Tally] = defaultdict(_Tally)
+        self._unedited: dict[View, list[BoolArray]] = defaultdict(list)
         self._own: list[Tensor] = []
         self._indices: list[npt.NDArray[np.int64]] = []
         self._groups = (*(n for g in options.groups for n in (g, f"not {g}")), *SKIN_GROUPS)
 
-    def add(self, view: EditedBatch, batch: Batch, labels: BoolArray, wanted: Sequence[str]) -> None:
+    def add(self, faces: EditedBatch, batch: Batch, labels: BoolArray, wanted: Sequence[str]) -> None:
         photos = batch.images.float() / 255
         real, groups = self._predicted(photos), self._members(batch.images, labels)
         own = None if self._identity is None else self._identity.embed(photos)
         self._indices.append(batch.indices.numpy())
         if own is not None:
             self._own.append(own)
-        plain = {path: real if x is None else self._predicted(x) for path, x in view.unedited.items()}
-        cosines = {path: self._cosines(own, x) for path, x in view.unedited.items()}
-        for path, predicted in plain.items():
-            self._unedited[path].append(predicted != real)
+        plain = {view: real if x is None else self._predicted(x) for view, x in faces.unedited.items()}
+        cosines = {view: self._cosines(own, x) for view, x in faces.unedited.items()}
+        for view, predicted in plain.items():
+            self._unedited[view].append(predicted != real)
         for name in wanted:
             column, present = self._names.index(name), labels[:, self._columns.index(name)]
             for direction in DIRECTIONS:
@@ -212,17 +200,16 @@ class _Counter:
                 rows = np.flatnonzero((present != on) & (real[:, column] != on))
                 if not len(rows):
                     continue
-                value = self._options.strength if on else 1 - self._options.strength
-                for path, pictures in view.edited(rows, name, value).items():
-                    tally, predicted = self._tallies[name, direction, path], self._predicted(pictures)
+                for view, pictures in faces.edited(rows, name, float(on)).items():
+                    tally, predicted = self._tallies[name, direction, view], self._predicted(pictures)
                     tally.hits.append(predicted[:, column] == on)
-                    tally.flips.append(predicted != plain[path][rows])
+                    tally.flips.append(predicted != plain[view][rows])
                     tally.groups.append(groups[rows])
                     if pictures.shape[2:] == photos.shape[2:]:
                         tally.detail.append(detail_kept(pictures, photos[rows]).numpy())
                     if own is not None:
                         tally.edited_cosines.append(self._cosines(own[rows], pictures))
-                        tally.plain_cosines.append(cosines[path][rows])
+                        tally.plain_cosines.append(cosines[view][rows])
 
     def result(self, people: npt.NDArray[np.integer], wanted: Sequence[str]) -> Counted:
         seen = np.concatenate(self._indices)
@@ -230,13 +217,13 @@ class _Counter:
         if self._identity is not None:
             own = torch.cat(self._own)
             other = Mean.of((own * own[derangement(people[seen])]).sum(1).numpy())
-        keys = [(name, side, path) for name in wanted for side in DIRECTIONS for path in self._unedited]
-        flips = {path: np.concatenate(parts).mean(axis=0) for path, parts in self._unedited.items()}
+        keys = [(name, side, view) for name in wanted for side in DIRECTIONS for view in self._unedited]
+        flips = {view: np.concatenate(parts).mean(axis=0) for view, parts in self._unedited.items()}
         return Counted(
             faces=len(seen),
             edits=tuple(self._score(*key, other) for key in keys),
             unedited_flips={
-                path: dict(zip(self._names, map(float, rates), strict=True)) for path, rates in flips.items()
+                view: dict(zip(self._names, map(float, rates), strict=True)) for view, rates in flips.items()
             },
         )
 
@@ -258,11 +245,11 @@ class _Counter:
         both = [side for column in columns for side in (column, ~column)]
         return np.stack([*both, *(level == k for k in range(len(SKIN_GROUPS)))], axis=1)
 
-    def _score(self, name: str, direction: Direction, path: Path, other: Mean | None) -> EditScore:
-        tally = self._tallies.get((name, direction, path))
+    def _score(self, name: str, direction: Direction, view: View, other: Mean | None) -> EditScore:
+        tally = self._tallies.get((name, direction, view))
         if tally is None:
             none = dict.fromkeys(self._groups, Share(0, 0))
-            return EditScore(name, direction, path, Share(0, 0), float("nan"), (), Mean.of([]), None, none)
+            return EditScore(name, direction, view, Share(0, 0), float("nan"), (), Mean.of([]), None, none)
         hits, groups = np.concatenate(tally.hits), np.concatenate(tally.groups)
         rates = np.concatenate(tally.flips).mean(axis=0)
         skipped = (name, *self._options.along.get(name, ()))
@@ -276,7 +263,7 @@ class _Counter:
         return EditScore(
             attribute=name,
             direction=direction,
-            path=path,
+            view=view,
             success=Share.of(hits),
             collateral=float(np.mean([rate for _, rate in others])) if others else 0.0,
             most_flipped=tuple(worst),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from aif.runtime.arrays import Float32Array
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import evaluation_batches
 from aif.train.evaluation.counting import AttributeEvaluator, EditOptions, first_faces
-from aif.train.evaluation.measure import EditingModel, measure
+from aif.train.evaluation.measure import EditingModel, measure, unit
 from aif.train.evaluation.measure_report import Measurement
 from aif.train.evaluation.report import markdown_table
 from aif.train.evaluators.identity import IdentityNetwork
@@ -88,8 +90,9 @@ def evaluate(
     options = options or EditOptions()
     indices = first_faces(validation, edit_faces)
     measurement = measure(model, validation, evaluator, options, indices=indices, identity=identity)
-    known, seen_train = _codes(model, train, min(probe_faces, len(train)))
-    held_out, seen_val = _codes(model, validation, len(validation))
+    size = model.image_size
+    known, seen_train = codes(lambda crops: model.encode(crops).z, train, size, probe_faces)
+    held_out, seen_val = codes(lambda crops: model.encode(crops).z, validation, size, len(validation))
     leaks = []
     for column, attribute in enumerate(model.attributes):
         if options.attributes is None or attribute in options.attributes:
@@ -98,13 +101,13 @@ def evaluate(
     return Evaluation(measurement, tuple(leaks))
 
 
-def _codes(
-    model: EditingModel, faces: FaceDataset, count: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """z (n, Z) of the first `count` faces, and which n of them could be read."""
-    codes: list[npt.NDArray[np.float32]] = []
+def codes(
+    encode: Callable[[Float32Array], Float32Array], faces: FaceDataset, size: int, count: int
+) -> tuple[Float32Array, npt.NDArray[np.int64]]:
+    """What `encode` makes of the first `count` faces at `size` px (at the most), and which could be read."""
+    found: list[Float32Array] = []
     seen: list[npt.NDArray[np.int64]] = []
-    for batch in evaluation_batches(faces, model.image_size, 64, range(count)):
-        codes.append(model.encode(batch.images.numpy().astype(np.float32) / 255).z)
+    for batch in evaluation_batches(faces, size, 64, range(min(count, len(faces)))):
+        found.append(encode(unit(batch.images.numpy())))
         seen.append(batch.indices.numpy())
-    return np.concatenate(codes), np.concatenate(seen)
+    return np.concatenate(found), np.concatenate(seen)

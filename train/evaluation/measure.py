@@ -21,7 +21,7 @@ from aif.train.data.augment import resize_crop
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import Batch
 from aif.train.evaluation.counting import AttributeEvaluator, EditOptions, count_edits
-from aif.train.evaluation.measure_report import Blend, Measurement, Path
+from aif.train.evaluation.measure_report import Blend, Measurement, View
 from aif.train.evaluators.identity import IdentityNetwork
 
 MODES: tuple[Blend, ...] = ("delta", "replace")
@@ -46,42 +46,30 @@ class TorchModel:
         decoder: (z, y) -> image (N, 3, S, S) in [0, 1].
         attributes: names of y's columns.
         image_size: S.
-        device: where to run; both networks are moved there and set to evaluation mode.
     """
 
     def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        attributes: Sequence[str],
-        image_size: int,
-        device: torch.device | str = "cpu",
+        self, encoder: nn.Module, decoder: nn.Module, attributes: Sequence[str], image_size: int
     ) -> None:
-        self.attributes = tuple(attributes)
-        self.image_size = image_size
-        self._device = torch.device(device)
-        self._encoder = encoder.to(self._device).eval()
-        self._decoder = decoder.to(self._device).eval()
+        self.attributes, self.image_size = tuple(attributes), image_size
+        self._encoder, self._decoder = encoder.eval(), decoder.eval()
 
     @torch.no_grad()
     def encode(self, crops_nchw: npt.ArrayLike) -> Encoding:
         """float32 (N, 3, S, S) RGB in [0, 1] -> codes."""
-        out = self._encoder(self._tensor(crops_nchw))
+        out = self._encoder(_tensor(crops_nchw))
         return Encoding(_numpy(out.mean), _numpy(out.y))
 
     @torch.no_grad()
     def posterior(self, crops_nchw: npt.ArrayLike) -> tuple[Float32Array, Float32Array]:
         """float32 (N, 3, S, S) RGB in [0, 1] -> mean and standard deviation of q(z | x), (N, Z) each."""
-        out = self._encoder(self._tensor(crops_nchw))
+        out = self._encoder(_tensor(crops_nchw))
         return _numpy(out.mean), _numpy((0.5 * out.log_variance.float()).exp())
 
     @torch.no_grad()
     def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Decoded:
         """Codes and attribute values (N, A) -> images float32 (N, 3, S, S) RGB in [0, 1]."""
-        return Decoded(_numpy(self._decoder(self._tensor(encoding.z), self._tensor(y))))
-
-    def _tensor(self, array: npt.ArrayLike) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self._device)
+        return Decoded(_numpy(self._decoder(_tensor(encoding.z), _tensor(y))))
 
 
 def measure(
@@ -113,7 +101,9 @@ def measure(
     """
     options = options or EditOptions()
     subject = _Subject(model, tuple(modes))
-    counted = count_edits(subject, dataset, evaluator, options, indices=indices, identity=identity)
+    counted = count_edits(
+        subject.open, model.attributes, dataset, evaluator, options, indices=indices, identity=identity
+    )
     errors, y = np.concatenate(subject.errors), np.concatenate(subject.y) > 0.5
     seen = np.concatenate(subject.indices)
     names = model.attributes if options.attributes is None else options.attributes
@@ -123,7 +113,6 @@ def measure(
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
         faces=counted.faces,
-        strength=options.strength,
         evaluator_accuracy=evaluator.accuracy,
         along={name: tuple(others) for name, others in options.along.items()},
         edits=counted.edits,
@@ -139,7 +128,7 @@ class _Subject:
     """The model; collects the errors (N,) of its reconstructions, y (N, A), and indices (N,) of faces."""
 
     def __init__(self, model: EditingModel, modes: tuple[Blend, ...]) -> None:
-        self.attributes, self._model, self._modes = model.attributes, model, modes
+        self._model, self._modes = model, modes
         self.errors: list[Float32Array] = []
         self.y: list[Float32Array] = []
         self.indices: list[npt.NDArray[np.int64]] = []
@@ -161,20 +150,18 @@ class _Crops:
         self.crops = face_crops(self._photos, model.image_size)
         self.encoding = model.encode(self.crops)
         self.source = model.decode(self.encoding, self.encoding.y).image
-        self.unedited: dict[Path, Tensor | None] = {"decoded": torch.from_numpy(self.source)}
-        for mode in modes:  # delta leaves the photo as it is where nothing is edited
-            blended = (
-                composed(self._photos, self.crops, self.source, self.source, mode)
-                if mode == "replace"
-                else None
-            )
-            self.unedited[mode] = None if blended is None else torch.from_numpy(blended)
+        self.unedited: dict[View, Tensor | None] = {"decoded": torch.from_numpy(self.source)}
+        for mode in modes:
+            self.unedited[mode] = None  # delta leaves the photo as it is where nothing is edited
+            if mode == "replace":
+                rebuilt = composed(self._photos, self.crops, self.source, self.source, mode)
+                self.unedited[mode] = torch.from_numpy(rebuilt)
 
-    def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[Path, Tensor]:
+    def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[View, Tensor]:
         y = self.encoding.y[rows].copy()
         y[:, list(self._model.attributes).index(attribute)] = value
         target = self._model.decode(self.encoding.rows(rows), y).image
-        shown: dict[Path, Float32Array] = {"decoded": target}
+        shown: dict[View, Float32Array] = {"decoded": target}
         for mode in self._modes:
             shown[mode] = composed(self._photos[rows], self.crops[rows], self.source[rows], target, mode)
         return {path: torch.from_numpy(np.ascontiguousarray(images)) for path, images in shown.items()}
@@ -199,17 +186,22 @@ def composed(
     for photo, crop, before, after in zip(photos_nhwc, crops, source, target, strict=True):
         bgr = np.ascontiguousarray(photo[:, :, ::-1])
         out.append(composite(bgr, [FacePatch(matrix, crop, before, after)], mode)[:, :, ::-1])
-    return _nchw(np.stack(out))
+    return unit(np.stack(out).transpose(0, 3, 1, 2))
 
 
 def face_crops(photos_nhwc: UInt8Array, size: int) -> Float32Array:
     """uint8 (N, P, P, 3) RGB crops at full size -> float32 (N, 3, size, size) in [0, 1] for a model."""
-    return _nchw(np.stack([resize_crop(photo, size) for photo in photos_nhwc]))
+    return unit(np.stack([resize_crop(photo, size) for photo in photos_nhwc]).transpose(0, 3, 1, 2))
 
 
-def _nchw(images_nhwc: UInt8Array) -> Float32Array:
-    return np.ascontiguousarray(images_nhwc.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
+def unit(images: UInt8Array) -> Float32Array:
+    """0 to 255 -> [0, 1], of any shape."""
+    return np.ascontiguousarray(images, dtype=np.float32) / np.float32(255)
+
+
+def _tensor(array: npt.ArrayLike) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
 def _numpy(tensor: torch.Tensor) -> Float32Array:
-    return np.asarray(tensor.detach().float().cpu().numpy())
+    return np.asarray(tensor.float().numpy())

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from aif.train.evaluation.report import markdown_table, percent
+from aif.train.evaluation.report import markdown_table
 from aif.train.evaluators.identity_kept import IdentityScore
-from aif.train.evaluators.quality import Mean
-from aif.train.statistics import Share
+from aif.train.statistics import Mean, Share
 
 Direction = Literal["on", "off"]
 """From absent to present, or from present to absent."""
@@ -20,7 +19,7 @@ DIRECTIONS: tuple[Direction, Direction] = ("on", "off")
 Blend = Literal["delta", "replace"]
 """How a decoded crop gets into the photo: its change is added, or it takes the photo's place."""
 
-Path = Literal["decoded", "delta", "replace", "composed"]
+View = Literal["decoded", "delta", "replace", "composed"]
 """What was looked at: the decoder's own picture, the photo after blending, or a bundle's result."""
 
 
@@ -31,7 +30,7 @@ class EditScore:
     Attributes:
         attribute: what was edited.
         direction: "on" or "off".
-        path: "decoded", how it was blended, or "composed" by a bundle.
+        view: "decoded", how it was blended, or "composed" by a bundle.
         success: faces on which the evaluator sees the new value; n counts those on which label and
             prediction on the untouched crop both said the opposite.
         collateral: share of predictions of the other attributes that differ between the edited picture and
@@ -46,7 +45,7 @@ class EditScore:
 
     attribute: str
     direction: Direction
-    path: Path
+    view: View
     success: Share
     collateral: float
     most_flipped: tuple[tuple[str, float], ...]
@@ -62,10 +61,9 @@ class Measurement:
     Attributes:
         dataset, dataset_fingerprint: which faces.
         faces: how many were looked at.
-        strength: to which value an attribute was switched on; off is 1 - strength.
         evaluator_accuracy: how accurate the evaluator is on these attributes, on held-out real faces.
         along: attribute to those that its edit takes along by design, not counted as collateral.
-        edits: one score an attribute, direction and path.
+        edits: one score an attribute, direction and view.
         image_size: side of the model's crops in pixels; this and what follows of models of whole crops only.
         mse: mean squared error of reconstructions, pixels in [0, 1].
         psnr: mean over faces of the peak signal-to-noise ratio in dB.
@@ -77,7 +75,6 @@ class Measurement:
     dataset: str
     dataset_fingerprint: str
     faces: int
-    strength: float
     evaluator_accuracy: Mapping[str, float]
     along: Mapping[str, tuple[str, ...]]
     edits: tuple[EditScore, ...]
@@ -87,16 +84,16 @@ class Measurement:
     y_accuracy: Mapping[str, float] = field(default_factory=dict)
     reconstruction_flips: Mapping[str, float] = field(default_factory=dict)
 
-    def edit(self, attribute: str, direction: Direction, path: Path = "composed") -> EditScore:
+    def edit(self, attribute: str, direction: Direction, view: View = "composed") -> EditScore:
         """The score of one edit.
 
         Raises:
             KeyError: it was not measured.
         """
         for score in self.edits:
-            if (score.attribute, score.direction, score.path) == (attribute, direction, path):
+            if (score.attribute, score.direction, score.view) == (attribute, direction, view):
                 return score
-        raise KeyError(f"{attribute} {direction} {path} was not measured")
+        raise KeyError(f"{attribute} {direction} {view} was not measured")
 
     def summary(self) -> dict[str, float]:
         """The few figures that a manifest carries: name to number."""
@@ -104,8 +101,8 @@ class Measurement:
         for score in self.edits:
             name = f"{score.attribute}.{score.direction}"
             if score.success.n:
-                figures[f"{name}.{score.path}"] = round(score.success.rate, 4)
-            if score.path != "composed":
+                figures[f"{name}.{score.view}"] = round(score.success.rate, 4)
+            if score.view != "composed":
                 continue
             if score.success.n:
                 figures[f"{name}.flips"] = round(score.collateral, 4)
@@ -116,21 +113,21 @@ class Measurement:
         return figures
 
     def to_markdown(self) -> str:
-        """Two tables: all figures, and success by group for the last path."""
-        title = f"{self.faces} faces of {self.dataset}, strength {self.strength:g}"
+        """Two tables: all figures, and success by group for the last view."""
+        title = f"{self.faces} faces of {self.dataset}"
         if self.image_size is not None:
             title += f", at {self.image_size} px: reconstruction MSE {self.mse:.4f}, PSNR {self.psnr:.1f} dB"
         notes = ["Success with its 95 % interval; detail and person: 1 = as in the photo."]
         taken = [f"{name} ({', '.join(others)})" for name, others in self.along.items() if others]
         if taken:
             notes.append(f"Taken along by design, not counted as flipped: {'; '.join(taken)}.")
-        last = [score for score in self.edits if score.path == self.edits[-1].path]
+        last = [score for score in self.edits if score.view == self.edits[-1].view]
         groups = [
             {"attribute": s.attribute, "edit": s.direction} | {g: str(share) for g, share in s.groups.items()}
             for s in last
         ]
         by_group = (
-            f"Success by group ({last[0].path if last else ''}), 95 % interval and number of faces (skin: "
+            f"Success by group ({last[0].view if last else ''}), 95 % interval and number of faces (skin: "
             "median lightness of the inner face, which is lighting too):"
         )
         table = markdown_table([self._row(score) for score in self.edits])
@@ -142,9 +139,9 @@ class Measurement:
         return {
             "attribute": score.attribute,
             "edit": score.direction,
-            "path": score.path,
+            "view": score.view,
             "n": str(n),
-            "success": percent(score.success, "no face"),
+            "success": score.success.percent("no face"),
             "other attributes flipped": "-" if math.isnan(score.collateral) else f"{score.collateral:.1%}",
             "most often": worst or "-",
             "detail kept": f"{score.detail.mean:.2f}" if score.detail.n else "-",

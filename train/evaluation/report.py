@@ -26,14 +26,6 @@ def markdown_table(rows: Sequence[Mapping[str, object]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def percent(share: Share, nothing: str = "none") -> str:
-    """ "97.1% [95.0, 98.3]"; `nothing` where nothing was counted."""
-    if not share.n:
-        return nothing
-    low, high = share.interval
-    return f"{100 * share.rate:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
-
-
 def write_report(out: Path, name: str, text: str, value: object, **figures: float) -> None:
     """Write NAME.md and NAME.json into the folder `out`, and metrics.json where there are `figures`.
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import ConfigError, DataError
+from aif.runtime.errors import DataError
 from aif.train.evaluators.evaluator import normalise
 from aif.train.evaluators.fitting import FitOptions, fit
 from aif.train.evaluators.verification import IntArray
@@ -42,18 +42,8 @@ class AdversaryConfig:
     """Faces a step."""
     learning_rate: float = 3e-3
     """Peak of the one-cycle schedule of AdamW."""
-    folds: int = 1
-    """How many thirds of the people are tested in turn, 1 to 3: each trains another network."""
     seed: int = 0
     """Seed of faces, parts, weights and changes."""
-
-    def __post_init__(self) -> None:
-        least = {"faces": 1, "width": 1, "epochs": 1, "image_size": 16, "batch_size": 2, "folds": 1}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ConfigError(f"{name} must be at least {low}, got {getattr(self, name)}.")
-        if self.learning_rate <= 0 or self.folds > PARTS:
-            raise ConfigError(f"A learning rate above 0 and at most {PARTS} folds are needed.")
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ class Auc:
     """An area under the ROC curve: how often an edited face scores more than an untouched one.
 
     Attributes:
-        value: in [0, 1], 0.5 = chance; the mean over folds.
+        value: in [0, 1], 0.5 = chance.
         low, high: 95 % interval by the bootstrap over people.
         n: how many faces were tested, both sets together.
     """
@@ -112,40 +102,29 @@ def adversary_auc(
     if np.intersect1d(who[0], who[1]).size:
         raise DataError("The same people are in both sets, so the adversary could go by who they are.")
     rng = np.random.default_rng([config.seed, 2])
-    parts = np.concatenate([_parts(each, rng) for each in who])
+    held = np.concatenate([_parts(each, rng) for each in who]) == PARTS - 1
     images = torch.from_numpy(np.concatenate(sets)).permute(0, 3, 1, 2)
     truth = np.repeat([False, True], [len(each) for each in sets])
-    everyone = np.concatenate(who)
-    folds = []
-    for fold in range(config.folds):
-        held = parts == PARTS - 1 - fold
-        train, test = torch.from_numpy(np.flatnonzero(~held)), np.flatnonzero(held)
-        network = _trained(images, torch.from_numpy(truth).float(), train, config, config.seed + fold)
-        scores = _scores(network, images[torch.from_numpy(test)])
-        folds.append((scores, truth[test], everyone[test]))
-    return auc_interval(folds, np.random.default_rng([config.seed, 3]))
+    train = torch.from_numpy(np.flatnonzero(~held))
+    network = _trained(images, torch.from_numpy(truth).float(), train, config)
+    scores = _scores(network, images[torch.from_numpy(held)])
+    rng = np.random.default_rng([config.seed, 3])
+    return auc_interval(scores, truth[held], np.concatenate(who)[held], rng)
 
 
 def auc_interval(
-    folds: Sequence[tuple[FloatArray, BoolArray, npt.NDArray[np.integer]]],
-    rng: np.random.Generator,
+    scores: FloatArray, edited: BoolArray, people: npt.NDArray[np.integer], rng: np.random.Generator
 ) -> Auc:
-    """The mean AUC of the folds, and its 95 % interval by the bootstrap over people.
+    """The AUC of scores (N,), and its 95 % interval by the bootstrap over people (N,).
 
-    Args:
-        folds: scores (N,), which of them are of edited faces (N,), and whose faces (N,), fold by fold.
-        rng: of the bootstrap.
+    edited: bool (N,), which of the scores are of edited faces.
     """
-    points, samples, n = [], np.zeros(RESAMPLES), 0
-    for scores, edited, people in folds:
-        low, high = scores[~edited], scores[edited]
-        wins = (high[:, None] > low) + 0.5 * (high[:, None] == low)  # Mann and Whitney (1947)
-        points.append(float(wins.mean()))
-        a, b = (_weights(people[mask], rng) for mask in (edited, ~edited))
-        samples += np.einsum("rn,rn->r", a @ wins, b) / (a.sum(1) * b.sum(1)) / len(folds)
-        n += len(scores)
+    low, high = scores[~edited], scores[edited]
+    wins = (high[:, None] > low) + 0.5 * (high[:, None] == low)  # Mann and Whitney (1947)
+    a, b = (_weights(people[mask], rng) for mask in (edited, ~edited))
+    samples = np.einsum("rn,rn->r", a @ wins, b) / (a.sum(1) * b.sum(1))
     low_end, high_end = np.quantile(samples, [0.025, 0.975])
-    return Auc(float(np.mean(points)), float(low_end), float(high_end), n)
+    return Auc(float(wins.mean()), float(low_end), float(high_end), len(scores))
 
 
 def _parts(people: npt.NDArray[np.integer], rng: np.random.Generator) -> IntArray:
@@ -160,12 +139,12 @@ def _parts(people: npt.NDArray[np.integer], rng: np.random.Generator) -> IntArra
     return np.asarray(part[person], dtype=np.int64)
 
 
-def _trained(images: Tensor, truth: Tensor, train: Tensor, config: AdversaryConfig, seed: int) -> nn.Module:
+def _trained(images: Tensor, truth: Tensor, train: Tensor, config: AdversaryConfig) -> nn.Module:
     """A network trained on the faces `train` of images uint8 (N, 3, S, S); truth (N,) is 1 for edited."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(config.seed)
         network = adversary_network(config.width).train()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(config.seed)
     steps = max(1, len(train) // config.batch_size)
 
     def batches(_: int) -> Iterator[Tensor]:

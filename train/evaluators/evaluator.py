@@ -27,7 +27,7 @@ from aif.runtime.networks.cpu import multiplies_bf16
 from aif.train.evaluators.fitting import FitOptions, endless, fit
 from aif.train.statistics import balanced_accuracy
 
-WEIGHTS_FILE, SIDECAR_FILE, RESUME_FOLDER = "evaluator.safetensors", "evaluator.json", "resume"
+RESUME_FOLDER = "resume"
 
 
 class LabelledBatch(Protocol):
@@ -61,21 +61,8 @@ class EvaluatorConfig:
     """Seed of weights and augmentation."""
 
     def __post_init__(self) -> None:
-        self.check(
-            image_size=(self.image_size >= 16, "be at least 16 px"),
-            warm_size=(self.warm_size >= 16, "be at least 16 px"),
-            width=(self.width >= 1, "be at least 1"),
-            faces=(self.faces >= 1, "be at least 1"),
-            warm_share=(0 <= self.warm_share <= 1, "lie in [0, 1]"),
-            learning_rate=(0 < self.learning_rate < math.inf, "be above 0"),
-            weight_decay=(0 <= self.weight_decay < math.inf, "be at least 0"),
-        )
-
-    def check(self, **rules: tuple[bool, str]) -> None:
-        """Raise a ConfigError for the first field that breaks its rule (whether it holds, in words)."""
-        for name, (holds, words) in rules.items():
-            if not holds:
-                raise ConfigError(f"{name} must {words}, got {getattr(self, name)}.")
+        if self.faces < 1:
+            raise ConfigError(f"A training sees at least 1 face, not {self.faces}.")
 
     def training_images(self, images: Tensor, progress: float, generator: torch.Generator) -> Tensor:
         """Jittered and normalised, at the size that `progress` in [0, 1] calls for: uint8 (N, 3, H, W) in."""
@@ -124,16 +111,7 @@ class CropNetwork:
 
     @torch.no_grad()
     def both_ways(self, crops_nchw: Tensor, batch_size: int) -> list[tuple[Tensor, Tensor]]:
-        """What the network gives for crops and for their mirror images, float32 (n, outputs), by batches.
-
-        Raises:
-            ValueError: the crops are not float (N, 3, S, S).
-        """
-        if crops_nchw.ndim != 4 or crops_nchw.shape[1] != 3 or not crops_nchw.is_floating_point():
-            raise ValueError(
-                f"crops must be float (N, 3, S, S) in [0, 1], got {crops_nchw.dtype} "
-                f"{tuple(crops_nchw.shape)}"
-            )
+        """What the network gives for crops (float, in [0, 1]) and for their mirror images, by batches."""
         found = []
         for crops in torch.split(crops_nchw, batch_size) if len(crops_nchw) else ():
             images = normalise(resize_area(crops.to(self.device).float(), self.image_size))
@@ -141,6 +119,25 @@ class CropNetwork:
                 plain, mirrored = self.network(images), self.network(images.flip(-1))
             found.append((plain.float(), mirrored.float()))
         return found
+
+
+def read_network(
+    folder: Path, name: str, build: Callable[[dict[str, Any]], nn.Module]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A network that `write_network` stored as NAME, and what is said of it; `build` makes it of that.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or does not fit the others.
+    """
+    try:
+        about: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        network = build(about)
+        network.load_state_dict(load_file(folder / f"{name}.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder} holds no readable {name} network ({error}).", f"Train one with `aif fit {name}`."
+        ) from error
+    return network, about
 
 
 class Evaluator(CropNetwork):
@@ -171,18 +168,13 @@ class Evaluator(CropNetwork):
         Raises:
             CheckpointError: a file is missing, damaged or does not fit the others.
         """
-        try:
-            sidecar = json.loads((path / SIDECAR_FILE).read_text(encoding="utf-8"))
-            attributes = tuple(sidecar["attributes"])
-            scores = {name: AttributeScore(**score) for name, score in sidecar["scores"].items()}
-            image_size = int(sidecar["config"]["image_size"])
-            network = evaluator_network(len(attributes), int(sidecar["config"]["width"]))
-            network.load_state_dict(load_file(path / WEIGHTS_FILE))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(
-                f"{path} holds no readable evaluator ({error}).", "Train one with `aif fit evaluator`."
-            ) from error
-        return cls(network, attributes, image_size, scores, device)
+        network, about = read_network(
+            path,
+            "evaluator",
+            lambda about: evaluator_network(len(about["attributes"]), about["config"]["width"]),
+        )
+        scores = {name: AttributeScore(**score) for name, score in about["scores"].items()}
+        return cls(network, tuple(about["attributes"]), about["config"]["image_size"], scores, device)
 
     def predict(self, crops_nchw: Tensor, batch_size: int = 256) -> Tensor:
         """Probability of each attribute: crops float (N, 3, S, S) RGB in [0, 1] -> float32 (N, A) in [0, 1].
@@ -237,12 +229,16 @@ def jitter(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return (out - 0.45) * contrast + 0.45 + uniform(0.1)[:, None, None, None].to(images)
 
 
-def write_network(weights: Path, sidecar: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
-    """Store a network's weights (safetensors), and beside them what they are (JSON)."""
+def write_network(folder: Path, name: str, network: nn.Module, about: Mapping[str, Any]) -> None:
+    """Store a network's weights (NAME.safetensors), and beside them what they are (NAME.json).
+
+    Checkpoints of its training are removed.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with replacing(weights) as part:
+    with replacing(folder / f"{name}.safetensors") as part:
         save_file(state, part)
-    write_text(sidecar, json.dumps(about, indent=1))
+    write_text(folder / f"{name}.json", json.dumps(about, indent=1))
+    shutil.rmtree(folder / RESUME_FOLDER, ignore_errors=True)
 
 
 def train_evaluator(
@@ -252,7 +248,6 @@ def train_evaluator(
     out: Path,
     config: EvaluatorConfig | None = None,
     *,
-    start: Path | None = None,
     device: torch.device | str = "cpu",
     log: Callable[[str], None] = print,
 ) -> Evaluator:
@@ -267,24 +262,17 @@ def train_evaluator(
         attributes: names of the columns of y.
         out: folder for evaluator.safetensors and evaluator.json.
         config: None for the defaults.
-        start: an earlier evaluator's folder, whose weights to begin with; None for random ones.
         device: where to train.
         log: takes a line now and then.
 
     Raises:
         DataError: there is no batch, or y has not one column an attribute.
-        CheckpointError: `out` holds a checkpoint of another configuration, or `start` no evaluator of these
-            attributes.
+        CheckpointError: `out` holds a checkpoint of another configuration.
     """
     config, device = config or EvaluatorConfig(), torch.device(device)
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     network = evaluator_network(len(attributes), config.width).to(device)
-    if start is not None:
-        earlier = Evaluator.load(start)
-        if earlier.attributes != attributes:
-            raise CheckpointError(f"{start} predicts other attributes: {', '.join(earlier.attributes)}.")
-        network.load_state_dict(earlier.network.state_dict())
 
     def loss(batch: LabelledBatch, progress: float) -> tuple[Tensor, int]:
         if batch.y.shape[1] != len(attributes):
@@ -300,8 +288,7 @@ def train_evaluator(
     fit(network, loss, lambda _: endless(train), options, out / RESUME_FOLDER, about, log=log)
     scores = score_evaluator(Evaluator(network, attributes, config.image_size, device=device), val)
     about["scores"] = {name: asdict(score) for name, score in scores.items()}
-    write_network(out / WEIGHTS_FILE, out / SIDECAR_FILE, network, about)
-    shutil.rmtree(out / RESUME_FOLDER, ignore_errors=True)
+    write_network(out, "evaluator", network, about)
     return Evaluator(network, attributes, config.image_size, scores, device)
 
 

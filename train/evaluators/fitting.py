@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from aif.runtime.errors import CheckpointError, DataError
+from aif.runtime.errors import CheckpointError, ConfigError, DataError
 from aif.runtime.signals import stop_on_signals
 from aif.train.data.loader import start_worker
 from aif.train.training.checkpoint import (
@@ -30,6 +31,8 @@ from aif.train.training.checkpoint import (
 from aif.train.training.ema import Ema
 
 B = TypeVar("B")
+C = TypeVar("C")
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -177,3 +180,32 @@ def _resume(
         return int(info["step"]), int(info["seen"])
     except (KeyError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{found[-1]} is damaged ({error}).", "Remove that folder.") from error
+
+
+def load_fitted(folder: Path, kind: type[C], build: Callable[[C], N], name: str) -> tuple[N, C]:
+    """The averaged network of the newest checkpoint in `folder`, in evaluation mode, and its configuration.
+
+    kind: the configuration's class, which `about` held as `config`; name: as `aif fit` has it.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or of no such network.
+    """
+    found = list_checkpoints(folder)
+    if not found:
+        raise CheckpointError(
+            f"{folder} has no checkpoint of a {name} network.", f"Train one: aif fit {name}"
+        )
+    groups, info = load_checkpoint(found[-1])
+    try:
+        config = TypeAdapter(kind).validate_python(info["config"])
+        network = build(config)
+        network.load_state_dict(groups["ema"])
+    except (KeyError, ValueError, RuntimeError, ConfigError) as error:
+        raise CheckpointError(f"{found[-1]} is no checkpoint of a {name} network ({error}).") from error
+    return network.eval(), config
+
+
+def require_a_batch(samples: int, batch_size: int) -> None:
+    """A ConfigError unless a training of `samples` samples has a step."""
+    if samples < batch_size:
+        raise ConfigError(f"A training takes at least {batch_size} samples, not {samples}.")

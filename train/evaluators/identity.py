@@ -7,9 +7,6 @@ cosines can be trusted is measured on people whom it has never seen, and stored 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,24 +16,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from aif.runtime.errors import CheckpointError, ConfigError, DataError
+from aif.runtime.errors import DataError
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import Batch
 from aif.train.evaluators.evaluator import (
+    RESUME_FOLDER,
     CropNetwork,
     EvaluatorConfig,
     evaluator_network,
     half_precision,
+    read_network,
     write_network,
 )
 from aif.train.evaluators.fitting import FitOptions, endless, fit
 from aif.train.evaluators.verification import IntArray, Verification, verify
-
-WEIGHTS_FILE, SIDECAR_FILE, RESUME_FOLDER = "identity.safetensors", "identity.json", "resume"
 
 
 @dataclass(frozen=True)
@@ -52,20 +47,13 @@ class IdentityConfig(EvaluatorConfig):
     scale: float = 32.0
     """s of the CosFace loss: the factor from cosines to logits."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.check(
-            embedding=(self.embedding >= 2, "be at least 2"),
-            margin=(0 <= self.margin < 1, "lie in [0, 1)"),
-            scale=(0 < self.scale < math.inf, "be above 0"),
-        )
-
 
 class IdentityNetwork(CropNetwork):
     """A trained face embedding; see `train_identity` and `IdentityNetwork.load`.
 
     Attributes:
         embedding: length D of an embedding.
+        verification: its own held-out figures, stored beside its weights.
     """
 
     def __init__(
@@ -74,59 +62,29 @@ class IdentityNetwork(CropNetwork):
         image_size: int,
         embedding: int,
         verification: Verification | None = None,
-        device: torch.device | str = "cpu",
     ) -> None:
-        super().__init__(network, image_size, device)
-        self.embedding, self._verification = embedding, verification
+        super().__init__(network, image_size)
+        self.embedding, self.verification = embedding, verification
 
     @classmethod
-    def load(cls, path: Path, device: torch.device | str = "cpu") -> IdentityNetwork:
+    def load(cls, path: Path) -> IdentityNetwork:
         """Open a folder written by `train_identity`.
 
         Raises:
             CheckpointError: a file is missing, damaged or does not fit the others.
         """
-        try:
-            sidecar = json.loads((path / SIDECAR_FILE).read_text(encoding="utf-8"))
-            config = IdentityConfig(**sidecar["config"])
-            verification = Verification(**sidecar["verification"])
-            network = evaluator_network(config.embedding, config.width)
-            network.load_state_dict(load_file(path / WEIGHTS_FILE))
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            RuntimeError,
-            SafetensorError,
-            ConfigError,
-        ) as error:
-            raise CheckpointError(
-                f"{path} holds no readable identity network ({error}).", "Train one with `aif fit identity`."
-            ) from error
-        return cls(network, config.image_size, config.embedding, verification, device)
-
-    @property
-    def verification(self) -> Verification:
-        """Its own held-out figures, stored beside its weights.
-
-        Raises:
-            DataError: it was made without any.
-        """
-        if self._verification is None:
-            raise DataError(
-                "This identity network was not measured on held-out people.",
-                "Measure it with score_identity.",
-            )
-        return self._verification
+        network, about = read_network(
+            path,
+            "identity",
+            lambda about: evaluator_network(about["config"]["embedding"], about["config"]["width"]),
+        )
+        config = about["config"]
+        return cls(network, config["image_size"], config["embedding"], Verification(**about["verification"]))
 
     def embed(self, crops_nchw: Tensor, batch_size: int = 256) -> Tensor:
         """Unit vectors: crops float (N, 3, S, S) RGB in [0, 1] -> float32 (N, D) on the CPU.
 
         The mean of the unit vectors of a face and of its mirror image, brought back to length 1.
-
-        Raises:
-            ValueError: another shape, or no floating-point numbers.
         """
         pairs = self.both_ways(crops_nchw, batch_size)
         parts = [F.normalize(F.normalize(a) + F.normalize(b)).cpu() for a, b in pairs]
@@ -199,7 +157,6 @@ def train_identity(
     out: Path,
     config: IdentityConfig | None = None,
     *,
-    device: torch.device | str = "cpu",
     log: Callable[[str], None] = print,
 ) -> IdentityNetwork:
     """Train an identity network; store it and its held-out verification figures in the folder `out`.
@@ -214,26 +171,23 @@ def train_identity(
         val_identities: their person numbers, likewise.
         out: folder for identity.safetensors and identity.json.
         config: None for the defaults.
-        device: where to train.
         log: takes a line now and then.
 
     Raises:
-        DataError: there is no batch, too few people have two faces, someone is in both splits, or indices and
-            identities do not fit.
+        DataError: there is no batch, too few people have two faces, or someone is in both splits.
         CheckpointError: `out` holds a checkpoint of another configuration.
     """
-    config, device = config or IdentityConfig(), torch.device(device)
+    config = config or IdentityConfig()
     people = training_people(train_identities)
     _check_held_out(np.asarray(train_identities), np.asarray(val_identities))
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     network = evaluator_network(config.embedding, config.width)
-    classes = _Classes(network, int(people.max()) + 1, config.embedding).to(device)
+    classes = _Classes(network, int(people.max()) + 1, config.embedding)
 
     def loss(batch: tuple[Tensor, Tensor], progress: float) -> tuple[Tensor, int]:
-        images = config.training_images(batch[0].to(device), progress, generator)
-        own = batch[1].to(device)
-        return cosface_loss(classes(images), own, config.margin, config.scale), len(images)
+        images = config.training_images(batch[0], progress, generator)
+        return cosface_loss(classes(images), batch[1], config.margin, config.scale), len(images)
 
     def batches(_: int) -> Iterator[tuple[Tensor, Tensor]]:
         return _known_faces(endless(train), torch.from_numpy(people))
@@ -241,12 +195,11 @@ def train_identity(
     options = FitOptions("identity", config.faces, config.learning_rate, config.weight_decay)
     about: dict[str, Any] = {"config": asdict(config), "people": hashlib.sha256(people.tobytes()).hexdigest()}
     fit(classes, loss, batches, options, out / RESUME_FOLDER, about, log=log)
-    trained = IdentityNetwork(network, config.image_size, config.embedding, device=device)
+    trained = IdentityNetwork(network, config.image_size, config.embedding)
     verification = score_identity(trained, val, val_identities)
     about |= {"people": len(classes.centres), "verification": asdict(verification)}
-    write_network(out / WEIGHTS_FILE, out / SIDECAR_FILE, network, about)
-    shutil.rmtree(out / RESUME_FOLDER, ignore_errors=True)
-    return IdentityNetwork(network, config.image_size, config.embedding, verification, device)
+    write_network(out, "identity", network, about)
+    return IdentityNetwork(network, config.image_size, config.embedding, verification)
 
 
 def score_identity(
@@ -255,16 +208,13 @@ def score_identity(
     """Verification figures on one pass over faces of people whom the network was not trained on.
 
     Raises:
-        DataError: there is no face, identities do not fit, or fewer than four people have two faces.
+        DataError: fewer than four people have two faces.
     """
-    known = np.asarray(identities)
     parts, people = [], []
     for batch in batches:
         parts.append(network.embed(batch.images.float() / 255))
-        people.append(_looked_up(torch.from_numpy(known), batch))
-    if not parts:
-        raise DataError("There is no held-out face to measure the identity network on.")
-    return verify(torch.cat(parts).numpy(), torch.cat(people).numpy())
+        people.append(np.asarray(identities)[batch.indices.numpy()])
+    return verify(torch.cat(parts).numpy(), np.concatenate(people))
 
 
 def _check_held_out(train: IntArray, val: IntArray) -> None:
@@ -282,20 +232,11 @@ def _check_held_out(train: IntArray, val: IntArray) -> None:
         )
 
 
-def _looked_up(table: Tensor, batch: Batch) -> Tensor:
-    indices = batch.indices.cpu()
-    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= len(table)):
-        raise DataError(
-            f"A batch holds face {int(indices.max())}, but only {len(table)} identities are given."
-        )
-    return table[indices]
-
-
 def _known_faces(batches: Iterator[Batch], people: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Images and people of the faces that have a person number; batches with fewer than two are skipped."""
     skipped = 0
     for batch in batches:
-        own = _looked_up(people, batch)
+        own = people[batch.indices]
         kept = own >= 0
         skipped = skipped + 1 if int(kept.sum()) < 2 else 0  # batch normalisation needs two
         if skipped > 1000:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aif.runtime.errors import ConfigError, DataError
+from aif.runtime.errors import DataError
 from aif.train.statistics import Share, balanced_accuracy, entropy_bits, majority_rate
 
 ProbeKind = Literal["linear", "mlp"]
@@ -49,11 +49,6 @@ class ProbeResult:
     bits: float
     n: int
 
-    @property
-    def excess(self) -> float:
-        """Accuracy above the majority rate; 0 or less when nothing is gained by looking at z."""
-        return self.accuracy - self.majority_rate
-
 
 def probe(
     z_train: npt.ArrayLike,
@@ -76,19 +71,13 @@ def probe(
         seed: of weights, split and order; the caller's random state is left alone.
 
     Raises:
-        ConfigError: there is no such kind.
-        DataError: the codes are not finite, there is no validation face, or a label value is missing (or
-            stands alone) in training.
-        ValueError: shapes do not fit each other.
+        DataError: the codes are not finite, or a label value is missing (or stands alone) in training.
     """
-    if kind not in get_args(ProbeKind):
-        raise ConfigError(f"There is no probe {kind!r}.", f"Known: {', '.join(get_args(ProbeKind))}.")
-    x, t = _checked(z_train, y_train, "training")
-    x_val, t_val = _checked(z_val, y_val, "validation")
-    if x.shape[1] != x_val.shape[1]:
-        raise ValueError(f"codes differ in size: {x.shape[1]} in training, {x_val.shape[1]} in validation")
-    if not len(x_val):
-        raise DataError("There is no validation face to measure a probe on.")
+    x, t, x_val, t_val = (
+        torch.from_numpy(np.array(values, dtype=np.float32)) for values in (z_train, y_train, z_val, y_val)
+    )
+    if not (x.isfinite().all() and x_val.isfinite().all()):
+        raise DataError("The codes hold values that are not finite; the encoder has diverged.")
     if min(t.sum(), (1 - t).sum()) < 2:
         raise DataError("A probe needs at least two training faces with and two without the attribute.")
     with torch.random.fork_rng(devices=[]):
@@ -110,19 +99,6 @@ def probe(
         bits=max(0.0, entropy_bits(float(truth.mean())) - loss_bits),
         n=hits.n,
     )
-
-
-def _checked(z: npt.ArrayLike, y: npt.ArrayLike, what: str) -> tuple[Tensor, Tensor]:
-    codes, labels = np.asarray(z, dtype=np.float32), np.asarray(y, dtype=np.float32)
-    if codes.ndim != 2 or labels.shape != (len(codes),):
-        raise ValueError(
-            f"{what}: codes must be (N, Z) and labels (N,), got {codes.shape} and {labels.shape}"
-        )
-    if not np.isfinite(codes).all():
-        raise DataError(f"The {what} codes hold values that are not finite; the encoder has diverged.")
-    if not np.isin(labels, (0, 1)).all():
-        raise DataError(f"The {what} labels must be 0 or 1.")
-    return torch.from_numpy(codes.copy()), torch.from_numpy(labels.copy())
 
 
 def _fit(kind: ProbeKind, x: Tensor, t: Tensor) -> nn.Module:

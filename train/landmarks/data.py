@@ -103,7 +103,6 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         negatives: share of samples without a face.
         close: share of faces that are seen as in a second pass.
         false_boxes: (index, box) of detections that are no face, see `harvest_false_boxes`; may be empty.
-        train: False gives clean, unmirrored crops, only their boxes disturbed, for measuring.
 
     Raises:
         DataError: the dataset is empty, or `dense` is of another length.
@@ -120,7 +119,6 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         negatives: float = 0.2,
         close: float = 0.65,
         false_boxes: Sequence[tuple[int, Float32Array]] = (),
-        train: bool = True,
     ) -> None:
         if len(dataset) == 0 or len(dataset) != len(dense.points):
             raise DataError(
@@ -129,7 +127,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
             )
         self._dataset, self._dense = dataset, dense
         self._size, self._batch_size, self._seed = size, batch_size, seed
-        self._negatives, self._close, self._train = negatives, close, train
+        self._negatives, self._close = negatives, close
         self._false_boxes = list(false_boxes)
 
     def __getitem__(self, step: int) -> LandmarkBatch:
@@ -147,7 +145,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
             return self._without_face(rng)
         index, image = self._read(int(rng.integers(len(self._dataset))), rng)
         points, pose = self._dense.points[index], self._dense.pose[index]
-        if self._train and rng.random() < 0.5:
+        if rng.random() < 0.5:
             points = points[MIRROR] * _row(-1, 1) + _row(image.shape[1] - 1, 0)
             pose = pose * _row(-1, 1, -1)
             image = np.ascontiguousarray(image[:, ::-1])
@@ -158,17 +156,16 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
             box = np.concatenate([box[:2] - (1 / CLOSER - 1) / 2 * box[2:], box[2:] / np.float32(CLOSER)])
         angle += float(rng.uniform(-jitter.angle, jitter.angle))
         canvas, offset = image, np.zeros(2, dtype=np.float32)
-        if self._train and rng.random() < 0.7:
+        if rng.random() < 0.7:
             canvas, offset = extend(image, rng, True, margin=margin)
         box[:2] += offset
         crop, matrix = landmark_crop(canvas, shaken(box, jitter, rng), self._size, angle)
         points = transform_points(points + offset, matrix)
         face = True
-        if self._train and rng.random() < 0.2:
+        if rng.random() < 0.2:
             crop, hidden = occlude(crop, points, rng)
             face = hidden <= HIDDEN
-        if self._train:
-            crop = degrade(crop, rng)
+        crop = degrade(crop, rng)
         if not face:
             return self._nothing(crop)
         pose = pose - _row(0, 0, math.degrees(angle))
@@ -184,7 +181,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         else:
             index, image = self._read(int(rng.integers(len(self._dataset))), rng)
             crop = no_face(image, box_from_landmarks(self._dense.points[index]), self._size, rng)
-        return self._nothing(degrade(crop, rng) if self._train else crop)
+        return self._nothing(degrade(crop, rng))
 
     def _nothing(self, crop: UInt8Array) -> LandmarkSample:
         return LandmarkSample(crop, np.zeros((COUNT, 2), np.float32), np.zeros(3, np.float32), False, False)

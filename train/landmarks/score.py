@@ -22,7 +22,6 @@ UPRIGHT = BoxJitter(angle=np.deg2rad(10), scale=(0.8, 1.25), shift=0.1)
 ROLLED = BoxJitter(angle=np.deg2rad(45), scale=(0.8, 1.25), shift=0.1)
 
 _EXACT = np.r_[OUTER_LIP, INNER_LIP, LEFT_EYE, RIGHT_EYE]
-_LIPS = np.r_[OUTER_LIP, INNER_LIP]
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,7 @@ class LandmarkScore:
     Attributes:
         nme: mean distance of all points from the labels.
         nme_95: the 95th percentile over faces of a face's mean distance.
-        frontal: mean distance of all points, faces to 30 degrees of yaw.
-        frontal_exact: the same of lips and eyes alone.
-        frontal_lips: the same of lips alone.
-        turned: mean distance of all points, faces beyond 30 degrees of yaw; NaN where there are none.
-        pose: mean absolute error of yaw, pitch and roll in degrees.
+        frontal_exact: mean distance of lips and eyes, faces to 30 degrees of yaw; NaN where there are none.
         recall: share of faces with a confidence above one half.
         rejection: share of crops without a face with a confidence of at most one half.
         faces, others: how many crops with and without a face.
@@ -44,11 +39,7 @@ class LandmarkScore:
 
     nme: float
     nme_95: float
-    frontal: float
     frontal_exact: float
-    frontal_lips: float
-    turned: float
-    pose: tuple[float, float, float]
     recall: float
     rejection: float
     faces: int
@@ -62,7 +53,6 @@ def score_landmarks(
     count: int = 2000,
     *,
     jitter: BoxJitter = ROLLED,
-    passes: int = 2,
     seed: int = 0,
 ) -> LandmarkScore:
     """Measure a network on the first `count` faces with trusted landmarks, and on crops without one.
@@ -73,7 +63,6 @@ def score_landmarks(
         dense: their dense landmarks, row by row.
         count: how many faces at most.
         jitter: how a detector's box misses the face; its angle is how far the faces are turned.
-        passes: how often the network looks.
         seed: of turns and boxes.
 
     Raises:
@@ -81,7 +70,6 @@ def score_landmarks(
     """
     rng = np.random.default_rng(seed)
     errors: list[Float32Array] = []
-    poses: list[Float32Array] = []
     yaws, seen, rejected = [], [], []
     for index in np.flatnonzero(dense.sure)[:count]:
         try:
@@ -97,31 +85,22 @@ def score_landmarks(
         goal = (goal @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
         side = 256 / 1.5
         upright = np.array([128 - side / 2, 128 - side / 2, side, side], dtype=np.float32)
-        found = network.refine_all(frame, [shaken(upright, jitter, rng)], passes)
+        found = network.refine_all(frame, [shaken(upright, jitter, rng)])
         five = five_points(goal)
         errors.append(np.linalg.norm(found.points[0] - goal, axis=1) / np.linalg.norm(five[1] - five[0]))
-        pose = dense.pose[index] - np.array([0, 0, np.rad2deg(turn)], dtype=np.float32)
-        poses.append(np.abs(found.pose[0] - pose))
-        yaws.append(float(abs(pose[0])))
+        yaws.append(float(abs(dense.pose[index, 0])))
         seen.append(float(found.confidence[0]) > 0.5)
         if len(seen) % 2:
             crop = no_face(image, box_from_landmarks(dense.points[index]), network.input_size, rng)
             rejected.append(float(network.run(crop[None]).confidence[0]) <= 0.5)
     if not errors:
         raise DataError(f"{dataset.name} has no face with trusted landmarks that can be read.")
-    error, near = np.stack(errors), np.array(yaws) <= FRONTAL
-    front = error[near]
-    yaw, pitch, roll = np.stack(poses).mean(axis=0).tolist()
-    means = (front, front[:, _EXACT], front[:, _LIPS], error[~near])
-    frontal, exact, lips, turned = (float(part.mean()) if part.size else float("nan") for part in means)
+    error = np.stack(errors)
+    exact = error[np.array(yaws) <= FRONTAL][:, _EXACT]
     return LandmarkScore(
         nme=float(error.mean()),
         nme_95=float(np.percentile(error.mean(axis=1), 95)),
-        frontal=frontal,
-        frontal_exact=exact,
-        frontal_lips=lips,
-        turned=turned,
-        pose=(yaw, pitch, roll),
+        frontal_exact=float(exact.mean()) if exact.size else float("nan"),
         recall=float(np.mean(seen)),
         rejection=float(np.mean(rejected)),
         faces=len(seen),

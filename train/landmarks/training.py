@@ -1,4 +1,4 @@
-"""The landmark network: box crop in, 221 points, pose and a face probability out. Training and export.
+"""The landmark network: box crop in, 221 points, pose and a face probability out. Its training.
 
 Small enough for a few milliseconds on one core, it turns a rough face box into the dense landmarks that shape
 and texture need, and throws out boxes that show no face.
@@ -7,7 +7,8 @@ and texture need, and throws out boxes that show no face.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aif.runtime.errors import CheckpointError
 from aif.runtime.geometry import points as part
 from aif.runtime.geometry.points import COUNT, LEFT_EYE, RIGHT_EYE
 from aif.train.data.base import FaceDataset
 from aif.train.data.dense import DenseLandmarks
 from aif.train.evaluators.fitting import FitOptions, fit, numbered
 from aif.train.landmarks.data import LandmarkBatch, LandmarkSamples, harvest_false_boxes
-from aif.train.landmarks.files import load_landmarks, save_landmarks
 from aif.train.landmarks.network import LandmarkConfig, LandmarkNet
 from aif.train.training.checkpoint import list_checkpoints
 
@@ -64,44 +63,32 @@ def landmark_loss(points: Tensor, pose: Tensor, logit: Tensor, batch: LandmarkBa
 def train_landmarks(
     dataset: FaceDataset,
     dense: DenseLandmarks,
-    out: Path,
+    folder: Path,
     config: LandmarkConfig | None = None,
     *,
-    start: Path | None = None,
     workers: int = 0,
     log: Callable[[str], None] = print,
-) -> Path:
-    """Train on aligned faces with dense landmarks; returns the checkpoint `out` (safetensors).
+) -> None:
+    """Train on aligned faces with dense landmarks, into checkpoints in `folder`.
 
-    Checkpoints go to the folder beside it (`resume_folder`), from which the same call goes on; a longer or
-    shorter `samples` bends the rate's schedule.
+    Interrupted, the same call goes on from its last checkpoint.
 
     Args:
         dataset: aligned faces, best with decoded images kept (`aif.train.data.cache.cached`).
         dense: their dense landmarks, row by row.
-        out: file to write.
         config: None for the defaults.
-        start: an earlier checkpoint of the same shape to begin with; None for random weights.
         workers: processes that make samples; 0 = this one.
         log: takes the lines.
 
     Raises:
         DataError: the dataset is empty, or its landmarks are of another length.
-        CheckpointError: `start`, or what is needed to go on, cannot be read or is of another shape.
+        CheckpointError: `folder` holds a training of another configuration, or a damaged checkpoint.
     """
     config = config or LandmarkConfig()
     torch.manual_seed(config.seed)
     samples = _samples(dataset, dense, config, log)
     network = LandmarkNet(config)
-    folder = resume_folder(out)
-    if start is not None:
-        earlier, was = load_landmarks(start)
-        if was.shape != config.shape:
-            raise CheckpointError(
-                f"{start} is of another shape: {was.shape}, where {config.shape} is needed."
-            )
-        network.load_state_dict(earlier.state_dict())
-    elif not list_checkpoints(folder):
+    if not list_checkpoints(folder):
         network.set_shapes(*fit_shapes(samples, config.shapes, config.components))
     network.to(memory_format=torch.channels_last)
     steps = config.samples // config.batch_size
@@ -113,19 +100,8 @@ def train_landmarks(
 
     length, rate = steps * config.batch_size, config.learning_rate
     options = FitOptions("landmarks", length, rate, 0.02, rise=0.03, ema=config.ema, clip=20.0)
-
-    def batches(done: int) -> Iterator[LandmarkBatch]:
-        return numbered(samples, done, steps, workers)
-
-    save_landmarks(
-        out, fit(network, loss, batches, options, folder, {"shape": config.shape}, log=log), config
-    )
-    return out
-
-
-def resume_folder(out: Path) -> Path:
-    """Where the training of `out` keeps its checkpoints."""
-    return out.with_name(out.name + ".checkpoints")
+    about = {"config": asdict(config)}
+    fit(network, loss, lambda done: numbered(samples, done, steps, workers), options, folder, about, log=log)
 
 
 def _samples(

@@ -18,7 +18,6 @@ import torch
 from torch.utils.data import Dataset
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import DataError
 from aif.train.data import faults
 from aif.train.data.augment import jitter_matrix
 
@@ -52,16 +51,9 @@ class MatteSamples(Dataset[MatteBatch]):
         masks: uint8 (N, S, S), 255 = hair.
         batch_size: samples in a batch.
         seed: of every random choice, >= 0.
-
-    Raises:
-        DataError: there is no image.
     """
 
     def __init__(self, images: UInt8Array, masks: UInt8Array, batch_size: int, seed: int) -> None:
-        if not len(images):
-            raise DataError("There are no images with hair masks to train on.")
-        if images.shape[:3] != masks.shape or images.shape[1] != images.shape[2]:
-            raise ValueError(f"images {images.shape} and masks {masks.shape} are not pairs of squares")
         self._images, self._masks = images, masks
         self._batch_size, self._seed = batch_size, seed
 

@@ -12,12 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import CheckpointError, ConfigError, DataError
+from aif.runtime.errors import DataError
 from aif.train.evaluators.evaluator import half_precision
-from aif.train.evaluators.fitting import FitOptions, fit, numbered
+from aif.train.evaluators.fitting import FitOptions, fit, load_fitted, numbered, require_a_batch
 from aif.train.matte.data import MatteBatch, MatteSamples
 from aif.train.small_graphs import export_small
-from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,7 @@ class MatteConfig:
     """Seed of weights and samples."""
 
     def __post_init__(self) -> None:
-        unit = 2 ** len(self.widths)
-        for holds, words in (
-            (len(self.widths) >= 2 and min(self.widths) >= 1, "two widths or more, all above 0"),
-            (
-                self.image_size >= unit and self.image_size % unit == 0,
-                f"a side that is a multiple of {unit} px",
-            ),
-            (self.samples >= self.batch_size >= 2, "at least one batch of two images to train on"),
-            (self.learning_rate > 0, "a learning rate above 0"),
-            (self.dice_weight >= 0 and 0 <= self.ema < 1, "a Dice weight from 0 and an EMA in [0, 1)"),
-        ):
-            if not holds:
-                raise ConfigError(f"The matte network needs {words}; got {self}.")
+        require_a_batch(self.samples, self.batch_size)
 
 
 def _block(before: int, after: int, stride: int = 1) -> nn.Sequential:
@@ -124,15 +111,14 @@ def train_matte(
     *,
     workers: int = 0,
     log: Callable[[str], None] = print,
-) -> Path:
-    """Train on faces with hair masks; returns the folder of the last checkpoint.
+) -> None:
+    """Train on faces with hair masks, into checkpoints in `folder`.
 
     Interrupted, the same call goes on from its last checkpoint, exactly as if it had not been interrupted.
 
     Args:
         images: uint8 (N, S, S, 3) RGB of `config.image_size`.
         masks: uint8 (N, S, S), 255 = hair.
-        folder: where the checkpoints go.
         config: None for the defaults.
         workers: processes that make samples; 0 = this one.
         log: takes a line now and then.
@@ -158,26 +144,11 @@ def train_matte(
     )
     about = {"config": asdict(config)}
     fit(network, loss, lambda done: numbered(samples, done, steps, workers), options, folder, about, log=log)
-    return list_checkpoints(folder)[-1]
 
 
 def load_matte(folder: Path) -> tuple[MatteNet, MatteConfig]:
-    """The averaged network of the newest checkpoint in `folder`, in evaluation mode, and its configuration.
-
-    Raises:
-        CheckpointError: there is none, or it is damaged or of no matte network.
-    """
-    found = list_checkpoints(folder)
-    if not found:
-        raise CheckpointError(f"{folder} has no checkpoint of a matte network.", "Train one: aif fit matte")
-    groups, info = load_checkpoint(found[-1])
-    try:
-        config = MatteConfig(**{**info["config"], "widths": tuple(info["config"]["widths"])})
-        network = MatteNet(config.widths)
-        network.load_state_dict(groups["ema"])
-    except (KeyError, TypeError, RuntimeError, ConfigError) as error:
-        raise CheckpointError(f"{found[-1]} is no checkpoint of a matte network ({error}).") from error
-    return network.eval(), config
+    """The newest checkpoint's network and configuration; errors as `load_fitted`."""
+    return load_fitted(folder, MatteConfig, lambda config: MatteNet(config.widths), "matte")
 
 
 def export_matte(folder: Path, path: Path) -> float:

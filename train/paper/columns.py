@@ -58,7 +58,6 @@ COLUMNS: tuple[tuple[str, str, str, tuple[bool, int], Better | None], ...] = (
     ("mse", "MSE", "Mean squared error of reconstructions, pixels in [0, 1].", (False, 4), "low"),
     ("psnr", "PSNR", "Peak signal-to-noise ratio of reconstructions in dB.", (False, 1), "high"),
     ("ssim", "SSIM", "Structural similarity of reconstructions; 1 = equal.", (False, 3), "high"),
-    ("lpips", "LPIPS", "Learned perceptual distance of reconstructions (AlexNet).", (False, 3), "low"),
     (r"reconstruction\.flips", "flips by reconstruction",
      "Share of predictions, over attributes that are not edited, that reconstruction alone changes.",
      SHARE, "low"),
@@ -68,15 +67,6 @@ COLUMNS: tuple[tuple[str, str, str, tuple[bool, int], Better | None], ...] = (
     (r"frechet\.sample", "Frechet, samples",
      "The same of faces decoded from samples of the prior, with the attributes of real faces.",
      (False, 1), "low"),
-    (r"identity\.(?P<name>reconstruction|other)", "identity, {name}",
-     "Mean cosine of identity embeddings, the original against its reconstruction or another person.",
-     (False, 3), None),
-    (rf"identity\.{PATH}", "identity, {path}",
-     "Mean cosine of identity embeddings, original against edited, {path}.", (False, 3), "high"),
-    (rf"identity\.kept\.{PATH}", "identity kept, {path}",
-     "Identity kept by the edit {path}: 0 = another person, 1 = the same picture.", (False, 3), "high"),
-    (r"sharpness\.(?P<path>delta|replace)", "sharpness, {path}",
-     "High-frequency energy {path}, as a share of the photo's.", (False, 2), None),
     (rf"paper\.{WAY}", "y {way}, paper's count",
      "The paper's protocol: of the first 100 test images those with the attribute, decoded with it {way}; "
      "share on which the evaluator agrees.", SHARE, "high"),
@@ -100,6 +90,10 @@ COLUMNS: tuple[tuple[str, str, str, tuple[bool, int], Better | None], ...] = (
     (rf"(?P<name>\w+)\.{WAY}\.{PATH}\.collateral", "flips by {name} {way}, {path}",
      "Share of the evaluator's predictions of all other attributes that the edit changes, {path}.",
      SHARE, "low"),
+    (rf"(?P<name>\w+)\.{WAY}\.{PATH}\.kept", "person kept, {name} {way}, {path}",
+     "Identity kept by the edit {path}: 0 = another person, 1 = the same picture.", (False, 3), "high"),
+    (rf"(?P<name>\w+)\.{WAY}\.{PATH}\.detail", "detail kept, {name} {way}, {path}",
+     "Fine detail of the inner face {path}, as a share of the photo's.", (False, 2), None),
 )  # fmt: skip
 """Pattern of the names, heading, definition, (is a share, digits), which way is better."""
 

@@ -70,14 +70,14 @@ _ABLATION = (*_EDITS, "probe.linear.mean.{a}", "probe.mlp.mean.{a}", "majority.{
 
 _ROW = "Each face: original, reconstruction, attribute off, attribute on."
 _PICTURE = (
-    *("mse", "psnr", "ssim", "lpips", "identity.reconstruction", "identity.decoded", "identity.other"),
-    *("reconstruction.flips", "{a}.on.decoded.collateral", "{a}.off.decoded.collateral"),
-    *("frechet.reconstruction", "frechet.sample"),
+    *("mse", "psnr", "ssim", "{a}.on.decoded.kept", "{a}.off.decoded.kept", "reconstruction.flips"),
+    *("{a}.on.decoded.collateral", "{a}.off.decoded.collateral", "frechet.reconstruction", "frechet.sample"),
 )
-_COMPOSED = (
-    *(f"{{a}}.{side}.{mode}" for mode in ("delta", "replace") for side in ("on", "off")),
-    *(f"identity.kept.{path}" for path in ("decoded", "delta", "replace")),
-    *(f"sharpness.{mode}" for mode in ("delta", "replace")),
+_COMPOSED = tuple(
+    f"{{a}}.{side}.{mode}{what}"
+    for what in ("", ".kept", ".detail")
+    for mode in ("delta", "replace")
+    for side in ("on", "off")
 )
 _LEAKS = tuple(
     f"{what}.{code}.{{a}}"

@@ -26,7 +26,7 @@ from aif.train.training.run import TrainedRun, checkpoint_folder, load_run
 
 log = logging.getLogger(__name__)
 
-MEASURES_VERSION = 3
+MEASURES_VERSION = 4
 """Raised when a measure changes its meaning: what was measured before is then measured again."""
 
 

@@ -8,30 +8,29 @@ posterior means, and so on. `columns.py` says what each means, `exhibits.py` whi
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from aif.runtime.arrays import Float32Array
-from aif.runtime.errors import DataError
 from aif.runtime.model.model import Encoding
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import evaluation_batches
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluation.counterfactual import measure_counterfactual
-from aif.train.evaluation.measure import MODES, TorchModel, composed, face_crops, measure
-from aif.train.evaluation.measure_report import Measurement
+from aif.train.evaluation.evaluate import KINDS, codes
+from aif.train.evaluation.measure import TorchModel, measure, unit
 from aif.train.evaluation.paper_protocol import paper_protocol
 from aif.train.evaluators.evaluator import Evaluator
 from aif.train.evaluators.frechet import EvaluatorFeatures, frechet_distance
 from aif.train.evaluators.identity import IdentityNetwork
-from aif.train.evaluators.identity_kept import identity_kept
-from aif.train.evaluators.probe import ProbeKind, probe
-from aif.train.evaluators.quality import Mean, quality, sharpness
-from aif.train.statistics import Share
+from aif.train.evaluators.probe import probe
+from aif.train.evaluators.quality import likeness
+from aif.train.evaluators.verification import IntArray
+from aif.train.statistics import Mean, Share
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Effort:
     edit_faces: int | None = None
     """Validation faces that are edited."""
     picture_faces: int = 1_000
-    """Validation faces for likeness, identity, sharpness and Frechet distance."""
+    """Validation faces for likeness, Frechet distance and distance from the truth."""
     probe_faces: int = 10_000
     """Training faces that each probe is fitted on."""
 
@@ -90,23 +89,21 @@ def measure_system(
     """Every measure that applies to the model.
 
     Args:
-        model: the system; its first attribute is the one that identity and sharpness are measured on.
-        faces: what it is measured on.
-        instruments: what measures.
-        effort: on how many faces.
         probed: attributes that probes look for in z, whether or not the model knows them.
 
     Raises:
         UnknownAttributeError: data or evaluator lack an attribute.
         DataError: there are no faces.
     """
-    numbers = _edits(model, faces, instruments.evaluator, effort)
+    numbers = _edits(model, faces, instruments, effort)
     for score in paper_protocol(model, faces.test, instruments.evaluator, model.attributes[:1]):
         numbers[f"paper.{score.direction}"] = share_number(score.success)
     numbers |= _pictures(model, faces.validation, instruments, effort)
     numbers |= _leaks(model, faces, effort, probed)
     if isinstance(faces.validation, SyntheticFaces):
-        numbers |= _counterfactual(model, faces.validation, effort)
+        indices = range(min(effort.picture_faces, len(faces.validation)))
+        found = measure_counterfactual(model, faces.validation, model.attributes[0], indices)
+        numbers |= {f"truth.{'.'.join(key)}": mean_number(mean) for key, mean in found.items()}
     return numbers
 
 
@@ -121,15 +118,21 @@ def mean_number(mean: Mean) -> Number:
     return Number(mean.mean, mean.n, low, high)
 
 
-def _edits(model: TorchModel, faces: Faces, evaluator: Evaluator, effort: Effort) -> dict[str, Number]:
-    count = len(faces.validation)
-    count = count if effort.edit_faces is None else min(effort.edit_faces, count)
-    found: Measurement = measure(model, faces.validation, evaluator, indices=range(count))
+def _edits(model: TorchModel, faces: Faces, instruments: Instruments, effort: Effort) -> dict[str, Number]:
+    count = len(faces.validation) if effort.edit_faces is None else effort.edit_faces
+    indices = range(min(count, len(faces.validation)))
+    found = measure(
+        model, faces.validation, instruments.evaluator, indices=indices, identity=instruments.identity
+    )
     numbers = {}
     for edit in found.edits:
-        name = f"{edit.attribute}.{edit.direction}.{edit.path}"
+        name = f"{edit.attribute}.{edit.direction}.{edit.view}"
         numbers[name] = share_number(edit.success)
         numbers[f"{name}.collateral"] = Number(edit.collateral, edit.success.n)
+        if edit.view != "decoded":
+            numbers[f"{name}.detail"] = mean_number(edit.detail)
+        if edit.identity is not None:
+            numbers[f"{name}.kept"] = Number(edit.identity.kept, edit.identity.edited.n)
     for name, accuracy in found.y_accuracy.items():
         numbers[f"y.{name}"] = share_number(Share(round(accuracy * found.faces), found.faces))
     first = model.attributes[0]
@@ -141,76 +144,38 @@ def _edits(model: TorchModel, faces: Faces, evaluator: Evaluator, effort: Effort
 def _pictures(
     model: TorchModel, validation: FaceDataset, instruments: Instruments, effort: Effort
 ) -> dict[str, Number]:
-    """Likeness, identity, sharpness, and Frechet distances, on the first faces of the split."""
-    column = list(validation.attributes).index(model.attributes[0])
+    """Likeness of reconstructions, and Frechet distances, on the first faces of the split."""
     labels = [list(validation.attributes).index(name) for name in model.attributes]
-    photo_size = validation.image(0).shape[0]
-    parts: dict[str, list[Float32Array]] = {}
-    indices: list[int] = []
+    found: dict[str, list[torch.Tensor]] = defaultdict(list)
     first = range(min(effort.picture_faces, len(validation)))
-    for batch in evaluation_batches(validation, photo_size, 64, first):
-        photos = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
-        crops = face_crops(photos, model.image_size)
+    for batch in evaluation_batches(validation, model.image_size, 64, first):
+        crops, y = unit(batch.images.numpy()), batch.y[:, labels].numpy()
         encoding = model.encode(crops)
-        source = model.decode(encoding, encoding.y).image
-        y = encoding.y.copy()
-        y[:, 0] = 1 - batch.y[:, column].numpy()
-        edited = model.decode(encoding, y).image
-        pictures = {"photo": _unit(batch.images), "crop": crops, "reconstruction": source, "decoded": edited}
-        pictures |= {mode: composed(photos, crops, source, edited, mode) for mode in MODES}
-        for name, found in pictures.items():
-            parts.setdefault(name, []).append(found)
-        indices += batch.indices.tolist()
-    if not indices:
-        raise DataError(f"No image of {validation.name} could be read.")
-    seen = {name: torch.from_numpy(np.concatenate(found)) for name, found in parts.items()}
-    likeness = quality(seen["reconstruction"], seen["crop"])
-    numbers = {name: mean_number(getattr(likeness, name)) for name in ("mse", "psnr", "ssim")}
-    if likeness.lpips is not None:
-        numbers["lpips"] = mean_number(likeness.lpips)
-    for mode in MODES:
-        numbers[f"sharpness.{mode}"] = mean_number(sharpness(seen[mode], seen["photo"]))
-    if instruments.identity is not None:
-        people = None if validation.identities is None else validation.identities[indices]
-        for path in ("decoded", *MODES):
-            score = identity_kept(
-                instruments.identity, seen["photo"], seen[path], seen["reconstruction"], identities=people
-            )
-            numbers[f"identity.{path}"] = mean_number(score.edited)
-            numbers[f"identity.kept.{path}"] = Number(score.kept, score.edited.n)
-            numbers["identity.reconstruction"] = mean_number(score.reconstruction)
-            numbers["identity.other"] = mean_number(score.other)
+        noise = np.random.default_rng(len(found["real"])).standard_normal(encoding.z.shape)
+        real = torch.from_numpy(crops)
+        rebuilt = torch.from_numpy(model.decode(encoding, encoding.y).image)
+        sampled = model.decode(Encoding(noise.astype(np.float32), y), y).image
+        pictures = {"real": real, "reconstruction": rebuilt, "sample": torch.from_numpy(sampled)}
+        for name, part in (pictures | likeness(rebuilt, real)).items():
+            found[name].append(part)
+    seen = {name: torch.cat(parts) for name, parts in found.items()}
+    numbers = {name: mean_number(Mean.of(seen[name].numpy())) for name in ("mse", "psnr", "ssim")}
     features = EvaluatorFeatures(instruments.evaluator)
-    y_real = validation.labels[np.ix_(indices, labels)].astype(np.float32)
-    for name, made in (
-        ("reconstruction", seen["reconstruction"]),
-        ("sample", _samples(model, y_real, encoding.z.shape[1])),
-    ):
-        distance = frechet_distance(features, seen["crop"], made)
-        numbers[f"frechet.{name}"] = Number(distance.distance, distance.made)
+    for name in ("reconstruction", "sample"):
+        distance = frechet_distance(features, seen["real"], seen[name])
+        numbers[f"frechet.{name}"] = Number(distance, len(seen[name]))
     return numbers
-
-
-def _samples(model: TorchModel, y: Float32Array, latent_size: int) -> torch.Tensor:
-    """Decoded samples of the prior, with the attributes of real faces."""
-    noise = np.random.default_rng(0).standard_normal((len(y), latent_size)).astype(np.float32)
-    rows = [slice(start, start + 64) for start in range(0, len(y), 64)]
-    made = [model.decode(Encoding(noise[r], y[r]), y[r]).image for r in rows]
-    return torch.from_numpy(np.concatenate(made))
 
 
 def _leaks(model: TorchModel, faces: Faces, effort: Effort, probed: Sequence[str]) -> dict[str, Number]:
     known, seen_train = _codes(model, faces.train, effort.probe_faces)
     held, seen_val = _codes(model, faces.validation, len(faces.validation))
     numbers = {}
-    kinds: tuple[ProbeKind, ...] = ("linear", "mlp")
     for name in probed:
         y_train = faces.train.labels[seen_train, list(faces.train.attributes).index(name)]
         y_val = faces.validation.labels[seen_val, list(faces.validation.attributes).index(name)]
         for code in known:
-            for kind in kinds:
-                if kind == "mlp" and name not in model.attributes:
-                    continue
+            for kind in KINDS if name in model.attributes else KINDS[:1]:
                 found = probe(known[code], y_train, held[code], y_val, kind=kind)
                 key = f"{kind}.{code}.{name}"
                 numbers[f"probe.{key}"] = Number(found.accuracy, found.n, *found.interval)
@@ -220,33 +185,9 @@ def _leaks(model: TorchModel, faces: Faces, effort: Effort, probed: Sequence[str
     return numbers
 
 
-def _codes(
-    model: TorchModel, faces: FaceDataset, count: int
-) -> tuple[dict[str, Float32Array], npt.NDArray[np.int64]]:
+def _codes(model: TorchModel, faces: FaceDataset, count: int) -> tuple[dict[str, Float32Array], IntArray]:
     """Posterior means and samples of the first `count` faces that can be read, and which these are."""
-    means, samples, seen = [], [], []
-    rng = np.random.default_rng(0)
-    for batch in evaluation_batches(faces, model.image_size, 64, range(min(count, len(faces)))):
-        mean, spread = model.posterior(_unit(batch.images))
-        means.append(mean)
-        samples.append(mean + spread * rng.standard_normal(mean.shape).astype(np.float32))
-        seen.append(batch.indices.numpy())
-    if not seen:
-        raise DataError(f"No image of {faces.name} could be read.")
-    return {"mean": np.concatenate(means), "sample": np.concatenate(samples)}, np.concatenate(seen)
-
-
-def _counterfactual(model: TorchModel, faces: SyntheticFaces, effort: Effort) -> dict[str, Number]:
-    numbers = {}
-    count = range(min(effort.picture_faces, len(faces)))
-    for score in measure_counterfactual(model, faces, indices=count, attributes=model.attributes[:1]):
-        for what in ("edit", "nothing", "floor"):
-            error = getattr(score, what)
-            for where in ("inside", "outside"):
-                numbers[f"truth.{score.direction}.{what}.{where}"] = mean_number(getattr(error, where))
-    return numbers
-
-
-def _unit(images: torch.Tensor) -> Float32Array:
-    """uint8 (N, 3, S, S) -> float32 in [0, 1]."""
-    return np.asarray(images.numpy(), dtype=np.float32) / np.float32(255)
+    both, seen = codes(lambda crops: np.hstack(model.posterior(crops)), faces, model.image_size, count)
+    mean, spread = np.hsplit(both, 2)
+    noise = np.random.default_rng(0).standard_normal(mean.shape).astype(np.float32)
+    return {"mean": mean, "sample": mean + spread * noise}, seen

@@ -9,7 +9,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from aif.runtime.arrays import Float32Array
-from aif.runtime.errors import DataError
 from aif.runtime.files import replacing
 from aif.train.evaluation.measure import EditingModel
 
@@ -36,14 +35,8 @@ def edit_strip(model: EditingModel, crops: Float32Array, label: str, attributes:
 
 
 def draw_strips(strips: Sequence[Strip], path: Path) -> None:
-    """Write the strips under each other as a PNG with headings.
-
-    Raises:
-        DataError: there is no face to draw.
-    """
+    """Write the strips under each other as a PNG with headings."""
     rows = [(s.label, list(row)) for s in strips for row in zip(*s.columns.values(), strict=True)]
-    if not rows:
-        raise DataError("There is no face to draw.")
     heads = list(strips[0].columns)
     figure = Figure(figsize=(1.3 * len(heads), 1.3 * len(rows)), dpi=100, layout="constrained")
     grid = figure.subplots(len(rows), len(heads), squeeze=False)

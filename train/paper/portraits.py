@@ -13,12 +13,13 @@ from aif.runtime.geometry.align import crop_face
 from aif.runtime.image.io import demo_picture, read_image
 from aif.train.data.augment import resize_crop
 from aif.train.data.base import FaceDataset
+from aif.train.evaluation.measure import unit
 
 
 def held_out(faces: FaceDataset, count: int, size: int) -> Float32Array:
     """The first `count` faces of a split: float32 (N, 3, size, size) RGB in [0, 1]."""
     crops = [resize_crop(faces.image(index), size) for index in range(min(count, len(faces)))]
-    return _unit(crops)
+    return unit(np.stack(crops).transpose(0, 3, 1, 2))
 
 
 def found_in(photos: list[Path | str], size: int) -> Float32Array:
@@ -38,8 +39,4 @@ def found_in(photos: list[Path | str], size: int) -> Float32Array:
             crops += [crop_face(rgb, face.landmarks, size) for face in editor.detect(picture.pixels_hwc_bgr)]
     if not crops:
         raise DataError(f"No face was found in {', '.join(map(str, photos))}.", "Name other --portraits.")
-    return _unit(crops)
-
-
-def _unit(crops: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]) -> Float32Array:
-    return np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    return unit(np.stack(crops).transpose(0, 3, 1, 2))

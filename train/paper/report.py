@@ -1,4 +1,4 @@
-"""Reports: tables of numbers, charts and pictures, written as Markdown, as one HTML page and as JSON.
+"""Reports: tables of numbers, charts and pictures, written as Markdown and as JSON.
 
 The numbers of a report are one long pandas table, a row a number, with these columns: `table`, `label` (the
 system), `seed`, `key` (the measure), `value` (a share lies in [0, 1]), `n` (faces or pairs that it rests on),
@@ -8,22 +8,17 @@ system), `seed`, `key` (the measure), `value` (a share lies in [0, 1]), `n` (fac
 
 from __future__ import annotations
 
-import base64
 import json
 import os.path
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
-from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
-from aif.runtime.errors import ConfigError, DataError
 from aif.runtime.files import replacing, write_text
 from aif.train.paper.columns import Column, column
 
@@ -87,24 +82,12 @@ class Report:
     numbers: pd.DataFrame
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        if not self.parts:
-            raise ConfigError("The report is empty.", "Name at least one table or picture to put into it.")
-
 
 def write_report(report: Report, out: Path, name: str) -> None:
-    """Write NAME.md, NAME.json and NAME.html into the folder `out`, each whole or not at all.
-
-    Raises:
-        DataError: a picture does not exist.
-    """
-    texts = {
-        "md": markdown(report, lambda path: Path(os.path.relpath(path, out)).as_posix()),
-        "json": json_text(report),
-        "html": html_page(report),
-    }
-    for suffix, text in texts.items():
-        write_text(out / f"{name}.{suffix}", text)
+    """Write NAME.md and NAME.json into the folder `out`, each whole or not at all."""
+    text = markdown(report, lambda path: Path(os.path.relpath(path, out)).as_posix())
+    write_text(out / f"{name}.md", text)
+    write_text(out / f"{name}.json", json_text(report))
 
 
 def json_text(report: Report) -> str:
@@ -115,25 +98,10 @@ def json_text(report: Report) -> str:
     return f'{head},\n "numbers": [\n' + ",\n".join(f"  {line}" for line in lines) + "\n ]\n}\n"
 
 
-def html_page(report: Report) -> str:
-    """The report as one HTML page with its pictures; it runs no script and requests nothing."""
-
-    def embedded(path: Path) -> str:
-        return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown(report, embedded))
-    template = resources.files("aif.train.paper").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    return environment.from_string(template).render(title=report.title, body=body)
-
-
 def markdown(report: Report, link: Callable[[Path], str]) -> str:
     """The report as Markdown (CommonMark with tables); none of its words is read as markup.
 
     link: the address of a picture's file.
-
-    Raises:
-        DataError: a picture does not exist.
     """
     lines = [f"# {plain(report.title)}", "", plain(report.budget), "", "Made by", ""]
     lines += [f"    {line}" for line in report.command.splitlines()]
@@ -144,12 +112,8 @@ def markdown(report: Report, link: Callable[[Path], str]) -> str:
         if isinstance(part, Table):
             lines += table_lines(report.numbers[report.numbers["table"] == part.name], part.keys)
             keys |= dict.fromkeys(part.keys)
-        elif part.path.is_file():
-            lines.append(f"![{plain(part.title)}](<{link(part.path)}>)")
         else:
-            raise DataError(
-                f"Picture {part.name} is missing: {part.path}.", "Draw it, then write the report."
-            )
+            lines.append(f"![{plain(part.title)}](<{link(part.path)}>)")
     if keys:
         lines += ["", "## What the numbers are", "", READING, ""]
         meant: dict[str, list[str]] = {}

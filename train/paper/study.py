@@ -11,7 +11,6 @@ from typing import Any
 
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import UnknownAttributeError
-from aif.train.evaluators.quality import lpips_lacks
 from aif.train.paper.exhibits import Exhibit, System
 from aif.train.paper.experiment import Experiment, Measured, editing_model, system
 from aif.train.paper.measures import Number
@@ -100,8 +99,7 @@ def _notes(study: Study) -> tuple[str, ...]:
     accuracy = instruments.evaluator.accuracy
     worth = ", ".join(f"{name} {100 * accuracy[name]:.1f}%" for name in study.attributes)
     notes = [f"The evaluator's own accuracy on held-out real faces: {worth}."]
-    if (identity := instruments.identity) is not None:
-        v = identity.verification
+    if instruments.identity is not None and (v := instruments.identity.verification) is not None:
         notes.append(
             f"The identity network's own verification accuracy on people whom it has not seen: "
             f"{100 * v.accuracy:.1f}% of {v.pairs} pairs."
@@ -127,10 +125,8 @@ def _why(key: str, number: Number | None) -> str | None:
     """Why a measure is missing; None where it is there."""
     if number is not None:
         return "there was nothing to measure" if math.isnan(number.value) else None
-    if key.startswith("identity"):
+    if key.endswith(".kept"):
         return "no identity network was given (aif fit identity, then --identity)"
-    if key == "lpips":
-        return lpips_lacks() or "not measured"
     return "does not apply to this system"
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from aif.train.config import override
-from aif.train.data.cache import cached
 from aif.train.data.batch import evaluation_batches
+from aif.train.data.cache import cached
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluators.probe import probe
 from aif.train.presets import WHOLE

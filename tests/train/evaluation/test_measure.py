@@ -99,7 +99,7 @@ def measured(
 
 
 @pytest.mark.parametrize("model_size", [64, 32])
-def test_the_right_answer_succeeds_on_every_path(model_size: int) -> None:
+def test_the_right_answer_succeeds_in_every_view(model_size: int) -> None:
     result = measured("none", model_size)
     assert result.faces == FACES
     assert result.mse == 0
@@ -138,16 +138,16 @@ def test_collateral_damage_shows() -> None:
         assert score.most_flipped[0] == (next(n for n in NAMES if n != score.attribute), 1.0)
 
 
-def test_detail_and_person_of_every_path() -> None:
+def test_detail_and_person_of_every_view() -> None:
     network = IdentityNetwork(nn.Sequential(nn.AvgPool2d(4), nn.Flatten()), 64, 768)
     right, flat = (measured(fault, identity=network) for fault in ("none", "constant"))
     assert right.faces == FACES and right.image_size == 64 and set(right.reconstruction_flips) == set(NAMES)
-    for path in ("decoded", "delta", "replace"):
-        good, bad = (found.edit("Eyeglasses", "on", path) for found in (right, flat))
+    for view in ("decoded", "delta", "replace"):
+        good, bad = (found.edit("Eyeglasses", "on", view) for found in (right, flat))
         assert good.identity is not None and bad.identity is not None
         assert good.identity.reconstruction.mean == pytest.approx(1, abs=1e-3)
         assert good.detail.n == good.identity.edited.n == good.success.n
-        if path != "delta":  # a constant decoder changes nothing there
+        if view != "delta":  # a constant decoder changes nothing there
             assert bad.detail.mean < 0.7 * good.detail.mean and bad.identity.kept < good.identity.kept
     assert "reconstruction MSE 0.0000, PSNR 100.0 dB" in right.to_markdown()
     assert right.summary()["reconstruction_mse"] == 0 and right.summary()["Eyeglasses.on.decoded"] == 1.0

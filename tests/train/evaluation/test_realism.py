@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aif.runtime.editing.crops import EditedCrops
-from aif.runtime.errors import ConfigError, DataError, UnknownAttributeError
+from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluation.realism import (
     LEAST_FACES,
@@ -21,7 +21,6 @@ from aif.train.evaluation.realism import (
 )
 from aif.train.evaluation.report import to_json
 from aif.train.evaluators.adversary import (
-    PARTS,
     AdversaryConfig,
     Auc,
     adversary_auc,
@@ -76,10 +75,10 @@ def test_a_bright_square_is_found(faces: SyntheticFaces) -> None:
 
 def test_where_nothing_was_edited_the_two_figures_are_the_same(faces: SyntheticFaces) -> None:
     lines: list[str] = []
-    config = dataclasses.replace(CONFIG, faces=130, folds=PARTS)
+    config = dataclasses.replace(CONFIG, faces=130, epochs=2)
     found = measure_realism(Painter(nothing), faces, "Smiling", config, log=lines.append)
-    assert found.edited == found.real and found.edited.n == 2 * 130
-    assert found.edited.low < 0.5 < found.edited.high and abs(found.edited.value - 0.5) < 0.15
+    assert found.edited == found.real and found.edited.n == pytest.approx(2 * 130 / 3, abs=8)
+    assert found.edited.low < 0.6 and found.edited.high > 0.4  # chance, to what 88 faces can tell
     assert len(lines) == 3
     again = measure_realism(Painter(nothing), faces, "Smiling", config, floor=False)
     assert again.edited == found.edited  # the seed decides
@@ -136,15 +135,6 @@ def test_people_in_both_sets_or_too_few_of_them() -> None:
         adversary_auc((pictures, pictures), (np.arange(60) % 2, np.arange(60, 120)), CONFIG)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [{"faces": 0}, {"image_size": 8}, {"epochs": 0}, {"batch_size": 1}, {"learning_rate": 0.0}, {"folds": 4}],
-)
-def test_configuration_is_checked(bad: dict[str, int]) -> None:
-    with pytest.raises(ConfigError):
-        AdversaryConfig(**bad)  # type: ignore[arg-type]
-
-
 def test_the_network_has_the_stated_size() -> None:
     assert round(sum(p.numel() for p in adversary_network().parameters()), -3) == 304_000
 
@@ -160,10 +150,9 @@ def test_the_network_has_the_stated_size() -> None:
     ],
 )
 def test_area_under_the_curve(scores: list[float], value: float) -> None:
-    fold = (np.array(scores, float), np.array([False, False, True, True]), np.arange(4))
-    found = auc_interval([fold], np.random.default_rng(0))
+    edited = np.array([False, False, True, True])
+    found = auc_interval(np.array(scores, float), edited, np.arange(4), np.random.default_rng(0))
     assert found.value == value and found.low <= value <= found.high and found.n == 4
-    assert auc_interval([fold, fold], np.random.default_rng(0)).value == value
 
 
 def test_the_interval_is_wider_where_few_people_have_many_faces() -> None:
@@ -171,8 +160,8 @@ def test_the_interval_is_wider_where_few_people_have_many_faces() -> None:
     edited = np.arange(400) % 2 == 1
     who = np.arange(400) // 2 % 20 * 2 + edited
     scores = rng.normal(size=400) + edited + rng.normal(size=40)[who]
-    few = auc_interval([(scores, edited, who)], np.random.default_rng(1))
-    many = auc_interval([(scores, edited, np.arange(400))], np.random.default_rng(1))
+    few = auc_interval(scores, edited, who, np.random.default_rng(1))
+    many = auc_interval(scores, edited, np.arange(400), np.random.default_rng(1))
     assert few.value == many.value and few.high - few.low > 1.5 * (many.high - many.low)
 
 

@@ -18,8 +18,6 @@ from aif.runtime.errors import CheckpointError, ConfigError, DataError
 from aif.train.data.batch import Batch
 from aif.train.evaluators.evaluator import (
     RESUME_FOLDER,
-    SIDECAR_FILE,
-    WEIGHTS_FILE,
     Evaluator,
     EvaluatorConfig,
     evaluator_network,
@@ -29,7 +27,8 @@ from aif.train.evaluators.evaluator import (
 )
 
 NAMES = ("Bright_Top", "Red_Tint")
-CONFIG = EvaluatorConfig(image_size=16, warm_size=16, faces=640)
+WEIGHTS_FILE, SIDECAR_FILE = "evaluator.safetensors", "evaluator.json"
+CONFIG = EvaluatorConfig(image_size=16, warm_size=16, faces=640, width=8)
 
 
 def batches(count: int = 40, seed: int = 0) -> list[Batch]:
@@ -84,9 +83,6 @@ def test_crops_of_any_size_and_number(trained: Path) -> None:
     assert torch.allclose(evaluator.predict(large.flip(-1)), verdicts, atol=0.02)
     assert evaluator.predict(torch.zeros(0, 3, 16, 16)).shape == (0, 2)
     assert evaluator.predict(torch.rand(1, 3, 10, 10)).shape == (1, 2)
-    for bad in (torch.rand(2, 1, 16, 16), torch.rand(3, 16, 16), torch.zeros(2, 3, 16, 16).byte()):
-        with pytest.raises(ValueError, match="N, 3, S, S"):
-            evaluator.predict(bad)
 
 
 def test_an_interrupted_training_leaves_a_checkpoint_and_no_evaluator(tmp_path: Path) -> None:
@@ -112,16 +108,6 @@ def test_an_interrupted_training_leaves_a_checkpoint_and_no_evaluator(tmp_path: 
     assert torch.equal(Evaluator.load(tmp_path).predict(crops), made.predict(crops))  # of width 8
 
 
-def test_beginning_with_earlier_weights(trained: Path, tmp_path: Path) -> None:
-    config = EvaluatorConfig(image_size=16, warm_size=16, faces=16, learning_rate=1e-9)
-    again = train_evaluator(batches(1), held_out(), NAMES, tmp_path / "on", config, start=trained)
-    assert min(again.accuracy.values()) > 0.95
-    fresh = train_evaluator(batches(1), held_out(), NAMES, tmp_path / "fresh", config)
-    assert min(fresh.accuracy.values()) < 0.95
-    with pytest.raises(CheckpointError, match="other attributes"):
-        train_evaluator(batches(1), held_out(), ("Bald", "Young"), tmp_path / "no", config, start=trained)
-
-
 @pytest.mark.parametrize("damage", ["no folder", "no weights", "cut weights", "bad json", "other attributes"])
 def test_damaged_evaluators_are_refused(trained: Path, tmp_path: Path, damage: str) -> None:
     weights, sidecar = (trained / WEIGHTS_FILE).read_bytes(), (trained / SIDECAR_FILE).read_text()
@@ -144,12 +130,9 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
         train_evaluator([], held_out(), NAMES, tmp_path / "b", CONFIG)
 
 
-@pytest.mark.parametrize(
-    "bad", [{"image_size": 8}, {"warm_size": 8}, {"faces": 0}, {"warm_share": 1.5}, {"width": 0}]
-)
-def test_configuration_is_checked(bad: dict[str, int]) -> None:
-    with pytest.raises(ConfigError):
-        EvaluatorConfig(**bad)  # type: ignore[arg-type]
+def test_no_faces_are_no_training() -> None:
+    with pytest.raises(ConfigError, match="at least 1 face"):
+        EvaluatorConfig(faces=0)
 
 
 @pytest.mark.parametrize("width", [8, 32])

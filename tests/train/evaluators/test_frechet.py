@@ -11,9 +11,8 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
-from aif.runtime.errors import DataError
 from aif.train.evaluators.evaluator import Evaluator, evaluator_network, normalise
-from aif.train.evaluators.frechet import EvaluatorFeatures, FrechetScore, frechet_distance
+from aif.train.evaluators.frechet import EvaluatorFeatures, frechet_distance
 
 Array = npt.NDArray[np.float64]
 
@@ -58,10 +57,8 @@ STEP = np.array([3.0, 0.0, -4.0, 0.0])
 def test_closed_form_by_hand(mean: Array, covariance: Array, expected: float) -> None:
     real, made = gaussian(ZERO, ONE), gaussian(mean, covariance, n=150, seed=1)
     found = frechet_distance(AsTheyAre(4), real, made)
-    assert found.distance == pytest.approx(expected, abs=1e-6)
-    assert (found.real, found.made, found.features) == (200, 150, 4)
-    assert not found.singular
-    assert frechet_distance(AsTheyAre(4), made, real).distance == pytest.approx(expected, abs=1e-6)
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert frechet_distance(AsTheyAre(4), made, real) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -70,31 +67,20 @@ def test_closed_form_of_covariances_with_different_axes(seed: int) -> None:
     found = frechet_distance(AsTheyAre(4), gaussian(STEP, first), gaussian(ZERO, second, seed=1))
     expected = 25 + np.trace(first + second - 2 * np.real(sqrtm(first @ second)))
     assert expected > 26
-    assert found.distance == pytest.approx(expected, rel=1e-6)
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_batches_are_one_set() -> None:
     real, made = gaussian(ZERO, random_covariance(0)), gaussian(STEP, random_covariance(1))
     whole = frechet_distance(AsTheyAre(4), real, made)
-    pieces = frechet_distance(AsTheyAre(4), [real[:7], real[7:7], real[7:]], iter(made.split(33)))
-    small = frechet_distance(AsTheyAre(4), real, made, batch_size=3)
-    assert pieces.distance == pytest.approx(whole.distance, rel=1e-9)
-    assert small.distance == pytest.approx(whole.distance, rel=1e-9)
-    assert (pieces.real, pieces.made) == (200, 200)
+    assert frechet_distance(AsTheyAre(4), real, made, batch_size=3) == pytest.approx(whole, rel=1e-9)
 
 
-@pytest.mark.parametrize(("real", "made"), [(0, 5), (1, 5), (5, 0), (5, 1)])
-def test_too_few_pictures(real: int, made: int) -> None:
-    with pytest.raises(DataError, match="at least two " + ("real" if real < 2 else "made")):
-        frechet_distance(AsTheyAre(4), torch.rand(real, 4), torch.rand(made, 4))
-    assert FrechetScore(1.0, 17, 16, 16).singular and not FrechetScore(1.0, 17, 17, 16).singular
-
-
-def test_features_that_are_not_finite() -> None:
+def test_what_cannot_be_measured_is_nan() -> None:
     broken = torch.rand(5, 4)
     broken[2, 1] = math.nan
-    with pytest.raises(DataError, match="made pictures are not finite"):
-        frechet_distance(AsTheyAre(4), torch.rand(5, 4), broken)
+    for real, made in ((torch.rand(5, 4), broken), (torch.rand(1, 4), torch.rand(5, 4))):
+        assert math.isnan(frechet_distance(AsTheyAre(4), real, made))
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +102,6 @@ def test_features_are_what_the_last_layer_sees(evaluator: Evaluator) -> None:
         assert isinstance(last, nn.Linear)  # the evaluator itself keeps its last layer
         assert torch.allclose(last(found.float()), logits, atol=1e-5)
     assert features(torch.rand(2, 3, 40, 40)).shape == (2, 256)
-    for bad in (
-        torch.rand(3, 16, 16),
-        torch.rand(2, 1, 16, 16),
-        torch.zeros(2, 3, 16, 16, dtype=torch.uint8),
-    ):
-        with pytest.raises(ValueError, match="N, 3, S, S"):
-            features(bad)
 
 
 def test_through_the_evaluator(evaluator: Evaluator) -> None:
@@ -132,7 +111,6 @@ def test_through_the_evaluator(evaluator: Evaluator) -> None:
         torch.rand(24, 3, 4, 4, generator=generator), size=(16, 16), mode="bilinear"
     )
     found = frechet_distance(features, coarse, coarse)
-    assert found.distance == pytest.approx(0, abs=1e-3)
-    assert (found.real, found.made, found.features, found.singular) == (24, 24, 256, True)
-    distances = [frechet_distance(features, coarse, (coarse + d).clamp(0, 1)).distance for d in (0.05, 0.3)]
-    assert found.distance < distances[0] < distances[1]
+    assert found == pytest.approx(0, abs=1e-3)
+    distances = [frechet_distance(features, coarse, (coarse + d).clamp(0, 1)) for d in (0.05, 0.3)]
+    assert found < distances[0] < distances[1]
