@@ -83,8 +83,8 @@ class PhotoForm(BaseModel):
 class EditForm(PhotoForm):
     """A photo, and what to change; `edit_form` adds a field for each attribute and `mode`."""
 
-    edits: Json[dict[str, bool | float | str]] = Field(
-        {}, description='The same as one JSON object, in place of fields or beside them: {"Smiling": 1}.'
+    edits: Json[dict[str, bool | float | str]] | None = Field(
+        None, description='The same as one JSON object, in place of fields or beside them: {"Smiling": 1}.'
     )
     mode: Any = None
     format: Annotated[
@@ -109,7 +109,7 @@ class EditForm(PhotoForm):
         """
         given = [(info.name, getattr(self, f"attribute_{i}")) for i, info in enumerate(attributes)]
         texts = [f"{name}={value}" for name, value in given if value is not None]
-        texts += [f"{name}={value}" for name, value in self.edits.items()]
+        texts += [f"{name}={value}" for name, value in (self.edits or {}).items()]
         settings = parse_settings(texts, attributes, where)
         if not settings:
             raise ConfigError("There is nothing to do.", "Say what to change: -F Smiling=1")
