@@ -67,19 +67,19 @@ def test_a_stopwatch_leaves_out_what_was_not_reached():
 @pytest.mark.parametrize(
     ("cores", "threads", "providers", "planned"),
     [
-        (1, None, ["cpu"], ["cpu, 1 thread"]),
-        (2, None, ["cpu"], ["cpu, 1 thread", "cpu, 2 threads"]),
-        (6, None, ["cpu"], ["cpu, 1 thread", "cpu, 2 threads", "cpu, 4 threads", "cpu, 6 threads"]),
-        (8, None, ["cuda"], ["cuda, 8 threads"]),
-        (8, [3], None, ["cpu, 3 threads", "cuda, 3 threads"]),
-        (2, [2, 1, 2], ["cpu", "cpu"], ["cpu, 2 threads", "cpu, 1 thread"]),
-        (2, [1, 4], ["cuda", "cpu"], ["cuda, 4 threads", "cpu, 1 thread", "cpu, 4 threads"]),
+        (1, None, ["cpu"], [("cpu", 1)]),
+        (2, None, ["cpu"], [("cpu", 1), ("cpu", 2)]),
+        (6, None, ["cpu"], [("cpu", 1), ("cpu", 2), ("cpu", 4), ("cpu", 6)]),
+        (8, None, ["cuda"], [("cuda", 8)]),
+        (8, [3], None, [("cpu", 3), ("cuda", 3)]),
+        (2, [2, 1, 2], ["cpu", "cpu"], [("cpu", 2), ("cpu", 1)]),
+        (2, [1, 4], ["cuda", "cpu"], [("cuda", 4), ("cpu", 1), ("cpu", 4)]),
     ],
 )
 def test_setups(monkeypatch, cores, threads, providers, planned):
     monkeypatch.setattr(measure, "core_count", lambda: cores)
     monkeypatch.setattr(measure, "PROVIDERS", ("cpu", "cuda"))
-    assert [str(setup) for setup in plan_setups(threads, providers)] == planned
+    assert [(setup.provider, setup.threads) for setup in plan_setups(threads, providers)] == planned
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.errors import ConfigError
 from aif.runtime.live.controls import KEYS, SWITCHES, Action, Controls, action_for
 from aif.runtime.live.figures import LiveStats
-from aif.runtime.live.fit import fit_into
 from aif.runtime.live.panel import WIDTH, Panel
 from aif.runtime.live.text import SEEN, draw_text, shortened, text_width, wrapped
 from aif.runtime.live.view import figure_rows, help_rows, place_both
@@ -142,11 +141,9 @@ def test_text_is_cut_wrapped_and_kept_inside():
     assert canvas[:, 30:].any() and not canvas[:, :20].any()
 
 
-def test_pictures_are_fitted_and_compared():
+def test_pictures_are_compared():
     area = np.zeros((100, 300, 3), np.uint8)
     original, result = np.full((50, 50, 3), 100, np.uint8), np.full((50, 50, 3), 200, np.uint8)
-    fit_into(area, result)
-    assert (area[:, 100:200] == 200).all() and (area[:, :100] < 30).all()
     place_both(area, original, result)
     assert (area[60, 60] == 100).all() and (area[60, 240] == 200).all()
 

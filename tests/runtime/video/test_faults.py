@@ -55,13 +55,13 @@ def test_fifty_faces_in_a_frame(editor, frame, monkeypatch):
     monkeypatch.setattr(session, "run", lambda o, i: (sizes.append(len(i["image"])), run(o, i))[1])
     everyone = crowd(50)
     video = made(editor, Staged(*everyone))
-    for i in range(12):
+    for i in range(6):
         result = video.process(frame, i / FPS)
         assert len(result.faces) == len(result.y) == 50
         assert {face.id for face in result.faces} == {*range(50)}
-        if i > 8:
+        if i == 5:
             assert all(changed(frame, result.image_hwc_bgr, face) for face in everyone)
-    assert max(sizes) <= MAX_BATCH and sum(sizes) == 12 * 50
+    assert max(sizes) <= MAX_BATCH and sum(sizes) == 6 * 50
 
 
 @pytest.mark.parametrize("start", ["empty", "with a face"])
