@@ -15,7 +15,7 @@ from aif.train.data.open import open_faces
 from aif.train.shape.best.command import SIZE, train_best
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.training import ShapeOptions
-from aif.train.shape.linear.networks import LinearConfig
+from aif.train.shape.linear.fit import LinearConfig
 from aif.train.shape.linear.training import train_baseline
 
 

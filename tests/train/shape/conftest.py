@@ -15,7 +15,8 @@ from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, warp_crop
 from aif.train.shape.faces.mean_shape import aligned
 from aif.train.shape.faces.textures import Textures
-from aif.train.shape.linear.networks import LinearConfig, LinearDecoder, LinearEncoder, fit_linear
+from aif.train.shape.linear.fit import LinearConfig, fit_linear
+from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 
 SIZE, COUNT = 64, 40
 ATTRIBUTES = ("Smiling", "Mouth_Slightly_Open", "Pale_Skin")

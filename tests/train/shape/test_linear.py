@@ -16,7 +16,7 @@ from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.mean_shape import aligned
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.files import save_linear
-from aif.train.shape.linear.networks import LinearConfig, fit_linear
+from aif.train.shape.linear.fit import LinearConfig, fit_linear
 from aif.train.shape.model import is_shape_run, load_shape_run
 from aif.train.shape.shape_run import ShapeRun
 

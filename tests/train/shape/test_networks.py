@@ -7,9 +7,10 @@ import torch
 
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.networks import Critic
+from aif.train.shape.best.refit import refit
 from aif.train.shape.best.state import beginning
 from aif.train.shape.faces.store import FaceStore
-from aif.train.shape.linear.networks import inner_face
+from aif.train.shape.linear.fit import LinearConfig, inner_face
 
 
 @pytest.fixture
@@ -58,3 +59,18 @@ def test_exaggeration_leaves_the_inside_of_the_mouth(small, networks) -> None:
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_the_discriminator_has_a_logit_a_place_and_one_of_all(size: int) -> None:
     assert Critic(size)(torch.rand(2, 3, size, size)).shape == (2, 1 + (size // 8) ** 2)
+
+
+def test_refitting_finds_the_directions_of_y_again(small, networks) -> None:
+    encoder, decoder = networks
+    store, rows = FaceStore(small.faces, None, torch.device("cpu")), torch.arange(len(small.faces))
+    faces = store.batch(rows)
+    z = encoder(faces.texture, faces.points).mean
+    goal = small.linear[1]
+    with torch.no_grad():
+        decoder.linear.fine.weight.zero_()
+        decoder.linear.points.weight.mul_(0.3)
+    refit((encoder, decoder), store, rows, z, LinearConfig().ridge)
+    assert torch.allclose(decoder.linear.points.weight, goal.points.weight, atol=1e-4)
+    assert torch.allclose(decoder.linear.fine.weight, goal.fine.weight, atol=0.02)
+    assert decoder.linear.fine.weight.abs().max() > 0.2

@@ -9,7 +9,7 @@ from typing import Any
 
 from aif.runtime.errors import ConfigError
 from aif.train.algorithm.factorize import Game
-from aif.train.shape.linear.networks import LinearConfig
+from aif.train.shape.linear.fit import LinearConfig
 
 
 @dataclass(frozen=True)

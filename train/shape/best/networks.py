@@ -145,19 +145,28 @@ class ShapeDecoder(nn.Module):
 
     def decode(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Log texture log(t + e) (N, 3, S, S), not limited, and landmarks (N, 221, 2)."""
-        lin, half = self.linear, self.size // 2
+        lin = self.linear
         for_shape, for_texture = (y + more for more in self.mixed(z, y))
-        coarse = lin.coarse(z).unflatten(1, (3, half, half))
+        maps = lin.fine(for_texture).unflatten(1, (3, self.size, self.size))
+        within = F.linear(for_texture.clamp(0, 1) - for_texture, lin.fine.weight)
+        tone = lin.tone(torch.cat([z, y * self.tonal], dim=1))[:, :, None, None]
+        log_texture = self.person(z) + maps + within.reshape(maps.shape) * lin.mouth + tone
+        points: Tensor = lin.points(regressors(z, for_shape)) + self.movement(z)
+        return log_texture, points.reshape(-1, dense.COUNT, 2)
+
+    def person(self, z: Tensor) -> Tensor:
+        """What z says of the log texture, (N, 3, S, S), without the skin's tone."""
+        half = self.size // 2
+        coarse = self.linear.coarse(z).unflatten(1, (3, half, half))
         # The convolutional part has four numbers for each place and colour of the half-sized map.
         with _mixed(self, z.device):
             fine = F.pixel_shuffle(self._convolve(z), 2)
-        fine = fine.float() + F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
-        maps = lin.fine(for_texture).unflatten(1, (3, self.size, self.size))
-        within = F.linear(for_texture.clamp(0, 1) - for_texture, lin.fine.weight)
-        fine = fine + maps + within.reshape(maps.shape) * lin.mouth
-        tone = lin.tone(torch.cat([z, y * self.tonal], dim=1))
-        points = lin.points(regressors(z, for_shape)) + self.move(z) * 0.01
-        return fine + tone[:, :, None, None], points.reshape(-1, dense.COUNT, 2)
+        return fine.float() + F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+    def movement(self, z: Tensor) -> Tensor:
+        """What the person adds to the linear landmarks, (N, 442) in units of the crop's side."""
+        movement: Tensor = self.move(z) * 0.01
+        return movement
 
     def _convolve(self, z: Tensor) -> Tensor:
         x = self.start(self.hidden(z)).unflatten(1, (-1, self.side, self.side))

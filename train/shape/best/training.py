@@ -23,14 +23,16 @@ from aif.train.evaluators.evaluator import resize_area
 from aif.train.shape.best.compose import Composer
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.effect import Editing, Goals, Request, effect_step
-from aif.train.shape.best.networks import ShapeEncoder
+from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
+from aif.train.shape.best.refit import refit
 from aif.train.shape.best.run import Trained, checkpoint_folder, load_trained, prepare_folder
 from aif.train.shape.best.samples import sample_grid
 from aif.train.shape.best.state import TrainState, beginning
 from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.faces.store import Faces, FaceStore
 from aif.train.shape.faces.textures import Textures
-from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder, fit_linear
+from aif.train.shape.linear.fit import fit_linear
+from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 from aif.train.training.checkpoint import list_checkpoints
 from aif.train.training.logs import RunLog
 
@@ -171,7 +173,7 @@ class Trainer:
         state, config, store = self.state, self.config, self.store
         if state.phase.name == "reconstruct":
             log("taking the attributes out of z")
-            self._clean(state.averages[0])
+            self._clean(*state.averages)
             state.begin_effect()
         random = torch.Generator().manual_seed(config.seed)
         rows = torch.randperm(len(store), generator=random)[:GOAL_FACES]
@@ -184,8 +186,9 @@ class Trainer:
         self._make_editing(state.goals)
 
     @torch.no_grad()
-    def _clean(self, encoder: ShapeEncoder) -> None:
-        """Algorithm 1's game of the layer that makes z and a fresh auxiliary network, then the erasure."""
+    def _clean(self, encoder: ShapeEncoder, decoder: ShapeDecoder) -> None:
+        """Algorithm 1's game of the layer that makes z and a fresh auxiliary network, the erasure, and the
+        decoder's directions of y fitted to the clean z."""
         config, store = self.config, self.store
         encoder.eval()
         random = torch.Generator().manual_seed(config.seed)
@@ -200,6 +203,7 @@ class Trainer:
         head.requires_grad_(True)
         factorize(head, known, store.y[rows.to(store.device)].float(), torch.cat(y_hat), config.game)
         head.requires_grad_(False)
+        refit((encoder, decoder), store, rows, head(known), config.linear.ridge)
 
     def _make_editing(self, goals: Goals) -> None:
         assert self.verdict is not None

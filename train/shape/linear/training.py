@@ -24,7 +24,7 @@ from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.mean_shape import OPEN, aligned, make_frame
 from aif.train.shape.faces.textures import Textures, make_textures
 from aif.train.shape.linear.files import SIDECAR, save_linear
-from aif.train.shape.linear.networks import LinearConfig, fit_linear
+from aif.train.shape.linear.fit import LinearConfig, fit_linear
 from aif.train.shape.shape_run import ShapeRun
 
 # Fewer open mouths than this make no mean shape of their own: the embedded bundle's is taken.

@@ -1,0 +1,47 @@
+"""The end of the second stage: the directions of y are fitted anew, to the clean z.
+
+While z still told the attributes, the decoder could read them there, and its own directions of y shrank. With
+the clean z they are once more ridge regressions, as in the baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from aif.runtime.editing.shape.gain import EPSILON
+from aif.runtime.geometry.points import mouth_opening
+from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
+from aif.train.shape.faces.mean_shape import OPEN
+from aif.train.shape.faces.store import FaceStore
+from aif.train.shape.linear.fit import fit_maps, regress
+from aif.train.shape.linear.networks import regressors
+
+
+@torch.no_grad()
+def refit(
+    networks: tuple[ShapeEncoder, ShapeDecoder], store: FaceStore, rows: Tensor, z: Tensor, ridge: float
+) -> None:
+    """Fit what y does to landmarks and texture, leaving all that z does to the texture.
+
+    Args:
+        networks: encoder, and the decoder, which is changed in place.
+        rows: int64 (N,) faces of the store, on the CPU.
+        z: (N, Z) their clean codes.
+        ridge: penalty, as in `LinearConfig`.
+    """
+    encoder, decoder = networks
+    here = rows.to(store.device)
+    y, points = store.y[here].float(), store.points[here]
+    regress(decoder.linear.points, regressors(z, y), points.flatten(1) - decoder.movement(z), ridge)
+    opened = torch.from_numpy(mouth_opening(points.cpu().numpy()) > OPEN).to(store.device)
+
+    def rests() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for part in torch.split(torch.arange(len(rows)), 100):
+            texture = store.batch(rows[part]).texture
+            log_texture = (texture + EPSILON).log() - encoder.linear.measured_tone(texture)[:, :, None, None]
+            yield y[part], log_texture - decoder.person(z[part]), opened[part]
+
+    fit_maps(decoder.linear, rests(), ridge)

@@ -1,0 +1,221 @@
+"""Fit the linear baseline in closed form: components, erasure, regressions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aif.runtime.editing.shape.gain import EPSILON
+from aif.runtime.errors import ConfigError
+from aif.runtime.geometry import points as dense
+from aif.train.algorithm.factorize import erasure
+from aif.train.shape.faces.known import TONE_ATTRIBUTES
+from aif.train.shape.faces.textures import Textures
+from aif.train.shape.linear.networks import POSE_COMPONENTS, LinearDecoder, LinearEncoder, regressors
+
+# Cheeks and bridge of the nose on the mean shape: x, y and radius in pixels of a 128 px texture.
+TONE_PLACES = ((45, 79, 9), (83, 79, 9), (64, 71, 5))
+
+
+@dataclass(frozen=True)
+class LinearConfig:
+    """How the baseline is fitted."""
+
+    shape_components: int = 40
+    """Principal components of the landmarks."""
+    texture_components: int = 96
+    """Principal components of the log texture at half its side."""
+    faces: int = 24_000
+    """Training faces whose textures are used, at the most."""
+    ridge: float = 1e-3
+    """Penalty of squared coefficients of standardised regressors, relative to the number of faces."""
+    seed: int = 0
+    """Seed of the choice of faces."""
+
+    def __post_init__(self) -> None:
+        for name in ("shape_components", "texture_components", "faces"):
+            if getattr(self, name) < POSE_COMPONENTS:
+                raise ConfigError(f"{name} must be at least {POSE_COMPONENTS}, not {getattr(self, name)}.")
+        if not self.ridge > 0:
+            raise ConfigError(f"The ridge penalty must be above 0, not {self.ridge}.")
+
+
+def fit_linear(
+    faces: Textures, config: LinearConfig | None = None, log: Callable[[str], None] = print
+) -> tuple[LinearEncoder, LinearDecoder]:
+    """Fit the baseline.
+
+    Args:
+        faces: training faces.
+        log: gets a line for each step.
+    """
+    config = config or LinearConfig()
+    some = np.random.default_rng(config.seed).permutation(len(faces))[: config.faces]
+    some.sort()
+    points = torch.from_numpy(faces.points[some]).flatten(1)
+    y = torch.from_numpy(faces.labels[some].astype(np.float32))
+    size = faces.size
+    encoder = LinearEncoder(size, config.shape_components, config.texture_components, y.shape[1])
+    encoder.tone_weight.copy_(inner_face(faces, size // 2))
+    decoder = LinearDecoder(size, encoder.z.out_features, y.shape[1])
+    with torch.no_grad():
+        log(f"components of {len(some)} faces")
+        _components(encoder.points, points, config.shape_components)
+        coarse, tone = _coarse(faces, some, encoder.tone_weight)
+        _components(encoder.texture, coarse, config.texture_components)
+        _standardise(encoder.tone, tone)
+        codes = torch.cat([encoder.points(points), encoder.texture(coarse), encoder.tone(tone)], dim=1)
+        matrix, offset = erasure(codes, y)
+        encoder.z.weight.copy_(matrix)
+        encoder.z.bias.copy_(offset)
+        z = encoder.z(codes)
+    log("attributes")
+    _classify(encoder.y, codes, y)
+    with torch.no_grad():
+        log("landmarks and textures")
+        regress(decoder.points, regressors(z, y), points, config.ridge)
+        _fit_textures(decoder, faces, some, (z, y, coarse, tone), config.ridge)
+    return encoder.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
+
+
+def inner_face(faces: Textures, size: int) -> Tensor:
+    """Weights (1, 1, size, size), summing to 1, of cheeks and bridge of the nose: their mean is the skin's
+    tone.
+
+    Where beards grow, where make-up and shadows lie, the skin has another colour than its own.
+    """
+    mask = np.zeros((size, size), dtype=np.uint8)
+    for x, y, radius in TONE_PLACES:
+        centre, scale = (round(x * size / 128 * 16), round(y * size / 128 * 16)), size / 128 * 16
+        cv2.circle(mask, centre, round(radius * scale), 1, -1, shift=4)
+    weight = mask.astype(np.float32) / max(int(mask.sum()), 1)
+    return torch.from_numpy(weight)[None, None]
+
+
+def _coarse(
+    faces: Textures, some: np.ndarray[tuple[int], np.dtype[np.int64]], weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Log textures at half the side without the tone (n, 3 * half^2), and the tone (n, 3)."""
+    textures, tones = [], []
+    for part in np.array_split(some, max(1, len(some) // 500)):
+        image = torch.from_numpy(faces.images[part]).permute(0, 3, 1, 2).float() / 255
+        texture = (F.avg_pool2d(image, 2) + EPSILON).log()
+        tone = (texture * weight).sum(dim=(2, 3))
+        textures.append((texture - tone[:, :, None, None]).flatten(1))
+        tones.append(tone)
+    return torch.cat(textures), torch.cat(tones)
+
+
+def _components(layer: nn.Linear, data: Tensor, count: int) -> None:
+    """Set `layer` to the standardised principal components of data (N, D)."""
+    mean = data.mean(0)
+    torch.manual_seed(0)
+    _, scale, axes = torch.svd_lowrank(data - mean, q=min(count + 10, *data.shape), niter=3)
+    axes = axes[:, :count] / (scale[:count] / len(data) ** 0.5)
+    layer.weight.copy_(axes.T)
+    layer.bias.copy_(-(mean @ axes))
+
+
+def _standardise(layer: nn.Linear, data: Tensor) -> None:
+    mean, deviation = data.mean(0), data.std(0).clamp(min=1e-6)
+    layer.weight.copy_(torch.diag(1 / deviation))
+    layer.bias.copy_(-mean / deviation)
+
+
+def _classify(layer: nn.Linear, codes: Tensor, y: Tensor) -> None:
+    """Logistic regression of y (N, A) on codes (N, C)."""
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(torch.logit(y.mean(0).clamp(1e-3, 1 - 1e-3)))
+    optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = F.binary_cross_entropy_with_logits(layer(codes), y) + 1e-4 * layer.weight.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+
+
+def regress(layer: nn.Linear, x: Tensor, goal: Tensor, ridge: float) -> None:
+    """Ridge regression with intercept: layer(x) = goal, for x (N, F), goal (N, D)."""
+    solved = _solve(*_moments(x, goal), len(x), ridge)
+    layer.weight.copy_(solved[1:].T)
+    layer.bias.copy_(solved[0])
+
+
+def _moments(x: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
+    padded = F.pad(x, (1, 0), value=1.0).double()
+    return padded.T @ padded, (padded.float().T @ goal).double()
+
+
+def _solve(xx: Tensor, xy: Tensor, count: int, ridge: float) -> Tensor:
+    penalty = ridge * count * torch.ones(len(xx), dtype=torch.float64)
+    penalty[0] = 0
+    solved: Tensor = torch.linalg.solve(xx + torch.diag(penalty), xy)
+    return solved.float()
+
+
+def _fit_textures(
+    decoder: LinearDecoder,
+    faces: Textures,
+    some: np.ndarray[tuple[int], np.dtype[np.int64]],
+    known: tuple[Tensor, Tensor, Tensor, Tensor],
+    ridge: float,
+) -> None:
+    """The texture's layers. The inside of the mouth is fitted on open mouths alone."""
+    z, y, coarse, tone = known
+    both = torch.cat([z, y], dim=1)
+    kept = [name in TONE_ATTRIBUTES for name in faces.attributes]
+    tonal = torch.cat([z, y * torch.tensor(kept)], dim=1)
+    regress(decoder.tone, tonal, tone, ridge)
+    decoder.tone.weight[:, z.shape[1] :] *= torch.tensor(kept)
+    size, opened = faces.size, torch.from_numpy(faces.open_mouths()[some])
+    # z is uncorrelated with y, so both parts may be fitted one after the other.
+    decoder.mouth.copy_(torch.from_numpy(faces.frame.mask(size, dense.INNER_LIP, blur=0.7)))
+    mouth = decoder.mouth[0].expand(3, -1, -1).reshape(-1)
+    half_mouth = F.avg_pool2d(mouth.reshape(1, 3, size, size), 2).flatten()
+    regress(decoder.coarse, z, coarse, ridge)
+    at_mouth = half_mouth > 0.02
+    inside = nn.Linear(z.shape[1], int(at_mouth.sum()))
+    regress(inside, both[opened][:, : z.shape[1]], coarse[opened][:, at_mouth], ridge)
+    decoder.coarse.weight[at_mouth] = inside.weight
+    decoder.coarse.bias[at_mouth] = inside.bias
+
+    def rests() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for part in torch.split(torch.arange(len(some)), 500):
+            image = torch.from_numpy(faces.images[some[part.numpy()]]).permute(0, 3, 1, 2).float() / 255
+            half = decoder.coarse(z[part]).unflatten(1, (3, size // 2, size // 2))
+            known = F.interpolate(half, scale_factor=2.0, mode="bilinear", align_corners=False)
+            yield y[part], (image + EPSILON).log() - tone[part][:, :, None, None] - known, opened[part]
+
+    fit_maps(decoder, rests(), ridge)
+
+
+def fit_maps(decoder: LinearDecoder, rests: Iterable[tuple[Tensor, Tensor, Tensor]], ridge: float) -> None:
+    """The attributes' maps of the texture: a ridge regression on y, inside the mouth on open mouths alone.
+
+    Args:
+        rests: batches of y (N, A), of what the rest of the decoder leaves of the log textures (N, 3, S, S),
+            and of whether mouths are open, bool (N,).
+    """
+    sums: list[tuple[Tensor, Tensor, int]] = []
+    for y, rest, opened in rests:
+        for k, rows in enumerate((torch.ones_like(opened), opened)):
+            xx, xy = _moments(y[rows], rest[rows].flatten(1))
+            if len(sums) <= k:
+                sums.append((xx, xy, int(rows.sum())))
+            else:
+                sums[k] = (sums[k][0] + xx, sums[k][1] + xy, sums[k][2] + int(rows.sum()))
+    face, inner = (_solve(*each, ridge) for each in sums)
+    mouth = decoder.mouth.expand(1, 3, -1, -1).reshape(-1)
+    mixed = face * (1 - mouth) + inner * mouth
+    decoder.fine.weight.copy_(mixed[1:].T)
+    decoder.fine.bias.copy_(mixed[0])
