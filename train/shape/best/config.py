@@ -43,13 +43,13 @@ class Effect:
     verdict: float = 1.0
     """Weight of what the edited attribute's verdict lacks to that of a typical face that has (or lacks) it,
     in shares of the distance between the two kinds of faces."""
-    strength: float = 1.2
-    """How far apart the values are between which edits are trained: 1.2 = from -0.1 to 1.1."""
-    others: float = 0.2
+    strength: float = 1.3
+    """How far apart the values are between which edits are trained: 1.3 = from -0.15 to 1.15."""
+    others: float = 0.15
     """Weight of the squared changes of the other attributes' verdicts, in the same unit, summed over them."""
     broad: tuple[str, ...] = ("Male", "Young")
     """Attributes that are made of others: the weight of changes of others is a quarter for them."""
-    mixing: float = 0.02
+    mixing: float = 0.015
     """Weight of the squared attribute values that an edit mixes in."""
     own: float = 0.15
     """Share of that weight for the edited attribute's own value."""
@@ -90,9 +90,9 @@ class ShapeConfig:
     """Training faces that are used, at the most; textures and crops of 44,000 take 4.3 GB on disk."""
     linear: LinearConfig = field(default_factory=LinearConfig)
     """The baseline that the networks begin as."""
-    reconstruct_steps: int = 20_000
+    reconstruct_steps: int = 6_000
     """Steps of Algorithm 1."""
-    effect_steps: int = 30_000
+    effect_steps: int = 3_000
     """Steps of training edits for effect; 0 = none."""
     batch_size: int = 32
     """Faces of a step."""

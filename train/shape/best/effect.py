@@ -21,6 +21,9 @@ from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
 from aif.train.shape.best.step import move
 from aif.train.shape.faces.store import Faces
 
+MOUTH_PRICE = 4.0
+"""What mixing Mouth_Slightly_Open into another edit costs, in shares of what others cost."""
+
 LEAST_GOAL = 0.5
 """Typical verdicts nearer to doubt than this logit are replaced by it."""
 
@@ -99,12 +102,15 @@ class Editing(nn.Module):
             y[:, self.mouth] += request.along * (request.value - y[:, self.mouth])
         return y
 
-    def prices(self, y: Tensor, request: Request, own: float) -> Tensor:
-        """What mixing a bit of each attribute in costs, (N, A): 1, and less for what the edit is about."""
-        prices = torch.ones_like(y)
-        prices[torch.arange(len(y), device=y.device), request.attribute] = own
+    def prices(self, request: Request, own: float) -> Tensor:
+        """What mixing a bit of each attribute in costs, (N, A): 1, `own` for the edited one.
+
+        The mouth costs most: a shut one that opens shows teeth that the photo does not have.
+        """
+        prices = self.narrow.new_ones(len(request.attribute), len(self.narrow))
         if self.mouth >= 0:
-            prices[:, self.mouth] *= torch.where(request.along > 0, 2 * own, 1.0)
+            prices[:, self.mouth] = MOUTH_PRICE
+        prices[torch.arange(len(prices), device=prices.device), request.attribute] = own
         return prices
 
 
@@ -136,7 +142,7 @@ def effect_step(
     terms: dict[str, Tensor] = {}
     terms["verdict"], terms["others"] = verdict_terms(logits, before_logits, request, editing)
     at_rest, edited = (torch.stack(decoder.mixed(z, y), dim=1) for y in (code.y, asked))
-    price = editing.prices(asked, request, weights.own)[:, None]
+    price = editing.prices(request, weights.own)[:, None]
     terms["mixing"] = ((edited - at_rest).square() * price).sum(dim=(1, 2)).mean()
     terms["rest"] = at_rest.square().sum(dim=(1, 2)).mean()
     move(optimiser, sum((getattr(weights, name) * term for name, term in terms.items()), torch.zeros(())))
