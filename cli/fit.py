@@ -133,15 +133,14 @@ def _landmarks(asked: Training) -> None:
 
 
 def _matte(asked: Training) -> None:
-    from aif.train.data.hair import HairPairs
+    from aif.train.data.hair import read_hair_pairs
     from aif.train.matte.network import MatteConfig, export_matte, load_matte, score_matte, train_matte
 
     config = MatteConfig() if asked.faces is None else MatteConfig(samples=asked.faces)
-    train, validation = HairPairs(asked.data, "train"), HairPairs(asked.data, "val")
+    train, held_out = (read_hair_pairs(asked.data, split, config.image_size) for split in ("train", "val"))
     folder = asked.out.with_suffix(".checkpoints")
-    images, masks = train.arrays(config.image_size)
-    train_matte(images, masks, folder, config, workers=asked.workers or 0, log=typer.echo)
-    score = score_matte(load_matte(folder)[0], *validation.arrays(config.image_size))
+    train_matte(*train, folder, config, workers=asked.workers or 0, log=typer.echo)
+    score = score_matte(load_matte(folder)[0], *held_out)
     error = export_matte(folder, asked.out)
     typer.echo(f"IoU {score.iou:.3f} ({score.face_iou:.3f} a face) on {score.images} held-out faces")
     typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")

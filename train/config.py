@@ -125,8 +125,6 @@ class FreezeConfig(Settings):
     """Steps of the game between the layer that makes z and a fresh auxiliary network."""
     game_weight: float = 0.1
     """Weight of the adversarial term in that game; what z loses is counted in shares of its variance."""
-    game_match: float = 0.0
-    """Weight there of how differently z is spread with and without each attribute, beside the adversary."""
     delta: float = 0.0
     """Weight of L_gan on reconstructions and edited faces from then on; 0 = no discriminator."""
     edit_class: float = 0.0
@@ -139,7 +137,7 @@ class FreezeConfig(Settings):
     def __post_init__(self) -> None:
         require(0 <= self.at <= 1, f"freeze.at {self.at} is not in [0, 1]")
         require(0 <= self.edit_rate <= 1, f"edit_rate {self.edit_rate} is not in [0, 1]")
-        for name in ("game_steps", "game_weight", "game_match", "delta", "edit_class", "edit_keep"):
+        for name in ("game_steps", "game_weight", "delta", "edit_class", "edit_keep"):
             require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} is negative")
         needless = self.edit_class == self.edit_keep == 0
         require(self.delta > 0 or needless, "edit_class and edit_keep need freeze.delta above 0")

@@ -31,8 +31,6 @@ class Game:
     weight: float = 0.1
     """Weight of the adversarial term; what z loses is counted in shares of its variance. 0 = no game and no
     erasure."""
-    match: float = 0.0
-    """Weight of how differently z is spread with and without each attribute, beside the adversary."""
     hidden: int = 512
     """Units of each of the auxiliary network's two hidden layers."""
     dropout: float = 0.1
@@ -49,10 +47,7 @@ def factorize(head: nn.Linear, features: Tensor, y: Tensor, y_hat: Tensor, game:
 
     Args:
         head: the layer features (N, F) -> z (N, Z), changed in place.
-        features: (N, F), any float type.
-        y: (N, A), 0 or 1.
-        y_hat: (N, A), the encoder's predictions, which z must not repeat either.
-        game: settings.
+        y, y_hat: (N, A), the labels and the encoder's predictions, which z must not repeat either.
     """
     if game.weight == 0:
         return
@@ -114,8 +109,6 @@ def _train_against(head: nn.Linear, features: Tensor, y: Tensor, labels: Tensor,
         z = head(seen) @ matrix.T + offset
         with frozen(aux):
             adversary = losses.encoder_adversary(aux(standardised(z)), truth, rate, "prior")
-        if game.match > 0:
-            adversary = adversary + game.match * losses.class_discrepancy(standardised(z), truth)
         kept = F.mse_loss(restore(torch.cat([z, truth], dim=1)), goal) / goal.var(0).mean()
         layer.zero_grad()
         torch.autograd.backward(kept + game.weight * adversary)

@@ -34,7 +34,7 @@ FACES = 40_000
 def game_of(config: TrainConfig) -> Game:
     """The settings with which this run's z is cleaned."""
     f, n = config.freeze, config.network
-    return Game(f.game_steps, f.game_weight, f.game_match, n.aux_hidden, n.aux_dropout, config.seed)
+    return Game(f.game_steps, f.game_weight, n.aux_hidden, n.aux_dropout, config.seed)
 
 
 @torch.no_grad()

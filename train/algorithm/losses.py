@@ -97,26 +97,6 @@ def encoder_adversary(
     return bernoulli(a_logits, y_rate.expand_as(y) if target == "prior" else 1 - y)
 
 
-def class_discrepancy(z: Tensor, y: Tensor) -> Tensor:
-    """How differently the codes z (N, Z) of faces with and without each attribute y (N, A) 0/1 are spread.
-
-    Squared maximum mean discrepancy (Gretton et al., 2012, equation 5) with three Gaussian kernels, their
-    variances an eighth, a half and twice the code's length (for standardised codes); summed over attributes.
-    At least 0; 0 where both are spread alike, and for an attribute that all or none of the faces have.
-    """
-    with torch.autocast(z.device.type, enabled=False):
-        z = z.float()
-        distance = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist").square()
-        kernel = torch.stack(
-            [(-distance / (2 * share * z.shape[1])).exp() for share in (0.125, 0.5, 2.0)]
-        ).sum(0)
-        some, none = y.float(), 1 - y.float()
-        counts = some.sum(0), none.sum(0)
-        both = (counts[0] > 0) & (counts[1] > 0)
-        weight = some / counts[0].clamp(min=1) - none / counts[1].clamp(min=1)
-        return torch.einsum("na,nm,ma->a", weight, kernel, weight)[both].sum()
-
-
 def edit_keep(edited: Tensor, reconstruction: Tensor) -> Tensor:
     """Mean absolute difference of edited faces from their reconstructions (detached), which keeps edits from
     changing more than they need to. Both (N, 3, S, S)."""

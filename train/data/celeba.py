@@ -45,15 +45,12 @@ class CelebAFaces(TableFaces):
     Args:
         root: the folder with the text files and `img_align_celeba/` or `img_align_celeba.zip`; also with
             the sub-folders Anno, Eval and Img, as it is downloaded.
-        split: "train", "val" or "test".
-        attributes: which columns y has, in this order; None for all 40.
         crop: "template" moves the images to aif's landmark template, by one fixed similarity for all, and
             gives `size` px; "authors" cuts the middle 178 x 178 px, as the method's authors did; "whole" cuts
             nothing.
-        size: side of a template crop in pixels. The images hold 136 px of detail there.
 
     Raises:
-        DataError: a text file is missing or malformed or the split has no image.
+        DataError: a text file is missing or malformed, or the split has no image.
         UnknownAttributeError: there is no such attribute.
     """
 

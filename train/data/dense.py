@@ -45,16 +45,11 @@ class DenseLandmarks:
 
 
 def read_dense(root: Path, dataset: FaceDataset) -> DenseLandmarks:
-    """The dense landmarks of all faces of `dataset`, aligned row by row with it.
+    """The dense landmarks of all faces of `dataset` (packed faces), row by row, from `root/dense.npz`.
 
-    Args:
-        root: the folder of the packed faces, which holds `dense.npz`: `files` (names as in labels.csv),
-            `points_x32` and `mean_x32` (their sum is 32 times pixel x, y of a 128 px crop), `score` and
-            `yaw_pitch_roll`.
-        dataset: packed faces, or the same cached.
-
-    Raises:
-        DataError: the file is missing, damaged, of another shape, or lacks a face of the dataset.
+    That holds `files` (names as in labels.csv), `points_x32` and `mean_x32` (their sum is 32 times pixel x,
+    y of a 128 px crop), `score` and `yaw_pitch_roll`.
+    Raises DataError where it is missing, damaged, of another shape, or lacks a face of the dataset.
     """
     path = root / FILE
     try:

@@ -19,12 +19,6 @@ class FolderFaces(TableFaces):
 
     Faces that are not aligned to aif's template train a poor model: `aif prepare` aligns them.
 
-    Args:
-        root: the folder that the table's file names are relative to.
-        split: "train", "val" or "test".
-        attributes: which columns y has, in this order; None for all.
-        table: the CSV; None when it is the only one in `root`.
-
     Raises:
         DataError: the table is missing or malformed, or the split has no image.
         UnknownAttributeError: there is no such column.
@@ -48,11 +42,7 @@ class FolderFaces(TableFaces):
 
 
 def only_table(root: Path) -> Path:
-    """The one CSV file in `root`.
-
-    Raises:
-        DataError: there is none, or more than one.
-    """
+    """The one CSV file in `root`. Raises DataError where there is none, or more than one."""
     tables = sorted(root.glob("*.csv"))
     if len(tables) != 1:
         found = ", ".join(path.name for path in tables) or "none"

@@ -21,11 +21,7 @@ SYNTHETIC_TRAIN, SYNTHETIC_VAL = 20_000, 2_000
 
 
 def find_layout(data: Path | str | None, table: Path | None = None) -> Layout:
-    """Which of the layouts `data` has.
-
-    Raises:
-        DataError: it does not exist or has none of them; says what was looked for.
-    """
+    """Which of the layouts `data` has; a DataError that says what was looked for where it has none."""
     if data is None or str(data) == "synthetic":
         return "synthetic"
     root = Path(data)
@@ -57,21 +53,16 @@ def open_faces(
     table: Path | None = None,
     crop: Crop = "template",
     image_size: int = 64,
-    count: int | None = None,
-    seed: int = 0,
 ) -> FaceDataset:
     """Open the faces of one split, whatever their layout.
 
     Args:
         data: a folder of packed faces, of CelebA, or of images with a CSV; None or "synthetic" for drawn
-            faces.
-        split: "train", "val" or "test".
+        faces.
         attributes: which columns y has, in this order; None for all.
         table: the CSV, when `data` is a folder of images and holds none or several.
         crop: how CelebA's images are cut.
         image_size: side of synthetic faces in pixels (others keep theirs; the loader resizes).
-        count: number of synthetic faces; None for 20,000 (train) or 2,000 (val, test).
-        seed: of the synthetic faces.
 
     Raises:
         DataError: nothing known is there, or it is damaged.
@@ -80,9 +71,8 @@ def open_faces(
     layout = find_layout(data, table)
     if layout == "synthetic":
         start = {"train": 0, "val": VALIDATION_START, "test": 2 * VALIDATION_START}[split]
-        if count is None:
-            count = SYNTHETIC_TRAIN if split == "train" else SYNTHETIC_VAL
-        return SyntheticFaces(count, image_size, seed, attributes, first=start)
+        count = SYNTHETIC_TRAIN if split == "train" else SYNTHETIC_VAL
+        return SyntheticFaces(count, image_size, attributes=attributes, first=start)
     root = Path(str(data))
     if layout == "packed":
         return PackedFaces(root, split, attributes)

@@ -26,11 +26,6 @@ class PackedFaces(TableFaces):
 
     Columns: file, shard, split, optionally identity and others of `META_COLUMNS`, then the attributes.
 
-    Args:
-        root: the folder that holds labels.csv and the shards.
-        split: "train", "val" or any other value of the split column.
-        attributes: which columns y has, in this order; None for all.
-
     Raises:
         DataError: no labels.csv, a malformed row, or no face of this split whose shard is on disk.
         UnknownAttributeError: there is no such column.

@@ -24,16 +24,8 @@ from aif.train.data.packed import META_COLUMNS
 class PackedWriter:
     """A context in which faces are added one by one; leaving it without an error names the result `out`.
 
-    Faces of one split go to its shards by a hash of their names, so that one shard alone is a fair
-    sample. The same faces give the same bytes.
-
-    Args:
-        out: the folder to make.
-        attributes: names of the label columns.
-        shards: number of zip files for each split.
-        with_identity: whether there is a column of person numbers.
-        quality: of the WebP images, 1 to 100.
-        overwrite: replace packed faces that are there already.
+    Faces of one split go to its `shards` zip files by a hash of their names, so that one shard alone is a
+    fair sample. The same faces give the same bytes.
 
     Raises:
         DataError: `out` exists (and is not to be, or is no packed dataset), or cannot be written.
@@ -79,27 +71,16 @@ class PackedWriter:
         labels: Sequence[int],
         identity: int | None = None,
     ) -> None:
-        """Add one face.
+        """Add one face: its crop uint8 (S, S, 3), and its landmarks float32 (5, 2) in pixels of that.
 
-        Args:
-            source: name of the photo, from which the face's own name is made.
-            split: a key of `shards`.
-            crop_hwc_bgr: uint8 (S, S, 3).
-            landmarks: float32 (5, 2) in pixels of the crop.
-            score: the detector's.
-            labels: one 0 or 1 for each attribute.
-            identity: person number; needed when the table has that column.
+        source: name of the photo, from which the face's own name is made; split: a key of `shards`.
         """
-        if len(labels) != len(self._attributes) or (identity is None) == self._with_identity:
-            raise ValueError("labels or identity do not fit the table's columns")
         name = self._unused_name(source)
         part = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % self._shards[split]
         shard = f"{split}-{part}.zip"
         if shard not in self._zips:
             self._zips[shard] = zipfile.ZipFile(self._part / shard, "w")
-        good, data = cv2.imencode(".webp", crop_hwc_bgr, [cv2.IMWRITE_WEBP_QUALITY, self._quality])
-        if not good:
-            raise DataError(f"OpenCV could not encode the face of {source} as WebP.")
+        _, data = cv2.imencode(".webp", crop_hwc_bgr, [cv2.IMWRITE_WEBP_QUALITY, self._quality])
         # A fixed date: the same faces give the same bytes.
         self._zips[shard].writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data.tobytes())
         points = [f"{value:.2f}" for value in landmarks.reshape(-1)]
@@ -134,23 +115,14 @@ class PackedWriter:
         try:
             if self.out.exists():
                 self.out.rename(old)
-            try:
-                self._part.rename(self.out)
-            except OSError:
-                if old.exists():
-                    old.rename(self.out)
-                raise
+            self._part.rename(self.out)
         except OSError as error:
             raise DataError(f"{self.out} cannot be written: {error.strerror or error}.") from error
         shutil.rmtree(old, ignore_errors=True)
 
 
 def check_target(out: Path, overwrite: bool) -> None:
-    """Whether packed faces may be written to `out`: it is new, empty, or older packed faces to be replaced.
-
-    Raises:
-        DataError: it may not.
-    """
+    """A DataError unless `out` is new, empty, or older packed faces to be replaced."""
     if not out.exists():
         return
     if not out.is_dir():

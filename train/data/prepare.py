@@ -62,17 +62,9 @@ class PrepareOptions:
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What became of the photos.
-
-    Attributes:
-        out: the folder that was made.
-        photos: how many were listed.
-        faces: faces written, by split.
-        attributes: label columns of the result.
-        without_face: names of photos in which no face was found.
-        too_small: names of photos whose face or faces were all smaller than `min_face`.
-        unreadable: names of photos that could not be decoded.
-        missing: listed names that are not there.
+    """What became of the photos: how many were listed, faces written by split, label columns of the result,
+    and
+    names of those left out: no face, only faces below `min_face`, undecodable, not there.
     """
 
     out: Path
@@ -94,18 +86,15 @@ def prepare(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> PrepareReport:
-    """Find, align and pack the faces of a folder of photos.
+    """Find, align and pack the faces of a folder of photos, or of CelebA's official layout.
 
     Labelled photos (a CSV as `read_csv_table` reads it, or CelebA's lists) give their largest face, to which
     the labels are taken to belong. Without labels every face is packed. The result appears under `out` when
     all of it is written; an interruption leaves nothing there.
 
     Args:
-        source: folder of photos, or CelebA's official layout.
         table: the labels; None for the CSV or the CelebA lists in `source`, or no labels if it has none.
-        out: folder to make, for `PackedFaces`.
         detector: finds faces with their five landmarks.
-        options: how faces are cut and packed.
         progress: called with (photos done, photos in all).
 
     Raises:

@@ -30,14 +30,9 @@ EXAMPLE = "For example: file,Smiling,Eyeglasses"
 
 @dataclass(frozen=True, eq=False)
 class LabelTable:
-    """Labels of N images.
-
-    Attributes:
-        files: names as the table gives them, with forward slashes.
-        attributes: names of the A label columns.
-        labels: uint8 (N, A), 0 or 1.
-        splits: "train", "val" or "test" for each image; "" where it is in none.
-        identities: int64 (N,), or None where unknown.
+    """Labels of N images: file names with forward slashes; names of the A label columns; labels uint8 (N,
+    A), 0 or 1; "train", "val" or "test" for each, "" where it is in none; person numbers int64 (N,), None
+    where unknown.
     """
 
     files: tuple[str, ...]
@@ -57,17 +52,8 @@ class LabelTable:
 class TableFaces(FaceDataset):
     """The faces of one split that are both in a table and there; what reads them is up to the subclass.
 
-    Args:
-        name: short name for logs.
-        table: the labels.
-        split: "train", "val" or "test".
-        there: whether the image of a name exists.
-        place: where images are looked for, for messages.
-        fix: what to do where there are none.
-
-    Attributes:
-        files: names of the images.
-        missing: how many listed images of the split are not there.
+    `there` says whether the image of a name exists; `place` and `fix` are for messages. `missing` counts the
+    listed images of the split that are not there.
 
     Raises:
         DataError: the split has no image.
@@ -101,11 +87,8 @@ def read_cells(
 ) -> pd.DataFrame:
     """The cells of a text table, stripped; what a row lacks is "".
 
-    separator: None for the commonest of comma, semicolon and tab in the heading. names: of the columns; None
-    for those in the first line.
-
-    Raises:
-        DataError: the file is missing, empty or no such table.
+    separator None: the commonest of comma, semicolon and tab in the heading; names None: those of line 1.
+    Raises DataError where the file is missing, empty or no such table.
     """
     try:
         if separator is None:
@@ -134,10 +117,7 @@ def read_csv_table(path: Path, attributes: Sequence[str] | None = None) -> Label
 
     A column named `split` or `partition` (train, val, test or CelebA's 0, 1, 2) and one named `identity` or
     `person` are not attributes. Without a split column `hash_split` decides, by person where there is one,
-    else by file name.
-
-    Args:
-        attributes: which columns to read, in this order; None for all. Others may hold anything.
+    else by file name. `attributes` are the columns to read, in this order; others may hold anything.
 
     Raises:
         DataError: missing, empty or malformed; names the image.

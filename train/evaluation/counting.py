@@ -93,11 +93,7 @@ class _Tally:
 
 
 def first_faces(dataset: FaceDataset, faces: int | None) -> range:
-    """Positions of the first `faces` faces (None: of all).
-
-    Raises:
-        ConfigError: `faces` is below 1.
-    """
+    """Positions of the first `faces` faces (None: of all); a ConfigError below 1."""
     if faces is not None and faces < 1:
         raise ConfigError(f"faces must be at least 1, got {faces}.")
     return range(len(dataset) if faces is None else min(faces, len(dataset)))
@@ -128,7 +124,6 @@ def count_edits(
         attributes: what it can edit.
         dataset: held-out faces whose labels include the attributes and groups.
         evaluator: what counts a success.
-        options: what to edit, and how to count.
         identity: measures how much of the person is left; None leaves that out.
 
     Raises:
@@ -153,10 +148,7 @@ def count_edits(
 
 
 def skin_lightness(crops_nhwc_rgb: UInt8Array) -> Float32Array:
-    """Median CIE lightness L* of the inner face: uint8 (N, S, S, 3) -> float32 (N,), 0 black to 100 white.
-
-    Skin covers most of the inner face, so its median is the skin's, as it is lit.
-    """
+    """Median CIE lightness L* of the inner face: uint8 (N, S, S, 3) -> float32 (N,), 0 black to 100 white."""
     size = crops_nhwc_rgb.shape[1]
     left, top, right, bottom = (round(edge * size / 128) for edge in INNER_FACE)
     inner = crops_nhwc_rgb[:, top:bottom, left:right].astype(np.float32) / 255

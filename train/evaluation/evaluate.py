@@ -74,14 +74,8 @@ def evaluate(
     """Measure a model.
 
     Args:
-        model: `TorchModel` of a run, or a `FaceModel` of a bundle.
-        train: faces that the probes are fitted on.
-        validation: held-out faces for everything else.
-        evaluator: what counts successes, trained on real faces only.
-        options: which attributes to edit and to probe, and how to count.
-        edit_faces: how many validation faces are edited; None = all.
-        probe_faces: how many training faces the probes are fitted on, at the most.
-        identity: measures how much of the person edits leave; None leaves that out.
+        train: faces that the probes are fitted on, `probe_faces` at the most.
+        validation: held-out faces for everything else; the first `edit_faces` are edited.
 
     Raises:
         UnknownAttributeError: data or evaluator lack an attribute of the model.

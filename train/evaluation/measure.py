@@ -41,11 +41,7 @@ class EditingModel(Protocol):
 class TorchModel:
     """PyTorch networks as an `EditingModel`: z is the posterior mean, nothing is random.
 
-    Args:
-        encoder: image (N, 3, S, S) -> an object with mean, log_variance and y.
-        decoder: (z, y) -> image (N, 3, S, S) in [0, 1].
-        attributes: names of y's columns.
-        image_size: S.
+    encoder: image (N, 3, S, S) -> an object with mean, log_variance and y; decoder: (z, y) -> image.
     """
 
     def __init__(
@@ -84,20 +80,8 @@ def measure(
 ) -> Measurement:
     """Reconstruct and edit the faces at `indices`, and let the evaluator look at them.
 
-    The photo of the composed pictures is the dataset's own crop at its full size.
-
-    Args:
-        model: what is measured.
-        dataset: held-out faces whose labels include the model's attributes.
-        evaluator: what counts successes.
-        options: what to edit, and how to count.
-        indices: which faces; None for all.
-        modes: ways of blending to look at beside the decoded pictures.
-        identity: measures how much of the person is left; None leaves that out.
-
-    Raises:
-        UnknownAttributeError: model, dataset or evaluator does not know an attribute.
-        DataError: there is no face, or (with an identity network) no other person to compare with.
+    The photo of the composed pictures is the dataset's own crop at its full size. `modes` are the ways of
+    blending to look at beside the decoded pictures; other arguments and errors as those of `count_edits`.
     """
     options = options or EditOptions()
     subject = _Subject(model, tuple(modes))
@@ -176,8 +160,8 @@ def composed(
 ) -> Float32Array:
     """Blend each face into its photo with the runtime's own compositor.
 
-    photos uint8 (N, P, P, 3) RGB; crops, source (decoded as it is) and target (decoded as edited) float32
-    (N, 3, S, S) in [0, 1] -> float32 (N, 3, P, P) in [0, 1].
+    photos uint8 (N, P, P, 3) RGB; crops, source (decoded as it is) and target (as edited) float32 (N, 3, S,
+    S) in [0, 1] -> float32 (N, 3, P, P) in [0, 1].
     """
     scale = crops.shape[-1] / photos_nhwc.shape[1]
     # `resize_crop` works in pixel-centre coordinates: centre (x + 1/2) goes to scale * (x + 1/2).

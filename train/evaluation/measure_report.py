@@ -28,17 +28,13 @@ class EditScore:
     """One attribute, one direction, one way to look at the result.
 
     Attributes:
-        attribute: what was edited.
-        direction: "on" or "off".
-        view: "decoded", how it was blended, or "composed" by a bundle.
         success: faces on which the evaluator sees the new value; n counts those on which label and
             prediction on the untouched crop both said the opposite.
-        collateral: share of predictions of the other attributes that differ between the edited picture and
-            the same picture without the edit, in [0, 1]; without attributes taken along by design. NaN where
-            no face was edited.
+        collateral: share of predictions of the other attributes that the edit changes, without those that it
+            takes along by design; NaN where no face was edited.
         most_flipped: the attributes that changed most often beside the edited one, with their shares.
-        detail: fine detail of the inner face, 1 = as much as in the photo (`quality.detail_kept`); n = 0 for
-            pictures of another size.
+        detail: fine detail of the inner face, 1 = as much as in the photo; n = 0 for pictures of another
+        size.
         identity: how much of the person is left; None without an identity network or an edited face.
         groups: success apart for groups of faces: "Male", "not Male", "skin dark", ...
     """
@@ -59,17 +55,13 @@ class Measurement:
     """Everything measured on one model and one set of faces.
 
     Attributes:
-        dataset, dataset_fingerprint: which faces.
-        faces: how many were looked at.
-        evaluator_accuracy: how accurate the evaluator is on these attributes, on held-out real faces.
+        evaluator_accuracy: of the evaluator on held-out real faces, by attribute.
         along: attribute to those that its edit takes along by design, not counted as collateral.
         edits: one score an attribute, direction and view.
         image_size: side of the model's crops in pixels; this and what follows of models of whole crops only.
-        mse: mean squared error of reconstructions, pixels in [0, 1].
-        psnr: mean over faces of the peak signal-to-noise ratio in dB.
+        mse, psnr: of reconstructions, pixels in [0, 1]; means over faces.
         y_accuracy: agreement of the encoder's predicted y with the labels, by attribute.
-        reconstruction_flips: share of the evaluator's predictions that differ between real faces and their
-            reconstructions, by attribute.
+        reconstruction_flips: share of the evaluator's predictions that reconstruction changes, by attribute.
     """
 
     dataset: str
@@ -85,11 +77,7 @@ class Measurement:
     reconstruction_flips: Mapping[str, float] = field(default_factory=dict)
 
     def edit(self, attribute: str, direction: Direction, view: View = "composed") -> EditScore:
-        """The score of one edit.
-
-        Raises:
-            KeyError: it was not measured.
-        """
+        """The score of one edit. Raises KeyError where it was not measured."""
         for score in self.edits:
             if (score.attribute, score.direction, score.view) == (attribute, direction, view):
                 return score

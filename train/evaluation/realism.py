@@ -39,14 +39,9 @@ EDITED_AT_A_TIME = 64
 
 @dataclass(frozen=True)
 class Realism:
-    """How well an adversary finds the edits of one attribute.
-
-    Attributes:
-        attribute: what was switched to its other value.
-        edited: edited against untouched faces of other people.
-        real: the same faces before they were edited, against the same others; None where it was left out.
-        faces: faces a set.
-        people: how many people they show, both sets together.
+    """How well an adversary finds the edits of one attribute: edited against untouched faces of other
+    people, and the same faces before they were edited (None: left out); faces a set, and how many people
+    they show.
     """
 
     attribute: str
@@ -74,10 +69,7 @@ def measure_realism(
     Args:
         composer: what edits.
         dataset: labelled faces of known people whom nothing was trained on.
-        attribute: what to edit.
-        config: the adversary's training.
         floor: also measure real against real, which takes as long again.
-        log: takes a line now and then.
 
     Raises:
         UnknownAttributeError: composer or labels lack the attribute.
@@ -111,17 +103,8 @@ def choose_sets(
 ) -> tuple[IntArray, IntArray]:
     """Two sets of faces of different people, as large as each other, half of each with the attribute.
 
-    Args:
-        present: (N,) whether the attribute is there.
-        identities: (N,) person numbers.
-        faces: size of a set at the most.
-        seed: of the choice.
-
-    Returns:
-        Positions in ascending order, twice.
-
-    Raises:
-        DataError: a set would have fewer than `LEAST_FACES` faces.
+    present (N,) and person numbers (N,) to positions in ascending order, `faces` at the most, twice.
+    Raises DataError where a set would have fewer than `LEAST_FACES` faces.
     """
     there = np.asarray(present, dtype=bool)
     _, person = np.unique(np.asarray(identities), return_inverse=True)

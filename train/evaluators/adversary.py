@@ -48,12 +48,8 @@ class AdversaryConfig:
 
 @dataclass(frozen=True)
 class Auc:
-    """An area under the ROC curve: how often an edited face scores more than an untouched one.
-
-    Attributes:
-        value: in [0, 1], 0.5 = chance.
-        low, high: 95 % interval by the bootstrap over people.
-        n: how many faces were tested, both sets together.
+    """An area under the ROC curve: how often an edited face scores more than an untouched one, 0.5 = chance;
+    its 95 % interval by the bootstrap over people; and how many faces were tested, both sets together.
     """
 
     value: float
@@ -68,9 +64,8 @@ class Auc:
 def adversary_network(width: int = 16) -> nn.Module:
     """A residual network (N, 3, S, S) -> logits (N, 1); 304,000 parameters at width 16.
 
-    A 5x5 convolution of stride 2 (3 -> 16 channels), three basic blocks of two 3x3 convolutions, each of
-    which halves the side and doubles the channels (32, 64, 128; shortcuts are 1x1 convolutions), batch
-    normalisation and ReLU throughout, the mean over the picture, one linear layer.
+    A 5x5 convolution of stride 2, three basic blocks, each of which halves the side and doubles the channels,
+    the mean over the picture, one linear layer.
     """
     layers: list[nn.Module] = [
         nn.Conv2d(3, width, 5, 2, 2, bias=False),
@@ -90,13 +85,8 @@ def adversary_auc(
 ) -> Auc:
     """Train the adversary on two thirds of the people and test it on the last third.
 
-    Args:
-        sets: untouched and edited faces, uint8 (N, S, S, 3) each.
-        people: their person numbers, (N,) each; nobody in both.
-        config: its training.
-
-    Raises:
-        DataError: someone is in both sets, or a set has too few people for three parts.
+    sets: untouched and edited faces, uint8 (N, S, S, 3) each; people: their person numbers, (N,) each.
+    Raises DataError where someone is in both sets, or a set has too few people for three parts.
     """
     who = [np.asarray(each) for each in people]
     if np.intersect1d(who[0], who[1]).size:

@@ -31,7 +31,7 @@ RESUME_FOLDER = "resume"
 
 
 class LabelledBatch(Protocol):
-    """What a loader yields: uint8 images (N, 3, S, S) RGB and labels y (N, A), 0 = absent, 1 = present."""
+    """uint8 images (N, 3, S, S) RGB and labels y (N, A), 0 = absent, 1 = present."""
 
     @property
     def images(self) -> Tensor: ...
@@ -97,12 +97,8 @@ def evaluator_network(outputs: int, width: int = 32) -> nn.Module:
 
 
 class CropNetwork:
-    """A trained network of square face crops.
-
-    Attributes:
-        network: normalised images (N, 3, S, S) -> (N, outputs).
-        image_size: S, side of its input in pixels.
-        device: where it is.
+    """A trained network of square face crops: normalised images (N, 3, S, S) -> (N, outputs), S =
+    `image_size`.
     """
 
     def __init__(self, network: nn.Module, image_size: int, device: torch.device | str = "cpu") -> None:
@@ -141,12 +137,9 @@ def read_network(
 
 
 class Evaluator(CropNetwork):
-    """A trained attribute classifier; see `train_evaluator` and `Evaluator.load`.
+    """A trained attribute classifier of the columns `attributes`.
 
-    Attributes:
-        attributes: names of the columns that `predict` returns.
-        accuracy: held-out accuracy on real faces by attribute, in [0, 1].
-        scores: the same with balanced accuracy and counts.
+    `scores` are its held-out figures on real faces by attribute, `accuracy` those in [0, 1] alone.
     """
 
     def __init__(
@@ -163,11 +156,7 @@ class Evaluator(CropNetwork):
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str = "cpu") -> Evaluator:
-        """Open a folder written by `train_evaluator`.
-
-        Raises:
-            CheckpointError: a file is missing, damaged or does not fit the others.
-        """
+        """Open a folder written by `train_evaluator`; errors as `read_network`."""
         network, about = read_network(
             path,
             "evaluator",
@@ -230,10 +219,7 @@ def jitter(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
 
 
 def write_network(folder: Path, name: str, network: nn.Module, about: Mapping[str, Any]) -> None:
-    """Store a network's weights (NAME.safetensors), and beside them what they are (NAME.json).
-
-    Checkpoints of its training are removed.
-    """
+    """Store weights (NAME.safetensors) and what they are (NAME.json); checkpoints of the training go."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with replacing(folder / f"{name}.safetensors") as part:
         save_file(state, part)
@@ -260,10 +246,6 @@ def train_evaluator(
         train: labelled batches, gone through again and again until `config.faces` are seen.
         val: one pass over held-out faces of other people.
         attributes: names of the columns of y.
-        out: folder for evaluator.safetensors and evaluator.json.
-        config: None for the defaults.
-        device: where to train.
-        log: takes a line now and then.
 
     Raises:
         DataError: there is no batch, or y has not one column an attribute.
@@ -293,11 +275,7 @@ def train_evaluator(
 
 
 def score_evaluator(evaluator: Evaluator, batches: Iterable[LabelledBatch]) -> dict[str, AttributeScore]:
-    """Accuracy, balanced accuracy and counts on one pass over labelled real faces.
-
-    Raises:
-        DataError: there is no face.
-    """
+    """Figures on one pass over labelled real faces. Raises DataError where there is no face."""
     pairs = [(evaluator.predict(b.images.float() / 255) > 0.5, b.y.cpu() > 0.5) for b in batches]
     if not pairs:
         raise DataError("There is no held-out face to measure the evaluator on.")

@@ -96,19 +96,13 @@ def fit(
     *,
     log: Callable[[str], None] = print,
 ) -> nn.Module:
-    """Train a network until `options.length` samples are seen.
+    """Train a network until `options.length` samples are seen; returns the running average if there is one.
 
     Args:
-        network: on its device already.
         loss: a batch and the progress in [0, 1] to the loss and the number of samples in it.
         batches: the number of steps already done to the batches from there on.
-        options: length and speed.
         folder: where checkpoints go, the last one of the finished training too; None for none.
         about: what makes a training another one, as JSON has it; a checkpoint must agree.
-        log: takes the lines.
-
-    Returns:
-        The running average where there is one, else `network`.
 
     Raises:
         DataError: the batches end too early.
@@ -185,10 +179,7 @@ def _resume(
 def load_fitted(folder: Path, kind: type[C], build: Callable[[C], N], name: str) -> tuple[N, C]:
     """The averaged network of the newest checkpoint in `folder`, in evaluation mode, and its configuration.
 
-    kind: the configuration's class, which `about` held as `config`; name: as `aif fit` has it.
-
-    Raises:
-        CheckpointError: there is none, or it is damaged or of no such network.
+    Raises CheckpointError where there is none, or it is damaged or of no such network.
     """
     found = list_checkpoints(folder)
     if not found:

@@ -49,12 +49,7 @@ class IdentityConfig(EvaluatorConfig):
 
 
 class IdentityNetwork(CropNetwork):
-    """A trained face embedding; see `train_identity` and `IdentityNetwork.load`.
-
-    Attributes:
-        embedding: length D of an embedding.
-        verification: its own held-out figures, stored beside its weights.
-    """
+    """A trained face embedding of length `embedding`; `verification` are its own held-out figures."""
 
     def __init__(
         self,
@@ -68,11 +63,7 @@ class IdentityNetwork(CropNetwork):
 
     @classmethod
     def load(cls, path: Path) -> IdentityNetwork:
-        """Open a folder written by `train_identity`.
-
-        Raises:
-            CheckpointError: a file is missing, damaged or does not fit the others.
-        """
+        """Open a folder written by `train_identity`; errors as `read_network`."""
         network, about = read_network(
             path,
             "identity",
@@ -94,11 +85,7 @@ class IdentityNetwork(CropNetwork):
 def cosface_loss(cosines: Tensor, people: Tensor, margin: float, scale: float) -> Tensor:
     """-mean log softmax of the own person, whose cosine is lowered by the margin first; all times the scale.
 
-    Args:
-        cosines: (N, P) between embeddings and the P training people's centres.
-        people: int64 (N,), each face's person.
-        margin, scale: m and s.
-
+    cosines (N, P) between embeddings and the P training people's centres; people int64 (N,).
     Source: Wang et al. (2018), CosFace, equation 4.
     """
     own = F.one_hot(people, cosines.shape[1]).to(cosines)
@@ -106,11 +93,7 @@ def cosface_loss(cosines: Tensor, people: Tensor, margin: float, scale: float) -
 
 
 def known_identities(dataset: FaceDataset) -> IntArray:
-    """The dataset's person numbers, int64 (len,).
-
-    Raises:
-        DataError: it does not know who is in its pictures; says which layouts do.
-    """
+    """The dataset's person numbers, int64 (len,). Raises DataError where it does not know them."""
     if dataset.identities is None:
         raise DataError(
             f"{dataset.name} does not say who is in its pictures.",
@@ -123,8 +106,7 @@ def known_identities(dataset: FaceDataset) -> IntArray:
 def training_people(identities: npt.ArrayLike) -> IntArray:
     """Number the people who have at least two faces: (N,) person numbers -> int64 (N,), 0, 1, ..., others -1.
 
-    Raises:
-        DataError: fewer than two people have two faces.
+    Raises DataError where fewer than two people have two faces.
     """
     _, person, counts = np.unique(np.asarray(identities), return_inverse=True, return_counts=True)
     kept = counts >= 2
@@ -161,17 +143,8 @@ def train_identity(
 ) -> IdentityNetwork:
     """Train an identity network; store it and its held-out verification figures in the folder `out`.
 
-    An interrupted training goes on from its last checkpoint when called again with the same configuration
-    and people (weights, optimizer and schedule; the order of the data starts anew).
-
-    Args:
-        train: batches of faces, gone through again and again until `config.faces` are seen.
-        train_identities: (len(dataset),) person numbers, looked up by the batches' `indices`.
-        val: one pass over faces of other people.
-        val_identities: their person numbers, likewise.
-        out: folder for identity.safetensors and identity.json.
-        config: None for the defaults.
-        log: takes a line now and then.
+    An interrupted training goes on as that of an evaluator. Person numbers (len(dataset),) are looked up by
+    the batches' `indices`; those of `train` and `val` are of other people.
 
     Raises:
         DataError: there is no batch, too few people have two faces, or someone is in both splits.
@@ -205,11 +178,7 @@ def train_identity(
 def score_identity(
     network: IdentityNetwork, batches: Iterable[Batch], identities: npt.ArrayLike
 ) -> Verification:
-    """Verification figures on one pass over faces of people whom the network was not trained on.
-
-    Raises:
-        DataError: fewer than four people have two faces.
-    """
+    """Verification figures on one pass over faces of people whom the network was not trained on."""
     parts, people = [], []
     for batch in batches:
         parts.append(network.embed(batch.images.float() / 255))

@@ -28,17 +28,14 @@ HELD_OUT = 0.15  # share of the training codes that decides when the MLP stops
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe reads from codes of unseen people.
+    """What a probe reads from codes of n unseen faces.
 
     Attributes:
-        kind: "linear" or "mlp".
-        accuracy: share of right predictions (probability above one half), in [0, 1].
-        interval: its 95 % Wilson interval.
+        accuracy, interval: share of right predictions, with its 95 % Wilson interval.
         balanced_accuracy: mean of the accuracies on both label values, with the threshold at the share of
             positives in training; 0.5 means that nothing is read, also for rare attributes.
         majority_rate: accuracy of always naming the commoner label.
         bits: lower bound of the information I(z; y): entropy of y less the probe's cross-entropy, at least 0.
-        n: faces that the figures rest on.
     """
 
     kind: ProbeKind
@@ -59,16 +56,10 @@ def probe(
     kind: ProbeKind = "mlp",
     seed: int = 0,
 ) -> ProbeResult:
-    """Train a classifier of one attribute on frozen codes and measure it on others.
+    """Train a classifier of one attribute on frozen codes (N, Z) with labels (N,), and measure it on others.
 
-    Inputs are standardised by the training codes. For the MLP a part of the training codes is held out;
-    training stops when the cross-entropy there no longer falls, and the best weights are kept.
-
-    Args:
-        z_train, z_val: (N, Z) codes of different people.
-        y_train, y_val: (N,) labels, 0 or 1.
-        kind: "linear" (logistic regression) or "mlp" (two hidden layers of 256).
-        seed: of weights, split and order; the caller's random state is left alone.
+    Inputs are standardised by the training codes. The MLP (two hidden layers of 256) stops when the
+    cross-entropy on a held-out part of them no longer falls. The caller's random state is left alone.
 
     Raises:
         DataError: the codes are not finite, or a label value is missing (or stands alone) in training.

@@ -22,8 +22,7 @@ def extend(
     """Surroundings for an aligned face crop, which ends around the head: (larger image, shift of points).
 
     With `vary`, a random strip of each edge is cut first, so that the seam does not tell where the face is,
-    and the fill is chosen among repeated, mirrored and plain borders and an enlarged, blurred copy. Mirrored
-    borders show further faces, so crops that must not show one go without. `margin` is in units of the side.
+    and the fill varies. Mirrored borders show further faces, so crops that must not show one go without.
     """
     height, width = image.shape[:2]
     left = right = top = bottom = 0
@@ -51,13 +50,10 @@ def extend(
 
 
 def no_face(image: UInt8Array, box: Float32Array, size: int, rng: np.random.Generator) -> UInt8Array:
-    """A crop that shows no whole upright face: a detail, one far off centre, upside down, or scrambled.
+    """A crop of `size` px that shows no whole upright face: a detail, one far off centre, upside down, or
+    scrambled.
 
-    Args:
-        image: uint8 (H, W, 3), aligned face crop.
-        box: float32 (4,) left, top, width, height of its face in pixels.
-        size: side of the crop in pixels.
-        rng: source of every choice.
+    image uint8 (H, W, 3), aligned face crop; box float32 (4,) left, top, width, height of its face in pixels.
     """
     kind = rng.random()
     canvas, offset = extend(image, rng, True, mirrored=False)
@@ -103,13 +99,8 @@ def _scramble(crop: UInt8Array, rng: np.random.Generator) -> UInt8Array:
 def occlude(crop: UInt8Array, points: Float32Array, rng: np.random.Generator) -> tuple[UInt8Array, float]:
     """Something before the face: a board, a ball, or fingers in a colour of the crop itself.
 
-    Args:
-        crop: uint8 (S, S, 3).
-        points: float32 (K, 2) of its face, in pixels.
-        rng: source of every choice.
-
-    Returns:
-        The new crop, and which share of the points is hidden in it.
+    crop uint8 (S, S, 3) and points float32 (K, 2) in its pixels to the new crop and the share of points
+    hidden.
     """
     size = crop.shape[0]
     mask = np.zeros((size, size), dtype=np.uint8)

@@ -52,14 +52,9 @@ REFINED_BOX = BoxJitter(angle=math.radians(8), scale=(0.88, 1.14), shift=0.05)
 
 @dataclass(frozen=True)
 class LandmarkSample:
-    """One crop with what it shows.
-
-    Attributes:
-        crop: uint8 (S, S, 3) RGB.
-        points: float32 (221, 2), x and y as fractions of the crop's side; zeros where there is no face.
-        pose: float32 (3,) yaw, pitch, roll in degrees, as seen in the crop; zeros where there is no face.
-        face: whether a face is to be found.
-        known: whether points and pose may be trusted; False without a face.
+    """One crop with what it shows: uint8 (S, S, 3) RGB; points float32 (221, 2) as fractions of its side;
+    pose float32 (3,) yaw, pitch, roll in degrees, as seen in it; whether a face is to be found; and whether
+    points and pose may be trusted. Zeros and False where there is no face.
     """
 
     crop: UInt8Array
@@ -74,14 +69,8 @@ FIELDS = fields(LandmarkSample)
 
 @dataclass(frozen=True)
 class LandmarkBatch:
-    """N samples.
-
-    Attributes:
-        images: uint8 (N, 3, S, S) RGB.
-        points: float32 (N, 221, 2), x and y as fractions of the crop side; zeros where there is no face.
-        pose: float32 (N, 3) yaw, pitch, roll in degrees.
-        face: float32 (N,), 1 = a face, 0 = none.
-        known: bool (N,), whose points and pose may be trusted.
+    """N samples: images (N, 3, S, S), points (N, 221, 2), pose (N, 3), face float32 (N,) and known bool
+    (N,).
     """
 
     images: torch.Tensor
@@ -95,13 +84,9 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
     """Item k is batch k.
 
     Args:
-        dataset: aligned faces.
-        dense: their dense landmarks, row by row.
+        dataset, dense: aligned faces, and their dense landmarks, row by row.
         size: side of the crops in pixels.
-        batch_size: samples in a batch.
-        seed: of every random choice, >= 0.
-        negatives: share of samples without a face.
-        close: share of faces that are seen as in a second pass.
+        negatives, close: share of samples without a face; of faces that are seen as in a second pass.
         false_boxes: (index, box) of detections that are no face, see `harvest_false_boxes`; may be empty.
 
     Raises:
@@ -215,15 +200,8 @@ def harvest_false_boxes(
 ) -> list[tuple[int, Float32Array]]:
     """Boxes that OpenCV's frontal Haar cascade takes for faces, at its loosest setting, and that are none.
 
-    Args:
-        dataset: aligned faces.
-        dense: their dense landmarks, row by row.
-        indices: which of them to search.
-        most_per_face: at most this many boxes of one image.
-
-    Returns:
-        (index, box left, top, width, height in pixels) for each; overlaps with the true face's box of more
-        than a fifth (intersection over union) are left out.
+    Of the images `indices`: (index, box left, top, width, height in pixels), four of an image at the most.
+    Overlaps with the true face's box of more than a fifth (intersection over union) are left out.
     """
     haar = cv2.CascadeClassifier(
         str(Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml")

@@ -70,8 +70,8 @@ class _Residual(nn.Module):
 class LandmarkNet(nn.Module):
     """Four halvings of a square crop, and a regression from the two coarsest maps, place by place.
 
-    The points are the mean of all shapes plus a linear combination of fixed directions (principal components
-    of the training points in crops), each in units of its standard deviation.
+    The points are the mean of all shapes plus a linear combination of principal components of training
+    points.
     """
 
     def __init__(self, config: LandmarkConfig) -> None:
@@ -134,15 +134,9 @@ def load_landmarks(folder: Path) -> tuple[LandmarkNet, LandmarkConfig]:
 def export_landmarks(folder: Path, path: Path) -> float:
     """Write the graph `image (N, 3, S, S) -> landmarks (N, 221, 2), pose (N, 3), confidence (N,)`.
 
-    Large weights are stored as float16.
-
-    Returns:
-        The largest difference from PyTorch: points in fractions of the side, pose in degrees, confidence.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be read.
-        ExportError: ONNX Runtime and PyTorch differ too much (by 0.002 of the side, 0.2 degrees, or 0.002 in
-            the confidence); nothing is written then.
+    Large weights are stored as float16. Returns the largest difference from PyTorch: points in fractions of
+    the side, pose in degrees, confidence.
+    Raises CheckpointError or ExportError (ONNX Runtime and PyTorch differ too much); nothing is written then.
     """
     network, config = load_landmarks(folder)
     return export_small(

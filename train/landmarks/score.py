@@ -26,15 +26,13 @@ _EXACT = np.r_[OUTER_LIP, INNER_LIP, LEFT_EYE, RIGHT_EYE]
 
 @dataclass(frozen=True)
 class LandmarkScore:
-    """Held-out figures of a landmark network. Errors are in units of the distance between the eyes.
+    """Held-out figures of a landmark network; errors in units of the distance between the eyes.
 
     Attributes:
-        nme: mean distance of all points from the labels.
-        nme_95: the 95th percentile over faces of a face's mean distance.
+        nme, nme_95: mean distance of all points from the labels; the 95th percentile over faces.
         frontal_exact: mean distance of lips and eyes, faces to 30 degrees of yaw; NaN where there are none.
         recall: share of faces with a confidence above one half.
         rejection: share of crops without a face with a confidence of at most one half.
-        faces, others: how many crops with and without a face.
     """
 
     nme: float
@@ -55,18 +53,11 @@ def score_landmarks(
     jitter: BoxJitter = ROLLED,
     seed: int = 0,
 ) -> LandmarkScore:
-    """Measure a network on the first `count` faces with trusted landmarks, and on crops without one.
+    """Measure an exported network on the first `count` held-out faces with trusted landmarks, and on crops
+    without.
 
-    Args:
-        network: the exported network.
-        dataset: aligned faces of a held-out split.
-        dense: their dense landmarks, row by row.
-        count: how many faces at most.
-        jitter: how a detector's box misses the face; its angle is how far the faces are turned.
-        seed: of turns and boxes.
-
-    Raises:
-        DataError: there is no face that can be read.
+    jitter: how a detector's box misses the face; its angle is how far the faces are turned.
+    Raises DataError where there is no face that can be read.
     """
     rng = np.random.default_rng(seed)
     errors: list[Float32Array] = []

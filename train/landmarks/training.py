@@ -41,12 +41,9 @@ def point_weights() -> Tensor:
 
 
 def landmark_loss(points: Tensor, pose: Tensor, logit: Tensor, batch: LandmarkBatch) -> Tensor:
-    """What is minimised: a sum of four terms.
-
-    Smooth L1 of the points in hundredths of the crop's side, weighted by `point_weights`, quadratic below
-    half a hundredth; the same of the openings between lips and between lids; smooth L1 of the pose, a
-    thirtieth a degree; and half the binary cross-entropy of the face logit. The first three count known faces
-    only.
+    """What is minimised: smooth L1 of the points in hundredths of the crop's side, weighted by
+    `point_weights`, and of the openings between lips and between lids; of the pose, a thirtieth a degree;
+    and half the binary cross-entropy of the face logit. The first three count known faces only.
     """
     total = 0.5 * F.binary_cross_entropy_with_logits(logit, batch.face)
     known = batch.known
@@ -69,16 +66,10 @@ def train_landmarks(
     workers: int = 0,
     log: Callable[[str], None] = print,
 ) -> None:
-    """Train on aligned faces with dense landmarks, into checkpoints in `folder`.
+    """Train on aligned faces and their dense landmarks, row by row, into checkpoints in `folder`.
 
-    Interrupted, the same call goes on from its last checkpoint.
-
-    Args:
-        dataset: aligned faces, best with decoded images kept (`aif.train.data.cache.cached`).
-        dense: their dense landmarks, row by row.
-        config: None for the defaults.
-        workers: processes that make samples; 0 = this one.
-        log: takes the lines.
+    Interrupted, the same call goes on from its last checkpoint. `workers` processes make samples; 0 = this
+    one.
 
     Raises:
         DataError: the dataset is empty, or its landmarks are of another length.
@@ -120,11 +111,9 @@ def _samples(
 
 
 def fit_shapes(samples: LandmarkSamples, count: int, components: int) -> tuple[Tensor, Tensor]:
-    """Mean and principal components of the points in `count` samples, as the network's last layer has them.
+    """float32 (442,) mean and (components, 442) principal components of the points in `count` samples.
 
-    Returns:
-        float32 (442,) mean, and (components, 442) directions, each as long as its standard deviation; fewer
-        samples than components leave the last directions 0.
+    Each direction is as long as its standard deviation; fewer samples than components leave the last 0.
     """
     chosen = (samples.sample(number) for number in range(10**9, 10**9 + count))
     points = np.stack([s.points.reshape(-1) for s in chosen if s.known] or [np.zeros(2 * COUNT, np.float32)])

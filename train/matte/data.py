@@ -30,12 +30,8 @@ WIDE, WIDE_SHARE = 0.55, 0.4
 
 @dataclass(frozen=True)
 class MatteBatch:
-    """Face crops with their hair.
-
-    Attributes:
-        images: uint8 (N, 3, S, S) RGB.
-        matte: float32 (N, 1, S, S), 1 = hair.
-        known: float32 (N, 1, S, S), 1 where the matte is known, 0 beyond the picture's edge.
+    """images uint8 (N, 3, S, S) RGB; matte float32 (N, 1, S, S), 1 = hair; known, the same shape: 1 where
+    the matte is known, 0 beyond the picture's edge.
     """
 
     images: torch.Tensor
@@ -44,14 +40,7 @@ class MatteBatch:
 
 
 class MatteSamples(Dataset[MatteBatch]):
-    """Item k is batch k.
-
-    Args:
-        images: uint8 (N, S, S, 3) RGB.
-        masks: uint8 (N, S, S), 255 = hair.
-        batch_size: samples in a batch.
-        seed: of every random choice, >= 0.
-    """
+    """Item k is batch k. images uint8 (N, S, S, 3) RGB; masks uint8 (N, S, S), 255 = hair."""
 
     def __init__(self, images: UInt8Array, masks: UInt8Array, batch_size: int, seed: int) -> None:
         self._images, self._masks = images, masks
@@ -106,10 +95,8 @@ def _moved(
 
 
 def dye(image: UInt8Array, mask: UInt8Array, rng: np.random.Generator) -> UInt8Array:
-    """Hair of another colour: rare ones (fair, grey, bright) become as common as the others.
-
-    The hair's tone is scaled and its saturation changed under a softened mask, so that the mask's own edge
-    is not what is learnt.
+    """Hair of another colour, so that rare ones become common; under a softened mask, whose edge is not
+    learnt.
     """
     soft = cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(1.0, 2.5))).astype(np.float32)[..., None] / 255
     hair = image.astype(np.float32)

@@ -91,10 +91,10 @@ class _Exported(nn.Module):
 
 
 def matte_loss(logits: Tensor, batch: MatteBatch, dice_weight: float) -> Tensor:
-    """Binary cross-entropy plus `dice_weight` times the batch's soft Dice loss, 1 - 2 |p m| / (|p| + |m|).
+    """Binary cross-entropy plus `dice_weight` times the soft Dice loss, 1 - 2 |p m| / (|p| + |m|), of what
+    is known.
 
-    Both over what is known. Milletari et al., 2016. Dice over the batch and not an image at a time: an image
-    without hair has none.
+    Milletari et al., 2016. Dice over the batch and not an image at a time: an image without hair has none.
     """
     matte, known = batch.matte, batch.known
     p = logits.sigmoid() * known
@@ -117,14 +117,10 @@ def train_matte(
     Interrupted, the same call goes on from its last checkpoint, exactly as if it had not been interrupted.
 
     Args:
-        images: uint8 (N, S, S, 3) RGB of `config.image_size`.
-        masks: uint8 (N, S, S), 255 = hair.
-        config: None for the defaults.
+        images, masks: uint8 (N, S, S, 3) RGB of `config.image_size`, and (N, S, S), 255 = hair.
         workers: processes that make samples; 0 = this one.
-        log: takes a line now and then.
 
     Raises:
-        DataError: there is no image.
         CheckpointError: `folder` holds a training of another configuration, or a damaged checkpoint.
     """
     config = config or MatteConfig()
@@ -152,25 +148,15 @@ def load_matte(folder: Path) -> tuple[MatteNet, MatteConfig]:
 
 
 def export_matte(folder: Path, path: Path) -> float:
-    """Write `image (N, 3, S, S) -> matte (N, 1, S, S)` of the newest checkpoint; returns the parity error.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be read.
-        ExportError: ONNX Runtime and PyTorch differ by more than 1e-4; nothing is written then.
-    """
+    """Write `image (N, 3, S, S) -> matte (N, 1, S, S)` of the newest checkpoint; returns the parity error."""
     network, config = load_matte(folder)
     return export_small(_Exported(network), (3, config.image_size, config.image_size), ["matte"], path)
 
 
 @dataclass(frozen=True)
 class MatteScore:
-    """Held-out figures of a matte network, at a matte of 1/2.
-
-    Attributes:
-        iou: intersection over union of hair pixels, over all images together.
-        face_iou: the mean over images that show hair of the image's own.
-        false_share: share of the pixels without hair that are taken for hair.
-        images: how many.
+    """Held-out figures at a matte of 1/2: intersection over union of hair pixels, over all images together
+    and the mean over images that show hair; the share of other pixels taken for hair; how many images.
     """
 
     iou: float
@@ -185,8 +171,7 @@ def score_matte(
 ) -> MatteScore:
     """Measure a network (RGB in [0, 1] to logits) on uint8 images (N, S, S, 3), masks (N, S, S), 255 = hair.
 
-    Raises:
-        DataError: there is no image, or none with hair.
+    Raises DataError where no image shows hair.
     """
     hair = torch.from_numpy(masks) > 127
     if not hair.any():

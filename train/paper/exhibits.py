@@ -22,15 +22,11 @@ class System:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One table, chart or picture.
+    """One table or picture.
 
-    Attributes:
-        name: as `aif eval` takes it.
-        kind: table; chart (a table by attribute, shown as bars too); or picture (edited faces).
-        title, caption: what it shows.
-        systems: the rows.
-        columns: keys of measures; `{a}` stands for the first attribute, or for each one in a chart.
-        several: whether the systems learn all attributes that are asked for, or the first alone.
+    `kind`: a table about the first attribute; a chart, a table by attribute; or a picture of edited faces.
+    `columns` are keys of measures, with `{a}` for the attribute; `several`: whether the systems learn all
+    attributes that are asked for, or the first alone.
     """
 
     name: str

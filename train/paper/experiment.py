@@ -32,14 +32,8 @@ MEASURES_VERSION = 4
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the numbers of one trained system come from.
-
-    Attributes:
-        preset, seed: what was trained.
-        checkpoint: SHA-256 of what was measured.
-        data: name and fingerprint of the validation faces.
-        faces_seen: length of the training.
-        command: the command that trains it.
+    """Where the numbers of one trained system come from: preset and seed, SHA-256 of what was measured, name
+    and fingerprint of the validation faces, length of the training, and the command that trains it.
     """
 
     preset: str
@@ -63,17 +57,9 @@ class Measured:
 class Experiment:
     """What all systems of a report have in common.
 
-    Attributes:
-        out: folder of runs, measures and reports.
-        data: labelled faces; None = synthetic.
-        table: the CSV of labels, where it is not beside the images.
-        instruments: what measures.
-        instruments_hash: `folder_hash` of their weights.
-        budget: training of each system.
-        effort: faces that the measures rest on.
-        options: devices and workers.
-        command: the command line that asked for it.
-        opened: the splits by their attributes, whose faces are decoded once for all systems.
+    `out` gets runs, measures and reports; `data` None = synthetic faces; `instruments_hash` is the
+    `folder_hash` of what measures; `command` the command line; `opened` the splits, whose faces are decoded
+    once for all.
     """
 
     out: Path
@@ -196,11 +182,7 @@ def editing_model(run: TrainedRun) -> TorchModel:
 
 
 def checkpoint_hash(folder: Path) -> str:
-    """SHA-256 of the weights and the configuration that a run would be measured or exported with.
-
-    Raises:
-        CheckpointError: the run has no checkpoint.
-    """
+    """SHA-256 of the weights and configuration that a run would be measured or exported with."""
     found = list_checkpoints(checkpoint_folder(folder))
     if not found:
         raise CheckpointError(f"{folder} has no checkpoint yet.", "Train it first.")

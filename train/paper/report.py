@@ -1,4 +1,4 @@
-"""Reports: tables of numbers, charts and pictures, written as Markdown and as JSON.
+"""Reports: tables of numbers and pictures, written as Markdown and as JSON.
 
 The numbers of a report are one long pandas table, a row a number, with these columns: `table`, `label` (the
 system), `seed`, `key` (the measure), `value` (a share lies in [0, 1]), `n` (faces or pairs that it rests on),
@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from aif.runtime.files import replacing, write_text
+from aif.runtime.files import write_text
 from aif.train.paper.columns import Column, column
 
 ARROWS = {"high": "\N{UPWARDS ARROW}", "low": "\N{DOWNWARDS ARROW}", None: ""}
@@ -65,14 +64,8 @@ class Picture:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that one `aif eval` writes.
-
-    Attributes:
-        budget: plain words: faces seen, width, image size, seeds.
-        command: what made the report.
-        parts: tables and pictures, in order.
-        numbers: the long table (see the module).
-        notes: what a reader must know, such as the evaluator's own accuracy.
+    """Everything that one `aif eval` writes: the budget in plain words, the command that made it, tables and
+    pictures in order, the long table of numbers (see the module), and what a reader must know.
     """
 
     title: str
@@ -202,30 +195,3 @@ def code(text: str) -> str:
     """A command as code; as plain words where code cannot hold it."""
     line = " ".join(text.split())
     return plain(line) if "`" in line else f"`{line}`"
-
-
-def bar_chart(numbers: pd.DataFrame, keys: Sequence[str], path: Path) -> None:
-    """Shares as horizontal bars, a group a measure and a colour a system, with their 95 % intervals; a PNG.
-
-    Of several seeds the bar is the mean, the line runs from the lowest to the highest end of their intervals.
-    """
-    order = dict(index="key", columns="label", sort=False)
-    value, low, high = (
-        100 * numbers.pivot_table(values=name, aggfunc=how, dropna=False, **order).reindex(list(keys))
-        for name, how in (("value", "mean"), ("low", "min"), ("high", "max"))
-    )
-    errors = [
-        [(value[label] - low[label]).fillna(0), (high[label] - value[label]).fillna(0)]
-        if label in low and label in high else [0 * value[label].fillna(0)] * 2
-        for label in value
-    ]  # fmt: skip
-    figure = Figure(figsize=(7.2, 1 + 0.16 * value.size + 0.2 * len(value)), dpi=200, layout="constrained")
-    axes = figure.subplots()
-    value.index = [column(key).label for key in value.index]
-    bars = {"xlim": (0, 100), "width": 0.85, "error_kw": {"elinewidth": 0.8}, "legend": False}
-    value.plot.barh(ax=axes, xerr=errors, **bars)
-    axes.invert_yaxis()
-    axes.set(xlabel="%, with 95 % intervals", ylabel="")
-    figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=8)
-    with replacing(path) as part:
-        figure.savefig(part, format="png", metadata={"Software": None})

@@ -15,7 +15,7 @@ from aif.train.paper.exhibits import Exhibit, System
 from aif.train.paper.experiment import Experiment, Measured, editing_model, system
 from aif.train.paper.measures import Number
 from aif.train.paper.pictures import draw_strips, edit_strip
-from aif.train.paper.report import Picture, Report, Table, bar_chart, number_table, write_report
+from aif.train.paper.report import Picture, Report, Table, number_table, write_report
 from aif.train.training.loop import Progress
 from aif.train.training.run import load_run
 
@@ -73,13 +73,8 @@ def report(
             continue
         names = study.attributes if exhibit.kind == "chart" else study.attributes[:1]
         keys = tuple(dict.fromkeys(key.replace("{a}", name) for name in names for key in exhibit.columns))
-        rows = [*_rows(exhibit.name, found, keys), *_references(study, exhibit, keys)]
-        numbers += rows
+        numbers += [*_rows(exhibit.name, found, keys), *_references(study, exhibit, keys)]
         parts.append(Table(exhibit.name, exhibit.title, exhibit.caption, keys))
-        if exhibit.kind == "chart":
-            bar_chart(number_table(rows), keys, path)
-            title_of_bars = f"{exhibit.title}, as bars"
-            parts.append(Picture(f"{exhibit.name}-bars", title_of_bars, "The same numbers.", path))
     e = study.experiment
     return Report(title, str(e.budget), e.command, tuple(parts), number_table(numbers), _notes(study))
 

@@ -16,9 +16,9 @@ from aif.train.training.run import TrainedRun, load_run
 ATTRIBUTE = "Wearing_Hat"
 SMALL = [
     *("network.width=8", "network.latent_size=8", "network.aux_hidden=128", "optimiser.learning_rate=0.001"),
-    *("data.flip=false", "data.jitter=0", "objective.aux_ramp_steps=50", "precision=32-true", "steps=200"),
-    *("freeze.edit_class=0", "freeze.edit_keep=0", "freeze.delta=0", "freeze.game_steps=800"),
-    *("freeze.game_weight=1", "freeze.game_match=10"),
+    *("data.flip=false", "data.jitter=0", "objective.aux_ramp_steps=50", "precision=32-true", "steps=80"),
+    *("freeze.edit_class=0", "freeze.edit_keep=0", "freeze.delta=0", "freeze.game_steps=200"),
+    "freeze.game_weight=1",
     f'data.attributes=["{ATTRIBUTE}"]',
 ]
 WITHOUT = ["objective.aux_weight=0", "freeze.game_weight=0"]
@@ -38,8 +38,8 @@ def codes(run: TrainedRun, faces) -> tuple[np.ndarray, float]:
 
 @pytest.mark.slow
 def test_l_aux_and_only_l_aux_takes_the_attribute_out_of_z(tmp_path):
-    faces = cached(SyntheticFaces(4000, attributes=(ATTRIBUTE,)), tmp_path)
-    held_out = cached(SyntheticFaces(600, attributes=(ATTRIBUTE,), first=100_000), tmp_path)
+    faces = cached(SyntheticFaces(1500, attributes=(ATTRIBUTE,)), tmp_path)
+    held_out = cached(SyntheticFaces(500, attributes=(ATTRIBUTE,), first=100_000), tmp_path)
     options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
     accuracy, error = {}, {}
     for name, changes in (("with", []), ("without", WITHOUT)):
@@ -53,8 +53,8 @@ def test_l_aux_and_only_l_aux_takes_the_attribute_out_of_z(tmp_path):
             accuracy[name, kind] = result.accuracy
             majority = result.majority_rate
     print(f"probe accuracy {accuracy}, majority {majority:.3f}, reconstruction {error}")
-    assert accuracy["without", "linear"] > majority + 0.1
-    assert accuracy["without", "mlp"] > majority + 0.25
+    assert accuracy["without", "linear"] > majority + 0.2
+    assert accuracy["without", "mlp"] > majority + 0.35
     assert accuracy["with", "linear"] < majority + 0.05
     assert accuracy["with", "mlp"] < majority + 0.1
     assert error["with"] < 1.5 * error["without"]  # z still describes the face

@@ -97,36 +97,6 @@ def test_encoder_adversary(target, logit, y, expected):
     assert found.item() == pytest.approx(expected, rel=1e-4)
 
 
-APART = sum(math.exp(-9 / (2 * variance)) for variance in (0.125, 0.5, 2.0))
-
-
-@pytest.mark.parametrize(
-    ("z", "y", "expected"),
-    [
-        ([0.0, 3.0, 0.0, 3.0], [[1], [1], [0], [0]], 0.0),  # spread alike
-        ([0.0, 0.0, 3.0, 3.0], [[1], [1], [0], [0]], 3 + 3 - 2 * APART),  # k(p, p) + k(q, q) - 2 k(p, q)
-        ([0.0, 3.0, 0.0, 3.0], [[1], [1], [1], [1]], 0.0),  # nothing to compare
-        ([0.0, 0.0, 3.0, 3.0], [[1, 1], [1, 0], [0, 1], [0, 0]], 6 - 2 * APART),  # the second tells nothing
-    ],
-)
-def test_class_discrepancy(z, y, expected):
-    found = losses.class_discrepancy(torch.tensor(z).view(-1, 1), torch.tensor(y))
-    assert found.item() == pytest.approx(expected, abs=1e-5)
-
-
-def test_class_discrepancy_sees_what_means_and_variances_do_not():
-    torch.manual_seed(0)
-    radius = torch.where(torch.arange(512) < 256, 1.0, 0.0).view(-1, 1)
-    ring = torch.nn.functional.normalize(torch.randn(512, 2)) * 2**0.5
-    z = torch.where(radius > 0, ring, torch.randn(512, 2)).requires_grad_()
-    shuffled = radius[torch.randperm(512)]
-    found = losses.class_discrepancy(z, radius)
-    assert found > 5 * losses.class_discrepancy(z, shuffled)
-    found.backward()
-    assert torch.isfinite(z.grad).all()
-    assert z.grad.abs().sum() > 0
-
-
 def test_prior_target_is_least_where_a_guesses_the_rate():
     logits = torch.linspace(-4, 4, 81)
     y = torch.ones(1, 1)

@@ -15,7 +15,6 @@ from aif.runtime.faces.detect import Detection
 from aif.runtime.geometry.align import crop_face, template, transform_points
 from aif.train.data.open import find_layout, open_faces
 from aif.train.data.packed import LANDMARK_COLUMNS, PackedFaces
-from aif.train.data.packed_writer import PackedWriter
 from aif.train.data.prepare import PrepareOptions, prepare
 from aif.train.data.synthetic import SyntheticFaces
 
@@ -235,13 +234,3 @@ def test_no_photos(detector: KnownFaces, tmp_path: Path) -> None:
     (tmp_path / "in" / "l.csv").write_text("file,A\na.png,1\n")
     with pytest.raises(DataError, match="None of the 1 listed"):
         prepare(tmp_path / "in", None, tmp_path / "out", detector)
-
-
-def test_writer_refuses_what_does_not_fit(tmp_path: Path) -> None:
-    crop, points = np.zeros((8, 8, 3), dtype=np.uint8), np.zeros((5, 2), dtype=np.float32)
-    with (
-        pytest.raises(ValueError, match="fit"),
-        PackedWriter(tmp_path / "out", ["A"], {"train": 1}) as writer,
-    ):
-        writer.add("x.png", "train", crop, landmarks=points, score=1.0, labels=[1, 0])
-    assert list(tmp_path.iterdir()) == []

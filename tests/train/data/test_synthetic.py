@@ -54,9 +54,7 @@ def test_a_flip_changes_its_region_and_nothing_else(name: str) -> None:
         label = int(faces.labels[index, ATTRIBUTES.index(name)])
         kept, flipped = (faces.counterfactual(index, {name: v}) for v in (label, 1 - label))
         assert np.array_equal(kept, faces.image(index))
-        changed = faces.changed_region(index, name)
-        assert changed.dtype == np.bool_ and changed.shape == (128, 128)
-        assert np.array_equal(changed, (kept != flipped).any(axis=2))
+        changed = (kept != flipped).any(axis=2)
         assert changed.sum() > 40  # can be seen
         outside = changed.copy()
         outside[top:bottom, left:right] = False

@@ -234,7 +234,7 @@ def test_a_study_becomes_reports(experiment):
     ]
     reproduce(study, exhibits)
     found = report(study, "A try", exhibits)  # nothing is done again
-    assert [type(part) for part in found.parts] == [Table, Picture, Table, Picture, Table, Table]
+    assert [type(part) for part in found.parts] == [Table, Picture, Table, Table, Table]
     table3 = found.numbers[found.numbers["table"] == "table3"]
     assert len(table3) == 2 * len(found.parts[0].keys) and table3["n"].notna().all()
     assert set(table3["why"].dropna()) <= {"there was nothing to measure"}

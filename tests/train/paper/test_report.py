@@ -18,7 +18,6 @@ from aif.train.paper.report import (
     Picture,
     Report,
     Table,
-    bar_chart,
     cell,
     leader,
     markdown,
@@ -139,21 +138,3 @@ def test_edited_faces_stand_under_their_headings(tmp_path: Path) -> None:
     with Image.open(tmp_path / "grid.png") as picture:
         dark = np.asarray(picture.convert("L")) < 128
     assert dark[:17].any() and dark[:, :12].any() and 0.5 < dark.mean() < 0.95
-
-
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_a_chart_has_a_bar_for_every_number(seeds: int, tmp_path: Path) -> None:
-    keys = ("y.Smiling", "y.Wearing_Hat")
-    rows = [
-        row(label, 0.5 + 0.1 * seed, 0.4, 0.7, seed=seed, key=key)
-        for label in ("ours", "$rival$")
-        for seed in range(seeds)
-        for key in keys
-    ]
-    rows.append(row("real faces", 0.99, key=keys[0], checkpoint=None))  # neither interval nor second number
-    bar_chart(number_table(rows), keys, tmp_path / "pictures/bars.png")
-    with Image.open(tmp_path / "pictures/bars.png") as picture:
-        pixels = np.asarray(picture.convert("RGB"), dtype=int)
-    colours = {"ours": (31, 119, 180), "rival": (255, 127, 14), "real": (44, 160, 44)}
-    area = {name: int((abs(pixels - colour).sum(axis=2) < 30).sum()) for name, colour in colours.items()}
-    assert area["ours"] > 1.8 * area["real"] / 2 > 100 and area["rival"] > 100
