@@ -47,7 +47,7 @@ def training(preset: str, **changed: Any) -> ShapeTraining:
         (training("linear"), {"preset": "linear", "image_size": 128}),
         (training("linear", seed=7, assignments=("faces=5000",)), {"seed": 7, "faces": 5000}),
         (training("best"), {"preset": "best", "batch_size": 32}),
-        (training("best", steps=100, seed=3), {"reconstruct_steps": 40, "effect_steps": 60, "seed": 3}),
+        (training("best", steps=100, seed=3), {"reconstruct_steps": 67, "effect_steps": 33, "seed": 3}),
         (training("best", assignments=("effect.mixing=0.25",)), {"effect.mixing": 0.25}),
         (training("best", learning_rate=1e-3), {"rates.networks": 1e-3}),
     ],

@@ -49,10 +49,12 @@ class ShapeEncoder(nn.Module):
     Args:
         linear: the fitted baseline, copied.
         size: side of the texture in pixels, a multiple of 32.
+        deep: False = the baseline alone, for trainings without Algorithm 1's stage.
     """
 
-    def __init__(self, linear: LinearEncoder, size: int) -> None:
+    def __init__(self, linear: LinearEncoder, size: int, deep: bool = True) -> None:
         super().__init__()
+        self.deep = deep
         codes, attributes = linear.z.in_features, linear.y.out_features
         self.linear = LinearEncoder(size, linear.points.out_features, linear.texture.out_features, attributes)
         self.linear.load_state_dict(linear.state_dict())
@@ -88,6 +90,9 @@ class ShapeEncoder(nn.Module):
 
     def forward(self, image: Tensor, landmarks: Tensor) -> Code:
         """image (N, 3, S, S) texture in [0, 1], landmarks (N, 221, 2) in units of the crop's side."""
+        if not self.deep:
+            code: Code = self.linear(image, landmarks)
+            return code
         return self.heads(self.features(image, landmarks))
 
 
@@ -98,12 +103,18 @@ class ShapeDecoder(nn.Module):
         linear: the fitted baseline, copied.
         attributes: names of y, which say which are the skin's tone.
         without: attributes that are not mixed, neither with others nor into them.
+        deep: False = the baseline and mixing alone, for trainings without Algorithm 1's stage.
     """
 
     def __init__(
-        self, linear: LinearDecoder, attributes: tuple[str, ...], without: tuple[str, ...] = ()
+        self,
+        linear: LinearDecoder,
+        attributes: tuple[str, ...],
+        without: tuple[str, ...] = (),
+        deep: bool = True,
     ) -> None:
         super().__init__()
+        self.deep = deep
         size, codes, count = linear.size, linear.coarse.in_features, len(attributes)
         self.size = size
         self.linear = LinearDecoder(size, codes, count)
@@ -151,17 +162,22 @@ class ShapeDecoder(nn.Module):
         within = F.linear(for_texture.clamp(0, 1) - for_texture, lin.fine.weight)
         tone = lin.tone(torch.cat([z, y * self.tonal], dim=1))[:, :, None, None]
         log_texture = self.person(z) + maps + within.reshape(maps.shape) * lin.mouth + tone
-        points: Tensor = lin.points(regressors(z, for_shape)) + self.movement(z)
+        points: Tensor = lin.points(regressors(z, for_shape))
+        if self.deep:
+            points = points + self.movement(z)
         return log_texture, points.reshape(-1, dense.COUNT, 2)
 
     def person(self, z: Tensor) -> Tensor:
         """What z says of the log texture, (N, 3, S, S), without the skin's tone."""
         half = self.size // 2
         coarse = self.linear.coarse(z).unflatten(1, (3, half, half))
+        coarse = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        if not self.deep:
+            return coarse
         # The convolutional part has four numbers for each place and colour of the half-sized map.
         with _mixed(self, z.device):
             fine = F.pixel_shuffle(self._convolve(z), 2)
-        return fine.float() + F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return fine.float() + coarse
 
     def movement(self, z: Tensor) -> Tensor:
         """What the person adds to the linear landmarks, (N, 442) in units of the crop's side."""

@@ -16,6 +16,7 @@ from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
+from aif.train.shape.best.state import beginning
 from aif.train.shape.faces.store import FaceStore
 from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
@@ -111,10 +112,9 @@ def load_trained(out: Path) -> Trained:
         shape, texture = info["components"]
         size = int(about["size"])
         linear = LinearEncoder(size, shape, texture, len(attributes))
-        encoder = ShapeEncoder(linear, size)
         config = ShapeConfig.from_dict(about["config"])
         baseline = LinearDecoder(size, linear.z.out_features, len(attributes))
-        decoder = ShapeDecoder(baseline, attributes, config.effect.without)
+        encoder, decoder = beginning((linear, baseline), attributes, config)
         encoder.load_state_dict(groups["ema_encoder"])
         decoder.load_state_dict(groups["ema_decoder"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:

@@ -189,9 +189,9 @@ def beginning(
     """Encoder and decoder that do what the linear baseline does."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return ShapeEncoder(linear[0], linear[1].size), ShapeDecoder(
-            linear[1], attributes, config.effect.without
-        )
+        deep = config.reconstruct_steps > 0
+        encoder = ShapeEncoder(linear[0], linear[1].size, deep)
+        return encoder, ShapeDecoder(linear[1], attributes, config.effect.without, deep)
 
 
 def _group(parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:
