@@ -69,7 +69,6 @@ def test_dry_run_prints_the_settings(aif, tmp_path):
         (["train", "--out", "{tmp}/x", "-c", "objective.rhoo=1"], 2, "rho"),
         (["train", "--out", "{tmp}/x", "--steps", "0"], 2, "at least one step"),
         (["export", "{tmp}", "-o", "{tmp}/b.aif"], 1, "not a training run"),
-        (["export", "{tmp}", "-o", "{tmp}/b.aif", "--compositing", "blend"], 2, "replace"),
         (["fit", "judge", "--data", "{tmp}", "-o", "{tmp}/e"], 2, "evaluator"),
         (["eval", "{tmp}", "--data", "{tmp}", "--evaluator", "{tmp}", "-o", "{tmp}/e"], 1, "evaluator"),
         (["bench", "walking"], 2, "training"),
