@@ -89,10 +89,13 @@ def _with_others(graph: _Nodes, manifest: Manifest, left: str, given: str) -> st
         )
         edited = graph.add("Not", unset)
         if info.takes_along:
-            shares = np.zeros(len(names), np.float32)
+            on, off = np.zeros((2, len(names)), np.float32)
             for name, share in info.takes_along.items():
-                shares[names.index(name)] = share
-            change = graph.add("Mul", graph.add("Sub", wanted, source), graph.hold(shares))
+                on[names.index(name)] = share
+                off[names.index(name)] = info.takes_along_off.get(name, share)
+            way = graph.add("Sub", wanted, source)
+            shares = graph.add("Where", graph.add("Less", way, none), graph.hold(off), graph.hold(on))
+            change = graph.add("Mul", way, shares)
             moved = graph.add("Clip", graph.add("Add", values, change), none, one)
             taken = graph.add("And", edited, graph.hold(np.isin(names, list(info.takes_along))))
             values = graph.add("Where", taken, moved, values)

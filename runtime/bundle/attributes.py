@@ -32,8 +32,8 @@ class AttributeInfo(Frozen):
     decoder gets u + s (v - u), with s = `on` for v > u and s = 1 - `off` for v < u.
 
     `takes_along` maps other attributes of the bundle to the share (0 to 1) of their way to the same end by
-    which an edit of this one moves them; `excludes` names those that become 0 where this one becomes 1; both
-    unless the user sets them. `group` is for menus.
+    which an edit of this one moves them; `takes_along_off` has other shares, for edits towards 0. `excludes`
+    names those that become 0 where this one becomes 1. All unless the user sets them. `group` is for menus.
     """
 
     name: Name
@@ -43,6 +43,7 @@ class AttributeInfo(Frozen):
     off: Annotated[float, Field(ge=LEAST, le=0.8)] = 0.0
     on: Annotated[float, Field(ge=0.2, le=MOST)] = 1.0
     takes_along: dict[Name, Share] = {}
+    takes_along_off: dict[Name, Share] = {}
     excludes: tuple[Name, ...] = ()
     group: Group = "face"
 
@@ -54,6 +55,8 @@ class AttributeInfo(Frozen):
             raise ValueError(f"default_on of {self.name} is outside its range")
         if self.name in self.others:
             raise ValueError(f"{self.name} takes along or excludes itself")
+        if not self.takes_along_off.keys() <= self.takes_along.keys():
+            raise ValueError(f"{self.name} takes along towards 0 what it does not take along otherwise")
         return self
 
     @property

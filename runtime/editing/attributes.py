@@ -14,6 +14,9 @@ PRESENT, ABSENT = 0.9, 0.1
 # Two attributes that exclude each other contradict each other from this wanted value on.
 WANTED = 0.5
 
+# Wanted values below this one are edits towards 0, for people to read.
+OFF = 0.5
+
 # An attribute that moves by less is not said to change.
 STILL = 0.005
 
@@ -27,12 +30,18 @@ def grouped(attributes: Sequence[AttributeInfo]) -> dict[Group, list[AttributeIn
 def remarks(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> list[str]:
     """A sentence for each attribute that an edit takes along without having been asked for it."""
     return [
-        f"{info.name} takes {name} along by {share:g}; set it yourself to keep it."
+        f"{info.name} takes {name} along by {_share(info, name, settings[info.name]):g}; set it yourself to "
+        "keep it."
         for info in attributes
         if info.name in settings
-        for name, share in info.takes_along.items()
+        for name in info.takes_along
         if name not in settings
     ]
+
+
+def _share(info: AttributeInfo, name: str, value: float) -> float:
+    share = info.takes_along[name]
+    return info.takes_along_off.get(name, share) if value < OFF else share
 
 
 def contradictions(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> list[str]:

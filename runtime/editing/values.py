@@ -101,7 +101,9 @@ def wanted_values(
         for name, share in info.takes_along.items():
             other = names[name]
             if other not in edits:
-                moved = wanted[:, other] + np.float32(share) * (np.float32(value) - source[:, column])
+                change = np.float32(value) - source[:, column]
+                shares = np.where(change < 0, info.takes_along_off.get(name, share), share)
+                moved = wanted[:, other] + shares.astype(np.float32) * change
                 wanted[:, other] = moved.clip(0, 1)
         for name in info.excludes:
             if names[name] not in edits:

@@ -25,6 +25,7 @@ class Attribute(BaseModel):
         description="What an edit moves with it, by which share, unless it is set, too.",
         examples=[{"Mouth_Slightly_Open": 0.76}],
     )
+    takes_along_off: dict[str, float] = Field(description="Other shares, for edits towards 0.")
     excludes: tuple[str, ...] = Field(
         description="What becomes absent where this one becomes present, unless it is set, too."
     )

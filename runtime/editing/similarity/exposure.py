@@ -56,7 +56,6 @@ class Exposure:
         return np.asarray(((images_nchw - self.offset) / self.gain).clip(0, 1), dtype=np.float32)
 
 
-
 def decode_both(
     model: FaceModel, encoding: Encoding, exposure: Exposure, source: Float32Array, target: Float32Array
 ) -> tuple[Float32Array, Float32Array]:

@@ -237,7 +237,14 @@ def test_the_values_graph_does_what_the_local_runtime_does(small_bundle, policy)
 
 
 FOUR = (
-    AttributeInfo(name="Smile", takes_along={"Open": 0.6, "Old": 0.3}, excludes=("Sad",), on=1.7, off=-0.4),
+    AttributeInfo(
+        name="Smile",
+        takes_along={"Open": 0.6, "Old": 0.3},
+        takes_along_off={"Open": 0.9},
+        excludes=("Sad",),
+        on=1.7,
+        off=-0.4,
+    ),
     AttributeInfo(name="Open", on=0.5, off=0.25),
     AttributeInfo(name="Sad", excludes=("Smile", "Open"), maximum=1.5),
     AttributeInfo(name="Old", takes_along={"Open": 1.0}, off=0.8),

@@ -127,6 +127,7 @@ COLOUR = {"lightness": -0.5, "red": 0.2, "blue": -0.2, "contrast": 0.3}
         (["attributes", 0, "on"], float("nan"), "attributes.0.on"),
         (["attributes", 0, "takes_along"], {"Blond_Hair": 1.5}, "attributes.0.takes_along"),
         (["attributes", 0, "takes_along"], {"Smiling": 0.5}, "takes along or excludes itself"),
+        (["attributes", 0, "takes_along_off"], {"Blond_Hair": 0.5}, "does not take along otherwise"),
         (["attributes", 0, "takes_along"], {"Frowning": 0.5}, "Frowning is no attribute"),
         (["attributes", 0, "excludes"], ["Smiling"], "takes along or excludes itself"),
         (["attributes", 0, "excludes"], ["Frowning"], "Frowning is no attribute"),

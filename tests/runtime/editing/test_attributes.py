@@ -20,7 +20,9 @@ KNOWN = (
     AttributeInfo(name="Black", excludes=("Blond", "Gray"), group="hair"),
     AttributeInfo(name="Blond", excludes=("Black", "Gray"), group="hair"),
     AttributeInfo(name="Gray", excludes=("Black", "Blond"), group="hair"),
-    AttributeInfo(name="Smile", takes_along={"Mouth": 0.76}, group="expression"),
+    AttributeInfo(
+        name="Smile", takes_along={"Mouth": 0.76}, takes_along_off={"Mouth": 0.9}, group="expression"
+    ),
     AttributeInfo(name="Mouth", group="expression"),
 )
 MATRIX = np.eye(2, 3, dtype=np.float32)
@@ -51,7 +53,7 @@ def test_groups_keep_the_order_and_leave_out_empty_ones() -> None:
         ({}, []),
         ({"Mouth": 1}, []),
         ({"Smile": 1}, ["Smile takes Mouth along by 0.76; set it yourself to keep it."]),
-        ({"Smile": 0, "Black": 1}, ["Smile takes Mouth along by 0.76; set it yourself to keep it."]),
+        ({"Smile": 0, "Black": 1}, ["Smile takes Mouth along by 0.9; set it yourself to keep it."]),
         ({"Smile": 1, "Mouth": 0}, []),
     ],
 )

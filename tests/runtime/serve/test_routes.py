@@ -71,7 +71,7 @@ def test_a_look(service: Running, photo: bytes, portrait_bgr: np.ndarray) -> Non
 def test_what_can_be_edited(service: Running) -> None:
     about = service.client.get("/attributes").json()
     smiling = {"name": "Smiling", "minimum": -1.0, "maximum": 2.0, "default_on": 1.0, "group": "face"}
-    assert about["attributes"][0] == {**smiling, "takes_along": {}, "excludes": []}
+    assert about["attributes"][0] == {**smiling, "takes_along": {}, "takes_along_off": {}, "excludes": []}
     assert [each["name"] for each in about["attributes"]] == ["Smiling", "Blond_Hair"]
     wanted = {"name": "toy", "version": "1", "image_size": 32, "precision": "fp32", "device": "cpu"}
     assert about["bundle"] == wanted

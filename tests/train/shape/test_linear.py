@@ -171,7 +171,8 @@ def test_a_damaged_model_is_an_error_that_says_so(
 def test_companions_and_opposites() -> None:
     names = ("Smiling", "Mouth_Slightly_Open", "Black_Hair", "Blond_Hair")
     smile, mouth, black, blond = attribute_infos(names)
-    assert smile.takes_along == {"Mouth_Slightly_Open": 0.3}
+    assert smile.takes_along == {"Mouth_Slightly_Open": 0.15}
+    assert smile.takes_along_off == {"Mouth_Slightly_Open": 0.8}
     assert mouth.takes_along == {}
     assert (black.excludes, blond.excludes) == (("Blond_Hair",), ("Black_Hair",))
     assert (smile.on, smile.off, black.on, black.off) == (1.5, -0.5, 1.0, 0.0)
