@@ -1,4 +1,4 @@
-"""Faults of photos, for training samples and for measuring robustness: uint8 (H, W, 3) in and out."""
+"""Faults of photos, for training samples: uint8 (H, W, 3) in and out."""
 
 from __future__ import annotations
 

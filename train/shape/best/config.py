@@ -56,8 +56,8 @@ class Effect:
     rest: float = 0.03
     """Weight of the squared values that are mixed in without any edit."""
     mouth_along: float = 0.3
-    """How far an edit of Smiling takes Mouth_Slightly_Open along, four times of five: as far as users see it.
-    What opens further shows teeth that the photo does not have."""
+    """How far an edit of Smiling takes Mouth_Slightly_Open along in training, four times of five. What users
+    get is in the manifest: less towards 1, more towards 0."""
     without: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Gray_Hair", "Eyeglasses")
     """Attributes not trained for effect: what they are about is not in the face's texture and shape."""
 

@@ -17,8 +17,7 @@ FACES = 6
 def sample_grid(encoder: ShapeEncoder, decoder: ShapeDecoder, store: FaceStore) -> npt.NDArray[np.uint8]:
     """One row a face: the crop, the decoded texture, then each attribute set to its other value.
 
-    uint8 (H, W, 3) RGB. Smiling takes the mouth along. The networks are used as they are (pass
-    them in eval mode).
+    uint8 (H, W, 3) RGB. The networks are used as they are (pass them in eval mode).
     """
     rows = torch.arange(min(FACES, len(store)))
     faces = store.batch(rows)
@@ -26,11 +25,9 @@ def sample_grid(encoder: ShapeEncoder, decoder: ShapeDecoder, store: FaceStore) 
     code = encoder(faces.texture, faces.points)
     before = decoder.decode(code.mean, code.y)
     columns = [faces.crop, decoder(code.mean, code.y)[0]]
-    for number, name in enumerate(store.attributes):
+    for number in range(len(store.attributes)):
         y = code.y.clone()
         y[:, number] = 1 - y[:, number].round()
-        if name == "Smiling" and "Mouth_Slightly_Open" in store.attributes:
-            y[:, store.attributes.index("Mouth_Slightly_Open")] = y[:, number]
         columns.append(
             composer(faces.crop, faces.points, composer.edit(before, decoder.decode(code.mean, y)))
         )

@@ -157,7 +157,7 @@ def _moments(x: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _solve(xx: Tensor, xy: Tensor, count: int, ridge: float) -> Tensor:
-    penalty = ridge * count * torch.ones(len(xx), dtype=torch.float64)
+    penalty = ridge * count * torch.ones(len(xx), dtype=torch.float64, device=xx.device)
     penalty[0] = 0
     solved: Tensor = torch.linalg.solve(xx + torch.diag(penalty), xy)
     return solved.float()
@@ -172,7 +172,6 @@ def _fit_textures(
 ) -> None:
     """The texture's layers. The inside of the mouth is fitted on open mouths alone."""
     z, y, coarse, tone = known
-    both = torch.cat([z, y], dim=1)
     kept = [name in TONE_ATTRIBUTES for name in faces.attributes]
     tonal = torch.cat([z, y * torch.tensor(kept)], dim=1)
     regress(decoder.tone, tonal, tone, ridge)
@@ -185,7 +184,7 @@ def _fit_textures(
     regress(decoder.coarse, z, coarse, ridge)
     at_mouth = half_mouth > 0.02
     inside = nn.Linear(z.shape[1], int(at_mouth.sum()))
-    regress(inside, both[opened][:, : z.shape[1]], coarse[opened][:, at_mouth], ridge)
+    regress(inside, z[opened], coarse[opened][:, at_mouth], ridge)
     decoder.coarse.weight[at_mouth] = inside.weight
     decoder.coarse.bias[at_mouth] = inside.bias
 
