@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ _HOMES = {
     "video.read": ("VideoSource",),
     "video.write": ("VideoSink",),
 }
+
+# ONNX Runtime (1.31) puts a device id and a database into the home folder as it is imported, and reports to
+# Microsoft twelve seconds later; `disable_telemetry_events` comes too late. All of aif imports this room first.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 # What is logged goes where the program wants it, and nowhere while it has not said so.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
+import aif.runtime  # noqa: F401 - before ONNX Runtime, whose telemetry it turns off
+
 Clip = Callable[..., Path]
 NTSC = Fraction(30000, 1001)
 

@@ -10,16 +10,19 @@ are left out: PyTriton serves functions. Names, shapes and batches are those of 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from google.protobuf import text_format
 from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig, TritonLifecyclePolicy
 from tritonclient.grpc import model_config_pb2
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is imported
+import onnxruntime
 
 
 def networks(repository: Path) -> list[tuple[Any, Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from importlib.metadata import distributions
@@ -25,7 +26,15 @@ _FAMILIES = {
 
 def check_versions(bundle: str) -> list[Finding]:
     """Python, the packages, and whether two of them write over each other."""
-    return findings_on(installed())
+    return [*findings_on(installed()), telemetry(os.environ.get("ORT_DISABLE_TELEMETRY", ""))]
+
+
+def telemetry(setting: str) -> Finding:
+    """Whether ONNX Runtime reports to its makers, from the environment variable that decides it."""
+    if setting.lower() in {"1", "true", "yes"}:
+        return Finding("telemetry", "ok", "off: ONNX Runtime sends nothing and keeps no device id")
+    text = f"ORT_DISABLE_TELEMETRY is {setting!r} here: ONNX Runtime reports to Microsoft."
+    return Finding("telemetry", "problem", text, "unset ORT_DISABLE_TELEMETRY (aif then turns it off)")
 
 
 def installed() -> dict[str, str]:

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 # "auto" only tries whether CUDA is there.
 _ERRORS, _FATAL = 3, 4
 ort.set_default_logger_severity(_ERRORS)
+ort.disable_telemetry_events()  # of a program that imported it before us, and on Windows
 
 
 class Session:

@@ -16,7 +16,7 @@ from aif.runtime.doctor import machine as doctor_machine
 from aif.runtime.doctor import providers as doctor_providers
 from aif.runtime.doctor import video as doctor_video
 from aif.runtime.doctor.machine import graphics, has_nvidia_card, memory, processor
-from aif.runtime.doctor.versions import findings_on
+from aif.runtime.doctor.versions import findings_on, telemetry
 from aif.runtime.errors import ConfigError, ProviderError
 from aif.runtime.networks.provider_check import Probe
 
@@ -50,6 +50,14 @@ def test_packages(changes: dict[str, str | None], problem: str | None, fix: str 
     assert len(found) == (problem is not None)
     for each in found:
         assert problem in each.text and fix in str(each.fix)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("setting", "status"), [("1", "ok"), ("TRUE", "ok"), ("0", "problem"), ("", "problem")]
+)
+def test_telemetry(setting: str, status: str) -> None:
+    found = telemetry(setting)
+    assert found.status == status and (status == "ok" or "unset" in str(found.fix))
 
 
 INTEL = "processor : 0\nmodel name : Intel(R) Xeon\nflags : fpu avx2 avx512f avx512_vnni amx_int8\n"
