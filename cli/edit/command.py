@@ -29,6 +29,7 @@ _NOT_LIVE = (
     "as_json",
     "recursive",
     "copy_unedited",
+    "strip_location",
     "kind",
     "start",
     "fps",
@@ -116,18 +117,27 @@ def edit(
     copy_unedited: Annotated[
         bool, typer.Option("--copy-unedited", help="Copy pictures without a face to their output, and go on.")
     ] = False,
+    strip_location: Annotated[
+        bool,
+        typer.Option(
+            "--strip-location", help="Leave GPS position and names of places out of what is written."
+        ),
+    ] = False,
     kind: Annotated[
         str | None,
         typer.Option(
-            "--format", metavar="NAME", help="jpeg, png, webp, tiff or bmp. Default: by --out, else as read."
+            "--format",
+            metavar="NAME",
+            help="jpeg, png, webp, heic, avif, tiff or bmp. Default: by --out, else as read.",
         ),
     ] = None,
     quality: Annotated[
         int | None,
         typer.Option(
             metavar="1-100",
-            help="Of JPEG and WebP; default: as read, else 95. Of videos, whatever size it takes; default: "
-            "75, which looks like the original (H.264's CRF 18; ten more or less are 4 CRF).",
+            help="Of lossy pictures; default: as read, else one that looks like the original. Of videos, "
+            "whatever size it takes; default: 75, which looks like the original (H.264's CRF 18; ten more or "
+            "less are 4 CRF).",
         ),
     ] = None,
     start: Annotated[
@@ -202,7 +212,8 @@ def edit(
     aif-edit --engine ray s3://bucket/photos s3://bucket/edited --set Smiling=1
     aif-edit --webcam 1 --camera-size 1280x720 --headless --record out.mp4
 
-    Kept: size, format, orientation, transparency, 16 bits, black and white, colour profile, EXIF; of videos
+    Kept: size, format, orientation, transparency, 16 bits, black and white, colour profile, EXIF and XMP with
+    their GPS position (--strip-location leaves it out); of videos
     every frame's time, sound, subtitles and colours. Nothing is overwritten unless you say --overwrite.
     Ctrl-C ends a video where it stands, playable. A live picture ends with --end, Ctrl-C, q, or its window.
 
@@ -220,7 +231,11 @@ def edit(
     files = Files(tuple(inputs), out, recursive, overwrite)
     look = Look(tuple(settings), faces, mode, sweep, steps, compare)
     output = Output(
-        None if kind is None else format_for(kind), quality, max_megapixels or None, copy_unedited
+        None if kind is None else format_for(kind),
+        quality,
+        max_megapixels or None,
+        copy_unedited,
+        strip_location,
     )
     video = VideoChoices(parse_time(start, "--start"), parse_time(end, "--end"), codec, hardware, fps)
     machine = Machine(provider, detector, yunet, threads, precision, build_engines)

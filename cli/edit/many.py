@@ -43,8 +43,9 @@ def edit_many(
     here = os.environ.get("RAY_ADDRESS", "local") in ("", "local")
     setup = Setup.of(EditPlan(edit, output), machine, opened, bundle, here)
     tasks = find_tasks(Place(source), Place(destination), files.recursive, files.overwrite, output.kind)
-    if tasks.videos:
-        console.say(f"{tasks.videos} videos are left out: --engine ray edits pictures.")
+    if tasks.others:
+        counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in tasks.others.items())
+        console.say(f"Left out, as --engine ray edits pictures: {counts}.")
     if tasks.done:
         console.say(f"{tasks.done} pictures have a result already; --overwrite makes it anew.")
     result = run_job(tasks, setup, workers, sys.stderr.isatty())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.batch.places import Job
@@ -17,6 +18,7 @@ from aif.runtime.editing.sweep import sweep_rows
 from aif.runtime.errors import NoFaceError
 from aif.runtime.image.io import demo_picture, encode_image, read_bytes, read_image, write_bytes
 from aif.runtime.image.kinds import SUFFIXES
+from aif.runtime.image.meta import without_location
 from aif.runtime.image.picture import Picture
 
 
@@ -84,6 +86,8 @@ def edited_bytes(
         result, pixels = picture, picture.pixels_hwc_bgr
     start = time.perf_counter()
     as_it_was = record.status == "copied" and data and kind == picture.format
+    if plan.output.strip_location:
+        as_it_was, result = False, replace(result, extras=without_location(result.extras))
     made = data if as_it_was else encode_image(result, pixels, kind, plan.output.quality)
     record.seconds["write"] = time.perf_counter() - start
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import string
 from collections.abc import Iterable, Sequence
@@ -10,18 +11,12 @@ from pathlib import Path
 
 from aif.runtime.batch.sources import STREAM, Source
 from aif.runtime.errors import ConfigError
-from aif.runtime.image.kinds import Format, format_for
+from aif.runtime.image.kinds import SUFFIXES, Format, format_for
 from aif.runtime.video.kinds import WRITTEN_SUFFIXES, is_sequence, sequence_files
 
-FIELDS = ("stem", "name", "ext", "index")
+log = logging.getLogger(__name__)
 
-_SUFFIX_OF: dict[Format, str] = {
-    "JPEG": ".jpg",
-    "PNG": ".png",
-    "WEBP": ".webp",
-    "TIFF": ".tif",
-    "BMP": ".bmp",
-}
+FIELDS = ("stem", "name", "ext", "index")
 
 
 @dataclass(frozen=True)
@@ -121,7 +116,7 @@ def _suffix(source: Source, kind: Format | None) -> str:
     own = source.place.suffix
     if source.is_video:
         return own if own.lower() in WRITTEN_SUFFIXES else ".mp4"
-    return own if kind is None else _SUFFIX_OF[kind]
+    return own if kind is None else next(suffix for suffix, each in SUFFIXES.items() if each == kind)
 
 
 def _from_pattern(pattern: str, source: Source, index: int, suffix: str) -> Path:
@@ -151,7 +146,9 @@ def _without_own_results(sources: Sequence[Source], tag: str) -> list[Source]:
             return False
         return (path.parent, path.stem.removesuffix(tag)) in stems
 
-    return [source for source in sources if not is_result(source)]
+    if results := [source.label for source in sources if is_result(source)]:
+        log.warning("%d results of earlier runs are left out, such as %s.", len(results), results[0])
+    return [source for source in sources if source.label not in results]
 
 
 def check_distinct(pairs: Iterable[tuple[str, str, str, str]]) -> None:

@@ -99,15 +99,17 @@ class Output:
 
     Attributes:
         kind: format of pictures; None = by the output's suffix, else as read.
-        quality: 1 to 100, of JPEG and WebP (None = as read) and of videos (None = looks like the original).
+        quality: 1 to 100, of lossy pictures (None = as read) and of videos (None = looks like the original).
         max_megapixels: larger pictures are refused; None = no limit.
         copy_unedited: a picture without a face is copied to its output.
+        strip_location: results say no GPS position and no place.
     """
 
     kind: Format | None = None
     quality: int | None = None
     max_megapixels: float | None = None
     copy_unedited: bool = False
+    strip_location: bool = False
 
     def check(self) -> None:
         """Raise a ConfigError for a quality out of range."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from aif.runtime.errors import ImageError
 from aif.runtime.image.io import missing_file
-from aif.runtime.image.kinds import SUFFIXES
+from aif.runtime.image.kinds import SUFFIXES, sniff_format
 from aif.runtime.video.kinds import VIDEO_SUFFIXES, is_sequence, is_video
+
+log = logging.getLogger(__name__)
 
 STREAM = "-"
 DEMO = "demo"
@@ -77,14 +80,41 @@ def find_sources(words: Sequence[str], recursive: bool) -> list[Source]:
 
 
 def _in_folder(folder: Path, recursive: bool) -> list[Source]:
-    found = [file for file in sorted(folder.glob("**/*" if recursive else "*")) if _is_picture(file, folder)]
+    entries = _visible(folder, recursive)
+    files = [entry for entry in entries if entry.is_file()]
+    found = [file for file in files if file.suffix.lower() in _FOUND]
     if not found:
-        deeper = not recursive and any(_is_picture(file, folder) for file in folder.glob("**/*"))
+        deeper = not recursive and any(file.suffix.lower() in _FOUND for file in _visible(folder, True))
         raise ImageError(
             f"There are no pictures in the folder {folder}.",
             "Its subfolders have some: add --recursive." if deeper else f"Looked for {', '.join(_FOUND)}.",
         )
+    if not recursive and any(entry.is_dir() for entry in entries):
+        log.warning("%s: its subfolders are left out; --recursive takes them.", folder)
+    _say_left_out([file for file in files if file.suffix.lower() not in _FOUND])
     return [Source(str(file), file, file.relative_to(folder), listed=True) for file in found]
+
+
+def _visible(folder: Path, recursive: bool) -> list[Path]:
+    """What lies in a folder, in order, without what is hidden."""
+    entries = sorted(folder.glob("**/*" if recursive else "*"))
+    return [e for e in entries if not any(part.startswith(".") for part in e.relative_to(folder).parts)]
+
+
+def _say_left_out(files: Sequence[Path]) -> None:
+    """Of each suffix what the first such file is, and how many more there are."""
+    for suffix in sorted({file.suffix.lower() for file in files}):
+        first, *more = [file for file in files if file.suffix.lower() == suffix]
+        try:
+            with first.open("rb") as file:
+                kind = sniff_format(file.read(64), str(first))
+            reason = f"{first} is a {kind} picture, but not named as one."
+        except (ImageError, OSError) as error:
+            reason = (
+                error.message if isinstance(error, ImageError) else f"Cannot read {first}: {error.strerror}."
+            )
+        others = f", as {'is' if len(more) == 1 else 'are'} {len(more)} more of the kind" if more else ""
+        log.warning("%s It is left out%s.", reason, others)
 
 
 def _matching(pattern: str) -> list[Source]:
@@ -93,8 +123,3 @@ def _matching(pattern: str) -> list[Source]:
     if not pictures:
         raise ImageError(f"No picture matches {pattern}.", f"Looked for {', '.join(_FOUND)}.")
     return [Source(str(file), file, Path(file.name), listed=True) for file in pictures]
-
-
-def _is_picture(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return not hidden and file.suffix.lower() in _FOUND and file.is_file()

@@ -112,6 +112,10 @@ def edit_video(
             return
         assert job.target is not None
         record.target = str(job.target)
+        if plan.output.strip_location:
+            for texts in (source.metadata, source.stream_metadata):
+                for key in [key for key in texts if "location" in key.lower()]:
+                    del texts[key]
         try:
             _write(editor, plan, job.target, source, record, stop, progress)
         except NoFaceError:
@@ -156,8 +160,9 @@ def _write(
 
 def _may_be_the_same_bytes(plan: EditPlan, source: VideoSource, target: Path) -> bool:
     """Whether the unedited result may be a copy of the file: nothing else was asked for."""
-    as_is = plan.output.quality is None and plan.video == VideoChoices() and not plan.edit.compare
-    return as_is and source.path.suffix.lower() == target.suffix.lower()
+    output = plan.output
+    as_is = output.quality is None and plan.video == VideoChoices() and not plan.edit.compare
+    return as_is and not output.strip_location and source.path.suffix.lower() == target.suffix.lower()
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ImageError, ImageTooLargeError, UnsupportedImageError
 from aif.runtime.image.codecs import Extras, Samples, decode_deep_bgr
 from aif.runtime.image.kinds import SUPPORTED, Format, sniff_format
-from aif.runtime.image.meta import kept_exif, read_orientation
+from aif.runtime.image.meta import kept_exif, kept_xmp, read_orientation
 from aif.runtime.image.picture import Picture, UInt16Array, to_8_bit
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ _OPENERS: dict[Format, tuple[str, ...]] = {
     "JPEG": ("JPEG", "MPO"),
     "PNG": ("PNG",),
     "WEBP": ("WEBP",),
+    "HEIF": ("HEIF",),
+    "AVIF": ("AVIF",),
     "TIFF": ("TIFF",),
     "BMP": ("BMP", "DIB"),
 }
@@ -35,7 +38,7 @@ _limit_lock = threading.Lock()
 
 
 def decode_picture(data: bytes, name: str, max_megapixels: float | None) -> Picture:
-    """Decode the bytes of a JPEG, PNG, WebP, TIFF or BMP file, `name` in messages; arguments as `read_image`.
+    """Decode the bytes of a picture file, `name` in messages; arguments as `read_image`.
 
     Raises:
         UnsupportedImageError: no picture, animated, or of a kind that aif does not read.
@@ -43,6 +46,8 @@ def decode_picture(data: bytes, name: str, max_megapixels: float | None) -> Pict
         ImageError: empty, damaged or cut short.
     """
     kind = sniff_format(data, name)
+    if kind == "HEIF":
+        pillow_heif.register_heif_opener()
     try:
         with _own_size_limit():
             image = Image.open(io.BytesIO(data), formats=_OPENERS[kind])
@@ -81,8 +86,9 @@ def _own_size_limit() -> Iterator[None]:
 
 
 def _check_frames(image: Image.Image, kind: Format, name: str) -> None:
-    # They are not counted, which takes Pillow a time that grows with the square of their number.
-    if kind != "JPEG" and getattr(image, "is_animated", False):
+    # HEIC files may hold further pictures, as JPEGs do. They are not counted, which takes Pillow a time that
+    # grows with the square of their number.
+    if kind not in ("JPEG", "HEIF") and getattr(image, "is_animated", False):
         what = "pages" if kind == "TIFF" else "frames of an animation"
         raise UnsupportedImageError(
             f"{name} holds several {what}; aif edits single pictures.",
@@ -130,6 +136,7 @@ def _to_picture(image: Image.Image, data: bytes, kind: Format, name: str) -> Pic
         extras=Extras(
             icc=icc if isinstance(icc, bytes) and icc and image.mode != "CMYK" else None,
             exif=kept_exif(image, pixels.shape[1], pixels.shape[0]),
+            xmp=kept_xmp(image),
             dpi=_resolution(image),
             coding=_coding(image, data, kind),
         ),
@@ -166,6 +173,9 @@ def _plain_samples(image: Image.Image, name: str) -> UInt8Array:
     return samples[:, :, None] if samples.ndim == 2 else samples
 
 
+# How HEIC says which colours its values mean, as keywords of its writer.
+_COLOURS = ("color_primaries", "transfer_characteristics", "matrix_coefficients", "full_range_flag")
+
 _MODES = {"I": "32-bit whole numbers", "F": "floating point", "LAB": "CIE Lab", "HSV": "hue and saturation"}
 
 
@@ -188,11 +198,18 @@ def _deep_samples(
     image: Image.Image, data: bytes, kind: Format, name: str, orientation: int
 ) -> tuple[UInt16Array | None, Samples | None]:
     """Upright 16-bit samples (H, W, 1 or 3) grey or BGR and alpha (H, W); (None, None) for 8-bit files."""
+    if kind == "HEIF" and image.info.get("bit_depth", 8) > 8:
+        found = np.asarray(pillow_heif.open_heif(data, convert_hdr_to_8bit=False, bgr_mode=True))
+        found = found.astype(np.uint16).reshape(*found.shape[:2], -1)
+        alpha = found[:, :, -1] if found.shape[2] in (2, 4) else None
+        return np.ascontiguousarray(found[:, :, : 1 if found.shape[2] <= 2 else 3]), alpha
     if image.mode.startswith("I;16"):
         grey = np.asarray(image).astype(np.uint16)
         if kind == "TIFF" and getattr(image, "tag_v2", {}).get(262) == 0:  # 0 means white
             grey = 65535 - grey
         return np.ascontiguousarray(upright(grey, orientation)[:, :, None]), None
+    if kind == "AVIF" and data[data.find(b"av1C") + 6] & 0x40:
+        log.warning("%s has 10 or 12 bits a channel; 8 are read.", name)
     if not _has_16_bits(image, data, kind) or image.mode not in ("RGB", "RGBA"):
         return None, None
     raw = decode_deep_bgr(data)
@@ -247,7 +264,8 @@ def _coding(image: Image.Image, data: bytes, kind: Format) -> dict[str, Any]:
         }
     if kind == "WEBP":
         return {"lossless": _webp_is_lossless(data)}
-    return {}
+    colours = image.info.get("nclx_profile", {}) if kind == "HEIF" else {}
+    return {name: value for name, value in colours.items() if name in _COLOURS}
 
 
 def _webp_is_lossless(data: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib.util
+import logging
 import os
 import sys
 from dataclasses import replace
@@ -36,11 +37,16 @@ __all__ = [
     "write_image",
 ]
 
+log = logging.getLogger(__name__)
+
 # Larger pictures are refused unless the caller raises the limit: a file of a few kilobytes can claim a size
 # that fills any memory. 200 megapixels take 0.6 GB a copy.
 DEFAULT_MAX_MEGAPIXELS = 200.0
 
 STANDARD_STREAM = "-"
+
+HDR = (16, 18)
+"""The transfers PQ and HLG, by their numbers in H.273."""
 
 
 def read_image(
@@ -48,7 +54,7 @@ def read_image(
     name: str | None = None,
     max_megapixels: float | None = DEFAULT_MAX_MEGAPIXELS,
 ) -> Picture:
-    """Read a JPEG, PNG, WebP, TIFF or BMP picture.
+    """Read a picture in one of `FORMATS`.
 
     Args:
         source: a path, "-" for standard input, or the file's bytes.
@@ -98,15 +104,16 @@ def encode_image(
 ) -> bytes:
     """The bytes of an edited picture, of the same kind as it was read.
 
-    Kept: transparency, 16 bits a channel (see `Picture.samples`), grey or colour, ICC profile, EXIF,
-    resolution, and a JPEG's quantization tables and chroma sampling. XMP, comments and embedded previews are
-    not kept.
+    Kept: transparency, 10 to 16 bits a channel (see `Picture.samples`), grey or colour, ICC profile, EXIF,
+    XMP, resolution, and a JPEG's quantization tables and chroma sampling. Comments, embedded previews and
+    further pictures in the file (depth, gain map of HDR) are not kept.
 
     Args:
         picture: as read.
         pixels_hwc_bgr: uint8, the edited pixels, of the picture's size.
         kind: format to write; None = the picture's own.
-        quality: 1 to 100 for JPEG and WebP; None = as the picture was coded, else 95.
+        quality: 1 to 100 for JPEG, WebP, HEIF and AVIF; None = as the picture was coded, else what looks like
+            the original.
 
     Raises:
         ImageError: the format cannot hold a picture of this size.
@@ -116,9 +123,9 @@ def encode_image(
         raise ValueError(f"pixels {pixels_hwc_bgr.shape} do not fit {picture.pixels_hwc_bgr.shape}")
     kind = kind or picture.format
     extras = picture.extras if kind == picture.format else replace(picture.extras, coding={})
-    if (
-        picture.channels == 1 and kind == "WEBP"
-    ):  # stored in three channels there, which a grey profile does not fit
+    if picture.format == "HEIF" != kind and picture.extras.coding.get("transfer_characteristics") in HDR:
+        log.warning("%s is HDR, which %s files do not say: its colours will look pale.", picture.name, kind)
+    if picture.channels == 1 and kind == "WEBP":  # three channels there, which a grey profile does not fit
         extras = replace(extras, icc=None)
     return encode_samples(picture.samples(pixels_hwc_bgr, kind), kind, extras, quality)
 

@@ -7,7 +7,7 @@ from typing import Literal, cast, get_args
 
 from aif.runtime.errors import ImageError, UnsupportedImageError
 
-Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "BMP"]
+Format = Literal["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "TIFF", "BMP"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 SUFFIXES: dict[str, Format] = {
@@ -17,31 +17,30 @@ SUFFIXES: dict[str, Format] = {
     ".jfif": "JPEG",
     ".png": "PNG",
     ".webp": "WEBP",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".hif": "HEIF",
+    ".avif": "AVIF",
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".bmp": "BMP",
     ".dib": "BMP",
 }
 
-SUPPORTED = "aif reads and writes JPEG, PNG, WebP, TIFF and BMP."
+SUPPORTED = "aif reads and writes JPEG, PNG, WebP, HEIC, AVIF, TIFF and BMP."
 
 # Pictures of cameras that are TIFF inside, but whose first TIFF image is only a small preview.
 _RAW_SUFFIXES = (".dng", ".nef", ".cr2", ".arw", ".pef", ".orf", ".rw2", ".srw", ".3fr", ".raw")
 
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_CONVERT_HEIC = (
-    "Convert it first: `heif-convert IN.heic OUT.jpg` (Linux), `sips -s format jpeg IN.heic --out OUT.jpg` "
-    "(macOS), or export it as JPEG from the photo program."
-)
+# Brands of HEIF files; mif1 and msf1 are those of AVIF files, too, which then list theirs beside them.
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
 _CONVERT = f"{SUPPORTED} Convert it to one of these first."
 _DEVELOP = "Export it as TIFF or JPEG from a raw converter (darktable, RawTherapee, Lightroom) first."
 _FRAMES = "aif-edit edits videos that are named as such (.mp4, .mov, .mkv ...); this is the way for pictures."
 
 # Known files that are no picture for aif: where the mark stands, the mark, what it is, what to do.
 _FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (
-    *((8, brand, "a HEIC picture", _CONVERT_HEIC) for brand in _HEIC_BRANDS),
-    (8, b"avif", "an AVIF picture", _CONVERT),
-    (8, b"avis", "an AVIF picture", _CONVERT),
     (8, b"crx ", "a camera raw file", _DEVELOP),
     (0, b"IIU\0", "a camera raw file", _DEVELOP),
     (0, b"FUJIFILM", "a camera raw file", _DEVELOP),
@@ -84,6 +83,9 @@ def sniff_format(data: bytes, name: str) -> Format:
         return "TIFF"
     if head.startswith(b"BM"):
         return "BMP"
+    if head[4:8] == b"ftyp" and head[8:12] in (*_HEIF_BRANDS, *_AVIF_BRANDS):
+        brands = head[8 : int.from_bytes(head[:4])]
+        return "AVIF" if any(brand in brands for brand in _AVIF_BRANDS) else "HEIF"
     kind, fix = _foreign_kind(head)
     raise UnsupportedImageError(f"{name} is {kind}, which aif does not read.", fix)
 

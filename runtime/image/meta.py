@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+from dataclasses import replace
 from typing import Any
+from xml.dom import minidom
 
 from PIL import ExifTags, Image
+
+from aif.runtime.image.codecs import Extras
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +34,15 @@ _KEPT = frozenset(
         *range(0x9C9B, 0x9CA0),  # XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject
     }
 )
+# XMP by "namespace name": what is no longer so in the edited picture. Previews and depth show the face before
+# the edit; gain map, film and further XMP stood behind it and are not written; it is upright already.
+_STALE_XMP = re.compile(
+    r"http://ns\.google\.com/photos/1\.0/(?!panorama/).*|.*(hdr-gain-map|HDRGainMap|pixeldatainfo|xmp/note)/.*"
+    r"|.*/tiff/1\.0/ Orientation|.* Thumbnails"
+)
+_REGIONS = re.compile(r".*/schemas/regions/.*")  # of faces, which lie elsewhere in a picture that is turned
+_PLACES = re.compile(r".* (GPS.*|Location.*|City|State|Country|CountryCode)")
+
 _WIDTH, _HEIGHT = 0xA002, 0xA003  # the picture's size, in the directory of camera settings
 
 
@@ -58,6 +72,48 @@ def kept_exif(image: Image.Image, width: int, height: int) -> bytes | None:
     except Exception as error:  # Damaged EXIF fails in many ways; the picture itself is still good.
         log.warning("The EXIF data are damaged and will not be kept (%s).", error)
         return None
+
+
+def kept_xmp(image: Image.Image) -> bytes | None:
+    """The XMP packet that the edited picture keeps: titles, credits, keywords, what programs noted.
+
+    None when there is none, or when it is damaged (logged).
+    """
+    data = image.info.get("xmp")
+    if not isinstance(data, bytes) or not data.strip(b"\0 "):
+        return None
+    kept = _without(data, _STALE_XMP)
+    return kept if kept is None or read_orientation(image) == 1 else _without(kept, _REGIONS)
+
+
+def without_location(extras: Extras) -> Extras:
+    """The same metadata without GPS position and names of places."""
+    exif = Image.Exif()
+    exif.load(extras.exif or b"")
+    exif.pop(ExifTags.IFD.GPSInfo, None)
+    return replace(
+        extras,
+        exif=exif.tobytes() if len(exif) else None,
+        xmp=None if extras.xmp is None else _without(extras.xmp, _PLACES),
+    )
+
+
+def _without(xmp: bytes, unwanted: re.Pattern[str]) -> bytes | None:
+    """The packet without the properties whose "namespace name" is unwanted; None if damaged (logged)."""
+    try:
+        if b"<!DOCTYPE" in xmp:
+            raise ValueError("it defines entities")
+        document = minidom.parseString(xmp.strip(b"\0 "))
+    except Exception as error:  # expat's, and those of a text that is no UTF-8
+        log.warning("The XMP data are damaged and will not be kept (%s).", error)
+        return None
+    for element in document.getElementsByTagName("*"):
+        for attribute in list(element.attributes.values()):
+            if unwanted.fullmatch(f"{attribute.namespaceURI} {attribute.localName}"):
+                element.removeAttributeNode(attribute)
+        if element.parentNode and unwanted.fullmatch(f"{element.namespaceURI} {element.localName}"):
+            element.parentNode.removeChild(element)
+    return b"".join(node.toxml("utf-8") for node in document.childNodes)
 
 
 def read_orientation(image: Image.Image) -> int:

@@ -26,11 +26,11 @@ class Picture:
         name: what to call it in messages (path, "standard input").
         pixels_hwc_bgr: uint8 (H, W, 3), upright (EXIF orientation applied), colours as the file stores them.
         alpha_hw: uint8 or uint16 (H, W), 0 = clear; None when the file has no transparency.
-        deep_hwc: uint16 (H, W, 1 or 3), grey or BGR: the full 16-bit data; None for 8-bit files.
+        deep_hwc: uint16 (H, W, 1 or 3), grey or BGR: the full data of files of 10 to 16 bits; else None.
         channels: colour channels of the file: 1 or 3.
         is_grey: the picture shows no colour, whether stored in one channel or in three equal ones.
         format: format of the file.
-        extras: ICC profile, EXIF (orientation 1), resolution and how the file was coded.
+        extras: ICC profile, EXIF (orientation 1), XMP, resolution and how the file was coded.
     """
 
     name: str
@@ -82,18 +82,19 @@ class Picture:
 
         uint16 when the picture has 16 bits and the format can hold them: the 8-bit change, times 257, is
         added to the 16-bit original, so that a pixel that the edit left alone keeps its exact value. JPEG and
-        BMP have no transparency (the picture is laid on white), they and WebP no 16 bits: losses are logged.
+        BMP have no transparency (the picture is laid on white), they, WebP and AVIF no 16 bits: losses are
+        logged.
         """
         settled = self.settle(pixels_hwc_bgr)
         colour: Samples = settled[:, :, :1] if self.channels == 1 else settled
         alpha = self.alpha_hw
-        if self.deep_hwc is not None and kind in ("PNG", "TIFF"):
+        if self.deep_hwc is not None and kind in ("PNG", "TIFF", "HEIF"):
             colour = self._deepened(settled)
             if alpha is not None and alpha.dtype == np.uint8:
                 alpha = alpha.astype(np.uint16) * np.uint16(257)
         else:
             if self.deep_hwc is not None:
-                log.warning("%s has 16 bits a channel; %s keeps 8 of them.", self.name, kind)
+                log.warning("%s has more than 8 bits a channel; %s keeps 8.", self.name, kind)
             if alpha is not None and alpha.dtype == np.uint16:
                 alpha = to_8_bit(np.asarray(alpha, dtype=np.uint16))
         if alpha is not None and kind in ("JPEG", "BMP"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,6 @@ from aif.runtime.batch.sources import Source
 from aif.runtime.errors import ConfigError, ImageError
 from aif.runtime.image.kinds import SUFFIXES, Format
 from aif.runtime.ray.places import Place, suffix_of
-from aif.runtime.video.kinds import VIDEO_SUFFIXES
 
 FAILURES = "aif_failures.jsonl"
 """The report of what failed, in the destination."""
@@ -25,7 +25,7 @@ class Tasks:
         source, destination: where they are read and written.
         outputs: path of each picture to do and of its result, in their file systems' words.
         done: how many have a result already, and are left out.
-        videos: how many were found, which are left out too.
+        others: how many files of each other suffix were found, which are left out too.
         report: path of the report of failures, in the destination's file system.
     """
 
@@ -33,7 +33,7 @@ class Tasks:
     destination: Place
     outputs: Mapping[str, str]
     done: int
-    videos: int
+    others: Mapping[str, int]
     report: str
 
 
@@ -79,8 +79,8 @@ def find_tasks(
     root = fixed.rpartition("/")[0] if fixed != destination.path or single else fixed.rstrip("/")
     there = set() if overwrite else destination.existing(root)
     todo = {path: output for path, output in outputs.items() if output not in there}
-    videos = sum(suffix_of(path) in VIDEO_SUFFIXES for path in every)
-    return Tasks(source, destination, todo, len(outputs) - len(todo), videos, f"{root}/{FAILURES}")
+    others = Counter(suffix_of(path) for path in every if suffix_of(path) not in SUFFIXES)
+    return Tasks(source, destination, todo, len(outputs) - len(todo), others, f"{root}/{FAILURES}")
 
 
 def _outputs(

@@ -35,7 +35,7 @@ class EditOptions:
         faces: which faces.
         mode: how to blend; None = the bundle's default.
         kind: format of the answer; None = the photo's own.
-        quality: of JPEG and WebP; None = as the photo was coded.
+        quality: of lossy formats; None = as the photo was coded.
     """
 
     settings: dict[str, float] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class PhotoForm(BaseModel):
     photo: Annotated[
         UploadFile,
         WithJsonSchema(
-            {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, TIFF or BMP."}
+            {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, HEIC, AVIF, TIFF or BMP."}
         ),
     ]
     faces: Annotated[
@@ -93,7 +93,7 @@ class EditForm(PhotoForm):
         WithJsonSchema({"type": "string", "enum": [name.lower() for name in FORMATS]}),
     ] = Field(None, description="Of the answer; left out = as the photo.")
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        None, description="Of JPEG and WebP; left out = as the photo was coded."
+        None, description="Of lossy formats; left out = as the photo was coded."
     )
 
     def options(self, attributes: Sequence[AttributeInfo], where: str) -> EditOptions:

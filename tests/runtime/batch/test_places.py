@@ -72,6 +72,37 @@ def test_words_that_mean_nothing(words: list[str], said: str) -> None:
         find_sources(words, recursive=False)
 
 
+def test_what_is_left_out_of_a_folder_is_said_with_its_reason(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    heads = {
+        "a.nef": b"II*\0",
+        "b.NEF": b"II*\0",
+        "c.dat": b"\xff\xd8\xff",
+        "d.txt": b"words",
+        "a_edited.jpg": b"x",
+    }
+    for name, head in heads.items():
+        (folder / "photos" / name).write_bytes(head)
+    (folder / "photos" / "notes.txt").unlink()
+    plan_outputs(find_sources(["photos"], recursive=False), None, "_edited", None, overwrite=True)
+    for said in (
+        *(
+            "photos: its subfolders are left out",
+            "1 results of earlier runs are left out, such as photos/a_edited.jpg",
+        ),
+        "a.nef is a camera raw file, which aif does not read. It is left out, as is 1 more of the kind.",
+        *(
+            "photos/c.dat is a JPEG picture, but not named as one",
+            "photos/d.txt is a text file, not a picture",
+        ),
+    ):
+        assert said in caplog.text
+    caplog.clear()
+    find_sources(["photos"], recursive=True)
+    assert "subfolders" not in caplog.text
+
+
 def test_a_folder_of_folders_says_how_to_look_into_them(folder: Path) -> None:
     (folder / "upper").mkdir()
     (folder / "photos").rename(folder / "upper" / "photos")

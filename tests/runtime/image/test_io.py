@@ -12,6 +12,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin
+from pillow_heif import register_heif_opener
 
 from aif.runtime.errors import ImageError
 from aif.runtime.image.codecs import Extras, encode_samples
@@ -23,7 +24,9 @@ from aif.runtime.image.io import (
     write_bytes,
     write_image,
 )
+from aif.runtime.image.meta import without_location
 
+register_heif_opener()
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -76,7 +79,10 @@ def test_lossless_kinds_give_back_every_pixel(kind, mode):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize(("kind", "bits"), [("JPEG", 8), ("PNG", 8), ("TIFF", 8), ("PNG", 16), ("TIFF", 16)])
+@pytest.mark.parametrize(
+    ("kind", "bits"),
+    [("JPEG", 8), ("PNG", 8), ("TIFF", 8), ("PNG", 16), ("TIFF", 16), ("HEIF", 8), ("HEIF", 16), ("AVIF", 8)],
+)
 def test_exif_orientation_is_applied_and_reset(kind, bits, orientation):
     upright = smooth(16, 24)
     turn = Image.Transpose
@@ -94,14 +100,17 @@ def test_exif_orientation_is_applied_and_reset(kind, bits, orientation):
     picture = read_image(data)
     assert (picture.height, picture.width) == (16, 24)
     assert (picture.deep_hwc is not None) == (bits == 16)
-    np.testing.assert_allclose(picture.pixels_hwc_bgr[:, :, ::-1].astype(int), upright, atol=3)
+    halved = kind in ("HEIF", "AVIF")  # half the chroma samples, of a steep ramp
+    np.testing.assert_allclose(
+        picture.pixels_hwc_bgr[:, :, ::-1].astype(int), upright, atol=14 if halved else 3
+    )
     again = Image.open(io.BytesIO(encode_image(picture, picture.pixels_hwc_bgr)))
     assert again.size == (24, 16)
-    assert again.getexif()[ExifTags.Base.Orientation] == 1
+    assert again.getexif().get(ExifTags.Base.Orientation, 1) == 1
     assert again.getexif()[ExifTags.Base.Make] == "Camera"
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"])
 def test_metadata_are_kept_and_the_old_preview_is_not(kind):
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "Ana Müller"
@@ -122,7 +131,7 @@ def test_metadata_are_kept_and_the_old_preview_is_not(kind):
     assert (kept.get_ifd(0x8769)[0xA002], kept.get_ifd(0x8769)[0xA003]) == (30, 20)
     assert [float(v) for v in kept.get_ifd(0x8825)[2]] == [47.0, 22.0, 8.5]
     assert again.info["icc_profile"] == SRGB
-    if kind != "WEBP":
+    if kind not in ("WEBP", "HEIF", "AVIF"):
         assert [round(float(v)) for v in again.info["dpi"]] == [300, 300]
 
 
@@ -172,6 +181,78 @@ def test_16_bits_outside_the_edit_are_exact(shape, kind):
     assert again.extras.icc == SRGB
 
 
+def test_10_bits_of_hdr_heic_and_its_colours_are_kept(caplog):
+    deep = np.repeat(np.linspace(0, 65535, 64).astype(np.uint16)[None], 64, axis=0)[:, :, None].repeat(
+        3, axis=2
+    )
+    hdr = {
+        "color_primaries": 9,
+        "transfer_characteristics": 16,
+        "matrix_coefficients": 9,
+        "full_range_flag": 1,
+    }
+    picture = read_image(encode_samples(deep, "HEIF", Extras(coding=hdr), None), name="hdr.heic")
+    assert picture.deep_hwc is not None and picture.deep_hwc.dtype == np.uint16
+    again = read_image(encode_image(picture, edited(picture, BOX, (250, 250, 250))))
+    assert again.extras.coding == hdr and again.deep_hwc is not None
+    np.testing.assert_allclose(again.deep_hwc[16:].astype(int), deep[16:], atol=257)
+    encode_image(picture, picture.pixels_hwc_bgr, "JPEG")
+    assert "hdr.heic is HDR, which JPEG files do not say" in caplog.text
+
+
+XMP = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:exif="http://ns.adobe.com/exif/1.0/" '
+    'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" '
+    'xmlns:xmp="http://ns.adobe.com/xap/1.0/" hdrgm:Version="1.0" exif:GPSLatitude="47,22.1N" '
+    'tiff:Orientation="1">'
+    "<dc:title>Ana Müller</dc:title><xmp:Thumbnails>/9j/4AAQ</xmp:Thumbnails><xmp:Rating>3</xmp:Rating>"
+    '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits"), [*((kind, 8) for kind in ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF")), ("PNG", 16)]
+)
+def test_xmp_is_kept_but_for_what_is_no_longer_so(kind, bits):
+    samples = noise(20, 30, 3, np.uint8 if bits == 8 else np.uint16)
+    picture = read_image(encode_samples(samples, kind, Extras(xmp=XMP), None))  # type: ignore[arg-type]
+    again = Image.open(io.BytesIO(encode_image(picture, picture.pixels_hwc_bgr))).info["xmp"]
+    for word, kept in [
+        *(("Ana Müller", True), ("xmp:Rating>3", True), ('<?xpacket end="w"?>', True), ("GPSLatitude", True)),
+        *(("hdrgm:Version", False), ("tiff:Orientation", False), ("/9j/4AAQ", False)),
+    ]:
+        assert (word.encode() in again) == kept, word
+
+
+@pytest.mark.parametrize(
+    "xmp", [b"", b"\0", b"<x", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", b"\xff\xfe\0"]
+)
+def test_damaged_xmp_costs_only_the_xmp(xmp):
+    picture = read_image(file_bytes(Image.fromarray(smooth(8, 8)), "WEBP", xmp=xmp))
+    assert picture.extras.xmp is None and encode_image(picture, picture.pixels_hwc_bgr)
+
+
+def test_location_can_be_left_out():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "Ana"
+    exif[0x8769] = {0x9003: "2020:01:02 03:04:05"}
+    exif[0x8825] = {1: "N", 2: (47.0, 22.0, 8.5)}
+    extras = without_location(Extras(icc=SRGB, exif=exif.tobytes(), xmp=XMP))
+    left = Image.Exif()
+    left.load(extras.exif or b"")
+    assert left[ExifTags.Base.Artist] == "Ana" and left.get_ifd(0x8769) and not left.get_ifd(0x8825)
+    assert extras.xmp is not None and b"GPS" not in extras.xmp and "Ana Müller".encode() in extras.xmp
+    assert without_location(Extras()) == Extras()
+
+
+def test_metadata_that_a_jpeg_cannot_hold_are_left_out_and_said(caplog):
+    extras = Extras(exif=b"Exif\0\0" + bytes(70_000), xmp=bytes(70_000))
+    assert encode_samples(noise(8, 8, 3), "JPEG", extras, None)
+    assert caplog.text.count("do not fit into a JPEG") == 2
+
+
 def test_16_bit_files_are_seen_alike_by_other_readers():
     deep = noise(40, 30, 3, dtype=np.uint16)
     for kind in ("PNG", "TIFF"):
@@ -184,7 +265,7 @@ def test_16_bits_to_an_8_bit_kind_are_rounded_and_said(caplog):
     picture = read_image(encode_samples(deep, "PNG", Extras(), None), name="deep.png")
     again = read_image(encode_image(picture, picture.pixels_hwc_bgr, "BMP"))
     assert again.deep_hwc is None and (again.pixels_hwc_bgr == 128).all()
-    assert "deep.png has 16 bits" in caplog.text
+    assert "deep.png has more than 8 bits" in caplog.text
 
 
 def test_white_is_zero_tiff_is_not_a_negative():
@@ -282,7 +363,7 @@ def test_any_file_name(tmp_path, name):
 @pytest.mark.parametrize(
     ("target", "kind"),
     [
-        *(("o.jpg", "JPEG"), ("o.JPEG", "JPEG"), ("o.webp", "WEBP")),
+        *(("o.jpg", "JPEG"), ("o.JPEG", "JPEG"), ("o.webp", "WEBP"), ("o.heic", "HEIF"), ("o.avif", "AVIF")),
         *(("o.tif", "TIFF"), ("o.bmp", "BMP"), ("o", "PNG")),
     ],
 )
@@ -337,13 +418,13 @@ def test_standard_streams(monkeypatch):
     np.testing.assert_array_equal(again.pixels_hwc_bgr, picture.pixels_hwc_bgr)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "TIFF", "BMP"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
 def test_very_small_and_thin_pictures(kind, size):
     picture = read_image(file_bytes(Image.new("RGB", size, (10, 200, 90)), kind))
     again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
     assert (again.width, again.height) == size
-    np.testing.assert_allclose(again.pixels_hwc_bgr[0, 0].astype(int), (90, 200, 10), atol=4)
+    np.testing.assert_allclose(again.pixels_hwc_bgr[0, 0].astype(int), (90, 200, 10), atol=6)
 
 
 def test_the_size_limit_is_ours_and_pillows_stays_as_it_was(monkeypatch):

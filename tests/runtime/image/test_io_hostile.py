@@ -7,10 +7,13 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
+from pillow_heif import register_heif_opener
 
 from aif.runtime.errors import ImageError
 from aif.runtime.image.io import read_image
 
+register_heif_opener()
+KINDS = ["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "TIFF", "BMP"]
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
 
 
@@ -33,8 +36,9 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0
         (b"%PDF-1.7\n", "a.pdf", "a PDF"),
         (b"PK\x03\x04" + bytes(30), "a.zip", "a zip archive"),
         (b"8BPS\0\1", "a.psd", "Photoshop"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "a.heic", "HEIC.*\n.*heif-convert"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0", "a.jpg", "HEIC"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "a.heic", "begins like a HEIF file but is damaged"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0", "a.jpg", "begins like a HEIF file but is damaged"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "a.avif", "begins like a AVIF file but is damaged"),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "a.mp4", "a video.*\n.*mp4"),
         (b"\x1a\x45\xdf\xa3" + bytes(20), "a.webm", "a video"),
         (b"RIFF\0\0\0\0AVI LIST", "a.avi", "a video"),
@@ -43,7 +47,7 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0
         (b"\0\0\0\x0cjP  \r\n\x87\n", "a.jp2", "JPEG 2000"),
         (b"\xff\x0a\0\0", "a.jxl", "JPEG XL"),
         (saved("GIF"), "a.gif", "a GIF"),
-        (b"\0\0\0\x20ftypavif\0\0\0\0", "a.avif", "AVIF"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0", "a.avif", "begins like a AVIF file but is damaged"),
         (bytes(range(200, 256)) * 4, "a.jpg", "not a picture, or is damaged"),
         (b"\0" * 1000, "a.jpg", "not a picture, or is damaged"),
         (b"\xff\xd8\xff", "a.jpg", "begins like a JPEG file but is damaged"),
@@ -53,6 +57,7 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0
         (b"BM", "a.bmp", "begins like a BMP file but is damaged"),
         (saved("PNG", **FRAMES), "a.png", "several frames of an animation"),
         (saved("WEBP", **FRAMES), "a.webp", "several frames of an animation"),
+        (saved("AVIF", **FRAMES), "a.avif", "several frames of an animation"),
         (saved("TIFF", **FRAMES), "a.tif", "several pages"),
         (saved("TIFF", Image.new("F", (4, 4))), "a.tif", "floating point"),
         (saved("TIFF", Image.new("I", (4, 4))), "a.tif", "32-bit whole numbers"),
@@ -78,7 +83,7 @@ def test_the_pages_of_a_file_are_not_counted(monkeypatch):
         read_image(saved("TIFF", **FRAMES), name="a.tif")
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_file_cut_short_is_an_error_and_not_a_half_grey_picture(kind, share):
     whole = saved(kind)
@@ -87,7 +92,7 @@ def test_a_file_cut_short_is_an_error_and_not_a_half_grey_picture(kind, share):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on damaged TIFF tags
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_bytes_turned_at_random_end_in_a_picture_or_an_image_error(kind):
     whole = saved(kind, NOISE.resize((16, 16)))
     rng = np.random.default_rng(1)

@@ -135,10 +135,10 @@ def test_pictures_with_a_result_are_left_out_unless_it_is_to_be_replaced(
     assert found.done == 3 - len(names)
 
 
-def test_results_within_the_source_are_no_sources_and_videos_are_counted(tmp_path: Path) -> None:
+def test_results_within_the_source_are_no_sources_and_other_files_are_counted(tmp_path: Path) -> None:
     source = fill(tmp_path, "a.png", "v.mp4", "w.gif", "notes.txt", "out/a.png")
     found = tasks(source, source / "out", recursive=True)
-    assert (found.outputs, found.done, found.videos) == ({}, 1, 2)
+    assert (found.outputs, found.done) == ({}, 1) and found.others == {".mp4": 1, ".gif": 1, ".txt": 1}
 
 
 @pytest.mark.parametrize(
