@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from aif.runtime.errors import AifError
+from aif.runtime.errors import AifError, file_error, without_passwords
 from aif.runtime.signals import Terminated
 
 if TYPE_CHECKING:
@@ -23,30 +24,26 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 INTERRUPTED, TERMINATED = 130, 143
+
+LINE_EVERY = 30.0
+"""Seconds between lines that say how far something is, where there is no terminal for a bar."""
+
 REPORT = "This is a fault of aif itself: please report it, with the lines above and the command."
 
-# What each optional set of packages brings, by the name under which Python imports it.
-_EXTRAS = {
-    "torch": "train",
-    "torchvision": "train",
-    "lightning": "train",
-    "onnx": "train",
-    "onnxscript": "train",
-    "tensorboard": "train",
-    "safetensors": "train",
-    "tensorrt": "trt",
-    "polygraphy": "trt",
-    "skimage": "demo",
-    "pooch": "fetch",
-    "fastapi": "serve",
-    "uvicorn": "serve",
-    "python_multipart": "serve",
-    "prometheus_client": "serve",
-    "gradio": "ui",
-    "fsspec": "ray",
-    "google": "triton",
-    "ray": "ray",
-    "tritonclient": "triton",
+# The modules that each optional set of packages brings.
+EXTRAS = {
+    "demo": ("skimage",),
+    "fetch": ("pooch",),
+    "serve": ("anyio", "fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
+    "ui": ("gradio",),
+    "ray": ("fsspec", "ray"),
+    "triton": ("google", "onnx", "tritonclient"),
+    "train": (
+        *("lightning", "matplotlib", "onnx", "onnxscript", "pandas", "safetensors"),
+        *("tensorboard", "torch", "torchmetrics", "torchvision"),
+    ),
+    "trt": ("cuda", "polygraphy", "tensorrt"),
+    "camera": ("pyvirtualcam",),
 }
 
 
@@ -77,7 +74,7 @@ def output_console() -> Console:
 
 def say(text: str) -> None:
     """A line on standard error, whether a person is there or a log."""
-    error_console().print(text, markup=False)
+    error_console().print(without_passwords(text), markup=False)
 
 
 def notice(text: str) -> None:
@@ -86,24 +83,29 @@ def notice(text: str) -> None:
         say(text)
 
 
-def show_error(error: AifError, label: str = "Error") -> None:
-    """Print an error and how to fix it on standard error, and its traceback with --debug."""
+def show_error(error: AifError, cause: Exception | None = None) -> None:
+    """Print an error and how to fix it on standard error, and its traceback, or its cause's, with --debug."""
     from rich.text import Text
 
     console = error_console()
     if state.debug:
-        lines = traceback.format_exception(error)
-        console.print("".join(lines), markup=False, end="")
-    console.print(Text.assemble((f"{label}: ", "bold red"), error.message))
+        show_traceback(cause or error)
+    console.print(Text.assemble(("Error: ", "bold red"), error.message))
     if error.fix:
         console.print(Text(error.fix, "yellow"))
+
+
+def show_traceback(error: BaseException) -> None:
+    """Print Python's traceback on standard error, without the passwords of addresses in it."""
+    sys.stderr.write(without_passwords("".join(traceback.format_exception(error))))
 
 
 class _Terminal(logging.Handler):
     """Log lines on standard error as it is at that moment, so that they go around a live progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"{record.levelname.capitalize()}: {record.getMessage()}", file=sys.stderr)
+        text = without_passwords(record.getMessage())
+        print(f"{record.levelname.capitalize()}: {text}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -128,9 +130,9 @@ def _logging() -> Iterator[None]:
 def guard(function: Callable[..., Result]) -> Callable[..., Result]:
     """Wrap a command: errors that a user can fix are printed without a traceback, with their exit code.
 
-    A package of an extra that is not installed is such an error. Ctrl-C exits with 130, SIGTERM with
-    143 where the work was finished first; any other exception is a fault of ours, keeps its traceback and
-    exits with 1.
+    A package of an extra that is not installed is such an error, and a place that cannot be used. Ctrl-C
+    exits with 130, SIGTERM with 143 where the work was finished first; any other exception is a fault of
+    ours, keeps its traceback and exits with 1.
     """
 
     @functools.wraps(function)
@@ -150,11 +152,10 @@ def guard(function: Callable[..., Result]) -> Callable[..., Result]:
             except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
                 raise
             except Exception as error:
-                missing = _missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
-                if missing is not None:
-                    show_error(missing)
-                    raise typer.Exit(missing.exit_code) from error
-                traceback.print_exc(file=sys.stderr)
+                if (known := _of_the_user(error)) is not None:
+                    show_error(known, cause=error)
+                    raise typer.Exit(known.exit_code) from error
+                show_traceback(error)
                 error_console().print(REPORT)
                 raise typer.Exit(1) from error
 
@@ -163,10 +164,20 @@ def guard(function: Callable[..., Result]) -> Callable[..., Result]:
 
 @contextlib.contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar where standard error is a terminal: call it with (done, in all); shown for two items or more."""
-    console = error_console()
+    """A bar where standard error is a terminal: call it with (done, in all); shown for two items or more.
+
+    Elsewhere a line every half minute.
+    """
+    console, printed = error_console(), time.monotonic()
     if not console.is_terminal:
-        yield lambda done, total: None
+
+        def line(done: int, total: int) -> None:
+            nonlocal printed
+            if time.monotonic() - printed >= LINE_EVERY:
+                printed = time.monotonic()
+                say(f"{what}: {done} of {total}")
+
+        yield line
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -176,10 +187,13 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total, visible=total > 1)
 
 
-def _missing_extra(error: ModuleNotFoundError) -> AifError | None:
-    """The error for a package of an extra that is not installed; None when it is another module."""
-    package = (error.name or "").partition(".")[0]
-    if package not in _EXTRAS:
+def _of_the_user(error: Exception) -> AifError | None:
+    """What a user can do about an exception that is not ours; None where it is a fault of aif."""
+    if isinstance(error, OSError):
+        return file_error(error)
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    lines = [f'pip install "aif[{extra}]"' for extra, modules in EXTRAS.items() if package in modules]
+    if not lines:
         return None
-    fix = f'Install it with: pip install "aif[{_EXTRAS[package]}]"'
+    fix = f"Install it with: {' or '.join(lines)}"
     return AifError(f"This needs the package {package}, which is not installed.", fix)

@@ -48,7 +48,7 @@ _HOMES = {
 }
 
 # ONNX Runtime (1.31) puts a device id and a database into the home folder as it is imported, and reports to
-# Microsoft twelve seconds later; `disable_telemetry_events` comes too late. All of aif imports this room first.
+# Microsoft twelve seconds later; `disable_telemetry_events` comes too late. All of aif imports this first.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # What is logged goes where the program wants it, and nowhere while it has not said so.

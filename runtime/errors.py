@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable
+
+# User and password of an address, also of one that became a Path (`rtsp:/...`); a password may hold / and @.
+_LOGIN = re.compile(r"(\w[\w+.-]+:/{1,3})(?:(?![^\s/@]*:\d+/)[^\s/@:]*:\S*@|[^\s/@:]+@)")
+
+
+_QUERY = re.compile(r"(\w[\w+.-]+:/{1,3}[^\s?#]*[?#])\S+")
+
+
+def without_passwords(text: str) -> str:
+    """The text with user, password and query hidden in every address: `rtsp://***@camera/stream?***`."""
+    return _QUERY.sub(r"\1***", _LOGIN.sub(r"\1***@", text))
 
 
 class AifError(Exception):
@@ -16,6 +29,7 @@ class AifError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, fix: str | None = None) -> None:
+        message, fix = without_passwords(message), None if fix is None else without_passwords(fix)
         super().__init__(message if fix is None else f"{message}\n{fix}")
         self.message = message
         self.fix = fix
@@ -77,6 +91,21 @@ class UnknownAttributeError(AifError):
     def __init__(self, name: str, known: Iterable[str], where: str) -> None:
         names = list(known)
         super().__init__(f"There is no attribute {name!r} in {where}.", nearest_names(name, names))
+
+
+_FIXES = {
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ENOSPC: "Make room, or choose another place.",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Choose a place that you may use."),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.EISDIR), "Choose another place."),
+}
+
+
+def file_error(error: OSError) -> AifError:
+    """What the system says of a place that cannot be used, and what to do about it."""
+    said = error.strerror or str(error) or type(error).__name__
+    where = f"{error.filename}: " if error.filename else ""
+    return AifError(f"{where}{said}.", _FIXES.get(error.errno or 0))
 
 
 def nearest_names(name: str, known: Iterable[str]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +12,9 @@ from aif.runtime.batch.sources import STREAM
 from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.editing.attributes import already, changes, contradictions, grouped, predicted, remarks
 from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
+
+# Columns of a terminal that a face takes in a table, at most.
+_FACE_WIDTH = 18
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Show:
             _print_line(record)
         if record.failure is not None and not alone:
             if isinstance(record.failure, UnexpectedError):
-                traceback.print_exception(record.failure.__cause__, file=sys.stderr)
+                console.show_traceback(record.failure.__cause__ or record.failure)
                 record.failure.fix = console.REPORT
             console.show_error(record.failure)
 
@@ -56,19 +57,23 @@ def print_attributes(record: FileRecord, attributes: Sequence[AttributeInfo]) ->
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(record.source), title_justify="left")
-    table.add_column("attribute")
-    for number, face in enumerate(record.faces):
-        x, y, width, height = (round(float(value)) for value in face.detection.box_xywh)
-        table.add_column(f"face {number}\n{width} x {height} px at {x}, {y}", justify="right")
-    groups = grouped(attributes)
-    for group, members in groups.items():
-        if len(groups) > 1:
-            table.add_section()
-            table.add_row(Text(group, "bold"))
-        for info in members:
-            table.add_row(info.name, *(_cell(face, info.name, record.settings) for face in record.faces))
-    console.output_console().print(table)
+    output, groups, faces = console.output_console(), grouped(attributes), list(enumerate(record.faces))
+    names = max((len(info.name) for info in attributes), default=0)
+    beside = max(1, (output.width - names - 4) // _FACE_WIDTH)
+    for first in range(0, len(faces), beside):
+        table = Table(title=Text(record.source), title_justify="left")
+        table.add_column("attribute", no_wrap=True, min_width=min(names, output.width // 2))
+        for number, face in faces[first : first + beside]:
+            x, y, width, height = (round(float(value)) for value in face.detection.box_xywh)
+            table.add_column(f"face {number}\n{width} x {height} px\nat {x}, {y}", justify="right")
+        for group, members in groups.items():
+            if len(groups) > 1:
+                table.add_section()
+                table.add_row(Text(group, "bold"))
+            for info in members:
+                cells = (_cell(face, info.name, record.settings) for _, face in faces[first : first + beside])
+                table.add_row(info.name, *cells)
+        output.print(table)
 
 
 def _cell(face: FaceAnalysis | FaceEdit, name: str, settings: Mapping[str, float]) -> str:
@@ -129,4 +134,4 @@ def _print_line(record: FileRecord) -> None:
         what += f"; {away} turned away and edited less, or not at all" if away else ""
         console.notice(f"{record.source} -> {place} ({what})")
         if line := already_line(record):
-            console.notice(f"{record.source}: {line}")
+            console.say(f"{record.source}: {line}")

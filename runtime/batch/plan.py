@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from aif.runtime.batch.places import Job
 from aif.runtime.bundle.manifest import Manifest, Mode
 from aif.runtime.editing.editor import FaceChoice
-from aif.runtime.editing.options import modes_of, parse_faces, parse_mode, parse_settings, sweep_values
+from aif.runtime.editing.options import (
+    find_attribute,
+    modes_of,
+    parse_faces,
+    parse_mode,
+    parse_settings,
+    sweep_values,
+)
 from aif.runtime.errors import ConfigError
 from aif.runtime.image.kinds import Format
 from aif.runtime.video.kinds import is_sequence
@@ -89,7 +96,8 @@ class Look:
         mode = parse_mode(self.mode, modes_of(manifest))
         sweep = None
         if self.sweep is not None:
-            sweep = (self.sweep, sweep_values(self.sweep, self.steps, known, where, values))
+            info = find_attribute(self.sweep, known, where)
+            sweep = (info.name, sweep_values(info, self.steps, values))
         return Edit(values, parse_faces(self.faces), mode, sweep, self.compare)
 
 

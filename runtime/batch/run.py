@@ -11,7 +11,7 @@ from aif.runtime.batch.plan import EditPlan
 from aif.runtime.batch.record import FileRecord
 from aif.runtime.batch.video import FrameProgress, edit_video
 from aif.runtime.editing.editor import Editor
-from aif.runtime.errors import AifError, NoFaceError
+from aif.runtime.errors import AifError, NoFaceError, file_error
 from aif.runtime.signals import Stop, stop_on_signals
 
 STATUSES = {
@@ -85,6 +85,8 @@ def _edit_file(
         return
     except AifError as error:
         failure = error
+    except OSError as error:
+        failure = file_error(error)
     except Exception as error:
         if not go_on:
             raise

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aif.runtime.errors import ImageError
+from aif.runtime.errors import ConfigError, ImageError
 from aif.runtime.image.io import missing_file
 from aif.runtime.image.kinds import SUFFIXES, sniff_format
 from aif.runtime.video.kinds import VIDEO_SUFFIXES, is_sequence, is_video
@@ -56,6 +56,7 @@ def find_sources(words: Sequence[str], recursive: bool) -> list[Source]:
 
     Raises:
         ImageError: a word that means nothing, or a folder without pictures.
+        ConfigError: an address.
     """
     sources: list[Source] = []
     for word in words:
@@ -64,6 +65,11 @@ def find_sources(words: Sequence[str], recursive: bool) -> list[Source]:
             sources.append(Source("standard input", None, Path("stdin.png")))
         elif word == DEMO:
             sources.append(Source(DEMO, None, Path("demo.png")))
+        elif "://" in word:
+            raise ConfigError(
+                f"{word} is an address, and files are edited here.",
+                "A camera's stream: add --webcam. Pictures in a bucket: --engine ray.",
+            )
         elif path.is_dir():
             sources += _in_folder(path, recursive)
         elif path.exists():

@@ -29,18 +29,24 @@ def parse_settings(texts: Iterable[str], attributes: Sequence[AttributeInfo], wh
         UnknownAttributeError: with the nearest names.
         ConfigError: no number, out of the attribute's range, or an attribute set twice.
     """
-    by_name = {info.name: info for info in attributes}
     values: dict[str, float] = {}
     for text in texts:
         name, equals, wanted = (part.strip() for part in text.partition("="))
         if not name:
             raise ConfigError(f"{text!r} names no attribute.", _SYNTAX)
-        if name not in by_name:
-            raise UnknownAttributeError(name, by_name, where)
-        if name in values:
-            raise ConfigError(f"{name} is set twice.", "Set each attribute once.")
-        values[name] = _value(text, wanted, by_name[name]) if equals else by_name[name].default_on
+        info = find_attribute(name, attributes, where)
+        if info.name in values:
+            raise ConfigError(f"{info.name} is set twice.", "Set each attribute once.")
+        values[info.name] = _value(text, wanted, info) if equals else info.default_on
     return values
+
+
+def find_attribute(name: str, attributes: Sequence[AttributeInfo], where: str) -> AttributeInfo:
+    """The attribute of that name, in capitals or not; an UnknownAttributeError with the nearest names."""
+    alike = [info for info in attributes if info.name.lower() == name.lower()]
+    if not alike:
+        raise UnknownAttributeError(name, [info.name for info in attributes], where)
+    return next((info for info in alike if info.name == name), alike[0])
 
 
 def _value(text: str, wanted: str, info: AttributeInfo) -> float:
@@ -56,23 +62,17 @@ def _value(text: str, wanted: str, info: AttributeInfo) -> float:
     return value
 
 
-def sweep_values(
-    name: str, steps: int, attributes: Sequence[AttributeInfo], where: str, settings: Iterable[str]
-) -> tuple[float, ...]:
+def sweep_values(info: AttributeInfo, steps: int, settings: Iterable[str]) -> tuple[float, ...]:
     """Evenly spaced values of one attribute over its range, at most -1 to 2.
 
     Raises:
-        UnknownAttributeError: with the nearest names.
         ConfigError: fewer than 2 steps or more than 50, or the attribute is also set to one value.
     """
-    by_name = {info.name: info for info in attributes}
-    if name not in by_name:
-        raise UnknownAttributeError(name, by_name, where)
-    if name in settings:
-        raise ConfigError(f"{name} cannot be both set and swept.", f"Leave out --set {name}.")
+    if info.name in settings:
+        raise ConfigError(f"{info.name} cannot be both set and swept.", f"Leave out --set {info.name}.")
     if not 2 <= steps <= 50:
         raise ConfigError(f"A sweep has 2 to 50 steps, not {steps}.")
-    low, high = max(-1.0, by_name[name].minimum), min(2.0, by_name[name].maximum)
+    low, high = max(-1.0, info.minimum), min(2.0, info.maximum)
     return tuple(round(low + (high - low) * i / (steps - 1), 4) for i in range(steps))
 
 

@@ -49,6 +49,11 @@ def value_columns(
         UnknownAttributeError: there is no such attribute; the nearest names are given.
         ConfigError: a value out of its range.
     """
+    if not isinstance(edits, Mapping):
+        raise ConfigError(
+            f"Edits must be a mapping of attributes to values, not {type(edits).__name__}.",
+            'Write {"Smiling": 1.0}; {} changes nothing.',
+        )
     column_of = {info.name: column for column, info in enumerate(attributes)}
     columns: dict[int, float] = {}
     for name, value in edits.items():

@@ -7,13 +7,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.errors import AifError, ConfigError, without_passwords
 
 OPEN_SECONDS, READ_SECONDS = 8.0, 5.0
 """How long a network stream may take to open, and to give a frame."""
@@ -68,23 +67,9 @@ class Camera(Protocol):
 
 
 def public_name(source: str | int) -> str:
-    """What a source may be called in messages: credentials and queries of an address are left out.
-
-    Where `/ ? # @` in a password leave unsure where it ends, nothing but the scheme is given.
-    """
+    """What a source may be called in messages: user, password and query of an address are left out."""
     text = str(source)
-    if "://" not in text:
-        return f"camera {text}" if text.isdigit() else text
-    scheme = text.split("://", 1)[0]
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return f"{scheme}://***"
-    if "@" in parts.path + parts.query + parts.fragment:
-        return f"{scheme}://***"
-    host = parts.netloc.rsplit("@", 1)[-1]
-    hidden = "***@" if "@" in parts.netloc else ""
-    return f"{scheme}://{hidden}{host}{parts.path}" + ("?***" if parts.query or parts.fragment else "")
+    return f"camera {text}" if text.isdigit() else without_passwords(text)
 
 
 def open_camera(source: str | int, wanted: CameraFormat | None = None) -> Camera:

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import ConfigError
+from aif.runtime.errors import AifError
 from aif.runtime.live.camera import CameraError
 from aif.runtime.live.fit import fitted
 from aif.runtime.threads import Channel
@@ -30,14 +30,14 @@ class VirtualCamera:
         """Open it for pictures of this size (others are fitted into it) and about this rate.
 
         Raises:
-            ConfigError: the package pyvirtualcam is not installed.
+            AifError: the package pyvirtualcam is not installed.
             CameraError: there is no virtual camera on this machine, or another program uses it.
         """
         try:
             import pyvirtualcam
         except ImportError as error:
             fix = 'Install it with: pip install "aif[camera]"'
-            raise ConfigError("--virtual-camera needs the package pyvirtualcam.", fix) from error
+            raise AifError("--virtual-camera needs the package pyvirtualcam.", fix) from error
         try:
             self._camera: Any = pyvirtualcam.Camera(width, height, fps, fmt=pyvirtualcam.PixelFormat.BGR)
         except (RuntimeError, ValueError) as error:

@@ -42,8 +42,7 @@ class Place:
         try:
             self.fs, self.path = url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
-            shown = re.sub(r"//[^/@]*@", "//", url)  # without a password
-            raise ConfigError(f"{shown} cannot be opened: {error}", _FIX) from error
+            raise ConfigError(f"{url} cannot be opened: {error}", _FIX) from error
         protocols = self.fs.protocol
         self._protocols = {protocols} if isinstance(protocols, str) else set(protocols)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, cast
 
+import python_multipart  # noqa: F401 - without it FastAPI raises an error that names no module
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 
 from aif.runtime.editing.attributes import contradictions, remarks

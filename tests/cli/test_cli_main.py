@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import re
 import shutil
 import signal
 import subprocess
@@ -110,9 +112,21 @@ def raising(error: BaseException) -> Callable[[], None]:
         (AifError("No fix known."), 1, ["Error: No fix known.\n"]),
         (AifError("[red]not markup[/red] [/]", "C:\\[bold]"), 1, ["[red]not markup[/red] [/]", "C:\\[bold]"]),
         (AifError("x" * 300), 1, ["x" * 300]),
+        (
+            AifError("rtsp://a:b@c is gone.", "Try rtsp:/a:b/@c/d?e"),
+            1,
+            ["rtsp://***@c is", "rtsp:/***@c/d?***"],
+        ),
         (ConfigError("Wrong."), 2, ["Error: Wrong."]),
         (UnknownAttributeError("Smilng", ["Smiling"], "it"), 2, ["Did you mean Smiling?"]),
         (NoFaceError("No face was found."), 3, ["No face was found."]),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300),
+            1,
+            ["x: File name too long.", "shorter"],
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, ["No space left on device.", "Make room"]),
+        (OSError("no number, no name"), 1, ["Error: no number, no name."]),
         (KeyboardInterrupt(), 130, ["Interrupted."]),
         (typer.Exit(7), 7, []),
     ],
@@ -128,12 +142,14 @@ def test_errors_are_told_without_a_traceback(
     assert "Traceback" not in captured.err and "\x1b" not in captured.err and captured.out == ""
 
 
-def test_a_fault_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_of_ours_keeps_its_traceback_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as stopped:
-        raising(ZeroDivisionError("oh"))()
+        raising(ZeroDivisionError("oh: http://a:b@c"))()
     said = capsys.readouterr().err
     assert stopped.value.exit_code == 1
-    assert "Traceback" in said and "ZeroDivisionError: oh" in said and "please report it" in said
+    assert (
+        "Traceback" in said and "ZeroDivisionError: oh: http://***@c" in said and "please report it" in said
+    )
 
 
 def test_debug_shows_the_traceback_of_a_users_error_once(
@@ -146,24 +162,45 @@ def test_debug_shows_the_traceback_of_a_users_error_once(
         assert ("Traceback" in capsys.readouterr().err) == expected
 
 
-@pytest.mark.parametrize(
-    ("package", "said"),
-    [
-        ("torch", 'pip install "aif[train]"'),
-        ("lightning.fabric", 'pip install "aif[train]"'),
-        ("pooch", 'pip install "aif[fetch]"'),
-        ("tensorrt", 'pip install "aif[trt]"'),
-    ],
-)
+def optional_modules() -> list[tuple[str, str]]:
+    """Each extra of the package for users, and each module that Python may miss without it."""
+    names = {"scikit-image": "skimage", "protobuf": "google", "cuda-bindings": "cuda"}
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    wanted = [
+        (extra, re.split(r"[\[<>=]", line)[0])
+        for extra, lines in project["optional-dependencies"].items()
+        if extra not in ("dev", "docs")
+        for line in lines
+    ]
+    return [(extra, names.get(name, name.replace("-", "_"))) for extra, name in wanted if name != "aif"]
+
+
+@pytest.mark.parametrize(("extra", "module"), optional_modules())
 def test_a_missing_extra_is_named_with_its_cure(
-    package: str, said: str, capsys: pytest.CaptureFixture[str]
+    extra: str, module: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(typer.Exit) as stopped:
-        raising(ModuleNotFoundError(f"No module named {package!r}", name=package))()
-    captured = capsys.readouterr()
-    assert stopped.value.exit_code == 1
-    assert package.partition(".")[0] in captured.err and said in captured.err
-    assert "Traceback" not in captured.err
+        raising(ModuleNotFoundError(f"No module named '{module}.sub'", name=f"{module}.sub"))()
+    said = capsys.readouterr().err
+    assert stopped.value.exit_code == 1 and "Traceback" not in said
+    assert f"the package {module}," in said and f'pip install "aif[{extra}]"' in said
+
+
+@pytest.mark.parametrize(
+    ("missing", "words", "extra"),
+    [
+        ("python_multipart", ["serve"], "serve"),
+        ("pyvirtualcam", ["edit", "--webcam", "synthetic", "--virtual-camera", "--set", "Smiling"], "camera"),
+    ],
+)
+def test_commands_without_their_extra(missing: str, words: list[str], extra: str, bundle: Path) -> None:
+    """In a process where the package cannot be imported."""
+    code = f"import sys; sys.modules[{missing!r}] = None\nfrom aif.cli.main import main; main()"
+    words = [*words, "--bundle", str(bundle), *["--port", "0"] * (words[0] == "serve")]
+    command = [sys.executable, "-c", code, *words, *["--headless", "--end", "1"] * ("--webcam" in words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 1 and f'pip install "aif[{extra}]"' in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_missing_module_of_our_own_is_no_missing_extra(capsys: pytest.CaptureFixture[str]) -> None:

@@ -221,6 +221,14 @@ def test_attributes_and_timings_as_a_table_and_as_json(photo: Path, aif_edit: Ed
         (["--set", "Smiling", "--format", "gif"], 1, "cannot write"),
         (["--set", "Smiling", "-o", "x.gif"], 1, "cannot write"),
         (["--set", "Smiling", "-o", "{nome}.png"], 2, "unknown field"),
+        (
+            ["rtsp://user:s3cret@cam/live?k=s3cret", "--set", "Smiling"],
+            2,
+            "rtsp://***@cam/live?*** is an address",
+        ),
+        (["x" * 300 + ".jpg", "--set", "Smiling"], 1, "File name too long"),
+        (["--set", "Smiling", "-o", "x" * 300 + ".jpg"], 1, "File name too long"),
+        (["--set", "Smiling", "--bundle", "x" * 300], 1, "File name too long"),
         (["--set", "Smiling", "--bundle", "nowhere.aif"], 1, "no bundle at nowhere.aif"),
         (["--set", "Smiling", "--yunet", "nowhere.onnx"], 2, "contradict"),
         (["--set", "Smiling", "--detector", "dlib"], 2, "Known: auto, yunet, haar"),
@@ -254,7 +262,7 @@ def test_wrong_words_are_reported_before_any_picture_is_read(
     own += [] if "--detector" in words else ["--detector", "haar"]
     done = run("edit", photo, *own, *words)
     assert (done.code, done.stdout) == (code, b"")
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert said in done.stderr and "Traceback" not in done.stderr and "s3cret" not in done.stderr
     assert list(photo.parent.iterdir()) == [photo]
 
 

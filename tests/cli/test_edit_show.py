@@ -67,6 +67,19 @@ def test_a_table_in_groups_says_what_changes(
     assert "0.12 -> 1 " in out and "0.12 -> 0.77 " in out
 
 
+@pytest.mark.parametrize(("columns", "tables"), [(40, 3), (80, 1), (200, 1)])
+def test_names_and_figures_are_whole_in_a_narrow_terminal(
+    columns: int, tables: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = (AttributeInfo(name="Mouth_Slightly_Open"), AttributeInfo(name="Smile"))
+    face = edited({"Mouth_Slightly_Open": 0.12, "Smile": 0.97}, {"Mouth_Slightly_Open": 0.12, "Smile": 0.0})
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_attributes(FileRecord("a.jpg", faces=[face] * 3, settings={"Smile": 0.0}), known)
+    out = capsys.readouterr().out
+    assert out.count("Mouth_Slightly_Open") == tables and out.count("0.97 -> 0") == 3 and "…" not in out
+    assert max(map(len, out.splitlines())) <= columns
+
+
 @pytest.fixture(scope="module")
 def shape_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with shape whose smile takes fair hair along."""

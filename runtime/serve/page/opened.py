@@ -12,7 +12,7 @@ import numpy as np
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.editor import Editor, FaceAnalysis, FaceChoice
-from aif.runtime.editing.options import sweep_values
+from aif.runtime.editing.options import find_attribute, sweep_values
 from aif.runtime.editing.sweep import sweep_rows
 from aif.runtime.image.io import SUFFIXES, Picture, encode_image
 from aif.runtime.serve.forms import EditOptions
@@ -112,7 +112,8 @@ def show_sweep(
     """One attribute through its range, the others as the sliders have them: captions and JPEGs."""
     others = {key: value for key, value in options.settings.items() if key != name}
     known = editor.model.manifest.attributes
-    sweep = name, sweep_values(name, SWEEP_STEPS, known, "this bundle", others)
+    info = find_attribute(name, known, "this bundle")
+    sweep = name, sweep_values(info, SWEEP_STEPS, others)
     faces = opened.chosen(options.faces)
     rows = sweep_rows(editor, opened.shown, faces, sweep, others, options.mode, lambda _: checkpoint())
     return [(panel.caption, jpeg(opened.shown, panel.pixels_hwc_bgr)) for row in rows for panel in row]

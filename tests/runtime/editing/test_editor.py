@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from aif.runtime import Detection, Editor, EditResult
 from aif.runtime.bundle.bundle import Bundle
@@ -177,6 +178,15 @@ def test_frames_of_another_kind(editor: Editor, bad: np.ndarray) -> None:
     ):
         with pytest.raises(ImageError, match="uint8"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [(None, "check the path"), (Image.new("RGB", (9, 9)), "RGB: cv2.cvtColor"), ("a.jpg", "Use cv2.imread")],
+)
+def test_what_is_no_array_is_told_how_to_become_one(editor: Editor, image: Any, said: str) -> None:
+    with pytest.raises(ImageError, match=said):
+        editor.edit(image, {})
 
 
 def test_analyse(editor: Editor, frame: np.ndarray) -> None:

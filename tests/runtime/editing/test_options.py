@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.editing.options import describe, parse_faces, parse_settings, sweep_values
+from aif.runtime.editing.options import describe, find_attribute, parse_faces, parse_settings, sweep_values
 from aif.runtime.errors import AifError, ConfigError, UnknownAttributeError
 
 KNOWN = (
@@ -23,6 +23,7 @@ KNOWN = (
         (["Smiling=-1"], {"Smiling": -1}),
         (["Smiling=2"], {"Smiling": 2}),
         (["Smiling"], {"Smiling": 0.9}),
+        (["smiling", "EYEGLASSES=1"], {"Smiling": 0.9, "Eyeglasses": 1}),
         (["Smiling=on"], {"Smiling": 0.9}),
         (["Smiling=YES"], {"Smiling": 0.9}),
         (["Smiling=off"], {"Smiling": 0}),
@@ -38,7 +39,7 @@ def test_settings(texts: list[str], values: dict[str, float]) -> None:
     ("texts", "kind", "said"),
     [
         (["Smilng=1"], UnknownAttributeError, "Did you mean Smiling"),
-        (["smiling=1"], UnknownAttributeError, "Did you mean Smiling"),
+        (["Smiling=1", "SMILING=0"], ConfigError, "Smiling is set twice"),
         (["Hat=1"], UnknownAttributeError, "Known names: Smiling, Eyeglasses"),
         (["=1"], ConfigError, "names no attribute"),
         ([""], ConfigError, "names no attribute"),
@@ -65,21 +66,20 @@ def test_wrong_settings(texts: list[str], kind: type[AifError], said: str) -> No
     ],
 )
 def test_sweeps_stay_in_the_range(name: str, steps: int, values: tuple[float, ...]) -> None:
-    assert sweep_values(name, steps, KNOWN, "it", []) == pytest.approx(values)
+    assert sweep_values(find_attribute(name.upper(), KNOWN, "it"), steps, []) == pytest.approx(values)
 
 
 @pytest.mark.parametrize(
     ("name", "steps", "settings", "said"),
     [
-        ("Smilin", 7, [], "Did you mean Smiling"),
         ("Smiling", 7, ["Smiling"], "both set and swept"),
         ("Smiling", 1, [], "2 to 50"),
         ("Smiling", 51, [], "2 to 50"),
     ],
 )
 def test_wrong_sweeps(name: str, steps: int, settings: list[str], said: str) -> None:
-    with pytest.raises(ConfigError if "mean" not in said else UnknownAttributeError, match=said):
-        sweep_values(name, steps, KNOWN, "it", settings)
+    with pytest.raises(ConfigError, match=said):
+        sweep_values(find_attribute(name, KNOWN, "it"), steps, settings)
 
 
 @pytest.mark.parametrize(("text", "faces"), [("all", "all"), ("largest", "largest"), ("0", 0), ("12", 12)])
@@ -91,6 +91,14 @@ def test_faces(text: str, faces: object) -> None:
 def test_wrong_faces(text: str) -> None:
     with pytest.raises(ConfigError, match="all, largest"):
         parse_faces(text)
+
+
+def test_a_bundle_may_tell_capitals_apart() -> None:
+    known = (AttributeInfo(name="smiling", maximum=3), AttributeInfo(name="Smiling"))
+    assert [find_attribute(name, known, "it").name for name in ("Smiling", "smiling")] == [
+        "Smiling",
+        "smiling",
+    ]
 
 
 def test_settings_as_a_caption() -> None:

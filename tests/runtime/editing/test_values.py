@@ -58,6 +58,8 @@ def test_columns(edits: dict[str, float], columns: dict[int, float]) -> None:
     ("edits", "kind", "said"),
     [
         ({"smiling": 1}, UnknownAttributeError, "in the toy.\nDid you mean Smiling"),
+        (None, ConfigError, "mapping of attributes to values, not NoneType"),
+        (["Smiling"], ConfigError, "not list.\nWrite {"),
         ({"Hat": 1}, UnknownAttributeError, "Known names: Smiling, Eyeglasses"),
         ({"Smiling": 1, "Eyeglasses": 9}, ConfigError, "Eyeglasses=9"),
     ],

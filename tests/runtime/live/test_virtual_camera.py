@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from aif.runtime.errors import ConfigError
+from aif.runtime.errors import AifError
 from aif.runtime.live.camera import CameraError
 from aif.runtime.live.virtual_camera import VirtualCamera
 
@@ -84,5 +84,5 @@ def test_a_machine_without_one(monkeypatch, platform, match):
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
-    with pytest.raises(ConfigError, match=r"aif\[camera\]"):
+    with pytest.raises(AifError, match=r"aif\[camera\]"):
         VirtualCamera(64, 48)
