@@ -54,7 +54,8 @@ def evaluate(
         str,
         typer.Option(
             help="Model only. full; composed: edits as the user sees them, which is full for bundles with "
-            "landmarks; paper: the first 100 test faces, positives, y 0 and 1."
+            "landmarks; robustness: the same on blurred, noisy, dark, turned ... faces; paper: the first 100 "
+            "test faces, positives, y 0 and 1."
         ),
     ] = "full",
     realism: Annotated[

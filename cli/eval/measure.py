@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from aif.cli.console import say
 from aif.runtime.errors import CheckpointError, ConfigError, nearest_names
 
 if TYPE_CHECKING:
     from aif.runtime.bundle.bundle import Bundle
+    from aif.runtime.editing.editor import Editor
     from aif.train.data.base import FaceDataset
     from aif.train.data.open import Split
     from aif.train.evaluation.counting import EditOptions
@@ -82,8 +86,8 @@ def measure_model(asked: Request, exhibits: tuple[str, ...]) -> None:
         raise ConfigError(
             f"There is no protocol {asked.protocol!r}.", nearest_names(asked.protocol, PROTOCOLS)
         )
-    if asked.identity is not None and asked.protocol == "paper":
-        raise ConfigError("--protocol paper compares no people.", "Leave --identity out.")
+    if asked.identity is not None and asked.protocol in ("paper", "robustness"):
+        raise ConfigError(f"--protocol {asked.protocol} compares no people.", "Leave --identity out.")
     if not asked.model.exists():
         raise CheckpointError(
             f"There is no run or bundle {asked.model}.", nearest_names(str(asked.model), exhibits)
@@ -110,11 +114,7 @@ def measure_realism(asked: Request, attributes: list[str]) -> None:
     faces = asked.open("val", attributes, config.image_size)
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:
         for name in attributes:
-            rows.append(
-                realism.measure_realism(
-                    editor, faces, name, config, log=lambda line: typer.echo(line, err=True)
-                )
-            )
+            rows.append(realism.measure_realism(editor, faces, name, config, log=say))
             typer.echo(str(rows[-1]))
     if asked.out is not None:
         write_report(asked.out, "realism", realism.to_markdown(rows), rows)
@@ -122,10 +122,35 @@ def measure_realism(asked: Request, attributes: list[str]) -> None:
 
 def _composed(asked: Request, evaluator: Evaluator, network: IdentityNetwork | None) -> None:
     """Edits of held-out faces, both ways, as the user sees them."""
-    from aif.runtime.editing.editor import Editor
     from aif.train.evaluation.composed import measure_composed
-    from aif.train.evaluation.counting import first_faces
     from aif.train.evaluation.report import write_report
+
+    with _as_users_see(asked, evaluator) as (editor, held_out, options, indices):
+        found = measure_composed(editor, held_out, evaluator, options, indices=indices, identity=network)
+    typer.echo(found.to_markdown())
+    if asked.out is not None:
+        write_report(asked.out, "composed", found.to_markdown(), found, **found.summary())
+
+
+def _robustness(asked: Request, evaluator: Evaluator, _: IdentityNetwork | None) -> None:
+    """The same for faces that are spoilt first, in one way after the other."""
+    from aif.train.evaluation.report import write_report
+    from aif.train.evaluation.robustness import measure_robustness, to_markdown
+
+    with _as_users_see(asked, evaluator) as (editor, held_out, options, indices):
+        found = measure_robustness(editor, held_out, evaluator, options, indices=indices, log=say)
+    typer.echo(to_markdown(found))
+    if asked.out is not None:
+        write_report(asked.out, "robustness", to_markdown(found), found)
+
+
+@contextlib.contextmanager
+def _as_users_see(
+    asked: Request, evaluator: Evaluator
+) -> Iterator[tuple[Editor, FaceDataset, EditOptions, range]]:
+    """A bundle's editor, held-out faces, what to edit in them, and in which of them."""
+    from aif.runtime.editing.editor import Editor
+    from aif.train.evaluation.counting import first_faces
 
     bundle = asked.bundle()
     manifest = bundle.manifest
@@ -133,12 +158,7 @@ def _composed(asked: Request, evaluator: Evaluator, network: IdentityNetwork | N
     along = {info.name: sorted(info.others & set(evaluator.attributes)) for info in manifest.attributes}
     indices = first_faces(held_out, asked.faces)
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:
-        found = measure_composed(
-            editor, held_out, evaluator, asked.options(along=along), indices=indices, identity=network
-        )
-    typer.echo(found.to_markdown())
-    if asked.out is not None:
-        write_report(asked.out, "composed", found.to_markdown(), found, **found.summary())
+        yield editor, held_out, asked.options(along=along), indices
 
 
 def _full(asked: Request, evaluator: Evaluator, network: IdentityNetwork | None) -> None:
@@ -185,4 +205,4 @@ def _editing_model(asked: Request) -> EditingModel:
     return TorchModel(run.encoder, run.decoder, run.config.data.attributes, run.config.network.image_size)
 
 
-PROTOCOLS = {"full": _full, "composed": _composed, "paper": _paper}
+PROTOCOLS = {"full": _full, "composed": _composed, "paper": _paper, "robustness": _robustness}

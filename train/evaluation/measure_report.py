@@ -129,7 +129,7 @@ class Measurement:
             "edit": score.direction,
             "view": score.view,
             "n": str(n),
-            "success": score.success.percent("no face"),
+            "success": score.success.percent("none that label and evaluator agree on"),
             "other attributes flipped": "-" if math.isnan(score.collateral) else f"{score.collateral:.1%}",
             "most often": worst or "-",
             "detail kept": f"{score.detail.mean:.2f}" if score.detail.n else "-",

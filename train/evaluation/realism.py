@@ -91,10 +91,10 @@ def measure_realism(
         after[part] = edited_crops(composer, before[part], edits)
     who = people[others], people[chosen]
     say(f"{attribute}: the adversary learns edited from untouched faces")
-    edited = adversary_auc((untouched, after), who, config)
+    edited = adversary_auc((untouched, after), who, config, say)
     if floor:
         say(f"{attribute}: the adversary learns untouched from untouched faces")
-    real = adversary_auc((untouched, before), who, config) if floor else None
+    real = adversary_auc((untouched, before), who, config, say) if floor else None
     return Realism(attribute, edited, real, len(chosen), len(np.unique(np.concatenate(who))))
 
 

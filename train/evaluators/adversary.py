@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +81,10 @@ def adversary_network(width: int = 16) -> nn.Module:
 
 
 def adversary_auc(
-    sets: tuple[UInt8Array, UInt8Array], people: tuple[npt.ArrayLike, npt.ArrayLike], config: AdversaryConfig
+    sets: tuple[UInt8Array, UInt8Array],
+    people: tuple[npt.ArrayLike, npt.ArrayLike],
+    config: AdversaryConfig,
+    log: Callable[[str], None] = print,
 ) -> Auc:
     """Train the adversary on two thirds of the people and test it on the last third.
 
@@ -96,7 +99,7 @@ def adversary_auc(
     images = torch.from_numpy(np.concatenate(sets)).permute(0, 3, 1, 2)
     truth = np.repeat([False, True], [len(each) for each in sets])
     train = torch.from_numpy(np.flatnonzero(~held))
-    network = _trained(images, torch.from_numpy(truth).float(), train, config)
+    network = _trained(images, torch.from_numpy(truth).float(), train, config, log)
     scores = _scores(network, images[torch.from_numpy(held)])
     rng = np.random.default_rng([config.seed, 3])
     return auc_interval(scores, truth[held], np.concatenate(who)[held], rng)
@@ -129,7 +132,9 @@ def _parts(people: npt.NDArray[np.integer], rng: np.random.Generator) -> IntArra
     return np.asarray(part[person], dtype=np.int64)
 
 
-def _trained(images: Tensor, truth: Tensor, train: Tensor, config: AdversaryConfig) -> nn.Module:
+def _trained(
+    images: Tensor, truth: Tensor, train: Tensor, config: AdversaryConfig, log: Callable[[str], None]
+) -> nn.Module:
     """A network trained on the faces `train` of images uint8 (N, 3, S, S); truth (N,) is 1 for edited."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -147,7 +152,7 @@ def _trained(images: Tensor, truth: Tensor, train: Tensor, config: AdversaryConf
         return F.binary_cross_entropy_with_logits(logits[:, 0], truth[rows]), 1
 
     options = FitOptions("adversary", config.epochs * steps, config.learning_rate, weight_decay=0.05)
-    return fit(network, loss, batches, options, log=lambda _: None).eval()
+    return fit(network, loss, batches, options, log=log).eval()
 
 
 def _changed(images: Tensor, generator: torch.Generator) -> Tensor:

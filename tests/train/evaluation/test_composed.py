@@ -19,6 +19,13 @@ from aif.train.evaluation.composed import measure_composed
 from aif.train.evaluation.counting import SKIN_GROUPS, EditOptions, first_faces, skin_lightness
 from aif.train.evaluation.measure_report import Measurement
 from aif.train.evaluation.report import to_json, write_report
+from aif.train.evaluation.robustness import (
+    DISTURBANCES,
+    Disturbance,
+    Spoilt,
+    measure_robustness,
+    to_markdown,
+)
 from aif.train.evaluators.identity import IdentityNetwork
 
 NAMES = ("Smiling", "Young", "Male")
@@ -167,7 +174,8 @@ def test_reports(tmp_path: Path) -> None:
     assert smiling["success"]["rate"] == 1.0 and smiling["groups"]["skin dark"]["interval"][1] == 1.0
     assert young["success"] == {"successes": 0, "n": 0, "rate": None, "interval": [0, 1]}
     assert young["collateral"] is None and stored["psnr"] is None
-    assert "| Young | on | composed | 0 | no face | - | - | - | - | 80.0% |" in found.to_markdown()
+    nothing = "| Young | on | composed | 0 | none that label and evaluator agree on | - | - | - | - | 80.0% |"
+    assert nothing in found.to_markdown()
     write_report(tmp_path / "new", "composed", found.to_markdown(), found, **found.summary())
     assert (tmp_path / "new/composed.md").read_text() == found.to_markdown()
     assert json.loads((tmp_path / "new/composed.json").read_text()) == stored
@@ -198,3 +206,34 @@ def test_unfit_data_and_settings() -> None:
         measured(faces=Marked(0))
     with pytest.raises(ConfigError, match="at least 1"):
         first_faces(Marked(), 0)
+
+
+@pytest.mark.parametrize("name", DISTURBANCES)
+def test_each_row_spoils_its_own_way_and_the_same_each_time(name: str) -> None:
+    faces = Marked(3)
+    spoilt = Spoilt(faces, DISTURBANCES[name])
+    assert spoilt.image(1).shape == faces.image(1).shape and spoilt.image(1).dtype == np.uint8
+    assert np.array_equal(spoilt.image(1), spoilt.image(1))
+    assert np.array_equal(spoilt.image(1), faces.image(1)) == (name == "as it is")
+    assert (len(spoilt), spoilt.file_name(2)) == (3, "2") and spoilt.labels is faces.labels
+
+
+def test_success_is_counted_where_the_spoilt_face_is_still_read() -> None:
+    """A face upside down has its marks elsewhere: only an evaluator that turns it back reads them."""
+    rows = {
+        "as it is": Disturbance(lambda image, _: image),
+        "upside down": Disturbance(lambda image, _: image[::-1, ::-1].copy(), 180.0),
+        "black": Disturbance(lambda image, _: np.zeros_like(image)),
+    }
+    said: list[str] = []
+    found = measure_robustness(
+        Marker(), Marked(), Looker(), EditOptions(("Smiling",)), disturbances=rows, log=said.append
+    )
+    smiles = int(Marked().labels[:, 0].sum())
+    plain, turned, black = (found[name].edit("Smiling", "off").success for name in rows)
+    assert (plain.successes, plain.n) == (smiles, smiles) and black.n == 0
+    assert turned.n == smiles and turned.successes == 0  # read as it is, but edited in the wrong place
+    assert said == [f"faces {name}" for name in rows] and "Smiling" in NAMES
+    text = to_markdown(found)
+    assert "| Smiling | as it is | 100.0% [" in text and "| Smiling | black | 100.0%" in text
+    assert text.count("\n| Smiling | ") == 3
