@@ -6,7 +6,8 @@ TOPS = ("cli", "export", "runtime", "train")
 
 setup(
     packages=[
-        f"aif.{name}" for top in TOPS for name in (top, *(f"{top}.{sub}" for sub in find_packages(top)))
+        "aif",  # holds __main__.py
+        *(f"aif.{name}" for top in TOPS for name in (top, *(f"{top}.{sub}" for sub in find_packages(top)))),
     ],
     package_dir={f"aif.{top}": top for top in TOPS},
     package_data={

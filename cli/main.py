@@ -37,10 +37,13 @@ _PLAIN: dict[str, Any] = {
 }
 
 
-def load_command(name: str) -> Any:
-    """The Typer command of that name; errors meant for people are printed, not raised."""
+def load_command(name: str, add_completion: bool = False) -> Any:
+    """The Typer command of that name; errors meant for people are printed, not raised.
+
+    add_completion: with --install-completion, for a command that stands for itself.
+    """
     module, function = COMMANDS[name].split(":")
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, **_PLAIN)
+    app = typer.Typer(add_completion=add_completion, pretty_exceptions_enable=False, **_PLAIN)
     app.command(name)(guard(getattr(importlib.import_module(module), function)))
     return typer.main.get_command(app)
 
@@ -65,9 +68,7 @@ class LazyGroup(TyperGroup):
 
 def build_app() -> typer.Typer:
     """The umbrella command `aif`."""
-    app = typer.Typer(
-        cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, **_PLAIN
-    )
+    app = typer.Typer(cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False, **_PLAIN)
 
     @app.callback()
     def aif(version: Version = False, verbose: Verbose = False, debug: Debug = False) -> None:
@@ -92,6 +93,8 @@ def _run(command: Any, name: str, words: list[str]) -> None:
 def main() -> None:
     """Entry point of `aif`."""
     words = sys.argv[1:]
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     if words and words[0] in COMMANDS:
         # Straight to the command: Typer's group would load pydantic (0.3 s) before `aif edit --help` answers.
         _run(load_command(words[0]), f"aif {words[0]}", words[1:])
@@ -101,17 +104,17 @@ def main() -> None:
 
 def train_main() -> None:
     """Entry point of `aif-train`."""
-    _run(load_command("train"), "aif-train", sys.argv[1:])
+    _run(load_command("train", add_completion=True), "aif-train", sys.argv[1:])
 
 
 def export_main() -> None:
     """Entry point of `aif-export`."""
-    _run(load_command("export"), "aif-export", sys.argv[1:])
+    _run(load_command("export", add_completion=True), "aif-export", sys.argv[1:])
 
 
 def edit_main() -> None:
     """Entry point of `aif-edit`."""
-    _run(load_command("edit"), "aif-edit", sys.argv[1:])
+    _run(load_command("edit", add_completion=True), "aif-edit", sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("cli", "export", "runtime", "train", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+PARTS = ("aif", "cli", "export", "runtime", "train", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -48,8 +48,8 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel):
     assert all(name.startswith("aif/") for name in inside)
     for wanted in ("bundle/default.aif", "py.typed", "serve/page/page.css", "serve/page/icon.svg"):
         assert f"aif/runtime/{wanted}" in inside
-    sources = {p.relative_to(ROOT).as_posix() for d in PARTS[:4] for p in (ROOT / d).rglob("*.py")}
-    assert {name.removeprefix("aif/") for name in inside if name.endswith(".py")} == sources
+    sources = {p.relative_to(ROOT).as_posix() for d in PARTS[1:5] for p in (ROOT / d).rglob("*.py")}
+    assert {name.removeprefix("aif/") for name in inside if name.endswith(".py")} == {*sources, "__main__.py"}
     assert wheel.stat().st_size < 30e6
 
 
@@ -87,7 +87,7 @@ def test_installed_wheel_edits_a_photo(wheel, tmp_path):
                 (place / top).symlink_to(Path(str(files.locate_file(top))))
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(place)
-    main = (binaries / "python", "-c", "from aif.cli.main import edit_main; edit_main()")
+    main = (binaries / "python", "-m", "aif", "edit")
     run(*main, photo, "--set", "Smiling=0", "-o", "out.png", cwd=tmp_path)
     before, after = cv2.imread(str(photo)), cv2.imread(str(tmp_path / "out.png"))
     assert after.shape == before.shape

@@ -41,6 +41,8 @@ print("LOADED", *sorted(set(sys.modules) & HEAVY))
         ("main", ["--help"]),
         ("main", ["-h"]),
         ("main", ["--version"]),
+        ("main", ["help"]),
+        ("main", ["help", "edit"]),
         ("edit_main", ["--help"]),
         ("edit_main", ["--version"]),
         *(("main", [name, "--help"]) for name in main.COMMANDS),
@@ -81,6 +83,7 @@ def test_the_entry_points_of_the_package_exist() -> None:
         (["-v", "fetch", "nonsense"], 2, "There is nothing called 'nonsense'"),
         (["fetch", "nonsense"], 2, "There is nothing called 'nonsense'"),
         (["edit"], 2, "Missing argument"),
+        (["help", "edti"], 2, "Did you mean 'edit'?"),
     ],
 )
 def test_wrong_words(
@@ -96,6 +99,31 @@ def test_wrong_words(
     captured = capsys.readouterr()
     assert stopped.value.code == code
     assert said in captured.err and "Traceback" not in captured.err and not captured.out
+
+
+@pytest.mark.parametrize(
+    ("entry", "words", "completed"),
+    [
+        ("main", "aif e", ["edit", "export", "export-serving", "eval"]),
+        ("main", "aif edit --sho", ["--show-attributes"]),
+        ("edit_main", "aif-edit --show-a", ["--show-attributes"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options(
+    entry: str,
+    words: str,
+    completed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program, *rest = words.split()
+    monkeypatch.setattr(sys, "argv", [program])
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(rest)))
+    monkeypatch.setenv(f"_{program.upper().replace('-', '_')}_COMPLETE", "complete_bash")
+    with pytest.raises(SystemExit):
+        getattr(main, entry)()
+    assert capsys.readouterr().out.split() == completed
 
 
 def raising(error: BaseException) -> Callable[[], None]:

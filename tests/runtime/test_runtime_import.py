@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -32,6 +33,10 @@ def test_the_editor_brings_no_training_code() -> None:
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(aif.runtime, name).__name__ == name
     assert name in dir(aif.runtime)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert aif.runtime.__version__ == version("aif")
 
 
 @pytest.mark.parametrize("name", ["editor_", "Nothing", "torch"])
