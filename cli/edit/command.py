@@ -147,7 +147,9 @@ def edit(
     codec: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Of videos: h264, h265, vp9, av1. Default: h264; in .webm vp9, in .gif gif."
+            metavar="NAME",
+            help="Of videos: h264, h265, vp9, av1. Default: h264, in .webm vp9, in .gif gif; of 10 bits or "
+            "HDR h265, in .webm av1 (the others make them 8-bit SDR).",
         ),
     ] = None,
     hardware: Annotated[

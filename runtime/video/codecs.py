@@ -15,6 +15,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from aif.runtime.errors import ConfigError, nearest_names
+from aif.runtime.video.deep import FORMAT
 from aif.runtime.video.kinds import VideoError, is_sequence
 from aif.runtime.video.pixels import Colour
 
@@ -61,6 +62,8 @@ _SOFTWARE: dict[Codec, _Encoder] = {
     "vp9": _Encoder("libvpx-vp9", 24, 0.5, {"b:v": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"}),
     "av1": _Encoder("libsvtav1", 26, 0.48, {"preset": "8"}),
 }
+# Encoders that take 10 bits and whose films are played with them; of H.264, hardly any player does.
+_DEEP: tuple[Codec, ...] = ("h265", "av1")
 _FAMILY: dict[Codec, str] = {"h264": "h264", "h265": "hevc", "av1": "av1", "vp9": "vp9"}
 
 # What hardware encoders call constant quality; {crf} is that of H.264's scale, {lambda} that of -q:v.
@@ -90,10 +93,16 @@ class Encoding:
     options: dict[str, str] = field(default_factory=dict)
     even: bool = False
     hardware: Hardware | None = None
+    deep: bool = False
+    """With 10 bits a channel."""
 
 
 def choose_encoding(
-    path: Path, codec: str | None = None, quality: int | None = None, hardware: str | None = None
+    path: Path,
+    codec: str | None = None,
+    quality: int | None = None,
+    hardware: str | None = None,
+    deep: bool = False,
 ) -> Encoding:
     """The encoding for a file by its suffix and the user's choices.
 
@@ -102,6 +111,7 @@ def choose_encoding(
         codec: one of `Codec`; None = the usual one for the suffix.
         quality: constant quality, 1 to 100; None = 75, which looks like the original. GIF and PNG have none.
         hardware: one of `Hardware`; None = the processor, which gives better pictures in fewer bytes.
+        deep: 10 bits are to be kept where codec, hardware and kind of file allow it.
 
     Raises:
         ConfigError: an unknown or unfitting codec, quality or hardware.
@@ -119,7 +129,8 @@ def choose_encoding(
             f"aif cannot write videos of the kind {path.suffix!r}.",
             f"Use one of: {', '.join(CONTAINERS)}, or numbered pictures: frames/%04d.png",
         )
-    chosen = container.codecs[0] if codec is None else cast(Codec, codec)
+    usual = [each for each in container.codecs if each in _DEEP] if deep and hardware is None else []
+    chosen = (usual or container.codecs)[0] if codec is None else cast(Codec, codec)
     if chosen not in container.codecs:
         fitting = [suffix for suffix, kind in CONTAINERS.items() if chosen in kind.codecs]
         raise ConfigError(
@@ -141,7 +152,7 @@ def choose_encoding(
     if chosen == "av1":
         os.environ.setdefault("SVT_LOG", "1")  # its banner would go around every log setting
     options = {**known.options, "crf": str(round(known.crf + known.step * distance))}
-    return Encoding(container, chosen, known.name, options, known.even)
+    return Encoding(container, chosen, known.name, options, known.even, deep=deep and chosen in _DEEP)
 
 
 def _on_hardware(container: Container, codec: Codec, distance: int, hardware: Hardware) -> Encoding:
@@ -215,7 +226,7 @@ def open_video_stream(output: OutputContainer, encoding: Encoding, form: StreamF
         if encoding.codec == "gif":
             context.pix_fmt = "pal8"
         else:
-            context.pix_fmt = "nv12" if encoding.hardware == "qsv" else "yuv420p"
+            context.pix_fmt = "nv12" if encoding.hardware == "qsv" else FORMAT if encoding.deep else "yuv420p"
             context.gop_size = form.key_every
             context.sample_aspect_ratio = form.pixel_aspect.limit_denominator(10_000)
             context.color_range, context.colorspace = form.colour.range, form.colour.matrix

@@ -107,6 +107,13 @@ def declared_end(stream: VideoStream) -> Fraction | None:
     return int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
 
 
+def gif_loops(path: Path) -> int:
+    """How often a GIF says that it repeats: 0 = for ever, -1 = it plays once."""
+    data = path.read_bytes()
+    found = re.search(rb"NETSCAPE2\.0\x03\x01(..)", data, re.DOTALL)
+    return -1 if found is None else int.from_bytes(found[1], "little")
+
+
 def _open_sequence(pattern: Path, fps: Fraction | float | None) -> InputContainer:
     numbers = list(sequence_files(pattern))
     if not numbers:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import av
 import cv2
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from aif.runtime.arrays import UInt8Array
 
 FloatArray = npt.NDArray[np.float64]
+Samples = TypeVar("Samples", np.uint8, np.uint16)
 
 # As FFmpeg numbers them (libavutil/pixfmt.h): matrix, range, primaries and transfer.
 MATRIX_RGB, MATRIX_BT709, MATRIX_UNKNOWN = 0, 1, 2
@@ -123,7 +124,7 @@ class Orientation:
             return cls(True, c < 0, b < 0)
         return None
 
-    def apply(self, image: UInt8Array) -> UInt8Array:
+    def apply(self, image: npt.NDArray[Samples]) -> npt.NDArray[Samples]:
         """The image as it is meant to be seen."""
         if self.transpose:
             image = image.swapaxes(0, 1)
@@ -209,6 +210,11 @@ class Palette:
             except av.EOFError:
                 yield None
                 return
+
+
+def is_coloured_yuv(frame: av.VideoFrame) -> bool:
+    """Whether a frame is neither grey nor RGB."""
+    return not _is_rgb(frame) and len(_colours(frame)) > 1
 
 
 def is_see_through(frame: av.VideoFrame) -> bool:

@@ -18,9 +18,10 @@ from av.format import Flags
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.video.decode import Decoder, Timed
+from aif.runtime.video.deep import HLG, PQ, Deep, Planes, resized
 from aif.runtime.video.kinds import VideoError
 from aif.runtime.video.open import declared_end, open_video, stream_name, video_stream
-from aif.runtime.video.pixels import Colour, Orientation, bits, frame_to_bgr, is_see_through
+from aif.runtime.video.pixels import Colour, Orientation, bits, frame_to_bgr, is_coloured_yuv, is_see_through
 
 __all__ = ["VideoError", "VideoFrame", "VideoSource"]
 
@@ -33,7 +34,8 @@ _DEFAULT_RATE = Fraction(25)
 @dataclass(frozen=True)
 class VideoFrame:
     """One frame of a video, upright: uint8 (H, W, 3), its time and duration in ticks of `time_base` seconds
-    (duration 0 where the file does not say), and its place among the frames read.
+    (duration 0 where the file does not say), its place among the frames read, and its 10-bit samples where
+    the image is only a copy of them (see `Deep`).
     """
 
     image_hwc_bgr: UInt8Array
@@ -41,6 +43,7 @@ class VideoFrame:
     time_base: Fraction
     index: int
     duration: int = 0
+    planes: Planes | None = None
 
     @property
     def time_s(self) -> float:
@@ -64,7 +67,8 @@ class VideoSource:
         time_base: seconds a tick of `VideoFrame.pts`.
         duration_s, estimated_frames: of the wanted part; None where the file does not say.
         audio, subtitles: names of the streams, such as "aac 44100 Hz stereo (deu)".
-        colour, pixel_aspect: what the numbers mean, and width of a pixel divided by its height.
+        colour, pixel_aspect: what the images' numbers mean, and width of a pixel divided by its height.
+        deep: of films of more than 8 bits; else None.
         metadata, stream_metadata: texts of the container and of the video stream.
         whole: the video was asked for from its start to its end.
         start, end: of what has been read so far, in seconds on the file's clock.
@@ -112,10 +116,10 @@ class VideoSource:
             index, self.count = self.count, self.count + 1
             self.end = (pts + (frame.duration or self._step)) * self.time_base
             start = time.perf_counter()
-            image = self._upright(frame)
+            image, planes = self._upright(frame)
             self.convert_s += time.perf_counter() - start
             self._next = next(self._frames, None)
-            yield VideoFrame(image, pts, self.time_base, index, frame.duration)
+            yield VideoFrame(image, pts, self.time_base, index, frame.duration, planes)
         self.exhausted = True
 
     def close(self) -> None:
@@ -182,6 +186,10 @@ class VideoSource:
     def _look_at(self, frame: av.VideoFrame) -> None:
         """Colours, size and position from the first frame; says what will be lost."""
         self.colour = Colour.of(frame)
+        self.deep: Deep | None = None
+        if is_coloured_yuv(frame) and (bits(frame) > 8 or self.colour.transfer in (PQ, HLG)):
+            self.deep = Deep(self.colour)
+            self.colour = self.deep.copy_colour
         orientation = Orientation.of(frame)
         if orientation is None:
             log.warning("%s is to be shown at a slant, which aif does not do.", self.path)
@@ -191,21 +199,32 @@ class VideoSource:
         if self._orientation.transpose:
             self.width, self.height = self.height, self.width
             self.pixel_aspect = 1 / self.pixel_aspect
-        if bits(frame) > 8:
-            log.warning("%s has %d bits a channel; the result has 8.", self.path, bits(frame))
+        kept = 8 if self.deep is None else 10
+        if bits(frame) > kept:
+            log.warning("%s has %d bits a channel; %d are read.", self.path, bits(frame), kept)
         if is_see_through(frame):
             log.warning("%s is transparent in parts; they become white.", self.path)
 
-    def _upright(self, frame: av.VideoFrame) -> UInt8Array:
+    def _upright(self, frame: av.VideoFrame) -> tuple[UInt8Array, Planes | None]:
+        """The image, and the 10-bit samples that it is a copy of."""
+        if self.deep is not None:
+            planes = self.deep.planes(frame, self._orientation)
+            if planes[0].shape != (self.height, self.width):
+                self._say_resized(planes[0])
+                planes = resized(planes, self.width, self.height)
+            return self.deep.copy(planes), planes
         image = self._orientation.apply(frame_to_bgr(frame, self.colour))
         if image.shape[:2] == (self.height, self.width):
-            return image
+            return image, None
+        self._say_resized(image)
+        grown = cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        return np.asarray(grown, dtype=np.uint8), None
+
+    def _say_resized(self, image: np.ndarray[Any, Any]) -> None:
         if not self._resized:
             self._resized = True
             size = f"{image.shape[1]} x {image.shape[0]}"
             log.warning("%s changes its size to %s; it is resized to the first frame's.", self.path, size)
-        resized = cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_AREA)
-        return np.asarray(resized, dtype=np.uint8)
 
 
 def _exact(seconds: float) -> Fraction:

@@ -14,7 +14,7 @@ from aif.runtime.image.io import write_bytes
 from aif.runtime.video.codecs import choose_encoding
 from aif.runtime.video.kinds import sequence_name
 from aif.runtime.video.read import VideoFrame, VideoSource
-from aif.runtime.video.write import VideoSink
+from aif.runtime.video.write import VideoSink, say_flattened
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class SequenceSink:
         self.path = Path(path)
         self.frames = 0
         choose_encoding(self.path)
+        say_flattened(self.path, like)
         if like.audio or like.subtitles:
             log.warning("%s: pictures have no sound and no subtitles; they are left out.", self.path)
 

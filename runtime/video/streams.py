@@ -1,12 +1,14 @@
-"""Sound and subtitles from one file to another, packet by packet, not decoded and not changed."""
+"""Sound and subtitles from one file to another, packet by packet; decoded only where WebM asks for Opus."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 
 # Texts about the stream as it was stored, which the result's own muxer writes anew.
 _STALE = ("rotate", "encoder", "vendor_id", "duration", "bps", "number_of_frames", "number_of_bytes")
+
+# Of sound by its channels, as Opus knows them; others become stereo.
+_LAYOUTS = {1: "mono", 6: "5.1", 8: "7.1"}
 
 # Packets of different streams may lie out of order in a file by so many seconds.
 _OUT_OF_ORDER = 5
@@ -39,6 +44,7 @@ class Passage:
     Packets keep their bytes, and their times less the source's shift. Those before the wanted part, or from
     its end on, are left out. Encoders put a little silence before time zero; where the container knows no
     such times (Matroska and WebM do for Opus only) it is left out, too, for else everything would be moved.
+    Sound that WebM cannot hold becomes Opus.
     """
 
     def __init__(self, output: OutputContainer, like: VideoSource, signed: bool) -> None:
@@ -52,6 +58,7 @@ class Passage:
         self._input = open_video(like.path)
         self._streams: dict[int, Stream] = {}
         self._from_zero: set[int] = set()
+        self._opus: dict[int, AudioStream] = {}
         try:
             for stream in (*self._input.streams.audio, *self._input.streams.subtitles):
                 self._add(stream)
@@ -68,7 +75,7 @@ class Passage:
     def _add(self, stream: Stream) -> None:
         path, kind = self._like.path, self._output.format.name
         try:
-            copy = self._output.add_stream_from_template(stream)
+            copy = self._opus_for(stream) or self._output.add_stream_from_template(stream)
         except (ValueError, av.FFmpegError) as error:
             if stream.type == "audio":
                 raise VideoError(
@@ -83,6 +90,21 @@ class Passage:
         self._streams[stream.index] = copy
         if not self._like.whole or not (self._signed or stream.codec_context.name.endswith("opus")):
             self._from_zero.add(stream.index)
+
+    def _opus_for(self, stream: Stream) -> AudioStream | None:
+        """A stream that Opus is encoded into, for sound that WebM cannot hold; else None."""
+        if self._output.format.name != "webm" or not isinstance(stream, AudioStream):
+            return None
+        if stream.codec_context.name in ("opus", "libopus", "vorbis", "libvorbis"):
+            return None
+        made = self._output.add_stream("libopus", rate=48_000)
+        made.codec_context.layout = _LAYOUTS.get(stream.codec_context.channels, "stereo")
+        made.codec_context.bit_rate = 64_000 * made.codec_context.layout.nb_channels
+        log.warning(
+            "%s: WebM cannot hold its sound (%s); it becomes Opus.", self._like.path, stream_name(stream)
+        )
+        self._opus[stream.index] = made
+        return made
 
     def _seek(self, start: Fraction) -> None:
         """To somewhere before `start`; where that fails, reading begins at the front and takes longer."""
@@ -123,10 +145,15 @@ class Passage:
                 self._write()
             else:
                 self._held = next(self._packets, None)
+        for opus in self._opus.values():
+            self._output.mux(opus.encode(None))
 
     def _write(self) -> None:
         assert self._held is not None
         packet, self._held = self._held[1], next(self._packets, None)
+        if packet.stream_index in self._opus:
+            self._encode(packet)
+            return
         shift = round(self._like.shift / packet.time_base)
         if packet.pts is not None:
             packet.pts -= shift
@@ -134,6 +161,19 @@ class Passage:
             packet.dts -= shift
         packet.stream = self._streams[packet.stream_index]
         self._output.mux(packet)
+
+    def _encode(self, packet: Packet[Stream]) -> None:
+        """A packet's sound as Opus."""
+        opus = self._opus[packet.stream_index]
+        try:
+            frames = cast(list[av.AudioFrame], packet.decode())
+        except av.FFmpegError as error:
+            log.info("%s: damaged sound is left out: %s", self._like.path, error)
+            return
+        for frame in frames:
+            if frame.pts is not None and frame.time_base is not None:
+                frame.pts -= round(self._like.shift / frame.time_base)
+            self._output.mux(opus.encode(frame))
 
     def close(self) -> None:
         """Close the file that is read from."""

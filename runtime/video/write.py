@@ -16,7 +16,9 @@ import av
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.files import part_beside, put_in_place
 from aif.runtime.video.codecs import StreamForm, choose_encoding, open_video_stream
+from aif.runtime.video.deep import deep_frame
 from aif.runtime.video.kinds import VideoError, is_sequence
+from aif.runtime.video.open import gif_loops
 from aif.runtime.video.pixels import Palette, bgr_to_yuv420p
 from aif.runtime.video.read import VideoFrame, VideoSource
 from aif.runtime.video.streams import Passage, kept_texts
@@ -47,7 +49,8 @@ class VideoSink:
     and also on KeyboardInterrupt, when it holds what had been done. After any other error nothing is left.
 
     H.264 and H.265 with 4:2:0 chroma, the one kind that plays everywhere, need even sides: an odd one grows
-    by one pixel, a copy of its neighbour.
+    by one pixel, a copy of its neighbour. A film of 10 bits, HDR or not, stays so in H.265 (the default then)
+    and AV1, if the frames have its size; else the images' own colours are written, which of HDR are BT.709.
     """
 
     def __init__(
@@ -79,7 +82,12 @@ class VideoSink:
         self._held: av.VideoFrame | None = None
         self._last = 0
         self._passage: Passage | None = None
-        self._encoding = choose_encoding(self.path, codec, quality, hardware)
+        size = size or (like.width, like.height)
+        deep = like.deep is not None and size == (like.width, like.height)
+        self._encoding = choose_encoding(self.path, codec, quality, hardware, deep)
+        self._deep = like.deep if self._encoding.deep else None
+        if self._deep is None:
+            say_flattened(self.path, like)
         container = self._encoding.container
         if container is None:
             raise VideoError(f"{path} is for numbered pictures.", "Use open_sink() or SequenceSink for them.")
@@ -89,12 +97,14 @@ class VideoSink:
         ticks = _OWN_TICKS.get(container.format)
         self._ticks = like.time_base if ticks is None else ticks
         options = {"movie_timescale": str(like.time_base.denominator)} if ticks is None else {}
+        if self._encoding.codec == "gif" and like.path.suffix.lower() == ".gif":
+            options["loop"] = str(gif_loops(like.path))
         with _writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._part.touch(exist_ok=False)
             self._output = av.open(str(self._part), "w", container.format, container_options=options)
         try:
-            self._open_encoder(size or (like.width, like.height))
+            self._open_encoder(size)
             self._add_streams(ticks is None)
         except BaseException:
             self.discard()
@@ -102,7 +112,8 @@ class VideoSink:
 
     def _open_encoder(self, size: tuple[int, int]) -> None:
         like, encoding = self._like, self._encoding
-        form = StreamForm(*size, like.rate, self._ticks, KEYFRAME_INTERVAL, like.colour, like.pixel_aspect)
+        colour = like.colour if self._deep is None else self._deep.colour
+        form = StreamForm(*size, like.rate, self._ticks, KEYFRAME_INTERVAL, colour, like.pixel_aspect)
         self._size, self._stream = size, open_video_stream(self._output, encoding, form)
         wide, high = self._stream.width, self._stream.height
         if (wide, high) != size:
@@ -135,7 +146,7 @@ class VideoSink:
             raise ValueError(f"the frame is {image_hwc_bgr.shape}, the video {size}")
         at = frame.pts * frame.time_base - self._like.shift
         shown = frame.duration * frame.time_base or 1 / self._like.rate
-        picture, pts = self._picture(image_hwc_bgr), round(at / self._ticks)
+        picture, pts = self._picture(image_hwc_bgr, frame), round(at / self._ticks)
         before, self._held = self._held, None
         if before is not None:
             # Only now is it known how long the one before is shown.
@@ -150,9 +161,13 @@ class VideoSink:
                 self._passage.up_to(at)
         self.frames += 1
 
-    def _picture(self, image_hwc_bgr: UInt8Array) -> av.VideoFrame:
+    def _picture(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> av.VideoFrame:
         start = time.perf_counter()
-        if self._palette is not None:
+        if self._deep is not None and frame.planes is not None:
+            planes = self._deep.changed(frame.planes, frame.image_hwc_bgr, image_hwc_bgr)
+            picture = deep_frame(planes, self._encoding.even)
+            picture.color_range, picture.colorspace = self._deep.colour.range, self._deep.colour.matrix
+        elif self._palette is not None:
             picture = av.VideoFrame.from_ndarray(image_hwc_bgr, format="bgr24")
         else:
             picture = bgr_to_yuv420p(image_hwc_bgr, self._like.colour, self._encoding.even)
@@ -205,6 +220,13 @@ class VideoSink:
             self.finish()
         else:
             self.discard()
+
+
+def say_flattened(path: Path, like: VideoSource) -> None:
+    """Say what a film of more than eight bits loses where its result holds eight."""
+    if like.deep is not None:
+        what = "HDR becomes SDR (BT.709, tone mapped)" if like.deep.is_hdr else "10 bits a channel become 8"
+        log.warning("%s: %s; .mp4, .mov and .mkv keep it in H.265, .webm in AV1.", path, what)
 
 
 @contextlib.contextmanager

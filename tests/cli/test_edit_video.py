@@ -314,7 +314,6 @@ def test_wrong_words_are_reported_before_anything_is_loaded(
     ("name", "words", "code", "said"),
     [
         ("walk.mp4", ["--start", "60"], 1, "0.27 seconds long"),
-        ("walk.mp4", ["-o", "out.webm"], 1, "--out NAME.mkv"),
         ("walk.mp4", ["--max-megapixels", "0.01"], 1, "--max-megapixels 1"),
         ("cut.mp4", [], 1, "cut short"),
         ("text.mp4", [], 1, "is not a video"),

@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from aif.runtime.errors import ConfigError
 from aif.runtime.video.codecs import CONTAINERS, Codec, choose_encoding
@@ -174,14 +175,47 @@ def test_subtitles_and_chapters(tmp_path, make_clip, caplog):
 
 
 def test_sound_that_does_not_fit_is_an_error(tmp_path, make_clip):
-    path = make_clip(tmp_path / "a.mp4", audio="aac")
-    with pytest.raises(VideoError, match=r"cannot be stored in webm.*\n.*\.mkv"):
-        rewrite(path, tmp_path / "out.webm")
-    assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
+    path = make_clip(tmp_path / "a.avi", audio="pcm_mulaw")
+    with pytest.raises(VideoError, match=r"cannot be stored in mp4.*\n.*\.mkv"):
+        rewrite(path, tmp_path / "out.mp4")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.avi"]
+
+
+def heard(path, begin):
+    """Half a second of sound from a time on: 24,000 samples a second."""
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler("flt", "mono", 24_000)
+        blocks = [block for frame in container.decode(audio=0) for block in resampler.resample(frame)]
+    samples = np.concatenate([block.to_ndarray().ravel() for block in blocks])
+    at = round((begin - float(blocks[0].pts * blocks[0].time_base)) * 24_000)
+    return samples[at : at + 12_000]
+
+
+@pytest.mark.parametrize("begin", [None, 0.2])
+def test_sound_that_webm_cannot_hold_becomes_opus_in_step(tmp_path, make_clip, caplog, begin):
+    path = make_clip(tmp_path / "a.mp4", frames=40, rate=Fraction(25), audio="aac")
+    rewrite(path, tmp_path / "out.webm", (begin, None))
+    assert "WebM cannot hold its sound (aac" in caplog.text
+    with av.open(str(tmp_path / "out.webm")) as container:
+        stream = container.streams.audio[0]
+        assert (stream.codec_context.name, stream.metadata["language"]) == ("opus", "deu")
+    before = heard(path, 0.6 + (begin or 0))
+    lags = {lag: np.dot(before, heard(tmp_path / "out.webm", 0.6 + lag / 1000)) for lag in range(-25, 26)}
+    assert abs(max(lags, key=lambda lag: lags[lag])) <= 2, "milliseconds"
+
+
+@pytest.mark.parametrize("loops", [None, 0, 3])
+def test_a_gif_repeats_as_often_as_before(tmp_path, loops):
+    first, *others = [Image.new("RGB", (32, 32), (60 * i, 0, 0)) for i in range(4)]
+    told = {} if loops is None else {"loop": loops}
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others, duration=100, **told)
+    rewrite(tmp_path / "a.gif", tmp_path / "out.gif")
+    with Image.open(tmp_path / "out.gif") as again:
+        assert again.info.get("loop") == loops
 
 
 @pytest.mark.parametrize(
-    "colour", [(1, 1, 1, 1), (1, 6, 6, 6), (2, 1, 1, 13), (1, 9, 9, 16), (0, 2, 2, 2)], ids=str
+    "colour", [(1, 1, 1, 1), (1, 6, 6, 6), (2, 1, 1, 13), (1, 9, 9, 14), (0, 2, 2, 2)], ids=str
 )
 @pytest.mark.parametrize("codec", ["h264", "h265", "vp9"])
 def test_colours_are_carried_over(tmp_path, make_clip, colour, codec):
