@@ -1,8 +1,9 @@
-"""Ctrl-C and SIGTERM as an event: what is under way ends well, and then the program."""
+"""Ctrl-C, SIGTERM and SIGHUP as an event: what is under way ends well, and then the program."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,20 +11,31 @@ from types import FrameType
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, and what was under way has been finished; the exit code is 143."""
+    """SIGTERM or SIGHUP came, and what was under way has been finished; the exit code is 143."""
 
 
 class Stop(threading.Event):
-    """Set by Ctrl-C and SIGTERM.
+    """Set by Ctrl-C, SIGTERM and SIGHUP.
 
     Attributes:
-        terminated: whether SIGTERM came.
+        terminated: whether SIGTERM or SIGHUP came.
+        eager: whether a signal raises `interrupt` at once, as in `at_once`.
     """
 
-    terminated = False
+    terminated = eager = False
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within, a signal raises `interrupt` wherever it finds the program: work that may be cut short."""
+        self.check()
+        self.eager = True
+        try:
+            yield
+        finally:
+            self.eager = False
 
     def interrupt(self) -> KeyboardInterrupt:
-        """What to raise once the work is finished: `Terminated` after SIGTERM, else KeyboardInterrupt."""
+        """What to raise once the work is finished: `Terminated`, or after Ctrl-C KeyboardInterrupt."""
         return Terminated() if self.terminated else KeyboardInterrupt()
 
     def check(self) -> None:
@@ -33,8 +45,11 @@ class Stop(threading.Event):
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """An event that Ctrl-C and SIGTERM set; a second signal raises `Stop.interrupt` at once.
+def stop_on_signals(word: str = "") -> Iterator[Stop]:
+    """An event that Ctrl-C, SIGTERM and SIGHUP set (not where nohup has that ignored); a second signal raises
+    `Stop.interrupt` at once.
+
+    `word`: a line that the first signal puts on standard error.
 
     The handlers before it are put back at the end. Outside the main thread, where Python sets no handlers,
     nothing sets the event.
@@ -45,11 +60,17 @@ def stop_on_signals() -> Iterator[Stop]:
         return
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.terminated |= number == signal.SIGTERM
-        stop.check()
+        stop.terminated |= number != signal.SIGINT
+        if stop.eager or stop.is_set():
+            raise stop.interrupt()
         stop.set()
+        if word:
+            os.write(2, f"\n{word}\n".encode())  # print() may be at work right now
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield stop
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from array import array
+from collections.abc import Collection
 from pathlib import Path
 
 import cv2
@@ -34,7 +35,8 @@ class Outlets:
         self._record, self._fps = choices.record, choices.wanted.fps or 30.0
         self._coding = choices.quality, choices.codec, choices.hardware
         self._lock = threading.Lock()
-        self._said: set[str] = set()
+        self._ending: list[Recorder] = []
+        self._said: set[Path] = set()
 
     def each(self, frame: LiveFrame) -> None:
         """Take a frame; in the editing thread."""
@@ -52,10 +54,10 @@ class Outlets:
     def start_recording(self) -> str:
         """Begin a recording; a line that says where. VideoError where the place cannot be written."""
         path = self._record or Path(f"{_dated()}.mp4")
-        if self._said:  # the name on the command line is the first one's
-            path = free_name(path)
-        self._said.add(str(path))
-        recorder = Recorder(path if self._record else free_name(path), self._fps, *self._coding)
+        if self._said or self._record is None:  # the name on the command line is the first one's
+            path = free_name(path, self._said)
+        self._said.add(path)
+        recorder = Recorder(path, self._fps, *self._coding)
         with self._lock:
             self.recorder = recorder
         return f"Recording to {recorder.path}"
@@ -66,16 +68,22 @@ class Outlets:
         return f"Sending to the virtual camera {self.camera.device}"
 
     def stop_recording(self) -> str | None:
-        """Finish the recording; what became of it, None where there was none."""
+        """Have the recording finished, which `news` will tell of; None where there was none."""
         with self._lock:
             recorder, self.recorder = self.recorder, None
-        return None if recorder is None else described(recorder.close())
+        if recorder is None:
+            return None
+        recorder.end()
+        self._ending.append(recorder)
+        return f"Finishing {recorder.path} ..."
 
-    def faults(self) -> list[str]:
-        """What has gone wrong since the last call; a failed recording is finished, a lost camera given up."""
-        found = []
+    def news(self) -> list[str]:
+        """Recordings that were finished or failed since the last call, and a camera that is lost."""
         if self.recorder is not None and self.recorder.error is not None:
-            found.append(self.stop_recording() or "")
+            self.stop_recording()
+        over = [recorder for recorder in self._ending if recorder.finished]
+        self._ending = [recorder for recorder in self._ending if recorder not in over]
+        found = [described(recorder.close()) for recorder in over]
         if self.camera is not None and self.camera.error is not None:
             with self._lock:
                 camera, self.camera = self.camera, None
@@ -98,10 +106,10 @@ class Outlets:
 
     def close(self) -> list[str]:
         """Finish what is under way; what became of it, in lines for the user."""
-        line = self.stop_recording()
+        self.stop_recording()
         if self.camera is not None:
             self.camera.close()
-        return [] if line is None else [line]
+        return [described(recorder.close()) for recorder in self._ending]
 
 
 def described(recording: Recording) -> str:
@@ -115,10 +123,10 @@ def described(recording: Recording) -> str:
     return f"{recording.path}: {recording.frames} frames, {recording.seconds:.1f} s{late}."
 
 
-def free_name(path: Path) -> Path:
-    """The path, or the first of NAME_2, NAME_3, ... that does not exist."""
+def free_name(path: Path, taken: Collection[Path] = ()) -> Path:
+    """The path, or the first of NAME_2, NAME_3, ... that does not exist and is not taken."""
     number, candidate = 1, path
-    while candidate.exists():
+    while candidate.exists() or candidate in taken:
         number += 1
         candidate = path.with_stem(f"{path.stem}_{number}")
     return candidate

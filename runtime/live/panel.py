@@ -68,7 +68,7 @@ class Panel:
 
     def slider(self, index: int, value: float) -> tuple[int, int]:
         """Where in the panel an attribute's slider stands for a value: x, y in pixels."""
-        y = _HEAD + (index - self.first + 1) * self._row - 15
+        y = _HEAD + (index - self.first + 1) * self._row - 12
         return _place(self._controls.attributes[index], value), y
 
     def draw(self, seen: Mapping[str, float] | None, status: str, connected: bool) -> UInt8Array:
@@ -126,7 +126,7 @@ class Panel:
             cv2.line(picture, (_place(info, 0.0), y), (_place(info, wanted), y), ACCENT, 3, cv2.LINE_AA)
         if seen is not None:
             x = _place(info, seen)
-            triangle = np.array([[x - 5, y + 12], [x + 5, y + 12], [x, y + 4]], dtype=np.int32)
+            triangle = np.array([[x - 5, y + 11], [x + 5, y + 11], [x, y + 4]], dtype=np.int32)
             cv2.fillConvexPoly(picture, triangle, SEEN, cv2.LINE_AA)
         if wanted is not None:
             cv2.circle(picture, (_place(info, wanted), y), 7, ACCENT, -1, cv2.LINE_AA)

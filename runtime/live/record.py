@@ -100,7 +100,6 @@ class Recorder:
         self._error: str | None = None
         self._frames = self._left_out = 0
         self._first_s = self._last_s = 0.0
-        self._result: Recording | None = None
         self._output: OutputContainer | None = None
         self._thread = threading.Thread(target=self._work, name="aif-record", daemon=True)
         self._thread.start()
@@ -127,12 +126,19 @@ class Recorder:
         if not self._waiting.put((image_hwc_bgr, time_s), "refuse"):
             self._left_out += 1
 
+    @property
+    def finished(self) -> bool:
+        """Whether the file is in its place, or given up."""
+        return not self._thread.is_alive()
+
+    def end(self) -> None:
+        """Take no more frames; what waits is written, and the file put in its place, while others work."""
+        self._waiting.close()
+
     def close(self) -> Recording:
-        """Write what waits and put the file in its place. Calling it again gives the same answer."""
-        if self._result is None:
-            self._waiting.close()
-            self._thread.join()
-            self._result = self._finish()
+        """Wait until what waits is written and the file in its place. Calling it again does no harm."""
+        self.end()
+        self._thread.join()
         return self._result
 
     def _work(self) -> None:
@@ -148,6 +154,7 @@ class Recorder:
                 self._error = error.strerror or str(error)
             except Exception as error:  # whatever it is, the view goes on
                 self._error = f"the encoder failed: {error}"
+        self._result = self._finish()
 
     def _encode(self, image: UInt8Array, time_s: float) -> None:
         if self._output is None:

@@ -103,7 +103,7 @@ def _headless(session: LiveSession, outlets: Outlets, over: Callable[[], bool], 
     """The exit code: 1 where the recording, which was all there was to do, has failed."""
     while not over() and not session.ended:
         session.next(0.2)
-        for line in outlets.faults():
+        for line in outlets.news():
             say(line)
             if alone:
                 return 1

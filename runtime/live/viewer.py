@@ -47,6 +47,7 @@ class Viewer:
         width, height = session.granted.width or 1280, session.granted.height or 720
         size = min(max(width, LEAST[0]) + WIDTH, MOST[0]), min(max(height, LEAST[1]), MOST[1])
         self._window = Window(title, size)
+        size = self._window.size
         self._panel = Panel(controls, size[1])
         self._canvas = np.zeros((size[1], size[0], 3), dtype=np.uint8)
         self._frame: LiveFrame | None = None
@@ -68,7 +69,7 @@ class Viewer:
             frame = self._session.next(0.01)
             if frame is not None:
                 self._take(frame)
-            for line in self._outlets.faults():
+            for line in self._outlets.news():
                 self.say(line)
             changed = self._obey()
             now = time.monotonic()

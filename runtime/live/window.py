@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
 import os
 import socket
 import sys
@@ -15,6 +17,9 @@ from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ConfigError
 
 _HEADLESS = "Without a window: --headless with --record out.mp4 or --virtual-camera."
+
+# What a window's frame, and the bars of a desktop, take of the screen in pixels.
+FRAME = (20, 100)
 
 # The events of the mouse that matter: left button pressed, moved with it, released; right button pressed.
 PRESS, DRAG, LOOSE, RIGHT = "press", "drag", "loose", "right"
@@ -45,17 +50,36 @@ def check_display() -> None:
     raise ConfigError(f"The display {name} does not answer.", f"Is DISPLAY right? {_HEADLESS}")
 
 
+def screen_size() -> tuple[int, int] | None:
+    """Width and height of the screen in pixels, of X11 and Windows; None where that is not to be had."""
+    try:
+        if sys.platform == "win32":
+            return ctypes.windll.user32.GetSystemMetrics(0), ctypes.windll.user32.GetSystemMetrics(1)
+        x11 = ctypes.CDLL(ctypes.util.find_library("X11") or "")
+        x11.XOpenDisplay.restype = ctypes.c_void_p
+        display = ctypes.c_void_p(x11.XOpenDisplay(None))
+        if sys.platform != "linux" or not display:
+            return None
+        size = x11.XDisplayWidth(display, 0), x11.XDisplayHeight(display, 0)
+        x11.XCloseDisplay(display)
+        return size
+    except (OSError, AttributeError):
+        return None
+
+
 class Window:
     """One window. Everything in it belongs to one thread, on macOS to the main one."""
 
     def __init__(self, title: str, size: tuple[int, int]) -> None:
-        """Open it with an inside of `size` (width, height) pixels.
+        """Open it with an inside of `size` (width, height) pixels, or of what the screen has room for.
 
         Raises:
             ConfigError: there is no display, or this OpenCV knows no windows.
         """
         check_display()
         os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # fonts that OpenCV's Qt does not need
+        wide, high = screen_size() or (size[0] + FRAME[0], size[1] + FRAME[1])
+        size = min(size[0], wide - FRAME[0]), min(size[1], high - FRAME[1])
         self._title, self._asked, self._shown = title, size, False
         self._mouse: list[tuple[str, int, int]] = []
         self._held = False

@@ -11,7 +11,11 @@ from aif.runtime.signals import Stop, Terminated, stop_on_signals
 
 
 @pytest.mark.parametrize(
-    ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+    ("number", "kind"),
+    [
+        *((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)),
+        *([(signal.SIGHUP, Terminated)] if hasattr(signal, "SIGHUP") else []),
+    ],
 )
 def test_the_first_signal_asks_and_the_second_interrupts(number, kind):
     before = signal.getsignal(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import threading
 import time
 
 import av
@@ -11,7 +12,11 @@ import numpy as np
 import pytest
 
 from aif.runtime.errors import ConfigError
+from aif.runtime.live.camera import CameraFormat
+from aif.runtime.live.choices import LiveChoices
 from aif.runtime.live.fit import fitted
+from aif.runtime.live.loop import LiveFrame
+from aif.runtime.live.outlets import Outlets
 from aif.runtime.live.record import WAITING, Recorder
 from aif.runtime.video.kinds import VideoError
 
@@ -138,6 +143,29 @@ def test_an_encoder_that_is_slow_or_fails(tmp_path, monkeypatch, fails):
     result = recorder.close()
     assert not result.kept and result.left_out >= WAITING
     assert ("in the encoder" in str(result.error)) == fails
+
+
+def test_stopping_does_not_wait_for_the_encoder(tmp_path, monkeypatch):
+    """The window goes on, a new recording may begin, and what became of the old one is said later."""
+    go_on, encode = threading.Event(), Recorder._encode
+
+    def slow(self, *frame):
+        assert go_on.wait(60)
+        encode(self, *frame)
+
+    monkeypatch.setattr(Recorder, "_encode", slow)
+    outlets = Outlets(LiveChoices("synthetic", CameraFormat(), tmp_path / "out.mp4"))
+    outlets.start_recording()
+    for number in range(3):
+        outlets.each(LiveFrame(picture(number), picture(number), number / 30, number / 30))
+    assert outlets.stop_recording() == f"Finishing {tmp_path / 'out.mp4'} ..."
+    assert outlets.news() == [] and "out_2.mp4" in outlets.start_recording()
+    go_on.set()
+    deadline = time.monotonic() + 60
+    while not (news := outlets.news()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(news) == 1 and "out.mp4: 3 frames" in news[0] and (tmp_path / "out.mp4").exists()
+    assert outlets.close() == ["Nothing was recorded: there was no frame."]
 
 
 def test_frames_of_another_size_are_fitted(tmp_path):

@@ -127,6 +127,31 @@ def test_the_value_that_the_model_sees_stands_beside_every_slider():
     assert min(seen_pixels(with_face)) > 20 and with_face.shape == (400, WIDTH, 3)
 
 
+@pytest.mark.parametrize("height", [480, 820, 1100])
+def test_markers_cover_no_labels(height):
+    controls = Controls([AttributeInfo(name=f"Gypq_{number}") for number in range(18)], {})
+    panel = Panel(controls, height)
+    bare = panel.draw(None, "camera", True).copy()
+    panel._drawn_s = 0
+    marked = panel.draw({info.name: 0.25 for info in controls.attributes}, "camera", True)
+    for row in range(panel._rows):
+        middle = panel.slider(row, 0)[1]
+        label = np.s_[middle - 7 - 20 : middle - 7, 18:200]  # above the round marker
+        np.testing.assert_array_equal(marked[label], bare[label])
+        assert np.ptp(bare[label].astype(int)) > 50, "the label is there"
+        assert np.ptp(bare[middle - 7 : middle - 5, 18:200].astype(int)) < 20, "it ends above the marker"
+        assert panel.row_at(20, middle + 11) == row, "and the triangle ends in its row"
+
+
+def test_a_window_fits_the_screen(monkeypatch):
+    monkeypatch.setattr("aif.runtime.live.window.check_display", lambda: None)
+    for name in ("namedWindow", "resizeWindow", "setMouseCallback"):
+        monkeypatch.setattr(cv2, name, lambda *_: None)
+    for screen, size in [((1024, 768), (1004, 668)), (None, (1600, 900)), ((3840, 2160), (1600, 900))]:
+        monkeypatch.setattr("aif.runtime.live.window.screen_size", lambda screen=screen: screen)
+        assert Window("t", (1600, 900)).size == size
+
+
 def test_text_is_cut_wrapped_and_kept_inside():
     long = "a word " * 40
     assert text_width(shortened(long, 15, 200), 15) <= 200 and shortened("short", 15, 200) == "short"
