@@ -27,6 +27,8 @@ def calibrate(
 ) -> None:
     """Find the weakest values of y at which edits are seen, and keep them with the run; then export it again.
 
+    It takes minutes; interrupted, it has changed nothing.
+
     Example: aif calibrate runs/quick --bundle quick.aif --data faces --classifier runs/verdict
     """
     from aif.runtime import Editor
@@ -37,4 +39,4 @@ def calibrate(
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:
         known = open_faces(data, "train", editor.attributes, table=table, image_size=editor.model.image_size)
         calibrate_run(run, editor.path, known, Evaluator.load(classifier), faces=faces, log=typer.echo)
-    typer.echo(f"Next: aif-export {run} -o {bundle}")
+    typer.echo(f"Next: aif-export {run} -o {bundle} --overwrite")

@@ -77,6 +77,24 @@ Precision = Annotated[
 ]
 
 
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+
+
+def check_new(place: Path | None, overwrite: bool, option: str = "--out") -> None:
+    """Find what would be replaced unasked, before anything takes time; None is no place at all.
+
+    Raises:
+        ConfigError: a file is there, or a folder that holds something.
+    """
+    if overwrite or place is None or not (any(place.iterdir()) if place.is_dir() else place.exists()):
+        return
+    from aif.runtime.errors import ConfigError
+
+    raise ConfigError(
+        f"{place} exists already.", f"Add --overwrite to replace it, or choose another place with {option}."
+    )
+
+
 def first_given(context: typer.Context, names: Collection[str]) -> str | None:
     """The first option of a command that the user wrote, as it was written (`--json`); None if none was.
 

@@ -14,25 +14,33 @@ def part_beside(path: Path) -> Path:
     return path.with_name(f".aif-{os.getpid()}-{secrets.token_hex(6)}.part")
 
 
-def put_in_place(part: Path, path: Path) -> None:
+def put_in_place(part: Path, path: Path, new: bool = False) -> None:
     """Let a finished file take the place of `path`, on the disk for good, with the mode of what was there.
 
+    Args:
+        part: the file.
+        path: its place.
+        new: whatever came to that place in the meantime stays there.
+
     Raises:
+        FileExistsError: something did.
         OSError: the disk is full, or the place cannot be written.
     """
     with part.open("rb+") as file:
         os.fsync(file.fileno())
-    if path.is_file():
+    if new:
+        path.open("xb").close()  # takes the place, or fails; links would do without, where there are any
+    elif path.is_file():
         part.chmod(path.stat().st_mode & 0o777)
     part.replace(path)
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, new: bool = False) -> Iterator[Path]:
     """A path to write a new file to, which takes the place of `path` when the block ends well.
 
     Missing folders are made; what a link points to is replaced, not the link. If the block fails, the new
-    file is removed and `path` stays as it was.
+    file is removed and `path` stays as it was. `new`: see `put_in_place`.
 
     Raises:
         OSError: the place cannot be written.
@@ -43,14 +51,14 @@ def replacing(path: Path) -> Iterator[Path]:
     part = part_beside(path)
     try:
         yield part
-        put_in_place(part, path)
+        put_in_place(part, path, new)
     finally:
         part.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, new: bool = False) -> None:
     """Write a whole file; see `replacing`."""
-    with replacing(path) as part:
+    with replacing(path, new) as part:
         part.write_bytes(data)
 
 

@@ -65,6 +65,7 @@ def test_what_is_copied_is_there_and_not_ignored(path: Path) -> None:
         if word == "COPY" and not rest.startswith("--from") and rest != ". .":
             source = rest.split()[0]
             assert (ROOT / source).is_file(), source
-    for part in ("cli", "export", "runtime", "train", "pyproject.toml", "README.md", "LICENSE"):
+    names = ("aif", "cli", "export", "runtime", "train", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+    for part in names:
         assert (ROOT / part).exists() and f"!{part}" in ignored
     assert "!docker/overrides-*.txt" in ignored

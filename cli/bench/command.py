@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aif.cli.options import BundlePath, Debug, Verbose, Version, Yunet, first_given
+from aif.cli.options import BundlePath, Debug, Overwrite, Verbose, Version, Yunet, first_given
 
 KINDS = ("image", "video", "live", "steadiness", "networks", "serve", "training")
 
@@ -96,6 +96,7 @@ def bench(
     ] = None,
     width: Annotated[int | None, typer.Option(help="training: channels of the first layer (64).")] = None,
     batch_size: Annotated[int | None, typer.Option(help="training: faces a step (64).")] = None,
+    overwrite: Overwrite = False,
     version: Version = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -139,7 +140,7 @@ def bench(
     from aif.cli.bench.report import check_json_place, present
     from aif.runtime.bench.run import BenchPlan, run_bench
 
-    check_json_place(json_file)
+    check_json_place(json_file, overwrite)
     load_run: Any = None
     if run is not None:
         from aif.export.bench import load_run_networks

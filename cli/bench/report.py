@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from aif.cli.console import output_console
+from aif.cli.options import check_new
 from aif.runtime.bench.measure import Row
 from aif.runtime.bench.run import Outcome
 from aif.runtime.errors import AifError
@@ -42,11 +43,11 @@ def present(outcome: Outcome, json_file: str | None) -> None:
             raise _cannot_write(Path(json_file), error) from error
 
 
-def check_json_place(json_file: str | None) -> None:
+def check_json_place(json_file: str | None, overwrite: bool) -> None:
     """Make the folder for the JSON before anything takes time.
 
     Raises:
-        AifError: it cannot be made, or the name is a folder's.
+        AifError: it cannot be made, the name is a folder's, or the file is there (ConfigError).
     """
     if json_file is None or json_file == "-":
         return
@@ -57,6 +58,7 @@ def check_json_place(json_file: str | None) -> None:
         raise _cannot_write(place, error) from error
     if place.is_dir():
         raise AifError(f"Cannot write {place}: it is a folder.", "Name a file with --json.")
+    check_new(place, overwrite, "--json")
 
 
 def _cannot_write(place: Path, error: OSError) -> AifError:

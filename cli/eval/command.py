@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import Debug, Overwrite, Verbose, Version
 
 EXHIBITS = (
     *("table1", "table2", "table3", "figure2", "figure3", "figure4", "figure5", "figure6", "figure7"),
@@ -86,6 +86,7 @@ def evaluate(
     workers: Annotated[
         int | None, typer.Option(help="Tables only: processes that decode images. None: one a core.")
     ] = None,
+    overwrite: Overwrite = False,
     version: Version = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -108,7 +109,7 @@ def evaluate(
     names = None if attributes is None else _names(attributes)
     asked = Request(
         Path(target), evaluator, identity, data, table, out, names, _names(groups or ""), faces, probe_faces,
-        protocol,
+        protocol, overwrite,
     )  # fmt: skip
     if realism:
         measure_realism(asked, realism)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from aif.cli.console import say
+from aif.cli.options import check_new
 from aif.runtime.errors import CheckpointError, ConfigError, nearest_names
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class Request:
     faces: int | None
     probe_faces: int
     protocol: str
+    overwrite: bool = False
+
+    def check_new(self, name: str) -> None:
+        """Raise a ConfigError where a report of that name would be replaced unasked."""
+        check_new(None if self.out is None else self.out / f"{name}.json", self.overwrite)
 
     @property
     def is_run(self) -> bool:
@@ -92,12 +98,13 @@ def measure_model(asked: Request, exhibits: tuple[str, ...]) -> None:
         raise CheckpointError(
             f"There is no run or bundle {asked.model}.", nearest_names(str(asked.model), exhibits)
         )
-    assert asked.evaluator is not None
-    evaluator = Evaluator.load(asked.evaluator)
-    network = None if asked.identity is None else IdentityNetwork.load(asked.identity)
     protocol = asked.protocol
     if protocol == "full" and not asked.is_run and asked.bundle().manifest.frame == "shape":
         protocol = "composed"
+    asked.check_new("evaluation" if protocol == "full" else protocol)
+    assert asked.evaluator is not None
+    evaluator = Evaluator.load(asked.evaluator)
+    network = None if asked.identity is None else IdentityNetwork.load(asked.identity)
     PROTOCOLS[protocol](asked, evaluator, network)
 
 
@@ -110,6 +117,7 @@ def measure_realism(asked: Request, attributes: list[str]) -> None:
 
     if not asked.model.exists():
         raise CheckpointError(f"There is no bundle {asked.model}.", "Make one with aif-export.")
+    asked.check_new("realism")
     bundle, rows, config = asked.bundle(), [], AdversaryConfig()
     faces = asked.open("val", attributes, config.image_size)
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:

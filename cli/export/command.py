@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import Debug, Overwrite, Verbose, Version, check_new
 
 if TYPE_CHECKING:
     from aif.export.request import ExportRequest, Outcome
@@ -78,6 +78,7 @@ def export(
     hardware_compatible: Annotated[
         bool, typer.Option("--hardware-compatible", help="Engines for every card from Ampere on.")
     ] = False,
+    overwrite: Overwrite = False,
     version: Version = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -103,6 +104,7 @@ def export(
     options_of_engines = (batch, workspace, timing_cache, version_compatible, hardware_compatible)
     engines = engine_plan(trt, precision, *options_of_engines)
     request = ExportRequest(run, out, wanted, data, table, engines)
+    check_new(out, overwrite or (request.of_bundle and out.resolve() == run.resolve()))  # adds to itself
     if request.of_bundle:
         run_only = {
             "--name": name,

@@ -43,7 +43,7 @@ def edit_picture(editor: Editor, plan: EditPlan, job: Job, record: FileRecord) -
         sys.stdout.buffer.write(made)
         sys.stdout.buffer.flush()
     else:
-        write_bytes(job.target, made)
+        write_bytes(job.target, made, job.new)
     record.seconds["write"] += time.perf_counter() - start
 
 

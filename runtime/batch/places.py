@@ -21,10 +21,14 @@ FIELDS = ("stem", "name", "ext", "index")
 
 @dataclass(frozen=True)
 class Job:
-    """One picture or video to read, and the place for its result: a path, or None for standard output."""
+    """One picture or video to read, and the place for its result: a path, or None for standard output.
+
+    `new`: nothing may be there when the result is written, either.
+    """
 
     source: Source
     target: Path | None
+    new: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def plan_outputs(
     if out is None:
         sources = _without_own_results(sources, tag)
     jobs = [
-        Job(source, place_for(source, index, out, tag, kind, len(sources)))
+        Job(source, place_for(source, index, out, tag, kind, len(sources)), new=not overwrite)
         for index, source in enumerate(sources, start=1)
     ]
     _check(jobs, overwrite)

@@ -81,7 +81,11 @@ def find_sources(words: Sequence[str], recursive: bool) -> list[Source]:
             sources += _matching(word)
         else:
             raise missing_file(path)
-    unique = {os.path.realpath(source.path) if source.path else source.label: source for source in sources}
+    unique: dict[str, Source] = {}
+    for source in sources:
+        first = unique.setdefault(os.path.realpath(source.path) if source.path else source.label, source)
+        if first.label != source.label:
+            log.warning("%s is the same file as %s, and edited once.", source.label, first.label)
     return list(unique.values())
 
 

@@ -157,14 +157,16 @@ def write_image(
     write_bytes(path, encode_image(picture, pixels_hwc_bgr, kind, quality))
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, new: bool = False) -> None:
     """Write `data` beside `path`, then rename: readers see the old file or the whole new one.
+
+    `new`: a file that has come to that place stays there.
 
     Raises:
         ImageError: the place cannot be written.
     """
     try:
-        files.write_bytes(path, data)
+        files.write_bytes(path, data, new)
     except OSError as error:
         raise ImageError(
             f"Cannot write {path}: {error.strerror or error}.", "Choose another place with --out."

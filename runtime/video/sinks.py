@@ -37,7 +37,7 @@ class SequenceSink:
     def __init__(self, path: str | os.PathLike[str], like: VideoSource) -> None:
         """Prepare to write; VideoError where `path` is no pattern of PNG files."""
         self.path = Path(path)
-        self.frames = 0
+        self.frames, self.new = 0, False
         choose_encoding(self.path)
         say_flattened(self.path, like)
         if like.audio or like.subtitles:

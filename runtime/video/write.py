@@ -78,6 +78,7 @@ class VideoSink:
         """
         self.path = Path(path)
         self.frames, self.convert_s = 0, 0.0
+        self.new = False  # True: what has come to the place by the end stays, the video gets another name
         self._like = like
         self._held: av.VideoFrame | None = None
         self._last = 0
@@ -201,7 +202,12 @@ class VideoSink:
             self._passage.finish(end)
             self._passage.close()  # a file that is open cannot be replaced on Windows
         self._output.close()
-        put_in_place(self._part, self.path)
+        try:
+            put_in_place(self._part, self.path, self.new)
+        except FileExistsError:
+            taken, self.path = self.path, self.path.with_stem(f"{self.path.stem}_{os.getpid()}")
+            put_in_place(self._part, self.path, new=True)
+            log.warning("%s was made by another program meanwhile; the result is %s.", taken, self.path)
 
     def discard(self) -> None:
         """Give up: close and remove what is not in its place. Calling it twice does no harm."""

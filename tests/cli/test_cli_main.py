@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -243,6 +244,28 @@ def test_fetch_prints_where_the_file_is(
     monkeypatch.setattr("aif.runtime.fetch.fetch_yunet", lambda: tmp_path / "yunet.onnx")
     outcome = run("fetch", "yunet")
     assert (outcome.code, outcome.stdout.decode()) == (0, f"{tmp_path / 'yunet.onnx'}\n")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["export", "{bundle}", "--precision", "fp16", "-o", "{out}"], ""),
+        (["bench", "image", "--json", "{out}"], ""),
+        (["fit", "landmarks", "--data", "synthetic", "-o", "{out}"], ""),
+        (["fit", "evaluator", "--data", "synthetic", "-o", "{out}"], "evaluator.json"),
+        (["eval", "{bundle}", "--realism", "Smiling", "-o", "{out}"], "realism.json"),
+        (["eval", "{bundle}", "--evaluator", "x", "-o", "{out}"], "evaluation.json"),
+    ],
+)
+def test_nothing_is_replaced_unasked(
+    aif: Callable[..., Any], bundle: Path, tmp_path: Path, words: list[str], name: str
+) -> None:
+    out = tmp_path / "out"
+    place = out / name if name else out
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("kept")
+    done = aif(*(word.format(bundle=bundle, out=out) for word in words), code=2)
+    assert "exists already" in done.stderr and "--overwrite" in done.stderr and place.read_text() == "kept"
 
 
 def test_ctrl_c_between_files_leaves_whole_files_and_exits_with_130(tmp_path: Path, bundle: Path) -> None:

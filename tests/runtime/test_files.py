@@ -41,3 +41,13 @@ def test_a_link_keeps_pointing_to_what_is_replaced(tmp_path):
     write_text(link, "new")
     assert link.is_symlink()
     assert target.read_text() == "new"
+
+
+def test_what_came_to_a_new_files_place_meanwhile_stays(tmp_path):
+    path = tmp_path / "new.txt"
+    write_bytes(path, b"one", new=True)
+    with pytest.raises(FileExistsError), replacing(tmp_path / "other.txt", new=True) as part:
+        part.write_text("ours")
+        (tmp_path / "other.txt").write_text("theirs")
+    assert path.read_text() == "one" and (tmp_path / "other.txt").read_text() == "theirs"
+    assert len(list(tmp_path.iterdir())) == 2

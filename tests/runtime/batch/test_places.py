@@ -217,3 +217,12 @@ def test_a_second_run_over_a_folder_does_not_edit_the_results_of_the_first(folde
     assert "a_edited" not in stems and {"a", "lone_edited"} <= stems
     named_itself = find_sources(["photos/a.jpg", "photos/a_edited.jpg"], False)
     assert len(plan_outputs(named_itself, "new/", "_edited", None, overwrite=False)) == 2
+
+
+def test_a_link_beside_its_file_is_edited_once_and_that_is_said(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "photos" / "b link.jpg").symlink_to(folder / "photos" / "a.jpg")
+    found = [source.label for source in find_sources(["photos"], False)]
+    assert "photos/a.jpg" in found and "photos/b link.jpg" not in found
+    assert "photos/b link.jpg is the same file as photos/a.jpg, and edited once." in caplog.text

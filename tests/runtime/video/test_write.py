@@ -399,6 +399,17 @@ def test_a_link_is_followed_and_rights_are_kept(tmp_path, make_clip):
     assert len(times(path)) == 12, "a video may replace itself"
 
 
+def test_what_came_to_the_place_meanwhile_stays_and_so_does_the_video(tmp_path, make_clip, caplog):
+    path, out = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    with VideoSource(path) as source, VideoSink(out, source) as sink:
+        sink.new = True
+        for frame in source:
+            sink.write(frame.image_hwc_bgr, frame)
+        out.write_text("theirs")
+    assert out.read_text() == "theirs" and times(sink.path) == times(path)
+    assert f"the result is {sink.path}" in caplog.text
+
+
 def test_a_place_that_cannot_be_written_is_told_at_once(tmp_path, make_clip):
     path = make_clip(tmp_path / "a.mp4")
     (tmp_path / "file").write_bytes(b"")
