@@ -33,6 +33,14 @@ def fit(
     workers: Annotated[
         int | None, typer.Option(help="Processes that decode images. None: one a core.")
     ] = None,
+    others: Annotated[
+        Path | None,
+        typer.Option(help="Landmarks: a folder of pictures without faces, to learn what detectors mistake."),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Landmarks: checkpoints of an earlier network whose weights to start from."),
+    ] = None,
     version: Version = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -51,7 +59,9 @@ def fit(
     instruments = {"evaluator": _evaluator, "identity": _identity, "landmarks": _landmarks, "matte": _matte}
     if what not in instruments:
         raise ConfigError(f"There is no instrument {what!r}.", nearest_names(what, instruments))
-    instruments[what](Training(data, table, out, faces, workers))
+    if (others or start) and what != "landmarks":
+        raise ConfigError("--others and --start are for the landmark network.", "Leave them out.")
+    instruments[what](Training(data, table, out, faces, workers, others, start))
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ class Training:
     out: Path
     faces: int | None
     workers: int | None
+    others: Path | None = None
+    start: Path | None = None
 
     def batches(self, size: int, seed: int) -> tuple[FaceDataset, FaceLoader, FaceDataset, Iterator[Batch]]:
         """Training faces and their loader, held-out faces and one pass over them, at `size` px."""
@@ -114,6 +126,7 @@ def _landmarks(asked: Training) -> None:
     from aif.train.data.cache import cached
     from aif.train.data.dense import read_dense
     from aif.train.landmarks.network import LandmarkConfig, export_landmarks
+    from aif.train.landmarks.others import others_in_pictures
     from aif.train.landmarks.score import score_landmarks
     from aif.train.landmarks.training import train_landmarks
 
@@ -121,14 +134,19 @@ def _landmarks(asked: Training) -> None:
     train, validation = asked.splits()
     dense, held_out = read_dense(asked.data, train), read_dense(asked.data, validation)
     folder = asked.out.with_suffix(".checkpoints")
-    train_landmarks(cached(train), dense, folder, config, workers=asked.workers or 0, log=typer.echo)
+    train_landmarks(
+        cached(train), dense, folder, config,
+        others=() if asked.others is None else others_in_pictures(asked.others),
+        start=asked.start, workers=asked.workers or 0, log=typer.echo,
+    )  # fmt: skip
     error = export_landmarks(folder, asked.out)
     typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")
     score = score_landmarks(LandmarkNet(asked.out.read_bytes(), threads=1), validation, held_out)
     typer.echo(
         f"error in eye distances: all points {100 * score.nme:.2f}%, frontal lips and eyes "
         f"{100 * score.frontal_exact:.2f}%, 95th percentile of faces {100 * score.nme_95:.2f}%; "
-        f"faces kept {100 * score.recall:.1f}%, others rejected {100 * score.rejection:.1f}%"
+        f"faces kept {100 * score.recall:.1f}%, others rejected {100 * score.rejection:.1f}%, "
+        f"hidden points told {100 * score.hidden:.1f}%"
     )
 
 

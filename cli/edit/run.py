@@ -19,6 +19,7 @@ from aif.runtime.batch.run import edit_files, exit_code, summary
 from aif.runtime.batch.sources import find_sources
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import ConfigError
+from aif.runtime.faces.detect import resolve_detector
 
 if TYPE_CHECKING:
     from aif.runtime.live.choices import LiveChoices
@@ -48,6 +49,8 @@ def edit_here(
     plan = EditPlan(edit, output, video, machine.threads)
     plan.check(jobs)
     announce(edit.all_settings, known)
+    if machine.detector == "auto" and resolve_detector("auto", machine.yunet)[0] == "haar":
+        console.notice("Haar cascades look for the faces; YuNet finds more, small ones too: aif fetch yunet")
     if machine.build_engines:
         build_for(opened, sources, machine, output.max_megapixels, console.notice)
     with machine.load(opened) as editor, bars(len(jobs)) as progress:

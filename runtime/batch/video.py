@@ -18,6 +18,7 @@ from aif.runtime.batch.plan import EditPlan, VideoChoices
 from aif.runtime.batch.record import FileRecord, VideoFigures
 from aif.runtime.editing.editor import Editor, FaceAnalysis
 from aif.runtime.errors import NoFaceError
+from aif.runtime.faces.choice import VISIBLE
 from aif.runtime.faces.detect import Detection
 from aif.runtime.files import replacing
 from aif.runtime.geometry.align import alignment_residual, similarity_transform
@@ -31,7 +32,6 @@ FrameProgress = Callable[[str, int | None], AbstractContextManager[Callable[[int
 """Called with a video's name and its number of frames (None = not known); the function in the context is
 called with the number of frames that are done."""
 
-_VISIBLE = "Faces must look roughly at the camera and be at least about 20 pixels wide."
 
 
 class FaceEdits:
@@ -154,7 +154,7 @@ def _write(
             figures.stopped_s = edits.time_s - float(source.start)
         elif not figures.with_faces:
             if not plan.output.copy_unedited or _may_be_the_same_bytes(plan, source, target):
-                raise NoFaceError(f"No face was found in any of the {result.frames} frames.", _VISIBLE)
+                raise NoFaceError(f"No face was found in any of the {result.frames} frames.", VISIBLE)
             record.status = "copied"
 
 
@@ -185,4 +185,4 @@ def _look(
             record.faces = editor.analyse(frame.image_hwc_bgr, plan.edit.faces)
             figures.with_faces, record.status = 1, "analysed"
             return
-    raise NoFaceError(f"No face was found in any of the {figures.frames} frames.", _VISIBLE)
+    raise NoFaceError(f"No face was found in any of the {figures.frames} frames.", VISIBLE)

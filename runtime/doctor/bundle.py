@@ -8,7 +8,7 @@ from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.doctor.finding import Finding
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import AifError
-from aif.runtime.faces.detect import YuNetDetector, make_detector
+from aif.runtime.faces.detect import make_detector
 from aif.runtime.fetch import yunet_path
 
 
@@ -33,7 +33,7 @@ def check_bundle(bundle: str) -> list[Finding]:
 
 def check_detectors(bundle: str) -> list[Finding]:
     """Haar with the bundle's landmark network, and YuNet."""
-    return [_haar(bundle), _yunet()]
+    return [_haar(bundle), _yunet(bundle)]
 
 
 def check_editing(bundle: str) -> list[Finding]:
@@ -58,12 +58,12 @@ def _haar(bundle: str) -> Finding:
     return Finding("haar", "ok", "OpenCV's cascades and the bundle's landmark network load")
 
 
-def _yunet() -> Finding:
+def _yunet(bundle: str) -> Finding:
     try:
         path = yunet_path()
         if path is None:
             return Finding("yunet", "absent", "not fetched; it is better on small faces", "aif fetch yunet")
-        YuNetDetector(path)
+        make_detector("yunet", Bundle.open(bundle or None), path)
     except AifError as error:
         return Finding("yunet", "problem", error.message.splitlines()[0], error.fix)
     return Finding("yunet", "ok", f"loads from {path}", facts={"path": str(path)})

@@ -18,7 +18,7 @@ from aif.runtime.editing.crops import EditedCrops, edit_crops
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.values import decode_values, value_columns, wanted_values
 from aif.runtime.errors import AifError, ConfigError, NoFaceError
-from aif.runtime.faces.choice import FaceChoice, choose_faces, left_to_right
+from aif.runtime.faces.choice import VISIBLE, FaceChoice, choose_faces, left_to_right
 from aif.runtime.faces.detect import Detection, Detector, DetectorName, check_frame, make_detector
 from aif.runtime.model.model import FaceModel
 from aif.runtime.networks.sessions import Provider
@@ -300,7 +300,7 @@ class Editor:
         if not views:
             raise NoFaceError(
                 "What the detector took for a face is none, or is hidden too far to be edited.",
-                "Faces must look roughly at the camera and be at least about 20 pixels wide.",
+                VISIBLE,
             )
         times.append(time.perf_counter())
         encoded = path.encode(path.cut(frame, views))

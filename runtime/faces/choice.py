@@ -12,6 +12,12 @@ from aif.runtime.faces.detect import Detection
 
 FaceChoice = Literal["all", "largest"] | int
 
+VISIBLE = (
+    "Faces must look roughly at the camera and be at least about 20 pixels wide. "
+    "YuNet finds smaller ones than Haar cascades: aif fetch yunet, once."
+)
+"""How to fix that no face was found."""
+
 
 def choose_faces(detections: Sequence[Detection], faces: FaceChoice) -> list[Detection]:
     """The wanted ones of the faces, which come left to right.
@@ -28,10 +34,7 @@ def choose_faces(detections: Sequence[Detection], faces: FaceChoice) -> list[Det
     if not (faces in ("all", "largest") or (number and int(faces) >= 0)):
         raise ConfigError(f"faces cannot be {faces!r}.", 'Known: "all", "largest", or a number from 0 on.')
     if not detections:
-        raise NoFaceError(
-            "No face was found.",
-            "Faces must look roughly at the camera and be at least about 20 pixels wide.",
-        )
+        raise NoFaceError("No face was found.", VISIBLE)
     if faces == "all":
         return list(detections)
     if faces == "largest":

@@ -1,4 +1,5 @@
-"""Dense landmarks, pose and a face probability from a face box, by a small network that comes in the bundle.
+"""Dense landmarks, pose, a face probability and what is hidden, from a face box, by a small network of the
+bundle.
 
 The training of that network cuts its crops with `landmark_crop`, around boxes as `box_from_landmarks` and
 `close_view` give them: all stand here once, so that training and use see the same.
@@ -51,19 +52,22 @@ class DenseFaces:
         pose: float32 (N, 3) yaw, pitch and roll in degrees; yaw grows as the nose moves right in the image,
             pitch as it moves down, roll as the face turns clockwise.
         confidence: float32 (N,) probability that there is a face.
+        seen: float32 (N, 221) probability that nothing hides the point; 1 of networks that do not tell.
     """
 
     points: Float32Array
     pose: Float32Array
     confidence: Float32Array
+    seen: Float32Array
 
     def __len__(self) -> int:
         return len(self.points)
 
     @staticmethod
     def none(count: int = 0) -> DenseFaces:
-        """`count` faces of which nothing is known yet: zeros."""
-        return DenseFaces(*(np.zeros((count, *rest), np.float32) for rest in ((COUNT, 2), (3,), ())))
+        """`count` faces of which nothing is known yet: zeros, nothing hidden."""
+        points, pose, confidence = (np.zeros((count, *rest), np.float32) for rest in ((COUNT, 2), (3,), ()))
+        return DenseFaces(points, pose, confidence, np.ones((count, COUNT), np.float32))
 
 
 def landmark_crop(
@@ -179,7 +183,11 @@ class LandmarkNet:
         image = self._session.inputs.get("image")
         size = image[-1] if image else None
         outputs = {"landmarks": (None, COUNT, 2), "pose": (None, 3), "confidence": (None,)}
-        fits = self._session.inputs == {"image": (None, 3, size, size)} and self._session.outputs == outputs
+        found = self._session.outputs
+        self._tells_seen = "seen" in found  # networks of before do not
+        if self._tells_seen:
+            outputs["seen"] = (None, COUNT)
+        fits = self._session.inputs == {"image": (None, 3, size, size)} and found == outputs
         if not fits or size is None:
             raise BundleError(
                 f"The landmark network takes {self._session.inputs} and gives {self._session.outputs}, "
@@ -189,7 +197,11 @@ class LandmarkNet:
         self.input_size = size
 
     def refine_all(
-        self, frame_hwc_bgr: UInt8Array, boxes_xywh: Sequence[npt.ArrayLike], passes: int = 2
+        self,
+        frame_hwc_bgr: UInt8Array,
+        boxes_xywh: Sequence[npt.ArrayLike],
+        passes: int = 2,
+        angle: float = 0.0,
     ) -> DenseFaces:
         """Find the landmarks of the face in each box, all boxes in one call of the network.
 
@@ -198,13 +210,14 @@ class LandmarkNet:
             boxes_xywh: face boxes in frame pixels, as a detector gives them.
             passes: how often to look: each further pass cuts a closer crop around the landmarks of the one
                 before, turned upright by them.
+            angle: how far the faces are turned clockwise, in radians, give or take 45 degrees.
 
         Raises:
             ValueError: a box is empty or not finite, or passes is below 1.
         """
         if passes < 1:
             raise ValueError(f"passes must be at least 1, not {passes}")
-        views: list[View] = [(box, 0.0) for box in boxes_xywh]
+        views: list[View] = [(box, angle) for box in boxes_xywh]
         faces = self._look([frame_hwc_bgr] * len(views), views)
         for _ in range(passes - 1):
             views = [_next_view(points, view) for points, view in zip(faces.points, views, strict=True)]
@@ -236,7 +249,7 @@ class LandmarkNet:
                     views[index] = _next_view(faces.points[index], views[index])
             found = self._look([frame_hwc_bgr] * len(moving), [views[index] for index in moving])
             faces.points[moving], faces.pose[moving] = found.points, found.pose
-            faces.confidence[moving] = found.confidence
+            faces.confidence[moving], faces.seen[moving] = found.confidence, found.seen
             five = five_points(found.points)
             before = np.stack([known[index] for index in moving])
             moved = np.sqrt(((five - before) ** 2).sum(axis=2).mean(axis=1))
@@ -269,8 +282,12 @@ class LandmarkNet:
         if not len(crops_nhwc_bgr):
             return DenseFaces.none()
         images = np.ascontiguousarray(crops_nhwc_bgr[..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32)
-        outputs = ["landmarks", "pose", "confidence"]
-        return DenseFaces(*self._session.run(outputs, {"image": images / np.float32(255)}))
+        found = self._session.run(list(self._session.outputs), {"image": images / np.float32(255)})
+        faces = dict(zip(self._session.outputs, found, strict=True))
+        everything = np.ones((len(images), COUNT), np.float32)
+        return DenseFaces(
+            faces["landmarks"], faces["pose"], faces["confidence"], faces.get("seen", everything)
+        )
 
     def _look(self, frames: Sequence[UInt8Array], views: Sequence[View]) -> DenseFaces:
         """One call of the network, a frame for each view; its findings in frame pixels."""
@@ -286,7 +303,7 @@ class LandmarkNet:
             inverse = cv2.invertAffineTransform(matrix.astype(np.float64))
             points[index] = transform_points(seen.points[index] * self.input_size, inverse)
         turns = np.array([[0, 0, math.degrees(angle)] for _, angle in views], dtype=np.float32)
-        return DenseFaces(points, seen.pose + turns, seen.confidence)
+        return DenseFaces(points, seen.pose + turns, seen.confidence, seen.seen)
 
 
 def _next_view(landmarks: Float32Array, last: View) -> View:

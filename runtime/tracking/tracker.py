@@ -21,7 +21,7 @@ import numpy.typing as npt
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ConfigError
 from aif.runtime.faces.detect import Detection, Detector, check_frame
-from aif.runtime.faces.landmarks import DenseFaces, box_from_landmarks, five_of
+from aif.runtime.faces.landmarks import DenseFaces, five_of
 from aif.runtime.tracking.background import BackgroundDetector
 from aif.runtime.tracking.matching import TWIN, assign, is_face, landmark_distance, match_costs, same_face
 from aif.runtime.tracking.scene_cut import SceneCut
@@ -43,16 +43,10 @@ GLANCE_SIDE, GLANCES = 320, 3
 
 
 class LandmarkFinder(Protocol):
-    """Anything that finds dense landmarks in face boxes, as `LandmarkNet` does."""
-
-    def refine_all(
-        self, frame_hwc_bgr: UInt8Array, boxes_xywh: Sequence[npt.ArrayLike], passes: int = 2
-    ) -> DenseFaces:
-        """The faces in N boxes, in frame pixels."""
-        ...
+    """Anything that finds dense landmarks of faces that are nearly known, as `LandmarkNet` does."""
 
     def follow(self, frame_hwc_bgr: UInt8Array, places: Sequence[npt.ArrayLike]) -> DenseFaces:
-        """The same of N faces whose landmarks, (221, 2) each, should be about where `places` says."""
+        """N faces whose landmarks, (221, 2) or (5, 2) each, should be about where `places` says."""
         ...
 
 
@@ -265,9 +259,8 @@ class FaceTracker:
         """The detected faces as the network sees them, None where it sees none; without it as they are."""
         if self._net is None:
             return [Sight(face.landmarks, face.score) for face in faces]
-        sights = Sight.each(
-            self._net.refine_all(frame, [box_from_landmarks(face.landmarks) for face in faces])
-        )
+        # Not the boxes: the landmarks say how far a face is turned, too.
+        sights = Sight.each(self._net.follow(frame, [face.landmarks for face in faces]))
         return [
             sight if sight.confidence >= NEW_CONFIDENCE and is_face(sight.points) else None
             for sight in sights

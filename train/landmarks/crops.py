@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.faces.landmarks import landmark_crop
+from aif.runtime.geometry.points import COUNT, OUTER_LIP
 from aif.train.data import faults
 
 WIDE, CLOSE = 0.9, 0.3
@@ -50,8 +51,8 @@ def extend(
 
 
 def no_face(image: UInt8Array, box: Float32Array, size: int, rng: np.random.Generator) -> UInt8Array:
-    """A crop of `size` px that shows no whole upright face: a detail, one far off centre, upside down, or
-    scrambled.
+    """A crop of `size` px that shows no whole upright face: a detail, one far off centre, turned by 65
+    degrees or more, or scrambled.
 
     image uint8 (H, W, 3), aligned face crop; box float32 (4,) left, top, width, height of its face in pixels.
     """
@@ -59,12 +60,12 @@ def no_face(image: UInt8Array, box: Float32Array, size: int, rng: np.random.Gene
     canvas, offset = extend(image, rng, True, mirrored=False)
     side, angle = float(box[2]), float(rng.uniform(-0.4, 0.4))
     centre = box[:2] + offset + side / 2
-    if kind < 0.45:  # a detail: one eye, a cheek, hair, background
+    if kind < 0.3:  # a detail: one eye, a cheek, hair, background
         new = side * math.exp(rng.uniform(math.log(0.12), math.log(0.5)))
         centre = centre + rng.uniform(-0.65, 0.65, 2) * side
         if new > 0.4 * side and np.abs(centre - offset - box[:2] - side / 2).max() < 0.25 * side:
             new *= 0.5
-    elif kind < 0.75:  # far off centre
+    elif kind < 0.5:  # far off centre
         direction = rng.uniform(0, 2 * math.pi)
         new = side * rng.uniform(0.6, 1.3)
         centre = centre + rng.uniform(0.6, 0.9) * max(side, new) * np.array(
@@ -73,7 +74,8 @@ def no_face(image: UInt8Array, box: Float32Array, size: int, rng: np.random.Gene
     else:  # on the side or upside down, or cut into shuffled tiles
         new = side * rng.uniform(0.7, 1.4)
         if kind < 0.88:
-            angle += float(rng.uniform(0.5, 1.5)) * math.pi
+            centre = centre + rng.uniform(-0.2, 0.2, 2) * side
+            angle = float(rng.uniform(65, 295)) * math.pi / 180
     placed = np.array([*(centre - new / 2), new, new], dtype=np.float32)
     crop, _ = landmark_crop(canvas, placed, size, angle)
     return _scramble(crop, rng) if kind >= 0.88 else crop
@@ -96,16 +98,20 @@ def _scramble(crop: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     return out
 
 
-def occlude(crop: UInt8Array, points: Float32Array, rng: np.random.Generator) -> tuple[UInt8Array, float]:
+def occlude(
+    crop: UInt8Array, points: Float32Array, rng: np.random.Generator
+) -> tuple[UInt8Array, npt.NDArray[np.bool_]]:
     """Something before the face: a board, a ball, or fingers in a colour of the crop itself.
 
-    crop uint8 (S, S, 3) and points float32 (K, 2) in its pixels to the new crop and the share of points
-    hidden.
+    crop uint8 (S, S, 3) and points float32 (K, 2) in its pixels to the new crop and which points it hides:
+    bool (K,). Every second one lies around the mouth.
     """
     size = crop.shape[0]
     mask = np.zeros((size, size), dtype=np.uint8)
     low, high = points.min(axis=0), points.max(axis=0)
     centre = rng.uniform(low, high)
+    if rng.random() < 0.5 and len(points) == COUNT:
+        centre = points[OUTER_LIP].mean(axis=0) + rng.normal(0, 0.08, 2) * (high - low)
     reach = float((high - low).max())
     kind = rng.random()
     if kind < 0.35:
@@ -123,7 +129,7 @@ def occlude(crop: UInt8Array, points: Float32Array, rng: np.random.Generator) ->
     cover = _cover(crop, points, rng, plain=kind < 0.55)
     mixed = crop + (cover - crop) * alpha
     cells = np.clip(points.round().astype(int), 0, size - 1)
-    return np.clip(mixed, 0, 255).astype(np.uint8), float((mask[cells[:, 1], cells[:, 0]] > 127).mean())
+    return np.clip(mixed, 0, 255).astype(np.uint8), mask[cells[:, 1], cells[:, 0]] > 127
 
 
 def _hand(mask: UInt8Array, centre: npt.NDArray[np.float64], reach: float, rng: np.random.Generator) -> None:

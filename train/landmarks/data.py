@@ -10,19 +10,16 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.errors import DataError
-from aif.runtime.faces.detect import overlap
 from aif.runtime.faces.landmarks import CLOSER, box_from_landmarks, close_view, landmark_crop
 from aif.runtime.geometry.align import transform_points
-from aif.runtime.geometry.points import COUNT, MIRROR, five_points
+from aif.runtime.geometry.points import COUNT, MIRROR
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import DenseLandmarks
 from aif.train.landmarks.crops import CLOSE, WIDE, degrade, extend, no_face, occlude
@@ -53,13 +50,15 @@ REFINED_BOX = BoxJitter(angle=math.radians(8), scale=(0.88, 1.14), shift=0.05)
 @dataclass(frozen=True)
 class LandmarkSample:
     """One crop with what it shows: uint8 (S, S, 3) RGB; points float32 (221, 2) as fractions of its side;
-    pose float32 (3,) yaw, pitch, roll in degrees, as seen in it; whether a face is to be found; and whether
-    points and pose may be trusted. Zeros and False where there is no face.
+    pose float32 (3,) yaw, pitch, roll in degrees, as seen in it; seen float32 (221,), 1 where nothing hides
+    the point; whether a face is to be found; and whether points and pose may be trusted. Zeros and False
+    where there is no face.
     """
 
     crop: UInt8Array
     points: Float32Array
     pose: Float32Array
+    seen: Float32Array
     face: bool
     known: bool
 
@@ -69,13 +68,14 @@ FIELDS = fields(LandmarkSample)
 
 @dataclass(frozen=True)
 class LandmarkBatch:
-    """N samples: images (N, 3, S, S), points (N, 221, 2), pose (N, 3), face float32 (N,) and known bool
-    (N,).
+    """N samples: images (N, 3, S, S), points (N, 221, 2), pose (N, 3), seen (N, 221), face float32 (N,) and
+    known bool (N,).
     """
 
     images: torch.Tensor
     points: torch.Tensor
     pose: torch.Tensor
+    seen: torch.Tensor
     face: torch.Tensor
     known: torch.Tensor
 
@@ -87,7 +87,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         dataset, dense: aligned faces, and their dense landmarks, row by row.
         size: side of the crops in pixels.
         negatives, close: share of samples without a face; of faces that are seen as in a second pass.
-        false_boxes: (index, box) of detections that are no face, see `harvest_false_boxes`; may be empty.
+        others: cut-outs of what detectors took for faces, see `train/landmarks/others.py`; may be empty.
 
     Raises:
         DataError: the dataset is empty, or `dense` is of another length.
@@ -103,7 +103,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         *,
         negatives: float = 0.2,
         close: float = 0.65,
-        false_boxes: Sequence[tuple[int, Float32Array]] = (),
+        others: Sequence[UInt8Array] = (),
     ) -> None:
         if len(dataset) == 0 or len(dataset) != len(dense.points):
             raise DataError(
@@ -113,14 +113,16 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         self._dataset, self._dense = dataset, dense
         self._size, self._batch_size, self._seed = size, batch_size, seed
         self._negatives, self._close = negatives, close
-        self._false_boxes = list(false_boxes)
+        self._others = others
 
     def __getitem__(self, step: int) -> LandmarkBatch:
         first = step * self._batch_size
         samples = [self.sample(first + offset) for offset in range(self._batch_size)]
-        crops, points, pose, face, known = (np.stack([getattr(s, f.name) for s in samples]) for f in FIELDS)
+        crops, points, pose, seen, face, known = (
+            np.stack([getattr(s, f.name) for s in samples]) for f in FIELDS
+        )
         images = np.ascontiguousarray(crops.transpose(0, 3, 1, 2))
-        arrays = (images, points, pose, face.astype(np.float32), known)
+        arrays = (images, points, pose, seen, face.astype(np.float32), known)
         return LandmarkBatch(*map(torch.from_numpy, arrays))
 
     def sample(self, number: int) -> LandmarkSample:
@@ -146,30 +148,31 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         box[:2] += offset
         crop, matrix = landmark_crop(canvas, shaken(box, jitter, rng), self._size, angle)
         points = transform_points(points + offset, matrix)
-        face = True
-        if rng.random() < 0.2:
+        hidden = np.zeros(COUNT, dtype=bool)
+        if rng.random() < 0.3:
             crop, hidden = occlude(crop, points, rng)
-            face = hidden <= HIDDEN
         crop = degrade(crop, rng)
-        if not face:
+        if hidden.mean() > HIDDEN:
             return self._nothing(crop)
         pose = pose - _row(0, 0, math.degrees(angle))
         sure = bool(self._dense.sure[index])
-        return LandmarkSample(crop, points / np.float32(self._size), pose, True, sure)
+        seen = (~hidden).astype(np.float32)
+        return LandmarkSample(crop, points / np.float32(self._size), pose, seen, True, sure)
 
     def _without_face(self, rng: np.random.Generator) -> LandmarkSample:
-        if self._false_boxes and rng.random() < 0.4:
-            index, box = self._false_boxes[int(rng.integers(len(self._false_boxes)))]
-            _, image = self._read(index, rng)
-            placed = shaken(box, REFINED_BOX, rng)
-            crop, _ = landmark_crop(image, placed, self._size, float(rng.normal(0, 0.1)))
+        if len(self._others) and rng.random() < 0.6:
+            image = self._others[int(rng.integers(len(self._others)))]
+            third = np.float32(image.shape[0] / 3)
+            placed = shaken(np.array([third, third, third, third], np.float32), DETECTOR_BOX, rng)
+            crop, _ = landmark_crop(image, placed, self._size, float(rng.uniform(-math.pi, math.pi)))
         else:
             index, image = self._read(int(rng.integers(len(self._dataset))), rng)
             crop = no_face(image, box_from_landmarks(self._dense.points[index]), self._size, rng)
         return self._nothing(degrade(crop, rng))
 
     def _nothing(self, crop: UInt8Array) -> LandmarkSample:
-        return LandmarkSample(crop, np.zeros((COUNT, 2), np.float32), np.zeros(3, np.float32), False, False)
+        points, pose, seen = (np.zeros(shape, np.float32) for shape in ((COUNT, 2), 3, COUNT))
+        return LandmarkSample(crop, points, pose, seen, False, False)
 
     def _read(self, index: int, rng: np.random.Generator) -> tuple[int, UInt8Array]:
         """The image at `index`, or another one where it cannot be read, and which it is."""
@@ -193,27 +196,3 @@ def shaken(box: Float32Array, jitter: BoxJitter, rng: np.random.Generator) -> Fl
     new = side * math.exp(rng.uniform(math.log(low), math.log(high)))
     centre = box[:2] + box[2:] / 2 + rng.uniform(-jitter.shift, jitter.shift, 2) * side
     return np.array([*(centre - new / 2), new, new], dtype=np.float32)
-
-
-def harvest_false_boxes(
-    dataset: FaceDataset, dense: DenseLandmarks, indices: Sequence[int], *, most_per_face: int = 4
-) -> list[tuple[int, Float32Array]]:
-    """Boxes that OpenCV's frontal Haar cascade takes for faces, at its loosest setting, and that are none.
-
-    Of the images `indices`: (index, box left, top, width, height in pixels), four of an image at the most.
-    Overlaps with the true face's box of more than a fifth (intersection over union) are left out.
-    """
-    haar = cv2.CascadeClassifier(
-        str(Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml")
-    )
-    found: list[tuple[int, Float32Array]] = []
-    for index in indices:
-        try:
-            grey = cv2.cvtColor(dataset.image(index), cv2.COLOR_RGB2GRAY)
-        except CorruptImageError:
-            continue
-        true = box_from_landmarks(five_points(dense.points[index]))
-        boxes = np.asarray(haar.detectMultiScale(grey, 1.05, 0), dtype=np.float32).reshape(-1, 4)
-        wrong = [box for box in boxes if overlap(box, true) < 0.2]
-        found += [(index, box) for box in wrong[:most_per_face]]
-    return found

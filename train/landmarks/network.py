@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aif.runtime.errors import ConfigError
 from aif.runtime.geometry.points import COUNT
 from aif.train.evaluators.fitting import load_fitted, require_a_batch
 from aif.train.small_graphs import export_small
@@ -22,10 +23,12 @@ class LandmarkConfig:
     """Side of its input in pixels, a multiple of 16."""
     widths: tuple[int, ...] = (16, 32, 64, 128)
     """Channels after each halving."""
-    depths: tuple[int, ...] = (0, 1, 1, 1)
+    depths: tuple[int, ...] = (0, 2, 2, 1)
     """Residual blocks after each halving."""
+    fine: int = 16
+    """Channels that the third map is reduced to; the fourth one is to 32."""
     hidden: int = 160
-    """Features that points, pose and face probability are linear in."""
+    """Features that all outputs are linear in."""
     components: int = 120
     """Directions of the linear basis of shapes (in every place and turn) that the points are made of."""
     shapes: int = 2000
@@ -35,8 +38,9 @@ class LandmarkConfig:
     batch_size: int = 64
     """Samples a step."""
     learning_rate: float = 2e-3
-    """Peak of the schedule of AdamW: a short linear rise, then a cosine to 0."""
-    negatives: float = 0.2
+    """Peak of the schedule of AdamW: a short linear rise, then a cosine to 0. Half of it with another
+    network's weights at the start."""
+    negatives: float = 0.3
     """Share of samples without a face."""
     harvest: int = 1000
     """Training faces searched for boxes that Haar cascades wrongly take for faces."""
@@ -83,14 +87,16 @@ class LandmarkNet(nn.Module):
             stages.append(nn.Sequential(*_convolution(before, width, 2), nn.ReLU(), *blocks))
             before = width
         self.stages = nn.ModuleList(stages)
-        fine, coarse = 8, 32
-        self.fine = nn.Conv2d(config.widths[2], fine, 1)
+        coarse = 32
+        self.fine = nn.Conv2d(config.widths[2], config.fine, 1)
         self.coarse = nn.Conv2d(config.widths[3], coarse, 1)
-        cells = (config.input_size // 8) ** 2 * fine + (config.input_size // 16) ** 2 * coarse
+        cells = (config.input_size // 8) ** 2 * config.fine + (config.input_size // 16) ** 2 * coarse
         self.hidden = nn.Linear(cells, config.hidden)
         self.shape = nn.Linear(config.hidden, config.components)
         self.pose = nn.Linear(config.hidden, 3)
         self.face = nn.Linear(config.hidden, 1)
+        self.seen = nn.Linear(config.hidden, COUNT)
+        self._coarse_cells = cells - (config.input_size // 8) ** 2 * config.fine
         self.register_buffer("mean", torch.zeros(2 * COUNT))
         self.register_buffer("basis", torch.zeros(config.components, 2 * COUNT))
         self.mean: Tensor
@@ -101,8 +107,36 @@ class LandmarkNet(nn.Module):
         self.mean.copy_(mean)
         self.basis.copy_(basis)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """RGB (N, 3, S, S) in [0, 1] -> points (N, 221, 2) as fractions, pose (N, 3), logit (N,)."""
+    def take_over(self, other: LandmarkNet) -> None:
+        """Begin as `other`, of as many features: blocks that it lacks change nothing yet, nor do new channels
+        of `fine`.
+
+        Raises:
+            ConfigError: `other` is larger, or of other widths.
+        """
+        mine, old = self.state_dict(), other.state_dict()
+        try:
+            for name, value in old.items():
+                if name == "hidden.weight":
+                    fine = value.shape[1] - self._coarse_cells
+                    mine[name].zero_()[:, :fine] = value[:, :fine]
+                    mine[name][:, -self._coarse_cells :] = value[:, fine:]
+                elif name.startswith("fine."):
+                    mine[name][: len(value)] = value
+                else:
+                    mine[name].copy_(value)
+        except (KeyError, RuntimeError) as error:
+            raise ConfigError(
+                f"The landmark network to start from does not fit into this one ({error}).",
+                "Start from a network of the same input size and widths, or from none.",
+            ) from error
+        for name in mine.keys() - old.keys():
+            if name.endswith("second.1.weight"):
+                mine[name].zero_()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """RGB (N, 3, S, S) in [0, 1] -> points (N, 221, 2) as fractions, pose (N, 3), logits of a face
+        (N,) and of each point's being seen (N, 221)."""
         x = (image - 0.45) / 0.25
         maps = []
         for stage in self.stages:
@@ -111,19 +145,20 @@ class LandmarkNet(nn.Module):
         seen = torch.cat([self.fine(maps[2]).flatten(1), self.coarse(x).flatten(1)], dim=1)
         hidden = F.relu(self.hidden(F.relu(seen)))
         points = self.mean + self.shape(hidden) @ self.basis
-        return points.unflatten(1, (COUNT, 2)), 10 * self.pose(hidden), self.face(hidden).squeeze(1)
+        points = points.unflatten(1, (COUNT, 2))
+        return points, 10 * self.pose(hidden), self.face(hidden).squeeze(1), self.seen(hidden)
 
 
 class _Exported(nn.Module):
-    """The network as the bundle carries it: a probability in place of the logit."""
+    """The network as the bundle carries it: probabilities in place of the logits."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        points, pose, logit = self.network(image)
-        return points, pose, logit.sigmoid()
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        points, pose, logit, seen = self.network(image)
+        return points, pose, logit.sigmoid(), seen.sigmoid()
 
 
 def load_landmarks(folder: Path) -> tuple[LandmarkNet, LandmarkConfig]:
@@ -132,18 +167,19 @@ def load_landmarks(folder: Path) -> tuple[LandmarkNet, LandmarkConfig]:
 
 
 def export_landmarks(folder: Path, path: Path) -> float:
-    """Write the graph `image (N, 3, S, S) -> landmarks (N, 221, 2), pose (N, 3), confidence (N,)`.
+    """Write the graph `image (N, 3, S, S) -> landmarks (N, 221, 2), pose (N, 3), confidence (N,), seen (N,
+    221)`.
 
     Large weights are stored as float16. Returns the largest difference from PyTorch: points in fractions of
-    the side, pose in degrees, confidence.
+    the side, pose in degrees, probabilities.
     Raises CheckpointError or ExportError (ONNX Runtime and PyTorch differ too much); nothing is written then.
     """
     network, config = load_landmarks(folder)
     return export_small(
         _Exported(network),
         (3, config.input_size, config.input_size),
-        ["landmarks", "pose", "confidence"],
+        ["landmarks", "pose", "confidence", "seen"],
         path,
-        limit=(1e-4, 1e-2, 1e-4),
-        half_limit=(2e-3, 0.2, 2e-3),
+        limit=(1e-4, 1e-2, 1e-4, 1e-4),
+        half_limit=(2e-3, 0.2, 2e-3, 5e-3),
     )

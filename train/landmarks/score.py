@@ -12,7 +12,7 @@ from aif.runtime.faces.landmarks import LandmarkNet, box_from_landmarks, landmar
 from aif.runtime.geometry.points import INNER_LIP, LEFT_EYE, OUTER_LIP, RIGHT_EYE, five_points
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import DenseLandmarks
-from aif.train.landmarks.crops import extend, no_face
+from aif.train.landmarks.crops import extend, no_face, occlude
 from aif.train.landmarks.data import BoxJitter, shaken
 
 FRONTAL = 30.0
@@ -33,6 +33,7 @@ class LandmarkScore:
         frontal_exact: mean distance of lips and eyes, faces to 30 degrees of yaw; NaN where there are none.
         recall: share of faces with a confidence above one half.
         rejection: share of crops without a face with a confidence of at most one half.
+        hidden: share of points that are rightly told as hidden or not, mean of both kinds; NaN without any.
     """
 
     nme: float
@@ -40,6 +41,7 @@ class LandmarkScore:
     frontal_exact: float
     recall: float
     rejection: float
+    hidden: float
     faces: int
     others: int
 
@@ -62,6 +64,7 @@ def score_landmarks(
     rng = np.random.default_rng(seed)
     errors: list[Float32Array] = []
     yaws, seen, rejected = [], [], []
+    covered = np.zeros((2, 2))
     for index in np.flatnonzero(dense.sure)[:count]:
         try:
             image = np.ascontiguousarray(dataset.image(int(index))[:, :, ::-1])
@@ -84,6 +87,9 @@ def score_landmarks(
         if len(seen) % 2:
             crop = no_face(image, box_from_landmarks(dense.points[index]), network.input_size, rng)
             rejected.append(float(network.run(crop[None]).confidence[0]) <= 0.5)
+            hiding, hidden = occlude(frame, goal, rng)
+            told = network.follow(hiding, [goal]).seen[0] < 0.5
+            np.add.at(covered, (hidden.astype(int), (told == hidden).astype(int)), 1)
     if not errors:
         raise DataError(f"{dataset.name} has no face with trusted landmarks that can be read.")
     error = np.stack(errors)
@@ -94,6 +100,7 @@ def score_landmarks(
         frontal_exact=float(exact.mean()) if exact.size else float("nan"),
         recall=float(np.mean(seen)),
         rejection=float(np.mean(rejected)),
+        hidden=float((covered[:, 1] / np.maximum(covered.sum(axis=1), 1)).mean()),
         faces=len(seen),
         others=len(rejected),
     )

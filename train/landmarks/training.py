@@ -7,7 +7,7 @@ and texture need, and throws out boxes that show no face.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,13 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from aif.runtime.arrays import UInt8Array
 from aif.runtime.geometry import points as part
 from aif.runtime.geometry.points import COUNT, LEFT_EYE, RIGHT_EYE
 from aif.train.data.base import FaceDataset
 from aif.train.data.dense import DenseLandmarks
 from aif.train.evaluators.fitting import FitOptions, fit, numbered
-from aif.train.landmarks.data import LandmarkBatch, LandmarkSamples, harvest_false_boxes
-from aif.train.landmarks.network import LandmarkConfig, LandmarkNet
+from aif.train.landmarks.data import LandmarkBatch, LandmarkSamples
+from aif.train.landmarks.network import LandmarkConfig, LandmarkNet, load_landmarks
+from aif.train.landmarks.others import others_in_faces
 from aif.train.training.checkpoint import list_checkpoints
 
 # Upper and lower lids of both eyes, partners that touch where an eye is shut. Rings begin at a corner.
@@ -40,10 +42,11 @@ def point_weights() -> Tensor:
     return weights / weights.mean()
 
 
-def landmark_loss(points: Tensor, pose: Tensor, logit: Tensor, batch: LandmarkBatch) -> Tensor:
+def landmark_loss(points: Tensor, pose: Tensor, logit: Tensor, seen: Tensor, batch: LandmarkBatch) -> Tensor:
     """What is minimised: smooth L1 of the points in hundredths of the crop's side, weighted by
     `point_weights`, and of the openings between lips and between lids; of the pose, a thirtieth a degree;
-    and half the binary cross-entropy of the face logit. The first three count known faces only.
+    the binary cross-entropy of what hides each point; and half that of the face logit, which alone counts
+    where there is no known face.
     """
     total = 0.5 * F.binary_cross_entropy_with_logits(logit, batch.face)
     known = batch.known
@@ -54,6 +57,7 @@ def landmark_loss(points: Tensor, pose: Tensor, logit: Tensor, batch: LandmarkBa
     total = total + (error * point_weights()[:, None]).mean()
     opening, wanted = found[:, _UPPER] - found[:, _LOWER], goal[:, _UPPER] - goal[:, _LOWER]
     total = total + 0.3 * F.smooth_l1_loss(opening, wanted, beta=0.5)
+    total = total + F.binary_cross_entropy_with_logits(seen[known], batch.seen[known])
     return total + F.smooth_l1_loss(pose[known], batch.pose[known], beta=2.0) / 30
 
 
@@ -63,50 +67,61 @@ def train_landmarks(
     folder: Path,
     config: LandmarkConfig | None = None,
     *,
+    others: Sequence[UInt8Array] = (),
+    start: Path | None = None,
     workers: int = 0,
     log: Callable[[str], None] = print,
 ) -> None:
     """Train on aligned faces and their dense landmarks, row by row, into checkpoints in `folder`.
 
-    Interrupted, the same call goes on from its last checkpoint. `workers` processes make samples; 0 = this
-    one.
+    Interrupted, the same call goes on from its last checkpoint. `others` are cut-outs without faces;
+    `start` holds checkpoints of an earlier, smaller or equal network, whose weights this one begins with.
+    `workers` processes make samples; 0 = this one.
 
     Raises:
         DataError: the dataset is empty, or its landmarks are of another length.
         CheckpointError: `folder` holds a training of another configuration, or a damaged checkpoint.
+        ConfigError: the network of `start` does not fit into this one.
     """
     config = config or LandmarkConfig()
     torch.manual_seed(config.seed)
-    samples = _samples(dataset, dense, config, log)
+    samples = _samples(dataset, dense, config, others, log)
     network = LandmarkNet(config)
-    if not list_checkpoints(folder):
+    if start is not None:
+        network.take_over(load_landmarks(start)[0])
+    elif not list_checkpoints(folder):
         network.set_shapes(*fit_shapes(samples, config.shapes, config.components))
     network.to(memory_format=torch.channels_last)
     steps = config.samples // config.batch_size
 
     def loss(batch: LandmarkBatch, _: float) -> tuple[Tensor, int]:
         images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
-        points, pose, logit = network(images)
-        return landmark_loss(points, pose, logit, batch), config.batch_size
+        points, pose, face, seen = network(images)
+        return landmark_loss(points, pose, face, seen, batch), config.batch_size
 
-    length, rate = steps * config.batch_size, config.learning_rate
+    length = steps * config.batch_size
+    rate = config.learning_rate * (1.0 if start is None else 0.5)
     options = FitOptions("landmarks", length, rate, 0.02, rise=0.03, ema=config.ema, clip=20.0)
     about = {"config": asdict(config)}
     fit(network, loss, lambda done: numbered(samples, done, steps, workers), options, folder, about, log=log)
 
 
 def _samples(
-    dataset: FaceDataset, dense: DenseLandmarks, config: LandmarkConfig, log: Callable[[str], None]
+    dataset: FaceDataset,
+    dense: DenseLandmarks,
+    config: LandmarkConfig,
+    others: Sequence[UInt8Array],
+    log: Callable[[str], None],
 ) -> LandmarkSamples:
-    """The samples of `config`, with false boxes among them."""
+    """The samples of `config`, with false alarms among them."""
     searched: list[int] = []
     if config.negatives > 0:
         searched = np.random.default_rng(config.seed).permutation(len(dataset))[: config.harvest].tolist()
-    false_boxes = harvest_false_boxes(dataset, dense, searched)
-    log(f"landmarks: {len(false_boxes)} false boxes found in {len(searched)} faces")
+    false = others_in_faces(dataset, dense, searched)
+    log(f"landmarks: {len(false)} false alarms in {len(searched)} faces, {len(others)} in pictures without")
     return LandmarkSamples(
         dataset, dense, config.input_size, config.batch_size, config.seed,
-        negatives=config.negatives, false_boxes=false_boxes,
+        negatives=config.negatives, others=[*false, *others],
     )  # fmt: skip
 
 
