@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import Debug, Overwrite, Verbose, Version, check_new
 
 if TYPE_CHECKING:
     from aif.train.data.base import FaceDataset
@@ -41,6 +41,7 @@ def fit(
         Path | None,
         typer.Option(help="Landmarks: checkpoints of an earlier network whose weights to start from."),
     ] = None,
+    overwrite: Overwrite = False,
     version: Version = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -61,6 +62,7 @@ def fit(
         raise ConfigError(f"There is no instrument {what!r}.", nearest_names(what, instruments))
     if (others or start) and what != "landmarks":
         raise ConfigError("--others and --start are for the landmark network.", "Leave them out.")
+    check_new(out if what in ("landmarks", "matte") else out / f"{what}.json", overwrite)
     instruments[what](Training(data, table, out, faces, workers, others, start))
 
 

@@ -33,7 +33,6 @@ FrameProgress = Callable[[str, int | None], AbstractContextManager[Callable[[int
 called with the number of frames that are done."""
 
 
-
 class FaceEdits:
     """Edits frames one after the other and records the faces; a frame without one stays as it is.
 
@@ -117,18 +116,18 @@ def edit_video(
                 for key in [key for key in texts if "location" in key.lower()]:
                     del texts[key]
         try:
-            _write(editor, plan, job.target, source, record, stop, progress)
+            _write(editor, plan, job, source, record, stop, progress)
         except NoFaceError:
             if not plan.output.copy_unedited:
                 raise
-            _copy(job.source.path, job.target)
+            _copy(job.source.path, job.target, job.new)
             record.status = "copied"
 
 
 def _write(
     editor: Editor,
     plan: EditPlan,
-    target: Path,
+    job: Job,
     source: VideoSource,
     record: FileRecord,
     stop: threading.Event,
@@ -137,14 +136,15 @@ def _write(
     from aif.runtime.video.pipeline import run_pipeline
     from aif.runtime.video.sinks import open_sink
 
-    choices, quality, figures = plan.video, plan.output.quality, record.video
-    assert figures is not None
+    choices, quality, figures, target = plan.video, plan.output.quality, record.video, job.target
+    assert figures is not None and target is not None
     size = (source.width * (1 + plan.edit.compare), source.height)
     with (
         contextlib.closing(FaceEdits(editor, plan, record, figures)) as edits,
         open_sink(target, source, choices.codec, quality, choices.hardware, size) as sink,
         progress(source.path.name, source.estimated_frames) as done,
     ):
+        sink.new = job.new
         result = run_pipeline(source, edits, sink, stop=stop, progress=done)
         source.close()  # a file that is open cannot be replaced on Windows
         record.status, figures.frames, figures.fps = "edited", result.frames, result.fps
@@ -156,6 +156,8 @@ def _write(
             if not plan.output.copy_unedited or _may_be_the_same_bytes(plan, source, target):
                 raise NoFaceError(f"No face was found in any of the {result.frames} frames.", VISIBLE)
             record.status = "copied"
+    if sink.path.name != target.resolve().name:
+        record.target = str(sink.path)
 
 
 def _may_be_the_same_bytes(plan: EditPlan, source: VideoSource, target: Path) -> bool:
@@ -165,11 +167,11 @@ def _may_be_the_same_bytes(plan: EditPlan, source: VideoSource, target: Path) ->
     return as_is and not output.strip_location and source.path.suffix.lower() == target.suffix.lower()
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, new: bool) -> None:
     """The file as it is."""
     try:
         if not (target.exists() and target.samefile(source)):
-            with replacing(target) as part:
+            with replacing(target, new) as part:
                 shutil.copyfile(source, part)
     except OSError as error:
         raise VideoError(f"Cannot write {target}: {error.strerror or error}.") from error
