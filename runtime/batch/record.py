@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from aif.runtime.errors import AifError
 
 STAGES = ("decode", "detect", "align", "encode", "decode_faces", "composite", "write")
 """The order in which times are shown; "decode" is reading the file."""
+
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 
 # Stages as the editors call them to those above.
 _RENAMED = {"decode": "decode_faces", "track": "detect"}
@@ -78,7 +81,9 @@ class FileRecord:
             record |= {"frames": self.video.frames, "frames_with_faces": self.video.with_faces}
             if timings:
                 record["fps"] = round(self.video.fps, 2)
-        return json.dumps(record, ensure_ascii=False)
+        line = json.dumps(record, ensure_ascii=False)
+        # A file name that is no text has parts that UTF-8 cannot hold, and JSON's escapes can.
+        return json.dumps(record) if _NO_TEXT.search(line) else line
 
 
 def _face_record(face: FaceAnalysis | FaceEdit, settings: Mapping[str, float]) -> dict[str, Any]:
@@ -91,5 +96,6 @@ def _face_record(face: FaceAnalysis | FaceEdit, settings: Mapping[str, float]) -
     }
     if isinstance(face, FaceEdit):
         wanted = {name: round(value, 4) for name, value in changes(face, settings).items()}
-        record |= {"strength": round(face.strength, 4), "wanted": wanted, "already": already(face, settings)}
+        record |= {"strength": round(face.strength, 4), "hidden": list(face.hidden)}
+        record |= {"wanted": wanted, "already": already(face, settings)}
     return record

@@ -71,7 +71,7 @@ def run_job(tasks: Tasks, setup: Setup, workers: int | None, progress: bool = Fa
     every = [records.get(path) or {"input": tasks.source.name(path), **lost} for path in tasks.outputs]
     failures = tuple(record for record in every if "error" in record)
     if failures:
-        lines = [json.dumps(record, ensure_ascii=False) for record in failures]
+        lines = [json.dumps(record) for record in failures]
         tasks.destination.put(tasks.report, "".join(f"{line}\n" for line in lines).encode())
     else:
         tasks.destination.remove(tasks.report)

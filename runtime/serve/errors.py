@@ -25,6 +25,7 @@ CODES = {
     "bad_request": 400,
     "not_found": 404,
     "wrong_method": 405,
+    "slow_upload": 408,
     "too_large": 413,
     "too_many_pixels": 413,
     "unsupported_picture": 415,

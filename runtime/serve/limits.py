@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import anyio
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope
 
+from aif.runtime.serve import settings
 from aif.runtime.serve.errors import SEND_A_FORM, ServiceError, form_error
 from aif.runtime.serve.service import Service
 
@@ -45,15 +47,25 @@ class PhotoRoute(APIRoute):
 
 
 def bounded(scope: Scope, receive: Receive, max_bytes: int) -> Receive:
-    """ASGI's `receive`, which raises a ServiceError (too_large) once a body is larger than it may be."""
-    received = 0
+    """ASGI's `receive`, which raises a ServiceError (too_large, slow_upload) once a body is larger or slower
+    than it may be.
+    """
+    received, begin, whole = 0, time.monotonic(), False
     declared = Headers(scope=scope).get("content-length", "0")
 
     async def receive_within_limit() -> Message:
-        nonlocal received
+        nonlocal received, whole
         if received or int(declared) <= max_bytes:
-            message = await receive()
+            left = begin + settings.UPLOAD_GRACE + received / settings.UPLOAD_RATE - time.monotonic()
+            try:
+                with anyio.fail_after(None if whole else max(0, left)):
+                    message = await receive()
+            except TimeoutError:
+                text = f"The photo comes at less than {settings.UPLOAD_RATE >> 10} KiB a second."
+                fix = "Send it again, smaller or over a better connection."
+                raise ServiceError("slow_upload", text, fix, {"Connection": "close"}) from None
             received += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if received <= max_bytes:
                 return message
         text = f"The request is larger than {max_bytes} bytes."

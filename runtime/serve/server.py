@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aif.runtime.editing.editor import Editor
+from aif.runtime.serve import settings
 from aif.runtime.serve.address import address_of
 from aif.runtime.serve.app import create_app
 from aif.runtime.serve.service import Service
@@ -50,6 +54,33 @@ def serve_editor(
         Server(app, settings.timeout, stop, lambda: say(text)).run([bound])
 
 
+class PromptProtocol(H11Protocol):
+    """HTTP whose connections are closed where the head of a request does not arrive in time."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._watch(False)
+
+    def _watch(self, connected: bool = True) -> None:
+        """The clock runs while a head is awaited; it is not set anew by what arrives of one."""
+        awaited = connected and self.conn.their_state is h11.IDLE
+        if awaited and self._late is None:
+            self._late = self.loop.call_later(settings.HEAD_SECONDS, self.transport.close)
+        elif not awaited and self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
 class Server(uvicorn.Server):
     """A server whose signals end it in peace: what has a place is finished, and the exit code is 0.
 
@@ -70,7 +101,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=PromptProtocol,
                 ws="none",
                 loop="asyncio",
                 lifespan="on",

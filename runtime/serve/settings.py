@@ -7,6 +7,12 @@ from dataclasses import dataclass
 # Seconds beyond a request's own time limit for its answer to be sent.
 ANSWER_SECONDS = 5
 
+# Seconds for the head of a request to arrive, on a new connection or one that is kept.
+HEAD_SECONDS = 10.0
+
+# Seconds that any upload may take, and the bytes a second that it must have brought beyond them.
+UPLOAD_GRACE, UPLOAD_RATE = 5.0, 20 << 10
+
 # Where the page lies, if it is served.
 PAGE = "/ui"
 

@@ -82,7 +82,11 @@ def build(service: Service, files: PageFiles) -> Any:
                 gr.HTML("<h2>Attributes</h2>", padding=False)
                 gr.HTML(_HINT, elem_id="hint", padding=False)
                 faces = gr.Radio(
-                    [("all", ALL)], value=ALL, label="Faces, from the left", visible=False, elem_id="faces"
+                    [("all", ALL)],
+                    value=ALL,
+                    label="Faces, from the left, as --faces counts them",
+                    visible=False,
+                    elem_id="faces",
                 )
                 sliders = _sliders(attributes)
                 reset = gr.Button("Reset", size="md", interactive=False, elem_id="reset")

@@ -47,7 +47,7 @@ class Events:
         opened = await self._run(lambda check: open_photo(editor, Path(upload["path"]), limit, check))
         before = self._files.write("photo.jpg", jpeg(opened.shown, opened.shown.pixels_hwc_bgr))
         opened = replace(opened, before=Path(before))
-        choices = [("all", ALL), *((str(n + 1), str(n)) for n in range(len(opened.faces)))]
+        choices = [("all", ALL), *((str(n), str(n)) for n in range(len(opened.faces)))]
         return [
             opened,
             gr.update(visible=False),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +18,7 @@ import pytest
 from running_service import OPENING, Running, answer_of, decoded, form, head, png, until
 
 from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.serve import settings
 
 Start = Callable[..., Running]
 
@@ -54,6 +57,41 @@ def test_an_edit_that_takes_too_long_is_given_up(start: Start, photo: bytes) -> 
             assert (each.result().status_code, each.result().json()["error"]["code"]) == (504, "timeout")
     assert service.places.taken == 0
     assert service.outcomes("timeout") == 2 and service.figure("aif_faces_edited_total") == 0
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /edit HTTP/1.1\r\nHost: localhost\r\n"])
+def test_a_head_that_does_not_arrive_ends_its_connection(
+    start: Start, photo: bytes, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Of a new connection and of one that is kept; others go on meanwhile."""
+    monkeypatch.setattr(settings, "HEAD_SECONDS", 0.3)
+    service = start(workers=1, queue=1)
+    slow = [service.call(sent) for _ in range(40)]
+    kept = service.call(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert answer_of(kept)[0] == 200
+    kept.sendall(b"GET /he")
+    assert service.post("/edit", photo, Smiling="1").status_code == 200
+    assert all(each.recv(1) == b"" for each in (*slow, kept)), "closed by the service"
+
+
+def test_uploads_by_the_drop_give_their_places_back(
+    start: Start, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "UPLOAD_GRACE", 0.5)
+    service = start(workers=1, queue=1)
+    slow = [service.call(head(1 << 20) + OPENING) for _ in range(2)]
+    until(lambda: service.places.taken == 2)
+    for each in slow:
+        status, headers, body = answer_of(each)
+        assert (status, json.loads(body)["error"]["code"]) == (408, "slow_upload")
+        assert headers["connection"] == "close" and each.recv(1) == b""
+    assert service.places.taken == 0 and service.outcomes("slow_upload") == 2
+    body, pieces = form(photo), 12
+    steady = service.call(head(len(body)))
+    for at in range(pieces):  # longer than the grace, and fast enough
+        steady.sendall(body[len(body) * at // pieces : len(body) * (at + 1) // pieces])
+        time.sleep(0.05)
+    assert answer_of(steady)[0] == 200
 
 
 def test_a_client_that_hangs_up_gives_its_place_back(start: Start, photo: bytes) -> None:
