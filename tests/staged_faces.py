@@ -50,11 +50,13 @@ class Staged:
 
     Attributes:
         detections: how often the detector has looked.
+        seen: the probability that nothing hides a point, of all.
     """
 
     def __init__(self, *faces: Array, yaw: float = 0.0, doubt: float = 0.0) -> None:
         self.faces, self.yaw, self.doubt = list(faces), yaw, doubt
         self.detections = 0
+        self.seen = 1.0
 
     def detect(self, frame: Array) -> list[Detection]:
         self.detections += 1
@@ -69,6 +71,7 @@ class Staged:
             seen = bool(away) and min(away) < width / 2
             found.points[k] = dense(self.faces[int(np.argmin(away))] if seen else face(*centre))
             found.confidence[k], found.pose[k, 0] = 0.9 if seen else self.doubt, self.yaw
+        found.seen[:] = self.seen
         return found
 
     def follow(self, frame: Array, places: Sequence[npt.ArrayLike]) -> DenseFaces:

@@ -83,6 +83,16 @@ def _cell(face: FaceAnalysis | FaceEdit, name: str, settings: Mapping[str, float
     return f"{predicted(face)[name]:.2f}{change}"
 
 
+def hidden_line(record: FileRecord) -> str:
+    """`face 0: mouth hidden, not edited there`, of the faces with hidden parts; else empty."""
+    found = [
+        f"face {number}: {', '.join(face.hidden)} hidden, not edited there"
+        for number, face in enumerate(record.faces)
+        if isinstance(face, FaceEdit) and face.hidden
+    ]
+    return "; ".join(found)
+
+
 def already_line(record: FileRecord) -> str:
     """`face 0: Smiling is 0.97 already`, of the faces that are as wanted before the edit; else empty."""
     found = [
@@ -133,5 +143,5 @@ def _print_line(record: FileRecord) -> None:
         away = sum(isinstance(face, FaceEdit) and face.strength < 1 for face in record.faces)
         what += f"; {away} turned away and edited less, or not at all" if away else ""
         console.notice(f"{record.source} -> {place} ({what})")
-        if line := already_line(record):
+        for line in filter(None, (hidden_line(record), already_line(record))):
             console.say(f"{record.source}: {line}")

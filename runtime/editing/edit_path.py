@@ -39,6 +39,7 @@ class FaceView:
         fade: how strongly an edit may show, 0 to 1: less for a face that is turned away.
         points: float32 (221, 2) dense landmarks in frame pixels; None for models without.
         residual: how far the five landmarks are from a frontal face's (see `alignment_residual`).
+        seen: float32 (221,) probability that nothing hides each point; None where not known.
     """
 
     detection: Detection
@@ -47,6 +48,7 @@ class FaceView:
     fade: float
     points: Float32Array | None
     residual: float
+    seen: Float32Array | None = None
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,15 @@ class EditPath(abc.ABC, Generic[C]):
         """The faces of square crops uint8 (N, S, S, 3) that are aligned to the template, one each."""
 
     @abc.abstractmethod
-    def view(self, points: Float32Array, score: float, yaw: float = 0.0) -> FaceView:
+    def view(
+        self, points: Float32Array, score: float, yaw: float = 0.0, seen: Float32Array | None = None
+    ) -> FaceView:
         """A face whose landmarks are known: (5, 2), or (221, 2) for models with shape, in frame pixels; yaw
-        in degrees."""
+        in degrees; (221,) how surely each point is seen."""
+
+    def hidden(self, view: FaceView, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """Which parts of a face in a frame of `shape` are hidden, and so not edited: "mouth", "left eye"."""
+        return ()
 
     @abc.abstractmethod
     def cut(self, frame_hwc_bgr: UInt8Array, views: Sequence[FaceView]) -> FaceInputs:

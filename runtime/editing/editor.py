@@ -54,6 +54,8 @@ class FaceEdit:
         y_source: attribute values as predicted.
         y_target: attribute values as wanted, with what the edit takes along.
         strength: how strongly the edit shows: 1, and less for a face that is turned away, down to 0.
+        hidden: parts that something hides or that lie beyond the frame, and that were not edited: "mouth",
+            "left eye", "right eye", as seen in the image.
     """
 
     detection: Detection
@@ -63,6 +65,7 @@ class FaceEdit:
     residual: float
     strength: float = 1.0
     points: Float32Array | None = None
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,7 @@ class Editor:
                 view.residual,
                 view.fade,
                 view.points,
+                path.hidden(view, frame_hwc_bgr.shape),
             )
             for view, before, after in zip(views, y, wanted, strict=True)
         )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, transform_points, warp_crop
-from aif.runtime.geometry.mesh import NO_MAP, Int32Array, raster, signed_areas
+from aif.runtime.geometry.mesh import NO_MAP, Int32Array, evaluate, linear_fields, raster, signed_areas
 
 # The ring: the face's outline, so many times as far from its centre.
 RING = 1.5
@@ -121,6 +121,14 @@ class Frame:
         seen = np.clip((ratio - FOLDED) / (SEEN - FOLDED), 0, 1).astype(np.float32)
         ids = _lookup(self, size).ids
         return np.where(ids >= 0, np.append(seen, np.float32(1))[ids], np.float32(1))
+
+    def spread(self, values: Float32Array, size: int) -> Float32Array:
+        """Values at the landmarks, (221,), over the texture: linear in each triangle, 1 at the ring and
+        beyond: float32 (size, size)."""
+        pixels = np.arange(size, dtype=np.float32)
+        at = np.concatenate([values, np.ones(len(self.anchors), dtype=np.float32)])[:, None]
+        fields = linear_fields(self.vertices(self.mean * np.float32(size), size), at, self.triangles)
+        return evaluate(_lookup(self, size).ids, fields, pixels, pixels, fill=1.0)[:, :, 0]
 
     def triangle_ids(self, size: int) -> Int32Array:
         """The number of the triangle that covers each texture pixel, -1 beyond the ring: int32 (size,

@@ -57,6 +57,7 @@ class TrackedFace:
         repeated: whether this frame shows the face just as the one before did.
         points: float32 (221, 2) dense landmarks in frame pixels, smoothed; None without a landmark network.
         yaw: how far the head is turned, in degrees, smoothed; 0 without a landmark network.
+        seen: float32 (221,) probability that nothing hides each point, smoothed; None where not known.
     """
 
     id: int
@@ -68,23 +69,25 @@ class TrackedFace:
     repeated: bool = False
     points: Float32Array | None = None
     yaw: float = 0.0
+    seen: Float32Array | None = None
 
 
 @dataclass(frozen=True)
 class Sight:
     """A face as found in one frame: (221, 2) or, of a detector alone, (5, 2) landmarks in frame pixels; yaw
-    in degrees.
+    in degrees; (221,) how surely each point is seen.
     """
 
     points: npt.NDArray[np.floating]
     confidence: float
     yaw: float | None = None
+    seen: Float32Array | None = None
 
     @staticmethod
     def each(faces: DenseFaces) -> list[Sight]:
         """What the landmark network found, face by face."""
         scalars = (faces.confidence.tolist(), faces.pose[:, 0].tolist())
-        return [Sight(*each) for each in zip(faces.points, *scalars, strict=True)]
+        return [Sight(*each) for each in zip(faces.points, *scalars, faces.seen, strict=True)]
 
 
 class FaceTrack:
@@ -102,6 +105,7 @@ class FaceTrack:
         self._calm: Float64Array = np.zeros((5, 2))
         self._velocity: Float64Array = np.zeros(2)
         self._yaw: float | None = None
+        self._seen: Float32Array | None = None
         self._looked_s = time_s
         self._picture: tuple[tuple[slice, slice], npt.NDArray[np.int16]] | None = None
 
@@ -112,7 +116,7 @@ class FaceTrack:
             return None
         where, picture = self._picture
         self.repeated = float(np.abs(frame_hwc_bgr[where] - picture).mean()) <= REPEATED
-        return Sight(self._raw, self.confidence, self._yaw) if self.repeated else None
+        return Sight(self._raw, self.confidence, self._yaw, self._seen) if self.repeated else None
 
     def go_on(self, sight: Sight | None, time_s: float, frame_hwc_bgr: UInt8Array) -> None:
         """Take in what the frame at `time_s` shows of the face, None for nothing."""
@@ -124,13 +128,17 @@ class FaceTrack:
             return
         if not (self.sighted or self.weight):  # nothing of it is shown: it may come back anywhere
             self._filter.reset()
-            self._yaw = None
+            self._yaw = self._seen = None
         self._raw = sight.points.astype(np.float64)
         self._calm = self._filter(self._raw, time_s, eye_distance(self._raw))
         self._velocity = self._filter.derivative.mean(axis=0)
+        share = smoothing(YAW_CUTOFF, time_s - self._looked_s)
         if sight.yaw is not None:
             last = sight.yaw if self._yaw is None else self._yaw
-            self._yaw = last + smoothing(YAW_CUTOFF, time_s - self._looked_s) * (sight.yaw - last)
+            self._yaw = last + share * (sight.yaw - last)
+        if sight.seen is not None:
+            before = sight.seen if self._seen is None else self._seen
+            self._seen = before + np.float32(share) * (sight.seen - before)
         self.sighted, self.gone, self.confidence = True, False, sight.confidence
         self.seen_s = self._looked_s = time_s
         x, y, width, height = box_from_landmarks(self._raw)
@@ -176,4 +184,5 @@ class FaceTrack:
             repeated=self.repeated,
             points=None if len(points) == len(five) else points,
             yaw=self._yaw or 0.0,
+            seen=self._seen,
         )

@@ -175,4 +175,4 @@ def face_view(path: EditPath[Any], face: TrackedFace) -> FaceView:
             "This tracker knows five landmarks of a face, and the bundle needs dense ones.",
             "Give it a landmark network: FaceTracker(editor, editor.path.net).",
         )
-    return path.view(face.points, face.confidence, face.yaw)
+    return path.view(face.points, face.confidence, face.yaw, face.seen)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tiny_bundles import shape_parts
 
-from aif.cli.edit.show import already_line, print_attributes
+from aif.cli.edit.show import already_line, hidden_line, print_attributes
 from aif.runtime.batch.record import FileRecord
 from aif.runtime.bundle.bundle import write_bundle
 from aif.runtime.bundle.manifest import AttributeInfo
@@ -27,9 +27,9 @@ KNOWN = (
 MATRIX = np.eye(2, 3, dtype=np.float32)
 
 
-def edited(source: dict[str, float], target: dict[str, float]) -> FaceEdit:
+def edited(source: dict[str, float], target: dict[str, float], hidden: tuple[str, ...] = ()) -> FaceEdit:
     points = np.zeros((221, 2), np.float32)
-    return FaceEdit(detection(), MATRIX, source, target, 0.1, points=points)
+    return FaceEdit(detection(), MATRIX, source, target, 0.1, points=points, hidden=hidden)
 
 
 def detection() -> Detection:
@@ -38,7 +38,7 @@ def detection() -> Detection:
 
 def test_a_record_has_five_landmarks_and_what_was_wanted() -> None:
     faces = [
-        edited({"Smile": 0.95, "Mouth": 0.1}, {"Smile": 1.0, "Mouth": 0.138}),
+        edited({"Smile": 0.95, "Mouth": 0.1}, {"Smile": 1.0, "Mouth": 0.138}, ("left eye", "mouth")),
         edited({"Smile": 0.0, "Mouth": 0.0}, {"Smile": 1.0, "Mouth": 0.76}),
     ]
     record = FileRecord("a.jpg", "b.jpg", "edited", (3, 4), faces, {"Smile": 1.0})
@@ -47,6 +47,8 @@ def test_a_record_has_five_landmarks_and_what_was_wanted() -> None:
     assert one["wanted"] == {"Smile": 1.0, "Mouth": 0.138} and one["already"] == ["Smile"]
     assert two["wanted"] == {"Smile": 1.0, "Mouth": 0.76} and two["already"] == []
     assert already_line(record) == "face 0: Smile is 0.95 already"
+    assert hidden_line(record) == "face 0: left eye, mouth hidden, not edited there"
+    assert one["hidden"] == ["left eye", "mouth"] and two["hidden"] == []
     seen = FaceAnalysis(detection(), MATRIX, {"Smile": 0.95}, 0.1)
     looked = json.loads(FileRecord("a.jpg", faces=[seen]).as_json())["faces"][0]
     assert "wanted" not in looked and "already" not in looked

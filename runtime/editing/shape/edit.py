@@ -51,6 +51,11 @@ class ShapeEdit:
             return self
         return ShapeEdit(self.moves * np.float32(strength), self.gain * np.float32(strength), self.texture)
 
+    def where(self, share: Float32Array, frame: Frame) -> ShapeEdit:
+        """The edit at a share of its strength at each landmark, (221,) in [0, 1]; between them linear."""
+        texture = frame.spread(share, len(self.gain))[:, :, None]
+        return ShapeEdit(self.moves * share[:, None], self.gain * texture, self.texture)
+
     def towards(self, other: ShapeEdit, share: float) -> ShapeEdit:
         """The edit between this one (share 0) and another of the same face (share 1)."""
         s = np.float32(share)

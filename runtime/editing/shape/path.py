@@ -13,7 +13,7 @@ from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import greyed, is_grey, log_gain
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
-from aif.runtime.editing.shape.hidden import Seen
+from aif.runtime.editing.shape.hidden import Seen, hidden_parts, visible
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
@@ -57,19 +57,25 @@ class ShapePath(EditPath[FaceChange]):
         found = self.net.follow(frame_hwc_bgr, [face.landmarks for face in detections])
         return self._views(found, [face.score for face in detections])
 
-    def view(self, points: Float32Array, score: float, yaw: float = 0.0) -> FaceView:
+    def view(
+        self, points: Float32Array, score: float, yaw: float = 0.0, seen: Float32Array | None = None
+    ) -> FaceView:
         five = five_points(points)
         matrix = similarity_transform(five, self.model.image_size)
         residual = alignment_residual(five, matrix, self.model.image_size)
         detection = Detection(box_from_landmarks(five), five, score)
         dense = np.asarray(points, np.float32)
-        return FaceView(detection, matrix, self.model.image_size, yaw_fade(yaw), dense, residual)
+        return FaceView(detection, matrix, self.model.image_size, yaw_fade(yaw), dense, residual, seen)
+
+    def hidden(self, view: FaceView, shape: tuple[int, ...]) -> tuple[str, ...]:
+        assert view.points is not None  # all views of this path have them
+        return hidden_parts(visible(self.frame, view.points, view.seen, shape))
 
     def _views(self, found: DenseFaces, scores: Sequence[float]) -> list[FaceView]:
         return [
-            self.view(points, score, float(pose[0]))
-            for points, pose, confidence, score in zip(
-                found.points, found.pose, found.confidence, scores, strict=True
+            self.view(points, score, float(pose[0]), seen)
+            for points, pose, confidence, seen, score in zip(
+                found.points, found.pose, found.confidence, found.seen, scores, strict=True
             )
             if confidence >= LEAST_CONFIDENCE
         ]
@@ -77,8 +83,10 @@ class ShapePath(EditPath[FaceChange]):
     def look_at_crops(self, crops_nhwc_bgr: UInt8Array) -> list[FaceView]:
         found = self.net.in_crops(crops_nhwc_bgr)
         return [
-            self.view(points, float(confidence), float(pose[0]))
-            for points, pose, confidence in zip(found.points, found.pose, found.confidence, strict=True)
+            self.view(points, float(confidence), float(pose[0]), seen)
+            for points, pose, confidence, seen in zip(
+                found.points, found.pose, found.confidence, found.seen, strict=True
+            )
         ]
 
     def cut(self, frame_hwc_bgr: UInt8Array, views: Sequence[FaceView]) -> FaceInputs:
@@ -125,7 +133,12 @@ class ShapePath(EditPath[FaceChange]):
             if change.hair is not None and self.matte is not None:
                 apply_hair(image, self.matte, view, change.hair.times(strength))
             place = FacePlace.of(self.frame, view.points, image.shape)
-            apply_edit(image, self.frame, place, change.edit.times(strength))
+            edit = change.edit.times(strength)
+            parts = visible(self.frame, view.points, view.seen, image.shape)
+            share = np.prod([*parts.values()], axis=0)
+            if share.min() < 1:
+                edit = edit.where(share, self.frame)
+            apply_edit(image, self.frame, place, edit)
         return image
 
     def between(self, old: FaceChange, new: FaceChange, share: float) -> FaceChange:

@@ -41,7 +41,9 @@ class SimilarityPath(EditPath[CropChange]):
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
         return [self._view(face) for face in detections]
 
-    def view(self, points: Float32Array, score: float, yaw: float = 0.0) -> FaceView:
+    def view(
+        self, points: Float32Array, score: float, yaw: float = 0.0, seen: Float32Array | None = None
+    ) -> FaceView:
         return self._view(Detection(box_from_landmarks(points), points, score))
 
     def _view(self, face: Detection) -> FaceView:

@@ -186,6 +186,16 @@ def test_faces_turned_away(yaw, weight):
     assert max(abs(b - a) for a, b in itertools.pairwise(weights)) <= STEP + 1e-9
 
 
+def test_what_hides_a_point_is_told_smoothly():
+    stage = Stage(lambda i: [face(100, 100)])
+    tracker, told = FaceTracker(stage, stage), []
+    for i in range(20):
+        stage.seen = float(i < 10)
+        told += [float(each.seen.mean()) for each in tracker.update(frame_of(i), i / FPS)]
+    assert told[:10] == [1] * 10 and told[10] > 0.5 and told[19] < 0.1
+    assert all(b <= a for a, b in itertools.pairwise(told))
+
+
 def test_a_yaw_that_shakes_lets_no_effect_flicker():
     shown, _ = played(lambda i: [face(160, 100)], 60, turn=lambda i: 42 + 4 * (-1) ** i, fade_s=0)
     weights = [faces[0].weight for faces in shown[20:]]
