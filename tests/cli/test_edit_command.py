@@ -5,19 +5,22 @@ from __future__ import annotations
 import io
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
+from pillow_heif import register_heif_opener
 
 from aif.runtime.editing.editor import Editor
 from aif.runtime.image.codecs import Extras, encode_samples
 from aif.runtime.image.io import read_image
 
+register_heif_opener()
 Edit = Callable[..., Any]
 STAGES = ["decode", "detect", "align", "encode", "decode_faces", "composite", "write"]
 
@@ -76,6 +79,8 @@ def test_several_attributes_in_each_mode(
         ("t.tiff", "TIFF"),
         ("b.bmp", "BMP"),
         ("no suffix", "WEBP"),
+        ("IMG_1.HEIC", "HEIF"),
+        ("a.avif", "AVIF"),
     ],
 )
 def test_any_name_and_kind_with_the_default_output(
@@ -87,6 +92,31 @@ def test_any_name_and_kind_with_the_default_output(
     out = path.with_name(f"{path.stem}_edited{path.suffix}")
     assert sorted(path.parent.iterdir()) == sorted([path, out])
     assert Image.open(out).format == kind and np.abs(pixels(out) - pixels(path)).max() > 40
+
+
+@pytest.mark.parametrize("words", [(), ("--strip-location",)])
+def test_the_place_is_kept_unless_it_is_to_be_left_out(
+    tmp_path: Path,
+    portrait_rgb: np.ndarray,
+    aif_edit: Edit,
+    make_clip: Callable[..., Path],
+    words: Sequence[str],
+) -> None:
+    """Of an edited picture, and of a picture and a film without a face, which are copied."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x8825] = "Camera", {1: "N", 2: (47.0, 22.0, 8.5)}
+    folder, out = tmp_path / "in", tmp_path / "out"
+    save(folder / "face.jpg", portrait_rgb, exif=exif.tobytes())
+    save(folder / "none.jpg", np.zeros((64, 64, 3), np.uint8), exif=exif.tobytes())
+    make_clip(folder / "film.mkv", metadata={"location": "+47.3689+008.5/", "title": "A film"})
+    assert aif_edit(folder, "-s", "Smiling", "--copy-unedited", "-o", out, *words).code == 0
+    for name in ("face.jpg", "none.jpg"):
+        with Image.open(out / name) as again:
+            kept = again.getexif()
+            assert kept[0x010F] == "Camera" and bool(kept.get_ifd(0x8825)) == (not words)
+    with av.open(str(out / "film.mkv")) as film:
+        texts = {key.lower(): text for key, text in film.metadata.items()}
+    assert texts["title"] == "A film" and ("location" in texts) == (not words)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
