@@ -85,10 +85,8 @@ def prepare(
         if names:
             typer.echo(f"{len(names)} {what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
     if report.attributes:
-        first = report.attributes[0]
-        typer.echo(
-            f"Train on them with: aif-train --data {out} --attributes {first} --out runs/{first.lower()}"
-        )
+        words = f"aif-train --data {out} --attributes {report.attributes[0]}"
+        typer.echo(f"Next, for a first look within minutes: {words} --preset linear --out runs/quick")
     else:
         typer.echo(
             "The faces have no labels, which training needs: give a CSV with --table. As they are they "

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from aif.train.config import TrainConfig
     from aif.train.training.loop import Progress
 
-LINE_EVERY = 30.0
-"""Seconds between the lines that say how far a training is where there is no terminal for a bar."""
-
 
 def train(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; a run there is resumed.")],
@@ -61,11 +58,15 @@ def train(
 ) -> None:
     """Train a model, or go on with one that was interrupted: run the same command again.
 
-    Ctrl-C stops after the step in hand and writes a checkpoint. The folder holds config.json, checkpoints,
-    metrics.jsonl, TensorBoard logs and sample pictures.
+    Ctrl-C stops after the step in hand and writes a checkpoint. What comes before the first step (landmarks,
+    textures, regressions: minutes) is done anew. The folder holds config.json, checkpoints, metrics.jsonl,
+    TensorBoard logs and sample pictures, the first after a minute.
 
-    Example: aif-train --data faces128 --attributes Smiling --preset residual --out runs/smile
+    \b
+    aif-train --data faces --attributes Smiling --preset linear --out runs/quick   (minutes)
+    aif-train --data faces --attributes Smiling --out runs/smile                   (hours; it says how many)
     """
+    from aif.cli.console import say
     from aif.train.config import override
     from aif.train.presets import SHAPE_PRESETS, get_preset
 
@@ -91,8 +92,11 @@ def train(
                 accelerator=accelerator,
                 workers=workers,
                 checkpoint_every=checkpoint_every,
+                log_every=log_every,
+                sample_every=sample_every,
                 dry_run=dry_run,
-            )
+            ),
+            say,
         )
         return
     wanted = {
@@ -135,11 +139,13 @@ def train(
         sample_every=sample_every,
     )
     with training_bar() as show:
-        result = loop.train(settings, out, faces, validation, options, lambda now: show("training", now))
+        result = loop.train(settings, out, faces, validation, options, lambda now: show("training", now), say)
     if result.main_process and result.finished:
         typer.echo(f"Trained {result.step} steps into {out}. Next: aif-export {out} -o {out.name}.aif")
     elif result.main_process:
         typer.echo(f"Stopped at step {result.step} of {settings.steps}; the same command goes on from there.")
+    if result.stopped is not None:
+        raise result.stopped
 
 
 def _with_data(preset: TrainConfig, data: Path | None, names: tuple[str, ...]) -> TrainConfig:
@@ -155,29 +161,31 @@ def training_bar() -> Iterator[Callable[[str, Progress], None]]:
 
     What it gives is called with a name and the progress of the training of that name.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    from aif.cli.console import error_console
+    from aif.cli.console import LINE_EVERY, error_console
+    from aif.train.progress import lasting
 
     console, printed = error_console(), -LINE_EVERY
-    name, rate, terms = (
-        TextColumn(f"{{task.{x}}}") for x in ("description", "fields[rate]", "fields[terms]")
+    name, pace, terms = (
+        TextColumn(f"{{task.{x}}}") for x in ("description", "fields[pace]", "fields[terms]")
     )
-    columns = (name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), terms)
+    columns = (name, BarColumn(bar_width=10), MofNCompleteColumn(), pace, *[terms] * (console.width >= 110))
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None, rate="-", terms="")
+        task = bar.add_task("first step", total=None, pace="", terms="")
 
         def show(name: str, now: Progress) -> None:
             nonlocal printed
             known = [term for term in ("rec", "class", "aux") if term in now.terms]
             terms = " ".join(f"{term} {now.terms[term]:.3f}" for term in known)
-            rate, time_now = f"{now.faces_per_second:.0f} faces/s", time.monotonic()
-            bar.update(task, description=name, total=now.steps, completed=now.step, rate=rate, terms=terms)
+            pace = f"{now.faces_per_second:.1f} faces/s, about {lasting(now.seconds_left)} left"
+            time_now = time.monotonic()
+            bar.update(task, description=name, total=now.steps, completed=now.step, pace=pace, terms=terms)
             due = time_now - printed >= LINE_EVERY or now.step == now.steps
             if due and not console.is_terminal:
                 printed = time_now
-                line = f"{name}: step {now.step} of {now.steps}, {rate}, {terms}"
+                line = f"{name}: step {now.step} of {now.steps}, {pace}, {terms}"
                 console.print(line, markup=False, soft_wrap=True)
 
         yield show

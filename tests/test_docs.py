@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_commands_have_the_options_that_are_shown(page: Path) -> None:
         known = {"-h", "--help"}.union(*options)
         shown = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         assert shown <= known, f"aif {name} {' '.join(words)}"
+
+
+def test_options_that_messages_name_exist() -> None:
+    """In the messages of errors and their fixes."""
+    known = {"--force-reinstall", "--head"}  # of pip and of ray
+    for name in COMMANDS:
+        known.update(*((*each.opts, *each.secondary_opts) for each in load_command(name).params))
+    lacking = set()
+    for file in [
+        path for room in ("cli", "export", "runtime", "train") for path in (TOP / room).rglob("*.py")
+    ]:
+        for call in ast.walk(ast.parse(file.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "").endswith(("Error", "Fault")):
+                texts = [part.value for part in ast.walk(call) if isinstance(part, ast.Constant)]
+                named = re.findall(r"(?<![\w-])--[a-z][\w-]*", " ".join(map(str, texts)))
+                lacking |= {(str(file.relative_to(TOP)), option) for option in set(named) - known}
+    assert lacking == set()
 
 
 @page

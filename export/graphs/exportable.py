@@ -70,6 +70,7 @@ def open_exportable(folder: Path) -> ExportableModel:
             _provenance(shaped, shaped.preset, shaped.steps, shaped.seed),
             shaped.frame,
             shaped.hair,
+            Path(shaped.data_path) if shaped.data_path else None,
         )
     run = load_run(folder)
     config = run.config

@@ -8,6 +8,7 @@ closed form (LEACE: Belrose et al., 2023).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from aif.train.algorithm import losses
 from aif.train.algorithm.update import frozen, standardised
 from aif.train.networks.modules import Auxiliary
+from aif.train.progress import counted
 
 BATCH, AUX_STEPS, AUX_HEAD_START, ERASE_EVERY = 512, 4, 100, 25
 RATE, AUX_RATE, BETAS = 3e-4, 1e-3, (0.5, 0.999)
@@ -39,7 +41,14 @@ class Game:
     """Seed of everything random."""
 
 
-def factorize(head: nn.Linear, features: Tensor, y: Tensor, y_hat: Tensor, game: Game) -> None:
+def factorize(
+    head: nn.Linear,
+    features: Tensor,
+    y: Tensor,
+    y_hat: Tensor,
+    game: Game,
+    log: Callable[[str], None] = print,
+) -> None:
     """Train `head` against a fresh auxiliary network, then erase what a linear probe would find.
 
     Beside fooling the auxiliary network, the layer keeps its information: a linear map of the new z and y has
@@ -48,13 +57,14 @@ def factorize(head: nn.Linear, features: Tensor, y: Tensor, y_hat: Tensor, game:
     Args:
         head: the layer features (N, F) -> z (N, Z), changed in place.
         y, y_hat: (N, A), the labels and the encoder's predictions, which z must not repeat either.
+        log: gets a line now and then.
     """
     if game.weight == 0:
         return
     labels = torch.cat([y, y_hat], dim=1)
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(game.seed)
-        _train_against(head, features, y, labels, game)
+        _train_against(head, features, y, labels, game, log)
     with torch.no_grad():
         z = torch.cat([head(part.float()) for part in torch.split(features, 4_096)])
         matrix, offset = erasure(z, labels)
@@ -81,7 +91,14 @@ def erasure(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return matrix, mean - matrix @ mean
 
 
-def _train_against(head: nn.Linear, features: Tensor, y: Tensor, labels: Tensor, game: Game) -> None:
+def _train_against(
+    head: nn.Linear,
+    features: Tensor,
+    y: Tensor,
+    labels: Tensor,
+    game: Game,
+    log: Callable[[str], None],
+) -> None:
     """Every step: the layer against the network as it is, then the network on the layer as it is.
 
     What a linear probe reads is erased from the codes of both first, so that they learn about the rest.
@@ -97,7 +114,7 @@ def _train_against(head: nn.Linear, features: Tensor, y: Tensor, labels: Tensor,
     before.load_state_dict(head.state_dict())
     layer = torch.optim.Adam([*head.parameters(), *restore.parameters()], lr=RATE, betas=BETAS)
     aux_optimiser = torch.optim.Adam(aux.parameters(), lr=AUX_RATE, betas=BETAS)
-    for step in range(game.steps):
+    for step in counted(range(game.steps), "taking the attributes out of z", game.steps, log):
         if step % ERASE_EVERY == 0:
             with torch.no_grad():
                 some = torch.randperm(len(y), generator=generator)[:5_000]

@@ -28,13 +28,13 @@ from aif.train.networks.modules import Encoder
 from aif.train.objectives import IfcVaeGan
 
 FACES = 40_000
-"""Training faces that z is cleaned on, at most."""
+"""Training faces that z is cleaned on, at most; and no more than the training has seen."""
 
 
 def game_of(config: TrainConfig) -> Game:
-    """The settings with which this run's z is cleaned."""
+    """The settings with which this run's z is cleaned; a short training has a short game."""
     f, n = config.freeze, config.network
-    return Game(f.game_steps, f.game_weight, n.aux_hidden, n.aux_dropout, config.seed)
+    return Game(min(f.game_steps, config.freezes_at), f.game_weight, n.aux_hidden, n.aux_dropout, config.seed)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import logging
 import multiprocessing
@@ -26,13 +27,19 @@ from aif.train.data.sampling import SampleOrder
 
 log = logging.getLogger(__name__)
 
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that a process gets when its parent dies, however it dies."""
+
 
 def start_worker(_: int) -> None:
     """How every worker process begins."""
     cv2.setNumThreads(0)  # torch itself is already set to one thread in workers
-    # Both may reach the whole process group; the main process decides what they mean, workers end with it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # They may reach the whole process group; the main process decides what they mean, workers end with it.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if sys.platform == "linux":  # torch's own watch over the parent does not end a worker whose queue is full
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class FaceLoader(Dataset["Batch | DataError"]):

@@ -25,7 +25,7 @@ def too_many_corrupt(dataset: FaceDataset, names: Sequence[str], limit: int) -> 
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return DataError(
         f"{len(names)} images of {dataset.name} cannot be read, more than the limit of {limit}: {shown}",
-        "Restore or remove these files, or raise the limit on corrupt images.",
+        "Restore these files, or take their lines out of the table of labels.",
     )
 
 

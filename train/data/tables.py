@@ -165,7 +165,7 @@ def labelled(
         raise DataError(
             f"{path}: {names[column]} = {cells[names[column]].iloc[row]!r} of {files[row]} is neither 0/1 "
             "nor -1/1.",
-            "If the column is no attribute, name the ones that are: --attributes A,B.",
+            "If the column is no attribute, take it out, or name the ones that are: --attributes A,B.",
         )
     identities = None if people is None else number_people(people)
     return LabelTable(tuple(files), tuple(names), labels.to_numpy(np.uint8), tuple(splits), identities)

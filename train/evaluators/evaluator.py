@@ -23,8 +23,8 @@ from torchvision.models.resnet import BasicBlock
 
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
 from aif.runtime.files import replacing, write_text
-from aif.runtime.networks.cpu import multiplies_bf16
 from aif.train.evaluators.fitting import FitOptions, endless, fit
+from aif.train.networks.blocks import bf16_pays
 from aif.train.statistics import balanced_accuracy
 
 RESUME_FOLDER = "resume"
@@ -190,8 +190,7 @@ def normalise(images: Tensor) -> Tensor:
 
 def half_precision(device: torch.device) -> torch.autocast:
     """bfloat16 autocast where the device multiplies it: several times faster, and precise enough."""
-    pays = device.type != "cpu" or multiplies_bf16()
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=pays)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16_pays(device.type))
 
 
 def jitter(images: Tensor, size: int, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
 from aif.runtime.signals import stop_on_signals
 from aif.train.data.loader import start_worker
+from aif.train.progress import EVERY, FIRST, Pace, lasting
 from aif.train.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
@@ -54,7 +54,7 @@ class FitOptions:
     clip: float | None = None
     """Largest norm of the gradient; None for any."""
     every: float = 120.0
-    """Seconds between two checkpoints and log lines."""
+    """Seconds between two checkpoints."""
 
 
 def one_cycle(progress: float, rise: float = 0.15) -> float:
@@ -117,17 +117,18 @@ def fit(
     step, seen = (0, 0) if folder is None else _resume(folder, parts, optimizer, about or {})
     if step:
         log(f"{options.name}: goes on from {seen} of {options.length}")
-    began = saved = time.monotonic()
-    first, recent = seen, torch.zeros(())
+    else:
+        log(f"{options.name}: {options.length} to see")
+    pace, recent = Pace(seen, options.length), torch.zeros(())
     stream = batches(step)
-    with stop_on_signals() as stop:
+    with stop_on_signals(f"{options.name}: stopping after this step") as stop:
         while seen < options.length:
             progress = seen / options.length
             for group in optimizer.param_groups:
                 group["lr"] = options.learning_rate * one_cycle(progress, options.rise)
             batch = next(stream, None)
             if batch is None:
-                raise DataError("The training data gave no batch.", "Use more faces or a smaller batch size.")
+                raise DataError("The training data gave no batch.", "Use more faces.")
             value, count = loss(batch, progress)
             optimizer.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]
@@ -138,18 +139,18 @@ def fit(
             recent = value.detach() if step == 1 else recent + 0.02 * (value.detach() - recent)
             if average is not None:
                 average.update(network, step)
-            now = time.monotonic()
-            if stop.is_set() or seen >= options.length or now - saved >= options.every:
-                saved = now
-                if folder is not None:
-                    groups = {name: module.state_dict() for name, module in parts.items()}
-                    groups["optimizer"] = optimiser_tensors(optimizer)
-                    save_checkpoint(folder, step, groups, {**(about or {}), "seen": seen})
-                pace = (seen - first) / max(now - began, 1e-9)
-                done = f"{options.name}: {seen} of {options.length}"
-                log(f"{done}, loss {recent.item():.4f}, {pace:.0f} a second")
+            pace.at(seen)
+            last = stop.is_set() or seen >= options.length
+            if (pace.due("checkpoint", options.every) or last) and folder is not None:
+                groups = {name: module.state_dict() for name, module in parts.items()}
+                groups["optimizer"] = optimiser_tensors(optimizer)
+                save_checkpoint(folder, step, groups, {**(about or {}), "seen": seen})
+            if pace.due("line", EVERY, FIRST) or last:
+                done = f"{options.name}: {seen} of {options.length}, loss {recent.item():.4f}"
+                log(f"{done}, {pace.rate:.0f} a second, about {lasting(pace.left)} left")
             if stop.is_set():
-                log(f"{options.name}: interrupted; the same command goes on from there")
+                going_on = "starts anew" if folder is None else "goes on from there"
+                log(f"{options.name}: interrupted; the same command {going_on}")
                 raise stop.interrupt()
     return network if average is None else average.module
 

@@ -209,6 +209,9 @@ def _known_faces(batches: Iterator[Batch], people: Tensor) -> Iterator[tuple[Ten
         kept = own >= 0
         skipped = skipped + 1 if int(kept.sum()) < 2 else 0  # batch normalisation needs two
         if skipped > 1000:
-            raise DataError("The batches hold hardly a face to train on.", "Use larger batches.")
+            raise DataError(
+                "The batches hold hardly a face to train on.",
+                "Use faces of people with several pictures each.",
+            )
         if not skipped:
             yield batch.images[kept], own[kept]

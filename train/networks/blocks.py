@@ -8,6 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aif.runtime.networks.cpu import multiplies_bf16
+
+
+def bf16_pays(kind: str) -> bool:
+    """Whether this machine's device of a kind (cpu, cuda, ...) is known to multiply bfloat16 by itself."""
+    if kind == "cuda":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return kind == "cpu" and multiplies_bf16()
+
 
 def stage_channels(width: int, image_size: int) -> list[int]:
     """Channels of a trunk's stages, from side S/2 down to 4: width, 2 width, 4 width, then 8 width."""

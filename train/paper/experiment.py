@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aif.runtime.errors import CheckpointError, DataError, TrainingError
+from aif.runtime.errors import CheckpointError, DataError
 from aif.runtime.files import write_text
 from aif.train.config import TrainConfig
 from aif.train.data.base import FaceDataset
@@ -112,7 +112,8 @@ def system(
 
     Raises:
         ConfigError: the folder holds a run of another budget.
-        TrainingError: the training was interrupted, or its losses are no longer finite.
+        TrainingError: its losses are no longer finite.
+        KeyboardInterrupt: the training was interrupted.
     """
     config = configure(preset, experiment.budget, seed, attributes, experiment.data)
     folder = run_folder(experiment.out, config)
@@ -133,11 +134,8 @@ def train_once(
     faces = experiment.faces(config.data.attributes)
     show = None if progress is None else lambda report: progress(config.preset, report)
     result = train(config, folder, faces.train, faces.validation, experiment.options, show)
-    if not result.finished:
-        raise TrainingError(
-            f"Stopped at step {result.step} of {config.steps} of {config.preset}.",
-            "The same command goes on from there.",
-        )
+    if result.stopped is not None:
+        raise result.stopped
 
 
 def measure_once(

@@ -24,6 +24,7 @@ from aif.runtime.errors import ConfigError
 from aif.runtime.model.codes import FaceInputs
 from aif.train.data.base import FaceDataset
 from aif.train.data.readable import readable_crops
+from aif.train.progress import counted
 from aif.train.shape.model import load_shape_run
 from aif.train.shape.shape_run import save_attributes
 
@@ -81,7 +82,7 @@ def calibrate(
     """
     infos = list(path.model.manifest.attributes)
     found = []
-    for column, info in enumerate(infos):
+    for column, info in counted(enumerate(list(infos)), "attributes", len(infos), log):
         if info.name not in classifier.attributes or info.name not in dataset.attributes:
             continue
         label = dataset.labels[:, list(dataset.attributes).index(info.name)] > 0

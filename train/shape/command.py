@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -55,24 +56,28 @@ class ShapeTraining:
     """Processes that decode images; None = one a core."""
     checkpoint_every: int
     """Steps between checkpoints."""
+    log_every: int
+    """Steps between log lines."""
+    sample_every: int
+    """Steps between pictures of edits."""
     dry_run: bool
     """Whether to print the resolved settings and stop."""
 
 
-def train_shape_command(options: ShapeTraining) -> None:
-    """Train a model of shape and appearance, or go on with one.
+def train_shape_command(options: ShapeTraining, log: Callable[[str], None] = print) -> None:
+    """Train a model of shape and appearance, or go on with one; `log` gets lines while it is under way.
 
     Raises:
         ConfigError: a setting is out of range, or one that the preset does not have.
         DataError: the data cannot be read.
     """
     if options.preset == "linear":
-        _linear(options)
+        _linear(options, log)
     else:
-        _best(options)
+        _best(options, log)
 
 
-def _best(options: ShapeTraining) -> None:
+def _best(options: ShapeTraining, log: Callable[[str], None]) -> None:
     config = _best_config(options)
     if options.dry_run:
         print(json.dumps({"preset": "best", **config.to_dict()}, indent=2))
@@ -85,8 +90,11 @@ def _best(options: ShapeTraining) -> None:
         config,
         ShapeOptions(
             device="cuda" if options.accelerator != "cpu" and torch.cuda.is_available() else "cpu",
+            log_every=options.log_every,
             checkpoint_every=options.checkpoint_every,
+            sample_every=options.sample_every,
         ),
+        log,
     )
     print(f"Next: aif-export {options.out} -o {options.out.name}.aif")
 
@@ -99,7 +107,8 @@ def _best_config(options: ShapeTraining) -> ShapeConfig:
     """
     if options.image_size not in (None, SIZE) or options.width is not None:
         raise ConfigError(
-            f"The networks of preset best are of {SIZE} px and one width.", "Leave --width out."
+            f"The networks of preset best are of {SIZE} px and one width.",
+            "Leave --image-size and --width out.",
         )
     if options.precision not in (None, "auto"):
         raise ConfigError("Preset best chooses its precision by the processor.", "Leave --precision out.")
@@ -131,7 +140,7 @@ def _best_config(options: ShapeTraining) -> ShapeConfig:
     return ShapeConfig.from_dict(values)
 
 
-def _linear(options: ShapeTraining) -> None:
+def _linear(options: ShapeTraining, log: Callable[[str], None]) -> None:
     given = {
         "--steps": options.steps,
         "--batch-size": options.batch_size,
@@ -159,7 +168,7 @@ def _linear(options: ShapeTraining) -> None:
         print(json.dumps({"preset": "linear", "image_size": size, **asdict(config)}, indent=2))
         return
     faces = open_faces(options.data, "train", options.attributes, table=options.table, image_size=size)
-    train_baseline(faces, options.data, options.out, size=size, config=config)
+    train_baseline(faces, options.data, options.out, size=size, config=config, log=log)
     print(f"Next: aif-export {options.out} -o {options.out.name}.aif")
 
 

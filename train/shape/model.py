@@ -60,4 +60,5 @@ def _trained(folder: Path) -> ShapeRun:
         data_name=str(run.data["name"]),
         data_fingerprint=str(run.data.get("fingerprint", "")),
         hair=hair,
+        data_path=run.data.get("path"),
     )

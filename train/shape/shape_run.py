@@ -27,6 +27,7 @@ class ShapeRun:
         attributes: y's columns with calibration.
         image_size, latent_size: S and Z.
         preset, steps, faces_seen, seed, data_name, data_fingerprint: where the weights came from.
+        data_path: where the training faces lay; None = not known.
         hair: colours of hair by attribute.
     """
 
@@ -43,6 +44,7 @@ class ShapeRun:
     data_name: str
     data_fingerprint: str
     hair: dict[str, HairInfo] = field(default_factory=dict)
+    data_path: str | None = None
 
 
 def save_attributes(folder: Path, attributes: tuple[AttributeInfo, ...], hair: dict[str, HairInfo]) -> None:

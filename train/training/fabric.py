@@ -10,21 +10,21 @@ from lightning.fabric import Fabric
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from aif.runtime.errors import ConfigError
-from aif.runtime.networks.cpu import multiplies_bf16
 from aif.train.config import Precision, TrainConfig
+from aif.train.networks.blocks import bf16_pays
 
 
 def resolve_precision(precision: Precision, accelerator: str) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
-    """What "auto" is on this machine: bf16-mixed on CUDA and on processors that multiply bfloat16 numbers,
-    else 32-true. Any other precision is returned as it is.
+    """What "auto" is on this machine: bf16-mixed on cards and processors that multiply bfloat16 numbers, else
+    32-true. Any other precision is returned as it is.
 
     accelerator: Lightning's name: auto, cpu, cuda (or gpu), mps.
     """
     if precision != "auto":
         return precision
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed"
-    return "bf16-mixed" if accelerator != "mps" and multiplies_bf16() else "32-true"
+    on_card = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    pays = accelerator != "mps" and bf16_pays("cuda" if on_card else "cpu")
+    return "bf16-mixed" if pays else "32-true"
 
 
 def start_fabric(config: TrainConfig, accelerator: str, devices: int | str, nodes: int) -> Fabric:

@@ -14,8 +14,25 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from aif.runtime.errors import TrainingError
 from aif.runtime.files import write_text
 from aif.train.networks.modules import Encoder
+from aif.train.training.checkpoint import list_checkpoints
+
+CHECKPOINT, FIRST_SAMPLE = 300.0, 60.0
+"""Seconds between checkpoints, at the most, and to the first sample; more come after 2, 4, 8 ... minutes."""
+
+STOPPING = "Stopping after this step, with a checkpoint. Once more: at once, back to the last checkpoint."
+
+
+def not_finite(what: str, step: int, checkpoints: Path) -> TrainingError:
+    """The error of a training that diverged; it names a checkpoint only if there is one."""
+    kept = list_checkpoints(checkpoints)
+    return TrainingError(
+        f"Training stopped at step {step}: {what}.",
+        (f"The last good checkpoint is {kept[-1]}. " if kept else "There is no checkpoint yet. ")
+        + "A lower --learning-rate usually helps, with another --out; 16-mixed is the most fragile.",
+    )
 
 
 class RunLog:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -26,10 +26,17 @@ from aif.train.data.base import FaceDataset
 from aif.train.data.cache import cached
 from aif.train.data.loader import FaceLoader
 from aif.train.data.sampling import balanced_weights
+from aif.train.progress import Pace
 from aif.train.training.fabric import resolve_precision, start_fabric
-from aif.train.training.logs import RunLog
+from aif.train.training.logs import CHECKPOINT, FIRST_SAMPLE, STOPPING, RunLog
 from aif.train.training.run import prepare_run, stored_precision
 from aif.train.training.trainer import Trainer, require_finite, to_device
+
+REPORT = 1.0
+"""Seconds between reports, if steps are that fast."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,9 @@ class LoopOptions:
     log_every: int = 50
     """Steps between log lines."""
     checkpoint_every: int = 500
-    """Steps between checkpoints; one is also written at the end and on interruption."""
+    """Steps between checkpoints; one is also written every five minutes, at the end and on interruption."""
     sample_every: int = 1_000
-    """Steps between sample grids; 0 = none."""
+    """Steps between sample grids, with some more in the first minutes; 0 = none."""
 
     def __post_init__(self) -> None:
         for name in ("log_every", "checkpoint_every", "nodes"):
@@ -64,23 +71,32 @@ class LoopOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: step done, steps in all, faces per second lately, the last logged terms."""
+    """Where a run stands: step done, steps in all, faces per second, seconds to the end, the last terms."""
 
     step: int
     steps: int
     faces_per_second: float
+    seconds_left: float
     terms: dict[str, float]
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a call of `train` ended; `main_process` is False in all processes but one."""
+    """How a call of `train` ended; `main_process` is False in all processes but one.
+
+    stopped: what a signal asks to be raised; None = the run is finished.
+    """
 
     step: int
-    finished: bool
+    stopped: KeyboardInterrupt | None
     folder: Path
     terms: dict[str, float]
     main_process: bool
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.stopped is None
 
 
 def train(
@@ -90,16 +106,19 @@ def train(
     validation: FaceDataset,
     options: LoopOptions | None = None,
     progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] = print,
 ) -> TrainResult:
     """Train `config` on `data` into the folder `out`; a run that is already there is resumed.
 
-    SIGINT and SIGTERM end the run after the step in hand, with a checkpoint. Resuming is exact: on the CPU a
-    run in two parts equals one in one part bit for bit. A run with precision "auto" keeps what that came to.
+    SIGINT and SIGTERM end the run after the step in hand, with a checkpoint; while z is cleaned (`say` gets
+    lines then) at once, for the same call cleans it anew. Resuming is exact: on the CPU a run in two parts
+    equals one in one part bit for bit. A run with precision "auto" keeps what that came to.
 
     Raises:
         ConfigError: `out` holds a run of another configuration.
         TrainingError: a loss is no longer finite; the last good checkpoint is kept.
         DataError: too many unreadable images.
+        KeyboardInterrupt: a second signal came, or one while z was cleaned.
     """
     options = options or LoopOptions()
     if config.precision == "auto":
@@ -112,42 +131,48 @@ def train(
     trainer = Trainer(config, fabric, _label_rate(data, config.data.balance))
     start = trainer.resume(out)
     if start >= config.steps:
-        return TrainResult(start, True, out, {}, fabric.is_global_zero)
+        return TrainResult(start, None, out, {}, fabric.is_global_zero)
     source = cached(data) if options.cache else data
     loader = _loader(config, source, options, fabric, start)
     share = slice(fabric.global_rank, None, fabric.world_size)
-    step, values, finished = start, {}, True
-    log = RunLog(out, start) if fabric.is_global_zero else nullcontext()
-    with log as run_log, stop_on_signals() as stop:
-        clock, seen = time.perf_counter(), 0
+    step, values = start, {}
+    stopped: KeyboardInterrupt | None = None
+    batch = config.optimiser.batch_size
+    pace = Pace(start * batch, config.steps * batch)
+    run_logs = RunLog(out, start) if fabric.is_global_zero else nullcontext()
+    with run_logs as run_log, stop_on_signals(STOPPING if fabric.is_global_zero else "") as stop:
         for step, faces in enumerate(loader, start):
             image, y = to_device(faces, fabric.device)
             torch.manual_seed(step_seed(config.seed, step) ^ fabric.global_rank)  # dropout
             if step == config.freezes_at:
-                trainer.freeze_encoder(source)
+                if fabric.is_global_zero and step > start:
+                    trainer.save(out, step)
+                with stop.at_once():
+                    trainer.freeze_encoder(source, say if fabric.is_global_zero else log.debug)
             noise = step_noise(config, step, share, fabric.device)
             losses = trainer.step(StepBatch(image, y, noise, step))
             require_finite(losses, step, out)
-            seen += config.optimiser.batch_size
             done = step + 1
+            pace.at(done * batch)
             last = done == config.steps or _asked_to_stop(stop, fabric)
-            if done % options.log_every == 0 or last:
+            logged = done % options.log_every == 0 or last
+            if logged or pace.due("report", REPORT, 0):
                 values = {name: term.item() for name, term in losses.items()}
-                rate = seen / (time.perf_counter() - clock)
-                clock, seen = time.perf_counter(), 0
-                if run_log is not None:
-                    run_log.scalars(done, {**values, "faces_per_second": rate})
+                if run_log is not None and logged:
+                    run_log.scalars(done, {**values, "faces_per_second": pace.rate})
                 if progress is not None and fabric.is_global_zero:
-                    progress(Progress(done, config.steps, rate, values))
-            if fabric.is_global_zero and (done % options.checkpoint_every == 0 or last):
+                    progress(Progress(done, config.steps, pace.rate, pace.left, values))
+            saved = done % options.checkpoint_every == 0 or last
+            if fabric.is_global_zero and (pace.due("checkpoint", CHECKPOINT) or saved):
                 trainer.save(out, done)
-            if run_log is not None and options.sample_every and (done % options.sample_every == 0 or last):
+            early = pace.due("sample", pace.elapsed, FIRST_SAMPLE)
+            if run_log and options.sample_every and (early or last or done % options.sample_every == 0):
                 run_log.grid(done, trainer.samples(validation))
             if last:
-                finished = done == config.steps
+                stopped = None if done == config.steps else stop.interrupt()
                 break
     fabric.barrier()
-    return TrainResult(step + 1, finished, out, values, fabric.is_global_zero)
+    return TrainResult(step + 1, stopped, out, values, fabric.is_global_zero)
 
 
 def _loader(

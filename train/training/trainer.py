@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer, RMSprop
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import TrainingError
 from aif.train.algorithm.factorize import factorize
 from aif.train.algorithm.frozen_encoder import FACES, encoder_features, game_of
 from aif.train.algorithm.update import Losses, Optimisers, StepBatch, TrainState
@@ -20,6 +20,7 @@ from aif.train.config import OptimiserConfig, TrainConfig
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import Batch, evaluation_batches
 from aif.train.networks.modules import Networks
+from aif.train.progress import counted
 from aif.train.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
@@ -28,7 +29,7 @@ from aif.train.training.checkpoint import (
     save_checkpoint,
 )
 from aif.train.training.ema import Ema
-from aif.train.training.logs import sample_grid
+from aif.train.training.logs import not_finite, sample_grid
 from aif.train.training.methods import training_step
 from aif.train.training.run import checkpoint_folder, exported, networks_of
 
@@ -70,18 +71,19 @@ class Trainer:
             self.ema.update(exported(self.state.networks), batch.step)
         return found
 
-    def freeze_encoder(self, data: FaceDataset) -> None:
-        """Go on from the averaged weights, with a code that is clean of the attributes."""
-        log.info("the encoder is frozen from here on; cleaning z of y takes a few minutes")
+    def freeze_encoder(self, data: FaceDataset, say: Callable[[str], None]) -> None:
+        """Go on from the averaged weights, with a code that is clean of the attributes; `say` gets lines."""
         pair = exported(self.state.networks)
         if self.ema is not None:
             pair.load_state_dict(self.ema.module.state_dict())
         encoder = self.state.networks.encoder
-        indices = list(range(min(FACES, len(data))))
+        seen = self.config.freezes_at * self.config.optimiser.batch_size
+        indices = list(range(min(FACES, len(data), seen)))
         batches = evaluation_batches(data, self.config.network.image_size, 64, indices)
+        batches = counted(batches, "features of faces, in batches of 64", -(-len(indices) // 64), say)
         with self.fabric.autocast():
             features, y, y_hat = encoder_features(encoder, batches, self.fabric.device)
-        factorize(encoder.mean, features, y, y_hat, game_of(self.config))
+        factorize(encoder.mean, features, y, y_hat, game_of(self.config), say)
         for parameter in encoder.mean.parameters() if self.fabric.world_size > 1 else ():
             parameter.data.copy_(self.fabric.broadcast(parameter.data))  # the same on all, to the last bit
         if self.ema is not None:
@@ -113,7 +115,7 @@ class Trainer:
         weights = self.state.networks.state_dict()
         for name, value in weights.items():
             if not value.isfinite().all():
-                raise _not_finite(f"the weights {name} are", step - 1, out)
+                raise not_finite(f"the weights {name} are no longer finite", step - 1, checkpoint_folder(out))
         groups = {"networks": weights}
         groups |= {f"optimiser_{name}": optimiser_tensors(o) for name, o in self._optimisers.items()}
         if self.ema is not None:
@@ -170,12 +172,5 @@ def require_finite(found: Losses, step: int, out: Path) -> None:
     if math.isfinite(torch.stack([term.float() for term in found.values()]).sum().item()):
         return
     bad = [name for name, term in found.items() if not math.isfinite(term.item())]
-    raise _not_finite(f"{', '.join(bad) or 'the sum of the terms'} is", step, out)
-
-
-def _not_finite(what: str, step: int, out: Path) -> TrainingError:
-    return TrainingError(
-        f"Training stopped at step {step}: {what} no longer finite.",
-        f"The last good checkpoint is kept in {checkpoint_folder(out)}. A lower --learning-rate or gradient "
-        "clipping usually helps; with --precision 16-mixed try bf16-mixed.",
-    )
+    what = f"{', '.join(bad) or 'the sum of the terms'} is no longer finite"
+    raise not_finite(what, step, checkpoint_folder(out))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import multiprocessing
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,7 +156,7 @@ def test_corrupt_images_are_replaced_and_named(workers: int, caplog: pytest.LogC
 @pytest.mark.parametrize("corrupt", [range(11), range(40)])
 def test_too_many_corrupt_images(corrupt: range, workers: int) -> None:
     loader = FaceLoader(NoiseFaces(40, corrupt=frozenset(corrupt)), 8, 8, 0, workers=workers)
-    with pytest.raises(DataError, match=r"(?s)noise-\d+.*Restore or remove") as error:
+    with pytest.raises(DataError, match=r"(?s)noise-\d+.*take their lines") as error:
         take(loader, 60)
     assert "cannot be read" in error.value.message and error.value.fix
 
@@ -190,3 +194,35 @@ def test_workers_hand_over_plain_memory() -> None:
     batch = take(FaceLoader(NoiseFaces(8), 16, 4, 0, workers=1), 1)[0]
     assert not any(tensor.is_shared() for tensor in (batch.images, batch.y, batch.indices))
     batch.images.add_(1)  # writable, and its own
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    """The queue is full, so that the worker waits in the middle of a batch."""
+    mine, theirs = multiprocessing.Pipe()
+
+    def parent() -> None:
+        batches = iter(FaceLoader(NoiseFaces(40), 16, 8, 0, workers=2))
+        next(batches)
+        theirs.send([child.pid for child in multiprocessing.active_children()])
+        time.sleep(600)
+
+    process = multiprocessing.get_context("fork").Process(target=parent)
+    process.start()
+    assert mine.poll(120)
+    workers = mine.recv()
+    assert len(workers) == 2 and all(map(alive, workers))
+    process.kill()
+    process.join()
+    end = time.monotonic() + 60
+    while any(map(alive, workers)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(alive, workers))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there, and not just its exit code."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

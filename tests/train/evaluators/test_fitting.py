@@ -76,7 +76,8 @@ def test_it_goes_on_exactly(
 def test_checkpoints_are_spaced_in_time(tmp_path: Path) -> None:
     lines: list[str] = []
     trained(tmp_path, every=1000, lines=lines)
-    assert len(lines) == 1 and len(list_checkpoints(tmp_path)) == 1
+    assert lines[0] == "line: 40 to see" and lines[1].endswith("about 0 s left")
+    assert len(lines) == 2 and len(list_checkpoints(tmp_path)) == 1
 
 
 def test_other_settings_and_damage_are_refused(tmp_path: Path) -> None:

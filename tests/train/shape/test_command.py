@@ -37,7 +37,13 @@ def training(preset: str, **changed: Any) -> ShapeTraining:
         ]
     }
     usual = {"out": Path("nowhere"), "attributes": ("Smiling",), "assignments": (), "accelerator": "cpu"}
-    known = {"preset": preset, "checkpoint_every": 500, "dry_run": True}
+    known = {
+        "preset": preset,
+        "checkpoint_every": 500,
+        "log_every": 50,
+        "sample_every": 1000,
+        "dry_run": True,
+    }
     return ShapeTraining(**{**nothing, **usual, **known, **changed})
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aif.train.shape.best.config import ShapeConfig
-from aif.train.shape.best.networks import Critic
+from aif.train.shape.best.networks import Discriminator
 from aif.train.shape.best.refit import refit
 from aif.train.shape.best.state import beginning
 from aif.train.shape.faces.store import FaceStore
@@ -58,7 +58,7 @@ def test_exaggeration_leaves_the_inside_of_the_mouth(small, networks) -> None:
 
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_the_discriminator_has_a_logit_a_place_and_one_of_all(size: int) -> None:
-    assert Critic(size)(torch.rand(2, 3, size, size)).shape == (2, 1 + (size // 8) ** 2)
+    assert Discriminator(size)(torch.rand(2, 3, size, size)).shape == (2, 1 + (size // 8) ** 2)
 
 
 def test_refitting_finds_the_directions_of_y_again(small, networks) -> None:

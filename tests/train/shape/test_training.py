@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 
 import pytest
@@ -10,10 +11,14 @@ import torch
 from torch import nn
 
 from aif.runtime.errors import CheckpointError, ConfigError
+from aif.runtime.signals import Terminated
 from aif.train.algorithm.factorize import Game
+from aif.train.algorithm.update import Optimisers
+from aif.train.shape.best import estimate as estimates
+from aif.train.shape.best import training
 from aif.train.shape.best.config import Algorithm1, Effect, ShapeConfig
 from aif.train.shape.best.run import load_trained
-from aif.train.shape.best.state import TrainState, beginning
+from aif.train.shape.best.state import ShapeState, beginning
 from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.best.training import ShapeOptions, Trainer, train_shape
 from aif.train.shape.faces.store import FaceStore
@@ -30,8 +35,8 @@ CONFIG = ShapeConfig(
 OPTIONS = ShapeOptions(log_every=1, checkpoint_every=1, sample_every=0)
 
 
-def state_of(small, config=CONFIG) -> TrainState:
-    return TrainState(config, *beginning(small.linear, small.faces.attributes, config), torch.device("cpu"))
+def state_of(small, config=CONFIG) -> ShapeState:
+    return ShapeState(config, *beginning(small.linear, small.faces.attributes, config), torch.device("cpu"))
 
 
 def quiet(line: str) -> None:
@@ -45,10 +50,9 @@ def test_algorithm_1_reaches_the_networks_that_it_should(small) -> None:
     before = {n: {k: v.clone() for k, v in m.state_dict().items()} for n, m in vars(p).items()}
     noise = torch.randn(2, 4, p.encoder.mean.out_features)
     rate = store.y.float().mean(0)
-    terms = algorithm1_step(
-        p, state.phase.optimisers, store.batch(torch.arange(4)), noise, rate, CONFIG.algorithm1
-    )
-    assert set(terms) == {"rec", "kl", "class", "gan", "adversary", "critic", "aux"}
+    optimisers = Optimisers(**state.phase.optimisers)
+    terms = algorithm1_step(p, optimisers, store.batch(torch.arange(4)), noise, rate, CONFIG.algorithm1)
+    assert set(terms) == {"rec", "kl", "class", "gan", "adversary", "discriminator", "aux"}
     assert all(torch.isfinite(term) for term in terms.values())
     for name, network in vars(p).items():
         changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[name][k])}
@@ -84,13 +88,38 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(small, verdict, t
         if f" {first} of 5" in line:
             signal.raise_signal(signal.SIGINT)
 
-    assert train_shape(CONFIG, tmp_path / "parts", *arguments, linear=small.linear, log=interrupt).step < 5
+    with pytest.raises(KeyboardInterrupt):
+        train_shape(CONFIG, tmp_path / "parts", *arguments, linear=small.linear, log=interrupt)
+    assert load_trained(tmp_path / "parts").step in (first, first + 1)
     parts = train_shape(CONFIG, tmp_path / "parts", *arguments, linear=small.linear, log=quiet)
     assert whole.step == parts.step == 5
     assert whole.faces_seen == 20
     for one, other in ((whole.encoder, parts.encoder), (whole.decoder, parts.decoder)):
         for key, value in one.state_dict().items():
             assert torch.equal(value, other.state_dict()[key]), key
+
+
+def test_a_signal_between_the_stages_acts_at_once_and_loses_nothing(
+    small, verdict, tmp_path, monkeypatch
+) -> None:
+    arguments = (small.faces, small.crops, verdict, OPTIONS)
+    whole = train_shape(CONFIG, tmp_path / "whole", *arguments, linear=small.linear, log=quiet)
+
+    def interrupted(*arguments: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("it went on")
+
+    with monkeypatch.context() as patched, pytest.raises(Terminated):
+        patched.setattr(training, "refit", interrupted)
+        train_shape(CONFIG, tmp_path / "parts", *arguments, linear=small.linear, log=quiet)
+    parts = train_shape(CONFIG, tmp_path / "parts", *arguments, linear=small.linear, log=quiet)
+    assert all(torch.equal(v, parts.decoder.state_dict()[k]) for k, v in whole.decoder.state_dict().items())
+
+
+def test_a_new_training_says_how_long_its_parts_take(small, monkeypatch) -> None:
+    monkeypatch.setattr(estimates, "VERDICT", dataclasses.replace(estimates.VERDICT, width=4, faces=1))
+    said = estimates.estimate(CONFIG, small.faces.frame, small.faces.attributes, 64, "cpu")
+    assert re.fullmatch(r"about \d+ s here, .*: verdict network \d+ s, Algorithm 1 \d+ s, edits \d+ s", said)
 
 
 def test_edits_can_be_trained_from_the_baseline_alone_and_composed_small(small, verdict, tmp_path) -> None:

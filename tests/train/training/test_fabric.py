@@ -8,6 +8,7 @@ import torch
 from aif.runtime.errors import ConfigError
 from aif.train.config import override
 from aif.train.data.synthetic import SyntheticFaces
+from aif.train.networks import blocks
 from aif.train.presets import RESIDUAL, WHOLE
 from aif.train.training import fabric as fabrics
 from aif.train.training.loop import LoopOptions, train
@@ -17,10 +18,12 @@ from aif.train.training.loop import LoopOptions, train
     ("precision", "accelerator", "cuda", "bf16", "expected"),
     [
         ("auto", "cpu", True, False, "32-true"),
+        ("auto", "cuda", False, False, "32-true"),
         ("auto", "cpu", False, True, "bf16-mixed"),
         ("auto", "auto", False, False, "32-true"),
-        ("auto", "auto", True, False, "bf16-mixed"),
-        ("auto", "gpu", True, False, "bf16-mixed"),
+        ("auto", "auto", True, False, "32-true"),  # a card before Ampere
+        ("auto", "auto", True, True, "bf16-mixed"),
+        ("auto", "gpu", True, True, "bf16-mixed"),
         ("auto", "mps", False, True, "32-true"),
         ("bf16-mixed", "cpu", False, False, "bf16-mixed"),
         ("16-mixed", "cuda", True, True, "16-mixed"),
@@ -29,7 +32,8 @@ from aif.train.training.loop import LoopOptions, train
 )
 def test_precision(precision, accelerator, cuda, bf16, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(fabrics, "multiplies_bf16", lambda: bf16)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    monkeypatch.setattr(blocks, "multiplies_bf16", lambda: bf16)
     assert fabrics.resolve_precision(precision, accelerator) == expected
 
 
@@ -43,7 +47,7 @@ def test_a_run_writes_down_what_auto_came_to_and_keeps_it(tmp_path, monkeypatch)
     faces = SyntheticFaces(8, attributes=("Smiling",)), SyntheticFaces(4, attributes=("Smiling",), first=500)
     options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
     for steps, bf16 in ((1, False), (2, True)):  # resumed on a machine that would choose otherwise
-        monkeypatch.setattr(fabrics, "multiplies_bf16", lambda bf16=bf16: bf16)
+        monkeypatch.setattr(blocks, "multiplies_bf16", lambda bf16=bf16: bf16)
         config = override(RESIDUAL, [*small, f"steps={steps}"])
         assert train(config, tmp_path / "run", *faces, options).step == steps
         assert json.loads((tmp_path / "run/config.json").read_text())["precision"] == "32-true"

@@ -1,5 +1,6 @@
 """The loop on synthetic faces: exact resume, interruption, refusals, half precision."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -12,10 +13,12 @@ import torch
 from lightning.fabric.plugins.precision import Precision
 
 from aif.runtime.errors import CheckpointError, ConfigError, TrainingError
+from aif.runtime.signals import Terminated
 from aif.train.config import TrainConfig, override, to_dict
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.presets import RESIDUAL, WHOLE, get_preset
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from aif.train.training.logs import not_finite
 from aif.train.training.loop import LoopOptions, train
 from aif.train.training.run import load_run, prepare_run
 
@@ -76,10 +79,51 @@ def test_an_interrupted_run_resumes_bit_for_bit(name, step, tmp_path, faces):
             os.kill(os.getpid(), signal.SIGINT)
 
     train(config, tmp_path / "whole", *faces, options())
-    first = train(config, tmp_path / "parts", *faces, options(log_every=1), stop)
-    assert first.step in (step, step + 1)
+    with contextlib.suppress(KeyboardInterrupt):  # where z is about to be cleaned
+        first = train(config, tmp_path / "parts", *faces, options(log_every=1), stop)
+        assert first.step in (step, step + 1)
     assert train(config, tmp_path / "parts", *faces, options()).finished
     assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_z_is_cleaned_a_signal_acts_at_once_and_loses_nothing(number, tmp_path, faces, monkeypatch):
+    config, cleaned = small(WHOLE), []
+
+    def interrupted(*arguments: object) -> None:
+        signal.raise_signal(number)
+        cleaned.append(arguments)
+
+    train(config, tmp_path / "whole", *faces, options())
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as caught:
+        patched.setattr("aif.train.training.trainer.factorize", interrupted)
+        train(config, tmp_path / "parts", *faces, options(checkpoint_every=100))
+    assert isinstance(caught.value, Terminated) == (number == signal.SIGTERM) and not cleaned
+    assert list_checkpoints(tmp_path / "parts/checkpoints")[-1].name == "step-0000005"
+    train(config, tmp_path / "parts", *faces, options())
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_time_is_told_early_and_the_first_picture_comes_within_minutes(tmp_path, faces, monkeypatch):
+    """Steps of 20 seconds: a report at each, pictures after 1, 2 and 4 minutes, a checkpoint after 5."""
+    clock, reports = [0.0], []
+    monkeypatch.setattr("aif.train.progress.monotonic", lambda: clock[0])
+
+    def show(report):
+        reports.append(report)
+        clock[0] += 20
+
+    config = small(RESIDUAL, "steps=20")
+    rare = options(log_every=1000, checkpoint_every=1000, sample_every=1000)
+    train(config, tmp_path, *faces, rare, show)
+    assert [report.step for report in reports] == list(range(1, 21))
+    assert reports[4].seconds_left == pytest.approx(15 * 20)
+    pictures = sorted(path.stem for path in (tmp_path / "samples").iterdir())
+    assert pictures == [f"step-{step:07d}" for step in (3, 6, 12, 20)]
+    assert [path.name for path in list_checkpoints(tmp_path / "checkpoints")] == [
+        "step-0000016",
+        "step-0000020",
+    ]
 
 
 def test_what_a_finished_run_holds(tmp_path, faces):
@@ -120,9 +164,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
     config = small(WHOLE, "optimiser.learning_rate=1e30", "optimiser.clip=null")
     with pytest.raises(TrainingError, match=r"step \d+: .*no longer finite") as caught:
         train(config, tmp_path / "run", *faces, options(checkpoint_every=1))
-    assert "checkpoints" in str(caught.value)
-    if list_checkpoints(tmp_path / "run/checkpoints"):  # what was kept is whole
+    kept = list_checkpoints(tmp_path / "run/checkpoints")
+    assert (str(kept[-1]) if kept else "There is no checkpoint yet.") in str(caught.value)
+    if kept:  # it is whole
         assert all(tensor.isfinite().all() for tensor in state(tmp_path / "run").values())
+    (tmp_path / "empty").mkdir()
+    assert "There is no checkpoint yet." in str(not_finite("a loss is", 3, tmp_path / "empty"))
 
 
 @pytest.mark.parametrize("resumed", [False, True])

@@ -14,6 +14,8 @@ from aif.runtime.faces.matte import MatteNet
 from aif.train.data.base import FaceDataset
 from aif.train.evaluators.evaluator import Evaluator
 from aif.train.shape.best.config import ShapeConfig
+from aif.train.shape.best.estimate import estimate
+from aif.train.shape.best.run import checkpoint_folder
 from aif.train.shape.best.training import ShapeOptions, train_shape
 from aif.train.shape.best.verdict import Verdict, train_verdict
 from aif.train.shape.faces.crops import make_crops
@@ -21,7 +23,8 @@ from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES, measure_hair
 from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.linear.training import open_textures
-from aif.train.shape.shape_run import save_attributes
+from aif.train.shape.shape_run import ATTRIBUTES_FILE, save_attributes
+from aif.train.training.checkpoint import list_checkpoints
 
 SIZE = 128
 """Side of textures and crops in pixels."""
@@ -41,8 +44,8 @@ def train_best(
 ) -> None:
     """Train the preset `best` into the folder `out`; a training that is already there is resumed.
 
-    The verdict network comes first, on the same faces. Both can be interrupted, and go on from their last
-    checkpoint.
+    A new one first says how long it will take. The verdict network comes before the edits, on the same faces.
+    Both can be interrupted, and go on from their last checkpoint; textures and crops are cut anew each time.
 
     Args:
         dataset, held_out: aligned faces of the training and the validation split, of one choice of
@@ -51,10 +54,14 @@ def train_best(
 
     Raises:
         ConfigError, DataError, TrainingError: as the parts do.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
+    frame = Bundle.open().manifest.face_frame
+    if frame is not None and not list_checkpoints(checkpoint_folder(out)):
+        log(estimate(config, frame, tuple(dataset.attributes), SIZE, options.device))
     landmarks = dense_landmarks(dataset, root, lambda: LandmarkNet(Bundle.open()), log)
     faces = open_textures(dataset, landmarks, SIZE, config.faces, config.seed, log)
-    crops = make_crops(dataset, landmarks, faces.rows, SIZE)
+    crops = make_crops(dataset, landmarks, faces.rows, SIZE, log=log)
     verdict = None
     if config.effect_steps:
         folder = out / VERDICT
@@ -63,7 +70,7 @@ def train_best(
         else:
             others = dense_landmarks(held_out, root, lambda: LandmarkNet(Bundle.open()), log)
             rows = np.flatnonzero(others.sure).astype(np.int64)
-            held_out_crops = make_crops(held_out, others, rows, SIZE)
+            held_out_crops = make_crops(held_out, others, rows, SIZE, log=log)
             evaluator = train_verdict(
                 (crops, faces.labels),
                 (held_out_crops, held_out.labels[rows]),
@@ -73,13 +80,13 @@ def train_best(
                 log=log,
             )
         verdict = Verdict(evaluator, faces.attributes)
+    if not (out / ATTRIBUTES_FILE).exists():  # which `aif calibrate` may have changed since
+        hair: dict[str, HairInfo] = {}
+        if set(HAIR_ATTRIBUTES) & set(dataset.attributes):
+            hair = measure_hair(dataset, MatteNet(Bundle.open()), config.seed, log)
+        infos = attribute_infos(dataset.attributes, trained=True)
+        save_attributes(out, infos, hair)
     about = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+    if root is not None:
+        about["path"] = str(root.resolve())
     train_shape(config, out, faces, crops, verdict, options, data=about, log=log)
-    hair: dict[str, HairInfo] = {}
-    if set(HAIR_ATTRIBUTES) & set(dataset.attributes):
-        hair = measure_hair(dataset, MatteNet(Bundle.open()), config.seed, log)
-    save_attributes(
-        out,
-        attribute_infos(dataset.attributes, (1 + config.effect.strength) / 2),
-        hair,
-    )

@@ -199,7 +199,7 @@ class ShapeDecoder(nn.Module):
         return (log_texture.exp() - EPSILON).clamp(0, 1), points
 
 
-class Critic(nn.Module):
+class Discriminator(nn.Module):
     """The discriminator: image (N, 3, S, S) in [0, 1] to real/fake logits (N, P), one a place and one of all.
 
     Args:

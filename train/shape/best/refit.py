@@ -6,13 +6,14 @@ the clean z they are once more ridge regressions, as in the baseline.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.geometry.points import mouth_opening
+from aif.train.progress import counted
 from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
 from aif.train.shape.faces.mean_shape import OPEN
 from aif.train.shape.faces.store import FaceStore
@@ -22,7 +23,12 @@ from aif.train.shape.linear.networks import regressors
 
 @torch.no_grad()
 def refit(
-    networks: tuple[ShapeEncoder, ShapeDecoder], store: FaceStore, rows: Tensor, z: Tensor, ridge: float
+    networks: tuple[ShapeEncoder, ShapeDecoder],
+    store: FaceStore,
+    rows: Tensor,
+    z: Tensor,
+    ridge: float,
+    log: Callable[[str], None] = print,
 ) -> None:
     """Fit what y does to landmarks and texture, leaving all that z does to the texture.
 
@@ -31,6 +37,7 @@ def refit(
         rows: int64 (N,) faces of the store, on the CPU.
         z: (N, Z) their clean codes.
         ridge: penalty, as in `LinearConfig`.
+        log: gets a line now and then.
     """
     encoder, decoder = networks
     here = rows.to(store.device)
@@ -39,7 +46,8 @@ def refit(
     opened = torch.from_numpy(mouth_opening(points.cpu().numpy()) > OPEN).to(store.device)
 
     def rests() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        for part in torch.split(torch.arange(len(rows)), 100):
+        parts = torch.split(torch.arange(len(rows)), 100)
+        for part in counted(parts, "texture of y, in hundreds of faces", len(parts), log):
             texture = store.batch(rows[part]).texture
             log_texture = (texture + EPSILON).log() - encoder.linear.measured_tone(texture)[:, :, None, None]
             yield y[part], log_texture - decoder.person(z[part]), opened[part]

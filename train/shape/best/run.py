@@ -62,7 +62,7 @@ def prepare_folder(out: Path, config: ShapeConfig, store: FaceStore, data: Mappi
     """Make the folder, or check that the training in it is this one; only the numbers of steps may differ.
 
     Args:
-        data: name and fingerprint of the training faces.
+        data: name, fingerprint and path of the training faces; they may have moved.
 
     Raises:
         ConfigError: it holds another training.
@@ -81,6 +81,7 @@ def prepare_folder(out: Path, config: ShapeConfig, store: FaceStore, data: Mappi
         wanted = json.loads(json.dumps(about))
         for each in (there, wanted):
             each["config"] = {k: v for k, v in each["config"].items() if not k.endswith("_steps")}
+            each["data"].pop("path", None)
         different = [key for key in wanted if there.get(key) != wanted[key]]
         if different:
             raise ConfigError(

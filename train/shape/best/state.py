@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from aif.runtime.errors import ConfigError
+from aif.runtime.errors import CheckpointError, ConfigError
 from aif.train.networks.modules import Auxiliary
+from aif.train.progress import Pace
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.effect import Goals
-from aif.train.shape.best.networks import Critic, ShapeDecoder, ShapeEncoder
-from aif.train.shape.best.step import Optimisers, Players
+from aif.train.shape.best.networks import Discriminator, ShapeDecoder, ShapeEncoder
+from aif.train.shape.best.step import Players
 from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 from aif.train.training.checkpoint import (
     list_checkpoints,
@@ -33,29 +34,30 @@ BETAS = (0.5, 0.99)
 
 @dataclass
 class Phase:
-    """One stage's optimisers and the steps it has.
+    """One stage: the optimisers that it uses, and the steps it has.
 
     Attributes:
         name: "reconstruct" or "effect".
         start, steps: its first step of the whole training, and how many it has.
+        optimisers: by the fields of `Optimisers`; the autoencoder's alone in "effect".
     """
 
     name: str
     start: int
     steps: int
-    optimisers: Optimisers
+    optimisers: dict[str, Adam]
 
     def set_rates(self, step: int) -> None:
         """Learning rates at a step of the whole training: a short rise, then a cosine to a tenth."""
         progress = (step - self.start) / max(1, self.steps)
         warm = min(1.0, (step - self.start + 1) / min(50, max(1, self.steps)))
         factor = warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
-        for optimiser in (self.optimisers.autoencoder, self.optimisers.critic, self.optimisers.aux):
+        for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = group["base"] * factor
 
 
-class TrainState:
+class ShapeState:
     """Everything that a checkpoint holds.
 
     Args:
@@ -71,12 +73,12 @@ class TrainState:
         codes, attributes = encoder.mean.out_features, encoder.y.out_features
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            critic = Critic(decoder.size)
-            aux = Auxiliary(codes, attributes, config.algorithm1.hidden)
+            discriminator = Discriminator(decoder.size)
+            auxiliary = Auxiliary(codes, attributes, config.algorithm1.hidden)
         layout = torch.channels_last
-        for network in (encoder, decoder, critic):
+        for network in (encoder, decoder, discriminator):
             network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-        self.players = Players(encoder, decoder, critic, aux.to(device))
+        self.players = Players(encoder, decoder, discriminator, auxiliary.to(device))
         self.ema_encoder, self.ema_decoder = Ema(encoder, config.ema), Ema(decoder, config.ema)
         self.goals: Goals | None = None
         self.step = 0
@@ -109,11 +111,11 @@ class TrainState:
         else:
             start, steps = config.reconstruct_steps, config.effect_steps
             groups = [_group(list(p.decoder.mixing.parameters()), r.mixing)]
-        optimisers = Optimisers(
-            Adam(groups, lr=r.networks, betas=BETAS),
-            Adam([_group(list(p.critic.parameters()), r.discriminator)], lr=r.discriminator, betas=BETAS),
-            Adam([_group(list(p.aux.parameters()), r.discriminator)], lr=r.discriminator, betas=BETAS),
-        )
+        learning = {"autoencoder": groups}
+        if name == "reconstruct":
+            for player in ("discriminator", "auxiliary"):
+                learning[player] = [_group(list(getattr(p, player).parameters()), r.discriminator)]
+        optimisers = {player: Adam(groups, lr=r.networks, betas=BETAS) for player, groups in learning.items()}
         return Phase(name, start, steps, optimisers)
 
     def begin_effect(self) -> None:
@@ -130,22 +132,25 @@ class TrainState:
             self.ema_encoder.update(self.players.encoder, number)
         self.ema_decoder.update(self.players.decoder, number)
 
+    def pace(self) -> Pace:
+        """How far the stage is, in faces."""
+        batch = self.config.batch_size
+        return Pace(self.step * batch, (self.phase.start + self.phase.steps) * batch)
+
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""
-        p, o = self.players, self.phase.optimisers
         tensors: dict[str, dict[str, Tensor]] = {
-            **{name: dict(module.state_dict()) for name, module in self._modules().items()},
-            "optimiser_autoencoder": optimiser_tensors(o.autoencoder),
-            "optimiser_critic": optimiser_tensors(o.critic),
-            "optimiser_aux": optimiser_tensors(o.aux),
+            name: dict(module.state_dict()) for name, module in self._modules().items()
         }
+        for name, optimiser in self.phase.optimisers.items():
+            tensors[f"optimiser_{name}"] = optimiser_tensors(optimiser)
         if self.goals is not None:
             tensors["goals"] = {"absent": self.goals.absent, "present": self.goals.present}
-        sizes = p.encoder.linear
+        sizes = self.players.encoder.linear
         info = {
             "phase": self.phase.name,
             "components": [sizes.points.out_features, sizes.texture.out_features],
-            "texture_size": p.decoder.size,
+            "texture_size": self.players.decoder.size,
         }
         save_checkpoint(folder, self.step, tensors, info)
 
@@ -159,12 +164,15 @@ class TrainState:
             self.begin_effect()
         if info["phase"] != self.phase.name:
             raise ConfigError(f"{found[-1]} is in a stage that this configuration does not have.")
-        for name, module in self._modules().items():
-            module.load_state_dict(groups[name])
-        o = self.phase.optimisers
-        restore_optimiser(o.autoencoder, groups["optimiser_autoencoder"])
-        restore_optimiser(o.critic, groups["optimiser_critic"])
-        restore_optimiser(o.aux, groups["optimiser_aux"])
+        try:
+            for name, module in self._modules().items():
+                module.load_state_dict(groups[name])
+            for name, optimiser in self.phase.optimisers.items():
+                restore_optimiser(optimiser, groups[f"optimiser_{name}"])
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{found[-1]} is of another version ({error}).", "Choose another --out."
+            ) from error
         if "goals" in groups:
             goals = groups["goals"]
             self.goals = Goals(goals["absent"].to(self.device), goals["present"].to(self.device))
@@ -172,15 +180,14 @@ class TrainState:
         return True
 
     def _modules(self) -> dict[str, nn.Module]:
-        p = self.players
-        return {
-            "encoder": p.encoder,
-            "decoder": p.decoder,
-            "critic": p.critic,
-            "aux": p.aux,
-            "ema_encoder": self.ema_encoder.module,
-            "ema_decoder": self.ema_decoder.module,
-        }
+        """The networks that the stage needs: edits use no discriminator and no auxiliary network."""
+        names = (
+            "encoder",
+            "decoder",
+            *(("discriminator", "auxiliary") if self.phase.name == "reconstruct" else ()),
+        )
+        averages = {"ema_encoder": self.ema_encoder.module, "ema_decoder": self.ema_decoder.module}
+        return {name: getattr(self.players, name) for name in names} | averages
 
 
 def beginning(

@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.geometry import points as dense
 from aif.train.algorithm import losses
-from aif.train.algorithm.update import frozen, standardised
+from aif.train.algorithm.update import Optimisers, frozen, standardised
 from aif.train.networks.modules import Auxiliary
 from aif.train.shape.best.config import Algorithm1
-from aif.train.shape.best.networks import Critic, ShapeDecoder, ShapeEncoder
+from aif.train.shape.best.networks import Discriminator, ShapeDecoder, ShapeEncoder
 from aif.train.shape.faces.store import Faces
 
 CLIP = 5.0
@@ -24,21 +24,12 @@ CLIP = 5.0
 
 @dataclass(frozen=True)
 class Players:
-    """The four networks of Algorithm 1; `critic` is the discriminator C, `aux` is A."""
+    """The four networks of Algorithm 1: E, D, C, A."""
 
     encoder: ShapeEncoder
     decoder: ShapeDecoder
-    critic: Critic
-    aux: Auxiliary
-
-
-@dataclass(frozen=True)
-class Optimisers:
-    """One for each player of the game: encoder and decoder together, discriminator, auxiliary network."""
-
-    autoencoder: Optimizer
-    critic: Optimizer
-    aux: Optimizer
+    discriminator: Discriminator
+    auxiliary: Auxiliary
 
 
 def algorithm1_step(
@@ -54,7 +45,8 @@ def algorithm1_step(
         noise: (2, N, Z) standard normal.
         y_rate: (A,) mean of the labels.
     """
-    encoder, decoder, critic, aux = players.encoder, players.decoder, players.critic, players.aux
+    encoder, decoder = players.encoder, players.decoder
+    discriminator, aux = players.discriminator, players.auxiliary
     terms: dict[str, Tensor] = {}
 
     code = encoder(faces.texture, faces.points)  # z_mean, z_log_variance, y_hat <- E(x)
@@ -66,9 +58,9 @@ def algorithm1_step(
     terms["kl"] = losses.kl_divergence(code.mean, code.log_variance)  # L_KL
     terms["class"] = len(y_rate) * F.binary_cross_entropy(code.y, faces.y)  # L_class
     loss = terms["rec"] + weights.alpha * terms["kl"] + weights.rho * terms["class"]
-    with frozen(critic, aux):
+    with frozen(discriminator, aux):
         if weights.delta:
-            terms["gan"] = losses.gan_generator(critic(seen(texture_hat, faces)))  # L_gan <- -log C(x_hat)
+            terms["gan"] = losses.gan_generator(discriminator(seen(texture_hat, faces)))  # L_gan <- -log C(x_hat)
             loss = loss + weights.delta * terms["gan"]
         guess = aux(standardised(code.mean))
         terms["adversary"] = losses.encoder_adversary(guess, faces.y, y_rate, "prior")  # -L_aux, bounded
@@ -78,13 +70,13 @@ def algorithm1_step(
     if weights.delta:
         with torch.no_grad():
             sample, _ = decoder(noise[1], faces.y)  # x_tilde <- D(y, z ~ N(0, I))
-        real = losses.gan_real(critic(seen(faces.texture, faces)))
-        made = [losses.gan_fake(critic(seen(image.detach(), faces))) for image in (texture_hat, sample)]
-        terms["critic"] = real + (made[0] + made[1]) / 2
-        move(optimisers.critic, terms["critic"])  # theta_C <- descend L_gan
+        real = losses.gan_real(discriminator(seen(faces.texture, faces)))
+        made = [losses.gan_fake(discriminator(seen(image.detach(), faces))) for image in (texture_hat, sample)]
+        terms["discriminator"] = real + (made[0] + made[1]) / 2
+        move(optimisers.discriminator, terms["discriminator"])  # theta_C <- descend L_gan
 
     terms["aux"] = losses.auxiliary(aux(standardised(code.mean.detach())), faces.y)
-    move(optimisers.aux, terms["aux"])  # theta_A <- descend L_aux
+    move(optimisers.auxiliary, terms["aux"])  # theta_A <- descend L_aux
     return {name: term.detach() for name, term in terms.items()}
 
 

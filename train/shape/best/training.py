@@ -6,9 +6,8 @@ Resuming is exact: every random number is a function of the seed and the step.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from aif.runtime.errors import ConfigError, TrainingError
+from aif.runtime.errors import ConfigError
 from aif.runtime.signals import stop_on_signals
 from aif.train.algorithm.factorize import factorize
+from aif.train.algorithm.update import Optimisers
 from aif.train.evaluators.evaluator import resize_area
+from aif.train.progress import EVERY, FIRST, counted, lasting
 from aif.train.shape.best.compose import Composer
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.effect import Editing, Goals, Request, effect_step
@@ -27,14 +28,14 @@ from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
 from aif.train.shape.best.refit import refit
 from aif.train.shape.best.run import Trained, checkpoint_folder, load_trained, prepare_folder
 from aif.train.shape.best.samples import sample_grid
-from aif.train.shape.best.state import TrainState, beginning
+from aif.train.shape.best.state import ShapeState, beginning
 from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.faces.store import Faces, FaceStore
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.fit import fit_linear
 from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 from aif.train.training.checkpoint import list_checkpoints
-from aif.train.training.logs import RunLog
+from aif.train.training.logs import CHECKPOINT, FIRST_SAMPLE, STOPPING, RunLog, not_finite
 
 GOAL_FACES = 2_000
 """Faces that tell what verdicts are typical."""
@@ -51,7 +52,7 @@ class ShapeOptions:
     checkpoint_every: int = 250
     """Steps between checkpoints; one is also written at the end of a stage and on interruption."""
     sample_every: int = 500
-    """Steps between pictures of edits; 0 = none."""
+    """Steps between pictures of edits, with some more in the first minutes; 0 = none."""
 
 
 def train_shape(
@@ -68,19 +69,20 @@ def train_shape(
 ) -> Trained:
     """Train into the folder `out`; a training that is already there is resumed.
 
-    SIGINT and SIGTERM end it after the step in hand, with a checkpoint.
+    SIGINT and SIGTERM end it after the step in hand, with a checkpoint, and between its stages at once.
 
     Args:
         faces: textures of the training split.
         crops: uint8 (N, S, S, 3) RGB crops of the same faces, as `make_crops` cuts them.
         verdict: crops (N, 3, S, S) -> logits (N, A) of the same attributes; None where effect_steps is 0.
         linear: the fitted baseline; None = it is fitted first.
-        data: `name` and `fingerprint` of the faces, to be noted.
+        data: `name`, `fingerprint` and `path` of the faces, to be noted.
         log: gets a line now and then.
 
     Raises:
         ConfigError: `out` holds another training, or a verdict network is missing.
         TrainingError: a loss is no longer finite; the last checkpoint is kept.
+        KeyboardInterrupt: a signal came.
     """
     options = options or ShapeOptions()
     if config.effect_steps and verdict is None:
@@ -92,34 +94,42 @@ def train_shape(
     prepare_folder(out, config, store, data or {"name": "faces", "fingerprint": ""})
     state = _begin(config, out, faces, linear, device, log)
     trainer = Trainer(config, state, store, None if verdict is None else verdict.to(device))
-    with RunLog(out, state.step) as run_log, stop_on_signals() as stop:
-        clock, before = time.perf_counter(), state.step
+    pace = state.pace()
+    with RunLog(out, state.step) as run_log, stop_on_signals(STOPPING) as stop:
         while state.step < config.steps:
             if state.step >= config.reconstruct_steps and not trainer.editing_ready:
-                trainer.prepare_effect(log)
+                with stop.at_once():
+                    trainer.prepare_effect(log)
                 state.save(checkpoint_folder(out))
+                pace = state.pace()
             terms = trainer.one_step()
             state.step += 1
             state.average()
             stopping, step = stop.is_set(), state.step
+            pace.at(step * config.batch_size)
             done = step == config.steps or stopping
             saving = step % options.checkpoint_every == 0 or step == config.reconstruct_steps or done
-            if step % options.log_every == 0 or saving:
+            saving |= pace.due("checkpoint", CHECKPOINT)
+            logged = step % options.log_every == 0 or saving
+            if logged or pace.due("line", EVERY, FIRST):
                 values = {key: value.item() for key, value in terms.items()}
                 if not all(math.isfinite(value) for value in values.values()):
-                    raise TrainingError(
-                        f"A loss is not finite at step {step}: {values}.", "Lower the learning rates."
-                    )
-                rate = (step - before) * config.batch_size / (time.perf_counter() - clock)
-                clock, before = time.perf_counter(), step
-                run_log.scalars(step, {**values, "faces_per_second": rate})
-                log(f"{state.phase.name} {step} of {config.steps}, {rate:.1f} faces/s: {_line(values)}")
+                    raise not_finite(f"a loss is not finite ({_line(values)})", step, checkpoint_folder(out))
+                if logged:
+                    run_log.scalars(step, {**values, "faces_per_second": pace.rate})
+                log(
+                    f"{state.phase.name} {step} of {config.steps}, {pace.rate:.1f} faces/s, "
+                    f"about {lasting(pace.left)} left of this stage: {_line(values)}"
+                )
             if saving:
                 state.save(checkpoint_folder(out))
-            if options.sample_every and (step % options.sample_every == 0 or done):
-                run_log.grid(step, sample_grid(*state.averages, store))
-            if stopping:
-                break
+            if options.sample_every:
+                early = pace.due("sample", pace.elapsed, FIRST_SAMPLE)
+                if early or done or step % options.sample_every == 0:
+                    run_log.grid(step, sample_grid(*state.averages, store))
+            if stopping and step < config.steps:
+                log(f"stopped at step {step} of {config.steps}; the same command goes on from there")
+                raise stop.interrupt()
     return load_trained(out)
 
 
@@ -127,7 +137,7 @@ class Trainer:
     """One step after the other, of whichever stage the training is in."""
 
     def __init__(
-        self, config: ShapeConfig, state: TrainState, store: FaceStore, verdict: nn.Module | None
+        self, config: ShapeConfig, state: ShapeState, store: FaceStore, verdict: nn.Module | None
     ) -> None:
         self.config, self.state, self.store, self.verdict = config, state, store, verdict
         self.editing: Editing | None = None
@@ -158,12 +168,11 @@ class Trainer:
             faces = self._batch(rows, random)
             codes = state.players.encoder.mean.out_features
             noise = torch.randn(2, len(rows), codes, generator=random).to(self.store.device)
-            return algorithm1_step(
-                state.players, state.phase.optimisers, faces, noise, self._rate, config.algorithm1
-            )
+            optimisers = Optimisers(**state.phase.optimisers)
+            return algorithm1_step(state.players, optimisers, faces, noise, self._rate, config.algorithm1)
         request, rows = self._requests(random)
         networks = (state.players.encoder, state.players.decoder)
-        optimiser = state.phase.optimisers.autoencoder
+        optimiser = state.phase.optimisers["autoencoder"]
         return effect_step(
             networks, optimiser, self._batch(rows, random), request, self.editing, config.effect
         )
@@ -172,8 +181,7 @@ class Trainer:
         """The second stage and the beginning of the third: z is cleaned of y; typical verdicts are found."""
         state, config, store = self.state, self.config, self.store
         if state.phase.name == "reconstruct":
-            log("taking the attributes out of z")
-            self._clean(*state.averages)
+            self._clean(*state.averages, log)
             state.begin_effect()
         random = torch.Generator().manual_seed(config.seed)
         rows = torch.randperm(len(store), generator=random)[:GOAL_FACES]
@@ -186,24 +194,28 @@ class Trainer:
         self._make_editing(state.goals)
 
     @torch.no_grad()
-    def _clean(self, encoder: ShapeEncoder, decoder: ShapeDecoder) -> None:
+    def _clean(self, encoder: ShapeEncoder, decoder: ShapeDecoder, log: Callable[[str], None]) -> None:
         """Algorithm 1's game of the layer that makes z and a fresh auxiliary network, the erasure, and the
         decoder's directions of y fitted to the clean z."""
         config, store = self.config, self.store
         encoder.eval()
         random = torch.Generator().manual_seed(config.seed)
-        rows = torch.randperm(len(store), generator=random)[: config.game_faces]
+        # A short training has a short game, and cleans z on no more faces than it has seen.
+        game = replace(config.game, steps=min(config.game.steps, config.reconstruct_steps))
+        count = min(config.game_faces, max(100, config.reconstruct_steps * config.batch_size))
+        rows = torch.randperm(len(store), generator=random)[:count]
         features, y_hat = [], []
-        for part in torch.split(rows, 100):
+        parts = torch.split(rows, 100)
+        for part in counted(parts, "features of faces, in hundreds", len(parts), log):
             faces = store.batch(part)
             features.append(encoder.features(faces.texture, faces.points))
             y_hat.append(encoder.heads(features[-1]).y)
         head = encoder.mean
         known = torch.cat(features)
         head.requires_grad_(True)
-        factorize(head, known, store.y[rows.to(store.device)].float(), torch.cat(y_hat), config.game)
+        factorize(head, known, store.y[rows.to(store.device)].float(), torch.cat(y_hat), game, log)
         head.requires_grad_(False)
-        refit((encoder, decoder), store, rows, head(known), config.linear.ridge)
+        refit((encoder, decoder), store, rows, head(known), config.linear.ridge, log)
 
     def _make_editing(self, goals: Goals) -> None:
         assert self.verdict is not None
@@ -243,7 +255,7 @@ def _begin(
     linear: tuple[LinearEncoder, LinearDecoder] | None,
     device: torch.device,
     log: Callable[[str], None],
-) -> TrainState:
+) -> ShapeState:
     """The state to go on from: the newest checkpoint's, or the linear baseline."""
     if linear is None and list_checkpoints(checkpoint_folder(out)):
         there = config.linear
@@ -256,7 +268,7 @@ def _begin(
         )
     elif linear is None:
         linear = fit_linear(faces, config.linear, log)
-    state = TrainState(config, *beginning(linear, faces.attributes, config), device)
+    state = ShapeState(config, *beginning(linear, faces.attributes, config), device)
     if state.resume(checkpoint_folder(out)):
         log(f"going on at step {state.step}")
     return state

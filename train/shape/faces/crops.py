@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from aif.runtime.geometry.align import similarity_transform, warp_crop
 from aif.train.data.base import FaceDataset
 from aif.train.data.dense import DenseLandmarks
 from aif.train.data.readable import readable_crops
+from aif.train.progress import counted
 
 
 def make_crops(
@@ -22,6 +24,7 @@ def make_crops(
     size: int,
     *,
     folder: Path | None = None,
+    log: Callable[[str], None] = print,
 ) -> npt.NDArray[np.uint8]:
     """Crops aligned by the five landmarks that follow from the dense ones: uint8 (N, size, size, 3) RGB.
 
@@ -32,11 +35,14 @@ def make_crops(
         rows: faces of the dataset, those of some textures; all of them readable.
         size: side of a crop in pixels.
         folder: where the temporary file goes; None = the system's temporary folder.
+        log: gets a line now and then.
     """
     with tempfile.TemporaryFile(dir=folder) as file:
         crops = np.memmap(file, dtype=np.uint8, mode="w+", shape=(len(rows), size, size, 3))
     side = dataset.image(int(rows[0])).shape[0] if len(rows) else size
-    for place, (row, image) in enumerate(readable_crops(dataset, side, rows.tolist())):
+    for place, (row, image) in enumerate(
+        readable_crops(dataset, side, counted(rows.tolist(), "crops", len(rows), log))
+    ):
         matrix = similarity_transform(dense.five_points(landmarks.points[row]), size)
         crops[place] = warp_crop(image, matrix, size)
     return crops

@@ -12,6 +12,7 @@ from aif.runtime.errors import DataError
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import FILE, DenseLandmarks, read_dense
+from aif.train.progress import counted
 
 # Faces are looked at in batches of this many.
 BATCH = 64
@@ -42,7 +43,9 @@ def dense_landmarks(
     network, count = net(), len(dataset)
     points = np.zeros((count, 221, 2), dtype=np.float32)
     pose, score = np.zeros((count, 3), np.float32), np.zeros(count, np.float32)
-    for start in range(0, count, BATCH):
+    for start in counted(
+        range(0, count, BATCH), f"landmarks, in batches of {BATCH}", -(-count // BATCH), log
+    ):
         rows, crops = [], []
         for row in range(start, min(start + BATCH, count)):
             try:
@@ -57,6 +60,4 @@ def dense_landmarks(
         found = network.in_crops(np.stack(crops))
         points[rows], pose[rows] = found.points, found.pose
         score[rows] = np.where(found.confidence >= SURE, 100.0, 0.0)
-        if start % (BATCH * 50) == 0:
-            log(f"landmarks: {min(start + BATCH, count)} of {count} faces")
     return DenseLandmarks(points, pose, score)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from aif.runtime.geometry.frame import Frame
 from aif.train.data.base import FaceDataset
 from aif.train.data.dense import DenseLandmarks
 from aif.train.data.readable import readable_crops
+from aif.train.progress import counted
 from aif.train.shape.faces.mean_shape import OPEN, aligned
 
 # Faces turned further than this, in degrees, show too little of one half.
@@ -70,6 +71,7 @@ def make_textures(
     *,
     rows: npt.NDArray[np.int64] | None = None,
     folder: Path | None = None,
+    log: Callable[[str], None] = print,
 ) -> Textures:
     """Cut the textures of the faces whose landmarks are sure and whose yaw is moderate.
 
@@ -78,6 +80,7 @@ def make_textures(
     Args:
         rows: faces to choose among; None = all.
         folder: where the temporary file goes; None = the system's temporary folder.
+        log: gets a line now and then.
 
     Raises:
         DataError: no such face, or too many images cannot be read.
@@ -91,9 +94,8 @@ def make_textures(
     with tempfile.TemporaryFile(dir=folder) as file:
         images = np.memmap(file, dtype=np.uint8, mode="w+", shape=(len(kept), size, size, 3))
     found = []
-    for place, (row, image) in enumerate(
-        readable_crops(dataset, dataset.image(int(kept[0])).shape[0], kept.tolist())
-    ):
+    side, chosen = dataset.image(int(kept[0])).shape[0], counted(kept.tolist(), "textures", len(kept), log)
+    for place, (row, image) in enumerate(readable_crops(dataset, side, chosen)):
         images[place] = frame.normalise(image, landmarks.points[row], size)
         found.append(row)
     taken = np.array(found, dtype=np.int64)

@@ -33,7 +33,7 @@ def save_linear(folder: Path, run: ShapeRun) -> None:
     """Write the linear baseline's folder; each file is written beside its place and renamed."""
     encoder = run.encoder
     assert isinstance(encoder, LinearEncoder)
-    about: dict[str, Any] = {name: getattr(run, name) for name in _PLAIN}
+    about: dict[str, Any] = {name: getattr(run, name) for name in (*_PLAIN, "data_path")}
     about["components"] = [encoder.points.out_features, encoder.texture.out_features]
     about["mean"] = run.frame.mean.astype(float).round(6).tolist()
     about["triangles"] = run.frame.triangles.tolist()
@@ -55,7 +55,7 @@ def load_linear(folder: Path) -> ShapeRun:
         OSError, ValueError, KeyError, SafetensorError: it is missing or damaged.
     """
     about = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
-    plain = {name: about[name] for name in _PLAIN}
+    plain = {name: about[name] for name in _PLAIN} | {"data_path": about.get("data_path")}
     attributes, hair = load_attributes(folder)
     shape, texture = about["components"]
     size = plain["image_size"]

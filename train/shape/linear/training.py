@@ -64,7 +64,7 @@ def open_textures(
     rows = np.sort(np.random.default_rng(seed).permutation(sure)[:faces]).astype(np.int64)
     log(f"textures of {len(rows)} faces")
     frame = frame_of(aligned(landmarks.points[rows], size))
-    return make_textures(dataset, landmarks, frame, size, rows=rows)
+    return make_textures(dataset, landmarks, frame, size, rows=rows, log=log)
 
 
 def frame_of(points: npt.NDArray[np.float32]) -> Frame:
@@ -130,6 +130,7 @@ def train_baseline(
         seed=config.seed,
         data_name=dataset.name,
         data_fingerprint=dataset.fingerprint,
+        data_path=None if root is None else str(root.resolve()),
         hair=hair,
     )
     save_linear(out, run)
