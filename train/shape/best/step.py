@@ -60,7 +60,8 @@ def algorithm1_step(
     loss = terms["rec"] + weights.alpha * terms["kl"] + weights.rho * terms["class"]
     with frozen(discriminator, aux):
         if weights.delta:
-            terms["gan"] = losses.gan_generator(discriminator(seen(texture_hat, faces)))  # L_gan <- -log C(x_hat)
+            score = discriminator(seen(texture_hat, faces))
+            terms["gan"] = losses.gan_generator(score)  # L_gan <- -log C(x_hat)
             loss = loss + weights.delta * terms["gan"]
         guess = aux(standardised(code.mean))
         terms["adversary"] = losses.encoder_adversary(guess, faces.y, y_rate, "prior")  # -L_aux, bounded
@@ -71,7 +72,9 @@ def algorithm1_step(
         with torch.no_grad():
             sample, _ = decoder(noise[1], faces.y)  # x_tilde <- D(y, z ~ N(0, I))
         real = losses.gan_real(discriminator(seen(faces.texture, faces)))
-        made = [losses.gan_fake(discriminator(seen(image.detach(), faces))) for image in (texture_hat, sample)]
+        made = [
+            losses.gan_fake(discriminator(seen(image.detach(), faces))) for image in (texture_hat, sample)
+        ]
         terms["discriminator"] = real + (made[0] + made[1]) / 2
         move(optimisers.discriminator, terms["discriminator"])  # theta_C <- descend L_gan
 
