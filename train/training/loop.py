@@ -166,7 +166,8 @@ def train(
             if fabric.is_global_zero and (pace.due("checkpoint", CHECKPOINT) or saved):
                 trainer.save(out, done)
             early = pace.due("sample", pace.elapsed, FIRST_SAMPLE)
-            if run_log and options.sample_every and (early or last or done % options.sample_every == 0):
+            due = early or done % (options.sample_every or config.steps) == 0 or done == config.steps
+            if run_log and options.sample_every and due:
                 run_log.grid(done, trainer.samples(validation))
             if last:
                 stopped = None if done == config.steps else stop.interrupt()
