@@ -35,6 +35,8 @@ _MARKS = {
     "problem": ("!", "yellow"),
     "broken": ("X", "bold red"),
 }
+_NARROW = 60
+"""Terminals with fewer columns get lines instead of a table."""
 _WRONG = ("problem", "broken")
 
 
@@ -100,6 +102,8 @@ def show(found: Findings, seconds: float) -> None:
 
     from aif.cli.console import output_console
 
+    console = output_console()
+    narrow = console.width < _NARROW
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     for style in ("bold", "", ""):
         table.add_column(style=style, no_wrap=True)
@@ -107,11 +111,14 @@ def show(found: Findings, seconds: float) -> None:
     for title, checks in _SECTIONS.items():
         for number, each in enumerate(each for check in checks for each in found[check]):
             mark, style = _MARKS[each["status"]]
+            if narrow:
+                console.print(Text.assemble((f"{mark} {each['name']}: ", style), each["text"]))
+                continue
             table.add_row(
                 "" if number else title, Text(mark, style), Text(each["name"], style), Text(each["text"])
             )
-    console = output_console()
-    console.print(table)
+    if not narrow:
+        console.print(table)
     every = [each for findings in found.values() for each in findings]
     wrong = [each for each in every if each["status"] in _WRONG]
     for fix, names in _by_fix(wrong):

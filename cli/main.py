@@ -8,10 +8,11 @@ import sys
 from typing import Any, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from aif.cli.console import guard
 from aif.cli.options import Debug, Verbose, Version
+from aif.runtime.errors import without_passwords
 
 # Command to "module:function". The function's signature makes its options, its docstring its help. Its module
 # must import nothing heavy at its top (NumPy, OpenCV, ONNX Runtime, torch): `--help` loads it.
@@ -37,6 +38,19 @@ _PLAIN: dict[str, Any] = {
 }
 
 
+class _Command(TyperCommand):
+    """A command whose complaints about words on the line hold no passwords."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The parameters; raises a UsageError."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if isinstance(said := getattr(error, "message", None), str):
+                error.message = without_passwords(said)  # type: ignore[attr-defined]
+            raise
+
+
 def load_command(name: str, add_completion: bool = False) -> Any:
     """The Typer command of that name; errors meant for people are printed, not raised.
 
@@ -44,7 +58,7 @@ def load_command(name: str, add_completion: bool = False) -> Any:
     """
     module, function = COMMANDS[name].split(":")
     app = typer.Typer(add_completion=add_completion, pretty_exceptions_enable=False, **_PLAIN)
-    app.command(name)(guard(getattr(importlib.import_module(module), function)))
+    app.command(name, cls=_Command)(guard(getattr(importlib.import_module(module), function)))
     return typer.main.get_command(app)
 
 

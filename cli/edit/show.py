@@ -77,9 +77,10 @@ def print_attributes(record: FileRecord, attributes: Sequence[AttributeInfo]) ->
 
 
 def _cell(face: FaceAnalysis | FaceEdit, name: str, settings: Mapping[str, float]) -> str:
-    """`0.97`, or `0.97 -> 0` where it changes."""
+    """`0.97`, `0.97 -> 0` where it changes, `0.97 already` where it need not."""
     wanted = changes(face, settings).get(name)
     change = "" if wanted is None else f" -> {wanted if name in settings else round(wanted, 2):g}"
+    change = " already" if name in already(face, settings) else change
     return f"{predicted(face)[name]:.2f}{change}"
 
 

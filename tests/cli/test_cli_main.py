@@ -84,6 +84,8 @@ def test_the_entry_points_of_the_package_exist() -> None:
         (["-v", "fetch", "nonsense"], 2, "There is nothing called 'nonsense'"),
         (["fetch", "nonsense"], 2, "There is nothing called 'nonsense'"),
         (["edit"], 2, "Missing argument"),
+        (["serve", "rtsp://a:s3cret@c/d"], 2, "rtsp://***@c/d"),
+        (["fetch", "--rtsp://a:s3cret@c/d"], 2, "rtsp://***@c/d"),
         (["help", "edti"], 2, "Did you mean 'edit'?"),
     ],
 )

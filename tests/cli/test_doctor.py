@@ -66,6 +66,17 @@ def findings(**changes: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return made | {name: [Finding(name, **change).as_dict()] for name, change in changes.items()}
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_line_each_is_legible(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    show(findings(display={"status": "absent", "text": "there is no display to open a window on"}), 1.0)
+    out = capsys.readouterr().out
+    assert "display" in out and max(map(len, out.splitlines())) <= columns
+    assert len(out.splitlines()) <= len(CHECKS) + 3
+
+
 @pytest.mark.parametrize(
     ("changes", "works"),
     [

@@ -69,6 +69,13 @@ def test_a_table_in_groups_says_what_changes(
     assert "0.12 -> 1 " in out and "0.12 -> 0.77 " in out
 
 
+def test_what_a_face_has_already_is_not_said_to_change(capsys: pytest.CaptureFixture[str]) -> None:
+    face = edited({"Smile": 0.97, "Mouth": 0.5}, {"Smile": 1.0, "Mouth": 1.0})
+    print_attributes(FileRecord("a.jpg", faces=[face], settings={"Smile": 1.0, "Mouth": 1.0}), KNOWN[1:])
+    out = capsys.readouterr().out
+    assert "0.97 already" in out and "0.50 -> 1" in out
+
+
 @pytest.mark.parametrize(("columns", "tables"), [(40, 3), (80, 1), (200, 1)])
 def test_names_and_figures_are_whole_in_a_narrow_terminal(
     columns: int, tables: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

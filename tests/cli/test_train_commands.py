@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from aif.cli.train import training_bar
+from aif.train.training.loop import Progress
+
 SMALL = [
     *("--preset", "residual"),
     *("--steps", "4", "--batch-size", "8", "--width", "4", "--precision", "32-true", "--image-size", "64"),
@@ -91,3 +94,15 @@ def test_bench_training_gives_ratios(aif):
         "aif, bf16-mixed",
     ]
     assert lines[0].endswith("ratio 1.00")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_bar_of_a_training_shows_its_total(columns, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    terms = {"rec": 0.123, "class": 0.456, "aux": 0.789}
+    with training_bar() as show:
+        show("training", Progress(12_345, 100_000, 123.4, 43_200.0, terms))
+    said = capsys.readouterr().err
+    assert "12345/100000" in said and "about 12.0 h left" in said and "\u2026" not in said
+    assert ("aux 0.789" in said) == (columns == 120)
