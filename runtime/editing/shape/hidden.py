@@ -77,7 +77,7 @@ def visible(
         shape: the photo's (height, width, ...).
     """
     inside = ((points >= 0) & (points <= (shape[1] - 1, shape[0] - 1))).all(axis=1)
-    there = inside.astype(np.float32)
+    there = np.asarray(inside, dtype=np.float32)
     if seen is not None:
         there *= smoothstep(seen, *POINT_SEEN)
     x, y = (frame.mean - frame.mean[dense.NOSE_TIP]).T
