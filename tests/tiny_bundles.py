@@ -7,6 +7,7 @@ landmarks. Both decoders add what y says, and y is read as mean red and mean blu
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ from aif.runtime.geometry import points as dense
 
 SIZE, GRID, NET_SIZE = 32, 4, 48
 GRID_CODES = 3 * GRID * GRID
+DETAIL = (3, SIZE // 4, SIZE // 4)
 SHAPE_CODES = GRID_CODES + 2 * dense.COUNT
 ATTRIBUTES = ("Smiling", "Blond_Hair")
 SMILE = 0.03
@@ -174,7 +176,8 @@ def shape_encoder() -> bytes:
 
 
 def shape_decoder() -> bytes:
-    """The coarse texture with the patterns painted in, and the landmarks with the moves, both y times."""
+    """The coarse texture with the patterns painted in, the landmarks with the moves, a little more detail: y
+    times."""
     node = helper.make_node
     nodes, constants = _painting(["coarse"])
     return graph(
@@ -186,12 +189,16 @@ def shape_decoder() -> bytes:
             node("MatMul", ["y", "moves"], ["moved"]),
             node("Add", ["points", "moved"], ["both"]),
             node("Reshape", ["both", "points_shape"], ["landmarks"]),
+            node("MatMul", ["y", "amplitudes"], ["flat_detail"]),
+            node("Reshape", ["flat_detail", "detail_shape"], ["detail"]),
         ],
         {"z": ["N", SHAPE_CODES], "y": ["N", 2]},
-        {"image": ["N", 3, SIZE, SIZE], "landmarks": ["N", dense.COUNT, 2]},
+        {"image": ["N", 3, SIZE, SIZE], "landmarks": ["N", dense.COUNT, 2], "detail": ["N", *DETAIL]},
         lengths=np.array([GRID_CODES, 2 * dense.COUNT]),
         moves=moves().reshape(2, -1),
         points_shape=np.array([-1, dense.COUNT, 2]),
+        amplitudes=np.array([[0.1], [0.0]], np.float32) * np.ones((1, math.prod(DETAIL)), np.float32),
+        detail_shape=np.array([-1, *DETAIL]),
         **constants,
     )
 

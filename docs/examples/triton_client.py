@@ -48,10 +48,10 @@ class ServedModel:
 
     def decode(self, encoding: Encoding, y: np.ndarray) -> Decoded:
         """As `FaceModel.decode`."""
-        outputs = ("image",) if self.manifest.face_frame is None else ("image", "landmarks")
+        outputs = Decoded.names(self.manifest.face_frame is not None)
         inputs = {"z": encoding.z, "y": y, **encoding.features}
-        image, *landmarks = self._run(f"{self.model}_decoder", outputs, inputs)
-        return Decoded(image.clip(0, 1), *landmarks)
+        image, *more = self._run(f"{self.model}_decoder", outputs, inputs)
+        return Decoded(image.clip(0, 1), *more)
 
     def decode_both(
         self, encoding: Encoding, source: np.ndarray, target: np.ndarray

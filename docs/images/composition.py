@@ -8,13 +8,14 @@ gain on top.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from aif.runtime import Editor
-from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.edit import apply_edit
 from aif.runtime.editing.shape.path import ShapePath
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.editing.values import decode_values
@@ -38,7 +39,7 @@ def main(out: Path, bundle: Path | None) -> None:
         place = FacePlace.of(path.frame, np.asarray(views[0].points), photo.shape)
         left, top, right, bottom = place.box
         moved, result, marked = photo.copy(), photo.copy(), photo.copy()
-        still = ShapeEdit(edit.moves, np.zeros_like(edit.gain), edit.texture)
+        still = replace(edit, gain=np.zeros_like(edit.gain), detail=np.zeros_like(edit.detail))
         apply_edit(moved, path.frame, place, still)
         apply_edit(result, path.frame, place, edit)
         for start, end in zip(place.points, place.points + place.in_photo(edit.moves), strict=True):

@@ -25,7 +25,7 @@ class ExportableModel:
         name: of the run's folder.
         encoder: (image (N, 3, S, S)) or, with a frame, (texture, landmarks (N, 221, 2)) -> what has `mean`
             (N, Z) and `y` (N, A) in [0, 1].
-        decoder: (z, y) -> image in [0, 1], or, with a frame, (texture, landmarks).
+        decoder: (z, y) -> image in [0, 1], or, with a frame, (texture, landmarks, detail).
         image_size, latent_size: S and Z.
         attributes: y's columns.
         provenance: where the weights came from.

@@ -16,6 +16,7 @@ from aif.export.graphs.exportable import ExportableModel
 from aif.export.graphs.pair import Graphs
 from aif.runtime.errors import ExportError
 from aif.runtime.geometry.points import COUNT
+from aif.runtime.model.codes import Decoded
 from aif.train.small_graphs import forget_origin
 
 OPSET = 20
@@ -39,7 +40,7 @@ class EncoderGraph(nn.Module):
 class DecoderGraph(nn.Module):
     """What the decoder's graph computes: z, y -> image (N, 3, S, S) in [0, 1].
 
-    With shape: texture and landmarks (N, 221, 2) in units of the crop's side.
+    With shape: texture, landmarks (N, 221, 2) in units of the crop's side and detail (N, 3, S/4, S/4).
     """
 
     def __init__(self, model: ExportableModel) -> None:
@@ -72,7 +73,7 @@ def export_graphs(model: ExportableModel, metadata: str) -> Graphs:
         codes = encoder(*seen)
     return Graphs(
         _export(encoder, seen, names, ["z", "y"], metadata, "encoder"),
-        _export(decoder, codes, ["z", "y"], names, metadata, "decoder"),
+        _export(decoder, codes, ["z", "y"], Decoded.names(model.frame is not None), metadata, "decoder"),
     )
 
 

@@ -14,15 +14,15 @@ from aif.export.graphs.pair import Graphs
 from aif.export.graphs.stored import large_weights, store_as_half
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import ExportError
-from aif.runtime.model.codes import FaceInputs
+from aif.runtime.model.codes import Decoded, FaceInputs
 from aif.runtime.model.gate import flipped
 
 BATCHES = (1, 3, 16)
 
 PLAIN: Mapping[str, float] = {"z": 1e-4, "y": 1e-4, "image": 1e-4}
-SHAPED: Mapping[str, float] = {"z": 1e-3, "y": 1e-3, "image": 1e-4, "landmarks": 1e-4}
+SHAPED: Mapping[str, float] = {"z": 1e-3, "y": 1e-3, "image": 1e-4, "landmarks": 1e-4, "detail": 1e-4}
 """For models with shape: z sums over thousands of pixels, which every library does in an order of its own."""
-STORED: Mapping[str, float] = {**SHAPED, "image": 1e-3}
+STORED: Mapping[str, float] = {**SHAPED, "image": 1e-3, "detail": 1e-3}
 """What weights that are stored as float16 may cost; landmarks nothing."""
 
 
@@ -69,7 +69,7 @@ def check_parity(
             edits = [(values < 0.5).astype(np.float32), flipped(values)]  # all attributes, and each alone
             wanted = [networks[1](z, torch.from_numpy(edit)) for edit in edits]
         z_graph, y_graph = sessions[0].run(["z", "y"], feeds)
-        outputs = list(feeds)  # what goes into the encoder comes out of the decoder
+        outputs = list(Decoded.names(model.frame is not None))
         decoded = [sessions[1].run(outputs, {"z": z.numpy(), "y": edit}) for edit in edits]
         size = max(1.0, float(z.abs().max()))
         differences = {"z": _greatest(z_graph, z) / size, "y": _greatest(y_graph, y)}

@@ -71,7 +71,8 @@ def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = Non
     For a bundle named `smile` in FP32 there are `smile_fp32_encoder` and `smile_fp32_decoder`, as in the
     bundle; `smile_values`, which puts the values that the caller wants into the predicted y; and the ensemble
     `smile_fp32`: `image` and `y_target` in; `edited_image`, `y` and `reconstruction` out. With shape,
-    `landmarks` go in beside the texture, and `edited_landmarks` and `reconstruction_landmarks` come out.
+    `landmarks` go in beside the texture, and `edited_landmarks`, `edited_detail`, `reconstruction_landmarks`
+    and `reconstruction_detail` come out.
 
     Args:
         bundle: what to serve.
@@ -157,8 +158,8 @@ def _values_part(name: str, manifest: Manifest, options: TritonOptions) -> Part:
 def _ensemble(name: str, encoder: Part, decoder: Part, values: Part, manifest: Manifest) -> object:
     codes = {each: each for each in ("z", *manifest.features)}
     shape = (len(manifest.attributes),)
-    seen = encoder.inputs  # what goes into the encoder comes out of the decoder
-    edited, again = ({each: _named(each, what) for each in seen} for what in ("edited", "reconstruction"))
+    seen, made = encoder.inputs, decoder.outputs
+    edited, again = ({each: _named(each, what) for each in made} for what in ("edited", "reconstruction"))
     steps = [
         Step(encoder.name, {each: each for each in seen}, {"y": "y_encoded", **codes}),
         Step(
@@ -169,7 +170,7 @@ def _ensemble(name: str, encoder: Part, decoder: Part, values: Part, manifest: M
         Step(decoder.name, {**codes, "y": "y_edit"}, edited),
         Step(decoder.name, {**codes, "y": "y_source"}, again),
     ]
-    decoded = {names[each]: dims for names in (edited, again) for each, dims in seen.items()}
+    decoded = {names[each]: dims for names in (edited, again) for each, dims in made.items()}
     return ensemble_config(
         name,
         steps,

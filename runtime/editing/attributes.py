@@ -30,12 +30,11 @@ def grouped(attributes: Sequence[AttributeInfo]) -> dict[Group, list[AttributeIn
 def remarks(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> list[str]:
     """A sentence for each attribute that an edit takes along without having been asked for it."""
     return [
-        f"{info.name} takes {name} along by {_share(info, name, settings[info.name]):g}; set it yourself to "
-        "keep it."
+        f"{info.name} takes {name} along by {share:g}; set it yourself to keep it."
         for info in attributes
         if info.name in settings
         for name in info.takes_along
-        if name not in settings
+        if name not in settings and (share := _share(info, name, settings[info.name]))
     ]
 
 

@@ -57,8 +57,15 @@ def five_points(points: npt.ArrayLike) -> Float32Array:
 
 
 def mouth_opening(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Distance between the middles of upper and lower inner lip, in the points' units: (...) of (..., 221,
-    2)."""
+    """How far the middle of the inner lower lip lies below that of the upper one, in the points' units: (...)
+    of (..., 221, 2); below 0 where lips cross."""
+    return np.asarray(lip_gaps(points)[..., len(UPPER_LIP) // 2])
+
+
+def lip_gaps(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The same of all pairs of points of the inner lips, from corner to corner: (..., 9)."""
     p = np.asarray(points, dtype=np.float64)
-    middle = len(UPPER_LIP) // 2
-    return np.asarray(np.linalg.norm(p[..., UPPER_LIP[middle], :] - p[..., LOWER_LIP[middle], :], axis=-1))
+    across = p[..., RIGHT_MOUTH, :] - p[..., LEFT_MOUTH, :]
+    across = across / np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-9)
+    between = p[..., LOWER_LIP, :] - p[..., UPPER_LIP, :]
+    return np.asarray(between[..., 1] * across[..., None, 0] - between[..., 0] * across[..., None, 1])

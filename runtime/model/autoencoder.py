@@ -88,10 +88,9 @@ class Autoencoder:
         values = np.ascontiguousarray(y, dtype=np.float32)
         if values.shape != (len(encoding), len(self.attributes)):
             raise ValueError(f"y must be {(len(encoding), len(self.attributes))}, not {values.shape}")
-        names = ["image", "landmarks"] if self._shaped else ["image"]
         inputs = {"z": encoding.z, "y": values, **encoding.features}
-        image, *landmarks = _in_pieces(self.decoder, names, inputs)
-        return Decoded(image.clip(0, 1), *landmarks)
+        image, *more = _in_pieces(self.decoder, list(Decoded.names(self._shaped)), inputs)
+        return Decoded(image.clip(0, 1), *more)
 
     def decode_both(
         self, encoding: Encoding, source: npt.ArrayLike, target: npt.ArrayLike
@@ -118,15 +117,19 @@ class Autoencoder:
     def _check_graphs(self, where: str) -> None:
         size, count = self.image_size, len(self.attributes)
         z, y = (None, self.manifest.latent_size), (None, count)
-        seen: _Shapes = {"image": (None, 3, size, size)}
-        if self._shaped:
-            seen = {**seen, "landmarks": (None, COUNT, 2)}
+        shapes: _Shapes = {
+            "image": (None, 3, size, size),
+            "landmarks": (None, COUNT, 2),
+            "detail": (None, 3, size // 4, size // 4),
+        }
+        made = {name: shapes[name] for name in Decoded.names(self._shaped)}
+        seen = {name: shape for name, shape in made.items() if name != "detail"}
         features = {name: self.encoder.outputs.get(name) for name in self.manifest.features}
         expected: list[tuple[Network, str, _Shapes, _Shapes]] = [
             (self.encoder, "takes", self.encoder.inputs, seen),
             (self.encoder, "gives", self.encoder.outputs, {"z": z, "y": y, **features}),
             (self.decoder, "takes", self.decoder.inputs, {"z": z, "y": y, **features}),
-            (self.decoder, "gives", self.decoder.outputs, seen),
+            (self.decoder, "gives", self.decoder.outputs, made),
         ]
         for network, verb, found, wanted in expected:
             if found != wanted:

@@ -38,7 +38,7 @@ class FaceInputs:
         return FaceInputs(self.images[index], None if self.landmarks is None else self.landmarks[index])
 
     def feeds(self) -> dict[str, Float32Array]:
-        """The encoder's inputs by name, in the graph's order; a decoder's outputs have the same names."""
+        """The encoder's inputs by name, in the graph's order."""
         return {"image": self.images} | ({} if self.landmarks is None else {"landmarks": self.landmarks})
 
 
@@ -75,14 +75,23 @@ class Decoded:
     Attributes:
         image: float32 (N, 3, S, S) RGB in [0, 1]; textures, where the model has a shape frame.
         landmarks: float32 (N, 221, 2) in units of the crop's side; None for models without shape.
+        detail: float32 (N, 3, S/4, S/4) log amplitudes of the face's fine bands
+            (`aif.runtime.editing.shape.detail`), the finest first; None for models without shape.
     """
 
     image: Float32Array
     landmarks: Float32Array | None = None
+    detail: Float32Array | None = None
+
+    @staticmethod
+    def names(shaped: bool) -> tuple[str, ...]:
+        """The outputs of a decoder's graph, in order."""
+        return ("image", "landmarks", "detail") if shaped else ("image",)
 
     def __len__(self) -> int:
         return len(self.image)
 
     def rows(self, index: slice | npt.NDArray[np.intp]) -> Decoded:
         """The chosen faces, in the order of `index`."""
-        return Decoded(self.image[index], None if self.landmarks is None else self.landmarks[index])
+        parts = (self.landmarks, self.detail)
+        return Decoded(self.image[index], *(None if part is None else part[index] for part in parts))

@@ -21,6 +21,7 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
         "y_max": 0.005,
         "image": 0.001,
         "landmarks": 0.0001,
+        "detail": 0.001,
     },
     "fp16": {
         "z": 0.005,
@@ -29,6 +30,7 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
         "y_max": 0.01,
         "image": 0.005,
         "landmarks": 0.0005,
+        "detail": 0.005,
     },
     "int8": {
         "z": 0.10,
@@ -37,6 +39,7 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
         "y_max": 0.15,
         "image": 0.05,
         "landmarks": 0.004,
+        "detail": 0.05,
     },
 }
 """What is allowed, by precision and figure; docs/precision.md says why. FP32 is for engines."""
@@ -77,7 +80,7 @@ def figures(found: Answers, known: Answers) -> dict[str, float]:
 
     Returns:
         Relative errors of z, features (where there are any) and image; mean and greatest change of y;
-        greatest distance of landmarks (where there are any) in units of the crop's side.
+        greatest distance of landmarks (where there are any) in units of the crop's side, and of detail.
     """
     change = np.abs(found.encoding.y - known.encoding.y)
     made = {"z": relative_error(found.encoding.z, known.encoding.z)}
@@ -89,6 +92,8 @@ def figures(found: Answers, known: Answers) -> dict[str, float]:
     if found.decoded.landmarks is not None and known.decoded.landmarks is not None:
         moved = np.linalg.norm(found.decoded.landmarks - known.decoded.landmarks, axis=-1)
         made["landmarks"] = float(np.max(moved))
+    if found.decoded.detail is not None and known.decoded.detail is not None:
+        made["detail"] = float(np.max(np.abs(found.decoded.detail - known.decoded.detail)))
     return {name: value if np.isfinite(value) else float("inf") for name, value in made.items()}
 
 

@@ -128,7 +128,7 @@ def shape_encoder() -> bytes:
 
 
 def shape_decoder() -> bytes:
-    """A texture as the other decoder's, and landmarks that are linear in z and y."""
+    """A texture as the other decoder's, landmarks that are linear in z and y, and detail in y."""
     node = helper.make_node
     pads = {"kernel_shape": [3, 3], "pads": [1] * 4}
     return model(
@@ -144,9 +144,15 @@ def shape_decoder() -> bytes:
             node("MatMul", ["both", "points.weight"], ["moved"]),
             node("Add", ["moved", "mean"], ["flat_points"]),
             node("Reshape", ["flat_points", "points"], ["landmarks"]),
+            node("MatMul", ["y", "detail.weight"], ["flat_detail"]),
+            node("Reshape", ["flat_detail", "detail_shape"], ["detail"]),
         ],
         {"z": ["N", LATENT], "y": ["N", 2]},
-        {"image": ["N", 3, SIZE, SIZE], "landmarks": ["N", 221, 2]},
+        {
+            "image": ["N", 3, SIZE, SIZE],
+            "landmarks": ["N", 221, 2],
+            "detail": ["N", 3, SIZE // 4, SIZE // 4],
+        },
         **{
             "input.weight": weights(4, LATENT + 2, WIDTH * 16),
             "grid": np.array([-1, WIDTH, 4, 4]),
@@ -156,6 +162,8 @@ def shape_decoder() -> bytes:
             "points.weight": weights(7, LATENT + 2, 442) / 100,
             "mean": (face_points() / 128).reshape(-1).astype(np.float32),
             "points": np.array([-1, 221, 2]),
+            "detail.weight": weights(8, 2, 3 * (SIZE // 4) ** 2),
+            "detail_shape": np.array([-1, 3, SIZE // 4, SIZE // 4]),
         },
     )
 

@@ -74,7 +74,7 @@ def test_half_of_weights_that_overflow(toy: Any, crops: np.ndarray) -> None:
 
 def test_textures_and_landmarks(shape_gate: Gate, shape_toy: Any) -> None:
     figures = shape_gate.figures(shape_toy.graphs)
-    assert figures == dict.fromkeys(("z", "y_mean", "y_max", "image", "landmarks"), 0)
+    assert figures == dict.fromkeys(("z", "y_mean", "y_max", "image", "landmarks", "detail"), 0)
     assert set(shape_gate.decoder_feeds()) == {"z", "y"}
     moved = with_weights(shape_toy.graphs, "decoder", "mean", lambda mean: mean + np.float32(0.001))
     with pytest.raises(ExportError, match="landmarks "):

@@ -261,7 +261,7 @@ def test_a_model_with_shape_in_each_precision(
     """Convolutions alone change their type; landmarks stay where they were."""
     manifest, files = add_precisions(shape_toy.manifest, shape_toy.files, ("fp16", "int8"), faces)
     for precision, made in manifest.variants.items():
-        assert set(made.gate) == {"z", "y_mean", "y_max", "image", "landmarks"}, precision
+        assert set(made.gate) == {"z", "y_mean", "y_max", "image", "landmarks", "detail"}, precision
         assert made.gate["landmarks"] <= made.limits["landmarks"]
     assert "convolutions" in manifest.variants["fp16"].method
     half = onnx.load_from_string(files["decoder.fp16.onnx"]).graph

@@ -2,6 +2,7 @@
 
     landmarks   photo' = warp(photo, p -> p + d_p),        d_p = p(z, y') - p(z, y)
     texture     photo' = photo' * exp(gain),               gain = log t(z, y') - log t(z, y)
+    detail      photo' has its own bands amplified or softened: `aif.runtime.editing.shape.detail`
     mouth       where lips part that were shut: the decoded texture t(z, y')
 
 All of it at the photo's own resolution and within the face's bounding box.
@@ -9,12 +10,13 @@ All of it at the photo's own resolution and within the face's bounding box.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.editing.shape.detail import SHARE, change_detail
 from aif.runtime.editing.shape.gain import EPSILON, upsampled_factor
 from aif.runtime.editing.shape.warp import FacePlace, Warp, plan_warp
 from aif.runtime.geometry import points as dense
@@ -25,6 +27,9 @@ from aif.runtime.geometry.mesh import NO_MAP
 # shut, in full one pixel further; and less from the second on, not at all from the third, where the photo
 # shows its own.
 PARTED, OWN, OWN_FULLY = 1.0, 1.5, 3.5
+
+# The decoded inside shows at this share of its brightness: lips that only just part leave it in shadow.
+SHADE = 0.7
 
 # Movements smaller than this, in units of the crop's side, and gains smaller than this, in log units, are
 # none.
@@ -38,34 +43,43 @@ class ShapeEdit:
     Attributes:
         moves: float32 (221, 2) in units of the crop's side.
         gain: float32 (S, S, 3) RGB in log units, in the texture frame.
+        detail: float32 (S/4, S/4, 3) what is added of each band of the photo's own detail, -0.75 to 0.15.
         texture: float32 (S, S, 3) RGB in [0, 1], the decoded texture of the edited face.
     """
 
     moves: Float32Array
     gain: Float32Array
+    detail: Float32Array
     texture: Float32Array
 
     def times(self, strength: float) -> ShapeEdit:
         """The edit at a share of its strength, 0 to 1."""
         if strength == 1:
             return self
-        return ShapeEdit(self.moves * np.float32(strength), self.gain * np.float32(strength), self.texture)
+        s = np.float32(strength)
+        return ShapeEdit(self.moves * s, self.gain * s, self.detail * s, self.texture)
 
     def where(self, share: Float32Array, frame: Frame) -> ShapeEdit:
         """The edit at a share of its strength at each landmark, (221,) in [0, 1]; between them linear."""
         texture = frame.spread(share, len(self.gain))[:, :, None]
-        return ShapeEdit(self.moves * share[:, None], self.gain * texture, self.texture)
+        detail = cv2.resize(texture, self.detail.shape[1::-1], interpolation=cv2.INTER_AREA)[:, :, None]
+        return ShapeEdit(self.moves * share[:, None], self.gain * texture, self.detail * detail, self.texture)
 
     def towards(self, other: ShapeEdit, share: float) -> ShapeEdit:
         """The edit between this one (share 0) and another of the same face (share 1)."""
         s = np.float32(share)
-        pairs = ((self.moves, other.moves), (self.gain, other.gain), (self.texture, other.texture))
+        pairs = [(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
         return ShapeEdit(*(one + s * (two - one) for one, two in pairs))
 
     @property
     def empty(self) -> bool:
         """Whether nothing would change."""
-        return bool(np.abs(self.moves).max() < NO_MOVE and np.abs(self.gain).max() < NO_GAIN)
+        return bool(np.abs(self.moves).max() < NO_MOVE and not self.tints)
+
+    @property
+    def tints(self) -> bool:
+        """Whether colours or detail would change."""
+        return bool(max(np.abs(self.gain).max(), np.abs(self.detail).max()) >= NO_GAIN)
 
 
 def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: ShapeEdit) -> None:
@@ -79,23 +93,29 @@ def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: 
     else:
         warp = plan_warp(frame, place, edit.moves)
         box = warp.apply(photo_hwc_bgr)
-    if np.abs(edit.gain).max() >= NO_GAIN:
-        box = tinted(box, warp, edit.gain)
+    if edit.tints:
+        box = tinted(box, warp, edit)
     alpha = mouth_alpha(place, warp)
     if alpha > 0:
         _show_mouth(box, warp, edit.texture, alpha)
     photo_hwc_bgr[top:bottom, left:right] = box
 
 
-def tinted(box_bgr: UInt8Array, warp: Warp, gain: Float32Array) -> UInt8Array:
-    """The box with the gain applied: (x + e) exp(g) - e, with x in [0, 1]."""
-    size = np.float32(len(gain))
-    bgr = np.ascontiguousarray(gain[:, :, ::-1])
-    where = np.asarray(warp.texture_grid * size, dtype=np.float32)
-    grid = cv2.remap(bgr, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0, 0, 0))
-    factor = upsampled_factor(np.asarray(grid, np.float32), (box_bgr.shape[0], box_bgr.shape[1]))
+def tinted(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit) -> UInt8Array:
+    """The box with gain and detail applied: (x + e) exp(g) - e, with x in [0, 1]."""
+    gain = np.ascontiguousarray(edit.gain[:, :, ::-1])
+    factor = upsampled_factor(_over_box(gain, warp, 1), (box_bgr.shape[0], box_bgr.shape[1]))
+    if np.abs(edit.detail).max() >= NO_GAIN:
+        change_detail(factor, box_bgr, warp.place.scale, _over_box(edit.detail, warp, SHARE))
     lifted = cv2.multiply(box_bgr, factor, dtype=cv2.CV_32F)
     return np.asarray(cv2.scaleAdd(factor - 1, 255 * EPSILON, lifted).round().clip(0, 255), dtype=np.uint8)
+
+
+def _over_box(map_hwc: Float32Array, warp: Warp, share: int) -> Float32Array:
+    """A map over the texture, of a `share`th of its pixels a side, on the coarse grid over the box."""
+    centre = np.float32((1 / share - 1) / 2)
+    where = np.asarray(warp.texture_grid * np.float32(len(map_hwc)) + centre, dtype=np.float32)
+    return np.asarray(cv2.remap(map_hwc, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0, 0, 0)), np.float32)
 
 
 def mouth_alpha(place: FacePlace, warp: Warp) -> float:
@@ -133,5 +153,5 @@ def _show_mouth(box_bgr: UInt8Array, warp: Warp, texture: Float32Array, alpha: f
     where = np.asarray(fine[y0:y1, x0:x1] * size, dtype=np.float32)
     shown = cv2.remap(bgr, where, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     part = box_bgr[y0:y1, x0:x1]
-    mixed = part + cover[:, :, None] * (255 * shown - part)
+    mixed = part + cover[:, :, None] * (255 * SHADE * shown - part)
     part[:] = mixed.round().clip(0, 255)

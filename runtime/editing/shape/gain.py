@@ -4,7 +4,8 @@
     photo' = (photo + e) exp(g) - e
 
 g is limited, softly, and kept off teeth and eyes, which have no colour to gain, and off everything but the
-face.
+face. It may darken more than it brightens, and its fine part brightens only what is darker in the photo than
+what surrounds it: a fold that the photo does not have would leave a bright line.
 """
 
 from __future__ import annotations
@@ -22,8 +23,14 @@ from aif.runtime.geometry.frame import Frame
 # What is added to brightness (0 to 1) before the logarithm: below it, differences are noise.
 EPSILON = 0.06
 
-# The largest gain either way, in log units, approached along a hyperbolic tangent.
-LIMIT = 0.45
+# The largest gains in log units, approached along a hyperbolic tangent: darker, brighter.
+DARKER, BRIGHTER = 0.45, 0.2
+
+# Gains of light smaller than this, in log units, hold no colour back.
+COLOURED = 0.05
+
+# What a blur of so many pixels of a 128 px texture takes away is the fine part of a gain.
+FINE = 3.0
 
 # Mean colourfulness (channel spread, 0 to 1) up to which a picture counts as grey.
 GREY_SPREAD = 2 / 255
@@ -51,16 +58,37 @@ def greyed(images_nchw: Float32Array, which: npt.NDArray[np.bool_]) -> Float32Ar
     return result
 
 
-def log_gain(source_nchw: Float32Array, target_nchw: Float32Array, frame: Frame) -> Float32Array:
-    """Bounded gains: float32 (N, 3, S, S) in log units, of decoded textures (N, 3, S, S) in [0, 1]."""
+def log_gain(
+    source_nchw: Float32Array, target_nchw: Float32Array, own_nchw: Float32Array, frame: Frame
+) -> Float32Array:
+    """Bounded gains: float32 (N, 3, S, S) in log units.
+
+    Args:
+        source_nchw, target_nchw: decoded textures (N, 3, S, S) in [0, 1].
+        own_nchw: the photos' own textures, alike.
+        frame: where the face is in them.
+    """
     offset = np.float32(EPSILON)
     gain = np.log((target_nchw + offset) / (source_nchw + offset))
-    return bounded(gain) * gain_mask(frame, source_nchw.shape[-1])
+    own = np.log(own_nchw + offset).mean(axis=1)
+    size = source_nchw.shape[-1]
+    made = [bounded(*each, size) for each in zip(gain.transpose(0, 2, 3, 1), own, strict=True)]
+    found = np.array(made, dtype=np.float32).reshape(-1, size, size, 3).transpose(0, 3, 1, 2)
+    return found * gain_mask(frame, size)
 
 
-def bounded(gain: Float32Array) -> Float32Array:
-    """The soft limit."""
-    return np.asarray(LIMIT * np.tanh(gain / np.float32(LIMIT)), dtype=np.float32)
+def bounded(gain_hwc: Float32Array, own_hw: Float32Array, size: int) -> Float32Array:
+    """The limits of one face's gain (S, S, 3), given the mean log colour (S, S) of its own texture."""
+    sigma = FINE * size / 128
+    light = gain_hwc.mean(axis=2, keepdims=True)
+    coarse = cv2.GaussianBlur(light, (0, 0), sigma)[:, :, None]
+    darker_by = np.maximum(cv2.GaussianBlur(own_hw, (0, 0), sigma) - own_hw, 0)[:, :, None]
+    limit = np.where(coarse > 0, np.float32(BRIGHTER), np.float32(DARKER))
+    limited = limit * np.tanh(coarse / limit) + np.minimum(light - coarse, darker_by)
+    # Where light is held back, so are colours, or they would be left as stains.
+    share = np.minimum((np.abs(limited) + COLOURED) / (np.abs(light) + COLOURED), 1)
+    total = limited + share * (gain_hwc - light)
+    return np.asarray(DARKER * np.tanh(total / np.float32(DARKER)), dtype=np.float32)
 
 
 @lru_cache(maxsize=8)

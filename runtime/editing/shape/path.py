@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
+from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import greyed, is_grey, log_gain
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
@@ -102,17 +104,22 @@ class ShapePath(EditPath[FaceChange]):
 
     def change(self, encoded: Encoded, source: Float32Array, target: Float32Array) -> list[FaceChange]:
         before, after = self.model.decode_both(encoded.encoding, source, target)
-        assert before.landmarks is not None and after.landmarks is not None  # models with shape give them
+        assert before.landmarks is not None and after.landmarks is not None  # models with shape give these
+        assert before.detail is not None and after.detail is not None
         grey = np.array([is_grey(texture) for texture in encoded.inputs.images], dtype=bool)
         source_images, target_images = (greyed(image, grey) for image in (before.image, after.image))
-        gain = log_gain(source_images, target_images, self.frame)
+        gain = log_gain(source_images, target_images, encoded.inputs.images, self.frame)
         moves = after.landmarks - before.landmarks
+        detail = amplified(after.detail - before.detail).transpose(0, 2, 3, 1)
+        skin = detail_mask(self.frame, gain.shape[-1])
         found = []
         for k, texture in enumerate(encoded.inputs.images):
             seen = Seen.of(texture, source_images[k], self.frame)
+            shown = cv2.resize(skin * seen.texture, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             edit = ShapeEdit(
                 moves[k] * seen.at_landmarks[:, None],
                 np.ascontiguousarray((gain[k] * seen.texture).transpose(1, 2, 0)),
+                np.asarray(detail[k] * shown[:, :, None], dtype=np.float32),
                 np.ascontiguousarray(target_images[k].transpose(1, 2, 0)),
             )
             found.append(FaceChange(edit, hair_change(self.model.manifest, source[k], target[k])))

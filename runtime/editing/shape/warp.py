@@ -113,11 +113,13 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
 
     Lips that meet or cross are joined; a movement that would fold triangles is damped there.
     """
-    moved = place.points + _unfolded(frame, place, place.in_photo(moves))
+    wanted = place.points + place.in_photo(moves)
+    wanted = joined_lips(wanted, dense.lip_gaps(wanted) < 0)
+    moved = place.points + _unfolded(frame, place, wanted - place.points)
     before, after = (float(dense.mouth_opening(points)) / place.scale for points in (place.points, moved))
     shut = after < SHUT
     if shut:
-        moved = joined_lips(moved)
+        moved = joined_lips(moved, np.ones(len(dense.UPPER_LIP), dtype=bool))
     left, top, right, bottom = place.box
     origin = lips_inset(place.points, before, after)
     source = np.concatenate([origin, place.anchors]).astype(np.float64) - (left, top)
@@ -176,11 +178,11 @@ def lips_inset(points: Float32Array, before: float, after: float) -> Float32Arra
     return inset
 
 
-def joined_lips(points: Float32Array) -> Float32Array:
-    """The landmarks with the inner lips brought together halfway: float32 (221, 2)."""
+def joined_lips(points: Float32Array, which: npt.NDArray[np.bool_]) -> Float32Array:
+    """The landmarks with the pairs of inner lips of which (9,) brought together halfway: float32 (221, 2)."""
     joined = points.copy()
-    middle = (points[dense.UPPER_LIP] + points[dense.LOWER_LIP]) / 2
-    joined[dense.UPPER_LIP] = joined[dense.LOWER_LIP] = middle
+    upper, lower = dense.UPPER_LIP[which], dense.LOWER_LIP[which]
+    joined[upper] = joined[lower] = (points[upper] + points[lower]) / 2
     return joined
 
 

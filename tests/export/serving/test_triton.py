@@ -167,7 +167,8 @@ def test_the_ensemble_joins_only_what_exists_with_shapes_that_fit(
     size = [3, 32, 32]
     outputs = {"edited_image": size, "y": [2], "reconstruction": size}
     if shaped:
-        outputs |= {f"{what}_landmarks": [221, 2] for what in ("edited", "reconstruction")}
+        more = {"landmarks": [221, 2], "detail": [3, 8, 8]}
+        outputs |= {f"{w}_{name}": dims for w in ("edited", "reconstruction") for name, dims in more.items()}
     assert {each.name: list(each.dims) for each in ensemble.output} == outputs
     assert ("feature_0" in made) != shaped
     assert set(known) == {"image", "y_target", *(["landmarks"] if shaped else [])}

@@ -112,3 +112,9 @@ def test_modes_are_those_of_the_bundle(parts: Callable[[], Any]) -> None:
     for other in {"warp", "delta", "hybrid", ""} - set(modes):
         with pytest.raises(ConfigError, match="It composes by: " + ", ".join(modes)):
             parse_mode(other, modes)
+
+
+def test_nothing_is_said_of_a_share_of_nothing() -> None:
+    smile = AttributeInfo(name="Smile", takes_along={"Mouth": 0.0}, takes_along_off={"Mouth": 0.8})
+    assert remarks({"Smile": 1}, [smile]) == []
+    assert remarks({"Smile": 0}, [smile]) == ["Smile takes Mouth along by 0.8; set it yourself to keep it."]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
+from aif.runtime.editing.shape.detail import DEEPEST, GRAIN, SOFTEST, amplified
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.gain import EPSILON, LIMIT, bounded, gain_mask, log_gain
+from aif.runtime.editing.shape.gain import BRIGHTER, DARKER, EPSILON, gain_mask, log_gain
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.geometry import points as dense
 
@@ -17,7 +19,7 @@ FRAME = made_up_frame()
 SIZE = 64
 
 
-def an_edit(move: float = 0.0, gain: float = 0.0, texture: float = 0.5) -> ShapeEdit:
+def an_edit(move: float = 0.0, gain: float = 0.0, texture: float = 0.5, detail: float = 0.0) -> ShapeEdit:
     moves = np.zeros((dense.COUNT, 2), np.float32)
     moves[dense.LOWER_LIP, 1] = moves[62:66, 1] = move
     bottom = [number for number in range(46, 56)]
@@ -25,6 +27,7 @@ def an_edit(move: float = 0.0, gain: float = 0.0, texture: float = 0.5) -> Shape
     return ShapeEdit(
         moves,
         np.full((SIZE, SIZE, 3), gain, np.float32) * gain_mask(FRAME, SIZE)[:, :, None],
+        np.full((SIZE // 4, SIZE // 4, 3), detail, np.float32),
         np.full((SIZE, SIZE, 3), texture, np.float32),
     )
 
@@ -99,13 +102,66 @@ def test_between_two_edits() -> None:
     assert (one.towards(other, 0).gain == one.gain).all()
 
 
-def test_gains_are_bounded_and_off_eyes_and_teeth() -> None:
-    source, target = np.full((1, 3, SIZE, SIZE), 0.05, np.float32), np.ones((1, 3, SIZE, SIZE), np.float32)
-    gain = log_gain(source, target, FRAME)
+@pytest.mark.parametrize(("source", "target", "limit"), [(0.05, 1.0, BRIGHTER), (1.0, 0.05, -DARKER)])
+def test_gains_are_bounded(source: float, target: float, limit: float) -> None:
+    images = (np.full((1, 3, SIZE, SIZE), value, np.float32) for value in (source, target, 0.5))
+    gain = log_gain(*images, FRAME)
     assert gain.shape == (1, 3, SIZE, SIZE)
-    assert 0.95 * LIMIT < gain.max() <= LIMIT
+    greatest = gain.flat[np.abs(gain).argmax()]
+    assert 0.75 < greatest / limit <= 1
+
+
+def test_a_fold_is_brightened_only_where_the_photo_has_one() -> None:
+    source, target, smooth = (np.full((1, 3, SIZE, SIZE), 0.5, np.float32) for _ in range(3))
+    source[:, :, :, 20] = folded = 0.3
+    own = smooth.copy()
+    own[:, :, :, 20] = folded
+    without, there = (log_gain(source, target, each, FRAME)[0, 1, 45] for each in (smooth, own))
+    assert there[20] - there[18] > 0.2
+    assert without[20] - without[18] < (there[20] - there[18]) / 2
+
+
+def test_light_held_back_leaves_no_stain() -> None:
+    source, target = (
+        np.full((1, 3, SIZE, SIZE), 0.2, np.float32),
+        np.full((1, 3, SIZE, SIZE), 0.9, np.float32),
+    )
+    target[:, 0] = 0.5
+    reddish = np.log((0.5 + EPSILON) / (0.2 + EPSILON)) - np.log((0.9 + EPSILON) / (0.2 + EPSILON))
+    gain = log_gain(source, target, source, FRAME)[0, :, 45, 20]
+    assert gain[0] - gain[1] > reddish / 3
+
+
+def test_no_gain_on_eyes_and_teeth() -> None:
     mask = gain_mask(FRAME, SIZE)
     for x, y in ((46, 62), (82, 62), (64, 101), (2, 2), (126, 126)):
         assert mask[y * SIZE // 128, x * SIZE // 128] < 0.1
     assert mask[45, 20] > 0.9  # a cheek
-    np.testing.assert_allclose(bounded(np.float32([0, 0.01, -9])), [0, 0.01, -LIMIT], atol=1e-4)
+
+
+@pytest.mark.parametrize(("amount", "low", "high"), [(-1.0, 0.0, 0.6), (-0.5, 0.4, 0.8), (0.15, 1.05, 1.2)])
+@pytest.mark.parametrize("scale", [1.0, 2.2])
+def test_detail_softens_and_deepens_what_is_there(
+    amount: float, low: float, high: float, scale: float
+) -> None:
+    photo, place = scene(scale=scale)
+    noisy = photo + np.random.default_rng(0).normal(0, 6, photo.shape)
+    photo = np.clip(noisy, 0, 255).astype(np.uint8)
+    result = edited(photo, place, an_edit(detail=amount))
+    cheek = np.s_[int(74 * scale) : int(90 * scale), int(40 * scale) : int(52 * scale)]
+
+    def contrast(image: np.ndarray) -> float:
+        return float((image[cheek].astype(float) - cv2.GaussianBlur(image[cheek], (0, 0), 2)).std())
+
+    assert low <= contrast(result) / contrast(photo) <= high
+    assert abs(result[cheek].mean() - photo[cheek].mean()) < 2
+    corner = np.s_[: int(8 * scale), : int(30 * scale)]  # beyond the face
+    assert (result[corner] == photo[corner]).all()
+
+
+def test_amounts_of_detail() -> None:
+    change = np.float32([-9, -0.7, 0, 0.01, 9])
+    finest, *wider = amplified(np.tile(change, (1, 3, 1, 1)))[0, :, 0]
+    for amounts in wider:
+        np.testing.assert_allclose(amounts, [-SOFTEST, -0.455, 0, 0.0097, DEEPEST], atol=1e-3)
+    np.testing.assert_allclose(finest, GRAIN * wider[0], atol=1e-6)

@@ -129,3 +129,16 @@ def test_the_grid_is_coarse_only_where_the_face_is_large() -> None:
     _, large = placed(8.0, side=1200)
     assert max(plan_warp(FRAME, small, STILL).texture_grid.shape[:2]) >= 100
     assert max(plan_warp(FRAME, large, STILL).texture_grid.shape[:2]) < 2 * GRID
+
+
+def test_lips_that_cross_meet_in_a_line() -> None:
+    points = face_points(6)
+    moves = np.zeros((dense.COUNT, 2), np.float32)
+    moves[dense.UPPER_LIP, 1], moves[dense.LOWER_LIP, 1] = 6 / 128, -6 / 128
+    warp = plan_warp(FRAME, FacePlace.of(FRAME, points, (128, 128)), moves)
+    gaps = dense.lip_gaps(warp.moved)
+    assert gaps.min() >= -1e-4 and dense.mouth_opening(warp.moved) < 0.01
+    crossed = points + moves * 128
+    assert dense.mouth_opening(crossed) < -2
+    line = warp.moved[dense.UPPER_LIP]
+    assert np.abs(np.diff(line[:, 1], n=2)).max() < 1

@@ -18,7 +18,11 @@ KNOWN = Answers(
         RNG.random((4, 2), dtype=np.float32),
         {"feature_0": RNG.random((4, 3, 2, 2), dtype=np.float32)},
     ),
-    Decoded(RNG.random((8, 3, 4, 4), dtype=np.float32), RNG.random((8, 221, 2), dtype=np.float32)),
+    Decoded(
+        RNG.random((8, 3, 4, 4), dtype=np.float32),
+        RNG.random((8, 221, 2), dtype=np.float32),
+        RNG.random((8, 3, 1, 1), dtype=np.float32),
+    ),
 )
 
 
@@ -71,7 +75,7 @@ def test_the_farthest_landmark_counts(step: float, passes: bool) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("name", ["z", "y", "features", "image", "landmarks"])
+@pytest.mark.parametrize("name", ["z", "y", "features", "image", "landmarks", "detail"])
 def test_values_that_are_not_finite_are_infinitely_wrong(name: str, value: float) -> None:
     known: dict[str, Any] = vars(KNOWN.encoding) | vars(KNOWN.decoded)
     values = known[name]["feature_0"] if name == "features" else known[name]

@@ -81,6 +81,8 @@ def test_textures_and_landmarks(shaped: FaceModel, count: int) -> None:
     np.testing.assert_allclose(
         after.landmarks - before.landmarks, np.tile(moves()[:1], (count, 1, 1)), atol=1e-5
     )
+    assert before.detail is not None and after.detail is not None
+    np.testing.assert_allclose(after.detail - before.detail, np.full((count, 3, 8, 8), 0.1), atol=1e-6)
     again = shaped.decode(encoding, encoding.y)
     np.testing.assert_array_equal(again.image, before.image)
     np.testing.assert_array_equal(again.landmarks, before.landmarks)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from made_up_face import face_picture, face_points, made_up_frame
 
+from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.gain import EPSILON, log_gain
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, warp_crop
 from aif.train.shape.best.compose import Composer, Edit
+from aif.train.shape.best.networks import Decoding
 from aif.train.shape.faces.mean_shape import aligned
 
 SIZE = 128
@@ -47,30 +51,35 @@ def as_batch(image_hwc: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("what", "opening", "gain"),
+    ("what", "opening", "gain", "detail"),
     [
-        ("none", 6, 0.0),
-        ("none", 6, 0.3),
-        ("wide", 6, -0.2),
-        ("open", 0.2, 0.0),
-        ("open", 0.2, 0.3),
-        ("close", 8, 0.0),
-        ("close", 0.2, 0.1),
-        ("fold", 6, 0.0),
+        ("none", 6, 0.0, 0.0),
+        ("none", 6, 0.3, 0.0),
+        ("none", 6, 0.0, -0.8),
+        ("wide", 6, -0.2, 0.15),
+        ("open", 0.2, 0.0, 0.0),
+        ("open", 0.2, 0.3, -0.5),
+        ("close", 8, 0.0, 0.0),
+        ("close", 0.2, 0.1, 0.0),
+        ("fold", 6, 0.0, 0.0),
     ],
 )
-def test_a_composed_crop_is_what_the_runtime_makes_of_it(what: str, opening: float, gain: float) -> None:
+def test_a_composed_crop_is_what_the_runtime_makes_of_it(
+    what: str, opening: float, gain: float, detail: float
+) -> None:
     crop, points = crop_of(opening)
     composer = Composer(FRAME, SIZE)
     gains = np.full((SIZE, SIZE, 3), gain, np.float32) * composer.mask.numpy()[:, :, None]
     texture = np.full((SIZE, SIZE, 3), (0.9, 0.5, 0.4), np.float32)
-    edit = ShapeEdit(moves(what), gains, texture)
+    shown = cv2.resize(composer.mask.numpy(), (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
+    amounts = np.repeat(np.float32(detail) * shown[:, :, None], 3, axis=2)
+    edit = ShapeEdit(moves(what), gains, amounts, texture)
     photo = np.ascontiguousarray(crop[..., ::-1])
     apply_edit(photo, FRAME, FacePlace.of(FRAME, points * np.float32(SIZE), photo.shape), edit)
     ours = composer(
         as_batch(crop) / 255,
         torch.from_numpy(points)[None],
-        Edit(torch.from_numpy(edit.moves)[None], as_batch(gains), as_batch(texture)),
+        Edit(torch.from_numpy(edit.moves)[None], *map(as_batch, (gains, amounts, texture))),
     )
     difference = np.abs(ours[0].permute(1, 2, 0).numpy()[..., ::-1] * 255 - photo)
     assert difference.mean() < 0.6
@@ -81,23 +90,36 @@ def test_the_picture_pulls_at_landmarks_gain_and_mouth() -> None:
     crop, points = crop_of(0.2)
     moved = torch.from_numpy(moves("open"))[None].requires_grad_()
     gain = torch.zeros(1, 3, SIZE, SIZE, requires_grad=True)
+    detail = torch.zeros(1, 3, SIZE // 4, SIZE // 4, requires_grad=True)
     texture = torch.full((1, 3, SIZE, SIZE), 0.5, requires_grad=True)
     composer = Composer(FRAME, SIZE)
     weight = torch.linspace(0, 1, SIZE)
-    shown = composer(as_batch(crop) / 255, torch.from_numpy(points)[None], Edit(moved, gain, texture))
+    shown = composer(as_batch(crop) / 255, torch.from_numpy(points)[None], Edit(moved, gain, detail, texture))
     (shown * weight).sum().backward()
-    for what in (moved, gain, texture):
+    for what in (moved, gain, detail, texture):
         assert what.grad is not None
         assert torch.isfinite(what.grad).all()
         assert what.grad.abs().max() > 0
 
 
-def test_gains_are_bounded_and_off_the_eyes() -> None:
-    composer = Composer(FRAME, SIZE)
-    dark, bright = (torch.full((1, 3, SIZE, SIZE), value) for value in (-9.0, 9.0))
-    points = torch.zeros(1, dense.COUNT, 2)
-    edit = composer.edit((dark, points), (bright, points))
-    assert 0.4 < edit.gain.max() <= 0.45
+def test_an_edit_of_two_decodings_is_the_runtimes() -> None:
+    rng = np.random.default_rng(0)
+    before, after, own = (
+        cv2.GaussianBlur(rng.random((SIZE, SIZE, 3), dtype=np.float32), (0, 0), 3) * 4 - 1.5 for _ in range(3)
+    )
+    before, after, own = (image.clip(0, 1) for image in (before, after, own))
+    amplitudes = rng.normal(0, 0.5, (2, 1, 3, SIZE // 4, SIZE // 4)).astype(np.float32)
+    decodings = [
+        Decoding((as_batch(image) + EPSILON).log(), torch.zeros(1, dense.COUNT, 2), torch.from_numpy(each))
+        for image, each in zip((before, after), amplitudes, strict=True)
+    ]
+    edit = Composer(FRAME, SIZE).edit(*decodings, as_batch(own))
+    images = (as_batch(image).numpy() for image in (before, after, own))
+    np.testing.assert_allclose(edit.gain.numpy(), log_gain(*images, FRAME), atol=2e-3)
+    assert edit.gain.abs().max() > 0.2
     x, y = np.round(FRAME.mean[dense.LEFT_EYE].mean(axis=0) * SIZE).astype(int)
     assert edit.gain[0, :, y, x].abs().max() < 0.02
-    assert edit.texture.max() == 1
+    shown = cv2.resize(detail_mask(FRAME, SIZE), (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
+    amounts = amplified(amplitudes[1] - amplitudes[0]) * shown
+    np.testing.assert_allclose(edit.detail.numpy(), amounts, atol=1e-5)
+    np.testing.assert_allclose(edit.texture.numpy(), as_batch(after).numpy(), atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from aif.runtime.geometry import points as dense
 from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.mean_shape import aligned
 from aif.train.shape.faces.textures import Textures
+from aif.train.shape.linear.detail import fit_detail
 from aif.train.shape.linear.files import save_linear
 from aif.train.shape.linear.fit import LinearConfig, fit_linear
+from aif.train.shape.linear.networks import LinearDecoder
 from aif.train.shape.model import is_shape_run, load_shape_run
 from aif.train.shape.shape_run import ShapeRun
 
@@ -64,7 +67,7 @@ def test_it_reads_the_attributes_and_rebuilds_the_face(fitted) -> None:
     image, landmarks = tensors(faces)
     code = encoder(image, landmarks)
     assert ((code.y > 0.5).numpy() == (faces.labels > 0)).mean() > 0.95
-    texture, points = decoder(code.mean, code.y)
+    texture, points, _ = decoder(code.mean, code.y)
     assert texture.shape == image.shape
     assert 0 <= texture.min() <= texture.max() <= 1
     assert (points - landmarks).norm(dim=2).mean() * 128 < 1.0
@@ -85,7 +88,7 @@ def test_flipping_y_moves_corners_and_darkens_brows_and_little_else(fitted) -> N
     code = encoder(*tensors(faces))
     absent, present = torch.zeros_like(code.y), torch.zeros_like(code.y)
     present[:, SMILE] = 1
-    (_, before), (_, after) = decoder(code.mean, absent), decoder(code.mean, present)
+    (_, before, _), (_, after, _) = decoder(code.mean, absent), decoder(code.mean, present)
     move = (after - before)[..., 1].mean(0) * 128
     lifted = (
         move - move[dense.OUTER_LIP.start + 4 : dense.OUTER_LIP.start + 7].mean()
@@ -94,7 +97,7 @@ def test_flipping_y_moves_corners_and_darkens_brows_and_little_else(fitted) -> N
     assert -6 < lifted[46] < -3
     assert (move[dense.LEFT_BROW] - move[dense.LEFT_BROW].mean()).abs().max() < 1
     present[:, SMILE], present[:, BROWS] = 0, 1
-    (light, here), (dark, there) = decoder(code.mean, absent), decoder(code.mean, present)
+    (light, here, _), (dark, there, _) = decoder(code.mean, absent), decoder(code.mean, present)
     change = (dark - light).mean(dim=(0, 1))
     x, y = np.round(FRAME.mean[dense.LEFT_BROW].mean(axis=0) * 32).astype(int)
     assert change[y, x] < -0.1
@@ -171,9 +174,23 @@ def test_a_damaged_model_is_an_error_that_says_so(
 def test_companions_and_opposites() -> None:
     names = ("Smiling", "Mouth_Slightly_Open", "Black_Hair", "Blond_Hair")
     smile, mouth, black, blond = attribute_infos(names)
-    assert smile.takes_along == {"Mouth_Slightly_Open": 0.15}
+    assert smile.takes_along == {"Mouth_Slightly_Open": 0.0}
     assert smile.takes_along_off == {"Mouth_Slightly_Open": 0.8}
     assert mouth.takes_along == {}
     assert (black.excludes, blond.excludes) == (("Blond_Hair",), ("Black_Hair",))
     assert (smile.on, smile.off, black.on, black.off) == (1.5, -0.5, 1.0, 0.0)
     assert [each.group for each in (smile, mouth, black)] == ["expression", "expression", "hair"]
+
+
+def test_an_attribute_that_brings_folds_deepens_detail_where_they_are(small) -> None:
+    rng = np.random.default_rng(1)
+    images = np.full((200, 64, 64, 3), 140, np.float32)
+    labels = rng.integers(0, 2, (200, 3)).astype(np.uint8)
+    images[:, 40:56, 8:24] += rng.normal(0, 1, (200, 16, 16, 1)) * (4 + 12 * labels[:, :1, None, None])
+    faces = replace(small.faces, images=images.clip(0, 255).astype(np.uint8), labels=labels)
+    decoder = LinearDecoder(64, 14, 3)
+    fit_detail(decoder, faces, np.arange(200), times=1.0)
+    smiling, other, _ = decoder.amplitudes(torch.eye(3)).detach().numpy()
+    there = np.s_[0, 11:13, 3:5]
+    assert smiling[there].mean() == pytest.approx(np.log(4), rel=0.15)
+    assert np.abs(smiling[0, :8]).max() < 0.1 and np.abs(other).max() < 0.2

@@ -117,7 +117,7 @@ def test_a_signal_between_the_stages_acts_at_once_and_loses_nothing(
 
 
 def test_a_new_training_says_how_long_its_parts_take(small, monkeypatch) -> None:
-    monkeypatch.setattr(estimates, "VERDICT", dataclasses.replace(estimates.VERDICT, width=4, faces=1))
+    monkeypatch.setattr(estimates, "VERDICT", dataclasses.replace(estimates.VERDICT, width=8, faces=1))
     said = estimates.estimate(CONFIG, small.faces.frame, small.faces.attributes, 64, "cpu")
     assert re.fullmatch(r"about \d+ s here, .*: verdict network \d+ s, Algorithm 1 \d+ s, edits \d+ s", said)
 

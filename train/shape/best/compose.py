@@ -18,12 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aif.runtime.editing.shape.edit import OWN, OWN_FULLY, PARTED
-from aif.runtime.editing.shape.gain import EPSILON, LIMIT, gain_mask
+from aif.runtime.editing.shape.detail import SHARE, detail_mask
+from aif.runtime.editing.shape.edit import OWN, OWN_FULLY, PARTED, SHADE
+from aif.runtime.editing.shape.gain import EPSILON, gain_mask
 from aif.runtime.editing.shape.warp import LEAST_SHARE, SHUT
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import close_gaps, raster
+from aif.train.shape.best.networks import Decoding
+from aif.train.shape.best.tint import amplified, bounded, detail_gain
 
 _LEAST_AREA = 1e-3
 
@@ -35,11 +38,13 @@ class Edit:
     Attributes:
         moves: (N, 221, 2) in units of the crop's side.
         gain: (N, 3, S, S) in log units, bounded, in the texture frame.
+        detail: (N, 3, S/4, S/4) what is added of each band of the photo's own detail, likewise.
         texture: (N, 3, S, S) in [0, 1], decoded for the edited faces.
     """
 
     moves: Tensor
     gain: Tensor
+    detail: Tensor
     texture: Tensor
 
 
@@ -65,17 +70,20 @@ class Composer(nn.Module):
         self.register_buffer("anchors", torch.tensor(frame.anchors))
         self.register_buffer("mean", torch.tensor(frame.vertices(frame.mean, 1.0)))
         self.register_buffer("mask", torch.tensor(gain_mask(frame, texture_size)))
+        self.skin: Tensor
+        skin = torch.tensor(detail_mask(frame, texture_size))[None, None]
+        self.register_buffer("skin", F.avg_pool2d(skin, SHARE)[0, 0])
         line = torch.arange(size, dtype=torch.float32)
         self.register_buffer("grid", torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1))
         self.between = int(frame.inner_mouth.sum())
 
-    def edit(self, before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor]) -> Edit:
-        """The runtime's edit between two decodings: log textures (N, 3, S, S), landmarks (N, 221, 2)."""
+    def edit(self, before: Decoding, after: Decoding, own: Tensor) -> Edit:
+        """The runtime's edit between two decodings of faces whose own textures are `own` (N, 3, S, S)."""
         # The same limits as the pixels of decoded textures, 0 to 1.
         low, high = float(np.log(EPSILON)), float(np.log(1 + EPSILON))
-        gain = after[0].clamp(low, high) - before[0].clamp(low, high)
-        gain = LIMIT * torch.tanh(gain / LIMIT) * self.mask
-        return Edit(after[1] - before[1], gain, (after[0].exp() - EPSILON).clamp(0, 1))
+        gain = after.log_texture.clamp(low, high) - before.log_texture.clamp(low, high)
+        detail = amplified(after.detail - before.detail) * self.skin
+        return Edit(after.points - before.points, bounded(gain, own) * self.mask, detail, after.texture)
 
     def forward(self, crops: Tensor, points: Tensor, edit: Edit) -> Tensor:
         """The edited crops (N, 3, S, S) in [0, 1].
@@ -85,10 +93,11 @@ class Composer(nn.Module):
             points: (N, 221, 2) their landmarks in units of the side.
             edit: what changes.
         """
-        q = points + edit.moves * self._damping(points, edit.moves)[:, :, None]
-        opening = self._opening(q)
-        shut = opening.detach() * 128 < SHUT
-        q = torch.where(shut[:, None, None], self._joined(q), q)
+        wanted = points + edit.moves
+        moves = self._joined(wanted, self._gaps(wanted) < 0) - points
+        q = points + moves * self._damping(points, moves)[:, :, None]
+        shut = self._opening(q).detach() * 128 < SHUT
+        q = self._joined(q, shut[:, None])
         source, target = self._vertices(points), self._vertices(q)
         ids, cover = self._raster(target.detach(), shut)
         fields = self._fields(target, source - target)
@@ -102,10 +111,13 @@ class Composer(nn.Module):
         texture = torch.where(inside, value[..., 2:] * self.texture_size, -2.0 * self.texture_size)
         out = self._sample(crops, where, "bicubic", "border").clamp(0, 1)
         gain = self._sample(edit.gain, texture, "bilinear", "zeros")
+        detail = F.interpolate(edit.detail, scale_factor=SHARE, mode="bilinear", align_corners=False)
+        amounts = self._sample(detail, texture, "bilinear", "zeros")
+        gain = gain + detail_gain(out, self.size / 128, amounts)
         out = ((out + EPSILON) * gain.exp() - EPSILON).clamp(0, 1)
         alpha = self._mouth_alpha(self._opening(points), self._opening(q))
         if bool((alpha > 0).any()):
-            mouth = self._sample(edit.texture, texture, "bilinear", "border")
+            mouth = SHADE * self._sample(edit.texture, texture, "bilinear", "border")
             out = out + (alpha[:, None, None] * cover)[:, None] * (mouth - out)
         return out
 
@@ -182,19 +194,25 @@ class Composer(nn.Module):
         return factor[:, : dense.COUNT]
 
     @staticmethod
-    def _opening(points: Tensor) -> Tensor:
-        """(N,) distance between the middles of the inner lips, in units of the side."""
-        middle = len(dense.UPPER_LIP) // 2
-        between = points[:, int(dense.UPPER_LIP[middle])] - points[:, int(dense.LOWER_LIP[middle])]
-        return (between.square().sum(dim=1) + 1e-10).sqrt()
+    def _gaps(points: Tensor) -> Tensor:
+        """(N, 9) how far the inner lips are apart, in units of the side; below 0 where they cross."""
+        across = F.normalize(points[:, dense.RIGHT_MOUTH] - points[:, dense.LEFT_MOUTH], dim=1)[:, None]
+        between = points[:, dense.LOWER_LIP.tolist()] - points[:, dense.UPPER_LIP.tolist()]
+        return between[..., 1] * across[..., 0] - between[..., 0] * across[..., 1]
+
+    def _opening(self, points: Tensor) -> Tensor:
+        """(N,) the gap between the middles of the inner lips."""
+        gaps = self._gaps(points)
+        return gaps[:, gaps.shape[1] // 2]
 
     @staticmethod
-    def _joined(points: Tensor) -> Tensor:
-        """The landmarks with the inner lips brought together halfway."""
+    def _joined(points: Tensor, which: Tensor) -> Tensor:
+        """The landmarks with the pairs of inner lips of which, (N, 9) or (N, 1), brought together halfway."""
         joined = points.clone()
-        middle = (points[:, dense.UPPER_LIP.tolist()] + points[:, dense.LOWER_LIP.tolist()]) / 2
-        joined[:, dense.UPPER_LIP.tolist()] = middle
-        joined[:, dense.LOWER_LIP.tolist()] = middle
+        upper, lower = points[:, dense.UPPER_LIP.tolist()], points[:, dense.LOWER_LIP.tolist()]
+        middle = (upper + lower) / 2
+        joined[:, dense.UPPER_LIP.tolist()] = torch.where(which[:, :, None], middle, upper)
+        joined[:, dense.LOWER_LIP.tolist()] = torch.where(which[:, :, None], middle, lower)
         return joined
 
     @staticmethod

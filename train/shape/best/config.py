@@ -55,9 +55,8 @@ class Effect:
     """Share of that weight for the edited attribute's own value."""
     rest: float = 0.03
     """Weight of the squared values that are mixed in without any edit."""
-    mouth_along: float = 0.3
-    """How far an edit of Smiling takes Mouth_Slightly_Open along in training, four times of five. What users
-    get is in the manifest: less towards 1, more towards 0."""
+    mouth_along: float = 0.8
+    """How far an edit of Smiling towards 0 shuts Mouth_Slightly_Open in training, four times of five."""
     without: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Gray_Hair", "Eyeglasses")
     """Attributes not trained for effect: what they are about is not in the face's texture and shape."""
 

@@ -17,11 +17,11 @@ from torch.optim import Optimizer
 from aif.train.evaluators.evaluator import resize_area
 from aif.train.shape.best.compose import Composer
 from aif.train.shape.best.config import Effect
-from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
+from aif.train.shape.best.networks import Decoding, ShapeDecoder, ShapeEncoder
 from aif.train.shape.best.step import move
 from aif.train.shape.faces.store import Faces
 
-MOUTH_PRICE = 4.0
+MOUTH_PRICE = 8.0
 """What mixing Mouth_Slightly_Open into another edit costs, in shares of what others cost."""
 
 LEAST_GOAL = 0.5
@@ -135,9 +135,10 @@ def effect_step(
         crop = resize_area(faces.crop, editing.composer.size)
         before_logits = editing.verdict(crop.roll(request.shift, dims=(2, 3)))
     z, asked = code.mean, editing.wanted(code.y, request)
-    log_textures, points = decoder.decode(torch.cat([z, z]), torch.cat([code.y, asked]))
-    (source, target), (p, q) = log_textures.chunk(2), points.chunk(2)
-    composed = editing.composer(crop, faces.points, editing.composer.edit((source, p), (target, q)))
+    both = decoder.decode(torch.cat([z, z]), torch.cat([code.y, asked]))
+    source, target = (Decoding(*parts) for parts in zip(*(part.chunk(2) for part in both), strict=True))
+    edit = editing.composer.edit(source, target, faces.texture)
+    composed = editing.composer(crop, faces.points, edit)
     logits = editing.verdict(composed.roll(request.shift, dims=(2, 3)))
     terms: dict[str, Tensor] = {}
     terms["verdict"], terms["others"] = verdict_terms(logits, before_logits, request, editing)

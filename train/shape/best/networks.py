@@ -6,6 +6,7 @@ is the baseline's straight line, and training bends it towards the person.
     s, t        = y + mix(z, y)                              attribute values for shape and for texture
     log t(z, y) = tone(z, y_tone) + linear(z) + sum_a t_a C_a + conv(z)
     p(z, y)     = linear(z, s, s x pose) + MLP(z)
+    detail(y)   = sum_a t_a K_a
 
 So y reaches pixels and landmarks through the baseline's directions alone, in amounts that the network chooses
 for the person: whatever it learns, an edit is made of how real faces differ. Inside the mouth t counts
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +41,25 @@ HIDDEN = 192
 """Units of the small dense layers."""
 REACH = 0.5
 """How far outside [0, 1] the mixing network sees y."""
+
+
+class Decoding(NamedTuple):
+    """What N faces look like.
+
+    Attributes:
+        log_texture: log(t + e), (N, 3, S, S), not limited.
+        points: (N, 221, 2) landmarks in units of the crop's side.
+        detail: (N, 3, S/4, S/4) log amplitudes of fine bands (`aif.runtime.editing.shape.detail`).
+    """
+
+    log_texture: Tensor
+    points: Tensor
+    detail: Tensor
+
+    @property
+    def texture(self) -> Tensor:
+        """(N, 3, S, S) in [0, 1]."""
+        return (self.log_texture.exp() - EPSILON).clamp(0, 1)
 
 
 class ShapeEncoder(nn.Module):
@@ -97,7 +118,7 @@ class ShapeEncoder(nn.Module):
 
 
 class ShapeDecoder(nn.Module):
-    """z (N, Z) and y (N, A) to texture (N, 3, S, S) in [0, 1] and landmarks (N, 221, 2).
+    """z (N, Z) and y (N, A) to texture (N, 3, S, S) in [0, 1], landmarks (N, 221, 2) and detail.
 
     Args:
         linear: the fitted baseline, copied.
@@ -154,8 +175,8 @@ class ShapeDecoder(nn.Module):
         shape, texture = self.mixing(known).chunk(2, dim=1)
         return shape * self.learnt, texture * self.learnt
 
-    def decode(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Log texture log(t + e) (N, 3, S, S), not limited, and landmarks (N, 221, 2)."""
+    def decode(self, z: Tensor, y: Tensor) -> Decoding:
+        """What `forward` gives, before pixels are limited."""
         lin = self.linear
         for_shape, for_texture = (y + more for more in self.mixed(z, y))
         maps = lin.fine(for_texture).unflatten(1, (3, self.size, self.size))
@@ -165,7 +186,7 @@ class ShapeDecoder(nn.Module):
         points: Tensor = lin.points(regressors(z, for_shape))
         if self.deep:
             points = points + self.movement(z)
-        return log_texture, points.reshape(-1, dense.COUNT, 2)
+        return Decoding(log_texture, points.reshape(-1, dense.COUNT, 2), lin.amplitudes(for_texture))
 
     def person(self, z: Tensor) -> Tensor:
         """What z says of the log texture, (N, 3, S, S), without the skin's tone."""
@@ -193,10 +214,10 @@ class ShapeDecoder(nn.Module):
         out: Tensor = self.out(F.leaky_relu(x, 0.2))
         return out
 
-    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> tuple[Tensor, Tensor]:
-        """Texture and landmarks."""
-        log_texture, points = self.decode(z, y)
-        return (log_texture.exp() - EPSILON).clamp(0, 1), points
+    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
+        """Texture, landmarks and detail."""
+        decoding = self.decode(z, y)
+        return decoding.texture, decoding.points, decoding.detail
 
 
 class Discriminator(nn.Module):

@@ -24,12 +24,11 @@ def sample_grid(encoder: ShapeEncoder, decoder: ShapeDecoder, store: FaceStore) 
     composer = Composer(store.frame, store.size).to(store.device)
     code = encoder(faces.texture, faces.points)
     before = decoder.decode(code.mean, code.y)
-    columns = [faces.crop, decoder(code.mean, code.y)[0]]
+    columns = [faces.crop, before.texture]
     for number in range(len(store.attributes)):
         y = code.y.clone()
         y[:, number] = 1 - y[:, number].round()
-        columns.append(
-            composer(faces.crop, faces.points, composer.edit(before, decoder.decode(code.mean, y)))
-        )
+        edit = composer.edit(before, decoder.decode(code.mean, y), faces.texture)
+        columns.append(composer(faces.crop, faces.points, edit))
     picture = torch.cat(columns, dim=3).permute(0, 2, 3, 1).reshape(-1, store.size * len(columns), 3)
     return np.asarray((picture.cpu() * 255).round().clamp(0, 255).to(torch.uint8).numpy())

@@ -15,7 +15,7 @@ from aif.train.algorithm import losses
 from aif.train.algorithm.update import Optimisers, frozen, standardised
 from aif.train.networks.modules import Auxiliary
 from aif.train.shape.best.config import Algorithm1
-from aif.train.shape.best.networks import Discriminator, ShapeDecoder, ShapeEncoder
+from aif.train.shape.best.networks import Decoding, Discriminator, ShapeDecoder, ShapeEncoder
 from aif.train.shape.faces.store import Faces
 
 CLIP = 5.0
@@ -51,16 +51,15 @@ def algorithm1_step(
 
     code = encoder(faces.texture, faces.points)  # z_mean, z_log_variance, y_hat <- E(x)
     z = code.mean + (0.5 * code.log_variance).exp() * noise[0]  # z <- z_mean + sigma e
-    log_texture, points = decoder.decode(z, faces.y)  # x_hat <- D(y, z)
-    texture_hat = (log_texture.exp() - EPSILON).clamp(0, 1)
+    x_hat = decoder.decode(z, faces.y)  # x_hat <- D(y, z)
 
-    terms["rec"] = reconstruction(log_texture, points, faces, weights)  # L_rec
+    terms["rec"] = reconstruction(x_hat, faces, weights)  # L_rec
     terms["kl"] = losses.kl_divergence(code.mean, code.log_variance)  # L_KL
     terms["class"] = len(y_rate) * F.binary_cross_entropy(code.y, faces.y)  # L_class
     loss = terms["rec"] + weights.alpha * terms["kl"] + weights.rho * terms["class"]
     with frozen(discriminator, aux):
         if weights.delta:
-            score = discriminator(seen(texture_hat, faces))
+            score = discriminator(seen(x_hat.texture, faces))
             terms["gan"] = losses.gan_generator(score)  # L_gan <- -log C(x_hat)
             loss = loss + weights.delta * terms["gan"]
         guess = aux(standardised(code.mean))
@@ -70,10 +69,10 @@ def algorithm1_step(
 
     if weights.delta:
         with torch.no_grad():
-            sample, _ = decoder(noise[1], faces.y)  # x_tilde <- D(y, z ~ N(0, I))
+            sample = decoder.decode(noise[1], faces.y).texture  # x_tilde <- D(y, z ~ N(0, I))
         real = losses.gan_real(discriminator(seen(faces.texture, faces)))
         made = [
-            losses.gan_fake(discriminator(seen(image.detach(), faces))) for image in (texture_hat, sample)
+            losses.gan_fake(discriminator(seen(image.detach(), faces))) for image in (x_hat.texture, sample)
         ]
         terms["discriminator"] = real + (made[0] + made[1]) / 2
         move(optimisers.discriminator, terms["discriminator"])  # theta_C <- descend L_gan
@@ -83,14 +82,14 @@ def algorithm1_step(
     return {name: term.detach() for name, term in terms.items()}
 
 
-def reconstruction(log_texture: Tensor, points: Tensor, faces: Faces, weights: Algorithm1) -> Tensor:
+def reconstruction(x_hat: Decoding, faces: Faces, weights: Algorithm1) -> Tensor:
     """L_rec: squared errors of the log texture, where the photo shows it, and of the landmarks."""
-    error = (log_texture - (faces.texture + EPSILON).log()).square().mean(dim=1, keepdim=True)
+    error = (x_hat.log_texture - (faces.texture + EPSILON).log()).square().mean(dim=1, keepdim=True)
     texture = (error * faces.weight).sum() / faces.weight.sum().clamp(min=1)
-    importance = torch.ones(dense.COUNT, device=points.device)
+    importance = torch.ones(dense.COUNT, device=faces.points.device)
     for part in (dense.OUTER_LIP, dense.INNER_LIP, dense.LEFT_EYE, dense.RIGHT_EYE):
         importance[part] = weights.features
-    squared = ((points - faces.points) * 128).square().sum(dim=2)
+    squared = ((x_hat.points - faces.points) * 128).square().sum(dim=2)
     return weights.texture * texture + weights.points * (squared * importance / importance.mean()).mean()
 
 

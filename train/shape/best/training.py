@@ -239,7 +239,7 @@ class Trainer:
         pools = [self._with[int(a)][1 - int(v)] for a, v in zip(attribute, value, strict=True)]
         rows = torch.stack([pool[int(u * len(pool))] for pool, u in zip(pools, place.tolist(), strict=True)])
         smiling = self.editing.smiling if self.editing is not None else -1
-        along = (attribute == smiling) & (torch.rand(count, generator=random) < 0.8)
+        along = (attribute == smiling) & (value == 0) & (torch.rand(count, generator=random) < 0.8)
         share = along.float() * self.config.effect.mouth_along
         down, right = torch.randint(-2, 3, (2,), generator=random).tolist()
         request = Request(

@@ -12,24 +12,39 @@ TONE_ATTRIBUTES = ("Pale_Skin",)
 
 EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
 
-COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.15, 0.8)}}
+COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.0, 0.8)}}
 """What a person expects to change along, and by which share of its way towards 1, and towards 0.
 
 Most smiles of the training faces have open mouths, but a shut mouth that opens shows teeth that the photo
-does not have: with a share of 0.77 a smile succeeds hardly more often than with 0.3, and looks like a
-denture.
+does not have, and looks like a denture; lips and cheeks smile as well.
 """
 
 # How far beyond a label's mean effect an edit has to go to be seen: labels are noisy, and regression shrinks.
 STRENGTH = 1.5
+
+TRAINED_STRENGTHS = {
+    "Smiling": (1.55, 1.2),
+    "Mouth_Slightly_Open": (1.15, 1.8),
+    "Bushy_Eyebrows": (1.5, 1.15),
+    "Heavy_Makeup": (1.5, 1.5),
+    "Mustache": (1.5, 1.4),
+    "Goatee": (1.5, 1.4),
+    "Male": (1.3, 1.5),
+    "Young": (1.5, 1.4),
+    "Big_Nose": (1.3, 1.5),
+    "Rosy_Cheeks": (1.15, 1.4),
+}
+"""The same of edits that are trained for effect, towards 1 and towards 0: as strong as still looks natural on
+large portraits. Those that are not named: 1.4."""
+TRAINED = 1.4
 
 # The skin's own tone is measured, not labelled by taste, and moves all of the face: its full effect looks
 # like a mask.
 TONE_STRENGTH = 0.75
 
 
-def attribute_infos(names: Sequence[str], strength: float = STRENGTH) -> tuple[AttributeInfo, ...]:
-    """The attributes of a model, before calibration.
+def attribute_infos(names: Sequence[str], trained: bool = False) -> tuple[AttributeInfo, ...]:
+    """The attributes of a model, before calibration; `trained`: of one that is trained for effect.
 
     Hair colours exclude each other; their strength is 1, for hair goes all the way to the wanted colour.
     """
@@ -37,15 +52,17 @@ def attribute_infos(names: Sequence[str], strength: float = STRENGTH) -> tuple[A
     for name in names:
         along = {other: shares for other, shares in COMPANIONS.get(name, {}).items() if other in names}
         hair = name in HAIR_ATTRIBUTES
-        own = TONE_STRENGTH if name in TONE_ATTRIBUTES else strength
+        on, off = TRAINED_STRENGTHS.get(name, (TRAINED, TRAINED)) if trained else (STRENGTH, STRENGTH)
+        if hair or name in TONE_ATTRIBUTES:
+            on = off = 1.0 if hair else TONE_STRENGTH
         others = tuple(other for other in HAIR_ATTRIBUTES if hair and other != name and other in names)
         found.append(
             AttributeInfo(
                 name=name,
-                off=0.0 if hair else 1 - own,
-                on=1.0 if hair else own,
-                takes_along={other: on for other, (on, _) in along.items()},
-                takes_along_off={other: off for other, (_, off) in along.items()},
+                off=1 - off,
+                on=on,
+                takes_along={other: share for other, (share, _) in along.items()},
+                takes_along_off={other: share for other, (_, share) in along.items()},
                 excludes=others,
                 group="hair" if hair else "expression" if name in EXPRESSIONS else "face",
             )

@@ -17,6 +17,7 @@ from aif.runtime.geometry import points as dense
 from aif.train.algorithm.factorize import erasure
 from aif.train.shape.faces.known import TONE_ATTRIBUTES
 from aif.train.shape.faces.textures import Textures
+from aif.train.shape.linear.detail import fit_detail
 from aif.train.shape.linear.networks import POSE_COMPONENTS, LinearDecoder, LinearEncoder, regressors
 
 # Cheeks and bridge of the nose on the mean shape: x, y and radius in pixels of a 128 px texture.
@@ -35,6 +36,8 @@ class LinearConfig:
     """Training faces whose textures are used, at the most."""
     ridge: float = 1e-3
     """Penalty of squared coefficients of standardised regressors, relative to the number of faces."""
+    detail: float = 3.0
+    """What measured changes of the amplitude of fine detail are multiplied with: noisy labels shrink them."""
     seed: int = 0
     """Seed of the choice of faces."""
 
@@ -81,6 +84,7 @@ def fit_linear(
         log("landmarks and textures")
         regress(decoder.points, regressors(z, y), points, config.ridge)
         _fit_textures(decoder, faces, some, (z, y, coarse, tone), config.ridge)
+        fit_detail(decoder, faces, some, config.detail)
     return encoder.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
 
 

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aif.runtime.editing.shape.detail import SHARE, SIGMAS
 from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.geometry import points as dense
 
@@ -76,7 +77,8 @@ class LinearEncoder(nn.Module):
 
 
 class LinearDecoder(nn.Module):
-    """z (N, Z) and y (N, A) to texture (N, 3, S, S) in [0, 1] and landmarks (N, 221, 2).
+    """z (N, Z) and y (N, A) to texture (N, 3, S, S) in [0, 1], landmarks (N, 221, 2) and detail, log
+    amplitudes (N, 3, S/4, S/4) of fine bands relative to a face without any attribute.
 
     Between the lips y counts within 0 and 1 only: exaggerated, teeth would glow.
     """
@@ -89,11 +91,12 @@ class LinearDecoder(nn.Module):
         self.coarse = nn.Linear(codes, 3 * (size // 2) ** 2)
         self.fine = nn.Linear(attributes, 3 * size**2)
         self.tone = nn.Linear(codes + attributes, 3)
+        self.detail = nn.Linear(attributes, len(SIGMAS) * (size // SHARE) ** 2, bias=False)
         self.mouth: Tensor
         self.register_buffer("mouth", torch.zeros(1, 1, size, size))
 
-    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> tuple[Tensor, Tensor]:
-        """Texture and landmarks."""
+    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
+        """Texture, landmarks and detail."""
         points = self.points(regressors(z, y)).unflatten(1, (dense.COUNT, 2))
         half = self.size // 2
         coarse = F.interpolate(
@@ -106,7 +109,13 @@ class LinearDecoder(nn.Module):
         shape = (3, self.size, self.size)
         face, mouth = (self.fine(value).unflatten(1, shape) for value in (y, y.clamp(0, 1)))
         texture = (coarse + face + self.mouth * (mouth - face) + tone).exp() - EPSILON
-        return texture.clamp(0, 1), points
+        return texture.clamp(0, 1), points, self.amplitudes(y)
+
+    def amplitudes(self, y: Tensor) -> Tensor:
+        """The detail of y (N, A)."""
+        side = self.size // SHARE
+        amplitudes: Tensor = self.detail(y).unflatten(1, (len(SIGMAS), side, side))
+        return amplitudes
 
 
 def regressors(z: Tensor, y: Tensor) -> Tensor:

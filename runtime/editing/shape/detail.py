@@ -1,0 +1,104 @@
+"""Detail: an edit softens or deepens what lines, folds and pores the photo itself has.
+
+    band_k = blur(L, SIGMAS[k-1]) - blur(L, SIGMAS[k])       of the log colours L; nothing blurred for k = 0
+    photo' = photo * exp(sum_k (exp(c_k) - 1) band_k)         c_k = d_k(y') - d_k(y), decoded log amplitudes
+
+Where folds run is the person's own; by how much a smile deepens them, or youth smooths them, is what the
+decoder knows. Deepening is bounded: it would amplify noise.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.editing.shape.gain import EPSILON, gain_mask
+from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.frame import Frame
+
+# How far each band reaches, in pixels of a 128 px crop.
+SIGMAS = (1.0, 2.0, 4.0)
+
+# The sides of detail maps are this share of the texture's.
+SHARE = 4
+
+# Bands deepen by at most this share of their amplitude, and soften by at most that one.
+DEEPEST, SOFTEST = 0.15, 0.75
+
+# The finest band, the skin's grain rather than its folds, changes by this share of what is decoded.
+GRAIN = 0.4
+
+# Amounts below this are none.
+NO_AMOUNT = 1e-3
+
+# Contrasts beyond this, in log units, are edges of something else: they change no more than this much.
+EDGE = 0.5
+
+
+@lru_cache(maxsize=8)
+def detail_mask(frame: Frame, size: int) -> Float32Array:
+    """Where detail may change: float32 (size, size) in [0, 1]; the skin, without brows, eyes and lips, whose
+    outlines are no detail."""
+    skin = gain_mask(frame, size)
+    for ring, grow in ((dense.LEFT_BROW, 1.3), (dense.RIGHT_BROW, 1.3), (dense.OUTER_LIP, 1.05)):
+        skin = skin * (1 - frame.mask(size, ring, blur=1.5, grow=grow))
+    skin.setflags(write=False)
+    return skin
+
+
+def amplified(change: Float32Array) -> Float32Array:
+    """What is added of each band, -0.75 to 0.15, for changes (N, 3, h, w) of log amplitude."""
+    limit = np.where(change > 0, np.float32(DEEPEST), np.float32(-SOFTEST))
+    amounts = np.asarray(-limit * np.expm1(-np.abs(change / limit)), dtype=np.float32)
+    amounts[:, 0] *= GRAIN
+    return amounts
+
+
+def change_detail(
+    factor_hwc: Float32Array, box_hwc_bgr: UInt8Array, scale: float, amounts: Float32Array
+) -> None:
+    """Multiply what a picture's bands change to into the factors that it will be multiplied with, in place.
+
+    Args:
+        factor_hwc: float32 (H, W, 3).
+        box_hwc_bgr: uint8 (H, W, 3) the picture.
+        scale: pixels of the picture to a pixel of a 128 px crop.
+        amounts: float32 (h, w, 3) from `amplified`, over the picture at any size.
+    """
+    height, width = box_hwc_bgr.shape[:2]
+    step = max(1, round(scale))
+    small = (-(-width // step), -(-height // step))
+    coarse = cv2.LUT(cv2.resize(box_hwc_bgr, small, interpolation=cv2.INTER_AREA), _LOGS)
+    blurred = [cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step) for sigma in SIGMAS]
+    amount = cv2.resize(amounts, small, interpolation=cv2.INTER_LINEAR)
+    wide = sum(
+        amount[:, :, k, None] * np.clip(blurred[k - 1] - blurred[k], -EDGE, EDGE)
+        for k in range(1, len(SIGMAS))
+    )
+    strongest = cv2.transform(np.abs(amount), np.ones((1, len(SIGMAS)), np.float32))
+    x, y, across, down = cv2.boundingRect((strongest >= NO_AMOUNT).astype(np.uint8))
+    if not across:
+        return
+    here = np.s_[y : y + down, x : x + across]
+    left, top, right, bottom = (
+        x * step,
+        y * step,
+        min((x + across) * step, width),
+        min((y + down) * step, height),
+    )
+    full = [
+        cv2.resize(np.ascontiguousarray(each[here]), (across * step, down * step))[
+            : bottom - top, : right - left
+        ]
+        for each in (wide, blurred[0], np.repeat(amount[:, :, :1], 3, axis=2))
+    ]
+    finest = cv2.subtract(cv2.LUT(box_hwc_bgr[top:bottom, left:right], _LOGS), full[1])
+    np.clip(finest, -EDGE, EDGE, out=finest)
+    gain = cv2.add(cv2.multiply(finest, full[2]), full[0])
+    factor_hwc[top:bottom, left:right] *= cv2.exp(gain)
+
+
+_LOGS = np.log(np.arange(256, dtype=np.float32) / np.float32(255) + np.float32(EPSILON))
