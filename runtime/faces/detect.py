@@ -32,6 +32,10 @@ SAME_FACE = 0.35
 # taken for a face there has to be surer.
 TURNED_SIDE, TURNED_THRESHOLD = 400, 0.8
 
+# A face of which the network is less sure than this is looked at turned, too, and the surest turn is its own:
+# one that stands on its head may pass for upright.
+CERTAIN = 0.99
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -111,14 +115,23 @@ class CheckedDetector(abc.ABC):
     ) -> list[Detection]:
         """What the network takes for faces that are turned by so much, each once."""
         distinct = [boxes[index] for index in suppress(boxes, [1.0] * len(boxes), 0.6)]
-        found = self._net.refine_all(frame, distinct, angle=math.radians(degrees))
         least = max(self._threshold, TURNED_THRESHOLD) if degrees else self._threshold
         faces = []
-        for points, score in zip(five_points(found.points), found.confidence.tolist(), strict=True):
-            if score >= least and np.isfinite(points).all():
-                faces.append(Detection(box_from_landmarks(points), points, score))
+        for box, face in zip(distinct, self._looked_at(frame, distinct, degrees), strict=True):
+            if face.score >= least:
+                turns = (90, -90, 180) if degrees or face.score < CERTAIN else ()
+                others = (self._looked_at(frame, [box], degrees + turn)[0] for turn in turns)
+                faces.append(max((face, *others), key=lambda each: each.score))
         kept = suppress([face.box_xywh for face in faces], [face.score for face in faces], SAME_FACE)
         return [faces[index] for index in kept]
+
+    def _looked_at(self, frame: UInt8Array, boxes: Sequence[Float32Array], degrees: float) -> list[Detection]:
+        """What the network sees in the boxes, turned by so much; points that are not finite have score 0."""
+        found = self._net.refine_all(frame, boxes, angle=math.radians(degrees))
+        return [
+            Detection(box_from_landmarks(points), points, score if np.isfinite(points).all() else 0.0)
+            for points, score in zip(five_points(found.points), found.confidence.tolist(), strict=True)
+        ]
 
 
 class YuNetDetector(CheckedDetector):

@@ -1,7 +1,7 @@
 """Detail: an edit softens or deepens what lines, folds and pores the photo itself has.
 
     band_k = blur(L, SIGMAS[k-1]) - blur(L, SIGMAS[k])       of the log colours L; nothing blurred for k = 0
-    photo' = photo * exp(sum_k (exp(c_k) - 1) band_k)         c_k = d_k(y') - d_k(y), decoded log amplitudes
+    photo' = photo * exp(sum_k a_k band_k)        a_k = exp(d_k(y') - d_k(y)) - 1, of decoded log amplitudes d
 
 Where folds run is the person's own; by how much a smile deepens them, or youth smooths them, is what the
 decoder knows. Deepening is bounded: it would amplify noise.
@@ -28,14 +28,12 @@ SHARE = 4
 # Bands deepen by at most this share of their amplitude, and soften by at most that one.
 DEEPEST, SOFTEST = 0.15, 0.75
 
-# The finest band, the skin's grain rather than its folds, changes by this share of what is decoded.
-GRAIN = 0.4
-
 # Amounts below this are none.
 NO_AMOUNT = 1e-3
 
-# Contrasts beyond this, in log units, are edges of something else: they change no more than this much.
-EDGE = 0.5
+# Contrasts up to the first, in log units, are the skin's grain, which stays; what is beyond the second is the
+# edge of something else.
+GRAIN, EDGE = 0.08, 0.5
 
 
 @lru_cache(maxsize=8)
@@ -50,11 +48,9 @@ def detail_mask(frame: Frame, size: int) -> Float32Array:
 
 
 def amplified(change: Float32Array) -> Float32Array:
-    """What is added of each band, -0.75 to 0.15, for changes (N, 3, h, w) of log amplitude."""
+    """What is added of each band, -0.75 to 0.15, for changes of log amplitude."""
     limit = np.where(change > 0, np.float32(DEEPEST), np.float32(-SOFTEST))
-    amounts = np.asarray(-limit * np.expm1(-np.abs(change / limit)), dtype=np.float32)
-    amounts[:, 0] *= GRAIN
-    return amounts
+    return np.asarray(-limit * np.expm1(-np.abs(change / limit)), dtype=np.float32)
 
 
 def change_detail(
@@ -74,10 +70,7 @@ def change_detail(
     coarse = cv2.LUT(cv2.resize(box_hwc_bgr, small, interpolation=cv2.INTER_AREA), _LOGS)
     blurred = [cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step) for sigma in SIGMAS]
     amount = cv2.resize(amounts, small, interpolation=cv2.INTER_LINEAR)
-    wide = sum(
-        amount[:, :, k, None] * np.clip(blurred[k - 1] - blurred[k], -EDGE, EDGE)
-        for k in range(1, len(SIGMAS))
-    )
+    wide = sum(amount[:, :, k, None] * _folds(blurred[k - 1] - blurred[k]) for k in range(1, len(SIGMAS)))
     strongest = cv2.transform(np.abs(amount), np.ones((1, len(SIGMAS)), np.float32))
     x, y, across, down = cv2.boundingRect((strongest >= NO_AMOUNT).astype(np.uint8))
     if not across:
@@ -96,9 +89,13 @@ def change_detail(
         for each in (wide, blurred[0], np.repeat(amount[:, :, :1], 3, axis=2))
     ]
     finest = cv2.subtract(cv2.LUT(box_hwc_bgr[top:bottom, left:right], _LOGS), full[1])
-    np.clip(finest, -EDGE, EDGE, out=finest)
-    gain = cv2.add(cv2.multiply(finest, full[2]), full[0])
+    gain = cv2.add(cv2.multiply(_folds(finest), full[2]), full[0])
     factor_hwc[top:bottom, left:right] *= cv2.exp(gain)
+
+
+def _folds(band: Float32Array) -> Float32Array:
+    """What of a band is more than grain."""
+    return np.asarray(np.clip(band, -EDGE, EDGE) - np.clip(band, -GRAIN, GRAIN), dtype=np.float32)
 
 
 _LOGS = np.log(np.arange(256, dtype=np.float32) / np.float32(255) + np.float32(EPSILON))

@@ -30,10 +30,9 @@ def bounded(gain: Tensor, own: Tensor) -> Tensor:
 
 
 def amplified(change: Tensor) -> Tensor:
-    """What is added of each band, for changes (N, 3, h, w) of log amplitude."""
+    """What is added of each band, for changes of log amplitude."""
     limit = torch.where(change > 0, DEEPEST, -SOFTEST)
-    amounts = -limit * torch.expm1(-(change / limit).abs())
-    return torch.cat([GRAIN * amounts[:, :1], amounts[:, 1:]], dim=1)
+    return -limit * torch.expm1(-(change / limit).abs())
 
 
 def detail_gain(images: Tensor, scale: float, amounts: Tensor) -> Tensor:
@@ -43,7 +42,8 @@ def detail_gain(images: Tensor, scale: float, amounts: Tensor) -> Tensor:
     """
     logs = (images + EPSILON).log()
     levels = [logs, *(blurred(logs, sigma * scale) for sigma in SIGMAS)]
-    bands = [(fine - coarse).clamp(-EDGE, EDGE) for fine, coarse in pairwise(levels)]
+    bands = [fine - coarse for fine, coarse in pairwise(levels)]
+    bands = [band.clamp(-EDGE, EDGE) - band.clamp(-GRAIN, GRAIN) for band in bands]
     return sum((band * amounts[:, k : k + 1] for k, band in enumerate(bands)), torch.zeros_like(images))
 
 
