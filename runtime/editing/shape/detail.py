@@ -10,9 +10,11 @@ decoder knows. Deepening is bounded: it would amplify noise.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask
@@ -68,34 +70,35 @@ def change_detail(
     step = max(1, round(scale))
     small = (-(-width // step), -(-height // step))
     coarse = cv2.LUT(cv2.resize(box_hwc_bgr, small, interpolation=cv2.INTER_AREA), _LOGS)
-    blurred = [cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step) for sigma in SIGMAS]
-    amount = cv2.resize(amounts, small, interpolation=cv2.INTER_LINEAR)
-    wide = sum(amount[:, :, k, None] * _folds(blurred[k - 1] - blurred[k]) for k in range(1, len(SIGMAS)))
+    blurred = [_f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
+    amount = _f32(cv2.resize(amounts, small, interpolation=cv2.INTER_LINEAR))
+    wide = np.zeros_like(blurred[0])
+    for k in range(1, len(SIGMAS)):
+        wide += amount[:, :, k, None] * _folds(blurred[k - 1] - blurred[k])
     strongest = cv2.transform(np.abs(amount), np.ones((1, len(SIGMAS)), np.float32))
     x, y, across, down = cv2.boundingRect((strongest >= NO_AMOUNT).astype(np.uint8))
     if not across:
         return
-    here = np.s_[y : y + down, x : x + across]
-    left, top, right, bottom = (
-        x * step,
-        y * step,
-        min((x + across) * step, width),
-        min((y + down) * step, height),
-    )
-    full = [
-        cv2.resize(np.ascontiguousarray(each[here]), (across * step, down * step))[
-            : bottom - top, : right - left
-        ]
-        for each in (wide, blurred[0], np.repeat(amount[:, :, :1], 3, axis=2))
-    ]
-    finest = cv2.subtract(cv2.LUT(box_hwc_bgr[top:bottom, left:right], _LOGS), full[1])
-    gain = cv2.add(cv2.multiply(_folds(finest), full[2]), full[0])
-    factor_hwc[top:bottom, left:right] *= cv2.exp(gain)
+    left, top = x * step, y * step
+    right, bottom = min((x + across) * step, width), min((y + down) * step, height)
+
+    def upsampled(each: Float32Array) -> Float32Array:
+        part = np.ascontiguousarray(each[y : y + down, x : x + across])
+        full = cv2.resize(part, (across * step, down * step), interpolation=cv2.INTER_LINEAR)
+        return _f32(full[: bottom - top, : right - left])
+
+    own = _f32(cv2.LUT(box_hwc_bgr[top:bottom, left:right], _LOGS))
+    finest = _folds(own - upsampled(blurred[0])) * upsampled(np.repeat(amount[:, :, :1], 3, axis=2))
+    factor_hwc[top:bottom, left:right] *= cv2.exp(finest + upsampled(wide))
 
 
 def _folds(band: Float32Array) -> Float32Array:
     """What of a band is more than grain."""
-    return np.asarray(np.clip(band, -EDGE, EDGE) - np.clip(band, -GRAIN, GRAIN), dtype=np.float32)
+    return _f32(np.clip(band, -EDGE, EDGE) - np.clip(band, -GRAIN, GRAIN))
+
+
+def _f32(array: npt.NDArray[Any]) -> Float32Array:
+    return np.asarray(array, dtype=np.float32)
 
 
 _LOGS = np.log(np.arange(256, dtype=np.float32) / np.float32(255) + np.float32(EPSILON))
