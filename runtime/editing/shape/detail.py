@@ -35,7 +35,7 @@ NO_AMOUNT = 1e-3
 
 # Contrasts up to the first, in log units, are the skin's grain, which stays; what is beyond the second is the
 # edge of something else.
-GRAIN, EDGE = 0.06, 0.5
+GRAIN, EDGE = 0.08, 0.5
 
 
 @lru_cache(maxsize=8)

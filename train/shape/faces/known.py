@@ -23,7 +23,7 @@ does not have, and looks like a denture; lips and cheeks smile as well.
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (1.6, 1.5),
+    "Smiling": (1.55, 1.2),
     "Mouth_Slightly_Open": (1.15, 1.8),
     "Bushy_Eyebrows": (1.5, 1.15),
     "Heavy_Makeup": (1.5, 1.5),
