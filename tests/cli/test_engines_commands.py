@@ -122,7 +122,7 @@ def test_mistakes(words, code, said, run, bundle, tmp_path, stand_in_card):
 @pytest.mark.parametrize(
     ("out", "words", "said"),
     [
-        ("note.txt", (), "exists and is not a bundle"),
+        ("note.txt", (), "note.txt exists already"),
         ("note.txt/x.aif", (), "note.txt is no folder"),
         ("x.aif", ("--timing-cache", "note.txt/own.cache"), "timing cache cannot be kept"),
     ],

@@ -81,7 +81,7 @@ def test_a_figure_from_the_command_line(aif, evaluator, tmp_path, monkeypatch):
         (["table1", "--faces-seen", "0"], 2, "trains nothing"),
         (["table1", "--attributes", "Bald"], 2, "Bald"),
         (["table1", "--identity", "{tmp}"], 1, "identity"),
-        (["{tmp}", "--identity", "{tmp}"], 1, "identity"),
+        (["{tmp}", "--identity", "{tmp}"], 1, "is no bundle"),
         (["{tmp}", "--identity", "{tmp}", "--protocol", "paper"], 2, "Leave --identity out"),
     ],
 )

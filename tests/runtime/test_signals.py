@@ -17,7 +17,10 @@ from aif.runtime.signals import Stop, Terminated, stop_on_signals
         *([(signal.SIGHUP, Terminated)] if hasattr(signal, "SIGHUP") else []),
     ],
 )
-def test_the_first_signal_asks_and_the_second_interrupts(number, kind):
+def test_the_first_signal_asks_and_the_second_interrupts(number, kind, request):
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    inherited = signal.signal(number, usual)  # nohup leaves SIGHUP ignored
+    request.addfinalizer(lambda: signal.signal(number, inherited))
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt) as caught, stop_on_signals() as stop:
         stop.check()

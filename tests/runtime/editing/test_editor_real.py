@@ -116,11 +116,14 @@ def test_a_grey_photo_stays_grey(
 
 @pytest.mark.parametrize("name", ["Smiling", "Pale_Skin"])
 def test_an_edit_that_is_taken_back(editor: Editor, astronaut_bgr: np.ndarray, name: str) -> None:
-    """Back to the value that was seen: nearer to the photo than the edit is."""
+    """Back to the value that was seen, with what it took along: nearer to the photo than the edit is."""
     offered(editor, name)
     (seen,) = editor.analyse(astronaut_bgr, detections=face_at(FIVE))
     there = edited(editor, astronaut_bgr, {name: float(seen.y[name] < 0.5)})
-    back = edited(editor, there, {name: min(max(seen.y[name], 0.0), 1.0)})
+    (info,) = (each for each in editor.model.manifest.attributes if each.name == name)
+    back = edited(
+        editor, there, {each: min(max(seen.y[each], 0.0), 1.0) for each in (name, *info.takes_along)}
+    )
     assert difference(back, astronaut_bgr) < 0.8 * difference(there, astronaut_bgr)
 
 

@@ -65,7 +65,7 @@ def test_the_same_as_onnx_runtime(batch, build, toy_bundle):
 
 def test_textures_and_landmarks(stand_in_card, shape_bundle):
     made = make_engines(shape_bundle, "fp32", FaceInputs(crops(3), points(3)), "noise")
-    assert made[0][0].gate.keys() == {"z", "y_mean", "y_max", "image", "landmarks"}
+    assert made[0][0].gate.keys() == {"z", "y_mean", "y_max", "image", "landmarks", "detail"}
     assert made[0][0].inputs == {"image": (3, 32, 32), "landmarks": (221, 2)}
     save_to_cache(made)
     model, plain = FaceModel(shape_bundle, "tensorrt"), FaceModel(shape_bundle, threads=1)

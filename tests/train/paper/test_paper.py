@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from aif.runtime.errors import ConfigError, TrainingError, UnknownAttributeError
+from aif.runtime.errors import ConfigError, UnknownAttributeError
 from aif.runtime.model.model import Decoded, Encoding
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluation.paper_protocol import paper_protocol
@@ -217,10 +217,10 @@ def test_an_interrupted_training_says_how_to_go_on(experiment, monkeypatch):
     real = experiments.train
 
     def stopped(*args, **kwargs):
-        return dataclasses.replace(real(*args, **kwargs), finished=False)
+        return dataclasses.replace(real(*args, **kwargs), stopped=KeyboardInterrupt("it goes on"))
 
     monkeypatch.setattr(experiments, "train", stopped)
-    with pytest.raises(TrainingError, match="goes on"):
+    with pytest.raises(KeyboardInterrupt, match="goes on"):
         system(experiment, "vae", 0, NAMES[:1], [])
 
 

@@ -121,7 +121,7 @@ def test_time_is_told_early_and_the_first_picture_comes_within_minutes(tmp_path,
     pictures = sorted(path.stem for path in (tmp_path / "samples").iterdir())
     assert pictures == [f"step-{step:07d}" for step in (3, 6, 12, 20)]
     assert [path.name for path in list_checkpoints(tmp_path / "checkpoints")] == [
-        "step-0000016",
+        "step-0000015",
         "step-0000020",
     ]
 
