@@ -65,7 +65,10 @@ def make_clip() -> Clip:
             frames, size = len(images), (images[0].shape[1], images[0].shape[0])
         clock = 1 / rate if time_base is None else time_base
         with av.open(str(path), "w", format=format, container_options=container_options or {}) as out:
-            stream = out.add_stream(codec, rate=rate, options={"g": "6", **(options or {})})
+            # On its own threads x265 gave two frames, now and then, in a form that cannot be muxed.
+            alone = {"x265-params": "frame-threads=1:pools=none:bframes=0:log-level=none"}
+            usual = {"g": "6", **(alone if codec == "libx265" else {})}
+            stream = out.add_stream(codec, rate=rate, options={**usual, **(options or {})})
             stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
             stream.time_base = stream.codec_context.time_base = clock
             if rotation is not None:
