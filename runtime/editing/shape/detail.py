@@ -69,16 +69,16 @@ def change_detail(
     height, width = box_hwc_bgr.shape[:2]
     step = max(1, round(scale))
     small = (-(-width // step), -(-height // step))
-    coarse = cv2.LUT(cv2.resize(box_hwc_bgr, small, interpolation=cv2.INTER_AREA), _LOGS)
-    blurred = [_f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
     amount = _f32(cv2.resize(amounts, small, interpolation=cv2.INTER_LINEAR))
-    wide = np.zeros_like(blurred[0])
-    for k in range(1, len(SIGMAS)):
-        wide += amount[:, :, k, None] * _folds(blurred[k - 1] - blurred[k])
     strongest = cv2.transform(np.abs(amount), np.ones((1, len(SIGMAS)), np.float32))
     x, y, across, down = cv2.boundingRect((strongest >= NO_AMOUNT).astype(np.uint8))
     if not across:
         return
+    coarse = cv2.LUT(cv2.resize(box_hwc_bgr, small, interpolation=cv2.INTER_AREA), _LOGS)
+    blurred = [_f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
+    wide = np.zeros_like(blurred[0])
+    for k in range(1, len(SIGMAS)):
+        wide += amount[:, :, k, None] * _folds(blurred[k - 1] - blurred[k])
     left, top = x * step, y * step
     right, bottom = min((x + across) * step, width), min((y + down) * step, height)
 

@@ -72,14 +72,14 @@ def log_gain(
     gain = np.log((target_nchw + offset) / (source_nchw + offset))
     own = np.log(own_nchw + offset).mean(axis=1)
     size = source_nchw.shape[-1]
-    made = [bounded(*each, size) for each in zip(gain.transpose(0, 2, 3, 1), own, strict=True)]
+    made = [bounded(*each) for each in zip(gain.transpose(0, 2, 3, 1), own, strict=True)]
     found = np.array(made, dtype=np.float32).reshape(-1, size, size, 3).transpose(0, 3, 1, 2)
     return found * gain_mask(frame, size)
 
 
-def bounded(gain_hwc: Float32Array, own_hw: Float32Array, size: int) -> Float32Array:
+def bounded(gain_hwc: Float32Array, own_hw: Float32Array) -> Float32Array:
     """The limits of one face's gain (S, S, 3), given the mean log colour (S, S) of its own texture."""
-    sigma = FINE * size / 128
+    sigma = FINE * len(gain_hwc) / 128
     light = gain_hwc.mean(axis=2, keepdims=True)
     coarse = cv2.GaussianBlur(light, (0, 0), sigma)[:, :, None]
     darker_by = np.maximum(cv2.GaussianBlur(own_hw, (0, 0), sigma) - own_hw, 0)[:, :, None]
