@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Group = Literal["expression", "face", "hair"]
+Part = Literal["brows", "eyes", "nose", "cheeks", "mouth", "jaw"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 # Calibrated values may be this far out.
@@ -33,7 +34,10 @@ class AttributeInfo(Frozen):
 
     `takes_along` maps other attributes of the bundle to the share (0 to 1) of their way to the same end by
     which an edit of this one moves them; `takes_along_off` has other shares, for edits towards 0. `excludes`
-    names those that become 0 where this one becomes 1. All unless the user sets them. `group` is for menus.
+    names those that become 0 where this one becomes 1. All unless the user sets them.
+
+    `region` names the parts of the face that the attribute is about; there alone its edit moves and tints.
+    Without any, all of it. `group` is for menus.
     """
 
     name: Name
@@ -45,6 +49,7 @@ class AttributeInfo(Frozen):
     takes_along: dict[Name, Share] = {}
     takes_along_off: dict[Name, Share] = {}
     excludes: tuple[Name, ...] = ()
+    region: tuple[Part, ...] = ()
     group: Group = "face"
 
     @model_validator(mode="after")

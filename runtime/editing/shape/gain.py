@@ -4,8 +4,9 @@
     photo' = (photo + e) exp(g) - e
 
 g is limited, softly, and kept off teeth and eyes, which have no colour to gain, and off everything but the
-face. It may darken more than it brightens, and its fine part brightens only what is darker in the photo than
-what surrounds it: a fold that the photo does not have would leave a bright line.
+face. It may darken more than it brightens: all of a face may become brighter, as paler skin is, but a part
+of it that did would glow. Its fine part brightens only what is darker in the photo than its surroundings: a
+fold that the photo does not have would leave a bright line.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ from aif.runtime.geometry.frame import Frame
 # What is added to brightness (0 to 1) before the logarithm: below it, differences are noise.
 EPSILON = 0.06
 
-# The largest gains in log units, approached along a hyperbolic tangent: darker, brighter.
-DARKER, BRIGHTER = 0.45, 0.2
+# The largest gains in log units, approached along a hyperbolic tangent: darker, all of a face brighter, and
+# a part of it brighter than the rest.
+DARKER, PALER, BRIGHTER = 0.45, 0.2, 0.06
+
+# All of a face brightens by what all but this share of it does.
+QUARTER = 0.25
 
 # Gains of light smaller than this, in log units, hold no colour back.
 COLOURED = 0.05
@@ -72,19 +77,23 @@ def log_gain(
     gain = np.log((target_nchw + offset) / (source_nchw + offset))
     own = np.log(own_nchw + offset).mean(axis=1)
     size = source_nchw.shape[-1]
-    made = [bounded(*each) for each in zip(gain.transpose(0, 2, 3, 1), own, strict=True)]
+    mask = gain_mask(frame, source_nchw.shape[-1])
+    made = [bounded(*each, mask) for each in zip(gain.transpose(0, 2, 3, 1), own, strict=True)]
     found = np.array(made, dtype=np.float32).reshape(-1, size, size, 3).transpose(0, 3, 1, 2)
-    return found * gain_mask(frame, size)
+    return found * mask
 
 
-def bounded(gain_hwc: Float32Array, own_hw: Float32Array) -> Float32Array:
-    """The limits of one face's gain (S, S, 3), given the mean log colour (S, S) of its own texture."""
+def bounded(gain_hwc: Float32Array, own_hw: Float32Array, mask_hw: Float32Array) -> Float32Array:
+    """The limits of one face's gain (S, S, 3), given the mean log colour (S, S) of its own texture and where
+    the face is, (S, S)."""
     sigma = FINE * len(gain_hwc) / 128
     light = gain_hwc.mean(axis=2, keepdims=True)
     coarse = cv2.GaussianBlur(light, (0, 0), sigma)[:, :, None]
     darker_by = np.maximum(cv2.GaussianBlur(own_hw, (0, 0), sigma) - own_hw, 0)[:, :, None]
-    limit = np.where(coarse > 0, np.float32(BRIGHTER), np.float32(DARKER))
-    limited = limit * np.tanh(coarse / limit) + np.minimum(light - coarse, darker_by)
+    whole = np.quantile(coarse[mask_hw > 0.5], QUARTER).clip(0, PALER).astype(np.float32)
+    part = coarse - whole
+    limit = np.where(part > 0, np.float32(BRIGHTER), np.float32(DARKER))
+    limited = whole + limit * np.tanh(part / limit) + np.minimum(light - coarse, darker_by)
     # Where light is held back, so are colours, or they would be left as stains.
     share = np.minimum((np.abs(limited) + COLOURED) / (np.abs(light) + COLOURED), 1)
     total = limited + share * (gain_hwc - light)

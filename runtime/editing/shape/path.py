@@ -16,6 +16,7 @@ from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import greyed, is_grey, log_gain
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
 from aif.runtime.editing.shape.hidden import Seen, hidden_parts, visible
+from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
@@ -52,6 +53,8 @@ class ShapePath(EditPath[FaceChange]):
         assert frame is not None  # the manifest of a model with shape has one
         self.frame: Frame = frame
         self.net = LandmarkNet(model.bundle, threads)
+        parts = [info.region for info in model.manifest.attributes]
+        self.regions = Regions.of(parts, frame, model.image_size)
         self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
 
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
@@ -115,10 +118,12 @@ class ShapePath(EditPath[FaceChange]):
         found = []
         for k, texture in enumerate(encoded.inputs.images):
             seen = Seen.of(texture, source_images[k], self.frame)
-            shown = cv2.resize(skin * seen.texture, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
+            where, at_landmarks = self.regions.shares(target[k] - source[k])
+            where = where * seen.texture
+            shown = cv2.resize(skin * where, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             edit = ShapeEdit(
-                moves[k] * seen.at_landmarks[:, None],
-                np.ascontiguousarray((gain[k] * seen.texture).transpose(1, 2, 0)),
+                moves[k] * (at_landmarks * seen.at_landmarks)[:, None],
+                np.ascontiguousarray((gain[k] * where).transpose(1, 2, 0)),
                 np.asarray(detail[k] * shown[:, :, None], dtype=np.float32),
                 np.ascontiguousarray(target_images[k].transpose(1, 2, 0)),
             )

@@ -33,6 +33,9 @@ GRID = 150
 # A mouth whose lips are nearer than this, in pixels of a 128 px crop, is shut.
 SHUT = 1.2
 
+# The lips of a mouth that is shut part in full from this distance on, in the same pixels: a slit is no smile.
+PARTED = 4.5
+
 # The inner edges of lips that close are taken from this share of the lips' thickness inside them, in full
 # where the mouth closes by so many pixels of a 128 px crop or more.
 INSET, CLOSING = 0.3, 1.5
@@ -111,15 +114,17 @@ class Warp:
 def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
     """How a face moves when its landmarks move by `moves`, float32 (221, 2) in units of the crop's side.
 
-    Lips that meet or cross are joined; a movement that would fold triangles is damped there.
+    Lips that meet or cross are joined, and so are those that would only just part; a movement that would fold
+    triangles is damped there.
     """
     wanted = place.points + place.in_photo(moves)
-    wanted = joined_lips(wanted, dense.lip_gaps(wanted) < 0)
+    kept = kept_shut(*(float(dense.mouth_opening(p)) / place.scale for p in (place.points, wanted)))
+    wanted = joined_lips(wanted, np.where(dense.lip_gaps(wanted) < 0, 1, kept))
     moved = place.points + _unfolded(frame, place, wanted - place.points)
     before, after = (float(dense.mouth_opening(points)) / place.scale for points in (place.points, moved))
     shut = after < SHUT
     if shut:
-        moved = joined_lips(moved, np.ones(len(dense.UPPER_LIP), dtype=bool))
+        moved = joined_lips(moved, np.ones(len(dense.UPPER_LIP)))
     left, top, right, bottom = place.box
     origin = lips_inset(place.points, before, after)
     source = np.concatenate([origin, place.anchors]).astype(np.float64) - (left, top)
@@ -146,7 +151,7 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
         exact = raster(target - (x0, y0), order, (int(y1 - y0), int(x1 - x0)))
         _close(exact, target - (x0, y0))
         columns, rows = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
-        there = evaluate(exact, fields[:, :2], columns, rows)
+        there = evaluate(exact, fields[:, :, :2], columns, rows)
         inside = exact >= 0
         offsets[y0:y1, x0:x1][inside] = there[inside]
     maps = offsets + np.stack(
@@ -178,11 +183,22 @@ def lips_inset(points: Float32Array, before: float, after: float) -> Float32Arra
     return inset
 
 
-def joined_lips(points: Float32Array, which: npt.NDArray[np.bool_]) -> Float32Array:
-    """The landmarks with the pairs of inner lips of which (9,) brought together halfway: float32 (221, 2)."""
+def kept_shut(before: float, after: float) -> float:
+    """How far lips are kept together, 0 to 1, if a mouth's opening goes from `before` to `after`, in pixels
+    of a 128 px crop: those of a shut one until they part plainly."""
+    was_shut = 1 - min(max(before / SHUT - 1, 0.0), 1.0)
+    part = min(max((after - SHUT) / (PARTED - SHUT), 0.0), 1.0)
+    return was_shut * (1 - part * part * (3 - 2 * part))
+
+
+def joined_lips(points: Float32Array, share: npt.NDArray[np.float64]) -> Float32Array:
+    """The landmarks with the pairs of inner lips brought together by a share (9,) of their distance each:
+    float32 (221, 2)."""
     joined = points.copy()
-    upper, lower = dense.UPPER_LIP[which], dense.LOWER_LIP[which]
-    joined[upper] = joined[lower] = (points[upper] + points[lower]) / 2
+    upper, lower = (points[lip] for lip in (dense.UPPER_LIP, dense.LOWER_LIP))
+    middle = (upper + lower) / 2
+    joined[dense.UPPER_LIP] = upper + share[:, None] * (middle - upper)
+    joined[dense.LOWER_LIP] = lower + share[:, None] * (middle - lower)
     return joined
 
 

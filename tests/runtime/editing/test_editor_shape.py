@@ -10,6 +10,7 @@ import pytest
 from made_up_face import face_picture, face_points
 
 from aif.runtime import Detection, Editor
+from aif.runtime.bundle.attributes import Part
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.errors import ConfigError, NoFaceError
@@ -103,6 +104,22 @@ def test_what_the_landmark_network_refuses_is_no_face(editor: Editor, frame: np.
     nowhere = found(face_points() * SCALE + np.array([900, 20]))
     result = editor.edit(wide, {"Smiling": 1.0}, detections=[nowhere, FACES[1]])
     assert len(result.faces) == 1 and result.faces[0].detection.landmarks[0, 0] < 250
+
+
+def test_an_edit_stays_in_its_region(make_shape_bundle: Any, frame: np.ndarray) -> None:
+    def changed(*region: Part) -> np.ndarray:
+        smiling = AttributeInfo(name="Smiling", region=region)
+        bundle = make_shape_bundle(attributes=(smiling, AttributeInfo(name="Blond_Hair", group="hair")))
+        with Editor.load(bundle, "cpu", Finds(FACES[1]), threads=1) as editor:
+            edited = editor.edit(frame, {"Smiling": 1.0}).image_hwc_bgr
+        return np.abs(edited.astype(int) - frame).max(axis=2)
+
+    lips = np.round(face_points()[dense.OUTER_LIP] * SCALE + (20, 20)).astype(int)
+    (x0, y0), (x1, y1) = lips.min(axis=0), lips.max(axis=0)
+    everywhere, mouth, brows = changed(), changed("mouth"), changed("brows")
+    assert mouth[y0:y1, x0:x1].max() > 40 and everywhere[y0:y1, x0:x1].max() > 40
+    assert brows[y0:y1, x0:x1].max() <= 2
+    assert (mouth > 2).sum() < (everywhere > 2).sum()
 
 
 TAKES = AttributeInfo(name="Smiling", takes_along={"Blond_Hair": 0.5})

@@ -11,7 +11,7 @@ from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.editing.shape.detail import DEEPEST, SOFTEST, amplified
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.gain import BRIGHTER, DARKER, EPSILON, gain_mask, log_gain
+from aif.runtime.editing.shape.gain import BRIGHTER, DARKER, EPSILON, PALER, gain_mask, log_gain
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.geometry import points as dense
 
@@ -102,13 +102,20 @@ def test_between_two_edits() -> None:
     assert (one.towards(other, 0).gain == one.gain).all()
 
 
-@pytest.mark.parametrize(("source", "target", "limit"), [(0.05, 1.0, BRIGHTER), (1.0, 0.05, -DARKER)])
+@pytest.mark.parametrize(("source", "target", "limit"), [(0.05, 1.0, PALER + BRIGHTER), (1.0, 0.05, -DARKER)])
 def test_gains_are_bounded(source: float, target: float, limit: float) -> None:
     images = (np.full((1, 3, SIZE, SIZE), value, np.float32) for value in (source, target, 0.5))
     gain = log_gain(*images, FRAME)
     assert gain.shape == (1, 3, SIZE, SIZE)
     greatest = gain.flat[np.abs(gain).argmax()]
     assert 0.75 < greatest / limit <= 1
+
+
+def test_a_part_of_a_face_does_not_glow() -> None:
+    source, target, own = (np.full((1, 3, SIZE, SIZE), 0.4, np.float32) for _ in range(3))
+    target[:, :, 40:50, 20:30] = 0.8
+    gain = log_gain(source, target, own, FRAME)[0, 1]
+    assert 0.02 < gain[45, 25] - gain[45, 42] <= BRIGHTER + 0.01
 
 
 def test_a_fold_is_brightened_only_where_the_photo_has_one() -> None:

@@ -142,3 +142,14 @@ def test_lips_that_cross_meet_in_a_line() -> None:
     assert dense.mouth_opening(crossed) < -2
     line = warp.moved[dense.UPPER_LIP]
     assert np.abs(np.diff(line[:, 1], n=2)).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("own", "further", "opening"), [(0.2, 0.8, 0), (0.2, 1.6, 0), (0.2, 4.5, 4.7), (3, 0.6, 3.6)]
+)
+def test_lips_part_plainly_or_not_at_all(own: float, further: float, opening: float) -> None:
+    points = face_points(own)
+    moves = np.zeros((dense.COUNT, 2), np.float32)
+    moves[dense.LOWER_LIP, 1] = further / 128
+    warp = plan_warp(FRAME, FacePlace.of(FRAME, points, (128, 128)), moves)
+    assert dense.mouth_opening(warp.moved) == pytest.approx(opening, abs=0.5)

@@ -20,31 +20,21 @@ from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import LEAST, measure_hair
 
 
-def training(preset: str, **changed: Any) -> ShapeTraining:
-    nothing: dict[str, Any] = {
-        name: None
-        for name in [
-            "data",
-            "table",
-            "steps",
-            "batch_size",
-            "learning_rate",
-            "image_size",
-            "width",
-            "precision",
-            "seed",
-            "workers",
-        ]
-    }
-    usual = {"out": Path("nowhere"), "attributes": ("Smiling",), "assignments": (), "accelerator": "cpu"}
-    known = {
-        "preset": preset,
-        "checkpoint_every": 500,
-        "log_every": 50,
-        "sample_every": 1000,
-        "dry_run": True,
-    }
-    return ShapeTraining(**{**nothing, **usual, **known, **changed})
+def training(preset: str, assignments: tuple[str, ...] = (), **given: Any) -> ShapeTraining:
+    return ShapeTraining(
+        preset=preset,
+        out=Path("nowhere"),
+        data=None,
+        table=None,
+        attributes=("Smiling",),
+        given=given,
+        assignments=assignments,
+        accelerator="cpu",
+        checkpoint_every=500,
+        log_every=50,
+        sample_every=1000,
+        dry_run=True,
+    )
 
 
 @pytest.mark.parametrize(

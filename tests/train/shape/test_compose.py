@@ -11,10 +11,11 @@ from made_up_face import face_picture, face_points, made_up_frame
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import EPSILON, log_gain
+from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, warp_crop
-from aif.train.shape.best.compose import Composer, Edit
+from aif.train.shape.best.compose import Composer, Edit, Where
 from aif.train.shape.best.networks import Decoding
 from aif.train.shape.faces.mean_shape import aligned
 
@@ -28,6 +29,8 @@ def moves(what: str) -> np.ndarray:
     if what == "open":
         moved[dense.LOWER_LIP] += (0, 7 / 128)
         moved[46:56] += (0, 5 / 128)
+    elif what == "part":
+        moved[dense.LOWER_LIP] += (0, 3 / 128)
     elif what == "close":
         moved[dense.LOWER_LIP] -= (0, 8 / 128)
     elif what == "wide":
@@ -58,6 +61,8 @@ def as_batch(image_hwc: np.ndarray) -> torch.Tensor:
         ("none", 6, 0.0, -0.8),
         ("wide", 6, -0.2, 0.15),
         ("open", 0.2, 0.0, 0.0),
+        ("open", 1.7, 0.0, 0.0),
+        ("part", 0.2, 0.0, 0.0),
         ("open", 0.2, 0.3, -0.5),
         ("close", 8, 0.0, 0.0),
         ("close", 0.2, 0.1, 0.0),
@@ -113,9 +118,14 @@ def test_an_edit_of_two_decodings_is_the_runtimes() -> None:
         Decoding((as_batch(image) + EPSILON).log(), torch.zeros(1, dense.COUNT, 2), torch.from_numpy(each))
         for image, each in zip((before, after), amplitudes, strict=True)
     ]
-    edit = Composer(FRAME, SIZE).edit(*decodings, as_batch(own))
-    images = (as_batch(image).numpy() for image in (before, after, own))
+    where = Where.of(["Smiling", "Big_Nose"], FRAME, SIZE)
+    everywhere, nose = (where.rows(torch.tensor([number])) for number in (0, 1))
+    edit = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), everywhere)
+    images = [as_batch(image).numpy() for image in (before, after, own)]
     np.testing.assert_allclose(edit.gain.numpy(), log_gain(*images, FRAME), atol=2e-3)
+    narrow = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), nose)
+    texture, _ = Regions.of([("nose",)], FRAME, SIZE).shares(np.ones(1, np.float32))
+    np.testing.assert_allclose(narrow.gain.numpy(), log_gain(*images, FRAME) * texture, atol=2e-3)
     assert edit.gain.abs().max() > 0.2
     x, y = np.round(FRAME.mean[dense.LEFT_EYE].mean(axis=0) * SIZE).astype(int)
     assert edit.gain[0, :, y, x].abs().max() < 0.02

@@ -11,12 +11,14 @@ import torch
 from torch import nn
 
 from aif.runtime.errors import CheckpointError, ConfigError
+from aif.runtime.geometry import points as dense
 from aif.runtime.signals import Terminated
 from aif.train.algorithm.factorize import Game
 from aif.train.algorithm.update import Optimisers
 from aif.train.shape.best import estimate as estimates
 from aif.train.shape.best import training
 from aif.train.shape.best.config import Algorithm1, Effect, ShapeConfig
+from aif.train.shape.best.effect import mouth_term
 from aif.train.shape.best.run import load_trained
 from aif.train.shape.best.state import ShapeState, beginning
 from aif.train.shape.best.step import algorithm1_step
@@ -70,13 +72,27 @@ def test_editing_moves_the_mixing_network_alone(small, verdict) -> None:
     decoder = {k: v.clone() for k, v in state.players.decoder.state_dict().items()}
     verdicts = [p.clone() for p in verdict.parameters()]
     terms = trainer.one_step()
-    assert set(terms) == {"verdict", "others", "mixing", "rest"}
+    assert set(terms) == {"verdict", "others", "mixing", "mouth", "rest"}
     assert all(torch.isfinite(term) for term in terms.values())
     assert all(torch.equal(a, b) for a, b in zip(before, state.players.encoder.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(verdicts, verdict.parameters(), strict=True))
     after = state.players.decoder.state_dict()
     changed = {k.split(".")[0] for k, v in decoder.items() if not torch.equal(v, after[k])}
     assert changed == {"mixing"}
+
+
+@pytest.mark.parametrize(
+    ("own", "after", "price"),
+    [(0.8, 0.75, 0), (0.8, 0.62, 0.01), (0.6, 0.6, 0), (0.6, 0.5, 0.01), (1.0, 1.3, 0.04), (1.2, 1.2, 0)],
+)
+def test_mouths_as_wide_as_peoples_cost_nothing(own: float, after: float, price: float) -> None:
+    def mouth(width: float) -> torch.Tensor:
+        points = torch.zeros(1, dense.COUNT, 2)
+        points[:, dense.RIGHT_EYE, 0] = 0.3
+        points[:, dense.RIGHT_MOUTH, 0] = 0.3 * width
+        return points
+
+    assert mouth_term(mouth(own), mouth(after)).item() == pytest.approx(price, abs=1e-5)
 
 
 @pytest.mark.parametrize("first", [1, 2, 3])

@@ -10,7 +10,9 @@ at the size of a crop; tests hold the two together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,12 +23,15 @@ from torch import Tensor, nn
 from aif.runtime.editing.shape.detail import SHARE, detail_mask
 from aif.runtime.editing.shape.edit import OWN, OWN_FULLY, PARTED, SHADE
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask
+from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.warp import LEAST_SHARE, SHUT
+from aif.runtime.editing.shape.warp import PARTED as LIPS_PARTED
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import close_gaps, raster
 from aif.train.shape.best.networks import Decoding
 from aif.train.shape.best.tint import amplified, bounded, detail_gain
+from aif.train.shape.faces.known import REGIONS
 
 _LEAST_AREA = 1e-3
 
@@ -46,6 +51,23 @@ class Edit:
     gain: Tensor
     detail: Tensor
     texture: Tensor
+
+
+class Where(NamedTuple):
+    """Shares of the edits of N faces: (N, 1, S, S) of the texture, (N, 221) at the landmarks."""
+
+    texture: Tensor
+    at_landmarks: Tensor
+
+    @classmethod
+    def of(cls, attributes: Sequence[str], frame: Frame, size: int) -> Where:
+        """A row for each attribute, by what is known of its name."""
+        found = Regions.of([REGIONS.get(name, ()) for name in attributes], frame, size)
+        return cls(torch.from_numpy(found.texture)[:, None], torch.from_numpy(found.at_landmarks))
+
+    def rows(self, numbers: Tensor) -> Where:
+        """Those of int64 (N,)."""
+        return Where(*(part[numbers] for part in self))
 
 
 class Composer(nn.Module):
@@ -71,19 +93,19 @@ class Composer(nn.Module):
         self.register_buffer("mean", torch.tensor(frame.vertices(frame.mean, 1.0)))
         self.register_buffer("mask", torch.tensor(gain_mask(frame, texture_size)))
         self.skin: Tensor
-        skin = torch.tensor(detail_mask(frame, texture_size))[None, None]
-        self.register_buffer("skin", F.avg_pool2d(skin, SHARE)[0, 0])
+        self.register_buffer("skin", torch.tensor(detail_mask(frame, texture_size)))
         line = torch.arange(size, dtype=torch.float32)
         self.register_buffer("grid", torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1))
         self.between = int(frame.inner_mouth.sum())
 
-    def edit(self, before: Decoding, after: Decoding, own: Tensor) -> Edit:
+    def edit(self, before: Decoding, after: Decoding, own: Tensor, where: Where) -> Edit:
         """The runtime's edit between two decodings of faces whose own textures are `own` (N, 3, S, S)."""
         # The same limits as the pixels of decoded textures, 0 to 1.
         low, high = float(np.log(EPSILON)), float(np.log(1 + EPSILON))
         gain = after.log_texture.clamp(low, high) - before.log_texture.clamp(low, high)
-        detail = amplified(after.detail - before.detail) * self.skin
-        return Edit(after.points - before.points, bounded(gain, own) * self.mask, detail, after.texture)
+        detail = amplified(after.detail - before.detail) * F.avg_pool2d(self.skin * where.texture, SHARE)
+        moves = (after.points - before.points) * where.at_landmarks[:, :, None]
+        return Edit(moves, bounded(gain, own, self.mask) * self.mask * where.texture, detail, after.texture)
 
     def forward(self, crops: Tensor, points: Tensor, edit: Edit) -> Tensor:
         """The edited crops (N, 3, S, S) in [0, 1].
@@ -94,10 +116,11 @@ class Composer(nn.Module):
             edit: what changes.
         """
         wanted = points + edit.moves
-        moves = self._joined(wanted, self._gaps(wanted) < 0) - points
+        kept = self._kept_shut(self._opening(points) * 128, self._opening(wanted) * 128)
+        moves = self._joined(wanted, torch.where(self._gaps(wanted) < 0, 1.0, kept[:, None])) - points
         q = points + moves * self._damping(points, moves)[:, :, None]
         shut = self._opening(q).detach() * 128 < SHUT
-        q = self._joined(q, shut[:, None])
+        q = self._joined(q, shut[:, None].float())
         source, target = self._vertices(points), self._vertices(q)
         ids, cover = self._raster(target.detach(), shut)
         fields = self._fields(target, source - target)
@@ -206,13 +229,20 @@ class Composer(nn.Module):
         return gaps[:, gaps.shape[1] // 2]
 
     @staticmethod
-    def _joined(points: Tensor, which: Tensor) -> Tensor:
-        """The landmarks with the pairs of inner lips of which, (N, 9) or (N, 1), brought together halfway."""
+    def _kept_shut(before: Tensor, after: Tensor) -> Tensor:
+        """How far lips are kept together, (N,), given openings in pixels of a 128 px crop."""
+        was_shut = 1 - (before / SHUT - 1).clamp(0, 1)
+        part = ((after - SHUT) / (LIPS_PARTED - SHUT)).clamp(0, 1)
+        return was_shut * (1 - part * part * (3 - 2 * part))
+
+    @staticmethod
+    def _joined(points: Tensor, share: Tensor) -> Tensor:
+        """The landmarks with the pairs of inner lips brought together by a share, (N, 9) or (N, 1)."""
         joined = points.clone()
         upper, lower = points[:, dense.UPPER_LIP.tolist()], points[:, dense.LOWER_LIP.tolist()]
         middle = (upper + lower) / 2
-        joined[:, dense.UPPER_LIP.tolist()] = torch.where(which[:, :, None], middle, upper)
-        joined[:, dense.LOWER_LIP.tolist()] = torch.where(which[:, :, None], middle, lower)
+        joined[:, dense.UPPER_LIP.tolist()] = upper + share[:, :, None] * (middle - upper)
+        joined[:, dense.LOWER_LIP.tolist()] = lower + share[:, :, None] * (middle - lower)
         return joined
 
     @staticmethod

@@ -53,6 +53,9 @@ class Effect:
     """Weight of the squared attribute values that an edit mixes in."""
     own: float = 0.15
     """Share of that weight for the edited attribute's own value."""
+    mouth: float = 20.0
+    """Weight of the square, in eye distances, of how much narrower an edit leaves a mouth than most without a
+    smile, or wider than most with one."""
     rest: float = 0.03
     """Weight of the squared values that are mixed in without any edit."""
     mouth_along: float = 0.8

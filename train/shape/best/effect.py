@@ -14,11 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from aif.runtime.geometry import points as dense
 from aif.train.evaluators.evaluator import resize_area
-from aif.train.shape.best.compose import Composer
+from aif.train.shape.best.compose import Composer, Where
 from aif.train.shape.best.config import Effect
 from aif.train.shape.best.networks import Decoding, ShapeDecoder, ShapeEncoder
 from aif.train.shape.best.step import move
+from aif.train.shape.faces.known import MOUTH_WIDTHS
 from aif.train.shape.faces.store import Faces
 
 MOUTH_PRICE = 8.0
@@ -90,8 +92,17 @@ class Editing(nn.Module):
         names = list(attributes)
         self.narrow: Tensor
         self.register_buffer("narrow", torch.tensor([0.25 if n in effect.broad else 1.0 for n in names]))
+        self.texture: Tensor
+        self.at_landmarks: Tensor
+        where = Where.of(names, composer.frame, composer.texture_size)
+        for part, values in where._asdict().items():
+            self.register_buffer(part, values)
         self.smiling = names.index("Smiling") if "Smiling" in names else -1
         self.mouth = names.index("Mouth_Slightly_Open") if "Mouth_Slightly_Open" in names else -1
+
+    def where(self, attribute: Tensor) -> Where:
+        """Where edits of the attributes, int64 (N,), may act."""
+        return Where(self.texture, self.at_landmarks).rows(attribute)
 
     def wanted(self, y: Tensor, request: Request) -> Tensor:
         """y (N, A) as requested."""
@@ -137,17 +148,32 @@ def effect_step(
     z, asked = code.mean, editing.wanted(code.y, request)
     both = decoder.decode(torch.cat([z, z]), torch.cat([code.y, asked]))
     source, target = (Decoding(*parts) for parts in zip(*(part.chunk(2) for part in both), strict=True))
-    edit = editing.composer.edit(source, target, faces.texture)
+    edit = editing.composer.edit(source, target, faces.texture, editing.where(request.attribute))
     composed = editing.composer(crop, faces.points, edit)
     logits = editing.verdict(composed.roll(request.shift, dims=(2, 3)))
     terms: dict[str, Tensor] = {}
     terms["verdict"], terms["others"] = verdict_terms(logits, before_logits, request, editing)
+    terms["mouth"] = mouth_term(faces.points, faces.points + edit.moves)
     at_rest, edited = (torch.stack(decoder.mixed(z, y), dim=1) for y in (code.y, asked))
     price = editing.prices(request, weights.own)[:, None]
     terms["mixing"] = ((edited - at_rest).square() * price).sum(dim=(1, 2)).mean()
     terms["rest"] = at_rest.square().sum(dim=(1, 2)).mean()
     move(optimiser, sum((getattr(weights, name) * term for name, term in terms.items()), torch.zeros(())))
     return {name: term.detach() for name, term in terms.items()}
+
+
+def mouth_term(before: Tensor, after: Tensor) -> Tensor:
+    """Squared distance of mouths' widths from those of most people, in eye distances; landmarks (N, 221, 2).
+
+    A mouth that was narrower or wider before may stay so.
+    """
+    eyes = (before[:, dense.LEFT_EYE].mean(dim=1) - before[:, dense.RIGHT_EYE].mean(dim=1)).norm(dim=1)
+    own, new = (
+        (p[:, dense.LEFT_MOUTH] - p[:, dense.RIGHT_MOUTH]).norm(dim=1) / eyes for p in (before, after)
+    )
+    low, high = MOUTH_WIDTHS
+    beyond = F.relu(own.clamp(max=low) - new) + F.relu(new - own.clamp(min=high))
+    return beyond.square().mean()
 
 
 def verdict_terms(

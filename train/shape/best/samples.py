@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aif.train.shape.best.compose import Composer
+from aif.train.shape.best.compose import Composer, Where
 from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
 from aif.train.shape.faces.store import FaceStore
 
@@ -22,13 +22,15 @@ def sample_grid(encoder: ShapeEncoder, decoder: ShapeDecoder, store: FaceStore) 
     rows = torch.arange(min(FACES, len(store)))
     faces = store.batch(rows)
     composer = Composer(store.frame, store.size).to(store.device)
+    where = Where.of(store.attributes, store.frame, store.size)
     code = encoder(faces.texture, faces.points)
     before = decoder.decode(code.mean, code.y)
     columns = [faces.crop, before.texture]
     for number in range(len(store.attributes)):
         y = code.y.clone()
         y[:, number] = 1 - y[:, number].round()
-        edit = composer.edit(before, decoder.decode(code.mean, y), faces.texture)
+        here = Where(*(part.to(store.device) for part in where.rows(torch.full((len(rows),), number))))
+        edit = composer.edit(before, decoder.decode(code.mean, y), faces.texture, here)
         columns.append(composer(faces.crop, faces.points, edit))
     picture = torch.cat(columns, dim=3).permute(0, 2, 3, 1).reshape(-1, store.size * len(columns), 3)
     return np.asarray((picture.cpu() * 255).round().clamp(0, 255).to(torch.uint8).numpy())

@@ -13,18 +13,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from aif.runtime.editing.shape.detail import DEEPEST, EDGE, GRAIN, SIGMAS, SOFTEST
-from aif.runtime.editing.shape.gain import BRIGHTER, COLOURED, DARKER, EPSILON, FINE
+from aif.runtime.editing.shape.gain import BRIGHTER, COLOURED, DARKER, EPSILON, FINE, PALER, QUARTER
 
 
-def bounded(gain: Tensor, own: Tensor) -> Tensor:
-    """The limits of gains (N, 3, S, S), given the photos' own textures (N, 3, S, S) in [0, 1]."""
+def bounded(gain: Tensor, own: Tensor, mask: Tensor) -> Tensor:
+    """The limits of gains (N, 3, S, S), given the photos' own textures (N, 3, S, S) in [0, 1] and where the
+    face is, (S, S)."""
     sigma = FINE * gain.shape[-1] / 128
     level = (own + EPSILON).log().mean(dim=1, keepdim=True)
     light = gain.mean(dim=1, keepdim=True)
     coarse = blurred(light, sigma)
     darker_by = (blurred(level, sigma) - level).clamp(min=0)
-    limit = torch.where(coarse > 0, BRIGHTER, DARKER)
-    limited = limit * torch.tanh(coarse / limit) + torch.minimum(light - coarse, darker_by)
+    face = coarse.detach()[:, 0, mask > 0.5]
+    whole = face.quantile(QUARTER, dim=1)[:, None, None, None].clamp(0, PALER)
+    part = coarse - whole
+    limit = torch.where(part > 0, BRIGHTER, DARKER)
+    limited = whole + limit * torch.tanh(part / limit) + torch.minimum(light - coarse, darker_by)
     share = ((limited.abs() + COLOURED) / (light.abs() + COLOURED)).clamp(max=1)
     return DARKER * torch.tanh((limited + share * (gain - light)) / DARKER)
 

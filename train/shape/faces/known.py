@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.bundle.attributes import AttributeInfo, Part
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
 
 # Attributes that are the skin's tone itself; the tone is held constant in edits of all others.
@@ -18,6 +18,30 @@ COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.0, 0.8)}}
 Most smiles of the training faces have open mouths, but a shut mouth that opens shows teeth that the photo
 does not have, and looks like a denture; lips and cheeks smile as well.
 """
+
+MOUTH_WIDTHS = (0.72, 1.1)
+"""Distance of the corners of the mouth in eye distances: of unsmiling faces in CelebA one in five has a
+narrower mouth, of smiling ones one in twenty a wider one."""
+
+REGIONS: dict[str, tuple[Part, ...]] = {
+    "Mouth_Slightly_Open": ("mouth", "jaw", "cheeks"),
+    "Bushy_Eyebrows": ("brows",),
+    "Arched_Eyebrows": ("brows", "eyes"),
+    "Mustache": ("mouth",),
+    "Goatee": ("mouth", "jaw"),
+    "No_Beard": ("mouth", "jaw", "cheeks"),
+    "5_o_Clock_Shadow": ("mouth", "jaw", "cheeks"),
+    "Big_Nose": ("nose",),
+    "Pointy_Nose": ("nose",),
+    "Narrow_Eyes": ("eyes",),
+    "Bags_Under_Eyes": ("eyes", "cheeks"),
+    "Eyeglasses": ("eyes", "brows"),
+    "Big_Lips": ("mouth",),
+    "Wearing_Lipstick": ("mouth",),
+    "Rosy_Cheeks": ("cheeks", "nose"),
+    "Double_Chin": ("jaw",),
+}
+"""The parts of the face that an attribute is about; of those that are not named, all of it."""
 
 # How far beyond a label's mean effect an edit has to go to be seen: labels are noisy, and regression shrinks.
 STRENGTH = 1.5
@@ -64,6 +88,7 @@ def attribute_infos(names: Sequence[str], trained: bool = False) -> tuple[Attrib
                 takes_along={other: share for other, (share, _) in along.items()},
                 takes_along_off={other: share for other, (_, share) in along.items()},
                 excludes=others,
+                region=REGIONS.get(name, ()),
                 group="hair" if hair else "expression" if name in EXPRESSIONS else "face",
             )
         )
