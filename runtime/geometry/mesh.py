@@ -32,8 +32,9 @@ def raster(vertices: npt.ArrayLike, triangles: Int32Array, shape: tuple[int, int
     corners = np.round(np.asarray(vertices, dtype=np.float64)[triangles] * (1 << _SHIFT)).astype(np.int32)
     inside = (corners.max(axis=1) >= 0).all(axis=1)
     inside &= (corners.min(axis=1) <= np.array([shape[1], shape[0]]) << _SHIFT).all(axis=1)
-    for number in np.flatnonzero(inside):
-        cv2.fillConvexPoly(ids, corners[number], int(number), lineType=cv2.LINE_8, shift=_SHIFT)
+    fill = cv2.fillConvexPoly
+    for number, triangle in zip(np.flatnonzero(inside).tolist(), corners[inside], strict=True):
+        fill(ids, triangle, number, cv2.LINE_8, _SHIFT)  # by name, arguments take as long as the filling
     return ids
 
 
@@ -48,8 +49,8 @@ def linear_fields(vertices: npt.ArrayLike, values: npt.ArrayLike, triangles: Int
     """The linear function of x and y in each triangle that takes `values` (V, C) at its corners.
 
     Returns:
-        float32 (T, C, 5): value = f[..., 0] x + f[..., 1] y + f[..., 2], between f[..., 3] and f[..., 4], the
-        least and greatest of the corners; constant in degenerate triangles.
+        float32 (5, T, C): value = f[0] x + f[1] y + f[2], between f[3] and f[4], the least and greatest of the
+        corners; constant in degenerate triangles.
     """
     place = np.asarray(vertices, dtype=np.float64)[triangles]
     value = np.asarray(values, dtype=np.float64)[triangles]
@@ -65,13 +66,13 @@ def linear_fields(vertices: npt.ArrayLike, values: npt.ArrayLike, triangles: Int
     flat = np.abs(area) <= _LEAST_AREA
     constant[flat] = value[flat].mean(axis=1)
     parts = [along_x, along_y, constant, value.min(axis=1), value.max(axis=1)]
-    return np.stack(parts, axis=-1).astype(np.float32)
+    return np.asarray(parts, dtype=np.float32)
 
 
 def evaluate(
     ids: Int32Array, fields: Float32Array, xs: Float32Array, ys: Float32Array, fill: float = 0.0
 ) -> Float32Array:
-    """The fields (T, C, 5) at pixels: float32 (h, w, C), `fill` where no triangle is.
+    """The fields (5, T, C) at pixels: float32 (h, w, C), `fill` where no triangle is.
 
     A pixel at the rim of a thin triangle may lie outside it by a fraction; the corners' values bound what it
     gets.
@@ -80,12 +81,14 @@ def evaluate(
         ids: (h, w) from `raster`.
         xs, ys: (w,) and (h,) coordinates of the pixels' centres in the units of the fields' vertices.
     """
-    rows, columns = np.nonzero(ids >= 0)
-    f = fields[ids[rows, columns]]
-    value = f[:, :, 0] * xs[columns, None] + f[:, :, 1] * ys[rows, None] + f[:, :, 2]
-    out = np.full((*ids.shape, fields.shape[1]), fill, dtype=np.float32)
-    out[rows, columns] = np.clip(value, f[:, :, 3], f[:, :, 4])
-    return out
+    nowhere = np.array([[[0]], [[0]], [[fill]], [[fill]], [[fill]]], dtype=np.float32)
+    table = np.concatenate([fields, np.broadcast_to(nowhere, (5, 1, fields.shape[2]))], axis=1)  # -1: the last
+    along_x, along_y, constant, least, most = (part.take(ids, axis=0, mode="wrap") for part in table)
+    along_x *= xs[:, None]
+    along_y *= ys[:, None, None]
+    along_x += along_y
+    along_x += constant
+    return np.clip(along_x, least, most, out=along_x)
 
 
 def close_gaps(ids: Int32Array, region: npt.NDArray[np.bool_], rounds: int = 64) -> None:
