@@ -49,8 +49,8 @@ def linear_fields(vertices: npt.ArrayLike, values: npt.ArrayLike, triangles: Int
     """The linear function of x and y in each triangle that takes `values` (V, C) at its corners.
 
     Returns:
-        float32 (5, T, C): value = f[0] x + f[1] y + f[2], between f[3] and f[4], the least and greatest of the
-        corners; constant in degenerate triangles.
+        float32 (5, T, C): value = f[0] x + f[1] y + f[2], between f[3] and f[4], the least and greatest of
+        the corners; constant in degenerate triangles.
     """
     place = np.asarray(vertices, dtype=np.float64)[triangles]
     value = np.asarray(values, dtype=np.float64)[triangles]
@@ -82,7 +82,8 @@ def evaluate(
         xs, ys: (w,) and (h,) coordinates of the pixels' centres in the units of the fields' vertices.
     """
     nowhere = np.array([[[0]], [[0]], [[fill]], [[fill]], [[fill]]], dtype=np.float32)
-    table = np.concatenate([fields, np.broadcast_to(nowhere, (5, 1, fields.shape[2]))], axis=1)  # -1: the last
+    nowhere = np.broadcast_to(nowhere, (5, 1, fields.shape[2]))
+    table = np.concatenate([fields, nowhere], axis=1)  # where -1 finds the last
     along_x, along_y, constant, least, most = (part.take(ids, axis=0, mode="wrap") for part in table)
     along_x *= xs[:, None]
     along_y *= ys[:, None, None]
