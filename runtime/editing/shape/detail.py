@@ -9,6 +9,7 @@ decoder knows. Deepening is bounded: it would amplify noise.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -29,9 +30,6 @@ SHARE = 4
 
 # Bands deepen by at most this share of their amplitude, and soften by at most that one.
 DEEPEST, SOFTEST = 0.15, 0.75
-
-# Amounts below this are none.
-NO_AMOUNT = 1e-3
 
 # Contrasts up to the first, in log units, are the skin's grain, which stays; what is beyond the second is the
 # edge of something else.
@@ -55,44 +53,40 @@ def amplified(change: Float32Array) -> Float32Array:
     return np.asarray(-limit * np.expm1(-np.abs(change / limit)), dtype=np.float32)
 
 
-def change_detail(
-    factor_hwc: Float32Array, box_hwc_bgr: UInt8Array, scale: float, amounts: Float32Array
-) -> None:
-    """Multiply what a picture's bands change to into the factors that it will be multiplied with, in place.
+@dataclass(frozen=True)
+class Detail:
+    """What an edit makes of a picture's bands, on a coarse grid over the picture.
 
-    Args:
-        factor_hwc: float32 (H, W, 3).
-        box_hwc_bgr: uint8 (H, W, 3) the picture.
-        scale: pixels of the picture to a pixel of a 128 px crop.
-        amounts: float32 (h, w, 3) from `amplified`, over the picture at any size.
+    Attributes:
+        gain: float32 (gh, gw, 3) BGR in log units, of all bands but the finest.
+        base: float32 (gh, gw, 3) log colours without the finest band.
+        amount: float32 (gh, gw, 3) what is added of the finest band, alike in all channels.
     """
-    height, width = box_hwc_bgr.shape[:2]
-    step = max(1, round(scale))
-    small = (-(-width // step), -(-height // step))
-    amount = _f32(cv2.resize(amounts, small, interpolation=cv2.INTER_LINEAR))
-    strongest = cv2.transform(np.abs(amount), np.ones((1, len(SIGMAS)), np.float32))
-    x, y, across, down = cv2.boundingRect((strongest >= NO_AMOUNT).astype(np.uint8))
-    if not across:
-        return
-    coarse = cv2.LUT(cv2.resize(box_hwc_bgr, small, interpolation=cv2.INTER_AREA), _LOGS)
-    blurred = [_f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
-    wide = np.zeros_like(blurred[0])
-    for k in range(1, len(SIGMAS)):
-        wide += amount[:, :, k, None] * _folds(blurred[k - 1] - blurred[k])
-    left, top = x * step, y * step
-    right, bottom = min((x + across) * step, width), min((y + down) * step, height)
 
-    def upsampled(each: Float32Array) -> Float32Array:
-        part = np.ascontiguousarray(each[y : y + down, x : x + across])
-        full = cv2.resize(part, (across * step, down * step), interpolation=cv2.INTER_LINEAR)
-        return _f32(full[: bottom - top, : right - left])
+    gain: Float32Array
+    base: Float32Array
+    amount: Float32Array
 
-    own = _f32(cv2.LUT(box_hwc_bgr[top:bottom, left:right], _LOGS))
-    finest = _folds(own - upsampled(blurred[0])) * upsampled(np.repeat(amount[:, :, :1], 3, axis=2))
-    factor_hwc[top:bottom, left:right] *= cv2.exp(finest + upsampled(wide))
+    @classmethod
+    def of(cls, box_hwc_bgr: UInt8Array, scale: float, step: int, amounts: Float32Array) -> Detail:
+        """Find the bands.
+
+        Args:
+            box_hwc_bgr: uint8 (H, W, 3) the picture.
+            scale: pixels of the picture to a pixel of a 128 px crop.
+            step: pixels from point to point of the grid.
+            amounts: float32 (gh, gw, 3) from `amplified`, of each band.
+        """
+        size = (amounts.shape[1], amounts.shape[0])
+        coarse = cv2.LUT(cv2.resize(box_hwc_bgr, size, interpolation=cv2.INTER_AREA), LOGS)
+        levels = [_f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
+        gain = np.zeros_like(levels[0])
+        for k in range(1, len(SIGMAS)):
+            gain += amounts[:, :, k, None] * folds(levels[k - 1] - levels[k])
+        return cls(gain, levels[0], np.repeat(amounts[:, :, :1], 3, axis=2))
 
 
-def _folds(band: Float32Array) -> Float32Array:
+def folds(band: Float32Array) -> Float32Array:
     """What of a band is more than grain."""
     return _f32(np.clip(band, -EDGE, EDGE) - np.clip(band, -GRAIN, GRAIN))
 
@@ -101,4 +95,5 @@ def _f32(array: npt.NDArray[Any]) -> Float32Array:
     return np.asarray(array, dtype=np.float32)
 
 
-_LOGS = np.log(np.arange(256, dtype=np.float32) / np.float32(255) + np.float32(EPSILON))
+# log(255 (x + e)) of the levels 255 x.
+LOGS = np.log(np.arange(256, dtype=np.float32) + np.float32(255 * EPSILON))

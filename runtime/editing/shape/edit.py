@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
-from aif.runtime.editing.shape.detail import SHARE, change_detail
-from aif.runtime.editing.shape.gain import EPSILON, upsampled_factor
+from aif.runtime.editing.shape.blocks import blocks, upsampled
+from aif.runtime.editing.shape.detail import LOGS, SHARE, Detail, folds
+from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.editing.shape.warp import FacePlace, Warp, plan_warp
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
@@ -34,6 +35,11 @@ SHADE = 0.7
 # Movements smaller than this, in units of the crop's side, and gains smaller than this, in log units, are
 # none.
 NO_MOVE, NO_GAIN = 1e-5, 1e-4
+
+# A gain of this size changes 8 bits nowhere.
+UNSEEN_GAIN = 1e-3
+
+_OFFSET = (255 * EPSILON,) * 3 + (0.0,)
 
 
 @dataclass(frozen=True)
@@ -94,21 +100,28 @@ def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: 
         warp = plan_warp(frame, place, edit.moves)
         box = warp.apply(photo_hwc_bgr)
     if edit.tints:
-        box = tinted(box, warp, edit)
+        tint(box, warp, edit)
     alpha = mouth_alpha(place, warp)
     if alpha > 0:
         _show_mouth(box, warp, edit.texture, alpha)
     photo_hwc_bgr[top:bottom, left:right] = box
 
 
-def tinted(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit) -> UInt8Array:
-    """The box with gain and detail applied: (x + e) exp(g) - e, with x in [0, 1]."""
-    gain = np.ascontiguousarray(edit.gain[:, :, ::-1])
-    factor = upsampled_factor(_over_box(gain, warp, 1), (box_bgr.shape[0], box_bgr.shape[1]))
+def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit) -> None:
+    """Apply gain and detail to the box, in place: (x + e) exp(g) - e, with x in [0, 1]."""
+    changes = gain = _over_box(np.ascontiguousarray(edit.gain[:, :, ::-1]), warp, 1)
+    detail = None
     if np.abs(edit.detail).max() >= NO_GAIN:
-        change_detail(factor, box_bgr, warp.place.scale, _over_box(edit.detail, warp, SHARE))
-    lifted = cv2.multiply(box_bgr, factor, dtype=cv2.CV_32F)
-    return np.asarray(cv2.scaleAdd(factor - 1, 255 * EPSILON, lifted).round().clip(0, 255), dtype=np.uint8)
+        detail = Detail.of(box_bgr, warp.place.scale, warp.step, _over_box(edit.detail, warp, SHARE))
+        gain += detail.gain
+        changes = np.concatenate([gain, detail.amount[:, :, :1]], axis=2)
+    for block in blocks(changes, UNSEEN_GAIN, warp.step, (box_bgr.shape[0], box_bgr.shape[1])):
+        logs = np.asarray(cv2.LUT(box_bgr[block], LOGS), dtype=np.float32)
+        change = upsampled(gain, warp.step, block)
+        if detail is not None:
+            finest = folds(logs - upsampled(detail.base, warp.step, block))
+            change += finest * upsampled(detail.amount, warp.step, block)
+        box_bgr[block] = cv2.subtract(cv2.exp(logs + change), _OFFSET, dtype=cv2.CV_8U)
 
 
 def _over_box(map_hwc: Float32Array, warp: Warp, share: int) -> Float32Array:
@@ -139,18 +152,13 @@ def _show_mouth(box_bgr: UInt8Array, warp: Warp, texture: Float32Array, alpha: f
     )
     if (low >= high).any():
         return
-    (x0, y0), (x1, y1) = low, high
+    (x0, y0), (x1, y1) = low.tolist(), high.tolist()
     filled = np.zeros((y1 - y0, x1 - x0), dtype=np.uint8)
     cv2.fillPoly(filled, [np.round((lips - low) * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
     cover = cv2.GaussianBlur(filled.astype(np.float32) * np.float32(alpha / 255), (0, 0), max(sigma, 0.3))
-    size, height, width = np.float32(len(texture)), *box_bgr.shape[:2]
-    step = -(-max(height, width) // max(warp.texture_grid.shape[:2]))
-    grid_height, grid_width = warp.texture_grid.shape[:2]
-    fine = cv2.resize(
-        warp.texture_grid, (grid_width * step, grid_height * step), interpolation=cv2.INTER_LINEAR
-    )
     bgr = np.ascontiguousarray(texture[:, :, ::-1])
-    where = np.asarray(fine[y0:y1, x0:x1] * size, dtype=np.float32)
+    where = upsampled(warp.texture_grid, warp.step, (slice(y0, y1), slice(x0, x1)))
+    where *= np.float32(len(texture))
     shown = cv2.remap(bgr, where, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     part = box_bgr[y0:y1, x0:x1]
     mixed = part + cover[:, :, None] * (255 * SHADE * shown - part)

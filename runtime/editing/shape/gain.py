@@ -116,9 +116,3 @@ def gain_mask(frame: Frame, size: int) -> Float32Array:
         face = face * (1 - frame.mask(size, ring, blur=0.8))
     face.setflags(write=False)
     return face
-
-
-def upsampled_factor(gain_hwc: Float32Array, shape: tuple[int, int]) -> Float32Array:
-    """exp(gain) at another size: float32 (h, w, C)."""
-    factor = cv2.exp(gain_hwc)
-    return np.asarray(cv2.resize(factor, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)

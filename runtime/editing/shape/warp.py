@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.editing.shape.blocks import Block, blocks, upsampled
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, transform_points
 from aif.runtime.geometry.frame import Frame
@@ -42,6 +43,9 @@ INSET, CLOSING = 0.3, 1.5
 
 # No triangle becomes smaller than this share of its area by an edit: before, the movement is damped.
 LEAST_SHARE = 0.15
+
+# Offsets below this, in pixels, are none: what `cv2.remap` takes for none, too.
+NO_OFFSET = 1 / 64
 
 # So often at the most a movement is halved where it folds.
 DAMPINGS = 16
@@ -94,21 +98,37 @@ class Warp:
     Attributes:
         place: where the face is.
         moved: float32 (221, 2) landmarks in photo pixels, after the movement.
-        maps: float32 (h, w, 2) for each pixel of the box where in the photo it comes from.
-        texture_grid: float32 (gh, gw, 2) for each point of a coarse grid over the box its place in a
-            texture, in
-            units of the side; -1 outside the face.
+        step: pixels of the box from point to point of a coarse grid over it.
+        offsets: float32 (gh, gw, 2) how far from each of these points the photo's pixel is that comes there.
+        texture_grid: float32 (gh, gw, 2) the points' places in a texture, in units of the side; -1 outside
+            the face.
+        lips: where these are exact: a block of the box, and its own offsets, (h, w, 2), NaN where the grid's
+            hold; None where the mouth is open.
     """
 
     place: FacePlace
     moved: Float32Array
-    maps: Float32Array
+    step: int
+    offsets: Float32Array
     texture_grid: Float32Array
+    lips: tuple[Block, Float32Array] | None = None
 
     def apply(self, photo_hwc: UInt8Array) -> UInt8Array:
-        """The photo's box with the face moved: uint8 (h, w, C)."""
-        warped = cv2.remap(photo_hwc, self.maps, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(warped, dtype=np.uint8)
+        """The photo's box with the face moved: uint8 (h, w, C), a copy."""
+        left, top, right, bottom = self.place.box
+        box = photo_hwc[top:bottom, left:right].copy()
+        far = blocks(self.offsets, NO_OFFSET, self.step, box.shape[:2])
+        parts = [(block, None) for block in far]
+        for (rows, columns), exact in [*parts, *([] if self.lips is None else [self.lips])]:
+            maps = upsampled(self.offsets, self.step, (rows, columns))
+            if exact is not None:
+                np.copyto(maps, exact, where=~np.isnan(exact))
+            maps[:, :, 0] += np.arange(left + columns.start, left + columns.stop, dtype=np.float32)
+            maps[:, :, 1] += np.arange(top + rows.start, top + rows.stop, dtype=np.float32)[:, None]
+            box[rows, columns] = cv2.remap(
+                photo_hwc, maps, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+            )
+        return box
 
 
 def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
@@ -142,25 +162,18 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
         _close(ids, (target + 0.5) / step - 0.5)
     grid = evaluate(ids, fields, xs, ys)
     grid[ids < 0, 2:] = -1
-    full = cv2.resize(grid[:, :, :2], (shape[1] * step, shape[0] * step), interpolation=cv2.INTER_LINEAR)
-    offsets = full[:height, :width]
+    lips = None
     mouth = target[dense.OUTER_LIP]
-    x0, y0 = np.maximum(np.floor(mouth.min(axis=0)).astype(int) - step, 0)
-    x1, y1 = np.minimum(np.ceil(mouth.max(axis=0)).astype(int) + step + 1, (width, height))
+    x0, y0 = np.maximum(np.floor(mouth.min(axis=0)).astype(int) - step, 0).tolist()
+    x1, y1 = np.minimum(np.ceil(mouth.max(axis=0)).astype(int) + step + 1, (width, height)).tolist()
     if shut and step > 1 and x1 > x0 and y1 > y0:
-        exact = raster(target - (x0, y0), order, (int(y1 - y0), int(x1 - x0)))
+        exact = raster(target - (x0, y0), order, (y1 - y0, x1 - x0))
         _close(exact, target - (x0, y0))
         columns, rows = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
         there = evaluate(exact, fields[:, :, :2], columns, rows)
-        inside = exact >= 0
-        offsets[y0:y1, x0:x1][inside] = there[inside]
-    maps = offsets + np.stack(
-        np.broadcast_arrays(
-            np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32)[:, None]
-        ),
-        axis=-1,
-    )
-    return Warp(place, moved, maps, grid[:, :, 2:])
+        there[exact < 0] = np.nan
+        lips = (slice(y0, y1), slice(x0, x1)), there
+    return Warp(place, moved, step, np.ascontiguousarray(grid[:, :, :2]), grid[:, :, 2:], lips)
 
 
 def lips_inset(points: Float32Array, before: float, after: float) -> Float32Array:
