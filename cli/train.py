@@ -71,34 +71,6 @@ def train(
     from aif.train.presets import SHAPE_PRESETS, get_preset
 
     names = tuple(name.strip() for name in attributes.split(",") if name.strip())
-    if preset in SHAPE_PRESETS:
-        from aif.train.shape.command import ShapeTraining, train_shape_command
-
-        train_shape_command(
-            ShapeTraining(
-                preset=preset,
-                out=out,
-                data=data,
-                table=table,
-                attributes=names,
-                steps=steps,
-                batch_size=batch_size,
-                learning_rate=learning_rate,
-                image_size=image_size,
-                width=width,
-                precision=precision,
-                seed=seed,
-                assignments=tuple(config or ()),
-                accelerator=accelerator,
-                workers=workers,
-                checkpoint_every=checkpoint_every,
-                log_every=log_every,
-                sample_every=sample_every,
-                dry_run=dry_run,
-            ),
-            say,
-        )
-        return
     wanted = {
         "steps": steps,
         "seed": seed,
@@ -108,7 +80,27 @@ def train(
         "optimiser.batch_size": batch_size,
         "optimiser.learning_rate": learning_rate,
     }
-    assignments = [f"{name}={value}" for name, value in wanted.items() if value is not None]
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if preset in SHAPE_PRESETS:
+        from aif.train.shape.command import ShapeTraining, train_shape_command
+
+        training = ShapeTraining(
+            preset=preset,
+            out=out,
+            data=data,
+            table=table,
+            attributes=names,
+            given={name.rpartition(".")[2]: value for name, value in given.items()},
+            assignments=tuple(config or ()),
+            accelerator=accelerator,
+            checkpoint_every=checkpoint_every,
+            log_every=log_every,
+            sample_every=sample_every,
+            dry_run=dry_run,
+        )
+        train_shape_command(training, say)
+        return
+    assignments = [f"{name}={value}" for name, value in given.items()]
     start = _with_data(get_preset(preset), data, names)
     settings = override(start, [*assignments, *(config or [])])
     if dry_run:

@@ -10,12 +10,14 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from aif.runtime.errors import ConfigError, nearest_names
 from aif.train.objectives import METHODS, IfcVaeGan, Objective, Settings, require
+
+T = TypeVar("T")
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 """Arithmetic of the networks, in Lightning's names; auto: bf16-mixed where the machine is made for it."""
@@ -188,13 +190,18 @@ def to_dict(config: TrainConfig) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any]) -> TrainConfig:
-    """Rebuild a configuration from `to_dict`'s values.
+    """Rebuild a configuration from `to_dict`'s values; errors as `read_settings`."""
+    return read_settings(TrainConfig, values)
+
+
+def read_settings(kind: type[T], values: dict[str, Any]) -> T:
+    """Settings of a kind from plain JSON values.
 
     Raises:
         ConfigError: an unknown field, or a value that its field does not allow.
     """
     try:
-        return TypeAdapter(TrainConfig).validate_python(values)
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"] if part not in METHODS)
@@ -202,29 +209,34 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
 
 
 def override(config: TrainConfig, assignments: Sequence[str]) -> TrainConfig:
-    """Apply assignments such as `objective.aux_weight=0` or `data.attributes=["Male"]` (values as in JSON).
+    """Apply assignments as `assign` takes them; errors as there, and as `read_settings`."""
+    for assignment in assignments:
+        if (name := assignment.partition("=")[0].strip()) in ("preset", "objective.method"):
+            raise ConfigError(f"{name} comes with the preset.", "Choose it with --preset.")
+    return from_dict(assign(to_dict(config), assignments))
+
+
+def assign(values: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Settings after assignments such as `objective.rho=0.5` or `data.attributes=["Male"]` (as in JSON).
 
     Raises:
-        ConfigError: no `=`, an unknown field (the nearest names are given), or a value that is not allowed.
+        ConfigError: no `=`, or an unknown field (the nearest names are given).
     """
-    values = to_dict(config)
     for assignment in assignments:
-        path, equals, text = assignment.partition("=")
+        path, equals, text = (part.strip() for part in assignment.partition("="))
         if not equals:
             raise ConfigError(f"{assignment!r} is no assignment.", "Write it as objective.rho=0.5.")
-        *groups, field_name = path.strip().split(".")
-        if path.strip() in ("preset", "objective.method"):
-            raise ConfigError(f"{path.strip()} comes with the preset.", "Choose it with --preset.")
+        *groups, name = path.split(".")
         place: Any = values
         for group in groups:
-            place = place.get(group)
-            if not isinstance(place, dict):
-                known = [name for name, value in values.items() if isinstance(value, dict)]
-                raise ConfigError(f"There is no group {group!r} of settings.", nearest_names(group, known))
-        if field_name not in place:
-            raise ConfigError(f"There is no setting {path.strip()!r}.", nearest_names(field_name, place))
+            known = [name for name, value in place.items() if isinstance(value, dict)]
+            if group not in known:
+                raise ConfigError(f"There is no setting {path!r}.", nearest_names(group, known))
+            place = place[group]
+        if name not in place:
+            raise ConfigError(f"There is no setting {path!r}.", nearest_names(name, place))
         try:
-            place[field_name] = json.loads(text)
+            place[name] = json.loads(text)
         except ValueError:
-            place[field_name] = text.strip()
-    return from_dict(values)
+            place[name] = text
+    return values

@@ -100,11 +100,11 @@ def _best_config(options: ShapeTraining) -> ShapeConfig:
     if given.get("precision", "auto") != "auto":
         raise ConfigError("Preset best chooses its precision by the processor.", "Leave --precision out.")
     values = ShapeConfig().to_dict()
-    if steps := given.get("steps"):
+    if "steps" in given:
         # Algorithm 1 and the edits share the steps as they do by default.
         first, second = values["reconstruct_steps"], values["effect_steps"]
-        values["reconstruct_steps"] = round(steps * first / (first + second))
-        values["effect_steps"] = steps - values["reconstruct_steps"]
+        values["reconstruct_steps"] = round(given["steps"] * first / (first + second))
+        values["effect_steps"] = given["steps"] - values["reconstruct_steps"]
     values |= {name: given[name] for name in ("batch_size", "seed") if name in given}
     values["rates"]["networks"] = given.get("learning_rate", values["rates"]["networks"])
     return ShapeConfig.from_dict(assign(values, options.assignments))
