@@ -96,12 +96,7 @@ def check_new(place: Path | None, overwrite: bool, option: str = "--out") -> Non
 
 
 def first_given(context: typer.Context, names: Collection[str]) -> str | None:
-    """The first option of a command that the user wrote, as it was written (`--json`); None if none was.
-
-    Args:
-        context: of the command under way.
-        names: its parameters to look at.
-    """
+    """The first option of a command that the user wrote, as it was written (`--json`); None if none was."""
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.name in names and source is not None and source.name == "COMMANDLINE":

@@ -33,11 +33,8 @@ def add_engines(
 
     Args:
         path: a bundle with graphs of all the precisions, folder or zip.
-        out: a folder, or a file name for a zip.
         precisions: one or more of "fp32" and "fp16".
         faces: at least 16, on which the engines are compared with the graphs.
-        options: how to build.
-        report: called with a line for people before each long step.
 
     Raises:
         ProviderError: TensorRT is not here.

@@ -26,11 +26,7 @@ from aif.train.data.synthetic import SyntheticFaces
 
 
 class TorchNetworks:
-    """What the graphs compute, in PyTorch on the processor: eager, or through torch.compile.
-
-    Attributes:
-        precision: always "fp32".
-    """
+    """What the graphs compute, in PyTorch on the processor: eager, or through torch.compile."""
 
     precision = "fp32"
 
@@ -78,10 +74,7 @@ class RunNetworks:
     """A run for a benchmark.
 
     Attributes:
-        image_size: side of a face crop in pixels.
-        step: how long it was trained.
         difference: largest difference between graphs and networks, as `Parity.worst`.
-        eager, compiled: the networks in PyTorch.
     """
 
     image_size: int
@@ -100,7 +93,6 @@ def load_run_networks(folder: Path, bundle: Bundle | None = None) -> RunNetworks
     """The newest checkpoint of a run and its FP32 graphs, compared with each other.
 
     Args:
-        folder: of the run.
         bundle: holds the run's graphs; None = they are exported, in memory.
 
     Raises:

@@ -71,9 +71,7 @@ def export_bundle(
 
     Args:
         run_folder: what `aif-train --out` wrote.
-        out: a folder, or a file name for a zip.
         crops: at least 16 aligned faces, on which graphs and networks are compared; 32 for more precisions.
-        options: see `ExportOptions`.
 
     Raises:
         CheckpointError: no usable checkpoint.

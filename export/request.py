@@ -67,10 +67,6 @@ class Outcome:
 def extend(request: ExportRequest, report: Callable[[str], None]) -> Outcome:
     """Add precisions and engines to a bundle; what is there already stays where engines are asked for.
 
-    Args:
-        request: of a bundle.
-        report: called with a line for people before each long step.
-
     Raises:
         ConfigError: nothing is to be added.
         AifError: as `extend_bundle` and `add_engines`; nothing is written.
@@ -101,11 +97,6 @@ def extend(request: ExportRequest, report: Callable[[str], None]) -> Outcome:
 
 def export_run(request: ExportRequest, options: ExportOptions, report: Callable[[str], None]) -> Outcome:
     """Export a run, with precisions and engines.
-
-    Args:
-        request: of a run.
-        options: further ones; the precisions are the request's.
-        report: called with a line for people before each long step.
 
     Raises:
         ConfigError: the model cannot be composited as `options` say.

@@ -78,10 +78,7 @@ def edit_live(
     """Edit a camera's picture until the user ends it; the exit code.
 
     Args:
-        choices: how, and from where to where.
         misplaced: an option that makes no sense here, if one was given.
-        overwrite: an existing recording may be replaced.
-        look, machine, bundle: as for pictures.
 
     Raises:
         AifError: a wrong option, the camera cannot be opened, there is no display.

@@ -29,8 +29,6 @@ class Show:
         """Print what became of one file.
 
         Args:
-            record: of the file.
-            attributes: of the bundle.
             alone: it is the only file, whose failure ends the run; else a failure is printed here.
         """
         if self.as_json:

@@ -23,11 +23,6 @@ def engine_plan(
 ) -> EnginePlan | None:
     """The plan for the command line's options, or None without `--trt`. TensorRT is looked for already here.
 
-    Args:
-        wanted: whether `--trt` was given.
-        precision: as `--precision` has it.
-        batch, workspace, timing_cache, version_compatible, hardware_compatible: options of the same names.
-
     Raises:
         ConfigError: an option without `--trt`, one that is not understood, or a timing cache that cannot be
             written.

@@ -22,15 +22,12 @@ class ExportableModel:
     """Encoder and decoder in eval mode on the CPU.
 
     Attributes:
-        name: of the run's folder.
         encoder: (image (N, 3, S, S)) or, with a frame, (texture, landmarks (N, 221, 2)) -> what has `mean`
             (N, Z) and `y` (N, A) in [0, 1].
         decoder: (z, y) -> image in [0, 1], or, with a frame, (texture, landmarks, detail).
         image_size, latent_size: S and Z.
         attributes: y's columns.
-        provenance: where the weights came from.
         frame: mean shape and triangles; None for models of the similarity crop.
-        hair: colours of hair by attribute.
         data_path: where the training faces lay; None = not known.
     """
 

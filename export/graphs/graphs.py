@@ -56,7 +56,6 @@ def export_graphs(model: ExportableModel, metadata: str) -> Graphs:
     """Export encoder and decoder (batch size dynamic, norms folded, opset 20, one file each).
 
     Args:
-        model: networks in eval mode on the CPU.
         metadata: JSON that goes into each graph's metadata_props under "aif".
 
     Raises:

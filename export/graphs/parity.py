@@ -46,8 +46,6 @@ def check_parity(
     """Compare the graphs (ONNX Runtime, CPU) with the networks (PyTorch, float32) at batches 1, 3 and 16.
 
     Args:
-        model: its networks.
-        graphs: what was exported from them.
         faces: at least 16.
         limits: what is allowed by name; None = `SHAPED` for models with shape, else `PLAIN`.
 

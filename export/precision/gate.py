@@ -18,7 +18,6 @@ class Gate:
     """Compares graphs with the FP32 ones of the same model on one set of faces.
 
     Attributes:
-        faces: these.
         known: what the FP32 graphs say of them.
     """
 

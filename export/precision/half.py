@@ -26,9 +26,6 @@ shape compute in float16. Their landmarks and principal components are small dif
 def to_half(graph: bytes) -> bytes:
     """Weights and arithmetic in float16, norms in float32, inputs and outputs as they were.
 
-    Args:
-        graph: ONNX bytes, float32.
-
     Raises:
         ExportError: the converter makes a graph that the ONNX checker refuses.
     """
@@ -51,11 +48,7 @@ def to_half(graph: bytes) -> bytes:
 
 
 def halve_convolutions(graph: bytes) -> bytes:
-    """Convolutions, and what stands between them, in float16; all else, inputs and outputs in float32.
-
-    Args:
-        graph: ONNX bytes, float32.
-    """
+    """Convolutions, and what stands between them, in float16; all else, inputs and outputs in float32."""
     model = onnx.load_from_string(graph)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     halves: dict[str, str] = {}  # float32 tensor to the same in float16

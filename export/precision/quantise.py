@@ -74,9 +74,6 @@ def quantise_behind(
     it is the last one tried. A graph without convolutions stays as it is.
 
     Args:
-        graph: ONNX bytes, float32.
-        feeds: as `quantise`.
-        shaped: of a model with shape.
         measure: gives the figures of a gate for a quantised graph.
 
     Raises:
@@ -102,10 +99,8 @@ def quantise(
     """Quantise a graph.
 
     Args:
-        graph: ONNX bytes, float32.
         feeds: inputs to find the ranges of all activations with, by name, each (N, ...).
         float_layers: nodes to leave as they are.
-        kinds: operators to quantise.
 
     Raises:
         ExportError: there is nothing to calibrate with, or ONNX Runtime cannot quantise the graph.

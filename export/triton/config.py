@@ -28,7 +28,6 @@ class Part:
 
     Attributes:
         name: of the model in the repository.
-        backend: "onnxruntime" or "tensorrt".
         inputs, outputs: what it takes and gives.
         max_batch: the largest batch; 1 = requests are never joined.
         placement: where its instances run.
@@ -107,12 +106,9 @@ def ensemble_config(
     """The ModelConfig of an ensemble, which has no instances and no queue of its own.
 
     Args:
-        name: of the ensemble.
         steps: in any order; Triton runs each as soon as all it takes is there, and leaves out those that
             nobody asked for.
         inputs, outputs: the ensemble's own, among the steps' tensors; the columns of `y` are the attributes.
-        max_batch: the least of its models'.
-        manifest: the bundle's, for clients.
     """
     config = schema.ModelConfig(
         name=name,

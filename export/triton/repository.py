@@ -74,11 +74,6 @@ def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = Non
     `landmarks` go in beside the texture, and `edited_landmarks`, `edited_detail`, `reconstruction_landmarks`
     and `reconstruction_detail` come out.
 
-    Args:
-        bundle: what to serve.
-        out: the folder.
-        options: see `TritonOptions`.
-
     Raises:
         ConfigError: an option is out of range, or the bundle has no such precision.
         BundleError: the bundle has changed since it was opened, or its graphs are not what it says.

@@ -21,7 +21,6 @@ class ServedPair:
 
     Attributes:
         label: what its models' names carry: "fp32", "trt_fp16".
-        backend: of Triton.
         encoder, decoder: file name to contents; the first is the default.
         max_batch: the largest batch that all of them take.
         by_capability: compute capability ("8.9") to file name; None where there is one file.

@@ -22,8 +22,6 @@ def write_repository(out: Path, files: Mapping[str, bytes], manifest: Manifest) 
 
     Args:
         out: the folder; an earlier export there is replaced, unless somebody has changed it.
-        files: path inside to contents.
-        manifest: of the bundle that is served.
 
     Raises:
         ExportError: `out` is or holds something else, or cannot be written.

@@ -30,11 +30,8 @@ def build_for(
     """Build engines into the user's cache, unless some that fit are there, or in a bundle with "tensorrt".
 
     Args:
-        bundle: whose graphs.
         sources: pictures with faces to check the engines on.
-        machine: how the bundle will be run.
         max_megapixels: larger pictures are left out; None = no limit.
-        tell: called with a line for people before each long step.
 
     Raises:
         ProviderError: TensorRT is not here.

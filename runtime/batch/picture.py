@@ -65,11 +65,7 @@ def edited_bytes(
     """The file to write; the record gets its status, faces and times.
 
     Args:
-        editor, plan: what edits, and how.
-        picture: as read.
         data: the bytes that it was read from; empty = not known.
-        suffix: of the output's name; may be empty.
-        record: to fill in.
 
     Raises:
         NoFaceError: there is no wanted face, and the picture is not to be copied then.

@@ -36,8 +36,6 @@ class Files:
     """What to read and where to write, in a user's words.
 
     Attributes:
-        inputs: see `find_sources`.
-        out: see `plan_outputs`.
         recursive: look into folders within folders.
         overwrite: existing results, and a picture itself, may be replaced.
     """
@@ -59,7 +57,6 @@ def plan_outputs(
     """Where each result goes.
 
     Args:
-        sources: the pictures and videos.
         out: a file, a folder (existing, ending in a slash, or for several pictures), a pattern with {stem},
             {name}, {ext} or {index}, "-" for standard output; None = beside each picture, named with `tag`.
         tag: what to add to a picture's name when `out` is None ("_edited").

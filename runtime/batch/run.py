@@ -46,10 +46,7 @@ def edit_files(
     Whatever was written is whole.
 
     Args:
-        editor, plan: what edits, and how.
-        jobs: what to read and where to write.
         finished: called with each record, failures too, as soon as its file is done.
-        progress: see `FrameProgress`.
 
     Raises:
         AifError: the only file failed.

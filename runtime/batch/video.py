@@ -34,11 +34,7 @@ called with the number of frames that are done."""
 
 
 class FaceEdits:
-    """Edits frames one after the other and records the faces; a frame without one stays as it is.
-
-    Attributes:
-        time_s: of the last frame, in seconds.
-    """
+    """Edits frames one after the other and records the faces; a frame without one stays as it is."""
 
     def __init__(self, editor: Editor, plan: EditPlan, record: FileRecord, figures: VideoFigures) -> None:
         """Begin a video: tracking starts afresh."""
@@ -84,10 +80,7 @@ def edit_video(
     """Edit one video, or look at it where nothing is to be edited; the record is filled in.
 
     Args:
-        editor, plan, job: what edits, how, and what.
         record: to fill in; `stopped_s` is set if `stop` ended the video, which then holds what came before.
-        stop: end the video at the frame under way.
-        progress: see `FrameProgress`.
 
     Raises:
         NoFaceError: not one frame has a wanted face, and the video is not to be copied then.

@@ -19,11 +19,7 @@ def bench_image(
     """Edit one picture again and again in every setup; docs/benchmarks.md has the figures.
 
     Args:
-        editors: by setup; they take turns.
         data: of an image file, decoded and written in its own format each time.
-        name: what to call it in errors.
-        edits: as for `Editor.edit`.
-        rounds: how often and how long.
 
     Raises:
         NoFaceError: the picture has none.

@@ -37,10 +37,7 @@ def bench_live(
     docs/benchmarks.md has the figures.
 
     Args:
-        editors: by setup; they take turns.
         connect: opens the camera; called for each session and once before.
-        edits: as for `LiveEdit`.
-        rounds: how often and how long.
 
     Raises:
         NoFaceError: no frame had a face.

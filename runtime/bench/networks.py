@@ -37,11 +37,7 @@ class Networks(Protocol):
 
 
 class OnnxNetworks:
-    """Two loaded networks, called as they are: no batch is cut into pieces, but by TensorRT's engines.
-
-    Attributes:
-        precision: of the graphs.
-    """
+    """Two loaded networks, called as they are: no batch is cut into pieces, but by TensorRT's engines."""
 
     def __init__(
         self, encoder: Network, decoder: Network, features: Sequence[str], precision: str = "fp32"
@@ -113,8 +109,6 @@ def bench_networks(
     Args:
         rivals: by setup and name; "aif" is what the others are compared with.
         image_size: side of a face crop in pixels; the crops are noise, for speed does not depend on them.
-        batches: faces a call.
-        rounds: how often and how long, for each part of each rival at each size.
 
     Raises:
         ConfigError: a batch size below 1 or above 1024.

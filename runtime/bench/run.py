@@ -85,7 +85,6 @@ class Outcome:
     """One benchmark.
 
     Attributes:
-        what: its name.
         machine: as `describe_machine`, and the load after the run.
         settings: what was measured with what.
         rows: one a setup, network, number of clients or film.
@@ -125,10 +124,6 @@ def _short(value: Any) -> Any:
 
 def run_bench(plan: BenchPlan, progress: Progress) -> Outcome:
     """Run one benchmark.
-
-    Args:
-        plan: what was asked for.
-        progress: called with the number of measurements that are done, and of all.
 
     Raises:
         AifError: options that make no sense, a source, bundle or run that cannot be used, a provider that was

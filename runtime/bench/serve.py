@@ -68,11 +68,6 @@ def bench_serve(
 
     Args:
         editor: of the same setup, for the bare rate: read, edit and write in `load.workers` threads.
-        setup, load: what is served.
-        photo: a file's bytes.
-        edits: attribute to value.
-        clients: how many at once, one row each.
-        rounds: how often and how long.
 
     Raises:
         AifError: the photo cannot be edited, the service does not start, or does not answer.

@@ -79,10 +79,7 @@ def bench_steadiness(
     """Edit every film in three ways; figures as `measure_steadiness`.
 
     Args:
-        editor: detector and model.
         films: at least three frames with a face each.
-        edits: as for `Editor.edit`.
-        threads: of the landmark network.
         rounds: its seconds are how much of each film; None = all.
 
     Raises:

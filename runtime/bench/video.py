@@ -40,9 +40,6 @@ def bench_video(
     they add up to more than a frame's time, and each waits for a core where there are too few.
 
     Args:
-        editors: by setup; they take turns.
-        path: of the film.
-        edits: as for `VideoEditor`.
         rounds: how often; their seconds are how much of the film, None = all.
 
     Raises:

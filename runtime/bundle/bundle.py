@@ -25,10 +25,6 @@ class Bundle:
     """A verified bundle. Nothing is executed or opened as a graph while loading.
 
     Thread-safe: it never changes, and holds no file open.
-
-    Attributes:
-        path: the folder or zip file.
-        manifest: what it says of itself.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:

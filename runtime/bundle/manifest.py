@@ -229,10 +229,6 @@ class Manifest(Frozen):
 def parse_manifest(text: bytes | str, where: str) -> Manifest:
     """Read a manifest; the schema's version is looked at before anything else.
 
-    Args:
-        text: JSON.
-        where: what to call the bundle in an error.
-
     Raises:
         BundleError: the JSON is damaged, of another schema, or says something impossible.
     """

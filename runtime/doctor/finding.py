@@ -16,8 +16,6 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        name: what was looked at.
-        status: see `Status`.
         text: what was found, in words.
         fix: the command that fixes it; None where nothing needs fixing.
         facts: numbers and names for machines, JSON values only.

@@ -50,7 +50,6 @@ def run_group(names: Sequence[str], bundle: str, seconds: float, command: Sequen
     """Run these checks in one process, and go on in another one after a check that ended or stopped it.
 
     Args:
-        names: of checks.
         bundle: the path of a bundle, or "" for the embedded one.
         seconds: for each process.
         command: of the process; it gets the bundle and the names, and prints a line of JSON for each check.

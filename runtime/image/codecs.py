@@ -60,7 +60,6 @@ def encode_samples(samples: Samples, kind: Format, extras: Extras, quality: int 
     Args:
         samples: (H, W, C); uint16 only for PNG, TIFF and HEIF (which keeps 10 bits); no alpha for JPEG and
             BMP.
-        kind: format of the file.
         extras: metadata; what the format cannot hold (EXIF in BMP) is left out.
         quality: 1 to 100 for JPEG, lossy WebP, HEIF and AVIF; None = as a JPEG was coded when read, else
             what looks like the original.

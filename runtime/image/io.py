@@ -109,9 +109,7 @@ def encode_image(
     further pictures in the file (depth, gain map of HDR) are not kept.
 
     Args:
-        picture: as read.
         pixels_hwc_bgr: uint8, the edited pixels, of the picture's size.
-        kind: format to write; None = the picture's own.
         quality: 1 to 100 for JPEG, WebP, HEIF and AVIF; None = as the picture was coded, else what looks like
             the original.
 

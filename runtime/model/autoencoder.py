@@ -21,10 +21,7 @@ class Autoencoder:
     """Two loaded networks that fit a manifest. Calls may come from several threads at once.
 
     Attributes:
-        manifest: what it says of the networks.
-        encoder, decoder: as they are loaded.
         device: where they really run.
-        precision: of their graphs.
         attributes: names of y's columns.
         image_size: S, side of a face crop in pixels.
     """
@@ -77,10 +74,6 @@ class Autoencoder:
 
     def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Decoded:
         """Decode faces with the attribute values `y` in place of the encoder's own.
-
-        Args:
-            encoding: N faces.
-            y: (N, A) attribute values.
 
         Raises:
             ValueError: y has another shape.

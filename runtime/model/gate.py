@@ -50,7 +50,6 @@ class Answers:
     """What a model says of N faces, decoded as they are and with one attribute of each flipped.
 
     Attributes:
-        encoding: the encoder's.
         decoded: 2N faces: all as they are, then all edited.
     """
 

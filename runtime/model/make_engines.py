@@ -35,12 +35,7 @@ def make_engines(
     """Encoder and decoder of one precision as engines that have passed the gate. Nothing is written.
 
     Args:
-        bundle: has graphs of the precision.
-        precision: "fp32" or "fp16".
-        faces: for the gate.
         gated_on: what the sidecar calls them.
-        options: how to build.
-        report: called with a line for people before each long step.
 
     Raises:
         ProviderError: TensorRT is not here.

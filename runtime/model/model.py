@@ -30,11 +30,7 @@ INT8_PAYS = 1.5
 
 
 class FaceModel(Autoencoder):
-    """The networks of a bundle on one device. Calls may come from several threads at once.
-
-    Attributes:
-        bundle: where they came from; for the others see `Autoencoder`.
-    """
+    """The networks of a bundle on one device. Calls may come from several threads at once."""
 
     def __init__(
         self,
@@ -46,7 +42,6 @@ class FaceModel(Autoencoder):
         """Load both networks.
 
         Args:
-            bundle: a verified bundle.
             provider: "cpu", "cuda", "tensorrt" (the bundle's engines), "openvino", "ort-tensorrt", or "auto":
                 TensorRT where the user's own cache has engines that fit, else CUDA where it really loads,
                 else the processor. Engines that came with a bundle may run programs of their own: only

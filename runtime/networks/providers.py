@@ -60,7 +60,6 @@ def provider_list(device: Device, threads: int | None) -> list[Any]:
     """What `InferenceSession` takes as providers, the wanted one first.
 
     Args:
-        device: where to run.
         threads: threads of OpenVINO on the processor; None = as it likes. The processor's own come from the
             session's options.
     """

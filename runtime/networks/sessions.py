@@ -45,10 +45,8 @@ class Session:
         """Load a graph.
 
         Args:
-            graph: ONNX bytes.
             device: "cpu", "cuda", "openvino" or "ort-tensorrt"; never falls back to another.
             threads: threads of one call on the CPU; None = one a core.
-            name: what to call the graph in an error.
             quiet: keep ONNX Runtime's own complaints about the device out of the terminal.
 
         Raises:

@@ -32,7 +32,6 @@ class JobResult:
     """How a run went.
 
     Attributes:
-        statuses: of each picture, see `FileRecord`.
         failures: a record of each picture that has no result: "input", "status" and "error".
     """
 
@@ -47,10 +46,7 @@ def run_job(tasks: Tasks, setup: Setup, workers: int | None, progress: bool = Fa
     removed where nothing failed.
 
     Args:
-        tasks: the pictures.
-        setup: what the workers need to know.
         workers: how many; None = one a GPU, or as many as the processors feed.
-        progress: Ray Data's own progress bars.
 
     Raises:
         ConfigError: `workers` is below 1.

@@ -23,7 +23,6 @@ class Setup:
     """Of all workers.
 
     Attributes:
-        plan: what to do with each picture.
         machine: the detector is decided; `threads` is what each worker has.
         bundle: path of the bundle, on every machine; None = the embedded one.
         fingerprint: SHA-256 of its manifest, which holds those of its graphs.
@@ -41,8 +40,6 @@ class Setup:
         """Decide what was left open: the detector; the precision where cards are not known beforehand.
 
         Args:
-            plan, machine: as asked for.
-            bundle: to edit with.
             path: where the workers find it; None = the embedded one.
             here: the workers run on this machine; else "auto" says nothing of theirs, and means FP32.
 

@@ -22,7 +22,6 @@ class Tasks:
     """The pictures of a run.
 
     Attributes:
-        source, destination: where they are read and written.
         outputs: path of each picture to do and of its result, in their file systems' words.
         done: how many have a result already, and are left out.
         others: how many files of each other suffix were found, which are left out too.
@@ -44,7 +43,6 @@ def find_tasks(
 
     Args:
         source, destination: folders, files or patterns. Results are named as on one machine.
-        recursive: look into folders within folders.
         overwrite: make results anew that are there already; else their pictures are left out.
         kind: format to write; None = each picture's own.
 

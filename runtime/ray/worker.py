@@ -28,7 +28,6 @@ class EditWorker:
         """Load the editor; where that fails, every picture's record says why.
 
         Args:
-            setup: see there.
             source: any address in the file system of the pictures.
             outputs: path of each picture and of its result.
         """

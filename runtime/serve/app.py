@@ -25,12 +25,7 @@ DESCRIPTION = (
 
 
 def create_app(editor: Editor, settings: ServeSettings) -> FastAPI:
-    """The application; `app.state.service` holds what its requests share.
-
-    Args:
-        editor: loaded; left open when the application ends.
-        settings: limits.
-    """
+    """The application; `app.state.service` holds what its requests share."""
     places = Places(settings.workers, settings.queue)
     service = Service(editor, settings, places, Metrics(places))
 

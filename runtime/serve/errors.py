@@ -56,12 +56,7 @@ _KINDS: tuple[tuple[type[AifError], str], ...] = (
 
 
 class ServiceError(HTTPException):
-    """A request that gets no picture.
-
-    Attributes:
-        code: one of `CODES`, which gives the status.
-        message, fix: what went wrong, and what to do about it.
-    """
+    """A request that gets no picture."""
 
     def __init__(
         self, code: str, message: str, fix: str | None = None, headers: Mapping[str, str] | None = None

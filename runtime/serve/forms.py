@@ -31,8 +31,6 @@ class EditOptions:
     """What to do with a photo.
 
     Attributes:
-        settings: attribute to wanted value.
-        faces: which faces.
         mode: how to blend; None = the bundle's default.
         kind: format of the answer; None = the photo's own.
         quality: of lossy formats; None = as the photo was coded.
@@ -99,10 +97,6 @@ class EditForm(PhotoForm):
     def options(self, attributes: Sequence[AttributeInfo], where: str) -> EditOptions:
         """What to do.
 
-        Args:
-            attributes: those of `edit_form`.
-            where: what to call the bundle in an error.
-
         Raises:
             UnknownAttributeError: in `edits`; with the nearest names.
             ConfigError: nothing to change, an attribute set twice, or to a value that makes no sense.
@@ -117,12 +111,7 @@ class EditForm(PhotoForm):
 
 
 def edit_form(manifest: Manifest, modes: Sequence[Mode]) -> type[EditForm]:
-    """The form of a bundle: its attributes and modes are fields and values.
-
-    Args:
-        manifest: names the attributes.
-        modes: how its edits can be composed.
-    """
+    """The form of a bundle: its attributes and modes are fields and values."""
     fields: dict[str, Any] = {}
     for index, info in enumerate(manifest.attributes):
         number = {"type": "number", "minimum": info.minimum, "maximum": info.maximum}

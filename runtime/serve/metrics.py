@@ -15,11 +15,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Metrics:
-    """One service's figures, in a registry of their own.
-
-    Attributes:
-        faces: edited.
-    """
+    """One service's figures, in a registry of their own."""
 
     def __init__(self, places: Places) -> None:
         """Gauges are read from `places` when asked for."""
@@ -58,7 +54,6 @@ class Metrics:
         """One request is over.
 
         Args:
-            endpoint: its name.
             outcome: "ok", "client_gone" or a code of `CODES`.
             begin: when it came, as `time.perf_counter`.
         """

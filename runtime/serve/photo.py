@@ -19,8 +19,6 @@ class Edited:
     """What became of a photo.
 
     Attributes:
-        size: width and height in pixels.
-        faces: left to right.
         data, kind: the edited file and its format; none where it was only looked at.
         seconds: by stage: "read", those of `Editor.edit` ("decode_faces" is the decoder network), "write".
     """
@@ -38,10 +36,6 @@ def edit_photo(
     """Read, edit and write a photo.
 
     Args:
-        editor: shared by all threads.
-        photo: the file's bytes.
-        options: what to change.
-        megapixels: larger pictures are refused.
         checkpoint: called between the stages; ends the work where it raises.
 
     Raises:

@@ -29,9 +29,7 @@ def serve_editor(
 
     Args:
         editor: loaded; left open.
-        settings: limits.
         bound: see `bind`; closed at the end.
-        page: whether there is one.
         say: called with a line of text once requests are taken.
     """
     app = create_app(editor, settings)
@@ -82,14 +80,7 @@ class PromptProtocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """A server whose signals end it in peace: what has a place is finished, and the exit code is 0.
-
-    Args:
-        app: of ASGI.
-        timeout: seconds that a request may take.
-        on_stop: called at the signal, before anything is waited for.
-        on_start: called once requests are taken.
-    """
+    """A server whose signals end it in peace: what has a place is finished, and the exit code is 0."""
 
     def __init__(
         self,

@@ -58,7 +58,6 @@ def build_engine(graph: bytes, inputs: Sequence[str], options: BuildOptions) -> 
     Args:
         graph: ONNX bytes with float32 inputs and outputs and a dynamic batch.
         inputs: names of the inputs, as the manifest has them.
-        options: see `BuildOptions`.
 
     Raises:
         ProviderError: TensorRT is not here.

@@ -42,7 +42,6 @@ def load_engines(
     """Load a bundle's engines: their precision, the encoder, the decoder.
 
     Args:
-        bundle: they are looked for in it, and in the cache.
         precision: None = FP16 where such engines fit, else FP32.
         brought: take also those that came with the bundle; see `find_engines`.
 

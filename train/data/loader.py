@@ -50,11 +50,8 @@ class FaceLoader(Dataset["Batch | DataError"]):
     Unreadable images are named in the log and replaced by other faces, chosen by (seed, sample number).
 
     Args:
-        dataset: the faces.
-        image_size: side S of the images in pixels.
         batch_size: faces in the global batch, over all ranks.
         seed: of order and augmentation, >= 0.
-        augment: random changes; None for the plain faces.
         balance: show rare attribute values more often (`sampling.balanced_weights` has the rule).
         workers: worker processes that decode; 0 = decode in this process, None = one a core.
         rank, world_size: this process's place among several.

@@ -61,7 +61,6 @@ def open_faces(
         faces.
         attributes: which columns y has, in this order; None for all.
         table: the CSV, when `data` is a folder of images and holds none or several.
-        crop: how CelebA's images are cut.
         image_size: side of synthetic faces in pixels (others keep theirs; the loader resizes).
 
     Raises:

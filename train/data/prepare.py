@@ -94,7 +94,6 @@ def prepare(
 
     Args:
         table: the labels; None for the CSV or the CelebA lists in `source`, or no labels if it has none.
-        detector: finds faces with their five landmarks.
         progress: called with (photos done, photos in all).
 
     Raises:

@@ -26,7 +26,6 @@ class SyntheticFaces(FaceDataset):
     Args:
         count: number of faces, at least 1.
         image_size: side in pixels, at least 16.
-        seed: >= 0; another seed, other faces.
         attributes: which columns y has, in this order; None for all of `ATTRIBUTES`.
         first: number of the first face; data sets with disjoint number ranges share no face.
 

@@ -24,9 +24,7 @@ def measure_counterfactual(
     The other attribute values that the edit starts from are the encoder's own prediction, as in use.
 
     Args:
-        model: what is measured.
         dataset: synthetic faces at the model's size whose labels include the attribute.
-        indices: which faces; None for all.
 
     Returns:
         Mean absolute errors over faces, values in [0, 1], by direction; by what is compared: the model's

@@ -121,9 +121,7 @@ def count_edits(
 
     Args:
         open_batch: readies what is measured for the edits of a batch.
-        attributes: what it can edit.
         dataset: held-out faces whose labels include the attributes and groups.
-        evaluator: what counts a success.
         identity: measures how much of the person is left; None leaves that out.
 
     Raises:

@@ -67,7 +67,6 @@ def measure_realism(
     """Edit faces to their other value of `attribute`, and train an adversary to find them.
 
     Args:
-        composer: what edits.
         dataset: labelled faces of known people whom nothing was trained on.
         floor: also measure real against real, which takes as long again.
 

@@ -24,12 +24,7 @@ _HINT = (
 
 
 def build(service: Service, files: PageFiles) -> Any:
-    """The page as Gradio's `Blocks`.
-
-    Args:
-        service: its editor edits, in its places, within its limits.
-        files: where browsers fetch from.
-    """
+    """The page as Gradio's `Blocks`."""
     attributes = service.editor.model.manifest.attributes
     with gr.Blocks(title="aif", analytics_enabled=False, fill_width=True) as blocks:
         opened = gr.State(None, time_to_live=KEPT_SECONDS)

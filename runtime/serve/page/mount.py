@@ -24,9 +24,6 @@ SESSIONS = 100
 def mount_page(app: FastAPI) -> Iterator[Callable[[], None]]:
     """Mount the page at `PAGE`; its files are deleted at the end.
 
-    Args:
-        app: of `create_app`.
-
     Yields:
         Lets go of the browsers that listen: an open page would otherwise keep its connection, and the
         service alive.
