@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Group = Literal["expression", "face", "hair"]
-Part = Literal["brows", "eyes", "nose", "cheeks", "mouth", "jaw"]
+Part = Literal["brows", "eyes", "nose", "cheeks", "mouth", "jaw", "moustache", "beard"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 # Calibrated values may be this far out.
@@ -36,7 +36,8 @@ class AttributeInfo(Frozen):
     which an edit of this one moves them; `takes_along_off` has other shares, for edits towards 0. `excludes`
     names those that become 0 where this one becomes 1. All unless the user sets them.
 
-    `region` names the parts of the face that the attribute is about; there alone its edit moves and tints.
+    `region` names the parts of the face that the attribute is about; there alone its edit moves and tints
+    (brows, moustache and beard: hair by hair, without the lips).
     Without any, all of it. `group` is for menus.
     """
 

@@ -2,6 +2,7 @@
 
     landmarks   photo' = warp(photo, p -> p + d_p),        d_p = p(z, y') - p(z, y)
     texture     photo' = photo' * exp(gain),               gain = log t(z, y') - log t(z, y)
+    hairs       where a beard or brows darken, strand by strand: `aif.runtime.editing.shape.hairs`
     detail      photo' has its own bands amplified or softened: `aif.runtime.editing.shape.detail`
     mouth       where lips part that were shut: the decoded texture t(z, y')
 
@@ -10,7 +11,7 @@ All of it at the photo's own resolution and within the face's bounding box.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.editing.shape.blocks import blocks, upsampled
 from aif.runtime.editing.shape.detail import LOGS, SHARE, Detail, folds
 from aif.runtime.editing.shape.gain import EPSILON
+from aif.runtime.editing.shape.hairs import hairs_in, strands_at
 from aif.runtime.editing.shape.warp import FacePlace, Warp, plan_warp
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
@@ -51,25 +53,28 @@ class ShapeEdit:
         gain: float32 (S, S, 3) RGB in log units, in the texture frame.
         detail: float32 (S/4, S/4, 3) what is added of each band of the photo's own detail, -0.75 to 0.15.
         texture: float32 (S, S, 3) RGB in [0, 1], the decoded texture of the edited face.
+        hairs: how much of what darkens below the nose is hair that grows, 0 to 1.
     """
 
     moves: Float32Array
     gain: Float32Array
     detail: Float32Array
     texture: Float32Array
+    hairs: float = 0.0
 
     def times(self, strength: float) -> ShapeEdit:
         """The edit at a share of its strength, 0 to 1."""
         if strength == 1:
             return self
         s = np.float32(strength)
-        return ShapeEdit(self.moves * s, self.gain * s, self.detail * s, self.texture)
+        return replace(self, moves=self.moves * s, gain=self.gain * s, detail=self.detail * s)
 
     def where(self, share: Float32Array, frame: Frame) -> ShapeEdit:
         """The edit at a share of its strength at each landmark, (221,) in [0, 1]; between them linear."""
         texture = frame.spread(share, len(self.gain))[:, :, None]
         detail = cv2.resize(texture, self.detail.shape[1::-1], interpolation=cv2.INTER_AREA)[:, :, None]
-        return ShapeEdit(self.moves * share[:, None], self.gain * texture, self.detail * detail, self.texture)
+        moves = self.moves * share[:, None]
+        return replace(self, moves=moves, gain=self.gain * texture, detail=self.detail * detail)
 
     def towards(self, other: ShapeEdit, share: float) -> ShapeEdit:
         """The edit between this one (share 0) and another of the same face (share 1)."""
@@ -100,16 +105,18 @@ def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: 
         warp = plan_warp(frame, place, edit.moves)
         box = warp.apply(photo_hwc_bgr)
     if edit.tints:
-        tint(box, warp, edit)
+        tint(box, warp, edit, frame)
     alpha = mouth_alpha(place, warp)
     if alpha > 0:
         _show_mouth(box, warp, edit.texture, alpha)
     photo_hwc_bgr[top:bottom, left:right] = box
 
 
-def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit) -> None:
-    """Apply gain and detail to the box, in place: (x + e) exp(g) - e, with x in [0, 1]."""
+def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit, frame: Frame) -> None:
+    """Apply gain, hairs and detail to the box, in place: (x + e) exp(g) - e, with x in [0, 1]."""
     changes = gain = _over_box(np.ascontiguousarray(edit.gain[:, :, ::-1]), warp, 1)
+    dark = np.float32(edit.hairs) * np.maximum(-gain.mean(axis=2, keepdims=True), 0)
+    hairs = strands_at(frame, warp.place.scale) if edit.hairs > 0 else None
     detail = None
     if np.abs(edit.detail).max() >= NO_GAIN:
         detail = Detail.of(box_bgr, warp.place.scale, warp.step, _over_box(edit.detail, warp, SHARE))
@@ -121,6 +128,9 @@ def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit) -> None:
         if detail is not None:
             finest = folds(logs - upsampled(detail.base, warp.step, block))
             change += finest * upsampled(detail.amount, warp.step, block)
+        if hairs is not None:
+            hair = hairs_in(upsampled(warp.texture_grid, warp.step, block), hairs)
+            change += upsampled(dark, warp.step, block) * hair[:, :, None]
         box_bgr[block] = cv2.subtract(cv2.exp(logs + change), _OFFSET, dtype=cv2.CV_8U)
 
 

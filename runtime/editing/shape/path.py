@@ -118,7 +118,7 @@ class ShapePath(EditPath[FaceChange]):
         found = []
         for k, texture in enumerate(encoded.inputs.images):
             seen = Seen.of(texture, source_images[k], self.frame)
-            where, at_landmarks = self.regions.shares(target[k] - source[k])
+            where, at_landmarks, hairs = self.regions.shares(target[k] - source[k])
             where = where * seen.texture
             shown = cv2.resize(skin * where, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             edit = ShapeEdit(
@@ -126,6 +126,7 @@ class ShapePath(EditPath[FaceChange]):
                 np.ascontiguousarray((gain[k] * where).transpose(1, 2, 0)),
                 np.asarray(detail[k] * shown[:, :, None], dtype=np.float32),
                 np.ascontiguousarray(target_images[k].transpose(1, 2, 0)),
+                hairs,
             )
             found.append(FaceChange(edit, hair_change(self.model.manifest, source[k], target[k])))
         return found

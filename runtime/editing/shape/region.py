@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,22 +24,38 @@ from aif.runtime.geometry.frame import Frame
 NEAR, FAR = 0.02, 0.1
 
 
-@dataclass(frozen=True)
-class Regions:
-    """Shares of an edit, 0 to 1, for each of A attributes: float32 (A, S, S) of the texture, (A, 221) at the
-    landmarks."""
+# Where hair grows: what an edit darkens there, it darkens hair by hair; lips stay free.
+HAIRY: tuple[Part, ...] = ("brows", "moustache", "beard")
+
+
+class Shares(NamedTuple):
+    """How much of an edit acts, 0 to 1: float32 (S, S) of the texture, (221,) at the landmarks; and how much
+    of what it darkens is hair."""
 
     texture: Float32Array
     at_landmarks: Float32Array
+    hairs: float
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The same for A attributes: float32 (A, S, S), (A, 221), (A,)."""
+
+    texture: Float32Array
+    at_landmarks: Float32Array
+    hairs: Float32Array
 
     @classmethod
     def of(cls, parts: Sequence[Sequence[Part]], frame: Frame, size: int) -> Regions:
         """Of attributes that are about these parts of the face each; about none = about all of it."""
-        at = [region_share(each, frame) for each in parts]
-        return cls(np.array([frame.spread(share, size) for share in at]), np.array(at))
+        hairs = np.array([float(any(part in HAIRY for part in each)) for each in parts], dtype=np.float32)
+        at = np.array([region_share(each, frame) for each in parts])
+        texture = np.array([frame.spread(share, size) for share in at])
+        lips = frame.mask(size, dense.OUTER_LIP, blur=1.0)
+        return cls(texture * (1 - hairs[:, None, None] * lips), at, hairs)
 
-    def shares(self, change: Float32Array) -> tuple[Float32Array, Float32Array]:
-        """Texture (S, S) and landmarks (221,) of an edit that changes attribute values by `change` (A,).
+    def shares(self, change: Float32Array) -> Shares:
+        """Of an edit that changes attribute values by `change` (A,).
 
         Where several attributes change, the one that changes most counts in full, others by their share of
         its change.
@@ -46,9 +63,10 @@ class Regions:
         weights = np.abs(change) / max(float(np.abs(change).max()), 1e-6)
         which = np.flatnonzero(weights)
         if not len(which):
-            return np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0])
-        texture = self.texture[which] * weights[which, None, None]
-        return texture.max(axis=0), (self.at_landmarks[which] * weights[which, None]).max(axis=0)
+            return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0.0)
+        texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
+        at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
+        return Shares(texture, at_landmarks, float((self.hairs * weights * (change > 0)).max()))
 
 
 def region_share(parts: Sequence[Part], frame: Frame) -> Float32Array:
@@ -65,6 +83,14 @@ def _rings(*rings: slice) -> Callable[[Frame], npt.NDArray[np.bool_]]:
     for ring in rings:
         which[ring] = True
     return lambda frame: which
+
+
+def _moustache(frame: Frame) -> npt.NDArray[np.bool_]:
+    """From the base of the nose to the upper lip's edge."""
+    which = np.zeros(dense.COUNT, dtype=bool)
+    which[dense.LEFT_MOUTH : dense.RIGHT_MOUTH + 1] = True
+    which[dense.NOSE] = frame.mean[dense.NOSE, 1] > frame.mean[dense.NOSE_TIP, 1] + FAR / 4
+    return which
 
 
 def _jaw(frame: Frame) -> npt.NDArray[np.bool_]:
@@ -88,4 +114,6 @@ _PARTS: dict[Part, Callable[[Frame], npt.NDArray[np.bool_]]] = {
     "cheeks": _cheeks,
     "mouth": _rings(dense.OUTER_LIP, dense.INNER_LIP),
     "jaw": _jaw,
+    "moustache": _moustache,
+    "beard": lambda frame: _moustache(frame) | _jaw(frame),
 }

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import cv2
 import numpy as np
 import pytest
 from made_up_face import made_up_frame
 
+from aif.runtime.editing.shape.hairs import SIDES, strands, strands_at
 from aif.runtime.editing.shape.region import Regions, region_share
 from aif.runtime.geometry import points as dense
 
@@ -19,6 +23,8 @@ FRAME = made_up_frame()
         (("brows",), dense.RIGHT_BROW, (dense.OUTER_LIP, slice(10, 27))),
         (("mouth",), dense.INNER_LIP, (dense.LEFT_EYE, dense.RIGHT_BROW)),
         (("mouth", "jaw"), slice(14, 23), (dense.LEFT_EYE, slice(128, 132))),
+        (("moustache",), slice(37, 46), (dense.LEFT_EYE, slice(14, 23))),
+        (("beard",), slice(14, 23), (dense.LEFT_EYE, dense.RIGHT_BROW)),
         (("eyes",), dense.LEFT_EYE, (dense.OUTER_LIP, slice(10, 27))),
     ],
 )
@@ -34,14 +40,37 @@ def test_of_several_edits_each_acts_in_its_own_part() -> None:
     brow, nose = 115, dense.NOSE_TIP
 
     def at(*change: float) -> np.ndarray:
-        return regions.shares(np.array(change, np.float32))[1][[brow, nose]]
+        return regions.shares(np.array(change, np.float32)).at_landmarks[[brow, nose]]
 
     np.testing.assert_allclose(at(1, 0, 0), 1)
     np.testing.assert_allclose(at(0, -0.2, 0), (0, 1))
     np.testing.assert_allclose(at(0, 1, 1), 1)
     np.testing.assert_allclose(at(0, 1, 0.25), (0.25, 1))
     np.testing.assert_allclose(at(0, 0, 0), 0)
-    texture, _ = regions.shares(np.array([0, 1, 0], np.float32))
+    texture = regions.shares(np.array([0, 1, 0], np.float32)).texture
     x, y = np.round(FRAME.mean[[nose, 0]] * 64).astype(int).T
     assert texture[y[0], x[0]] == pytest.approx(1, abs=0.05)
     assert texture[y[1] + 3, x[1]] < 0.05
+
+
+def test_beards_grow_hair_by_hair_and_leave_lips() -> None:
+    regions = Regions.of([(), ("beard",)], FRAME, 128)
+    assert regions.shares(np.array([0.5, 1], np.float32)).hairs == 1
+    assert regions.shares(np.array([1, 0.5], np.float32)).hairs == 0.5
+    assert regions.shares(np.array([1, -0.5], np.float32)).hairs == 0  # one that goes
+    lips = FRAME.mask(128, dense.OUTER_LIP) == 1
+    assert regions.texture[1][lips].mean() < 0.1
+    x, y = np.round(FRAME.mean[[51, 18]].mean(axis=0) * SIDES[0]).astype(int)
+    chin = strands(FRAME)[0][y - 20 : y + 20, x - 20 : x + 20]
+    assert chin.min() < -1 and chin.max() > 0.25
+    mouth = cv2.resize(lips.astype(np.float32), SIDES[:1] * 2) > 0.99
+    assert np.abs(strands(FRAME)[0][mouth]).mean() < 0.05
+
+
+def test_strands_are_as_fine_as_the_photo() -> None:
+    levels = strands(FRAME)
+    assert [len(each) for each in levels] == list(SIDES)
+    assert [len(strands_at(FRAME, scale)) for scale in (0.5, 1, 3, 20)] == [128, 128, 512, 1024]
+    for fine, coarse in pairwise(levels):
+        assert coarse.std() < fine.std()
+        assert coarse.mean() == pytest.approx(fine.mean(), abs=0.01)

@@ -107,6 +107,26 @@ def test_the_picture_pulls_at_landmarks_gain_and_mouth() -> None:
         assert what.grad.abs().max() > 0
 
 
+def test_hairs_at_a_crops_size_are_the_runtimes() -> None:
+    crop, points = crop_of(6)
+    composer = Composer(FRAME, SIZE)
+    gain = np.full((SIZE, SIZE, 3), -0.3, np.float32) * composer.mask.numpy()[:, :, None]
+    rest = np.zeros((SIZE // 4, SIZE // 4, 3), np.float32), np.zeros((SIZE, SIZE, 3), np.float32)
+    still = np.zeros((dense.COUNT, 2), np.float32)
+    place = FacePlace.of(FRAME, points * np.float32(SIZE), crop.shape)
+    photos = []
+    for hairs in (0, 1):
+        photo = np.ascontiguousarray(crop[..., ::-1])
+        apply_edit(photo, FRAME, place, ShapeEdit(still, gain, *rest, hairs=hairs))
+        photos.append(photo)
+    assert np.abs(photos[1].astype(int) - photos[0])[80:].max() > 15
+    hairy = as_batch(gain) - as_batch(gain).mean(dim=1, keepdim=True) * composer.strands
+    edit = Edit(torch.from_numpy(still)[None], hairy, *map(as_batch, rest))
+    ours = composer(as_batch(crop) / 255, torch.from_numpy(points)[None], edit)
+    difference = np.abs(ours[0].permute(1, 2, 0).numpy()[..., ::-1] * 255 - photos[1])
+    assert difference.mean() < 0.6 and np.percentile(difference, 99) < 4
+
+
 def test_an_edit_of_two_decodings_is_the_runtimes() -> None:
     rng = np.random.default_rng(0)
     before, after, own = (
@@ -118,13 +138,14 @@ def test_an_edit_of_two_decodings_is_the_runtimes() -> None:
         Decoding((as_batch(image) + EPSILON).log(), torch.zeros(1, dense.COUNT, 2), torch.from_numpy(each))
         for image, each in zip((before, after), amplitudes, strict=True)
     ]
-    where = Where.of(["Smiling", "Big_Nose"], FRAME, SIZE)
-    everywhere, nose = (where.rows(torch.tensor([number])) for number in (0, 1))
+    where = Where.of(["Smiling", "Big_Nose", "Goatee"], FRAME, SIZE)
+    everywhere, nose, beard = (where.rows(torch.tensor([number])) for number in range(3))
+    assert (everywhere.hairs, nose.hairs, beard.hairs) == (0, 0, 1)
     edit = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), everywhere)
     images = [as_batch(image).numpy() for image in (before, after, own)]
     np.testing.assert_allclose(edit.gain.numpy(), log_gain(*images, FRAME), atol=2e-3)
     narrow = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), nose)
-    texture, _ = Regions.of([("nose",)], FRAME, SIZE).shares(np.ones(1, np.float32))
+    texture, *_ = Regions.of([("nose",)], FRAME, SIZE).shares(np.ones(1, np.float32))
     np.testing.assert_allclose(narrow.gain.numpy(), log_gain(*images, FRAME) * texture, atol=2e-3)
     assert edit.gain.abs().max() > 0.2
     x, y = np.round(FRAME.mean[dense.LEFT_EYE].mean(axis=0) * SIZE).astype(int)

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aif.runtime.editing.shape.hairs import hairs_in, strands_at
 from aif.runtime.editing.shape.detail import SHARE, detail_mask
 from aif.runtime.editing.shape.edit import OWN, OWN_FULLY, PARTED, SHADE
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask
@@ -54,16 +55,19 @@ class Edit:
 
 
 class Where(NamedTuple):
-    """Shares of the edits of N faces: (N, 1, S, S) of the texture, (N, 221) at the landmarks."""
+    """Shares of the edits of N faces: (N, 1, S, S) of the texture, (N, 221) at the landmarks; and (N,) how
+    much of what darkens is hair."""
 
     texture: Tensor
     at_landmarks: Tensor
+    hairs: Tensor
 
     @classmethod
     def of(cls, attributes: Sequence[str], frame: Frame, size: int) -> Where:
         """A row for each attribute, by what is known of its name."""
         found = Regions.of([REGIONS.get(name, ()) for name in attributes], frame, size)
-        return cls(torch.from_numpy(found.texture)[:, None], torch.from_numpy(found.at_landmarks))
+        texture = torch.from_numpy(found.texture)[:, None]
+        return cls(texture, torch.from_numpy(found.at_landmarks), torch.from_numpy(found.hairs))
 
     def rows(self, numbers: Tensor) -> Where:
         """Those of int64 (N,)."""
@@ -94,6 +98,10 @@ class Composer(nn.Module):
         self.register_buffer("mask", torch.tensor(gain_mask(frame, texture_size)))
         self.skin: Tensor
         self.register_buffer("skin", torch.tensor(detail_mask(frame, texture_size)))
+        self.strands: Tensor
+        pixels = np.stack(np.meshgrid(*[np.arange(texture_size, dtype=np.float32)] * 2), axis=-1)
+        hairs = hairs_in(pixels / np.float32(texture_size), strands_at(frame, 1.0))
+        self.register_buffer("strands", torch.from_numpy(hairs))
         line = torch.arange(size, dtype=torch.float32)
         self.register_buffer("grid", torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1))
         self.between = int(frame.inner_mouth.sum())
@@ -105,7 +113,9 @@ class Composer(nn.Module):
         gain = after.log_texture.clamp(low, high) - before.log_texture.clamp(low, high)
         detail = amplified(after.detail - before.detail) * F.avg_pool2d(self.skin * where.texture, SHARE)
         moves = (after.points - before.points) * where.at_landmarks[:, :, None]
-        return Edit(moves, bounded(gain, own, self.mask) * self.mask * where.texture, detail, after.texture)
+        gain = bounded(gain, own, self.mask) * self.mask * where.texture
+        dark = F.relu(-gain.mean(dim=1, keepdim=True)) * where.hairs[:, None, None, None]
+        return Edit(moves, gain + dark * self.strands, detail, after.texture)
 
     def forward(self, crops: Tensor, points: Tensor, edit: Edit) -> Tensor:
         """The edited crops (N, 3, S, S) in [0, 1].

@@ -94,15 +94,19 @@ class Editing(nn.Module):
         self.register_buffer("narrow", torch.tensor([0.25 if n in effect.broad else 1.0 for n in names]))
         self.texture: Tensor
         self.at_landmarks: Tensor
+        self.hairs: Tensor
         where = Where.of(names, composer.frame, composer.texture_size)
         for part, values in where._asdict().items():
             self.register_buffer(part, values)
         self.smiling = names.index("Smiling") if "Smiling" in names else -1
         self.mouth = names.index("Mouth_Slightly_Open") if "Mouth_Slightly_Open" in names else -1
 
-    def where(self, attribute: Tensor) -> Where:
-        """Where edits of the attributes, int64 (N,), may act."""
-        return Where(self.texture, self.at_landmarks).rows(attribute)
+    def where(self, request: Request) -> Where:
+        """Where the edits may act."""
+        texture, at_landmarks, hairs = Where(self.texture, self.at_landmarks, self.hairs).rows(
+            request.attribute
+        )
+        return Where(texture, at_landmarks, hairs * request.value)
 
     def wanted(self, y: Tensor, request: Request) -> Tensor:
         """y (N, A) as requested."""
@@ -148,7 +152,7 @@ def effect_step(
     z, asked = code.mean, editing.wanted(code.y, request)
     both = decoder.decode(torch.cat([z, z]), torch.cat([code.y, asked]))
     source, target = (Decoding(*parts) for parts in zip(*(part.chunk(2) for part in both), strict=True))
-    edit = editing.composer.edit(source, target, faces.texture, editing.where(request.attribute))
+    edit = editing.composer.edit(source, target, faces.texture, editing.where(request))
     composed = editing.composer(crop, faces.points, edit)
     logits = editing.verdict(composed.roll(request.shift, dims=(2, 3)))
     terms: dict[str, Tensor] = {}
