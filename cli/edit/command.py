@@ -89,7 +89,8 @@ def edit(
     provider: Provider = "auto",
     build_engines: BuildEngines = False,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Threads of the networks. Default: one a core.")
+        int | None,
+        typer.Option(metavar="N", help="Threads of the networks. Default: one a core; beside films half."),
     ] = None,
     precision: Precision = None,
     compare: Annotated[

@@ -20,6 +20,7 @@ from aif.runtime.batch.sources import find_sources
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import ConfigError
 from aif.runtime.faces.detect import resolve_detector
+from aif.runtime.threads import shared_threads
 
 if TYPE_CHECKING:
     from aif.runtime.live.choices import LiveChoices
@@ -46,6 +47,8 @@ def edit_here(
     jobs = [Job(source, None) for source in sources]
     if edit:
         jobs = plan_outputs(sources, files.out, edit.tag, output.kind, files.overwrite)
+    if any(source.is_video for source in sources):
+        machine = replace(machine, threads=shared_threads(machine.threads))
     plan = EditPlan(edit, output, video, machine.threads)
     plan.check(jobs)
     announce(edit.all_settings, known)
@@ -83,7 +86,7 @@ def edit_live(
     Raises:
         AifError: a wrong option, the camera cannot be opened, there is no display.
     """
-    from aif.runtime.live.choices import check_live, live_threads
+    from aif.runtime.live.choices import check_live
     from aif.runtime.live.run import run_live
 
     if machine.build_engines:
@@ -93,7 +96,7 @@ def edit_live(
     edit = look.edit(opened.manifest)
     choices = replace(choices, mode=edit.mode, faces=edit.faces)
     announce(edit.settings, opened.manifest.attributes)
-    with replace(machine, threads=live_threads(machine.threads)).load(opened) as editor:
+    with replace(machine, threads=shared_threads(machine.threads)).load(opened) as editor:
         return run_live(editor, choices, edit.settings, console.say)
 
 

@@ -22,6 +22,7 @@ from aif.runtime.faces.choice import VISIBLE
 from aif.runtime.faces.detect import Detection
 from aif.runtime.files import replacing
 from aif.runtime.geometry.align import alignment_residual, similarity_transform
+from aif.runtime.threads import shared_cores, shared_threads
 from aif.runtime.video.kinds import VideoError
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def _write(
     assert figures is not None and target is not None
     size = (source.width * (1 + plan.edit.compare), source.height)
     with (
+        shared_cores(shared_threads(plan.threads)),
         contextlib.closing(FaceEdits(editor, plan, record, figures)) as edits,
         open_sink(target, source, choices.codec, quality, choices.hardware, size) as sink,
         progress(source.path.name, source.estimated_frames) as done,

@@ -17,6 +17,7 @@ from aif.runtime.live.camera import Camera, CameraError
 from aif.runtime.live.edit import LiveEdit
 from aif.runtime.live.loop import LiveSession
 from aif.runtime.machine import resident_mib
+from aif.runtime.threads import shared_cores
 from aif.runtime.video.editor import VideoFrameResult
 
 STAGES = ("track", "align", *NETWORKS, "composite", "capture_to_edited")
@@ -49,13 +50,20 @@ def bench_live(
     for setup, editor in editors.items():
         live = partial(LiveEdit, editor, edits, threads=setup.threads)
         _free(live, held, period, 0.5)  # warms up
-        turns[setup, "free"] = partial(_free, live, held, period, min(seconds, LONGEST_FREE_RUN))
-        turns[setup, "session"] = partial(_session, live, connect, seconds)
+        free = partial(_free, live, held, period, min(seconds, LONGEST_FREE_RUN))
+        turns[setup, "free"] = partial(_as_alone, setup, free)
+        turns[setup, "session"] = partial(_as_alone, setup, partial(_session, live, connect, seconds))
     found = rounds.take_turns(turns)
     return [
         editor_row(setup, editor, STAGES, [*found[setup, "session"], *found[setup, "free"]])
         for setup, editor in editors.items()
     ]
+
+
+def _as_alone(setup: Setup, turn: Callable[[], Turn]) -> Turn:
+    """A turn with the cores shared as in a live window."""
+    with shared_cores(setup.threads):
+        return turn()
 
 
 def _held(connect: Callable[[], Camera]) -> tuple[list[UInt8Array], float]:

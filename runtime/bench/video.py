@@ -15,6 +15,7 @@ from aif.runtime.bench.measure import NETWORKS, Rounds, Row, Setup, Stopwatch, T
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import ConfigError, NoFaceError
 from aif.runtime.model.codes import FaceInputs
+from aif.runtime.threads import shared_cores
 from aif.runtime.video.codecs import choose_encoding
 from aif.runtime.video.editor import VideoEditor, face_view
 from aif.runtime.video.kinds import VideoError
@@ -95,7 +96,10 @@ class _Film:
                 self._inputs[len(seen)] = path.cut(image_hwc_bgr, seen)
             return result.image_hwc_bgr
 
-        with VideoEditor(self._editor, self._edits, threads=self._threads) as frames:
+        with (
+            shared_cores(self._threads),
+            VideoEditor(self._editor, self._edits, threads=self._threads) as frames,
+        ):
             whole = self._film(seconds, edit, watch)
         with_faces = float(np.count_nonzero(faces))
         figures = {

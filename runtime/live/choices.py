@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -101,8 +100,3 @@ def check_live(choices: LiveChoices, misplaced: Mapping[str, bool], overwrite: b
             "--headless alone shows nothing to anyone.",
             "Add --record out.mp4, --virtual-camera or --timings.",
         )
-
-
-def live_threads(threads: int | None) -> int:
-    """Threads of the networks: half the cores, for camera, display and detector need some, too."""
-    return max(1, (os.cpu_count() or 2) // 2) if threads is None else threads

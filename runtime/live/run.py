@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 
-import cv2
 import numpy as np
 
 from aif.runtime.editing.editor import Editor
 from aif.runtime.live.camera import CameraFormat, open_camera
-from aif.runtime.live.choices import LiveChoices, live_threads
+from aif.runtime.live.choices import LiveChoices
 from aif.runtime.live.controls import Controls
 from aif.runtime.live.edit import LiveEdit
 from aif.runtime.live.loop import LiveSession
 from aif.runtime.live.outlets import Outlets
 from aif.runtime.live.viewer import Viewer
 from aif.runtime.signals import stop_on_signals
+from aif.runtime.threads import shared_cores, shared_threads
 
 Say = Callable[[str], None]
 
@@ -36,10 +35,10 @@ def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float]
     Raises:
         AifError: the camera cannot be opened at first, a place cannot be written, there is no display.
     """
-    threads = live_threads(choices.threads)
+    threads = shared_threads(choices.threads)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        stack.enter_context(_shared_cores(threads))
+        stack.enter_context(shared_cores(threads))
         edit = LiveEdit(editor, settings, choices.mode, choices.faces, threads)
         stack.callback(edit.close)
         outlets = Outlets(choices)
@@ -82,21 +81,6 @@ def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float]
 def _close(outlets: Outlets, say: Say) -> None:
     for line in outlets.close():
         say(line)
-
-
-@contextlib.contextmanager
-def _shared_cores(threads: int) -> Iterator[None]:
-    """OpenCV's calls share one pool of workers: with one a core, the detector would take them all from the
-    view. And Python lets a thread wait for another for 5 ms where 1 ms will do. Taken back at the end.
-    """
-    before, interval = cv2.getNumThreads(), sys.getswitchinterval()
-    cv2.setNumThreads(threads)
-    sys.setswitchinterval(0.001)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
-        sys.setswitchinterval(interval)
 
 
 def _headless(session: LiveSession, outlets: Outlets, over: Callable[[], bool], alone: bool, say: Say) -> int:

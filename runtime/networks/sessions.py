@@ -61,6 +61,9 @@ class Session:
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = threads or 0
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        # Threads that wait for the next piece of work would keep their cores busy, which others need: in a
+        # film, three times as much of the processor for hardly any speed.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if not multiplies_int8():
             # There x86 adds products of uint8 and int8 in 16 bits, which overflow. This makes ONNX Runtime
             # multiply exactly, at the price of speed.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 
+import cv2
 import pytest
 
 from aif.runtime.errors import ConfigError
-from aif.runtime.threads import Channel, Failure
+from aif.runtime.threads import Channel, Failure, shared_cores, shared_threads
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,17 @@ def test_the_first_failure_is_raised_once():
     with pytest.raises(ValueError, match="first"):
         failure.raise_once()
     failure.raise_once()
+
+
+@pytest.mark.parametrize("threads", [None, 1, 5])
+def test_half_the_cores_are_left_to_others(threads):
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert shared_threads(threads) == (threads or max(1, cores // 2))
+
+
+def test_opencv_keeps_to_its_share_for_a_time():
+    before = cv2.getNumThreads(), sys.getswitchinterval()
+    with pytest.raises(KeyError), shared_cores(3):
+        assert (cv2.getNumThreads(), sys.getswitchinterval()) == (3, pytest.approx(0.001))
+        raise KeyError
+    assert (cv2.getNumThreads(), sys.getswitchinterval()) == before

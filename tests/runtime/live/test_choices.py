@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from aif.runtime.errors import ConfigError
 from aif.runtime.live.camera import CameraFormat
-from aif.runtime.live.choices import LiveChoices, check_live, live_threads, parse_format, parse_source
+from aif.runtime.live.choices import LiveChoices, check_live, parse_format, parse_source
 from aif.runtime.live.outlets import described, free_name
 from aif.runtime.live.record import Recording
 
@@ -64,11 +63,6 @@ def test_free_names(tmp_path):
 )
 def test_what_is_said_of_a_recording(recording, words):
     assert all(word in described(recording) for word in words)
-
-
-@pytest.mark.parametrize("threads", [None, 1, 5])
-def test_threads(threads):
-    assert live_threads(threads) == (threads or max(1, (os.cpu_count() or 2) // 2))
 
 
 @pytest.mark.parametrize(
