@@ -89,7 +89,7 @@ def evaluate(
     along_y *= ys[:, None, None]
     along_x += along_y
     along_x += constant
-    return np.clip(along_x, least, most, out=along_x)
+    return np.asarray(np.clip(along_x, least, most, out=along_x), dtype=np.float32)
 
 
 def close_gaps(ids: Int32Array, region: npt.NDArray[np.bool_], rounds: int = 64) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -80,10 +81,10 @@ class Detail:
         size = (amounts.shape[1], amounts.shape[0])
         coarse = cv2.LUT(cv2.resize(box_hwc_bgr, size, interpolation=cv2.INTER_AREA), LOGS)
         levels = [_f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
-        gain = np.zeros_like(levels[0])
-        for k in range(1, len(SIGMAS)):
-            gain += amounts[:, :, k, None] * folds(levels[k - 1] - levels[k])
-        return cls(gain, levels[0], np.repeat(amounts[:, :, :1], 3, axis=2))
+        finest, *others = (_f32(cv2.merge([each] * 3)) for each in cv2.split(amounts))
+        bands = (folds(fine - rough) for fine, rough in pairwise(levels))
+        gain = sum((amount * band for amount, band in zip(others, bands, strict=True)), np.float32(0))
+        return cls(_f32(gain), levels[0], finest)
 
 
 def folds(band: Float32Array) -> Float32Array:

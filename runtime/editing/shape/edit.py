@@ -41,7 +41,7 @@ NO_MOVE, NO_GAIN = 1e-5, 1e-4
 # A gain of this size changes 8 bits nowhere.
 UNSEEN_GAIN = 1e-3
 
-_OFFSET = (255 * EPSILON,) * 3 + (0.0,)
+_OFFSET = np.array([255 * EPSILON] * 3 + [0])  # as OpenCV's scalars are, of four
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,10 @@ def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: 
 def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit, frame: Frame) -> None:
     """Apply gain, hairs and detail to the box, in place: (x + e) exp(g) - e, with x in [0, 1]."""
     changes = gain = _over_box(np.ascontiguousarray(edit.gain[:, :, ::-1]), warp, 1)
-    dark = np.float32(edit.hairs) * np.maximum(-gain.mean(axis=2, keepdims=True), 0)
-    hairs = strands_at(frame, warp.place.scale) if edit.hairs > 0 else None
-    detail = None
+    detail = hairs = None
+    if edit.hairs > 0:
+        hairs = strands_at(frame, warp.place.scale)
+        dark = np.float32(edit.hairs) * np.maximum(-gain.mean(axis=2, keepdims=True), 0)
     if np.abs(edit.detail).max() >= NO_GAIN:
         detail = Detail.of(box_bgr, warp.place.scale, warp.step, _over_box(edit.detail, warp, SHARE))
         gain += detail.gain
