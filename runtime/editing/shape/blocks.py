@@ -14,7 +14,7 @@ import numpy as np
 from aif.runtime.arrays import Float32Array
 
 # Rows of a block, about.
-ROWS = 32
+ROWS = 64
 
 Block = tuple[slice, slice]
 
