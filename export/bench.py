@@ -20,7 +20,7 @@ from aif.runtime.arrays import Float32Array
 from aif.runtime.bench.measure import Setup
 from aif.runtime.bench.networks import Call, OnnxNetworks, network_inputs
 from aif.runtime.bundle.bundle import Bundle
-from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.errors import AifError, ConfigError, first_line
 from aif.runtime.model.codes import FaceInputs
 from aif.train.data.synthetic import SyntheticFaces
 
@@ -61,9 +61,8 @@ class TorchNetworks:
         except Exception as error:  # the compiler's errors have no common base
             if not self._compiled:
                 raise
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise AifError(
-                f"torch.compile does not work here: {reason}",
+                f"torch.compile does not work here: {first_line(error)}",
                 "Install a C++ compiler, or leave out --compile.",
             ) from error
         return partial(run, encoder, *seen), partial(run, decoder, *codes)

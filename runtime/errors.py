@@ -108,6 +108,11 @@ def file_error(error: OSError) -> AifError:
     return AifError(f"{where}{said}.", _FIXES.get(error.errno or 0))
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what an error says; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def nearest_names(name: str, known: Iterable[str]) -> str:
     """One line naming the closest known names to `name`, or all of them when none is close."""
     names = list(known)

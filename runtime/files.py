@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,32 @@ def replacing(path: Path, new: bool = False) -> Iterator[Path]:
         put_in_place(part, path, new)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of `path` (a folder, or a file) when the block ends well.
+
+    What was there goes last; if anything fails, it is still there and the new folder is removed.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    part, old = part_beside(path), part_beside(path)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        if path.exists():
+            path.rename(old)
+        try:
+            part.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+    finally:
+        for each in (part, old):
+            shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes, new: bool = False) -> None:

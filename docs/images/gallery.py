@@ -16,7 +16,8 @@ from matplotlib import get_data_path
 
 from aif.runtime import Editor
 from aif.runtime.editing.sheets import face_view
-from aif.runtime.image.io import Picture, demo_picture, read_image
+from aif.runtime.image.io import demo_picture, read_image
+from aif.runtime.image.picture import Picture
 
 VALUES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 SIDE, NAMES, HEAD = 150, 220, 26

@@ -13,7 +13,6 @@ from aif.export.triton.config import (
     LABELS,
     Part,
     Placement,
-    Shapes,
     Step,
     as_text,
     ensemble_config,
@@ -28,7 +27,7 @@ from aif.runtime.bundle.manifest import Manifest
 from aif.runtime.errors import ConfigError
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import FaceModel
-from aif.runtime.networks.network import Shape
+from aif.runtime.networks.network import without_batch
 from aif.runtime.tensorrt.sidecar import PARTS
 
 MOST_BATCH = 1024
@@ -99,8 +98,8 @@ def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = Non
             part = Part(
                 f"{name}_{network.name}",
                 pair.backend,
-                _without_batch(network.inputs),
-                _without_batch(network.outputs),
+                without_batch(network.inputs),
+                without_batch(network.outputs),
                 max_batch=batch,
                 placement="gpu" if pair.backend == "tensorrt" else options.device,
                 instances=options.instances,
@@ -188,11 +187,6 @@ def _samples(model: FaceModel) -> dict[str, Float32Array]:
     faces = FaceInputs(image, None if frame is None else np.ascontiguousarray(frame.mean[None]))
     code = model.encode(faces.images, faces.landmarks)
     return {**faces.feeds(), "z": code.z, "y": code.y, **code.features}
-
-
-def _without_batch(shapes: Mapping[str, Shape]) -> Shapes:
-    """The shapes that Triton gets: it puts the batch in front itself."""
-    return {name: tuple(size or 0 for size in shape[1:]) for name, shape in shapes.items()}
 
 
 def _precisions(manifest: Manifest, wanted: Sequence[str]) -> tuple[str, ...]:

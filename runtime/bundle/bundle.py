@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
-import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from aif.runtime.bundle.manifest import MANIFEST_NAME, FileInfo, Manifest, check_member_name, parse_manifest
 from aif.runtime.bundle.storage import COPY_AGAIN, Store, open_store
 from aif.runtime.errors import BundleError
+from aif.runtime.files import replacing, replacing_folder, write_bytes
 
 MAX_MANIFEST_BYTES = 4 << 20
 
@@ -56,20 +55,23 @@ class Bundle:
                 _verified(store, info)
         return cls(place, manifest)
 
+    def check_precision(self, precision: str) -> None:
+        """Raise a BundleError unless the bundle has graphs of this precision."""
+        if precision not in self.manifest.graphs:
+            raise BundleError(
+                f"{self.path} has no graphs of precision {precision!r}.",
+                f"It has: {', '.join(self.manifest.graphs)}. "
+                "More are added with: aif-export BUNDLE -o OUT --precision fp16,int8 --data FACES",
+            )
+
     def graph_bytes(self, precision: str, part: Literal["encoder", "decoder"]) -> bytes:
         """The ONNX bytes of one graph, verified once more while reading.
 
         Raises:
             BundleError: the precision is not in the bundle, or the file has changed since it was opened.
         """
-        pair = self.manifest.graphs.get(precision)
-        if pair is None:
-            raise BundleError(
-                f"{self.path} has no graphs of precision {precision!r}.",
-                f"It has: {', '.join(self.manifest.graphs)}. "
-                "More are added with: aif-export BUNDLE -o OUT --precision fp16,int8 --data FACES",
-            )
-        return self._read(pair.encoder if part == "encoder" else pair.decoder)
+        self.check_precision(precision)
+        return self._read(getattr(self.manifest.graphs[precision], part))
 
     def landmarks_bytes(self) -> bytes:
         """The ONNX bytes of the landmark network.
@@ -134,33 +136,22 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
 
 
 def put_in_place(place: Path, contents: Mapping[str, bytes], as_folder: bool) -> None:
-    """Write a folder of files, or the same as a zip, beside `place` and rename it; what was there goes last.
+    """Write a folder of files, or the same as a zip, in the place of what was there.
 
     Raises:
         OSError: the place cannot be written; what was there is still there.
     """
-    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        (_write_folder if as_folder else _write_zip)(temporary, contents)
-        if place.is_dir():
-            old = place.with_name(f".{place.name}.{uuid.uuid4().hex}.old")
-            place.rename(old)
-            try:
-                temporary.rename(place)
-            except OSError:
-                old.rename(place)
-                raise
-            shutil.rmtree(old)
-        else:
-            if as_folder:
-                place.unlink(missing_ok=True)
-            temporary.replace(place)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+    if as_folder:
+        with replacing_folder(place) as part:
+            for name, data in contents.items():
+                write_bytes(part / name, data)
+        return
+    with replacing(place) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in contents.items():
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3
+            entry.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(entry, data)
 
 
 def _check_contents(place: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
@@ -234,28 +225,3 @@ def check_place(path: str | os.PathLike[str]) -> None:
         raise BundleError(
             f"{place} also holds {foreign[0]}, no part of a bundle; not overwritten.", elsewhere
         )
-
-
-def _write_folder(place: Path, contents: Mapping[str, bytes]) -> None:
-    for name, data in contents.items():
-        target = place / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
-            _write_through(file, data)
-
-
-def _write_zip(place: Path, contents: Mapping[str, bytes]) -> None:
-    with place.open("wb") as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in contents.items():
-                entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-                entry.create_system = 3
-                entry.external_attr = (stat.S_IFREG | 0o644) << 16
-                archive.writestr(entry, data)
-        _write_through(file, b"")
-
-
-def _write_through(file: IO[bytes], data: bytes) -> None:
-    file.write(data)
-    file.flush()
-    os.fsync(file.fileno())

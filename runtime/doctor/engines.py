@@ -7,10 +7,11 @@ from typing import Any
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.doctor.finding import Finding
 from aif.runtime.doctor.machine import has_nvidia_card
-from aif.runtime.errors import BundleError, ProviderError
+from aif.runtime.errors import ProviderError
 from aif.runtime.tensorrt.library import load_library
-from aif.runtime.tensorrt.sidecar import Machine, misfits, remark
-from aif.runtime.tensorrt.store import Stored, build_command, find_engines, graph_hashes
+from aif.runtime.tensorrt.load import judged
+from aif.runtime.tensorrt.sidecar import Machine, remark
+from aif.runtime.tensorrt.store import Stored, build_command, find_engines
 
 
 def check_engines(bundle: str) -> list[Finding]:
@@ -29,33 +30,20 @@ def check_engines(bundle: str) -> list[Finding]:
         status = "problem" if wanted else "absent"
         fix = error.fix if wanted else None
         return [*faults, Finding("engines", status, text, fix, {"files": files})]  # type: ignore[arg-type]
-    wrong = [_wrong(opened, each, machine) for each in listing.engines]
+    wrong = [judged(opened, each, machine)[1] for each in listing.engines]
     fitting = {_name(each) for each, reasons in zip(listing.engines, wrong, strict=True) if not reasons}
-    judged = [
-        _judged(opened, each, machine, reasons, _name(each) in fitting)
+    findings = [
+        _finding(opened, each, machine, reasons, _name(each) in fitting)
         for each, reasons in zip(listing.engines, wrong, strict=True)
     ]
-    return [*faults, *judged]
+    return [*faults, *findings]
 
 
 def _name(stored: Stored) -> str:
     return f"{stored.sidecar.part} engine {stored.sidecar.precision}"
 
 
-def _wrong(bundle: Bundle, stored: Stored, machine: Machine) -> list[str]:
-    """Why an engine may not be used here; empty where it fits."""
-    sidecar, known = stored.sidecar, bundle.manifest.graphs
-    graph = graph_hashes(bundle, sidecar.precision)[sidecar.part] if sidecar.precision in known else ""
-    wrong = misfits(sidecar, machine, graph)
-    if not wrong:
-        try:
-            stored.verified()
-        except BundleError as error:
-            wrong = [error.message]
-    return wrong
-
-
-def _judged(bundle: Bundle, stored: Stored, machine: Machine, wrong: list[str], other: bool) -> Finding:
+def _finding(bundle: Bundle, stored: Stored, machine: Machine, wrong: list[str], other: bool) -> Finding:
     """The finding on an engine; `other`: one of the same part and precision fits."""
     sidecar, name = stored.sidecar, _name(stored)
     facts: dict[str, Any] = {

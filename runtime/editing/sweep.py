@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.editor import Editor, FaceAnalysis
 from aif.runtime.editing.sheets import Panel, face_view
-from aif.runtime.image.io import Picture
+from aif.runtime.image.picture import Picture
 
 
 def sweep_rows(

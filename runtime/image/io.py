@@ -14,28 +14,10 @@ from pathlib import Path
 from aif.runtime import files
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ImageError
-from aif.runtime.image.codecs import Extras, encode_samples
+from aif.runtime.image.codecs import encode_samples
 from aif.runtime.image.decode import decode_picture
-from aif.runtime.image.kinds import FORMATS, SUFFIXES, Format, format_for
+from aif.runtime.image.kinds import Format, format_for
 from aif.runtime.image.picture import Picture
-
-__all__ = [
-    "DEFAULT_MAX_MEGAPIXELS",
-    "FORMATS",
-    "STANDARD_STREAM",
-    "SUFFIXES",
-    "Extras",
-    "Format",
-    "Picture",
-    "demo_picture",
-    "encode_image",
-    "format_for",
-    "missing_file",
-    "read_bytes",
-    "read_image",
-    "write_bytes",
-    "write_image",
-]
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +36,7 @@ def read_image(
     name: str | None = None,
     max_megapixels: float | None = DEFAULT_MAX_MEGAPIXELS,
 ) -> Picture:
-    """Read a picture in one of `FORMATS`.
+    """Read a picture in one of `aif.runtime.image.kinds.FORMATS`.
 
     Args:
         source: a path, "-" for standard input, or the file's bytes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 
 from aif.runtime.bundle.bundle import Bundle
@@ -13,7 +13,7 @@ from aif.runtime.model.autoencoder import Autoencoder
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.gate import answers, complaint, figures, for_manifest
 from aif.runtime.model.model import FaceModel
-from aif.runtime.networks.network import Shape
+from aif.runtime.networks.network import without_batch
 from aif.runtime.networks.sessions import Session
 from aif.runtime.tensorrt.build import BuildOptions, build_engine
 from aif.runtime.tensorrt.engine import EngineSession
@@ -60,8 +60,8 @@ def make_engines(
             bytes=len(engine),
             sha256=hashlib.sha256(engine).hexdigest(),
             onnx_sha256=graph_hashes(bundle, precision)[part],
-            inputs=_without_batch(session.inputs),
-            outputs=_without_batch(session.outputs),
+            inputs=without_batch(session.inputs),
+            outputs=without_batch(session.outputs),
             profile=options.profile,
             **vars(machine),
             workspace=options.workspace,
@@ -88,7 +88,3 @@ def make_engines(
         )
     measured = for_manifest(precision, found)
     return tuple((sidecar.model_copy(update=measured), engine) for sidecar, engine in made)
-
-
-def _without_batch(shapes: Mapping[str, Shape]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(size or 0 for size in shape[1:]) for name, shape in shapes.items()}

@@ -21,6 +21,11 @@ MAX_BATCH = 16
 """Larger batches are run in pieces of this many faces, which bounds the memory."""
 
 
+def without_batch(shapes: Mapping[str, Shape]) -> dict[str, tuple[int, ...]]:
+    """Shapes of one face's tensors, for TensorRT and Triton, which put the batch in front themselves."""
+    return {name: tuple(size or 0 for size in shape[1:]) for name, shape in shapes.items()}
+
+
 class Network(Protocol):
     """One graph or engine, loaded. Calls may come from several threads at once."""
 

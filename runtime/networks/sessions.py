@@ -10,7 +10,7 @@ from typing import get_args
 import onnxruntime as ort
 
 from aif.runtime.arrays import Float32Array
-from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
+from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError, first_line
 from aif.runtime.networks.cpu import multiplies_int8
 from aif.runtime.networks.network import AnyDevice, Device, Provider, Shape
 from aif.runtime.networks.providers import check_placed, placed_nodes, provider_list, require
@@ -75,7 +75,7 @@ class Session:
             self._session = ort.InferenceSession(graph, options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common base
             raise BundleError(
-                f"ONNX Runtime {ort.__version__} cannot load the {name}: {_first_line(error)}",
+                f"ONNX Runtime {ort.__version__} cannot load the {name}: {first_line(error)}",
                 "Copy or export the bundle again, or update with: pip install -U onnxruntime-gpu",
             ) from error
         finally:
@@ -99,7 +99,7 @@ class Session:
             return list(self._session.run(list(outputs), dict(inputs)))
         except Exception as error:
             raise AifError(
-                f"The {self.name} failed on {self.device}: {_first_line(error)}",
+                f"The {self.name} failed on {self.device}: {first_line(error)}",
                 "If memory ran out, edit fewer faces at once or use --provider cpu.",
             ) from error
 
@@ -134,7 +134,3 @@ def check_threads(threads: int | None) -> None:
 
 def _shape(shape: Sequence[object]) -> Shape:
     return tuple(size if isinstance(size, int) else None for size in shape)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aif.runtime.errors import AifError
+from aif.runtime.errors import AifError, first_line
 from aif.runtime.machine import environment
 
 LOCAL_TRIES = 3
@@ -70,11 +70,11 @@ def _joined(address: str, processors: int) -> Iterator[Mapping[str, float]]:
 def _unreachable(address: str, error: Exception) -> AifError:
     if address == "local":
         return AifError(
-            f"Ray cannot be started on this machine: {_first_line(error)}",
+            f"Ray cannot be started on this machine: {first_line(error)}",
             "If the machine is busy, try again; Ray's own log is in the newest folder of /tmp/ray.",
         )
     return AifError(
-        f"The Ray cluster {address!r} cannot be reached: {_first_line(error)}",
+        f"The Ray cluster {address!r} cannot be reached: {first_line(error)}",
         "Start it (ray start --head), check RAY_ADDRESS, or unset it for a cluster on this machine.",
     )
 
@@ -98,7 +98,3 @@ def pool_size(resources: Mapping[str, float], workers: int | None, threads: int,
             f"It has room for {most}: --workers {most}" if most else "Use fewer --threads.",
         )
     return workers or most
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

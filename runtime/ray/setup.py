@@ -49,8 +49,8 @@ class Setup:
         """
         name, yunet = resolve_detector(cast(DetectorName, machine.detector), machine.yunet)
         precision, known = machine.precision, bundle.manifest.graphs
-        if precision is not None and precision not in known:
-            bundle.graph_bytes(precision, "encoder")  # says which there are
+        if precision is not None:
+            bundle.check_precision(precision)
         if precision is None and machine.provider == "auto" and not here:
             precision = "fp32" if "fp32" in known else next(iter(known))
         decided = replace(

@@ -23,7 +23,7 @@ from aif.runtime.bundle.manifest import AttributeInfo, Manifest, Mode
 from aif.runtime.editing.editor import FaceChoice
 from aif.runtime.editing.options import parse_faces, parse_mode, parse_settings
 from aif.runtime.errors import ConfigError, ImageError, UnknownAttributeError
-from aif.runtime.image.io import FORMATS, Format, format_for
+from aif.runtime.image.kinds import FORMATS, Format, format_for
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from aif.runtime.editing.editor import Editor, FaceAnalysis, FaceChoice, FaceEdit
 from aif.runtime.errors import ImageError, ImageTooLargeError
-from aif.runtime.image.io import Format, Picture, encode_image, read_image
+from aif.runtime.image.io import encode_image, read_image
+from aif.runtime.image.kinds import Format
+from aif.runtime.image.picture import Picture
 from aif.runtime.serve.errors import ServiceError
 from aif.runtime.serve.forms import EditOptions
 from aif.runtime.serve.places import Checkpoint

@@ -12,7 +12,7 @@ import python_multipart  # noqa: F401 - without it FastAPI raises an error that 
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 
 from aif.runtime.editing.attributes import contradictions, remarks
-from aif.runtime.image.io import FORMATS
+from aif.runtime.image.kinds import FORMATS
 from aif.runtime.serve.errors import PRIVATE
 from aif.runtime.serve.forms import EditForm, PhotoForm, edit_form
 from aif.runtime.serve.limits import PhotoRoute

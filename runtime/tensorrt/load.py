@@ -13,6 +13,7 @@ from aif.runtime.tensorrt.sidecar import PARTS, Machine, Sidecar, misfits, remar
 from aif.runtime.tensorrt.store import (
     BUILDABLE,
     EngineListing,
+    Stored,
     build_command,
     check_buildable,
     find_engines,
@@ -50,10 +51,8 @@ def load_engines(
         BundleError, ConfigError: the bundle has no such precision, or TensorRT cannot take it.
     """
     known = bundle.manifest.graphs
-    if precision is not None and precision not in known:
-        raise BundleError(
-            f"{bundle.path} has no graphs of precision {precision!r}.", f"It has: {', '.join(known)}."
-        )
+    if precision is not None:
+        bundle.check_precision(precision)
     check_buildable([] if precision is None else [precision])
     machine = load_library()
     listing = find_engines(bundle, brought)
@@ -75,7 +74,6 @@ def load_engines(
 
 def fitting(bundle: Bundle, listing: EngineListing, precision: str, machine: Machine) -> Fit:
     """The first encoder and decoder of a precision that fit the machine, and are what their sidecars say."""
-    hashes = graph_hashes(bundle, precision)
     chosen: list[tuple[Sidecar, bytes]] = []
     reasons: list[str] = []
     for part in PARTS:
@@ -83,14 +81,22 @@ def fitting(bundle: Bundle, listing: EngineListing, precision: str, machine: Mac
         for stored in listing.engines:
             if (stored.sidecar.part, stored.sidecar.precision) != (part, precision):
                 continue
-            why = misfits(stored.sidecar, machine, hashes[part])
-            try:
-                if not why:
-                    chosen.append((stored.sidecar, stored.verified()))
-                    break
-            except BundleError as error:
-                why = [error.message]
+            data, why = judged(bundle, stored, machine)
+            if not why:
+                chosen.append((stored.sidecar, data))
+                break
             wrong.append(f"{stored.where}: {', and '.join(why)}")
         else:
             reasons += wrong or [f"there is no {precision} engine of the {part}"]
     return Fit(precision, tuple(chosen), tuple(reasons))
+
+
+def judged(bundle: Bundle, stored: Stored, machine: Machine) -> tuple[bytes, list[str]]:
+    """An engine's bytes, and why it may not be used on a machine; no reasons where it may."""
+    sidecar, known = stored.sidecar, bundle.manifest.graphs
+    graph = graph_hashes(bundle, sidecar.precision)[sidecar.part] if sidecar.precision in known else ""
+    why = misfits(sidecar, machine, graph)
+    try:
+        return (b"", why) if why else (stored.verified(), [])
+    except BundleError as error:
+        return b"", [error.message]

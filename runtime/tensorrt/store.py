@@ -117,7 +117,7 @@ def find_engines(bundle: Bundle, brought: bool = True) -> EngineListing:
 def graph_hashes(bundle: Bundle, precision: str) -> Mapping[Part, str]:
     """The SHA-256 of the two graphs of a precision that the bundle has."""
     pair = bundle.manifest.graphs[precision]
-    return {part: (pair.encoder if part == "encoder" else pair.decoder).sha256 for part in PARTS}
+    return {part: getattr(pair, part).sha256 for part in PARTS}
 
 
 def build_command(bundle: Bundle, precision: str) -> str:

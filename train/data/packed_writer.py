@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import itertools
-import shutil
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.errors import DataError
-from aif.runtime.files import part_beside
+from aif.runtime.files import replacing_folder
 from aif.train.data.packed import META_COLUMNS
 
 
@@ -45,17 +45,17 @@ class PackedWriter:
         self.out, self.faces = out, Counter[str]()
         self._attributes, self._shards, self._with_identity = tuple(attributes), dict(shards), with_identity
         self._quality, self._overwrite = quality, overwrite
-        self._part = part_beside(out)
+        self._open = contextlib.ExitStack()
         self._zips: dict[str, zipfile.ZipFile] = {}
         self._names: set[str] = set()
 
     def __enter__(self) -> PackedWriter:
         try:
-            self._part.mkdir(parents=True)
+            self._part = self._open.enter_context(replacing_folder(self.out))
         except OSError as error:
             raise DataError(f"{self.out} cannot be made: {error.strerror or error}.") from error
-        self._csv = (self._part / "labels.csv").open("w", newline="", encoding="utf-8")
-        self._table = csv.writer(self._csv, lineterminator="\n")
+        table = (self._part / "labels.csv").open("w", newline="", encoding="utf-8")
+        self._table = csv.writer(self._open.enter_context(table), lineterminator="\n")
         columns = [name for name in META_COLUMNS if name != "identity" or self._with_identity]
         self._table.writerow([*columns, *self._attributes])
         return self
@@ -79,7 +79,7 @@ class PackedWriter:
         part = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % self._shards[split]
         shard = f"{split}-{part}.zip"
         if shard not in self._zips:
-            self._zips[shard] = zipfile.ZipFile(self._part / shard, "w")
+            self._zips[shard] = self._open.enter_context(zipfile.ZipFile(self._part / shard, "w"))
         _, data = cv2.imencode(".webp", crop_hwc_bgr, [cv2.IMWRITE_WEBP_QUALITY, self._quality])
         # A fixed date: the same faces give the same bytes.
         self._zips[shard].writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data.tobytes())
@@ -101,24 +101,12 @@ class PackedWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            for archive in self._zips.values():
-                archive.close()
-            self._csv.close()
-            if kind is None:
-                self._publish()
-        finally:
-            shutil.rmtree(self._part, ignore_errors=True)
-
-    def _publish(self) -> None:
-        check_target(self.out, self._overwrite)
-        old = self._part.with_name(self._part.name + "-old")
-        try:
-            if self.out.exists():
-                self.out.rename(old)
-            self._part.rename(self.out)
-        except OSError as error:
-            raise DataError(f"{self.out} cannot be written: {error.strerror or error}.") from error
-        shutil.rmtree(old, ignore_errors=True)
+            with self._open:
+                if error is not None:
+                    raise error
+                check_target(self.out, self._overwrite)
+        except OSError as failed:
+            raise DataError(f"{self.out} cannot be written: {failed.strerror or failed}.") from failed
 
 
 def check_target(out: Path, overwrite: bool) -> None:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from aif.runtime.errors import ConfigError, DataError, ImageError
 from aif.runtime.faces.detect import Detection, Detector
 from aif.runtime.geometry.align import similarity_transform, transform_points, warp_crop
-from aif.runtime.image.io import SUFFIXES, read_image
+from aif.runtime.image.io import read_image
+from aif.runtime.image.kinds import SUFFIXES
 from aif.train.data.base import CorruptImageError
 from aif.train.data.celeba import CelebAImages, find_celeba, read_celeba_table
 from aif.train.data.folder import only_table

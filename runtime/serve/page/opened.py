@@ -14,7 +14,9 @@ from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.editor import Editor, FaceAnalysis, FaceChoice
 from aif.runtime.editing.options import find_attribute, sweep_values
 from aif.runtime.editing.sweep import sweep_rows
-from aif.runtime.image.io import SUFFIXES, Picture, encode_image
+from aif.runtime.image.io import encode_image
+from aif.runtime.image.kinds import SUFFIXES
+from aif.runtime.image.picture import Picture
 from aif.runtime.serve.forms import EditOptions
 from aif.runtime.serve.photo import Edited, edit_photo, read_picture
 from aif.runtime.serve.places import Checkpoint

@@ -16,14 +16,8 @@ from pillow_heif import register_heif_opener
 
 from aif.runtime.errors import ImageError
 from aif.runtime.image.codecs import Extras, encode_samples
-from aif.runtime.image.io import (
-    demo_picture,
-    encode_image,
-    format_for,
-    read_image,
-    write_bytes,
-    write_image,
-)
+from aif.runtime.image.io import demo_picture, encode_image, read_image, write_bytes, write_image
+from aif.runtime.image.kinds import format_for
 from aif.runtime.image.meta import without_location
 
 register_heif_opener()
