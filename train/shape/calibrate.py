@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from aif.runtime.errors import ConfigError
 from aif.runtime.model.codes import FaceInputs
 from aif.train.data.base import FaceDataset
 from aif.train.data.readable import readable_crops
+from aif.train.evaluators.evaluator import Evaluator
 from aif.train.progress import counted
 from aif.train.shape.model import load_shape_run
 from aif.train.shape.shape_run import save_attributes
@@ -43,14 +44,6 @@ USUAL = 1.5
 strength."""
 
 
-class Classifier(Protocol):
-    """What predicts attributes of crops; `aif.train.evaluators.evaluator.Evaluator` is one."""
-
-    @property
-    def attributes(self) -> Sequence[str]: ...
-    def predict(self, crops_nchw: torch.Tensor, /) -> torch.Tensor: ...
-
-
 @dataclass(frozen=True)
 class Calibration:
     """Shares of faces on which an attribute's edit succeeded, by direction and strength."""
@@ -64,7 +57,7 @@ class Calibration:
 def calibrate(
     path: EditPath[Any],
     dataset: FaceDataset,
-    classifier: Classifier,
+    classifier: Evaluator,
     *,
     faces: int = 60,
     seed: int = 0,
@@ -104,7 +97,7 @@ def calibrate_run(
     folder: Path,
     path: EditPath[Any],
     dataset: FaceDataset,
-    classifier: Classifier,
+    classifier: Evaluator,
     *,
     faces: int = 60,
     log: Callable[[str], None] = print,
@@ -134,7 +127,7 @@ def chosen(shares: Mapping[float, float]) -> float:
 def _shares(
     path: EditPath[Any],
     dataset: FaceDataset,
-    classifier: Classifier,
+    classifier: Evaluator,
     rows: Sequence[int],
     column: int,
     on: bool,

@@ -26,7 +26,7 @@ EPSILON = 0.06
 
 # The largest gains in log units, approached along a hyperbolic tangent: darker, all of a face brighter, and
 # a part of it brighter than the rest.
-DARKER, PALER, BRIGHTER = 0.45, 0.2, 0.06
+DARKER, PALER, BRIGHTER = 0.45, 0.12, 0.06
 
 # All of a face brightens by what all but this share of it does.
 QUARTER = 0.25

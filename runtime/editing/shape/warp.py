@@ -34,12 +34,16 @@ GRID = 150
 # A mouth whose lips are nearer than this, in pixels of a 128 px crop, is shut.
 SHUT = 1.2
 
-# The lips of a mouth that is shut part in full from this distance on, in the same pixels: a slit is no smile.
-PARTED = 4.5
+# The lips of a mouth that is shut part in full from the first distance on, in the same pixels, and lips that
+# close are let be from the second on: between, a slit would be left, with teeth or dark.
+PARTED, SLIT = 4.5, 2.8
 
 # The inner edges of lips that close are taken from this share of the lips' thickness inside them, in full
 # where the mouth closes by so many pixels of a 128 px crop or more.
 INSET, CLOSING = 0.3, 1.5
+
+# A mouth opens where it opens by so many pixels or more.
+OPENING = 0.3
 
 # No triangle becomes smaller than this share of its area by an edit: before, the movement is damped.
 LEAST_SHARE = 0.15
@@ -198,10 +202,18 @@ def lips_inset(points: Float32Array, before: float, after: float) -> Float32Arra
 
 def kept_shut(before: float, after: float) -> float:
     """How far lips are kept together, 0 to 1, if a mouth's opening goes from `before` to `after`, in pixels
-    of a 128 px crop: those of a shut one until they part plainly."""
+    of a 128 px crop: those of a shut one until they part plainly, those of one that closes once it has all
+    but closed."""
     was_shut = 1 - min(max(before / SHUT - 1, 0.0), 1.0)
-    part = min(max((after - SHUT) / (PARTED - SHUT), 0.0), 1.0)
-    return was_shut * (1 - part * part * (3 - 2 * part))
+    opens = min(max((after - before) / OPENING, 0.0), 1.0)
+    closes = min(max((before - after) / CLOSING, 0.0), 1.0)
+    return max(opens * was_shut * (1 - _ramp(after, PARTED)), closes * (1 - _ramp(after, SLIT)))
+
+
+def _ramp(opening: float, whole: float) -> float:
+    """0 for a shut mouth to 1 for an opening of `whole`, smoothly."""
+    part = min(max((opening - SHUT) / (whole - SHUT), 0.0), 1.0)
+    return part * part * (3 - 2 * part)
 
 
 def joined_lips(points: Float32Array, share: npt.NDArray[np.float64]) -> Float32Array:

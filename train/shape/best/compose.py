@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aif.runtime.editing.shape.hairs import hairs_in, strands_at
 from aif.runtime.editing.shape.detail import SHARE, detail_mask
 from aif.runtime.editing.shape.edit import OWN, OWN_FULLY, PARTED, SHADE
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask
+from aif.runtime.editing.shape.hairs import hairs_in, strands_at
 from aif.runtime.editing.shape.region import Regions
-from aif.runtime.editing.shape.warp import LEAST_SHARE, SHUT
+from aif.runtime.editing.shape.warp import CLOSING, LEAST_SHARE, OPENING, SHUT, SLIT
 from aif.runtime.editing.shape.warp import PARTED as LIPS_PARTED
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
@@ -242,8 +242,11 @@ class Composer(nn.Module):
     def _kept_shut(before: Tensor, after: Tensor) -> Tensor:
         """How far lips are kept together, (N,), given openings in pixels of a 128 px crop."""
         was_shut = 1 - (before / SHUT - 1).clamp(0, 1)
-        part = ((after - SHUT) / (LIPS_PARTED - SHUT)).clamp(0, 1)
-        return was_shut * (1 - part * part * (3 - 2 * part))
+        opens = ((after - before) / OPENING).clamp(0, 1)
+        closes = ((before - after) / CLOSING).clamp(0, 1)
+        parts = [((after - SHUT) / (whole - SHUT)).clamp(0, 1) for whole in (LIPS_PARTED, SLIT)]
+        plainly, again = (1 - part * part * (3 - 2 * part) for part in parts)
+        return torch.maximum(opens * was_shut * plainly, closes * again)
 
     @staticmethod
     def _joined(points: Tensor, share: Tensor) -> Tensor:

@@ -53,13 +53,14 @@ class Effect:
     """Weight of the squared attribute values that an edit mixes in."""
     own: float = 0.15
     """Share of that weight for the edited attribute's own value."""
-    mouth: float = 20.0
+    mouth: float = 200.0
     """Weight of the square, in eye distances, of how much narrower an edit leaves a mouth than most without a
     smile, or wider than most with one."""
     rest: float = 0.03
     """Weight of the squared values that are mixed in without any edit."""
-    mouth_along: float = 0.8
-    """How far an edit of Smiling towards 0 shuts Mouth_Slightly_Open in training, four times of five."""
+    mouth_along: float = 1.4
+    """How far an edit of Smiling towards 0 shuts Mouth_Slightly_Open in training, four times of five; beyond
+    1, as calibrated values go beyond 0."""
     without: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Gray_Hair", "Eyeglasses")
     """Attributes not trained for effect: what they are about is not in the face's texture and shape."""
 

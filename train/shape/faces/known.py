@@ -47,13 +47,13 @@ REGIONS: dict[str, tuple[Part, ...]] = {
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (1.55, 1.2),
-    "Mouth_Slightly_Open": (1.15, 1.8),
-    "Bushy_Eyebrows": (1.5, 1.15),
+    "Smiling": (1.9, 1.5),
+    "Mouth_Slightly_Open": (1.3, 1.8),
+    "Bushy_Eyebrows": (1.3, 1.4),
     "Heavy_Makeup": (1.5, 1.5),
-    "Mustache": (1.5, 1.4),
-    "Goatee": (1.5, 1.4),
-    "Male": (1.3, 1.5),
+    "Mustache": (1.4, 1.4),
+    "Goatee": (1.3, 1.5),
+    "Male": (1.4, 1.5),
     "Young": (1.5, 1.4),
     "Big_Nose": (1.3, 1.5),
     "Rosy_Cheeks": (1.15, 1.4),
@@ -64,7 +64,7 @@ TRAINED = 1.4
 
 # The skin's own tone is measured, not labelled by taste, and moves all of the face: its full effect looks
 # like a mask.
-TONE_STRENGTH = 0.75
+TONE_STRENGTH = 0.6
 
 
 def attribute_infos(names: Sequence[str], trained: bool = False) -> tuple[AttributeInfo, ...]:
