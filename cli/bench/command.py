@@ -39,7 +39,10 @@ def bench(
     settings: Annotated[
         list[str],
         typer.Option(
-            "--set", "-s", metavar="NAME=VALUE", help="As of aif-edit. Default: the first attribute, on."
+            "--set",
+            "-s",
+            metavar="NAME=VALUE",
+            help="As of aif-edit. Default: the first attribute, on; off without a source of your own.",
         ),
     ] = [],  # noqa: B006 - Typer reads the default, nobody changes it
     threads: Annotated[

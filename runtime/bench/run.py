@@ -171,7 +171,8 @@ class _Bench:
         detector, _ = resolve_detector(plan.detector, plan.yunet)
         bundle = Bundle.open(plan.bundle)
         attributes = bundle.manifest.attributes
-        wanted = plan.settings or (attributes[0].name,)
+        # The portrait that comes with scikit-image smiles: an edit has to change something.
+        wanted = plan.settings or (attributes[0].name + ("" if plan.sources else "=0"),)
         self.edits = parse_settings(wanted, attributes, f"the bundle {bundle.manifest.name}")
         self.editors = self._loaded(
             lambda setup: Editor.load(bundle, setup.provider, plan.detector, setup.threads, yunet=plan.yunet)
