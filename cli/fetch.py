@@ -17,7 +17,7 @@ def fetch(
 ) -> None:
     """Download an optional model, checked against its pinned SHA-256, into the cache folder.
 
-    yunet: OpenCV's face detector YuNet (230 kB, MIT licence), used from then on instead of the Haar cascades.
+    yunet: OpenCV's face detector YuNet (230 kB, MIT licence), used from then on instead of the bundle's own.
 
     AIF_CACHE names another cache folder. Prints the path of the file.
     """

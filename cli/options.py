@@ -56,7 +56,8 @@ BundlePath = Annotated[
 Detector = Annotated[
     str,
     typer.Option(
-        metavar="auto|yunet|haar", help="Face detector. auto: YuNet where it has been fetched, else Haar."
+        metavar="auto|aif|yunet|haar",
+        help="Face detector. auto: YuNet where it has been fetched, else aif's own, else Haar.",
     ),
 ]
 Yunet = Annotated[

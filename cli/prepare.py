@@ -40,7 +40,7 @@ def prepare(
     yunet: Yunet = None,
     bundle: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Bundle whose landmark network serves Haar. Default: aif's own."),
+        typer.Option(metavar="PATH", help="Bundle whose networks find the faces. Default: aif's own."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace packed faces at --out.")] = False,
     verbose: Verbose = False,

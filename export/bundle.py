@@ -1,4 +1,4 @@
-"""A training run becomes a bundle: graphs, parity gate, manifest, landmark and matte networks, model card."""
+"""A training run becomes a bundle: graphs, parity gate, manifest, the small networks, model card."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ class ExportOptions:
     card: Path | None = None
     """A model card (Markdown) to ship; None = none."""
     metrics: Mapping[str, float] | None = None
+    detector: Path | None = None
+    """A network that finds faces (ONNX) to ship; None = the embedded bundle's, if it has one."""
     """Measured figures for the manifest; None = none."""
     compositing: Mode | None = None
     """Default compositing mode; None = warp for models with shape, delta for others."""
@@ -82,7 +84,7 @@ def export_bundle(
     """
     options = options or ExportOptions()
     check_place(out)
-    beside = companions(landmarks=options.landmarks, matte=options.matte)
+    beside = companions(landmarks=options.landmarks, matte=options.matte, detector=options.detector)
     card = None if options.card is None else read_file(options.card)
     model = open_exportable(run_folder)
     finder = None

@@ -56,7 +56,7 @@ def bench(
         ),
     ] = None,
     detector: Annotated[
-        str | None, typer.Option(metavar="auto|yunet|haar", help="Face detector, as of aif-edit.")
+        str | None, typer.Option(metavar="auto|aif|yunet|haar", help="Face detector, as of aif-edit.")
     ] = None,
     yunet: Yunet = None,
     seconds: Annotated[

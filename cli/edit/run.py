@@ -52,7 +52,7 @@ def edit_here(
     plan = EditPlan(edit, output, video, machine.threads)
     plan.check(jobs)
     announce(edit.all_settings, known)
-    if machine.detector == "auto" and resolve_detector("auto", machine.yunet)[0] == "haar":
+    if machine.detector == "auto" and resolve_detector("auto", opened, machine.yunet)[0] == "haar":
         console.notice("Haar cascades look for the faces; YuNet finds more, small ones too: aif fetch yunet")
     if machine.build_engines:
         build_for(opened, sources, machine, output.max_megapixels, console.notice)

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
-from aif.runtime.bundle.manifest import LandmarkInfo, Manifest, MatteInfo
+from aif.runtime.bundle.manifest import FileInfo, GraphFile, LandmarkInfo, Manifest, MatteInfo
 from aif.runtime.bundle.storage import open_store
 from aif.runtime.errors import AifError, BundleError, ExportError
+from aif.runtime.faces.detectors.own import ProposalNet
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.faces.matte import MatteNet
 from aif.runtime.tensorrt.store import FOLDER
 
-Companion = tuple[LandmarkInfo | MatteInfo, bytes]
+Companion = tuple[FileInfo, bytes]
 
 
 def companions(**paths: Path | None) -> dict[str, Companion]:
-    """The networks `landmarks` and `matte` by name, from the files that are named; for None from the embedded
-    bundle, and left out where that has none.
+    """The networks `landmarks`, `matte` and `detector` by name, from the files that are named; for None from
+    the embedded bundle, and left out where that has none.
 
     Raises:
         ExportError: a file cannot be read, or holds another network.
@@ -32,6 +33,9 @@ def companions(**paths: Path | None) -> dict[str, Companion]:
             try:
                 if name == "landmarks":
                     found[name] = LandmarkInfo(**about, input_size=LandmarkNet(data).input_size), data
+                elif name == "detector":
+                    ProposalNet(data)
+                    found[name] = GraphFile(**about), data
                 else:
                     found[name] = MatteInfo(**about, input_size=MatteNet(data).input_size), data
             except BundleError as error:
@@ -74,6 +78,7 @@ def _embedded(name: str) -> bytes | None:
         return None
     try:
         bundle = Bundle.open()
-        return bundle.landmarks_bytes() if name == "landmarks" else bundle.matte_bytes()
+        read: bytes = getattr(bundle, f"{name}_bytes")()
+        return read
     except AifError:
         return None

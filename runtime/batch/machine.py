@@ -19,7 +19,7 @@ class Machine:
 
     Attributes:
         provider: where the networks run; "auto" = the fastest that is here.
-        detector: "auto", "yunet" or "haar".
+        detector: "auto", "aif", "yunet" or "haar".
         yunet: YuNet's file; None = where `aif fetch` put it.
         threads: of the networks; None = one a core.
         precision: of the bundle's graphs; None = what pays here, else FP32.
@@ -45,8 +45,10 @@ class Machine:
         ):
             if value not in known:
                 raise ConfigError(f"{option} cannot be {value!r}.", f"Known: {', '.join(known)}.")
-        if self.yunet is not None and self.detector == "haar":
-            raise ConfigError("--yunet and --detector haar contradict each other.", "Leave one of them out.")
+        if self.yunet is not None and self.detector in ("aif", "haar"):
+            raise ConfigError(
+                f"--yunet and --detector {self.detector} contradict each other.", "Leave one of them out."
+            )
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"--threads must be at least 1, not {self.threads}.")
         if self.build_engines and self.provider not in ("auto", "tensorrt"):

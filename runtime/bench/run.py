@@ -168,8 +168,8 @@ class _Bench:
         plan = self.plan
         if plan.what in ("video", "steadiness") and not plan.sources:
             raise ConfigError("Which film?", f"Name one: aif bench {plan.what} film.mp4")
-        detector, _ = resolve_detector(plan.detector, plan.yunet)
         bundle = Bundle.open(plan.bundle)
+        detector, _ = resolve_detector(plan.detector, bundle, plan.yunet)
         attributes = bundle.manifest.attributes
         # The portrait that comes with scikit-image smiles: an edit has to change something.
         wanted = plan.settings or (attributes[0].name + ("" if plan.sources else "=0"),)

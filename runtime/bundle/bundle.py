@@ -99,6 +99,16 @@ class Bundle:
             )
         return self._read(self.manifest.matte)
 
+    def detector_bytes(self) -> bytes:
+        """The ONNX bytes of the network that finds faces.
+
+        Raises:
+            BundleError: the bundle brings none, or the file has changed since it was opened.
+        """
+        if self.manifest.detector is None:
+            raise BundleError(f"{self.path} brings no face detector.", "Use another one: --detector auto.")
+        return self._read(self.manifest.detector)
+
     def _read(self, info: FileInfo) -> bytes:
         with open_store(self.path) as store:
             return _verified(store, info)

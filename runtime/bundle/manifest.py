@@ -129,12 +129,12 @@ class Manifest(Frozen):
     `template` is the five landmarks in a 128 px crop. `frame` says what the networks see: the similarity
     crop, or textures on the mean shape of `shape` together with landmarks. `features` names the further
     tensors that go from encoder to decoder. `graphs` maps a precision ("fp32", "fp16", "int8") to its graphs.
-    `landmarks` and `matte` are the networks that find dense landmarks and hair. `compositing` is the default
-    mode. `source_values` says which y the decoder gets for an attribute nobody asked for: the encoder's
-    prediction, or that prediction rounded to 0 or 1. `hair` has the colours of hair by attribute. `parity` is
-    the largest error of the graphs against the trained network by precision and batch size (z and features
-    relative to their size, landmarks in units of the crop's side). `variants` tells of every precision that
-    was made from FP32.
+    `landmarks`, `matte` and `detector` are the networks that find dense landmarks, hair and faces.
+    `compositing` is the default mode. `source_values` says which y the decoder gets for an attribute nobody
+    asked for: the encoder's prediction, or that prediction rounded to 0 or 1. `hair` has the colours of hair
+    by attribute. `parity` is the largest error of the graphs against the trained network by precision and
+    batch size (z and features relative to their size, landmarks in units of the crop's side). `variants`
+    tells of every precision that was made from FP32.
     """
 
     schema_version: Literal[3] = 3
@@ -155,6 +155,7 @@ class Manifest(Frozen):
     graphs: dict[str, GraphPair] = Field(default_factory=dict)
     landmarks: LandmarkInfo | None = None
     matte: MatteInfo | None = None
+    detector: GraphFile | None = None
     opset: Annotated[int, Field(ge=1)]
     compositing: Mode = "delta"
     source_values: SourceValues = "predicted"
@@ -215,11 +216,12 @@ class Manifest(Frozen):
         found: list[FileInfo] = []
         for pair in self.graphs.values():
             found += [pair.encoder, pair.decoder]
-        return found + [info for info in (self.landmarks, self.matte) if info is not None]
+        return found + [info for info in (self.landmarks, self.matte, self.detector) if info is not None]
 
     def without_files(self) -> Manifest:
         """What stands in a graph's metadata: all but the files. The mean shape stays: no input without it."""
-        return self.model_copy(update={"graphs": {}, "landmarks": None, "matte": None, "variants": {}})
+        none = dict.fromkeys(("landmarks", "matte", "detector"))
+        return self.model_copy(update={"graphs": {}, "variants": {}, **none})
 
     def to_json(self) -> str:
         """The manifest as indented JSON, ending in a newline."""

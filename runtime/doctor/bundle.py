@@ -7,7 +7,7 @@ import numpy as np
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.doctor.finding import Finding
 from aif.runtime.editing.editor import Editor
-from aif.runtime.errors import AifError
+from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.faces.detect import make_detector
 from aif.runtime.fetch import yunet_path
 
@@ -32,8 +32,8 @@ def check_bundle(bundle: str) -> list[Finding]:
 
 
 def check_detectors(bundle: str) -> list[Finding]:
-    """Haar with the bundle's landmark network, and YuNet."""
-    return [_haar(bundle), _yunet(bundle)]
+    """The bundle's own, Haar with its landmark network, and YuNet."""
+    return [_own(bundle), _haar(bundle), _yunet(bundle)]
 
 
 def check_editing(bundle: str) -> list[Finding]:
@@ -48,6 +48,16 @@ def check_editing(bundle: str) -> list[Finding]:
         if edited.shape != crop.shape:
             raise AifError(f"A crop of {crop.shape} came back as {edited.shape}.")
     return [Finding("editing", "ok", "a face crop was edited on the processor", facts={"attribute": name})]
+
+
+def _own(bundle: str) -> Finding:
+    try:
+        make_detector("aif", Bundle.open(bundle or None))
+    except ConfigError:
+        return Finding("face detector", "absent", "the bundle brings none; the others look for the faces")
+    except AifError as error:
+        return Finding("face detector", "problem", error.message, error.fix)
+    return Finding("face detector", "ok", "the bundle's own loads")
 
 
 def _haar(bundle: str) -> Finding:

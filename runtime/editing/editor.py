@@ -112,8 +112,8 @@ class Editor:
             provider: "cpu", "cuda", "tensorrt", "openvino", "ort-tensorrt", or "auto" for TensorRT where
                 engines in the user's own cache fit, else CUDA where it really loads, else the processor
                 (docs/providers.md).
-            detector: "auto" (YuNet where its file is at hand, else Haar), "yunet", "haar", or an object of
-                your own.
+            detector: "auto" (YuNet where its file is at hand, else "aif"), "aif" (the bundle's own), "yunet",
+                "haar", or an object of your own.
             threads: threads of the networks on the CPU; None = one a core.
             precision: which of the bundle's graphs; None = FP32 on the CPU (INT8 where that was measured to
                 pay) and FP16 on CUDA, where there.
@@ -124,7 +124,7 @@ class Editor:
             AifError: a `BundleError`, `ProviderError` or `ConfigError` that says what to do.
         """
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        if yunet is not None and (detector == "haar" or not isinstance(detector, str)):
+        if yunet is not None and (detector in ("aif", "haar") or not isinstance(detector, str)):
             raise ConfigError(
                 "A YuNet file and another detector contradict each other.", "Leave one of them out."
             )

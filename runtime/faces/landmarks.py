@@ -201,7 +201,7 @@ class LandmarkNet:
         frame_hwc_bgr: UInt8Array,
         boxes_xywh: Sequence[npt.ArrayLike],
         passes: int = 2,
-        angle: float = 0.0,
+        angle: float | Sequence[float] = 0.0,
     ) -> DenseFaces:
         """Find the landmarks of the face in each box, all boxes in one call of the network.
 
@@ -210,14 +210,16 @@ class LandmarkNet:
             boxes_xywh: face boxes in frame pixels, as a detector gives them.
             passes: how often to look: each further pass cuts a closer crop around the landmarks of the one
                 before, turned upright by them.
-            angle: how far the faces are turned clockwise, in radians, give or take 45 degrees.
+            angle: how far the faces are turned clockwise, in radians, give or take 45 degrees; for all, or
+                for each.
 
         Raises:
             ValueError: a box is empty or not finite, or passes is below 1.
         """
         if passes < 1:
             raise ValueError(f"passes must be at least 1, not {passes}")
-        views: list[View] = [(box, angle) for box in boxes_xywh]
+        angles = np.broadcast_to(angle, len(boxes_xywh)).tolist()
+        views: list[View] = list(zip(boxes_xywh, angles, strict=True))
         faces = self._look([frame_hwc_bgr] * len(views), views)
         for _ in range(passes - 1):
             views = [_next_view(points, view) for points, view in zip(faces.points, views, strict=True)]

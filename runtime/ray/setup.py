@@ -47,7 +47,7 @@ class Setup:
             ConfigError: YuNet is wanted and not at hand, or its file cannot be read.
             BundleError: the bundle has no such precision.
         """
-        name, yunet = resolve_detector(cast(DetectorName, machine.detector), machine.yunet)
+        name, yunet = resolve_detector(cast(DetectorName, machine.detector), bundle, machine.yunet)
         precision, known = machine.precision, bundle.manifest.graphs
         if precision is not None:
             bundle.check_precision(precision)

@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 from made_up_face import made_up_frame
-from tiny_bundles import landmark_net, matte_net, shape_parts, similarity_parts
+from tiny_bundles import detector_net, landmark_net, matte_net, shape_parts, similarity_parts
 
 from aif.export.bundle import ExportOptions, export_bundle, read_metrics
 from aif.export.graphs import files, parity
@@ -59,7 +59,8 @@ def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     (folder / "landmarks.onnx").write_bytes(landmark_net())
     (folder / "matte.onnx").write_bytes(matte_net())
-    return ExportOptions(landmarks=folder / "landmarks.onnx", matte=folder / "matte.onnx")
+    (folder / "detector.onnx").write_bytes(detector_net())
+    return ExportOptions(**{name: folder / f"{name}.onnx" for name in ("landmarks", "matte", "detector")})
 
 
 def linear_run(out):
@@ -161,6 +162,7 @@ def test_manifest_and_graphs_explain_themselves(run_folder, exported):
     assert manifest.provenance.metrics == {"mse": 0.5}
     assert set(manifest.parity["fp32"]) == set(BATCHES) and manifest.features == ()
     assert manifest.landmarks.input_size == manifest.matte.input_size == 48
+    assert bundle.detector_bytes() == detector_net()
     assert (manifest.frame, manifest.compositing) == (
         ("shape", "warp") if shaped else ("similarity", "delta")
     )
@@ -223,8 +225,9 @@ def test_a_model_with_shape_needs_a_landmark_network(linear_folder, tmp_path, fa
     monkeypatch.setattr(files, "EMBEDDED_BUNDLE", tmp_path / "none.aif")
     with pytest.raises(ExportError, match="needs a network of dense landmarks"):
         export_bundle(linear_folder, tmp_path / "x.aif", faces)
-    for field, source in (("landmarks", networks.matte), ("matte", networks.landmarks)):
-        with pytest.raises(ExportError, match="network takes"):
+    wrong = {"landmarks": networks.matte, "matte": networks.landmarks, "detector": networks.matte}
+    for field, source in wrong.items():
+        with pytest.raises(ExportError, match="takes"):
             export_bundle(
                 linear_folder, tmp_path / "x.aif", faces, dataclasses.replace(networks, **{field: source})
             )
@@ -244,7 +247,7 @@ def test_networks_of_the_embedded_bundle(embedded, tmp_path, monkeypatch):
         (place / "manifest.json").write_text(text.replace('"schema_version": 3', '"schema_version": 2'))
     monkeypatch.setattr(files, "EMBEDDED_BUNDLE", place)
     monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", place)
-    found = files.companions(landmarks=None, matte=None)
+    found = files.companions(landmarks=None, matte=None, detector=None)
     assert list(found) == (["landmarks", "matte"] if embedded == "both" else [])
 
 

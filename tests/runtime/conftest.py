@@ -54,7 +54,7 @@ def _maker(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
     def make(graphs: dict[str, bytes] | None = None, **fields: Any) -> Bundle:
         files = {**parts.files, **(graphs or {})}
         data = parts.manifest.model_dump()
-        for entry in (*data["graphs"]["fp32"].values(), data["landmarks"], data["matte"]):
+        for entry in (*data["graphs"]["fp32"].values(), data["landmarks"], data["matte"], data["detector"]):
             if entry is not None:
                 entry["sha256"] = sha256(files[entry["file"]])
         manifest = Manifest.model_validate({**data, **fields})

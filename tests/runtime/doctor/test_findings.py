@@ -180,7 +180,7 @@ def test_yunet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken.write_bytes(b"no network")
     for path, status in ((None, "absent"), (broken, "problem")):
         monkeypatch.setattr(doctor_bundle, "yunet_path", lambda path=path: path)
-        yunet = doctor_bundle.check_detectors("")[1]
+        yunet = doctor_bundle.check_detectors("")[-1]
         assert (yunet.name, yunet.status) == ("yunet", status)
         assert status == "problem" or yunet.fix == "aif fetch yunet"
 

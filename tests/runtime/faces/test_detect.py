@@ -1,7 +1,8 @@
-"""Finding faces: boxes and overlaps in tables, and both detectors on a real portrait."""
+"""Finding faces: boxes and overlaps in tables, and the detectors on a real portrait."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -12,22 +13,30 @@ import cv2
 import numpy as np
 import pytest
 from staged_faces import dense, face
+from tiny_bundles import detector_net, matte_net, sha256
 
+from aif.runtime.bundle import bundle as bundle_module
 from aif.runtime.bundle.bundle import Bundle
-from aif.runtime.errors import ConfigError, ImageError
+from aif.runtime.bundle.manifest import GraphFile
+from aif.runtime.errors import BundleError, ConfigError, ImageError
 from aif.runtime.faces import detect
 from aif.runtime.faces.detect import (
     CheckedDetector,
     Detection,
     Detector,
     HaarDetector,
+    OwnDetector,
+    ProposalNet,
     YuNetDetector,
     check_frame,
     make_detector,
     overlap,
+    resolve_detector,
     suppress,
     turned_copy,
 )
+from aif.runtime.faces.detectors.checked import Proposal
+from aif.runtime.faces.detectors.own import decoded
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks, landmark_angle
 from aif.runtime.geometry.align import transform_points
 from aif.runtime.geometry.points import LEFT_EYE, LEFT_MOUTH, RIGHT_EYE, RIGHT_MOUTH
@@ -164,23 +173,24 @@ class OneFace(CheckedDetector):
         super().__init__(self)  # type: ignore[arg-type]
         self.truth, self.asked, self.sure = truth, 0, 0.995
 
-    def _glance(self, small: np.ndarray) -> list[np.ndarray]:
+    def _glance(self, small: np.ndarray) -> list[Proposal]:
         ys, xs = np.nonzero(small[:, :, 0] > 127)  # the eyes are blue, the left one green, too
         left = np.argwhere((small[:, :, :2] > 127).all(axis=2)).mean(axis=0)[::-1]
         across = 2 * ((xs.mean(), ys.mean()) - left)
         if abs(np.degrees(np.arctan2(across[1], across[0]))) > 23:
             return []
         side = float(np.hypot(*across)) / 36 * 96
-        return [np.array([xs.mean() - side / 2, ys.mean() + side / 8 - side / 2, side, side], np.float32)]
+        box = np.array([xs.mean() - side / 2, ys.mean() + side / 8 - side / 2, side, side], np.float32)
+        return [(box, 0.0)]
 
-    def _proposals(self, frame: np.ndarray) -> Iterator[list[np.ndarray]]:
+    def _proposals(self, frame: np.ndarray) -> Iterator[list[Proposal]]:
         yield self._glance(frame)
 
-    def refine_all(self, frame: Any, boxes: Any, passes: int = 2, angle: float = 0.0) -> DenseFaces:
+    def refine_all(self, frame: Any, boxes: Any, passes: int = 2, angle: Any = 0.0) -> DenseFaces:
         found, (right,) = DenseFaces.none(len(boxes)), [box_from_landmarks(self.truth)]
-        off = np.angle(np.exp(1j * (angle - landmark_angle(self.truth))))
-        for k, box in enumerate(boxes):
+        for k, (box, turn) in enumerate(zip(boxes, angle, strict=True)):
             self.asked += 1
+            off = np.angle(np.exp(1j * (turn - landmark_angle(self.truth))))
             found.points[k] = dense(self.truth)
             found.confidence[k] = (
                 self.sure if overlap(box, right) > 0.6 and abs(off) < math.radians(47) else 0.1
@@ -209,10 +219,10 @@ def test_faces_are_found_at_any_turn_and_size(degrees: float, eyes: int) -> None
 
 def test_of_four_directions_the_surest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     class Net:
-        def refine_all(self, frame: Any, boxes: Any, passes: int = 2, angle: float = 0) -> DenseFaces:
-            found = DenseFaces.none(len(boxes))
-            found.confidence[:] = 0.98 if abs(angle) > 3 else 0.84
-            found.points[:] = dense(face(100, 100, 40) * (-1 if abs(angle) > 3 else 1))
+        def refine_all(self, frame: Any, boxes: Any, passes: int = 2, angle: Any = 0) -> DenseFaces:
+            found, upside_down = DenseFaces.none(len(boxes)), abs(angle[0]) > 3
+            found.confidence[:] = 0.98 if upside_down else 0.84
+            found.points[:] = dense(face(100, 100, 40) * (-1 if upside_down else 1))
             return found
 
     detector = HaarDetector(Net())  # type: ignore[arg-type]
@@ -252,7 +262,7 @@ def test_haar_s_faces_are_those_that_the_network_believes_in(monkeypatch: pytest
     boxes = [np.array([x, 0, 50, 50], dtype=np.float32) for x in (0, 200, 400, 600)]
 
     class Net:
-        def refine_all(self, frame: Any, asked: Any, passes: int = 2, angle: float = 0) -> DenseFaces:
+        def refine_all(self, frame: Any, asked: Any, passes: int = 2, angle: Any = 0) -> DenseFaces:
             found = DenseFaces.none(4)
             found.confidence[:] = (0.6, 0.4, 0.9, 0.7)
             for points, x in zip(found.points, (0, 200, 400, 410), strict=True):
@@ -273,12 +283,90 @@ def test_haar_s_faces_are_those_that_the_network_believes_in(monkeypatch: pytest
 def test_making_detectors(toy_bundle: Bundle, make_bundle: Any, monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.delenv("AIF_YUNET", raising=False)
     monkeypatch.setenv("AIF_CACHE", str(tmp_path))
-    assert isinstance(make_detector("auto", toy_bundle), HaarDetector)
     with pytest.raises(ConfigError, match="aif fetch yunet"):
         make_detector("yunet", toy_bundle)
-    with pytest.raises(ConfigError, match="auto, yunet, haar"):
+    with pytest.raises(ConfigError, match="auto, aif, yunet, haar"):
         make_detector("magic", toy_bundle)  # type: ignore[arg-type]
-    assert isinstance(make_detector("auto", make_bundle(landmarks=None)), HaarDetector)
+    assert isinstance(make_detector("haar", make_bundle(landmarks=None)), HaarDetector)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({}, []),
+        ({(2, 3): (0.9, 0.25, -0.5, math.log(4), 1, 0)}, [(29.5, 15.5, 32, 0)]),
+        ({(2, 3): (0.2, 0, 0, 1, 1, 0)}, []),
+        (
+            {(0, 0): (0.5, 0, 0, 0, 0, 2), (5, 6): (0.6, 0, 0, 0, -0.5, 0)},
+            [(51.5, 43.5, 8, 180), (3.5, 3.5, 8, 90)],
+        ),
+        ({(1, 1): (0.9, math.nan, 0, 0, 1, 0), (1, 4): (0.9, 0, 0, math.inf, 1, 0)}, [(35.5, 11.5, None, 0)]),
+        ({(1, 1): (0.9, 0, 0, -9, 1, 0)}, []),
+    ],
+)
+def test_maps_become_boxes(
+    cells: dict[tuple[int, int], tuple[float, ...]], expected: list[tuple[float, ...]]
+) -> None:
+    """Centre, side and turn of each; what is unlikely, of no size or not finite is left out."""
+    maps = np.zeros((6, 7, 8), np.float32)
+    for (row, column), values in cells.items():
+        maps[:, row, column] = values
+    found = decoded(maps[0], maps[1:])
+    assert len(found) == len(expected)
+    for (box, angle), (x, y, side, degrees) in zip(found, expected, strict=True):
+        np.testing.assert_allclose(box[:2] + box[2:] / 2, (x, y), atol=1e-3)
+        assert side is None or box[2:].tolist() == pytest.approx([side, side])
+        assert math.degrees(angle) == pytest.approx(degrees)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (40, 70, 3), (64, 64, 3), (301, 200, 3)])
+def test_the_bundle_s_detector_takes_frames_of_any_size(shape: tuple[int, ...]) -> None:
+    net = ProposalNet(detector_net(), threads=1)
+    frame = np.zeros(shape, dtype=np.uint8)
+    assert net.propose(frame) == []
+    if shape[0] > 8:
+        frame[16:24, 32:40, 2] = 255
+        ((box, angle),) = net.propose(frame)
+        assert box.tolist() == pytest.approx([19.5, 3.5, 32, 32]) and angle == 0
+    with pytest.raises(BundleError, match="face detector takes"):
+        ProposalNet(matte_net())
+
+
+def test_the_bundle_s_detector_tells_the_turn() -> None:
+    """So that the landmark network looks in that direction only, and once."""
+    truth = (face(0, 0, 40) * -1 + (300, 200)).astype(np.float32)
+    knows = OneFace(truth)
+
+    class Proposes:
+        def propose(self, frame: Any) -> list[Proposal]:
+            return [(box_from_landmarks(truth), math.pi)]
+
+    detector = OwnDetector(Proposes(), knows)  # type: ignore[arg-type]
+    (found,) = detector.detect(np.zeros((400, 600, 3), np.uint8))
+    np.testing.assert_allclose(found.landmarks, truth, atol=1e-3)
+    assert knows.asked == 1
+    knows.truth = truth + 200
+    assert detector.detect(np.zeros((400, 600, 3), np.uint8)) == []
+
+
+def test_auto_takes_the_bundle_s_detector(make_bundle: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    """Or else the embedded bundle's; a file of YuNet goes before it."""
+    monkeypatch.delenv("AIF_YUNET", raising=False)
+    monkeypatch.setenv("AIF_CACHE", str(tmp_path))
+    info = GraphFile(file="detector.onnx", sha256=sha256(detector_net()))
+    brings = make_bundle({"detector.onnx": detector_net()}, detector=info)
+    lacks = make_bundle()
+    for embedded in (brings, lacks):
+        monkeypatch.setattr(detect, "EMBEDDED_BUNDLE", embedded.path)
+        monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", embedded.path)
+        for opened in (brings, lacks):
+            own = brings in (embedded, opened)
+            expected = OwnDetector if own else HaarDetector
+            assert isinstance(make_detector("auto", opened), expected)
+            assert isinstance(make_detector("haar", opened), HaarDetector)
+            with contextlib.nullcontext() if own else pytest.raises(ConfigError, match="no face detector"):
+                assert isinstance(make_detector("aif", opened), OwnDetector)
+    assert resolve_detector("auto", brings, tmp_path) == ("yunet", tmp_path)
 
 
 @pytest.mark.parametrize("contents", [None, b"", b"not a network"])
@@ -293,6 +381,6 @@ def test_a_yunet_file_that_is_none(toy_bundle: Bundle, tmp_path: Path, contents:
 def test_an_opencv_without_cascades(
     toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(detect.cv2, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(cv2, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(ConfigError, match="no Haar cascades"):
         make_detector("haar", toy_bundle)
