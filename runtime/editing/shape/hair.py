@@ -11,9 +11,11 @@ wanted ones, k the standard deviation of l. So strands and highlights stay the p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.manifest import HairColour, Manifest
@@ -37,6 +39,13 @@ UNSURE, CERTAIN = 0.6, 0.95
 
 # Lightness so many standard deviations from the hair's may still be hair, from the second on it is not.
 LIKE, UNLIKE = 2.0, 3.5
+
+# What is hair for certain and what is none have colours of their own nearby: means at this side in pixels, over
+# so many of them.
+HAIR, NONE, COARSE, NEARBY = 0.9, 0.1, 160, 5.0
+
+# Up to the first distance of the two colours, in log units, they do not tell, from the second on they decide.
+ALIKE, APART = 0.25, 0.6
 
 # The standard deviation of the hair's log luminance is taken to be at least this.
 LEAST_CONTRAST = 0.2
@@ -116,7 +125,41 @@ def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change:
         colour = change.colour.model_copy(update={"red": own.red, "blue": own.blue})
         change = HairChange(colour, change.share)
     part = image_hwc_bgr[top : top + height, left : left + width]
-    part[:] = recoloured(part, photo_matte(net, image_hwc_bgr, matrix, box), own, change)
+    matte = without_background(part, photo_matte(net, image_hwc_bgr, matrix, box))
+    part[:] = recoloured(part, matte, own, change)
+
+
+def without_background(box_bgr: UInt8Array, matte: Float32Array) -> Float32Array:
+    """The matte (h, w) of a box uint8 (h, w, 3), less where the photo has the colour of what lies beyond.
+
+    A soft edge reaches over the wall behind the hair, which would glow or turn black.
+    """
+    scale = COARSE / max(matte.shape)
+    size = tuple(max(1, round(side * scale)) for side in matte.shape[::-1])
+    coarse = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
+    logs = _logs(cv2.resize(box_bgr, size, interpolation=cv2.INTER_AREA))
+    hair, beyond = (
+        cv2.resize(_nearby(logs, which.astype(np.float32)), matte.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        for which in (coarse >= HAIR, coarse <= NONE)
+    )
+    way = hair - beyond
+    apart = np.sqrt((way * way).sum(axis=2))
+    along = ((_logs(box_bgr) - beyond) * way).sum(axis=2) / np.maximum(apart, np.float32(ALIKE)) ** 2
+    unsure = smoothstep(apart, ALIKE, APART) * (1 - smoothstep(np.abs(matte - np.float32(0.5)), 0.38, 0.5))
+    return np.asarray(np.minimum(matte, matte + unsure * (along.clip(0, 1) - matte)), dtype=np.float32)
+
+
+def _nearby(logs: Float32Array, weight: Float32Array) -> Float32Array:
+    """Weighted means around each pixel, (h, w, 3); far from any weight those of all pixels."""
+    few = np.float32(1e-3)
+    overall = np.array(cv2.mean(logs, (weight > 0).astype(np.uint8))[:3], dtype=np.float32)
+    spread = np.asarray(cv2.GaussianBlur(weight, (0, 0), NEARBY), dtype=np.float32)[:, :, None] + few
+    blurred = np.asarray(cv2.GaussianBlur(logs * weight[:, :, None], (0, 0), NEARBY), dtype=np.float32)
+    return np.asarray((blurred + few * overall) / spread, dtype=np.float32)
+
+
+def _logs(box_bgr: npt.NDArray[Any]) -> Float32Array:
+    return np.asarray(cv2.log(box_bgr.astype(np.float32) / np.float32(255) + np.float32(EPSILON)), np.float32)
 
 
 def recoloured(box_bgr: UInt8Array, matte: Float32Array, own: HairColour, change: HairChange) -> UInt8Array:
@@ -124,7 +167,7 @@ def recoloured(box_bgr: UInt8Array, matte: Float32Array, own: HairColour, change
     it."""
     wanted, share = change.colour, change.share
     pixels = box_bgr.astype(np.float32) / np.float32(255)
-    logs = cv2.log(pixels + np.float32(EPSILON))
+    logs = _logs(box_bgr)
     lightness = cv2.log(pixels @ _LUMA + np.float32(EPSILON))
     # Strands differ in chroma as the wanted colour allows: white and black hair hardly at all.
     muted = share * (1 - min(_chroma(wanted) / max(_chroma(own), 1e-3), 1))

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from aif.runtime.bundle.manifest import HairColour, HairInfo
-from aif.runtime.editing.shape.hair import HairChange, hair_change, hair_colour, recoloured
+from aif.runtime.editing.shape.hair import (
+    HairChange,
+    hair_change,
+    hair_colour,
+    recoloured,
+    without_background,
+)
 
 DARK = HairColour(lightness=-1.4, red=0.12, blue=-0.08, contrast=0.37)
 FAIR = HairColour(lightness=-0.3, red=0.22, blue=-0.27, contrast=0.33)
@@ -102,3 +108,15 @@ def test_a_bright_wall_that_the_matte_touches_does_not_glow(matte_there: float, 
     box = box_of(crop)
     change = np.abs(recoloured(box, matte, own, HairChange(WHITE, 1.0)).astype(int) - box)[60:80, :20]
     assert (change.max() <= 3) == keeps
+
+
+def test_a_matte_that_reaches_over_the_wall_ends_where_the_hair_does() -> None:
+    box = np.full((200, 300, 3), (200, 210, 220), np.uint8)
+    box[:, :150] = (30, 40, 60)
+    matte = np.interp(np.arange(300), (130, 180), (1, 0)).astype(np.float32)[None].repeat(200, axis=0)
+    found = without_background(box, matte)
+    assert found[100, 160] < 0.05 and matte[100, 160] > 0.3
+    np.testing.assert_allclose(found[:, :145], matte[:, :145], atol=0.05)
+    alike = without_background(np.full_like(box, 90), matte)
+    np.testing.assert_allclose(alike, matte, atol=1e-5)
+    assert (without_background(box, np.zeros_like(matte)) == 0).all()
