@@ -14,6 +14,7 @@ from aif.export.graphs.faces import FaceReader
 from aif.export.graphs.files import companions, read_file, sha256_of
 from aif.export.graphs.graphs import OPSET, export_graphs
 from aif.export.graphs.parity import STORED, Parity, check_parity, stored_as_half
+from aif.export.graphs.subset import without
 from aif.export.precision.precision import add_precisions
 from aif.runtime.bundle.bundle import check_place, write_bundle
 from aif.runtime.bundle.manifest import (
@@ -33,6 +34,8 @@ from aif.train.data.base import FaceDataset
 class ExportOptions:
     """What goes into a bundle beside the networks."""
 
+    without: tuple[str, ...] = ()
+    """Attributes of the run that are left out."""
     name: str | None = None
     """Model name in the manifest; None = the run folder's name."""
     version: str = "1"
@@ -41,11 +44,11 @@ class ExportOptions:
     """A network of dense landmarks (ONNX) to ship; None = the embedded bundle's, if it has one."""
     matte: Path | None = None
     """A network that finds the hair (ONNX) to ship; None = the embedded bundle's, if it has one."""
+    detector: Path | None = None
+    """A network that finds faces (ONNX) to ship; None = the embedded bundle's, if it has one."""
     card: Path | None = None
     """A model card (Markdown) to ship; None = none."""
     metrics: Mapping[str, float] | None = None
-    detector: Path | None = None
-    """A network that finds faces (ONNX) to ship; None = the embedded bundle's, if it has one."""
     """Measured figures for the manifest; None = none."""
     compositing: Mode | None = None
     """Default compositing mode; None = warp for models with shape, delta for others."""
@@ -77,6 +80,7 @@ def export_bundle(
 
     Raises:
         CheckpointError: no usable checkpoint.
+        UnknownAttributeError, ConfigError: as `without`.
         ExportError: the graphs differ from the network by more than 1e-4 (docs/precision.md says what float16
             weights may cost), or those of a further precision do not pass its gate; a model with shape has no
             landmark network. Nothing is written.
@@ -86,7 +90,7 @@ def export_bundle(
     check_place(out)
     beside = companions(landmarks=options.landmarks, matte=options.matte, detector=options.detector)
     card = None if options.card is None else read_file(options.card)
-    model = open_exportable(run_folder)
+    model = without(open_exportable(run_folder), options.without)
     finder = None
     if model.frame is not None:
         if "landmarks" not in beside:

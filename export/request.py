@@ -104,9 +104,10 @@ def export_run(request: ExportRequest, options: ExportOptions, report: Callable[
     """
     from aif.export.bundle import export_bundle
     from aif.export.graphs.exportable import open_exportable
+    from aif.export.graphs.subset import without
 
     check_place(request.out)
-    model = open_exportable(request.source)
+    model = without(open_exportable(request.source), options.without)
     check_mode(options.compositing, model.frame is not None)
     place = model.data_path if request.data is None else request.data
     faces = open_crops(place, model.attribute_names, request.table, model.image_size)

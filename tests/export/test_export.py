@@ -24,7 +24,7 @@ from aif.export.precision.choice import check_mode
 from aif.runtime.bundle import bundle as bundle_module
 from aif.runtime.bundle.bundle import Bundle, write_bundle
 from aif.runtime.bundle.manifest import AttributeInfo, HairColour, HairInfo, parse_manifest
-from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError
+from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError, UnknownAttributeError
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.model.model import FaceModel
 from aif.train.config import override
@@ -55,7 +55,7 @@ def faces():
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory):
-    """Options that name tiny landmark and matte networks."""
+    """Options that name tiny networks for landmarks, hair and faces."""
     folder = tmp_path_factory.mktemp("networks")
     (folder / "landmarks.onnx").write_bytes(landmark_net())
     (folder / "matte.onnx").write_bytes(matte_net())
@@ -289,6 +289,7 @@ def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card, net
     from aif.cli.export.command import export
 
     export(
+        None,
         run_folder,
         tmp_path / "x.aif",
         data=None,
@@ -311,3 +312,24 @@ def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card, net
         np.testing.assert_allclose(one.image, other.image, atol=1e-5)
     assert len(stand_in_card.builds) == 2
     assert ("landmarks" in stand_in_card.builds[0]["profile"]) == (run_folder.name == "linear")
+
+
+def test_attributes_can_be_left_out(tmp_path, run_folder, faces, networks) -> None:
+    whole, out = open_exportable(run_folder), tmp_path / "b.aif"
+    dropped, *kept = whole.attribute_names
+    export_bundle(run_folder, out, faces, dataclasses.replace(networks, without=(dropped,)))
+    model = FaceModel(Bundle.open(out))
+    assert list(model.manifest.attribute_names) == kept
+    some = seen(whole, faces).rows(slice(5))
+    encoding = model.encode(some.images, some.landmarks)
+    with torch.no_grad():
+        code = whole.encoder(*map(torch.from_numpy, some.feeds().values()))
+        y = code.y.clone()
+        y[:, 0] = 0
+        found = whole.decoder(code.mean, y)
+    image = found if whole.frame is None else found[0]
+    np.testing.assert_allclose(encoding.y, code.y[:, 1:], atol=1e-3)
+    np.testing.assert_allclose(model.decode(encoding, encoding.y).image, image, atol=2e-3)
+    for names, error in (((*whole.attribute_names,), ConfigError), (("Nose",), UnknownAttributeError)):
+        with pytest.raises(error):
+            export_bundle(run_folder, out, faces, dataclasses.replace(networks, without=names))

@@ -40,8 +40,8 @@ UNSURE, CERTAIN = 0.6, 0.95
 # Lightness so many standard deviations from the hair's may still be hair, from the second on it is not.
 LIKE, UNLIKE = 2.0, 3.5
 
-# What is hair for certain and what is none have colours of their own nearby: means at this side in pixels, over
-# so many of them.
+# What is hair for certain and what is none have colours of their own nearby: means at this side in pixels,
+# over so many of them.
 HAIR, NONE, COARSE, NEARBY = 0.9, 0.1, 160, 5.0
 
 # Up to the first distance of the two colours, in log units, they do not tell, from the second on they decide.
