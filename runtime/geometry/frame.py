@@ -170,8 +170,8 @@ class _Lookup:
         area = np.where(np.abs(area) < 1e-6, 1e-6, area)
         u = np.clip((here[:, 0] * other[:, 1] - here[:, 1] * other[:, 0]) / area, 0, 1)
         v = np.clip((one[:, 0] * here[:, 1] - one[:, 1] * here[:, 0]) / area, 0, 1 - u)
-        self._rows, self._columns, self._corners = ys, xs, corners
-        self._weights = np.stack([1 - u - v, u, v], axis=1).astype(np.float32)
+        weights = np.stack([1 - u - v, u, v]).astype(np.float32)[:, :, None]
+        self._corners = list(zip(weights, np.ascontiguousarray(corners.T), strict=True))
         grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)
         self._grid: Float32Array = grid.astype(np.float32)
 
@@ -179,7 +179,8 @@ class _Lookup:
         """Where each texture pixel comes from when the corners lie at `vertices` (257, 2): float32 (S, S,
         2)."""
         where = self._grid.copy()
-        where[self._rows, self._columns] = np.einsum("nk,nkc->nc", self._weights, vertices[self._corners])
+        one, two, three = (weight * vertices.take(corner, axis=0) for weight, corner in self._corners)
+        where[self.ids >= 0] = one + two + three
         return where
 
 

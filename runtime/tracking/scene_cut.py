@@ -44,8 +44,9 @@ def small_grey(frame_hwc_bgr: UInt8Array) -> npt.NDArray[np.float32]:
 
     Large frames are thinned out first: the mean over what is left still smooths each field's noise.
     """
-    step = max(1, min(frame_hwc_bgr.shape[:2]) // (4 * SMALL_SIDE))
-    thin = np.ascontiguousarray(frame_hwc_bgr[::step, ::step])
+    height, width = frame_hwc_bgr.shape[:2]
+    step = max(1, min(height, width) // (4 * SMALL_SIDE))
+    thin = cv2.resize(frame_hwc_bgr, (width // step, height // step), interpolation=cv2.INTER_NEAREST)
     grey = cv2.cvtColor(thin, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(grey, (SMALL_SIDE, SMALL_SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.float32)
