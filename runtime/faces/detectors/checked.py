@@ -6,6 +6,7 @@ import abc
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,9 +17,6 @@ from aif.runtime.faces.landmarks import LandmarkNet, box_from_landmarks
 from aif.runtime.geometry.align import transform_points
 from aif.runtime.geometry.points import five_points
 
-# A box (left, top, width, height), and how far the face in it is turned clockwise, in radians, give or take.
-Proposal = tuple[Float32Array, float]
-
 # Turned copies of a frame are searched at this longer side in pixels. There are many of them, so what is
 # taken for a face there has to be surer.
 TURNED_SIDE, TURNED_THRESHOLD = 400, 0.8
@@ -27,6 +25,20 @@ TURNED_SIDE, TURNED_THRESHOLD = 400, 0.8
 # one that stands on its head may pass for upright.
 CERTAIN = 0.99
 QUARTERS = (math.pi / 2, -math.pi / 2, math.pi)
+
+# Lowest product of the scores that a proposal and the landmark network give to a face.
+BOTH = 0.3
+
+
+class Proposal(NamedTuple):
+    """Where a face may be."""
+
+    box: Float32Array
+    """Left, top, width, height."""
+    turn: float = 0.0
+    """How far it is turned clockwise, in radians, give or take 45 degrees."""
+    score: float = 1.0
+    """How likely it is one, 0 to 1."""
 
 
 class CheckedDetector(abc.ABC):
@@ -71,11 +83,11 @@ class CheckedDetector(abc.ABC):
         for degrees in self.turns:
             copy, back = turned_copy(small, degrees)
             found = []
-            for box, _ in self._glance(copy):
+            for box, _, _ in self._glance(copy):
                 middle = transform_points((box[:2] + box[2:] / 2)[None], back)[0]
                 corner = middle - box[2:] / 2
                 placed = np.asarray([*corner, *box[2:]], dtype=np.float32) / np.float32(scale)
-                found.append((placed, math.radians(degrees)))
+                found.append(Proposal(placed, math.radians(degrees)))
             if faces := self._faces(frame_hwc_bgr, found, turned=True):
                 return faces
         return []
@@ -84,22 +96,22 @@ class CheckedDetector(abc.ABC):
         self, frame: UInt8Array, proposals: Sequence[Proposal], turned: bool = False
     ) -> list[Detection]:
         """What the network takes for faces, each once; in `turned` copies it has to be surer."""
-        alike = suppress([box for box, _ in proposals], [1.0] * len(proposals), 0.6)
+        alike = suppress([each.box for each in proposals], [each.score for each in proposals], 0.6)
         distinct = [proposals[index] for index in alike]
         least = max(self._threshold, TURNED_THRESHOLD) if turned else self._threshold
         faces = []
-        for (box, angle), face in zip(distinct, self._looked_at(frame, distinct), strict=True):
-            if face.score >= least:
+        for each, face in zip(distinct, self._looked_at(frame, distinct), strict=True):
+            if face.score >= least and face.score * each.score >= BOTH:
                 turns = QUARTERS if turned or face.score < CERTAIN else ()
-                others = (self._looked_at(frame, [(box, angle + turn)])[0] for turn in turns)
-                faces.append(max((face, *others), key=lambda each: each.score))
+                others = (self._looked_at(frame, [Proposal(each.box, each.turn + turn)])[0] for turn in turns)
+                faces.append(max((face, *others), key=lambda found: found.score))
         kept = suppress([face.box_xywh for face in faces], [face.score for face in faces], SAME_FACE)
         return [faces[index] for index in kept]
 
     def _looked_at(self, frame: UInt8Array, proposals: Sequence[Proposal]) -> list[Detection]:
         """What the network sees there; points that are not finite have score 0."""
-        boxes, angles = [box for box, _ in proposals], [angle for _, angle in proposals]
-        found = self._net.refine_all(frame, boxes, angle=angles)
+        boxes, turns = [each.box for each in proposals], [each.turn for each in proposals]
+        found = self._net.refine_all(frame, boxes, angle=turns)
         return [
             Detection(box_from_landmarks(points), points, score if np.isfinite(points).all() else 0.0)
             for points, score in zip(five_points(found.points), found.confidence.tolist(), strict=True)

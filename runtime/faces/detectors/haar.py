@@ -54,7 +54,7 @@ class HaarDetector(CheckedDetector):
 
 
 def _placed(boxes: list[Float32Array], scale: float = 1.0) -> list[Proposal]:
-    return [(box / np.float32(scale), 0.0) for box in boxes]
+    return [Proposal(box / np.float32(scale)) for box in boxes]
 
 
 def cascade(name: str) -> cv2.CascadeClassifier:

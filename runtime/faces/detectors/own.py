@@ -77,7 +77,8 @@ class OwnDetector(CheckedDetector):
 
     def _proposals(self, frame: UInt8Array) -> Iterator[list[Proposal]]:
         for scale in scales(frame, self._work_side, (1.0, 0.5, 2.0)):
-            yield [(box / np.float32(scale), angle) for box, angle in self._glance(shrunk(frame, scale))]
+            found = self._proposer.propose(shrunk(frame, scale))
+            yield [each._replace(box=each.box / np.float32(scale)) for each in found]
 
     def _glance(self, small: UInt8Array) -> list[Proposal]:
         return self._proposer.propose(small)
@@ -100,5 +101,6 @@ def decoded(heat: Float32Array, box: Float32Array) -> list[Proposal]:
         x, y = STRIDE * (column + 0.5 + dx) - 0.5, STRIDE * (row + 0.5 + dy) - 0.5
         corner = (x - side / 2, y - side / 2, side, side)
         if all(map(math.isfinite, (*corner, cos, sin))) and side > 1:
-            found.append((np.array(corner, dtype=np.float32), math.atan2(sin, cos)))
+            turn, score = math.atan2(sin, cos), float(heat[row, column])
+            found.append(Proposal(np.array(corner, dtype=np.float32), turn, score))
     return found

@@ -49,7 +49,7 @@ class YuNetDetector(CheckedDetector):
 
     def _proposals(self, frame: UInt8Array) -> Iterator[list[Proposal]]:
         for scale in scales(frame, self._work_side, (1.0, 0.5, 2.0, 0.25)):
-            yield [(box / np.float32(scale), 0.0) for box, _ in self._glance(shrunk(frame, scale))]
+            yield [Proposal(each.box / np.float32(scale)) for each in self._glance(shrunk(frame, scale))]
 
     def _glance(self, small: UInt8Array) -> list[Proposal]:
         height, width = small.shape[:2]
@@ -63,5 +63,5 @@ class YuNetDetector(CheckedDetector):
                 continue
             centre = box[:2] + box[2:] / 2
             if (centre >= 0).all() and centre[0] <= width and centre[1] <= height:
-                found.append((box, 0.0))
+                found.append(Proposal(box))
         return found

@@ -181,7 +181,7 @@ class OneFace(CheckedDetector):
             return []
         side = float(np.hypot(*across)) / 36 * 96
         box = np.array([xs.mean() - side / 2, ys.mean() + side / 8 - side / 2, side, side], np.float32)
-        return [(box, 0.0)]
+        return [Proposal(box)]
 
     def _proposals(self, frame: np.ndarray) -> Iterator[list[Proposal]]:
         yield self._glance(frame)
@@ -313,7 +313,7 @@ def test_maps_become_boxes(
         maps[:, row, column] = values
     found = decoded(maps[0], maps[1:])
     assert len(found) == len(expected)
-    for (box, angle), (x, y, side, degrees) in zip(found, expected, strict=True):
+    for (box, angle, _), (x, y, side, degrees) in zip(found, expected, strict=True):
         np.testing.assert_allclose(box[:2] + box[2:] / 2, (x, y), atol=1e-3)
         assert side is None or box[2:].tolist() == pytest.approx([side, side])
         assert math.degrees(angle) == pytest.approx(degrees)
@@ -326,7 +326,7 @@ def test_the_bundle_s_detector_takes_frames_of_any_size(shape: tuple[int, ...]) 
     assert net.propose(frame) == []
     if shape[0] > 8:
         frame[16:24, 32:40, 2] = 255
-        ((box, angle),) = net.propose(frame)
+        ((box, angle, _),) = net.propose(frame)
         assert box.tolist() == pytest.approx([19.5, 3.5, 32, 32]) and angle == 0
     with pytest.raises(BundleError, match="face detector takes"):
         ProposalNet(matte_net())
@@ -338,13 +338,18 @@ def test_the_bundle_s_detector_tells_the_turn() -> None:
     knows = OneFace(truth)
 
     class Proposes:
+        score = 0.9
+
         def propose(self, frame: Any) -> list[Proposal]:
-            return [(box_from_landmarks(truth), math.pi)]
+            return [Proposal(box_from_landmarks(truth), math.pi, self.score)]
 
     detector = OwnDetector(Proposes(), knows)  # type: ignore[arg-type]
     (found,) = detector.detect(np.zeros((400, 600, 3), np.uint8))
     np.testing.assert_allclose(found.landmarks, truth, atol=1e-3)
     assert knows.asked == 1
+    Proposes.score = 0.2  # too unlikely to begin with
+    assert detector.detect(np.zeros((400, 600, 3), np.uint8)) == []
+    Proposes.score = 0.9
     knows.truth = truth + 200
     assert detector.detect(np.zeros((400, 600, 3), np.uint8)) == []
 
