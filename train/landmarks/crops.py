@@ -1,4 +1,4 @@
-"""What happens to crops for the landmark network: surroundings, photographic faults, hands before a face."""
+"""What happens to crops for the landmark network: surroundings, photographic faults, what is no face."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import math
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.faces.landmarks import landmark_crop
-from aif.runtime.geometry.points import COUNT, OUTER_LIP
 from aif.train.data import faults
 
 WIDE, CLOSE = 0.9, 0.3
@@ -96,77 +94,6 @@ def _scramble(crop: UInt8Array, rng: np.random.Generator) -> UInt8Array:
         row, column = divmod(place, count)
         out[row * tile : (row + 1) * tile, column * tile : (column + 1) * tile] = tiles[taken]
     return out
-
-
-def occlude(
-    crop: UInt8Array, points: Float32Array, rng: np.random.Generator
-) -> tuple[UInt8Array, npt.NDArray[np.bool_]]:
-    """Something before the face: a board, a ball, or fingers in a colour of the crop itself.
-
-    crop uint8 (S, S, 3) and points float32 (K, 2) in its pixels to the new crop and which points it hides:
-    bool (K,). Every second one lies around the mouth.
-    """
-    size = crop.shape[0]
-    mask = np.zeros((size, size), dtype=np.uint8)
-    low, high = points.min(axis=0), points.max(axis=0)
-    centre = rng.uniform(low, high)
-    if rng.random() < 0.5 and len(points) == COUNT:
-        centre = points[OUTER_LIP].mean(axis=0) + rng.normal(0, 0.08, 2) * (high - low)
-    reach = float((high - low).max())
-    kind = rng.random()
-    if kind < 0.35:
-        sides = rng.uniform(0.12, 0.5, 2) * reach * (2, 1)
-        corners = cv2.boxPoints((centre.tolist(), sides.tolist(), float(rng.uniform(0, 180))))
-        cv2.fillPoly(mask, [corners.astype(np.int32)], 255)
-    elif kind < 0.55:
-        axes = rng.uniform(0.16, 0.8, 2) * reach
-        cv2.ellipse(mask, (centre.tolist(), axes.tolist(), float(rng.uniform(0, 180))), 255, -1)
-    else:
-        _hand(mask, centre, reach, rng)
-    if rng.random() < 0.5:
-        mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(0.4, 1.2))), dtype=np.uint8)
-    alpha = mask[:, :, None].astype(np.float32) / 255
-    cover = _cover(crop, points, rng, plain=kind < 0.55)
-    mixed = crop + (cover - crop) * alpha
-    cells = np.clip(points.round().astype(int), 0, size - 1)
-    return np.clip(mixed, 0, 255).astype(np.uint8), mask[cells[:, 1], cells[:, 0]] > 127
-
-
-def _hand(mask: UInt8Array, centre: npt.NDArray[np.float64], reach: float, rng: np.random.Generator) -> None:
-    """Mark fingers side by side, and often the back of the hand that they point away from."""
-    angle = float(rng.uniform(0, 2 * math.pi))
-    along = np.array([math.cos(angle), math.sin(angle)])
-    across = np.array([-along[1], along[0]])
-    width = float(rng.uniform(0.06, 0.11)) * reach
-    count = int(rng.integers(1, 5))
-    for finger in range(count):
-        start = centre + across * (finger - (count - 1) / 2) * width * 1.15
-        tip = start + along * rng.uniform(3, 6) * width
-        cv2.line(mask, _pixel(start), _pixel(tip), 255, max(1, round(width)), cv2.LINE_AA)
-    if rng.random() < 0.7:
-        palm = centre - along * 1.5 * width
-        cv2.ellipse(mask, (palm.tolist(), (4.0 * width, count * 1.3 * width), math.degrees(angle)), 255, -1)
-
-
-def _pixel(point: npt.NDArray[np.float64]) -> tuple[int, int]:
-    return round(float(point[0])), round(float(point[1]))
-
-
-def _cover(
-    crop: UInt8Array, points: Float32Array, rng: np.random.Generator, plain: bool
-) -> npt.NDArray[np.float32]:
-    """Colours for what is before a face: float32 (S, S, 3), plain ones or the skin's, shaded softly."""
-    size = crop.shape[0]
-    if plain and rng.random() < 0.4:  # the crop itself, moved and turned over: texture without a face's place
-        shift = rng.integers(size // 4, 3 * size // 4, 2)
-        return np.roll(crop[::-1], tuple(shift), (0, 1)).astype(np.float32)
-    x, y = np.clip(points[int(rng.integers(len(points)))].round().astype(int), 0, size - 1)
-    colour = (
-        rng.uniform(0, 255, 3) if plain else crop[y, x] * np.exp(rng.normal(0, 0.12, 3) + rng.normal(0, 0.2))
-    )
-    coarse = colour * np.exp(rng.normal(0, 0.15, (4, 4, 1))) + np.zeros(3)
-    shaded = cv2.resize(coarse.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(shaded, dtype=np.float32)
 
 
 def degrade(crop: UInt8Array, rng: np.random.Generator) -> UInt8Array:

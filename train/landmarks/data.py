@@ -22,7 +22,8 @@ from aif.runtime.geometry.align import transform_points
 from aif.runtime.geometry.points import COUNT, MIRROR
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import DenseLandmarks
-from aif.train.landmarks.crops import CLOSE, WIDE, degrade, extend, no_face, occlude
+from aif.train.landmarks.crops import CLOSE, WIDE, degrade, extend, no_face
+from aif.train.landmarks.occluders import occlude
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
     Args:
         dataset, dense: aligned faces, and their dense landmarks, row by row.
         size: side of the crops in pixels.
-        negatives, close: share of samples without a face; of faces that are seen as in a second pass.
+        negatives, close, occluded: share of samples without a face; of faces that are seen as in a second
+            pass; and of those that something hides a part of.
         others: cut-outs of what detectors took for faces, see `train/landmarks/others.py`; may be empty.
 
     Raises:
@@ -103,6 +105,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         *,
         negatives: float = 0.2,
         close: float = 0.65,
+        occluded: float = 0.3,
         others: Sequence[UInt8Array] = (),
     ) -> None:
         if len(dataset) == 0 or len(dataset) != len(dense.points):
@@ -112,7 +115,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
             )
         self._dataset, self._dense = dataset, dense
         self._size, self._batch_size, self._seed = size, batch_size, seed
-        self._negatives, self._close = negatives, close
+        self._negatives, self._close, self._occluded = negatives, close, occluded
         self._others = others
 
     def __getitem__(self, step: int) -> LandmarkBatch:
@@ -130,7 +133,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         rng = np.random.default_rng([self._seed, number])
         if rng.random() < self._negatives:
             return self._without_face(rng)
-        index, image = self._read(int(rng.integers(len(self._dataset))), rng)
+        index, image = self._read(rng)
         points, pose = self._dense.points[index], self._dense.pose[index]
         if rng.random() < 0.5:
             points = points[MIRROR] * _row(-1, 1) + _row(image.shape[1] - 1, 0)
@@ -149,8 +152,10 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         crop, matrix = landmark_crop(canvas, shaken(box, jitter, rng), self._size, angle)
         points = transform_points(points + offset, matrix)
         hidden = np.zeros(COUNT, dtype=bool)
-        if rng.random() < 0.3:
-            crop, hidden = occlude(crop, points, rng)
+        if rng.random() < self._occluded:
+            picture = len(self._others) and rng.random() < 0.7
+            other = self._others[int(rng.integers(len(self._others)))] if picture else self._read(rng)[1]
+            crop, hidden = occlude(crop, points, rng, other)
         crop = degrade(crop, rng)
         if hidden.mean() > HIDDEN:
             return self._nothing(crop)
@@ -166,7 +171,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
             placed = shaken(np.array([third, third, third, third], np.float32), DETECTOR_BOX, rng)
             crop, _ = landmark_crop(image, placed, self._size, float(rng.uniform(-math.pi, math.pi)))
         else:
-            index, image = self._read(int(rng.integers(len(self._dataset))), rng)
+            index, image = self._read(rng)
             crop = no_face(image, box_from_landmarks(self._dense.points[index]), self._size, rng)
         return self._nothing(degrade(crop, rng))
 
@@ -174,14 +179,14 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
         points, pose, seen = (np.zeros(shape, np.float32) for shape in ((COUNT, 2), 3, COUNT))
         return LandmarkSample(crop, points, pose, seen, False, False)
 
-    def _read(self, index: int, rng: np.random.Generator) -> tuple[int, UInt8Array]:
-        """The image at `index`, or another one where it cannot be read, and which it is."""
+    def _read(self, rng: np.random.Generator) -> tuple[int, UInt8Array]:
+        """An image that can be read, and which it is."""
         for _ in range(20):
+            index = int(rng.integers(len(self._dataset)))
             try:
                 return index, self._dataset.image(index)
             except CorruptImageError as error:
                 log.warning("cannot read %s; another face takes its place", error.name)
-                index = int(rng.integers(len(self._dataset)))
         raise DataError(f"20 images of {self._dataset.name} in a row cannot be read.", "Check the files.")
 
 

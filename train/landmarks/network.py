@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,13 @@ from aif.runtime.errors import ConfigError
 from aif.runtime.geometry.points import COUNT
 from aif.train.evaluators.fitting import load_fitted, require_a_batch
 from aif.train.small_graphs import export_small
+from aif.train.training.checkpoint import list_checkpoints
+
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Points, pose, and logits of a face and of each point's being seen."""
+
+SEEN = "seen"
+"""Where among the checkpoints those of the second training are."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ class LandmarkConfig:
     """Share of samples without a face."""
     harvest: int = 1000
     """Training faces searched for boxes that Haar cascades wrongly take for faces."""
+    second: float = 0.2
+    """Length of the second training, of what tells hidden points, as a share of the first."""
     ema: float = 0.998
     """Decay of the running average of the weights, which is what is kept."""
     seed: int = 0
@@ -53,10 +63,10 @@ class LandmarkConfig:
         require_a_batch(self.samples, self.batch_size)
 
 
-def _convolution(before: int, width: int, stride: int) -> list[nn.Module]:
+def _convolution(before: int, width: int, stride: int, size: int = 3) -> list[nn.Module]:
     # a slow average of the statistics, as the weights' own is slow
     norm = nn.BatchNorm2d(width, momentum=0.01)
-    return [nn.Conv2d(before, width, 3, stride, 1, bias=False), norm]
+    return [nn.Conv2d(before, width, size, stride, size // 2, bias=False), norm]
 
 
 class _Residual(nn.Module):
@@ -69,6 +79,30 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.second(self.first(x)))
+
+
+class _Sight(nn.Module):
+    """How surely each point is in sight: a map from the three coarser ones of the network, four cells to each
+    of the third's, read where the points are.
+
+    What all points are linear in hardly tells that there is a hand before a face, for it is not to move them;
+    the maps do, place by place.
+    """
+
+    def __init__(self, widths: tuple[int, ...], width: int = 24) -> None:
+        super().__init__()
+        self.second = nn.Sequential(*_convolution(widths[1], width, 2))
+        self.third = nn.Sequential(*_convolution(widths[2], width, 1, 1))
+        self.fourth = nn.Sequential(*_convolution(widths[3], width, 1, 1))
+        self.mixed = nn.Sequential(*_convolution(width, width, 1), nn.ReLU(), nn.Conv2d(width, 4, 1))
+
+    def forward(self, maps: Sequence[Tensor], points: Tensor) -> Tensor:
+        """Maps after each halving, and points (N, 221, 2) as fractions, to logits (N, 221)."""
+        coarse = F.interpolate(self.fourth(maps[3]), scale_factor=2.0)
+        cells = self.mixed(F.relu(self.second(maps[1]) + self.third(maps[2]) + coarse))
+        places = 2 * points[:, None] - 1
+        told = F.grid_sample(F.pixel_shuffle(cells, 2), places, padding_mode="border", align_corners=False)
+        return told[:, 0, 0]
 
 
 class LandmarkNet(nn.Module):
@@ -95,7 +129,7 @@ class LandmarkNet(nn.Module):
         self.shape = nn.Linear(config.hidden, config.components)
         self.pose = nn.Linear(config.hidden, 3)
         self.face = nn.Linear(config.hidden, 1)
-        self.seen = nn.Linear(config.hidden, COUNT)
+        self.seen = _Sight(config.widths)
         self._coarse_cells = cells - (config.input_size // 8) ** 2 * config.fine
         self.register_buffer("mean", torch.zeros(2 * COUNT))
         self.register_buffer("basis", torch.zeros(config.components, 2 * COUNT))
@@ -134,19 +168,20 @@ class LandmarkNet(nn.Module):
             if name.endswith("second.1.weight"):
                 mine[name].zero_()
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> Outputs:
         """RGB (N, 3, S, S) in [0, 1] -> points (N, 221, 2) as fractions, pose (N, 3), logits of a face
-        (N,) and of each point's being seen (N, 221)."""
+        (N,) and of each point's being seen (N, 221), which teach `seen` only."""
         x = (image - 0.45) / 0.25
         maps = []
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        seen = torch.cat([self.fine(maps[2]).flatten(1), self.coarse(x).flatten(1)], dim=1)
-        hidden = F.relu(self.hidden(F.relu(seen)))
+        cells = torch.cat([self.fine(maps[2]).flatten(1), self.coarse(x).flatten(1)], dim=1)
+        hidden = F.relu(self.hidden(F.relu(cells)))
         points = self.mean + self.shape(hidden) @ self.basis
         points = points.unflatten(1, (COUNT, 2))
-        return points, 10 * self.pose(hidden), self.face(hidden).squeeze(1), self.seen(hidden)
+        seen = self.seen([each.detach() for each in maps], points.detach())
+        return points, 10 * self.pose(hidden), self.face(hidden).squeeze(1), seen
 
 
 class _Exported(nn.Module):
@@ -156,14 +191,15 @@ class _Exported(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> Outputs:
         points, pose, logit, seen = self.network(image)
         return points, pose, logit.sigmoid(), seen.sigmoid()
 
 
 def load_landmarks(folder: Path) -> tuple[LandmarkNet, LandmarkConfig]:
     """The newest checkpoint's network and configuration; errors as `load_fitted`."""
-    return load_fitted(folder, LandmarkConfig, LandmarkNet, "landmarks")
+    last = folder / SEEN if list_checkpoints(folder / SEEN) else folder
+    return load_fitted(last, LandmarkConfig, LandmarkNet, "landmarks")
 
 
 def export_landmarks(folder: Path, path: Path) -> float:

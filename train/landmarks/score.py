@@ -12,8 +12,9 @@ from aif.runtime.faces.landmarks import LandmarkNet, box_from_landmarks, landmar
 from aif.runtime.geometry.points import INNER_LIP, LEFT_EYE, OUTER_LIP, RIGHT_EYE, five_points
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import DenseLandmarks
-from aif.train.landmarks.crops import extend, no_face, occlude
+from aif.train.landmarks.crops import extend, no_face
 from aif.train.landmarks.data import BoxJitter, shaken
+from aif.train.landmarks.occluders import occlude
 
 FRONTAL = 30.0
 """Largest yaw, in degrees, of faces called frontal here."""

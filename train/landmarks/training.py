@@ -7,14 +7,14 @@ and texture need, and throws out boxes that show no face.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.geometry import points as part
@@ -23,7 +23,7 @@ from aif.train.data.base import FaceDataset
 from aif.train.data.dense import DenseLandmarks
 from aif.train.evaluators.fitting import FitOptions, fit, numbered
 from aif.train.landmarks.data import LandmarkBatch, LandmarkSamples
-from aif.train.landmarks.network import LandmarkConfig, LandmarkNet, load_landmarks
+from aif.train.landmarks.network import SEEN, LandmarkConfig, LandmarkNet, Outputs, load_landmarks
 from aif.train.landmarks.others import others_in_faces
 from aif.train.training.checkpoint import list_checkpoints
 
@@ -31,6 +31,8 @@ from aif.train.training.checkpoint import list_checkpoints
 _LIDS = [(ring.start + k, ring.start + 16 - k) for ring in (LEFT_EYE, RIGHT_EYE) for k in range(1, 8)]
 _UPPER = torch.tensor([*part.UPPER_LIP.tolist(), *(upper for upper, _ in _LIDS)])
 _LOWER = torch.tensor([*part.LOWER_LIP.tolist(), *(lower for _, lower in _LIDS)])
+
+Loss = Callable[[Outputs, LandmarkBatch], Tensor]
 
 
 def point_weights() -> Tensor:
@@ -42,12 +44,12 @@ def point_weights() -> Tensor:
     return weights / weights.mean()
 
 
-def landmark_loss(points: Tensor, pose: Tensor, logit: Tensor, seen: Tensor, batch: LandmarkBatch) -> Tensor:
+def landmark_loss(outputs: Outputs, batch: LandmarkBatch) -> Tensor:
     """What is minimised: smooth L1 of the points in hundredths of the crop's side, weighted by
     `point_weights`, and of the openings between lips and between lids; of the pose, a thirtieth a degree;
-    the binary cross-entropy of what hides each point; and half that of the face logit, which alone counts
-    where there is no known face.
+    and half the binary cross-entropy of the face logit, which alone counts where there is no known face.
     """
+    points, pose, logit, _ = outputs
     total = 0.5 * F.binary_cross_entropy_with_logits(logit, batch.face)
     known = batch.known
     if not known.any():
@@ -57,8 +59,13 @@ def landmark_loss(points: Tensor, pose: Tensor, logit: Tensor, seen: Tensor, bat
     total = total + (error * point_weights()[:, None]).mean()
     opening, wanted = found[:, _UPPER] - found[:, _LOWER], goal[:, _UPPER] - goal[:, _LOWER]
     total = total + 0.3 * F.smooth_l1_loss(opening, wanted, beta=0.5)
-    total = total + F.binary_cross_entropy_with_logits(seen[known], batch.seen[known])
     return total + F.smooth_l1_loss(pose[known], batch.pose[known], beta=2.0) / 30
+
+
+def seen_loss(outputs: Outputs, batch: LandmarkBatch) -> Tensor:
+    """The binary cross-entropy of what hides each point, of faces whose points are known."""
+    weights = batch.known[:, None].float().expand_as(batch.seen)
+    return F.binary_cross_entropy_with_logits(outputs[3], batch.seen, weights)
 
 
 def train_landmarks(
@@ -72,7 +79,8 @@ def train_landmarks(
     workers: int = 0,
     log: Callable[[str], None] = print,
 ) -> None:
-    """Train on aligned faces and their dense landmarks, row by row, into checkpoints in `folder`.
+    """Train on aligned faces and their dense landmarks, row by row, into checkpoints in `folder`: first the
+    network, then, on its finished features, what tells hidden points.
 
     Interrupted, the same call goes on from its last checkpoint. `others` are cut-outs without faces;
     `start` holds checkpoints of an earlier, smaller or equal network, whose weights this one begins with.
@@ -92,18 +100,35 @@ def train_landmarks(
     elif not list_checkpoints(folder):
         network.set_shapes(*fit_shapes(samples, config.shapes, config.components))
     network.to(memory_format=torch.channels_last)
-    steps = config.samples // config.batch_size
 
-    def loss(batch: LandmarkBatch, _: float) -> tuple[Tensor, int]:
-        images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
-        points, pose, face, seen = network(images)
-        return landmark_loss(points, pose, face, seen, batch), config.batch_size
+    def train(
+        name: str, samples: LandmarkSamples, loss: Loss, count: int, rate: float, place: Path
+    ) -> nn.Module:
+        def batch_loss(batch: LandmarkBatch, _: float) -> tuple[Tensor, int]:
+            images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
+            return loss(network(images), batch), config.batch_size
 
-    length = steps * config.batch_size
-    rate = config.learning_rate * (1.0 if start is None else 0.5)
-    options = FitOptions("landmarks", length, rate, 0.02, rise=0.03, ema=config.ema, clip=20.0)
-    about = {"config": asdict(config)}
-    fit(network, loss, lambda done: numbered(samples, done, steps, workers), options, folder, about, log=log)
+        def batches(done: int) -> Iterator[LandmarkBatch]:
+            return numbered(samples, done, steps, workers)
+
+        steps = count // config.batch_size
+        length = steps * config.batch_size
+        options = FitOptions(name, length, rate, 0.02, rise=0.03, ema=config.ema, clip=20.0)
+        return fit(network, batch_loss, batches, options, place, {"config": asdict(config)}, log=log)
+
+    rate = config.learning_rate
+    whole = train(
+        "landmarks", samples, landmark_loss, config.samples, rate if start is None else rate / 2, folder
+    )
+    network.load_state_dict(whole.state_dict())
+    network.requires_grad_(False).eval()
+    network.seen.requires_grad_(True).train()
+    covered = LandmarkSamples(
+        dataset, dense, config.input_size, config.batch_size, config.seed + 1,
+        negatives=0, occluded=0.6, others=others,
+    )  # fmt: skip
+    count = max(config.batch_size, round(config.second * config.samples))
+    train("what hides faces", covered, seen_loss, count, rate, folder / SEEN)
 
 
 def _samples(

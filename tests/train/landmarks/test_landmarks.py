@@ -35,14 +35,16 @@ from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import DenseLandmarks, read_dense
 from aif.train.landmarks import data as landmark_data
 from aif.train.landmarks import others
-from aif.train.landmarks.crops import extend, occlude
+from aif.train.landmarks.crops import extend
 from aif.train.landmarks.data import LandmarkBatch, LandmarkSamples
 from aif.train.landmarks.network import LandmarkConfig, LandmarkNet, export_landmarks, load_landmarks
+from aif.train.landmarks.occluders import occlude
 from aif.train.landmarks.score import UPRIGHT, score_landmarks
 from aif.train.landmarks.training import (
     fit_shapes,
     landmark_loss,
     point_weights,
+    seen_loss,
     train_landmarks,
 )
 
@@ -54,12 +56,13 @@ SMALL = LandmarkConfig(
     components=12,
     shapes=100,
     samples=4160,
+    second=0.75,
     batch_size=32,
     harvest=0,
     ema=0.9,
     learning_rate=5e-3,
 )
-TINY = dataclasses.replace(SMALL, samples=8, batch_size=2)
+TINY = dataclasses.replace(SMALL, samples=8, second=1.0, batch_size=2)
 
 
 def quiet(line: str) -> None:
@@ -180,7 +183,7 @@ def test_dense_landmarks_that_do_not_fit(tmp_path: Path, changes: dict[str, Any]
 def test_points_are_on_what_they_mark(monkeypatch: pytest.MonkeyPatch, close: float) -> None:
     nothing = np.zeros(COUNT, dtype=bool)
     monkeypatch.setattr(landmark_data, "degrade", lambda crop, rng: crop)
-    monkeypatch.setattr(landmark_data, "occlude", lambda crop, points, rng: (crop, nothing))
+    monkeypatch.setattr(landmark_data, "occlude", lambda crop, *_: (crop, nothing))
     faces = Dots(4)
     samples = LandmarkSamples(faces, faces.dense, 96, 8, seed=1, negatives=0, close=close)
     colours = set()
@@ -236,18 +239,21 @@ def test_surroundings_keep_the_face_in_its_place() -> None:
     assert np.array_equal(canvas[int(top) : int(top) + 64, int(left) : int(left) + 64], image)
 
 
-def test_occluders_hide_what_they_say() -> None:
-    crop = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+@pytest.mark.parametrize("dense", [True, False])
+def test_occluders_hide_what_they_say(dense: bool) -> None:
+    crop, other = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
     points = face_shape() * np.float32(96 / 144)
+    if not dense:
+        points = points[::4]
     shares, mouths = [], 0
     for seed in range(60):
-        covered, hidden = occlude(crop, points, np.random.default_rng(seed))
+        covered, hidden = occlude(crop, points, np.random.default_rng(seed), other if seed % 2 else None)
         changed = (covered != crop).any(axis=2)
         x, y = points.round().astype(int).T
         assert changed[y, x][hidden].mean() > 0.9 if hidden.any() else True
         shares.append(hidden.mean())
-        mouths += bool(hidden[OUTER_LIP].mean() > 0.5)
-    assert mouths > 10
+        mouths += bool(dense and hidden[OUTER_LIP].mean() > 0.5)
+    assert mouths > 10 or not dense
     assert min(shares) < 0.1 and max(shares) > 0.4 and 0.1 < np.mean(shares) < 0.5
 
 
@@ -296,17 +302,19 @@ def test_the_loss_counts_known_points_only() -> None:
     images, logit = torch.zeros(4, 3, 8, 8), torch.zeros(4)
     moved = points.clone()
     moved[~known] += 5
-    seen = torch.full((4, COUNT), 20.0)
-    batch = LandmarkBatch(images, goal, pose, seen.clip(0, 1), face, known)
-    loss = landmark_loss(points, pose, logit, seen, batch)
-    assert loss == landmark_loss(moved, pose, logit, seen * torch.where(known, 1, -1)[:, None], batch)
-    assert landmark_loss(goal, pose, logit, seen, batch).item() == pytest.approx(0.5 * np.log(2))
-    assert landmark_loss(points, pose + 9, logit, seen, batch) > loss
-    assert landmark_loss(points, pose, logit, seen - 20, batch).item() == pytest.approx(
-        loss.item() + np.log(2), abs=1e-5
-    )
+    told = torch.full((4, COUNT), 20.0)
+    seen = told.clip(0, 1)
+    batch = LandmarkBatch(images, goal, pose, seen, face, known)
+    loss = landmark_loss((points, pose, logit, told), batch)
+    assert loss == landmark_loss((moved, pose, logit, -told), batch)
+    assert landmark_loss((goal, pose, logit, told), batch).item() == pytest.approx(0.5 * np.log(2))
+    assert landmark_loss((points, pose + 9, logit, told), batch) > loss
     none = LandmarkBatch(images, goal, pose, seen, torch.zeros(4), torch.zeros(4, dtype=torch.bool))
-    assert landmark_loss(points, pose, torch.full((4,), -20.0), seen, none).item() < 1e-6
+    assert landmark_loss((points, pose, torch.full((4,), -20.0), told), none).item() < 1e-6
+    wrong = told * torch.where(known, 1, -1)[:, None]
+    assert seen_loss((points, pose, logit, wrong), batch).item() < 1e-6
+    assert seen_loss((points, pose, logit, -wrong), batch).item() == pytest.approx(10)
+    assert seen_loss((points, pose, logit, -told), none) == 0
 
 
 def test_lips_and_eyes_count_more() -> None:
@@ -349,7 +357,12 @@ def test_it_learns_and_the_runtime_takes_it(graph: bytes) -> None:
     assert score.recall > 0.9 and score.recall + score.rejection > 1.4
     assert (score.faces, score.others) == (25, 13)
     found = net.in_crops(np.stack([faces.image(k)[:, :, ::-1] for k in range(3)]))
-    assert found.seen.shape == (3, COUNT) and 0.5 < found.seen.min() < found.seen.max() < 1
+    assert found.seen.shape == (3, COUNT) and found.seen.mean() > 0.8
+    hiding = LandmarkSamples(faces, faces.dense, 48, 40, seed=5, negatives=0, occluded=1)[0]
+    told = net.run(hiding.images.numpy().transpose(0, 2, 3, 1)[..., ::-1]).seen
+    covered = hiding.seen.numpy() == 0
+    known = hiding.known.numpy()[:, None]
+    assert told[covered & known].mean() < told[~covered & known].mean() - 0.1
     errors = np.linalg.norm(found.points - faces.points[:3], axis=2).mean(axis=1)
     assert errors.max() < 0.2 * 36
 
@@ -370,11 +383,12 @@ def test_scoring_needs_faces(graph: bytes) -> None:
         score_landmarks(RuntimeNet(graph, threads=1), broken, broken.dense)
 
 
-def test_interrupted_it_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stop", "part"), [(4, "landmarks"), (13, "what hides faces")])
+def test_interrupted_it_goes_on(tmp_path: Path, stop: int, part: str) -> None:
     class Stopping(Dots):
         def image(self, index: int) -> npt.NDArray[np.uint8]:
             seen.append(index)
-            if len(seen) == 4:  # the shapes are fitted, and training has begun
+            if len(seen) == stop:
                 os.kill(os.getpid(), signal.SIGINT)
             return super().image(index)
 
@@ -382,10 +396,15 @@ def test_interrupted_it_goes_on(tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, shapes=1, negatives=0.0)
     with pytest.raises(KeyboardInterrupt):
         train_landmarks(faces, faces.dense, tmp_path, config, log=quiet)
+    before = load_landmarks(tmp_path)[0].state_dict()
     lines: list[str] = []
     train_landmarks(faces, faces.dense, tmp_path, config, log=lines.append)
-    assert any(line.startswith("landmarks: goes on from ") for line in lines)
-    assert load_landmarks(tmp_path)[1] == config
+    assert any(line.startswith(f"{part}: goes on from ") for line in lines)
+    network, kept = load_landmarks(tmp_path)
+    assert kept == config
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert any(name.startswith("seen.") for name in changed)
+    assert all(name.startswith("seen.") for name in changed) == (part != "landmarks")
     with pytest.raises(CheckpointError, match="other settings"):
         train_landmarks(faces, faces.dense, tmp_path, dataclasses.replace(config, hidden=8), log=quiet)
 
