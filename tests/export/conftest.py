@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from made_up_face import face_points
-from onnx import helper
+from onnx.helper import make_node as node
 from tiny_bundles import graph, landmark_net, sha256, shape_parts, similarity_parts
 
 from aif.export.graphs.crops import UnlabelledFaces
@@ -25,14 +25,15 @@ from aif.runtime.model.codes import FaceInputs
 SIZE, LATENT, WIDTH = 16, 6, 8
 ATTRIBUTES = ("Smiling", "Bangs")
 CROPS = 36
+PADDED: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1] * 4}
 
 
 def model(
     nodes: list[onnx.NodeProto], inputs: dict[str, list[Any]], outputs: dict[str, list[Any]], **constants: Any
 ) -> bytes:
     """A float32 graph; each node is named as its output."""
-    for node in nodes:
-        node.name = f"node_{node.output[0]}"
+    for each in nodes:
+        each.name = f"node_{each.output[0]}"
     return graph(nodes, inputs, outputs, **constants)
 
 
@@ -44,14 +45,12 @@ def weights(seed: int, *shape: int) -> np.ndarray:
 
 def encoder() -> bytes:
     """Two convolutions, an instance norm between them."""
-    node = helper.make_node
-    pads = {"kernel_shape": [3, 3], "pads": [1] * 4}
     return model(
         [
-            node("Conv", ["image", "stem.weight"], ["a"], **pads),
+            node("Conv", ["image", "stem.weight"], ["a"], **PADDED),
             node("InstanceNormalization", ["a", "norm.weight", "norm.bias"], ["b"]),
             node("Relu", ["b"], ["feature_0"]),
-            node("Conv", ["feature_0", "deep.weight"], ["c"], strides=[2, 2], **pads),
+            node("Conv", ["feature_0", "deep.weight"], ["c"], strides=[2, 2], **PADDED),
             node("Relu", ["c"], ["d"]),
             node("AveragePool", ["d"], ["e"], kernel_shape=[4, 4], strides=[4, 4]),
             node("Flatten", ["e"], ["f"]),
@@ -74,41 +73,44 @@ def encoder() -> bytes:
 
 def decoder() -> bytes:
     """z and y on a coarse grid, enlarged, the feature added, two convolutions."""
-    node = helper.make_node
-    pads = {"kernel_shape": [3, 3], "pads": [1] * 4}
+    nodes, constants = _picture("sum")
+    nodes.insert(4, node("Add", ["large", "feature_0"], ["sum"]))
     return model(
-        [
-            node("Concat", ["z", "y"], ["both"], axis=1),
-            node("MatMul", ["both", "input.weight"], ["flat"]),
-            node("Reshape", ["flat", "grid"], ["coarse"]),
-            node("Resize", ["coarse", "", "up"], ["large"], mode="nearest"),
-            node("Add", ["large", "feature_0"], ["sum"]),
-            node("Conv", ["sum", "mid.weight"], ["h"], **pads),
-            node("Relu", ["h"], ["i"]),
-            node("Conv", ["i", "last.weight"], ["j"], **pads),
-            node("Sigmoid", ["j"], ["image"]),
-        ],
+        nodes,
         {"z": ["N", LATENT], "y": ["N", 2], "feature_0": ["N", WIDTH, SIZE, SIZE]},
         {"image": ["N", 3, SIZE, SIZE]},
-        **{
-            "input.weight": weights(4, LATENT + 2, WIDTH * 16),
-            "grid": np.array([-1, WIDTH, 4, 4]),
-            "up": np.array([1, 1, 4, 4], np.float32),
-            "mid.weight": weights(5, WIDTH, WIDTH, 3, 3),
-            "last.weight": weights(6, 3, WIDTH, 3, 3),
-        },
+        **constants,
     )
+
+
+def _picture(convolved: str) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+    """z and y on a coarse grid, enlarged, and two convolutions of the tensor `convolved`."""
+    nodes = [
+        node("Concat", ["z", "y"], ["both"], axis=1),
+        node("MatMul", ["both", "input.weight"], ["flat"]),
+        node("Reshape", ["flat", "grid"], ["coarse"]),
+        node("Resize", ["coarse", "", "up"], ["large"], mode="nearest"),
+        node("Conv", [convolved, "mid.weight"], ["h"], **PADDED),
+        node("Relu", ["h"], ["i"]),
+        node("Conv", ["i", "last.weight"], ["j"], **PADDED),
+        node("Sigmoid", ["j"], ["image"]),
+    ]
+    return nodes, {
+        "input.weight": weights(4, LATENT + 2, WIDTH * 16),
+        "grid": np.array([-1, WIDTH, 4, 4]),
+        "up": np.array([1, 1, 4, 4], np.float32),
+        "mid.weight": weights(5, WIDTH, WIDTH, 3, 3),
+        "last.weight": weights(6, 3, WIDTH, 3, 3),
+    }
 
 
 def shape_encoder() -> bytes:
     """Two convolutions of the texture; landmarks join at the end."""
-    node = helper.make_node
-    pads = {"kernel_shape": [3, 3], "pads": [1] * 4}
     return model(
         [
-            node("Conv", ["image", "stem.weight"], ["a"], **pads),
+            node("Conv", ["image", "stem.weight"], ["a"], **PADDED),
             node("Relu", ["a"], ["b"]),
-            node("Conv", ["b", "deep.weight"], ["c"], strides=[4, 4], **pads),
+            node("Conv", ["b", "deep.weight"], ["c"], strides=[4, 4], **PADDED),
             node("Flatten", ["c"], ["d"]),
             node("Flatten", ["landmarks"], ["points"]),
             node("Concat", ["d", "points"], ["both"], axis=1),
@@ -129,18 +131,10 @@ def shape_encoder() -> bytes:
 
 def shape_decoder() -> bytes:
     """A texture as the other decoder's, landmarks that are linear in z and y, and detail in y."""
-    node = helper.make_node
-    pads = {"kernel_shape": [3, 3], "pads": [1] * 4}
+    nodes, constants = _picture("large")
     return model(
         [
-            node("Concat", ["z", "y"], ["both"], axis=1),
-            node("MatMul", ["both", "input.weight"], ["flat"]),
-            node("Reshape", ["flat", "grid"], ["coarse"]),
-            node("Resize", ["coarse", "", "up"], ["large"], mode="nearest"),
-            node("Conv", ["large", "mid.weight"], ["h"], **pads),
-            node("Relu", ["h"], ["i"]),
-            node("Conv", ["i", "last.weight"], ["j"], **pads),
-            node("Sigmoid", ["j"], ["image"]),
+            *nodes,
             node("MatMul", ["both", "points.weight"], ["moved"]),
             node("Add", ["moved", "mean"], ["flat_points"]),
             node("Reshape", ["flat_points", "points"], ["landmarks"]),
@@ -153,12 +147,8 @@ def shape_decoder() -> bytes:
             "landmarks": ["N", 221, 2],
             "detail": ["N", 3, SIZE // 4, SIZE // 4],
         },
+        **constants,
         **{
-            "input.weight": weights(4, LATENT + 2, WIDTH * 16),
-            "grid": np.array([-1, WIDTH, 4, 4]),
-            "up": np.array([1, 1, 4, 4], np.float32),
-            "mid.weight": weights(5, WIDTH, WIDTH, 3, 3),
-            "last.weight": weights(6, 3, WIDTH, 3, 3),
             "points.weight": weights(7, LATENT + 2, 442) / 100,
             "mean": (face_points() / 128).reshape(-1).astype(np.float32),
             "points": np.array([-1, 221, 2]),

@@ -12,7 +12,6 @@ from onnx import numpy_helper
 
 from aif.export.graphs.pair import Graphs
 from aif.export.precision.gate import Gate
-from aif.export.precision.half import to_half
 from aif.runtime.errors import ExportError
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.gate import flipped
@@ -53,23 +52,6 @@ def test_what_is_compared(
     if name == "y.weight":  # without them y is 0.5 everywhere
         change = np.abs(gate.known.encoding.y - 0.5)
         assert figures["y_mean"] == pytest.approx(change.mean(), rel=1e-5)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize(("part", "name"), [("encoder", "mean.weight"), ("decoder", "last.weight")])
-def test_values_that_are_not_finite(gate: Gate, toy: Any, part: str, name: str, value: float) -> None:
-    broken = with_weights(toy.graphs, part, name, lambda w: np.full_like(w, value))
-    with pytest.raises(ExportError, match=r"on 16 faces: .* inf") as caught:
-        gate.check("int8", gate.figures(broken))
-    assert "nan" not in str(caught.value) and "Nothing was written" in str(caught.value)
-
-
-def test_half_of_weights_that_overflow(toy: Any, crops: np.ndarray) -> None:
-    """1e6 is fine in float32 and infinite in half precision."""
-    graphs = with_weights(toy.graphs, "decoder", "mid.weight", lambda w: w * np.float32(1e6))
-    gate = Gate(toy.manifest, graphs, FaceInputs(crops[:16]))
-    with pytest.raises(ExportError, match="image "):
-        gate.check("fp16", gate.figures(Graphs(to_half(graphs.encoder), to_half(graphs.decoder))))
 
 
 def test_textures_and_landmarks(shape_gate: Gate, shape_toy: Any) -> None:

@@ -37,22 +37,6 @@ def test_weights_are_half_and_norms_are_not(toy: Any) -> None:
     assert _cast_of(to_half(toy.graphs.encoder), "InstanceNormalization")[0] == "Cast"
 
 
-def test_only_scales_and_shapes_are_not_half_without_norms(toy: Any) -> None:
-    types = _types(to_half(toy.graphs.decoder))
-    assert Counter(types.values()) == {"FLOAT16": 3, "FLOAT": 1, "INT64": 1}
-    assert (types["up"], types["grid"]) == ("FLOAT", "INT64")  # of Resize and Reshape
-
-
-@pytest.mark.parametrize("part", ["encoder", "decoder"])
-def test_inputs_and_outputs_stay_float(toy: Any, part: str) -> None:
-    before: bytes = getattr(toy.graphs, part)
-    after = to_half(before)
-    Session(after, "cpu", 1, part)  # refuses inputs and outputs that are not float32
-    one, two = onnx.load_from_string(before).graph, onnx.load_from_string(after).graph
-    assert list(one.input) == list(two.input) and list(one.output) == list(two.output)
-    assert len(after) < 0.8 * len(before)
-
-
 def test_the_answers_hardly_change(toy: Any, gate: Gate) -> None:
     figures = gate.figures(type(toy.graphs)(to_half(toy.graphs.encoder), to_half(toy.graphs.decoder)))
     assert set(figures) == {"z", "features", "y_mean", "y_max", "image"}
@@ -106,8 +90,3 @@ def test_a_tensor_that_others_need_as_well_is_there_in_both_types(graph_of: Call
     found, wanted = (Session(each, "cpu", 1, "x").run(["out"], {"x": x})[0] for each in (half, graph))
     assert 0 < np.abs(found - wanted).max() < 1e-3
     assert _types(half) == {"w": "FLOAT", "w.fp16": "FLOAT16"}
-
-
-def test_nothing_to_halve(shape_toy: Any, graph_of: Callable[..., bytes]) -> None:
-    plain = graph_of([helper.make_node("Add", ["x", "x"], ["out"])], {"x": ["N", 1]}, {"out": ["N", 1]})
-    assert halve_convolutions(plain) == plain

@@ -11,8 +11,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from aif.export.graphs.pair import Graphs
-from aif.export.precision.gate import Gate
 from aif.export.precision.quantise import convolutions, quantise
 from aif.runtime.errors import ExportError
 from aif.runtime.networks.sessions import Session
@@ -48,11 +46,6 @@ def encoder_int8(toy: Any, crops: np.ndarray) -> bytes:
     return quantise(toy.graphs.encoder, {"image": crops[:16]})
 
 
-def test_convolutions_in_order(toy: Any) -> None:
-    assert convolutions(toy.graphs.encoder) == ("node_a", "node_c")
-    assert convolutions(toy.graphs.decoder) == ("node_h", "node_j")
-
-
 def test_weights_are_int8_with_a_scale_for_each_channel(encoder_int8: bytes) -> None:
     made = Made(encoder_int8)
     assert made.quantised() == {"node_a": True, "node_c": True}
@@ -61,14 +54,6 @@ def test_weights_are_int8_with_a_scale_for_each_channel(encoder_int8: bytes) -> 
     assert kinds["stem.weight_quantized"] == kinds["deep.weight_quantized"] == "INT8"
     zero_points = {kinds[n.input[2]] for n in made.graph.node if n.op_type == "QuantizeLinear"}
     assert zero_points == {"UINT8"}  # of activations: what processors multiply fast
-
-
-def test_everything_but_convolutions_and_their_like_stays_float(encoder_int8: bytes) -> None:
-    made = Made(encoder_int8)
-    assert made.held["mean.weight"].dtype == made.held["y.weight"].dtype == np.float32
-    norm = next(node for node in made.graph.node if node.op_type == "InstanceNormalization")
-    assert made.held[norm.input[1]].dtype == np.float32
-    Session(encoder_int8, "cpu", 1, "encoder")  # float32 outside
 
 
 @pytest.mark.parametrize("brightest", [0.25, 0.5, 1.0])
@@ -85,28 +70,6 @@ def test_the_ends_of_the_ranges_are_clipped_to_a_percentile(toy: Any, crops: np.
     faces[7, 0, 3, 3] = 100.0
     (first, _) = Made(quantise(toy.graphs.encoder, {"image": faces})).scales("Conv", 0)
     assert float(first) < 50 / 255
-
-
-@pytest.mark.parametrize(
-    ("kept", "quantised"),
-    [
-        ((), {"node_h": True, "node_j": True}),
-        (("node_j",), {"node_h": True, "node_j": False}),
-        (("node_h", "node_j"), {"node_h": False, "node_j": False}),
-    ],
-)
-def test_layers_kept_in_float(gate: Gate, toy: Any, kept: tuple[str, ...], quantised: Any) -> None:
-    made = Made(quantise(toy.graphs.decoder, gate.decoder_feeds(), kept))
-    assert made.quantised() == quantised
-
-
-def test_less_int8_is_closer(toy: Any, gate: Gate, crops: np.ndarray) -> None:
-    feeds = gate.decoder_feeds()
-    errors = [
-        gate.figures(Graphs(toy.graphs.encoder, quantise(toy.graphs.decoder, feeds, kept)))["image"]
-        for kept in ((), ("node_j",), ("node_h", "node_j"))
-    ]
-    assert 0.05 > errors[0] > errors[1] > errors[2]
 
 
 def test_a_graph_without_convolutions(graph_of: Callable[..., bytes]) -> None:

@@ -72,13 +72,3 @@ def test_widening(graph: bytes) -> None:
         Session(each, "cpu", 1, "decoder").run(["out"], {"x": x})[0] for each in (wide, store_as_half(graph))
     )
     np.testing.assert_allclose(one, other, rtol=1e-6)
-
-
-def test_some_alone(graph: bytes) -> None:
-    assert stored_weights(store_as_half(graph, ["small.weight", "nowhere"])) == {"small.weight"}
-    assert stored_weights(store_as_half(graph, [])) == frozenset()
-
-
-def test_nothing_to_do(graph: bytes) -> None:
-    assert widen(graph) == graph
-    assert widen(widen(store_as_half(graph))) == widen(store_as_half(graph))

@@ -9,23 +9,9 @@ import pytest
 
 from aif.runtime.bench import measure
 from aif.runtime.bench.live import first_and_last
-from aif.runtime.bench.measure import Rounds, Stopwatch, median_figures, plan_setups, spread
+from aif.runtime.bench.measure import Rounds, Stopwatch, median_figures, plan_setups
 from aif.runtime.errors import ConfigError
 from aif.runtime.machine import resident_mib
-
-
-@pytest.mark.parametrize(
-    ("seconds", "p50", "p95", "p99"),
-    [
-        ([0.002], 2, 2, 2),
-        ([0.001, 0.003], 2, 2.9, 2.98),  # between two values the percentile goes along a straight line
-        ([0.004, 0.001, 0.003, 0.002, 0.005], 3, 4.8, 4.96),
-        ([k / 1000 for k in range(101)], 50, 95, 99),
-    ],
-)
-def test_spreads(seconds, p50, p95, p99):
-    wanted = {"n": len(seconds), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
-    assert spread(seconds) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import get_args
 
 import numpy as np
 import onnxruntime as ort
@@ -17,10 +16,7 @@ from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import ProviderError
 from aif.runtime.model.model import FaceModel
 from aif.runtime.networks import providers
-from aif.runtime.networks.network import Device, Provider
 from aif.runtime.networks.providers import (
-    HELP,
-    LABELS,
     NAMES,
     check_placed,
     placed_nodes,
@@ -29,12 +25,6 @@ from aif.runtime.networks.providers import (
 )
 
 CPU, CUDA = NAMES["cpu"], NAMES["cuda"]
-
-
-def test_every_device_has_a_name_and_help():
-    names = set(get_args(Device))
-    assert names == set(NAMES) == set(LABELS) == set(HELP) == set(get_args(Provider)) - {"auto", "tensorrt"}
-    assert set(NAMES.values()) <= set(ort.get_all_providers())
 
 
 @pytest.mark.parametrize(
