@@ -78,8 +78,10 @@ class Detail:
             step: pixels from point to point of the grid.
             amounts: float32 (gh, gw, 3) from `amplified`, of each band.
         """
-        size = (amounts.shape[1], amounts.shape[0])
-        coarse = cv2.LUT(cv2.resize(box_hwc_bgr, size, interpolation=cv2.INTER_AREA), LOGS)
+        (height, width), size = box_hwc_bgr.shape[:2], (amounts.shape[1], amounts.shape[0])
+        below, beside = size[1] * step - height, size[0] * step - width
+        whole = cv2.copyMakeBorder(box_hwc_bgr, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+        coarse = cv2.LUT(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), LOGS)
         levels = [_f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
         finest, *others = (_f32(cv2.merge([each] * 3)) for each in cv2.split(amounts))
         bands = (folds(fine - rough) for fine, rough in pairwise(levels))
@@ -89,7 +91,9 @@ class Detail:
 
 def folds(band: Float32Array) -> Float32Array:
     """What of a band is more than grain."""
-    return _f32(np.clip(band, -EDGE, EDGE) - np.clip(band, -GRAIN, GRAIN))
+    found = np.clip(band, -EDGE, EDGE)
+    found -= np.clip(band, -GRAIN, GRAIN)
+    return _f32(found)
 
 
 def _f32(array: npt.NDArray[Any]) -> Float32Array:

@@ -128,11 +128,13 @@ def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit, frame: Frame) -> None
         change = upsampled(gain, warp.step, block)
         if detail is not None:
             finest = folds(logs - upsampled(detail.base, warp.step, block))
-            change += finest * upsampled(detail.amount, warp.step, block)
+            finest *= upsampled(detail.amount, warp.step, block)
+            change += finest
         if hairs is not None:
             hair = hairs_in(upsampled(warp.texture_grid, warp.step, block), hairs)
             change += upsampled(dark, warp.step, block) * hair[:, :, None]
-        box_bgr[block] = cv2.subtract(cv2.exp(logs + change), _OFFSET, dtype=cv2.CV_8U)
+        change += logs
+        box_bgr[block] = cv2.subtract(cv2.exp(change), _OFFSET, dtype=cv2.CV_8U)
 
 
 def _over_box(map_hwc: Float32Array, warp: Warp, share: int) -> Float32Array:
