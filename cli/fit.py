@@ -1,4 +1,4 @@
-"""`aif fit`: train the instruments, an evaluator, an identity, a landmark or a matte network."""
+"""`aif fit`: train the instruments, an evaluator or an identity network, or one that finds faces or hair."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def fit(
-    what: Annotated[str, typer.Argument(help="evaluator, identity, landmarks or matte.")],
+    what: Annotated[str, typer.Argument(help="evaluator, identity, landmarks, matte or detector.")],
     data: Annotated[Path, typer.Option(help="Labelled faces with a train and a val split.")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Evaluator, identity: a folder. Landmarks, matte: an .onnx file."),
+        typer.Option("--out", "-o", help="Evaluator, identity: a folder. The others: an .onnx file."),
     ],
     table: Annotated[
         Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
@@ -35,7 +35,11 @@ def fit(
     ] = None,
     others: Annotated[
         Path | None,
-        typer.Option(help="Landmarks: a folder of pictures without faces, to learn what detectors mistake."),
+        typer.Option(help="Landmarks, detector: a folder of pictures without faces."),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Detector: a folder of whole pictures with faces, found as aif-edit finds them."),
     ] = None,
     start: Annotated[
         Path | None,
@@ -46,24 +50,38 @@ def fit(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Train the evaluator or identity network, which measure edits, or a bundle's landmark or matte network.
+    """Train the evaluator or identity network, which measure edits, or one of a bundle: landmarks, matte or
+    detector.
 
     Interrupted, the same command goes on from its last checkpoint.
     The matte network learns from faces with hair masks instead of labels (docs/data.md).
 
     Examples: aif fit evaluator --data faces128 -o runs/evaluator;
     aif fit landmarks --data faces128 -o landmarks.onnx;
-    aif fit matte --data hair128 -o matte.onnx
+    aif fit matte --data hair128 -o matte.onnx;
+    aif fit detector --data faces128 --others scenes -o detector.onnx
     """
     from aif.runtime.errors import ConfigError, nearest_names
 
-    instruments = {"evaluator": _evaluator, "identity": _identity, "landmarks": _landmarks, "matte": _matte}
+    instruments = {
+        "evaluator": _evaluator,
+        "identity": _identity,
+        "landmarks": _landmarks,
+        "matte": _matte,
+        "detector": _detector,
+    }
     if what not in instruments:
         raise ConfigError(f"There is no instrument {what!r}.", nearest_names(what, instruments))
-    if (others or start) and what != "landmarks":
-        raise ConfigError("--others and --start are for the landmark network.", "Leave them out.")
-    check_new(out if what in ("landmarks", "matte") else out / f"{what}.json", overwrite)
-    instruments[what](Training(data, table, out, faces, workers, others, start))
+    takes = {"landmarks": ("--others", "--start"), "detector": ("--others", "--pictures")}.get(what, ())
+    for option, value in {"--others": others, "--pictures": pictures, "--start": start}.items():
+        if value is not None and option not in takes:
+            raise ConfigError(f"{option} is not for {what}.", "Leave it out.")
+    if what == "detector" and others is None:
+        raise ConfigError(
+            "The detector learns from pictures without faces, too.", "Name a folder: --others FOLDER"
+        )
+    check_new(out / f"{what}.json" if what in ("evaluator", "identity") else out, overwrite)
+    instruments[what](Training(data, table, out, faces, workers, others, pictures, start))
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,7 @@ class Training:
     faces: int | None
     workers: int | None
     others: Path | None = None
+    pictures: Path | None = None
     start: Path | None = None
 
     def batches(self, size: int, seed: int) -> tuple[FaceDataset, FaceLoader, FaceDataset, Iterator[Batch]]:
@@ -163,4 +182,28 @@ def _matte(asked: Training) -> None:
     score = score_matte(load_matte(folder)[0], *held_out)
     error = export_matte(folder, asked.out)
     typer.echo(f"IoU {score.iou:.3f} ({score.face_iou:.3f} a face) on {score.images} held-out faces")
+    typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")
+
+
+def _detector(asked: Training) -> None:
+    from aif.train.data.dense import read_dense
+    from aif.train.detector.data import Sources
+    from aif.train.detector.network import DetectorConfig, export_detector, train_detector
+    from aif.train.detector.scenes import aligned_faces, pictures_with, pictures_without
+
+    assert asked.others is not None
+    config = DetectorConfig() if asked.faces is None else DetectorConfig(samples=asked.faces)
+    train, _ = asked.splits()
+    sources = Sources(
+        aligned_faces(train, read_dense(asked.data, train), config.aligned, config.seed),
+        [] if asked.pictures is None else pictures_with(asked.pictures),
+        pictures_without(asked.others),
+    )
+    typer.echo(
+        f"detector: {len(sources.aligned)} aligned faces, {len(sources.scenes)} pictures with faces, "
+        f"{len(sources.others)} without"
+    )
+    folder = asked.out.with_suffix(".checkpoints")
+    train_detector(sources, folder, config, workers=asked.workers or 0, log=typer.echo)
+    error = export_detector(folder, asked.out)
     typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")

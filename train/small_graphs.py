@@ -25,6 +25,7 @@ def export_small(
     outputs: Sequence[str],
     path: Path,
     *,
+    multiple: int | None = None,
     limit: float | Sequence[float] = PARITY_LIMIT,
     half_limit: float | Sequence[float] | None = None,
 ) -> float:
@@ -35,6 +36,7 @@ def export_small(
         shape: channels, height and width of an image.
         outputs: names of the outputs, in order.
         path: the .onnx file, written beside its place and renamed.
+        multiple: height and width may be any multiples of it; None = those of `shape` only.
         limit: the largest difference from PyTorch that is allowed, one for all outputs or one each.
         half_limit: the same after large weights are stored as float16 (they become float32 when the graph is
             loaded: half the file, the same speed); None keeps float32.
@@ -46,6 +48,9 @@ def export_small(
         ExportError: ONNX Runtime and PyTorch differ by more than the limit; nothing is written then.
     """
     module = module.eval()
+    free: dict[int, object] = {0: torch.export.Dim("N", min=1)}
+    if multiple is not None:
+        free |= {2: multiple * torch.export.Dim("H", min=1), 3: multiple * torch.export.Dim("W", min=1)}
     program = torch.onnx.export(
         module,
         (torch.rand(2, *shape),),
@@ -53,7 +58,7 @@ def export_small(
         opset_version=OPSET,
         input_names=["image"],
         output_names=list(outputs),
-        dynamic_shapes={"image": {0: torch.export.Dim("N", min=1)}},
+        dynamic_shapes={"image": free},
         verbose=False,
     )
     if program is None:

@@ -73,6 +73,8 @@ def test_dry_run_prints_the_settings(aif, tmp_path):
         (["train", "--out", "{tmp}/x", "--steps", "0"], 2, "at least one step"),
         (["export", "{tmp}", "-o", "{tmp}/b.aif"], 1, "not a training run"),
         (["fit", "judge", "--data", "{tmp}", "-o", "{tmp}/e"], 2, "evaluator"),
+        (["fit", "detector", "--data", "{tmp}", "-o", "{tmp}/e"], 2, "--others FOLDER"),
+        (["fit", "matte", "--data", "{tmp}", "-o", "{tmp}/e", "--pictures", "{tmp}"], 2, "not for matte"),
         (["eval", "{tmp}", "--data", "{tmp}", "--evaluator", "{tmp}", "-o", "{tmp}/e"], 1, "is no bundle"),
         (["bench", "walking"], 2, "training"),
         (["bench", "training", "--seconds", "0"], 2, "above 0"),
