@@ -47,14 +47,14 @@ REGIONS: dict[str, tuple[Part, ...]] = {
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (1.9, 1.5),
+    "Smiling": (1.7, 1.35),
     "Mouth_Slightly_Open": (1.3, 1.8),
     "Bushy_Eyebrows": (1.3, 1.4),
     "Heavy_Makeup": (1.5, 1.5),
     "Mustache": (1.4, 1.4),
     "Goatee": (1.3, 1.5),
     "Male": (1.4, 1.5),
-    "Young": (1.5, 1.4),
+    "Young": (1.5, 1.1),
     "Big_Nose": (1.3, 1.5),
     "Rosy_Cheeks": (1.15, 1.4),
 }
