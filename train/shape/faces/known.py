@@ -64,7 +64,7 @@ TRAINED = 1.4
 
 # The skin's own tone is measured, not labelled by taste, and moves all of the face: its full effect looks
 # like a mask.
-TONE_STRENGTH = 0.6
+TONE_STRENGTH = 0.4
 
 
 def attribute_infos(names: Sequence[str], trained: bool = False) -> tuple[AttributeInfo, ...]:
