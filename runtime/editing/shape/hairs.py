@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.editing.shape.gain import EPSILON, LUMA, gain_mask
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import NO_MAP
@@ -39,6 +40,10 @@ LENGTHS = (0.01, 0.03)
 
 # Brows grow up to so many times their own size.
 BROW_GROWN = 1.4
+
+# Brows that are darker than the skin by so much, in log units, are dark; hairs of fair and grey people are at
+# least this share as dark.
+DARK_BROWS, FAIR = 0.3, 0.5
 
 Points = npt.NDArray[np.float64]
 
@@ -67,6 +72,16 @@ def strands_at(frame: Frame, scale: float) -> Float32Array:
     """Those for a photo with `scale` of its pixels to a pixel of a 128 px crop."""
     levels = strands(frame)
     return next((each for each in levels if len(each) <= FINEST * 128 * scale), levels[-1])
+
+
+def own_share(texture_chw: Float32Array, frame: Frame) -> float:
+    """How dark hairs of this person are, FAIR to 1: as the brows are against the skin, in a texture (3, S, S)
+    RGB in [0, 1]."""
+    light = np.log(np.tensordot(LUMA, texture_chw, 1) + np.float32(EPSILON))
+    size = texture_chw.shape[-1]
+    brows = [frame.mask(size, ring) > 0.5 for ring in (dense.LEFT_BROW, dense.RIGHT_BROW)]
+    skin = float(np.median(light[gain_mask(frame, size) > 0.8]))
+    return float(np.clip((skin - light[brows[0] | brows[1]].mean()) / DARK_BROWS, FAIR, 1))
 
 
 def hairs_in(texture_hw2: Float32Array, hairs: Float32Array) -> Float32Array:

@@ -15,6 +15,7 @@ from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import greyed, is_grey, log_gain
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
+from aif.runtime.editing.shape.hairs import own_share
 from aif.runtime.editing.shape.hidden import Seen, hidden_parts, visible
 from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.warp import FacePlace
@@ -126,7 +127,7 @@ class ShapePath(EditPath[FaceChange]):
                 np.ascontiguousarray((gain[k] * where).transpose(1, 2, 0)),
                 np.asarray(detail[k] * shown[:, :, None], dtype=np.float32),
                 np.ascontiguousarray(target_images[k].transpose(1, 2, 0)),
-                hairs,
+                hairs and hairs * own_share(texture, self.frame),
             )
             found.append(FaceChange(edit, hair_change(self.model.manifest, source[k], target[k])))
         return found

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_up_face import made_up_frame
 
-from aif.runtime.editing.shape.hairs import SIDES, strands, strands_at
+from aif.runtime.editing.shape.hairs import SIDES, own_share, strands, strands_at
 from aif.runtime.editing.shape.region import Regions, region_share
 from aif.runtime.geometry import points as dense
 
@@ -74,3 +74,11 @@ def test_strands_are_as_fine_as_the_photo() -> None:
     for fine, coarse in pairwise(levels):
         assert coarse.std() < fine.std()
         assert coarse.mean() == pytest.approx(fine.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(("brows", "share"), [(0.5, 0.5), (0.4, 0.66), (0.2, 1.0), (0.8, 0.5)])
+def test_hairs_are_as_dark_as_the_brows(brows: float, share: float) -> None:
+    texture = np.full((3, 128, 128), 0.5, np.float32)
+    for ring in (dense.LEFT_BROW, dense.RIGHT_BROW):
+        texture[:, FRAME.mask(128, ring) > 0] = brows
+    assert own_share(texture, FRAME) == pytest.approx(share, abs=0.02)
