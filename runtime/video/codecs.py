@@ -22,7 +22,8 @@ from aif.runtime.video.pixels import Colour
 Codec = Literal["h264", "h265", "vp9", "av1", "gif", "png"]
 Hardware = Literal["nvenc", "videotoolbox", "vaapi", "qsv", "amf"]
 
-# Quality that looks like the original to most eyes: libx264's CRF 18.
+# Quality that looks like the original to most eyes: libx264's CRF 18, or 17 with its preset veryfast, which
+# takes half the time of preset faster for 0.9 to 1.1 times the bytes.
 DEFAULT_QUALITY = 75
 
 
@@ -57,7 +58,7 @@ class _Encoder:
 
 
 _SOFTWARE: dict[Codec, _Encoder] = {
-    "h264": _Encoder("libx264", 18, 0.4, {"preset": "faster"}, even=True),
+    "h264": _Encoder("libx264", 17, 0.4, {"preset": "veryfast"}, even=True),
     "h265": _Encoder("libx265", 22, 0.38, {"preset": "fast", "x265-params": "log-level=none"}, even=True),
     "vp9": _Encoder("libvpx-vp9", 24, 0.5, {"b:v": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"}),
     "av1": _Encoder("libsvtav1", 26, 0.48, {"preset": "8"}),

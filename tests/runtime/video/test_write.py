@@ -311,7 +311,7 @@ def test_the_kinds_of_files_are_listed_alike():
     assert set(CONTAINERS) == set(WRITTEN_SUFFIXES)
     assert choose_encoding(Path("A.MP4")).encoder == "libx264"
     assert choose_encoding(Path("a.webm")).codec == "vp9" and choose_encoding(Path("a.gif")).codec == "gif"
-    assert choose_encoding(Path("a.mp4"), quality=50).options["crf"] == "28"
+    assert choose_encoding(Path("a.mp4"), quality=50).options["crf"] == "27"
 
 
 @pytest.mark.parametrize("hardware", ["nvenc", "qsv", "vaapi", "videotoolbox", "amf"])
