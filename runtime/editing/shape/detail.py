@@ -84,9 +84,10 @@ class Detail:
         coarse = cv2.LUT(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), LOGS)
         levels = [_f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
         finest, *others = (_f32(cv2.merge([each] * 3)) for each in cv2.split(amounts))
-        bands = (folds(fine - rough) for fine, rough in pairwise(levels))
-        gain = sum((amount * band for amount, band in zip(others, bands, strict=True)), np.float32(0))
-        return cls(_f32(gain), levels[0], finest)
+        gain = np.zeros_like(finest)
+        for amount, (fine, rough) in zip(others, pairwise(levels), strict=True):
+            gain += amount * folds(fine - rough)
+        return cls(gain, levels[0], finest)
 
 
 def folds(band: Float32Array) -> Float32Array:
