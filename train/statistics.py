@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pydantic.dataclasses
+from pydantic import computed_field
 
 Z = 1.959964
 """Half the width of a 95 % interval in standard deviations of a normal distribution."""
@@ -28,7 +30,7 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return max(0.0, low), min(1.0, high)
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True)
 class Share:
     """`successes` out of `n`."""
 
@@ -41,11 +43,13 @@ class Share:
         values = np.asarray(hits, dtype=bool)
         return cls(int(values.sum()), int(values.size))
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def rate(self) -> float:
         """successes / n in [0, 1]; NaN where nothing was counted."""
         return self.successes / self.n if self.n else math.nan
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def interval(self) -> tuple[float, float]:
         """Its 95 % Wilson interval."""
@@ -103,12 +107,3 @@ def balanced_accuracy(predicted: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 def entropy_bits(positive_share: float) -> float:
     """Entropy in bits of a binary variable that is 1 with the given probability."""
     return -sum(p * math.log2(p) for p in (positive_share, 1 - positive_share) if p > 0)
-
-
-def without_nan(value: object) -> object:
-    """The same nested lists, tuples and dictionaries with None in place of numbers that JSON has not."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
-from aif.runtime.faces.landmarks import DenseFaces
+from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.geometry.align import similarity_transform, transform_points
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.points import COUNT, five_points
 from aif.runtime.model.codes import FaceInputs
 from aif.train.data.base import FaceDataset
 from aif.train.data.readable import readable_crops
-
-
-class Finder(Protocol):
-    """What finds landmarks in aligned crops; `aif.runtime.faces.landmarks.LandmarkNet` is one."""
-
-    def in_crops(self, crops_nhwc_bgr: UInt8Array) -> DenseFaces:
-        """Landmarks of crops uint8 (N, S, S, 3), in pixels of these."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -38,7 +29,7 @@ class FaceReader:
 
     size: int
     frame: Frame | None = None
-    finder: Finder | None = None
+    finder: LandmarkNet | None = None
 
     def read(self, dataset: FaceDataset, indices: Iterable[int]) -> FaceInputs:
         """Faces of a dataset; damaged images are left out.

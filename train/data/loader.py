@@ -6,7 +6,6 @@ import ctypes
 import itertools
 import logging
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from aif.runtime.errors import ConfigError, DataError
+from aif.runtime.machine import core_count
 from aif.train.data.augment import Augmentation, augment_crop, resize_crop
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.batch import Batch, make_batch
@@ -87,7 +87,7 @@ class FaceLoader(Dataset["Batch | DataError"]):
             )
         self.dataset, self.image_size, self.seed, self.augment = dataset, image_size, seed, augment
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
-        self.workers = _cores() if workers is None else workers
+        self.workers = core_count() if workers is None else workers
         self.start_step, self.pin_memory = start_step, pin_memory
         self._order = SampleOrder(dataset.labels, seed, balance)
         self._limit = default_corrupt_limit(dataset)
@@ -157,10 +157,3 @@ class FaceLoader(Dataset["Batch | DataError"]):
 
 def _as_it_is(item: Any) -> Any:
     return item
-
-
-def _cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1

@@ -23,6 +23,7 @@ from aif.train.data.batch import Batch
 from aif.train.evaluation.counting import AttributeEvaluator, EditOptions, count_edits
 from aif.train.evaluation.measure_report import Blend, Measurement, View
 from aif.train.evaluators.identity import IdentityNetwork
+from aif.train.training.run import TrainedRun
 
 MODES: tuple[Blend, ...] = ("delta", "replace")
 
@@ -50,6 +51,11 @@ class TorchModel:
         self.attributes, self.image_size = tuple(attributes), image_size
         self._encoder, self._decoder = encoder.eval(), decoder.eval()
 
+    @classmethod
+    def of(cls, run: TrainedRun) -> TorchModel:
+        """The networks of a run."""
+        return cls(run.encoder, run.decoder, run.config.data.attributes, run.config.network.image_size)
+
     @torch.no_grad()
     def encode(self, crops_nchw: npt.ArrayLike) -> Encoding:
         """float32 (N, 3, S, S) RGB in [0, 1] -> codes."""
@@ -75,24 +81,33 @@ def measure(
     options: EditOptions | None = None,
     *,
     indices: Sequence[int] | None = None,
-    modes: Sequence[Blend] = MODES,
     identity: IdentityNetwork | None = None,
 ) -> Measurement:
     """Reconstruct and edit the faces at `indices`, and let the evaluator look at them.
 
-    The photo of the composed pictures is the dataset's own crop at its full size. `modes` are the ways of
-    blending to look at beside the decoded pictures; other arguments and errors as those of `count_edits`.
+    The photo of the composed pictures is the dataset's own crop at its full size. Arguments and errors are
+    those of `count_edits`.
     """
     options = options or EditOptions()
-    subject = _Subject(model, tuple(modes))
+    errors: list[Float32Array] = []
+    labels_found: list[Float32Array] = []
+    faces: list[npt.NDArray[np.int64]] = []
+
+    def look(batch: Batch) -> _Crops:
+        crops = _Crops(model, batch)
+        errors.append(np.square(crops.source - crops.crops).mean(axis=(1, 2, 3)))
+        labels_found.append(crops.encoding.y)
+        faces.append(batch.indices.numpy())
+        return crops
+
     counted = count_edits(
-        subject.open, model.attributes, dataset, evaluator, options, indices=indices, identity=identity
+        look, model.attributes, dataset, evaluator, options, indices=indices, identity=identity
     )
-    errors, y = np.concatenate(subject.errors), np.concatenate(subject.y) > 0.5
-    seen = np.concatenate(subject.indices)
+    error, found = np.concatenate(errors), np.concatenate(labels_found) > 0.5
+    truth = dataset.labels[np.concatenate(faces)]
     names = model.attributes if options.attributes is None else options.attributes
     columns = [(list(model.attributes).index(n), list(dataset.attributes).index(n)) for n in names]
-    right = [float((y[:, mine] == dataset.labels[seen, label]).mean()) for mine, label in columns]
+    right = [float((found[:, mine] == truth[:, label]).mean()) for mine, label in columns]
     return Measurement(
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
@@ -101,52 +116,35 @@ def measure(
         along={name: tuple(others) for name, others in options.along.items()},
         edits=counted.edits,
         image_size=model.image_size,
-        mse=float(errors.mean()),
-        psnr=float((-10 * np.log10(np.maximum(errors, 1e-10))).mean()),
+        mse=float(error.mean()),
+        psnr=float((-10 * np.log10(np.maximum(error, 1e-10))).mean()),
         y_accuracy=dict(zip(names, right, strict=True)),
         reconstruction_flips=counted.unedited_flips["decoded"],
     )
 
 
-class _Subject:
-    """The model; collects the errors (N,) of its reconstructions, y (N, A), and indices (N,) of faces."""
-
-    def __init__(self, model: EditingModel, modes: tuple[Blend, ...]) -> None:
-        self._model, self._modes = model, modes
-        self.errors: list[Float32Array] = []
-        self.y: list[Float32Array] = []
-        self.indices: list[npt.NDArray[np.int64]] = []
-
-    def open(self, batch: Batch) -> _Crops:
-        crops = _Crops(self._model, self._modes, batch)
-        self.errors.append(np.square(crops.source - crops.crops).mean(axis=(1, 2, 3)))
-        self.y.append(crops.encoding.y)
-        self.indices.append(batch.indices.numpy())
-        return crops
-
-
 class _Crops:
     """One batch, encoded."""
 
-    def __init__(self, model: EditingModel, modes: tuple[Blend, ...], batch: Batch) -> None:
-        self._model, self._modes = model, modes
+    def __init__(self, model: EditingModel, batch: Batch) -> None:
+        self._model = model
         self._photos = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
         self.crops = face_crops(self._photos, model.image_size)
         self.encoding = model.encode(self.crops)
         self.source = model.decode(self.encoding, self.encoding.y).image
-        self.unedited: dict[View, Tensor | None] = {"decoded": torch.from_numpy(self.source)}
-        for mode in modes:
-            self.unedited[mode] = None  # delta leaves the photo as it is where nothing is edited
-            if mode == "replace":
-                rebuilt = composed(self._photos, self.crops, self.source, self.source, mode)
-                self.unedited[mode] = torch.from_numpy(rebuilt)
+        rebuilt = composed(self._photos, self.crops, self.source, self.source, "replace")
+        self.unedited: dict[View, Tensor | None] = {
+            "decoded": torch.from_numpy(self.source),
+            "delta": None,  # it leaves the photo as it is where nothing is edited
+            "replace": torch.from_numpy(rebuilt),
+        }
 
     def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[View, Tensor]:
         y = self.encoding.y[rows].copy()
         y[:, list(self._model.attributes).index(attribute)] = value
         target = self._model.decode(self.encoding.rows(rows), y).image
         shown: dict[View, Float32Array] = {"decoded": target}
-        for mode in self._modes:
+        for mode in MODES:
             shown[mode] = composed(self._photos[rows], self.crops[rows], self.source[rows], target, mode)
         return {path: torch.from_numpy(np.ascontiguousarray(images)) for path, images in shown.items()}
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+import pydantic_core
 
 from aif.runtime.files import write_text
-from aif.train.evaluators.identity_kept import IdentityScore
-from aif.train.statistics import Share, without_nan
 
 
 def to_json(value: object) -> str:
     """Nested results as JSON text: a share with its rate and 95 % interval, null for what is no number."""
-    return json.dumps(without_nan(_plain(value)), indent=1) + "\n"
+    return pydantic_core.to_json(value, indent=1, inf_nan_mode="null").decode() + "\n"
 
 
 def markdown_table(rows: Sequence[Mapping[str, object]]) -> str:
@@ -35,14 +32,3 @@ def write_report(out: Path, name: str, text: str, value: object, **figures: floa
     write_text(out / f"{name}.json", to_json(value))
     if figures:
         write_text(out / "metrics.json", to_json(figures))
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, Share):
-        return {"successes": value.successes, "n": value.n, "rate": value.rate, "interval": value.interval}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {**fields, "kept": value.kept} if isinstance(value, IdentityScore) else fields
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

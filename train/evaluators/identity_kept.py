@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+from pydantic import computed_field
+from pydantic.dataclasses import dataclass
 
 from aif.runtime.errors import DataError
 from aif.train.evaluators.verification import IntArray
@@ -26,6 +26,7 @@ class IdentityScore:
     reconstruction: Mean
     other: Mean
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def kept(self) -> float:
         """(edited - other) / (1 - other): 1 = the same picture, 0 = another person; NaN where other is 1."""

@@ -22,7 +22,7 @@ from aif.train.paper.budget import Budget, command, configure
 from aif.train.paper.measures import Effort, Faces, Instruments, Number, measure_system
 from aif.train.training.checkpoint import list_checkpoints
 from aif.train.training.loop import LoopOptions, Progress, train
-from aif.train.training.run import TrainedRun, checkpoint_folder, load_run
+from aif.train.training.run import checkpoint_folder, load_run
 
 log = logging.getLogger(__name__)
 
@@ -166,17 +166,11 @@ def measure_once(
     store = experiment.out / "measures" / f"{folder.name}.json"
     if (numbers := _read_numbers(store, wanted)) is None:
         log.info("measuring %s", folder.name)
-        numbers = measure_system(
-            editing_model(run), faces, experiment.instruments, experiment.effort, everything
-        )
+        model = TorchModel.of(run)
+        numbers = measure_system(model, faces, experiment.instruments, experiment.effort, everything)
         plain = {name: dataclasses.asdict(number) for name, number in numbers.items()}
         write_text(store, json.dumps({"identity": wanted, "numbers": plain}, indent=1) + "\n")
     return Measured(provenance, numbers, folder)
-
-
-def editing_model(run: TrainedRun) -> TorchModel:
-    """The networks of a run as the measures take them."""
-    return TorchModel(run.encoder, run.decoder, run.config.data.attributes, run.config.network.image_size)
 
 
 def checkpoint_hash(folder: Path) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import UnknownAttributeError
+from aif.train.evaluation.measure import TorchModel
 from aif.train.paper.exhibits import Exhibit, System
-from aif.train.paper.experiment import Experiment, Measured, editing_model, system
+from aif.train.paper.experiment import Experiment, Measured, system
 from aif.train.paper.measures import Number
 from aif.train.paper.pictures import draw_strips, edit_strip
 from aif.train.paper.report import Picture, Report, Table, number_table, write_report
@@ -137,7 +138,7 @@ def _references(study: Study, exhibit: Exhibit, keys: Sequence[str]) -> Iterator
 def _draw(study: Study, found: Found, learnt: tuple[str, ...], path: Path) -> None:
     """The first seed's edits of the portraits."""
     strips = [
-        edit_strip(editing_model(load_run(seeds[0].folder)), study.portraits, shown.label, learnt)
+        edit_strip(TorchModel.of(load_run(seeds[0].folder)), study.portraits, shown.label, learnt)
         for shown, seeds in found
     ]
     draw_strips(strips, path)

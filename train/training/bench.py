@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from torch.optim import RMSprop
 
+from aif.runtime.bench.measure import Rounds
 from aif.train.algorithm.noise import step_noise
 from aif.train.algorithm.update import StepBatch
 from aif.train.config import TrainConfig
@@ -41,7 +42,11 @@ def bench_training(
 
     They take turns for `rounds` rounds of `seconds` each, and each one's median counts, so that a
     disturbance hits all alike. Decoding of images is left out in all.
+
+    Raises:
+        ConfigError: fewer than one round, or no time.
     """
+    turns = Rounds(rounds, seconds)
     config = dataclasses.replace(
         AUTHORS,
         network=dataclasses.replace(AUTHORS.network, width=width),
@@ -53,17 +58,13 @@ def bench_training(
         "aif, 32-true": _our_step(config),
         "aif, bf16-mixed": _our_step(dataclasses.replace(config, precision="bf16-mixed")),
     }
-    found: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()
-    for _ in range(rounds):
-        for name, step in steps.items():
-            begin, done = time.perf_counter(), 0
-            while time.perf_counter() - begin < seconds:
-                step()
-                done += 1
-            found[name].append(done * batch_size / (time.perf_counter() - begin))
-    medians = {name: statistics.median(values) for name, values in found.items()}
+    found = turns.take_turns({name: partial(turns.repeat, step) for name, step in steps.items()})
+    medians = {
+        name: statistics.median(batch_size * len(times) / sum(times) for times in rounds)
+        for name, rounds in found.items()
+    }
     plain = medians["plain PyTorch"]
     return [Throughput(name, value, value / plain) for name, value in medians.items()]
 
