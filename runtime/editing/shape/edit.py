@@ -26,9 +26,9 @@ from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import NO_MAP
 
-# Openings of the mouth in pixels of a 128 px crop. The decoded inside shows from the first on where it was
-# shut, in full one pixel further; and less from the second on, not at all from the third, where the photo
-# shows its own.
+# Openings of the mouth in pixels of a 128 px crop. Where an edit opens the mouth, the decoded inside shows from
+# the first on, in full one pixel further; and less from the second on, not at all from the third, where the
+# photo shows its own.
 PARTED, OWN, OWN_FULLY = 1.0, 1.5, 3.5
 
 # The decoded inside shows at this share of its brightness: lips that only just part leave it in shadow.
@@ -149,9 +149,10 @@ def mouth_alpha(place: FacePlace, warp: Warp) -> float:
     before, after = (
         float(dense.mouth_opening(points)) / place.scale for points in (place.points, warp.moved)
     )
+    opens = min(max(after - before, 0.0), 1.0)
     parted = min(max(after - PARTED, 0.0), 1.0)
     own = min(max((before - OWN) / (OWN_FULLY - OWN), 0.0), 1.0)
-    return parted * (1 - own)
+    return opens * parted * (1 - own)
 
 
 def _show_mouth(box_bgr: UInt8Array, warp: Warp, texture: Float32Array, alpha: float) -> None:

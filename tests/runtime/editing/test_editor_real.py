@@ -114,7 +114,7 @@ def test_a_grey_photo_stays_grey(
     assert difference(result, grey) > 0.1 and spread.max() <= 4 + tint
 
 
-@pytest.mark.parametrize("name", ["Smiling", "Pale_Skin"])
+@pytest.mark.parametrize("name", ["Smiling", "Male", "Black_Hair", "Young"])
 def test_an_edit_that_is_taken_back(editor: Editor, astronaut_bgr: np.ndarray, name: str) -> None:
     """Back to the value that was seen, with what it took along: nearer to the photo than the edit is."""
     offered(editor, name)
@@ -132,3 +132,17 @@ def test_where_there_is_no_face_none_is_edited(editor: Editor, level: int) -> No
     with pytest.raises(NoFaceError, match="took for a face is none") as caught:
         edited(editor, np.full((512, 512, 3), level, np.uint8), {"Smiling": 1.0})
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("colour", [(90, 90, 90), (150, 180, 225), (30, 60, 200)])
+def test_a_patch_over_the_mouth_stays_as_it_is(
+    editor: Editor, astronaut_bgr: np.ndarray, colour: tuple[int, int, int]
+) -> None:
+    frame = astronaut_bgr.copy()
+    patch = np.s_[128:158, 192:256]
+    frame[patch] = colour
+    result = editor.edit(frame, {"Smiling": 0.0, "Goatee": 1.0}, detections=face_at(FIVE))
+    assert result.faces[0].hidden == ("mouth",)
+    assert np.abs(result.image_hwc_bgr[patch].astype(int) - frame[patch])[4:-4, 4:-4].max() <= 8
+    whole = editor.edit(astronaut_bgr, {"Smiling": 0.0}, detections=face_at(FIVE))
+    assert whole.faces[0].hidden == ()

@@ -172,3 +172,10 @@ def test_detail_softens_and_deepens_what_is_there(
 def test_amounts_of_detail() -> None:
     made = amplified(np.float32([-9, -0.7, 0, 0.01, 9]))
     np.testing.assert_allclose(made, [-SOFTEST, -0.455, 0, 0.0097, DEEPEST], atol=1e-3)
+
+
+def test_a_mouth_that_the_edit_does_not_open_shows_its_own_inside() -> None:
+    photo, place = scene(2.0)
+    np.testing.assert_array_equal(edited(photo, place, an_edit(move=0.0, gain=0.0, texture=0.9)), photo)
+    tinted = edited(photo, place, an_edit(move=0.0, gain=0.1, texture=0.9))
+    np.testing.assert_array_equal(tinted, edited(photo, place, an_edit(move=0.0, gain=0.1, texture=0.1)))

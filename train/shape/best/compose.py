@@ -261,9 +261,10 @@ class Composer(nn.Module):
     @staticmethod
     def _mouth_alpha(before: Tensor, after: Tensor) -> Tensor:
         """How much of the decoded inside of the mouth shows, (N,)."""
+        opens = ((after - before) * 128).clamp(0, 1)
         parted = (after * 128 - PARTED).clamp(0, 1)
         own = ((before * 128 - OWN) / (OWN_FULLY - OWN)).clamp(0, 1)
-        return parted * (1 - own)
+        return opens * parted * (1 - own)
 
 
 def _areas(vertices: Tensor, triangles: Tensor) -> Tensor:
