@@ -26,9 +26,9 @@ from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import NO_MAP
 
-# Openings of the mouth in pixels of a 128 px crop. Where an edit opens the mouth, the decoded inside shows from
-# the first on, in full one pixel further; and less from the second on, not at all from the third, where the
-# photo shows its own.
+# Openings of the mouth in pixels of a 128 px crop. Where an edit opens it, the decoded inside shows from the
+# first on, in full one pixel further; and less from the second on, not at all from the third, where the photo
+# shows its own.
 PARTED, OWN, OWN_FULLY = 1.0, 1.5, 3.5
 
 # The decoded inside shows at this share of its brightness: lips that only just part leave it in shadow.

@@ -46,6 +46,10 @@ INSET, INSET_CORNER, CLOSING = 0.3, 0.9, 1.5
 # A mouth opens where it opens by so many pixels or more.
 OPENING = 0.3
 
+# Where neighbouring pixels come from further apart than this, in pixels, lips meet; there they are blurred by
+# so many (standard deviation).
+SEAM, SEAM_BLUR = 1.5, 0.8
+
 # No triangle becomes smaller than this share of its area by an edit: before, the movement is damped.
 LEAST_SHARE = 0.15
 
@@ -133,6 +137,8 @@ class Warp:
             box[rows, columns] = cv2.remap(
                 photo_hwc, maps, NO_MAP, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
             )
+            if exact is not None:
+                _smooth_seam(box[rows, columns], maps)
         return box
 
 
@@ -171,7 +177,7 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
     mouth = target[dense.OUTER_LIP]
     x0, y0 = np.maximum(np.floor(mouth.min(axis=0)).astype(int) - step, 0).tolist()
     x1, y1 = np.minimum(np.ceil(mouth.max(axis=0)).astype(int) + step + 1, (width, height)).tolist()
-    if shut and step > 1 and x1 > x0 and y1 > y0:
+    if shut and x1 > x0 and y1 > y0:
         exact = raster(target - (x0, y0), order, (y1 - y0, x1 - x0))
         _close(exact, target - (x0, y0))
         columns, rows = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
@@ -179,6 +185,15 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
         there[exact < 0] = np.nan
         lips = (slice(y0, y1), slice(x0, x1)), there
     return Warp(place, moved, step, np.ascontiguousarray(grid[:, :, :2]), grid[:, :, 2:], lips)
+
+
+def _smooth_seam(block_hwc: UInt8Array, maps: Float32Array) -> None:
+    """Average neighbours where lips meet, in place: a jump between two pixels would show as stairs."""
+    jumps = np.zeros(block_hwc.shape[:2], dtype=np.uint8)
+    jumps[1:] = np.abs(np.diff(maps[:, :, 1], axis=0) - 1) > SEAM
+    if jumps.any():
+        near = cv2.dilate(jumps, np.ones((3, 3), np.uint8), anchor=(1, 1)) > 0
+        block_hwc[near] = cv2.GaussianBlur(block_hwc, (0, 0), SEAM_BLUR)[near]
 
 
 def lips_inset(points: Float32Array, before: float, after: float) -> Float32Array:

@@ -154,3 +154,14 @@ def test_lips_part_plainly_or_not_at_all(own: float, further: float, opening: fl
     moves[dense.LOWER_LIP, 1] = further / 128
     warp = plan_warp(FRAME, FacePlace.of(FRAME, points, (128, 128)), moves)
     assert dense.mouth_opening(warp.moved) == pytest.approx(opening, abs=0.5)
+
+
+def test_lips_that_meet_leave_no_stairs() -> None:
+    face = face_points(8)
+    picture = np.full((128, 128, 3), 220, np.uint8)
+    picture[: round(float(face[dense.INNER_LIP, 1].mean()))] = 20  # the upper lip and what is above it
+    warp = plan_warp(FRAME, FacePlace.of(FRAME, face, picture.shape), shut(face))
+    x, y = (warp.moved[dense.UPPER_LIP][4] - warp.place.box[:2]).round().astype(int)
+    across = warp.apply(picture)[y - 4 : y + 5, x].astype(int)
+    assert across[0].max() < 40 and across[-1].min() > 200
+    assert np.abs(np.diff(across, axis=0)).max() < 120
