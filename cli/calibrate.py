@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import Debug, Table, Verbose, Version
 
 
 def calibrate(
@@ -17,9 +17,7 @@ def calibrate(
     classifier: Annotated[
         Path, typer.Option(help="An evaluator's folder (aif fit evaluator); not the one that measures later.")
     ],
-    table: Annotated[
-        Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
-    ] = None,
+    table: Table = None,
     faces: Annotated[int, typer.Option(help="Faces for each attribute and direction.")] = 60,
     version: Version = False,
     verbose: Verbose = False,

@@ -76,9 +76,13 @@ Precision = Annotated[
         metavar="fp32|fp16|int8", help="Which of the bundle's graphs. Default: what pays here, else FP32."
     ),
 ]
-
-
+Table = Annotated[Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def check_new(place: Path | None, overwrite: bool, option: str = "--out") -> None:

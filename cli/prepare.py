@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Detector, Verbose, Version, Yunet
+from aif.cli.options import Debug, Detector, Verbose, Version, Yunet, split_names
 
 
 def prepare(
@@ -62,7 +62,7 @@ def prepare(
     from aif.train.data.prepare import prepare as pack
 
     finder = make_detector("yunet" if yunet else detector, Bundle.open(bundle), yunet)  # type: ignore[arg-type]
-    columns = None if attributes is None else [name.strip() for name in attributes.split(",") if name.strip()]
+    columns = None if attributes is None else split_names(attributes)
     with progress_bar("Preparing") as progress:
         report = pack(
             photos,

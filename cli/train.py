@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import Debug, Table, Verbose, Version, split_names
 
 if TYPE_CHECKING:
     from aif.train.config import TrainConfig
@@ -38,9 +38,7 @@ def train(
         list[str] | None,
         typer.Option("--config", "-c", help="Any other setting, such as objective.aux_weight=0. Repeatable."),
     ] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
-    ] = None,
+    table: Table = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     devices: Annotated[int, typer.Option(help="Devices of this machine to use.")] = 1,
     nodes: Annotated[int, typer.Option(help="Machines, each started with torchrun.")] = 1,
@@ -70,7 +68,7 @@ def train(
     from aif.train.config import override
     from aif.train.presets import SHAPE_PRESETS, get_preset
 
-    names = tuple(name.strip() for name in attributes.split(",") if name.strip())
+    names = split_names(attributes)
     wanted = {
         "steps": steps,
         "seed": seed,

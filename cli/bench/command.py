@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aif.cli.options import BundlePath, Debug, Overwrite, Verbose, Version, Yunet, first_given
+from aif.cli.options import BundlePath, Debug, Overwrite, Verbose, Version, Yunet, first_given, split_names
 
 KINDS = ("image", "video", "live", "steadiness", "networks", "serve", "training")
 
@@ -155,7 +155,7 @@ def bench(
         bundle=bundle,
         settings=tuple(settings),
         threads=_numbers(threads, "--threads"),
-        providers=None if providers is None else tuple(name.strip() for name in providers.split(",")),
+        providers=None if providers is None else split_names(providers),
         detector=detector or "auto",  # type: ignore[arg-type]  # resolve_detector refuses others
         yunet=yunet,
         seconds=seconds,
@@ -186,10 +186,6 @@ def _numbers(text: str | None, option: str) -> tuple[int, ...] | None:
 
 
 def _training(width: int, batch_size: int, rounds: int, seconds: float) -> None:
-    from aif.runtime.errors import ConfigError
-
-    if not 0 < seconds < float("inf"):
-        raise ConfigError(f"--seconds must be above 0, not {seconds:g}.")
     from aif.train.training.bench import bench_training
 
     for row in bench_training(width, batch_size, rounds, seconds=seconds):

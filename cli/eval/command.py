@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Overwrite, Verbose, Version
+from aif.cli.options import Debug, Overwrite, Table, Verbose, Version, split_names
 
 EXHIBITS = (
     *("table1", "table2", "table3", "figure2", "figure3", "figure4", "figure5", "figure6", "figure7"),
@@ -37,9 +37,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Labelled faces with a train and a val split. None: synthetic."),
     ] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
-    ] = None,
+    table: Table = None,
     attributes: Annotated[
         str | None,
         typer.Option(help="Attributes, separated by commas. A model: None = all. Tables: None = Smiling."),
@@ -106,9 +104,10 @@ def evaluate(
     from aif.cli.eval.measure import Request, measure_model, measure_realism
     from aif.runtime.errors import ConfigError
 
-    names = None if attributes is None else _names(attributes)
+    names = None if attributes is None else split_names(attributes)
+    groupings = split_names(groups or "")
     asked = Request(
-        Path(target), evaluator, identity, data, table, out, names, _names(groups or ""), faces, probe_faces,
+        Path(target), evaluator, identity, data, table, out, names, groupings, faces, probe_faces,
         protocol, overwrite,
     )  # fmt: skip
     if realism:
@@ -136,13 +135,9 @@ def evaluate(
         out,
         table=table,
         identity=identity,
-        attributes=names or ["Smiling"],
+        attributes=names or ("Smiling",),
         portraits=portraits,
         budget=make_budget(faces_seen, width, image_size, precision, seeds),
         effort=Effort(faces, picture_faces, probe_faces),
         options=LoopOptions(accelerator=accelerator, workers=workers),
     )
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

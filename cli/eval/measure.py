@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +35,8 @@ class Request:
     data: Path | None
     table: Path | None
     out: Path | None
-    attributes: list[str] | None
-    groups: list[str]
+    attributes: tuple[str, ...] | None
+    groups: tuple[str, ...]
     faces: int | None
     probe_faces: int
     protocol: str
@@ -62,7 +62,7 @@ class Request:
             )
         return Bundle.open(self.model)
 
-    def open(self, split: Split, names: list[str], size: int) -> FaceDataset:
+    def open(self, split: Split, names: Sequence[str], size: int) -> FaceDataset:
         """Labelled faces whose columns are `names`, then the groups."""
         from aif.train.data.open import open_faces
 
@@ -73,8 +73,7 @@ class Request:
         """What to edit, and how to count."""
         from aif.train.evaluation.counting import EditOptions
 
-        names = None if self.attributes is None else tuple(self.attributes)
-        return EditOptions(names, tuple(self.groups), **more)  # type: ignore[arg-type]
+        return EditOptions(self.attributes, self.groups, **more)  # type: ignore[arg-type]
 
     def folder(self) -> Path:
         """Where what is found goes; a ConfigError without one."""
@@ -162,7 +161,7 @@ def _as_users_see(
 
     bundle = asked.bundle()
     manifest = bundle.manifest
-    held_out = asked.open("val", asked.attributes or list(manifest.attribute_names), manifest.image_size)
+    held_out = asked.open("val", asked.attributes or manifest.attribute_names, manifest.image_size)
     along = {info.name: sorted(info.others & set(evaluator.attributes)) for info in manifest.attributes}
     indices = first_faces(held_out, asked.faces)
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:
@@ -207,10 +206,7 @@ def _editing_model(asked: Request) -> EditingModel:
     from aif.train.evaluation.measure import TorchModel
     from aif.train.training.run import load_run
 
-    if not asked.is_run:
-        return FaceModel(asked.bundle())
-    run = load_run(asked.model)
-    return TorchModel(run.encoder, run.decoder, run.config.data.attributes, run.config.network.image_size)
+    return TorchModel.of(load_run(asked.model)) if asked.is_run else FaceModel(asked.bundle())
 
 
 PROTOCOLS = {"full": _full, "composed": _composed, "paper": _paper, "robustness": _robustness}

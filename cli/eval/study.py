@@ -25,7 +25,7 @@ def reproduce(
     *,
     table: Path | None,
     identity: Path | None,
-    attributes: list[str],
+    attributes: tuple[str, ...],
     portraits: list[str] | None,
     budget: Budget,
     effort: Effort,
@@ -56,7 +56,7 @@ def reproduce(
         if portraits
         else held_out(experiment.faces(attributes).validation, PORTRAITS, size)
     )
-    study = studies.Study(experiment, tuple(attributes), faces)
+    study = studies.Study(experiment, attributes, faces)
     with training_bar() as show:
         studies.reproduce(study, exhibits, show)
     typer.echo(f"Wrote {out / name}.md and .json.")

@@ -8,13 +8,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aif.cli.options import Debug, Overwrite, Verbose, Version, check_new
+from aif.cli.options import Debug, Overwrite, Table, Verbose, Version, check_new, first_given, split_names
 
 if TYPE_CHECKING:
     from aif.export.request import ExportRequest, Outcome
 
 
+# Parameters by where they make sense.
+_ENGINES_ONLY = ("batch", "workspace", "timing_cache", "version_compatible", "hardware_compatible")
+_RUNS_ONLY = (
+    "without",
+    "name",
+    "model_version",
+    "landmarks",
+    "matte",
+    "detector",
+    "card",
+    "metrics",
+    "compositing",
+)
+
+
 def export(
+    context: typer.Context,
     run: Annotated[
         Path,
         typer.Argument(
@@ -23,6 +39,9 @@ def export(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle: a file name for a zip, or a folder.")],
+    without: Annotated[
+        str, typer.Option(metavar="NAME,NAME", help="Attributes to leave out: those that do not convince.")
+    ] = "",
     name: Annotated[str | None, typer.Option(help="Model name; None: the run folder's.")] = None,
     model_version: Annotated[str | None, typer.Option(help="Model version. Default: 1.")] = None,
     data: Annotated[
@@ -32,14 +51,15 @@ def export(
             "crops will do. None: those of the training."
         ),
     ] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
-    ] = None,
+    table: Table = None,
     landmarks: Annotated[
         Path | None, typer.Option(help="Landmark network (ONNX) to ship; None: the embedded bundle's.")
     ] = None,
     matte: Annotated[
         Path | None, typer.Option(help="Network that finds the hair (ONNX); None: the embedded bundle's.")
+    ] = None,
+    detector: Annotated[
+        Path | None, typer.Option(help="Network that finds faces (ONNX); None: the embedded bundle's.")
     ] = None,
     card: Annotated[Path | None, typer.Option(help="Model card (Markdown) to ship.")] = None,
     metrics: Annotated[
@@ -101,35 +121,31 @@ def export(
     from aif.runtime.errors import ConfigError
 
     wanted = parse_precisions(precision)
-    options_of_engines = (batch, workspace, timing_cache, version_compatible, hardware_compatible)
-    engines = engine_plan(trt, precision, *options_of_engines)
+    if not trt and (option := first_given(context, _ENGINES_ONLY)):
+        raise ConfigError(f"{option} is for engines.", "Add --trt, or leave it out.")
+    engines = None
+    if trt:
+        compatible = version_compatible, hardware_compatible
+        engines = engine_plan(precision, batch, workspace, timing_cache, *compatible)
     request = ExportRequest(run, out, wanted, data, table, engines)
     check_new(out, overwrite or (request.of_bundle and out.resolve() == run.resolve()))  # adds to itself
     if request.of_bundle:
-        run_only = {
-            "--name": name,
-            "--model-version": model_version,
-            "--landmarks": landmarks,
-            "--matte": matte,
-            "--card": card,
-            "--metrics": metrics,
-            "--compositing": compositing,
-        }
-        for option, value in run_only.items():
-            if value is not None:
-                raise ConfigError(
-                    f"{run} is a bundle, {option} is for runs.",
-                    "To a bundle aif-export adds precisions (--precision fp16,int8) and engines (--trt).",
-                )
+        if option := first_given(context, _RUNS_ONLY):
+            raise ConfigError(
+                f"{run} is a bundle, {option} is for runs.",
+                "To a bundle aif-export adds precisions (--precision fp16,int8) and engines (--trt).",
+            )
         outcome = extend(request, notice)
     else:
         from aif.export.bundle import ExportOptions, read_metrics
 
         options = ExportOptions(
+            without=split_names(without),
             name=name,
             version=model_version or "1",
             landmarks=landmarks,
             matte=matte,
+            detector=detector,
             card=card,
             metrics=None if metrics is None else read_metrics(metrics),
             compositing=compositing,  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aif.cli.options import split_names
 from aif.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -13,39 +14,25 @@ if TYPE_CHECKING:
 
 
 def engine_plan(
-    wanted: bool,
     precision: str,
     batch: str | None,
     workspace: str | None,
     timing_cache: Path | None,
     version_compatible: bool,
     hardware_compatible: bool,
-) -> EnginePlan | None:
-    """The plan for the command line's options, or None without `--trt`. TensorRT is looked for already here.
+) -> EnginePlan:
+    """The plan for the command line's options; TensorRT is looked for already here.
 
     Raises:
-        ConfigError: an option without `--trt`, one that is not understood, or a timing cache that cannot be
-            written.
+        ConfigError: an option that is not understood, or a timing cache that cannot be written.
         ProviderError: TensorRT is not here.
     """
-    given = {
-        "--batch": batch,
-        "--workspace": workspace,
-        "--timing-cache": timing_cache,
-        "--version-compatible": version_compatible,
-        "--hardware-compatible": hardware_compatible,
-    }
-    if not wanted:
-        for option, value in given.items():
-            if value:
-                raise ConfigError(f"{option} is for engines.", "Add --trt, or leave it out.")
-        return None
     from aif.export.request import EnginePlan
     from aif.runtime.tensorrt.build import DEFAULT_PROFILE, BuildOptions, check_timing_cache
     from aif.runtime.tensorrt.library import load_library
     from aif.runtime.tensorrt.store import check_buildable
 
-    names = tuple(dict.fromkeys(name.strip().lower() for name in precision.split(",") if name.strip()))
+    names = tuple(dict.fromkeys(split_names(precision.lower())))
     check_buildable(names)
     options = BuildOptions(
         profile=DEFAULT_PROFILE if batch is None else parse_batch(batch),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import Debug, Verbose, Version, split_names
 
 
 def export_serving(
@@ -70,7 +70,7 @@ def export_serving(
         instances=instances,
         device=device,  # type: ignore[arg-type]
         max_batch=max_batch,
-        precisions=tuple(each.strip() for each in precision.split(",")) if precision else (),
+        precisions=split_names(precision or ""),
         engines=engines,
         threads=threads,
         name=name,

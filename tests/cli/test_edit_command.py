@@ -261,7 +261,7 @@ def test_attributes_and_timings_as_a_table_and_as_json(photo: Path, aif_edit: Ed
         (["--set", "Smiling", "--bundle", "x" * 300], 1, "File name too long"),
         (["--set", "Smiling", "--bundle", "nowhere.aif"], 1, "no bundle at nowhere.aif"),
         (["--set", "Smiling", "--yunet", "nowhere.onnx"], 2, "contradict"),
-        (["--set", "Smiling", "--detector", "dlib"], 2, "Known: auto, yunet, haar"),
+        (["--set", "Smiling", "--detector", "dlib"], 2, "Known: auto, aif, yunet, haar"),
         (["--set", "Smiling", "--provider", "gpu"], 2, "Known: cpu, cuda, tensorrt, openvino"),
         (["--set", "Smiling", "--threads", "0"], 2, "at least 1"),
         (["--set", "Smiling", "--quality", "0"], 2, "1 to 100"),

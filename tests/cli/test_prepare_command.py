@@ -67,7 +67,7 @@ def test_faces_without_labels_are_not_offered_for_training(
         (["--attributes", "Smilng"], 2, "Did you mean Smiling?"),
         (["--size", "4"], 2, "out of range"),
         (["--table", "nowhere.csv"], 1, "nowhere.csv"),
-        (["--detector", "dlib"], 2, "Known: auto, yunet, haar"),
+        (["--detector", "dlib"], 2, "Known: auto, aif, yunet, haar"),
     ],
 )
 def test_wrong_words(
