@@ -20,6 +20,7 @@ import numpy.typing as npt
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.manifest import HairColour, Manifest
 from aif.runtime.editing.edit_path import FaceView
+from aif.runtime.editing.shape.blocks import ROWS
 from aif.runtime.editing.shape.gain import EPSILON, is_grey
 from aif.runtime.editing.shape.hidden import smoothstep
 from aif.runtime.faces.matte import MatteNet, photo_matte, view_box
@@ -142,11 +143,28 @@ def without_background(box_bgr: UInt8Array, matte: Float32Array) -> Float32Array
         cv2.resize(_nearby(logs, which.astype(np.float32)), matte.shape[::-1], interpolation=cv2.INTER_LINEAR)
         for which in (coarse >= HAIR, coarse <= NONE)
     )
+    return np.concatenate(
+        [
+            _without_background(*(each[top : top + ROWS] for each in (box_bgr, matte, hair, beyond)))
+            for top in range(0, len(matte), ROWS)
+        ]
+    )
+
+
+def _without_background(
+    box_bgr: UInt8Array, matte: Float32Array, hair: Float32Array, beyond: Float32Array
+) -> Float32Array:
+    """The same for a part of the box; `hair`, `beyond`: log colours (h, w, 3) of these nearby."""
     way = hair - beyond
-    apart = np.sqrt((way * way).sum(axis=2))
-    along = ((_logs(box_bgr) - beyond) * way).sum(axis=2) / np.maximum(apart, np.float32(ALIKE)) ** 2
+    apart = np.sqrt(_summed(way * way))
+    along = _summed((_logs(box_bgr) - beyond) * way) / np.maximum(apart, np.float32(ALIKE)) ** 2
     unsure = smoothstep(apart, ALIKE, APART) * (1 - smoothstep(np.abs(matte - np.float32(0.5)), 0.38, 0.5))
     return np.asarray(np.minimum(matte, matte + unsure * (along.clip(0, 1) - matte)), dtype=np.float32)
+
+
+def _summed(image_hwc: Float32Array) -> Float32Array:
+    """The sum of the three channels, (h, w)."""
+    return np.asarray(cv2.transform(image_hwc, np.ones((1, 3), np.float32)), dtype=np.float32)
 
 
 def _nearby(logs: Float32Array, weight: Float32Array) -> Float32Array:
@@ -165,10 +183,30 @@ def _logs(box_bgr: npt.NDArray[Any]) -> Float32Array:
 def recoloured(box_bgr: UInt8Array, matte: Float32Array, own: HairColour, change: HairChange) -> UInt8Array:
     """A box uint8 (h, w, 3) whose hair (matte, float32 (h, w)) has `own` statistics, with the change in
     it."""
-    wanted, share = change.colour, change.share
+    x, y, width, height = cv2.boundingRect((matte > 0).astype(np.uint8))
+    result, columns = box_bgr.copy(), slice(x, x + width)
     pixels = box_bgr.astype(np.float32) / np.float32(255)
-    logs = _logs(box_bgr)
-    lightness = cv2.log(pixels @ _LUMA + np.float32(EPSILON))
+    lightness = np.asarray(
+        cv2.log(cv2.transform(pixels, _LUMA[None]) + np.float32(EPSILON)), dtype=np.float32
+    )
+    mean = float((lightness * matte).sum() / max(float(matte.sum()), 1e-6))
+    for top in range(y, y + height, ROWS):
+        band = slice(top, min(top + ROWS, y + height)), columns
+        result[band] = _recoloured(box_bgr[band], matte[band], lightness[band], mean, own, change)
+    return result
+
+
+def _recoloured(
+    box_bgr: UInt8Array,
+    matte: Float32Array,
+    lightness: Float32Array,
+    mean_lightness: float,
+    own: HairColour,
+    change: HairChange,
+) -> UInt8Array:
+    """The same for a part of the box: its own lightness (h, w) in log units, and the mean of all hair's."""
+    wanted, share = change.colour, change.share
+    logs, above = _logs(box_bgr), lightness - np.float32(mean_lightness)
     # Strands differ in chroma as the wanted colour allows: white and black hair hardly at all.
     muted = share * (1 - min(_chroma(wanted) / max(_chroma(own), 1e-3), 1))
     colour = np.empty_like(logs)
@@ -178,15 +216,14 @@ def recoloured(box_bgr: UInt8Array, matte: Float32Array, own: HairColour, change
         colour[:, :, channel] = share * (goal - mean) - np.float32(muted) * varied
     colour[:, :, 1] = 0
     ratio = min(max(wanted.contrast / max(own.contrast, 1e-3), 1 / MOST_CONTRAST), MOST_CONTRAST)
-    mean = float((lightness * matte).sum() / max(float(matte.sum()), 1e-6))
-    matte = matte * likely_hair(matte, (lightness - np.float32(mean)) / max(own.contrast, LEAST_CONTRAST))
-    lighter = share * (wanted.lightness - own.lightness) + share * (ratio - 1) * (
-        lightness - np.float32(mean)
-    )
+    matte = matte * likely_hair(matte, above / max(own.contrast, LEAST_CONTRAST))
+    lighter = share * (wanted.lightness - own.lightness) + share * (ratio - 1) * above
     gain = colour + lighter[:, :, None]
     # What the colours alone do to the lightness is taken back.
     shifted = cv2.exp(logs + colour) - np.float32(EPSILON)
-    gain -= (cv2.log(np.maximum(shifted @ _LUMA, 0) + np.float32(EPSILON)) - lightness)[:, :, None]
+    gain -= (cv2.log(np.maximum(cv2.transform(shifted, _LUMA[None]), 0) + np.float32(EPSILON)) - lightness)[
+        :, :, None
+    ]
     result = cv2.exp(logs + matte[:, :, None] * gain) - np.float32(EPSILON)
     return np.asarray((255 * result).round().clip(0, 255), dtype=np.uint8)
 
