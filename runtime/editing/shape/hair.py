@@ -143,11 +143,9 @@ def without_background(box_bgr: UInt8Array, matte: Float32Array) -> Float32Array
         cv2.resize(_nearby(logs, which.astype(np.float32)), matte.shape[::-1], interpolation=cv2.INTER_LINEAR)
         for which in (coarse >= HAIR, coarse <= NONE)
     )
+    bands = [slice(top, top + ROWS) for top in range(0, len(matte), ROWS)]
     return np.concatenate(
-        [
-            _without_background(*(each[top : top + ROWS] for each in (box_bgr, matte, hair, beyond)))
-            for top in range(0, len(matte), ROWS)
-        ]
+        [_without_background(box_bgr[at], matte[at], _f32(hair[at]), _f32(beyond[at])) for at in bands]
     )
 
 
@@ -160,6 +158,10 @@ def _without_background(
     along = _summed((_logs(box_bgr) - beyond) * way) / np.maximum(apart, np.float32(ALIKE)) ** 2
     unsure = smoothstep(apart, ALIKE, APART) * (1 - smoothstep(np.abs(matte - np.float32(0.5)), 0.38, 0.5))
     return np.asarray(np.minimum(matte, matte + unsure * (along.clip(0, 1) - matte)), dtype=np.float32)
+
+
+def _f32(array: npt.NDArray[Any]) -> Float32Array:
+    return np.asarray(array, dtype=np.float32)
 
 
 def _summed(image_hwc: Float32Array) -> Float32Array:
