@@ -57,7 +57,7 @@ Detector = Annotated[
     str,
     typer.Option(
         metavar="auto|aif|yunet|haar",
-        help="Face detector. auto: YuNet where it has been fetched, else aif's own, else Haar.",
+        help="Face detector. auto: YuNet where it has been fetched, else aif, the bundle's own, else Haar.",
     ),
 ]
 Yunet = Annotated[

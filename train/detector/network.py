@@ -113,7 +113,7 @@ class _Exported(nn.Module):
 
 def detector_loss(found: Tensor, batch: DetectorBatch) -> Tensor:
     """What is minimised: CenterNet's focal loss of the heat map, a face; and near faces' centres L1 of the
-    centre in units of the side, of the side's logarithm, and half that of cosine and sine of the turn."""
+    centre in units of the side, of the side's logarithm, and 1.5 times that of the turn's cosine and sine."""
     logit, heat = found[:, 0], batch.heat
     p = logit.sigmoid()
     centre = (heat == 1).float()
@@ -123,7 +123,7 @@ def detector_loss(found: Tensor, batch: DetectorBatch) -> Tensor:
     weight = heat * (heat > 0.5)
     error = (found[:, 1:] - batch.target).abs()
     error = (
-        error[:, :2].sum(1) / batch.target[:, 2].exp() + error[:, 2] + 0.5 * error[:, 3:].sum(1)
+        error[:, :2].sum(1) / batch.target[:, 2].exp() + error[:, 2] + 1.5 * error[:, 3:].sum(1)
     ) * weight
     return total + error.sum() / weight.sum().clamp(min=1)
 

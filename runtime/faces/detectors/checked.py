@@ -27,7 +27,7 @@ CERTAIN = 0.99
 QUARTERS = (math.pi / 2, -math.pi / 2, math.pi)
 
 # Lowest product of the scores that a proposal and the landmark network give to a face.
-BOTH = 0.3
+BOTH = 0.36
 
 
 class Proposal(NamedTuple):
@@ -101,10 +101,13 @@ class CheckedDetector(abc.ABC):
         least = max(self._threshold, TURNED_THRESHOLD) if turned else self._threshold
         faces = []
         for each, face in zip(distinct, self._looked_at(frame, distinct), strict=True):
-            if face.score >= least and face.score * each.score >= BOTH:
-                turns = QUARTERS if turned or face.score < CERTAIN else ()
-                others = (self._looked_at(frame, [Proposal(each.box, each.turn + turn)])[0] for turn in turns)
-                faces.append(max((face, *others), key=lambda found: found.score))
+            if face.score < least or face.score * each.score < BOTH:
+                continue
+            looks = [face]
+            if turned or face.score < CERTAIN:
+                others = [each._replace(turn=each.turn + quarter) for quarter in QUARTERS]
+                looks += self._looked_at(frame, others)
+            faces.append(max(looks, key=lambda look: look.score))
         kept = suppress([face.box_xywh for face in faces], [face.score for face in faces], SAME_FACE)
         return [faces[index] for index in kept]
 

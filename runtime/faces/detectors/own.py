@@ -19,7 +19,7 @@ from aif.runtime.networks.sessions import Session
 STRIDE, MULTIPLE = 8, 32
 """Pixels to a cell of the network's maps; its input's sides are multiples of the second."""
 
-PROPOSED = 0.25
+PROPOSED = 0.38
 """Lowest probability of what is looked at more closely."""
 
 MOST = 60

@@ -220,9 +220,10 @@ def test_faces_are_found_at_any_turn_and_size(degrees: float, eyes: int) -> None
 def test_of_four_directions_the_surest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     class Net:
         def refine_all(self, frame: Any, boxes: Any, passes: int = 2, angle: Any = 0) -> DenseFaces:
-            found, upside_down = DenseFaces.none(len(boxes)), abs(angle[0]) > 3
-            found.confidence[:] = 0.98 if upside_down else 0.84
-            found.points[:] = dense(face(100, 100, 40) * (-1 if upside_down else 1))
+            found = DenseFaces.none(len(boxes))
+            for k, upside_down in enumerate(abs(turn) > 3 for turn in angle):
+                found.confidence[k] = 0.98 if upside_down else 0.84
+                found.points[k] = dense(face(100, 100, 40) * (-1 if upside_down else 1))
             return found
 
     detector = HaarDetector(Net())  # type: ignore[arg-type]
@@ -264,7 +265,7 @@ def test_haar_s_faces_are_those_that_the_network_believes_in(monkeypatch: pytest
     class Net:
         def refine_all(self, frame: Any, asked: Any, passes: int = 2, angle: Any = 0) -> DenseFaces:
             found = DenseFaces.none(4)
-            found.confidence[:] = (0.6, 0.4, 0.9, 0.7)
+            found.confidence[:] = (0.6, 0.4, 0.9, 0.7) if len(asked) == 4 else 0.1
             for points, x in zip(found.points, (0, 200, 400, 410), strict=True):
                 points[...] = five[2] + (x, 0)
                 points[LEFT_EYE], points[RIGHT_EYE], points[LEFT_MOUTH], points[RIGHT_MOUTH] = (
@@ -354,8 +355,9 @@ def test_the_bundle_s_detector_tells_the_turn() -> None:
     assert detector.detect(np.zeros((400, 600, 3), np.uint8)) == []
 
 
-def test_auto_takes_the_bundle_s_detector(make_bundle: Any, monkeypatch: Any, tmp_path: Path) -> None:
-    """Or else the embedded bundle's; a file of YuNet goes before it."""
+def test_the_detector_of_a_bundle_or_of_the_embedded_one(
+    make_bundle: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
     monkeypatch.delenv("AIF_YUNET", raising=False)
     monkeypatch.setenv("AIF_CACHE", str(tmp_path))
     info = GraphFile(file="detector.onnx", sha256=sha256(detector_net()))
@@ -366,8 +368,7 @@ def test_auto_takes_the_bundle_s_detector(make_bundle: Any, monkeypatch: Any, tm
         monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", embedded.path)
         for opened in (brings, lacks):
             own = brings in (embedded, opened)
-            expected = OwnDetector if own else HaarDetector
-            assert isinstance(make_detector("auto", opened), expected)
+            assert isinstance(make_detector("auto", opened), OwnDetector if own else HaarDetector)
             assert isinstance(make_detector("haar", opened), HaarDetector)
             with contextlib.nullcontext() if own else pytest.raises(ConfigError, match="no face detector"):
                 assert isinstance(make_detector("aif", opened), OwnDetector)
