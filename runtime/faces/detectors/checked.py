@@ -26,8 +26,9 @@ TURNED_SIDE, TURNED_THRESHOLD = 400, 0.8
 CERTAIN = 0.99
 QUARTERS = (math.pi / 2, -math.pi / 2, math.pi)
 
-# Lowest product of the scores that a proposal and the landmark network give to a face.
-BOTH = 0.36
+# Where a proposal has a score, the lowest product of it and this power of the landmark network's: a face that
+# is doubtful to one has to be plain to the other.
+BOTH, POWER = 0.36, 4
 
 
 class Proposal(NamedTuple):
@@ -101,7 +102,7 @@ class CheckedDetector(abc.ABC):
         least = max(self._threshold, TURNED_THRESHOLD) if turned else self._threshold
         faces = []
         for each, face in zip(distinct, self._looked_at(frame, distinct), strict=True):
-            if face.score < least or face.score * each.score < BOTH:
+            if face.score < least or (each.score < 1 and face.score**POWER * each.score < BOTH):
                 continue
             looks = [face]
             if turned or face.score < CERTAIN:

@@ -47,7 +47,7 @@ REGIONS: dict[str, tuple[Part, ...]] = {
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (1.7, 1.35),
+    "Smiling": (1.85, 1.45),
     "Mouth_Slightly_Open": (1.3, 1.8),
     "Bushy_Eyebrows": (1.3, 1.4),
     "Heavy_Makeup": (1.5, 1.5),
