@@ -34,7 +34,7 @@ REPORT = "This is a fault of aif itself: please report it, with the lines above 
 EXTRAS = {
     "demo": ("skimage",),
     "fetch": ("pooch",),
-    "serve": ("anyio", "fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
+    "serve": ("anyio", "fastapi", "h11", "prometheus_client", "python_multipart", "starlette", "uvicorn"),
     "ui": ("gradio",),
     "ray": ("fsspec", "ray"),
     "triton": ("google", "onnx", "tritonclient"),

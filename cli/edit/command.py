@@ -206,7 +206,7 @@ def edit(
 
     \b
     aif-edit photo.jpg --set Smiling=1 -o smile.jpg
-    aif-edit holiday/ --set Smiling --set Eyeglasses=off -o edited/
+    aif-edit holiday/ --set Smiling --set Goatee=off -o edited/
     aif-edit '*.png' --set Smiling=0.5 -o 'new/{index:03d}_{stem}.jpg'
     aif-edit demo --sweep Smiling -o strip.png
     aif-edit photo.jpg --show-attributes

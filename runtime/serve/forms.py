@@ -72,10 +72,11 @@ class PhotoForm(BaseModel):
     @classmethod
     def _fields_are_known(cls, fields: dict[str, Any]) -> dict[str, Any]:
         known = [info.alias or name for name, info in cls.model_fields.items()]
+        alike = {name.lower(): name for name in known}
         for name in fields:
-            if name not in known:
+            if name.lower() not in alike:
                 raise UnknownAttributeError(name[:40], known, "this form")
-        return fields
+        return {name if name in known else alike[name.lower()]: value for name, value in fields.items()}
 
 
 class EditForm(PhotoForm):

@@ -58,7 +58,7 @@ class Face(BaseModel):
     residual: float = Field(description="How far from a frontal face; 0 = frontal.")
     attributes: dict[str, float] = Field(
         description="Predicted values, 0 = absent, 1 = present.",
-        examples=[{"Smiling": 0.99, "Eyeglasses": 0.01}],
+        examples=[{"Smiling": 0.99, "Goatee": 0.01}],
     )
 
 

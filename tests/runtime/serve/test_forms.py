@@ -46,6 +46,7 @@ def client(toy_parts: Parts) -> TestClient:
     ("fields", "wanted"),
     [
         ({"Smiling": "1"}, EditOptions({"Smiling": 1.0})),
+        ({"smiling": "1", "5_O_CLOCK_shadow": "0"}, {"Smiling": 1.0, "5_o_Clock_Shadow": 0.0}),
         (
             {"Smiling": "on", "5_o_Clock_Shadow": "off"},
             EditOptions({"Smiling": 1.0, "5_o_Clock_Shadow": 0.0}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,3 +195,15 @@ def test_an_attribute_that_brings_folds_deepens_detail_where_they_are(small) -> 
     there = np.s_[0, 11:13, 3:5]
     assert smiling[there].mean() == pytest.approx(np.log(4), rel=0.15)
     assert np.abs(smiling[0, :8]).max() < 0.1 and np.abs(other).max() < 0.2
+
+
+def test_components_that_hardly_vary_are_not_blown_up() -> None:
+    faces = made_up_faces(60)
+    flat = faces.points.mean(axis=0) + 1e-6 * (faces.points - faces.points.mean(axis=0))
+    still = dataclasses.replace(faces, points=flat.astype(np.float32))
+    encoder, _ = fit_linear(
+        still, LinearConfig(shape_components=8, texture_components=12), log=lambda _: None
+    )
+    images, points = tensors(still)
+    moved = points + 1e-6 * torch.randn(points.shape, generator=torch.manual_seed(0))
+    assert (encoder(images, moved).mean - encoder(images, points).mean).abs().max() < 0.05

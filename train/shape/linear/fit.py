@@ -23,6 +23,10 @@ from aif.train.shape.linear.networks import POSE_COMPONENTS, LinearDecoder, Line
 # Cheeks and bridge of the nose on the mean shape: x, y and radius in pixels of a 128 px texture.
 TONE_PLACES = ((45, 79, 9), (83, 79, 9), (64, 71, 5))
 
+# Components that vary less are not stretched to unit variance: of landmarks, in units of the crop's side, it is
+# far below what can be seen, and float32 would add noise of the same size.
+LEAST_DEVIATION = 4e-3
+
 
 @dataclass(frozen=True)
 class LinearConfig:
@@ -121,7 +125,7 @@ def _components(layer: nn.Linear, data: Tensor, count: int) -> None:
     mean = data.mean(0)
     torch.manual_seed(0)
     _, scale, axes = torch.svd_lowrank(data - mean, q=min(count + 10, *data.shape), niter=3)
-    axes = axes[:, :count] / (scale[:count] / len(data) ** 0.5)
+    axes = axes[:, :count] / (scale[:count] / len(data) ** 0.5).clamp(min=LEAST_DEVIATION)
     layer.weight.copy_(axes.T)
     layer.bias.copy_(-(mean @ axes))
 
