@@ -23,8 +23,8 @@ from aif.train.shape.linear.networks import POSE_COMPONENTS, LinearDecoder, Line
 # Cheeks and bridge of the nose on the mean shape: x, y and radius in pixels of a 128 px texture.
 TONE_PLACES = ((45, 79, 9), (83, 79, 9), (64, 71, 5))
 
-# Components that vary less are not stretched to unit variance: of landmarks, in units of the crop's side, it is
-# far below what can be seen, and float32 would add noise of the same size.
+# Components that vary less are not stretched to unit variance: of landmarks, in units of the crop's side, it
+# is far below what can be seen, and float32 would add noise of the same size.
 LEAST_DEVIATION = 4e-3
 
 
