@@ -87,7 +87,7 @@ def test_opencv_loop(
     monkeypatch.setattr(cv2, "imshow", lambda title, image: seen.append(image.astype(int)))
     monkeypatch.setattr(cv2, "waitKey", lambda wait: ord(next(pressed, "\xff")))
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
-    example("opencv_loop").main(str(clip), "Eyeglasses")
+    example("opencv_loop").main(str(clip), "Mustache")
     assert len(seen) == shown
     assert is_edited(frames_of(clip)[1], seen[1])
 
@@ -208,7 +208,7 @@ def test_frame_generator(
 ) -> None:
     module = example("frame_generator")
     monkeypatch.setattr(module, "EVERY", 2)
-    module.main(str(clip), str(tmp_path / "stills"), "Eyeglasses", "2")
+    module.main(str(clip), str(tmp_path / "stills"), "Mustache", "2")
     stills = sorted((tmp_path / "stills").iterdir())
     assert [path.name for path in stills] == ["0000.png", "0001.png"]
     assert "2 pictures" in capsys.readouterr().out
