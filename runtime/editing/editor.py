@@ -195,6 +195,7 @@ class Editor:
         image = path.apply(frame_hwc_bgr, views, changes, strengths, blend)
         timings |= {"decode": decoded_at - start, "composite": time.perf_counter() - decoded_at}
         wanted = wanted_values(source, columns, manifest.attributes)
+        of_face = any(manifest.attributes[column].group != "hair" for column in columns)
         edited = tuple(
             FaceEdit(
                 view.detection,
@@ -204,7 +205,7 @@ class Editor:
                 view.residual,
                 view.fade,
                 view.points,
-                path.hidden(view, frame_hwc_bgr.shape),
+                path.hidden(view, frame_hwc_bgr.shape) if of_face else (),
             )
             for view, before, after in zip(views, y, wanted, strict=True)
         )

@@ -144,5 +144,6 @@ def test_a_patch_over_the_mouth_stays_as_it_is(
     result = editor.edit(frame, {"Smiling": 0.0, "Goatee": 1.0}, detections=face_at(FIVE))
     assert result.faces[0].hidden == ("mouth",)
     assert np.abs(result.image_hwc_bgr[patch].astype(int) - frame[patch])[4:-4, 4:-4].max() <= 8
+    assert editor.edit(frame, {"Gray_Hair": 1.0}, detections=face_at(FIVE)).faces[0].hidden == ()
     whole = editor.edit(astronaut_bgr, {"Smiling": 0.0}, detections=face_at(FIVE))
     assert whole.faces[0].hidden == ()
