@@ -53,7 +53,7 @@ class ShapeEdit:
         gain: float32 (S, S, 3) RGB in log units, in the texture frame.
         detail: float32 (S/4, S/4, 3) what is added of each band of the photo's own detail, -0.75 to 0.15.
         texture: float32 (S, S, 3) RGB in [0, 1], the decoded texture of the edited face.
-        hairs: how much of what darkens below the nose is hair that grows, 0 to 1.
+        hairs: how much of what darkens brows and the skin of a beard is hair that grows, 0 to 1.
     """
 
     moves: Float32Array

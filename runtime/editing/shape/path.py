@@ -54,7 +54,7 @@ class ShapePath(EditPath[FaceChange]):
         assert frame is not None  # the manifest of a model with shape has one
         self.frame: Frame = frame
         self.net = LandmarkNet(model.bundle, threads)
-        parts = [info.region for info in model.manifest.attributes]
+        parts = [None if info.group == "hair" else info.region for info in model.manifest.attributes]
         self.regions = Regions.of(parts, frame, model.image_size)
         self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
 

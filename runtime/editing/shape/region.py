@@ -46,9 +46,10 @@ class Regions:
     hairs: Float32Array
 
     @classmethod
-    def of(cls, parts: Sequence[Sequence[Part]], frame: Frame, size: int) -> Regions:
-        """Of attributes that are about these parts of the face each; about none = about all of it."""
-        hairs = np.array([float(any(part in HAIRY for part in each)) for each in parts], dtype=np.float32)
+    def of(cls, parts: Sequence[Sequence[Part] | None], frame: Frame, size: int) -> Regions:
+        """Of attributes that are about these parts of the face each: () = all of it, None = no part, as the
+        colour of hair."""
+        hairs = np.array([float(any(part in HAIRY for part in each or ())) for each in parts], np.float32)
         at = np.array([region_share(each, frame) for each in parts])
         texture = np.array([frame.spread(share, size) for share in at])
         lips = frame.mask(size, dense.OUTER_LIP, blur=1.0)
@@ -60,7 +61,8 @@ class Regions:
         Where several attributes change, the one that changes most counts in full, others by their share of
         its change.
         """
-        weights = np.abs(change) / max(float(np.abs(change).max()), 1e-6)
+        changes = np.abs(change) * self.at_landmarks.any(axis=1)
+        weights = changes / max(float(changes.max()), 1e-6)
         which = np.flatnonzero(weights)
         if not len(which):
             return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0.0)
@@ -69,10 +71,10 @@ class Regions:
         return Shares(texture, at_landmarks, float((self.hairs * weights * (change > 0)).max()))
 
 
-def region_share(parts: Sequence[Part], frame: Frame) -> Float32Array:
+def region_share(parts: Sequence[Part] | None, frame: Frame) -> Float32Array:
     """The share at each landmark, float32 (221,), of an edit that is about these parts of the face."""
     if not parts:
-        return np.ones(dense.COUNT, dtype=np.float32)
+        return np.full(dense.COUNT, parts is not None, dtype=np.float32)
     chosen = np.any([_PARTS[part](frame) for part in parts], axis=0)
     away = np.linalg.norm(frame.mean[:, None] - frame.mean[None, chosen], axis=2).min(axis=1)
     return 1 - smoothstep(away, NEAR, FAR)

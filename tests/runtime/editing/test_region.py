@@ -53,6 +53,16 @@ def test_of_several_edits_each_acts_in_its_own_part() -> None:
     assert texture[y[1] + 3, x[1]] < 0.05
 
 
+def test_the_colour_of_hair_is_nothing_of_the_face() -> None:
+    regions = Regions.of([None, ("nose",)], FRAME, 64)
+    alone, nose, both = (
+        regions.shares(np.array(change, np.float32)) for change in ((1, 0), (0, 0.3), (1, 0.3))
+    )
+    assert not alone.at_landmarks.any() and not alone.texture.any()
+    np.testing.assert_array_equal(both.texture, nose.texture)
+    assert nose.at_landmarks[dense.NOSE_TIP] == 1
+
+
 def test_beards_grow_hair_by_hair_and_leave_lips() -> None:
     regions = Regions.of([(), ("beard",)], FRAME, 128)
     assert regions.shares(np.array([0.5, 1], np.float32)).hairs == 1

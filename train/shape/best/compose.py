@@ -32,6 +32,7 @@ from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import close_gaps, raster
 from aif.train.shape.best.networks import Decoding
 from aif.train.shape.best.tint import amplified, bounded, detail_gain
+from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
 from aif.train.shape.faces.known import REGIONS
 
 _LEAST_AREA = 1e-3
@@ -65,7 +66,8 @@ class Where(NamedTuple):
     @classmethod
     def of(cls, attributes: Sequence[str], frame: Frame, size: int) -> Where:
         """A row for each attribute, by what is known of its name."""
-        found = Regions.of([REGIONS.get(name, ()) for name in attributes], frame, size)
+        parts = [None if name in HAIR_ATTRIBUTES else REGIONS.get(name, ()) for name in attributes]
+        found = Regions.of(parts, frame, size)
         texture = torch.from_numpy(found.texture)[:, None]
         return cls(texture, torch.from_numpy(found.at_landmarks), torch.from_numpy(found.hairs))
 
