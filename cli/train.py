@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aif.cli.options import Debug, Table, Verbose, Version, split_names
+from aif.cli.options import Debug, Table, Verbose, Version, first_given, split_names
 
 if TYPE_CHECKING:
     from aif.train.config import TrainConfig
     from aif.train.training.loop import Progress
 
 
+# What trainings of textures and landmarks (presets linear, best) have no use for: they are prepared once.
+_WHOLE_ONLY = ("devices", "nodes", "workers", "cache")
+
+
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; a run there is resumed.")],
     data: Annotated[
         Path | None,
@@ -80,8 +85,14 @@ def train(
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     if preset in SHAPE_PRESETS:
+        from aif.runtime.errors import ConfigError
         from aif.train.shape.command import ShapeTraining, train_shape_command
 
+        if option := first_given(context, _WHOLE_ONLY):
+            raise ConfigError(
+                f"{option} does nothing for preset {preset}.",
+                "Leave it out, or choose a preset of whole crops.",
+            )
         training = ShapeTraining(
             preset=preset,
             out=out,
