@@ -12,13 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
@@ -82,8 +80,8 @@ class Detail:
         below, beside = size[1] * step - height, size[0] * step - width
         whole = cv2.copyMakeBorder(box_hwc_bgr, 0, below, 0, beside, cv2.BORDER_REPLICATE)
         coarse = cv2.LUT(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), LOGS)
-        levels = [_f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
-        finest, *others = (_f32(cv2.merge([each] * 3)) for each in cv2.split(amounts))
+        levels = [f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
+        finest, *others = (f32(cv2.merge([each] * 3)) for each in cv2.split(amounts))
         gain = np.zeros_like(finest)
         for amount, (fine, rough) in zip(others, pairwise(levels), strict=True):
             gain += amount * folds(fine - rough)
@@ -94,11 +92,7 @@ def folds(band: Float32Array) -> Float32Array:
     """What of a band is more than grain."""
     found = np.clip(band, -EDGE, EDGE)
     found -= np.clip(band, -GRAIN, GRAIN)
-    return _f32(found)
-
-
-def _f32(array: npt.NDArray[Any]) -> Float32Array:
-    return np.asarray(array, dtype=np.float32)
+    return f32(found)
 
 
 # log(255 (x + e)) of the levels 255 x.

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.bundle.manifest import HairColour, Manifest
 from aif.runtime.editing.edit_path import FaceView
 from aif.runtime.editing.shape.blocks import ROWS
@@ -145,7 +145,7 @@ def without_background(box_bgr: UInt8Array, matte: Float32Array) -> Float32Array
     )
     bands = [slice(top, top + ROWS) for top in range(0, len(matte), ROWS)]
     return np.concatenate(
-        [_without_background(box_bgr[at], matte[at], _f32(hair[at]), _f32(beyond[at])) for at in bands]
+        [_without_background(box_bgr[at], matte[at], f32(hair[at]), f32(beyond[at])) for at in bands]
     )
 
 
@@ -158,10 +158,6 @@ def _without_background(
     along = _summed((_logs(box_bgr) - beyond) * way) / np.maximum(apart, np.float32(ALIKE)) ** 2
     unsure = smoothstep(apart, ALIKE, APART) * (1 - smoothstep(np.abs(matte - np.float32(0.5)), 0.38, 0.5))
     return np.asarray(np.minimum(matte, matte + unsure * (along.clip(0, 1) - matte)), dtype=np.float32)
-
-
-def _f32(array: npt.NDArray[Any]) -> Float32Array:
-    return np.asarray(array, dtype=np.float32)
 
 
 def _summed(image_hwc: Float32Array) -> Float32Array:
