@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from aif.cli import console
 from aif.cli.edit.progress import bars
-from aif.cli.edit.show import Show, announce, print_timings
+from aif.cli.edit.show import MORE_FACES, Show, announce, far_away, print_timings, summarised
 from aif.runtime.batch.build_engines import NO_FACES, build_for
 from aif.runtime.batch.machine import Machine
 from aif.runtime.batch.places import Files, Job, plan_outputs
 from aif.runtime.batch.plan import EditPlan, Look, Output, VideoChoices
 from aif.runtime.batch.record import FileRecord
-from aif.runtime.batch.run import edit_files, exit_code, summary
+from aif.runtime.batch.run import edit_files, exit_code
 from aif.runtime.batch.sources import find_sources
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import ConfigError
@@ -52,21 +52,22 @@ def edit_here(
     plan = EditPlan(edit, output, video, machine.threads)
     plan.check(jobs)
     announce(edit.all_settings, known)
-    if machine.detector == "auto" and resolve_detector("auto", opened, machine.yunet)[0] == "haar":
-        console.notice("Haar cascades look for the faces; YuNet finds more, small ones too: aif fetch yunet")
     if machine.build_engines:
         build_for(opened, sources, machine, output.max_megapixels, console.notice)
     with machine.load(opened) as editor, bars(len(jobs)) as progress:
 
         def finished(record: FileRecord) -> None:
-            show.record(record, known, alone=len(jobs) == 1)
+            show.record(record, known, edit.faces, alone=len(jobs) == 1)
             progress.advance()
 
         records = edit_files(editor, plan, jobs, finished, progress.frames)
     if show.timings and not show.as_json:
         print_timings(records)
     if len(jobs) > 1:
-        console.notice(summary([record.status for record in records]))
+        console.say(summarised(records, edit.faces))
+    finder, _ = resolve_detector(machine.detector, opened, machine.yunet)  # type: ignore[arg-type]
+    if finder != "yunet" and not show.as_json and any(map(far_away, records)):
+        console.say(MORE_FACES)
     return exit_code(records)
 
 

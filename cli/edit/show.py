@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from aif.cli import console
 from aif.runtime.batch.record import STAGES, FileRecord
-from aif.runtime.batch.run import UnexpectedError
+from aif.runtime.batch.run import UnexpectedError, summary
 from aif.runtime.batch.sources import STREAM
 from aif.runtime.bundle.attributes import AttributeInfo
-from aif.runtime.editing.attributes import already, changes, contradictions, grouped, predicted, remarks
-from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
+from aif.runtime.editing.attributes import (
+    already,
+    changes,
+    contradictions,
+    exceptions,
+    grouped,
+    predicted,
+    remarks,
+    said_of,
+)
+from aif.runtime.editing.editor import FaceAnalysis, FaceChoice, FaceEdit
+
+FAR = 1 / 8
+"""A face that is narrower than this share of the picture's longer side is far away."""
+
+MORE_FACES = "Is a face missing? YuNet finds more of the small ones: aif fetch yunet, once"
 
 # Columns of a terminal that a face takes in a table, at most.
 _FACE_WIDTH = 18
@@ -25,10 +41,13 @@ class Show:
     as_json: bool = False
     timings: bool = False
 
-    def record(self, record: FileRecord, attributes: Sequence[AttributeInfo], alone: bool) -> None:
+    def record(
+        self, record: FileRecord, attributes: Sequence[AttributeInfo], chosen: FaceChoice, alone: bool
+    ) -> None:
         """Print what became of one file.
 
         Args:
+            chosen: which faces were to be edited.
             alone: it is the only file, whose failure ends the run; else a failure is printed here.
         """
         if self.as_json:
@@ -41,8 +60,8 @@ class Show:
             console.say(
                 f"{record.source}: stopped; {what if record.video.frames else 'nothing was written'}."
             )
-        elif alone or console.state.verbose:
-            _print_line(record)
+        elif not self.as_json and (alone or console.state.verbose):
+            _print_line(record, chosen)
         if record.failure is not None and not alone:
             if isinstance(record.failure, UnexpectedError):
                 console.show_traceback(record.failure.__cause__ or record.failure)
@@ -82,24 +101,23 @@ def _cell(face: FaceAnalysis | FaceEdit, name: str, settings: Mapping[str, float
     return f"{predicted(face)[name]:.2f}{change}"
 
 
-def hidden_line(record: FileRecord) -> str:
-    """`face 0: mouth hidden, not edited there`, of the faces with hidden parts; else empty."""
-    found = [
-        f"face {number}: {', '.join(face.hidden)} hidden, not edited there"
-        for number, face in enumerate(record.faces)
-        if isinstance(face, FaceEdit) and face.hidden
-    ]
-    return "; ".join(found)
+def summarised(records: Sequence[FileRecord], chosen: FaceChoice) -> str:
+    """`3 edited, 1 without a face; 7 faces, 1 of them hidden or turned away; results are in edited`."""
+    parts = [summary([record.status for record in records])]
+    if edited := [record for record in records if record.status == "edited"]:
+        count = sum(len(record.faces) for record in edited)
+        odd = [exceptions(each.faces, {}, each.found if chosen == "all" else None) for each in edited]
+        other = f", {some} of them hidden or turned away" if (some := sum(map(len, odd))) else ""
+        parts.append(f"{count} face{'s' * (count != 1)}{other}")
+    if folders := {str(Path(record.target).parent) for record in records if record.target}:
+        parts.append(f"results are in {os.path.commonpath(folders) or '.'}")
+    return "; ".join(parts)
 
 
-def already_line(record: FileRecord) -> str:
-    """`face 0: Smiling is 0.97 already`, of the faces that are as wanted before the edit; else empty."""
-    found = [
-        f"face {number}: {', '.join(f'{name} is {predicted(face)[name]:.2f} already' for name in names)}"
-        for number, face in enumerate(record.faces)
-        if (names := already(face, record.settings))
-    ]
-    return "; ".join(found)
+def far_away(record: FileRecord) -> bool:
+    """Whether an edited picture shows people so far away that there may be more of them."""
+    sides = [float(face.detection.box_xywh[2]) for face in record.faces]
+    return record.found is not None and min(sides, default=0) < FAR * max(record.size or (0,))
 
 
 def print_timings(records: Sequence[FileRecord]) -> None:
@@ -129,18 +147,22 @@ def announce(settings: Mapping[str, float], attributes: Sequence[AttributeInfo])
         console.notice(text)
 
 
-def _print_line(record: FileRecord) -> None:
-    """One line on what was written."""
+def _print_line(record: FileRecord, chosen: FaceChoice) -> None:
+    """One line on what was written, and which faces are not as one might expect."""
     place = "standard output" if record.target == STREAM else record.target
     if record.status == "copied":
-        console.notice(f"{record.source}: no face, copied to {place}")
+        console.say(f"{record.source}: no face, copied to {place}")
     elif record.status == "edited":
-        count = len(record.faces)
-        what = f"{count} {'face' if count == 1 else 'faces'}"
-        if (video := record.video) is not None:
-            what = f"{video.frames} frames, {video.with_faces} with faces, {video.fps:.1f} a second"
-        away = sum(isinstance(face, FaceEdit) and face.strength < 1 for face in record.faces)
-        what += f"; {away} turned away and edited less, or not at all" if away else ""
-        console.notice(f"{record.source} -> {place} ({what})")
-        for line in filter(None, (hidden_line(record), already_line(record))):
-            console.say(f"{record.source}: {line}")
+        video = record.video
+        what = (
+            ""
+            if video is None
+            else (
+                f"{video.frames} frames, {video.with_faces} with faces, {video.fps:.1f} a second; at first "
+            )
+        )
+        parts = [
+            what + said_of(record.faces, record.settings),
+            *exceptions(record.faces, record.settings, record.found, chosen),
+        ]
+        console.say(f"{record.source} -> {place}: {'; '.join(parts)}")

@@ -102,7 +102,7 @@ def _edited(
         sheet = lay_out(rows)
         return picture.sheet(sheet), sheet
     result = editor.edit(frame, edit.settings, edit.mode, edit.faces)
-    record.faces = result.faces
+    record.faces, record.found = result.faces, result.found
     record.add_seconds(result.timings)
     if not edit.compare:
         return picture, result.image_hwc_bgr

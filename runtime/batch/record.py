@@ -46,6 +46,7 @@ class FileRecord:
         seconds: time by stage.
         failure: what went wrong.
         video: of videos only.
+        found: of edited pictures, how many faces there are, with those that were not edited.
     """
 
     source: str
@@ -57,6 +58,7 @@ class FileRecord:
     seconds: dict[str, float] = field(default_factory=dict)
     failure: AifError | None = None
     video: VideoFigures | None = None
+    found: int | None = None
 
     def add_seconds(self, timings: Mapping[str, float]) -> None:
         """Add an editor's times by stage."""
@@ -71,6 +73,8 @@ class FileRecord:
             record["width"], record["height"] = self.size
         record["set"] = dict(self.settings)
         record["faces"] = [_face_record(face, self.settings) for face in self.faces]
+        if self.found is not None:
+            record["found"] = self.found
         if timings:
             record["seconds"] = {
                 name: round(self.seconds[name], 6) for name in STAGES if name in self.seconds

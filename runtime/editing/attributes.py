@@ -1,4 +1,4 @@
-"""Attributes for people to read: their groups, what an edit takes along, contradicts, or finds already."""
+"""Edits for people to read: groups of attributes, what an edit takes along, what became of each face."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from aif.runtime.bundle.attributes import AttributeInfo, Group
-from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
+from aif.runtime.editing.editor import FaceAnalysis, FaceChoice, FaceEdit
 
 # A face whose predicted value is from the first on has the attribute, up to the second it has it not.
 PRESENT, ABSENT = 0.9, 0.1
@@ -82,3 +82,42 @@ def changes(face: FaceAnalysis | FaceEdit, settings: Mapping[str, float]) -> dic
         for name, value in face.y_target.items()
         if name in settings or abs(value - face.y_source[name]) >= STILL
     }
+
+
+def said_of(faces: Sequence[FaceAnalysis | FaceEdit], settings: Mapping[str, float]) -> str:
+    """`2 faces, Smiling 0.12 to 0.40 -> 1`."""
+    text = f"{len(faces)} face{'s' * (len(faces) != 1)}"
+    for name, value in settings.items() if faces else ():
+        low, high = (f"{end([predicted(face)[name] for face in faces]):.2f}" for end in (min, max))
+        text += f", {name} {low if low == high else f'{low} to {high}'} -> {value:g}"
+    return text
+
+
+def exceptions(
+    faces: Sequence[FaceAnalysis | FaceEdit],
+    settings: Mapping[str, float],
+    found: int | None = None,
+    chosen: FaceChoice = "all",
+) -> list[str]:
+    """A phrase for each face that was not edited, edited less or in part, or was as wanted before.
+
+    Args:
+        faces: left to right.
+        settings: attribute to wanted value.
+        found: how many faces there are; None = not known.
+        chosen: which of them were to be edited.
+    """
+    said = []
+    for number, face in enumerate(faces):
+        phrases = [f"{name} is {predicted(face)[name]:.2f} already" for name in already(face, settings)]
+        if isinstance(face, FaceEdit):
+            if face.strength < 1:
+                phrases.append(f"turned away, {'edited less' if face.strength > 0 else 'not edited'}")
+            if face.hidden:
+                phrases.append(f"{', '.join(face.hidden)} hidden, not edited there")
+        if phrases:
+            said.append(f"face {number}: {', '.join(phrases)}")
+    if (more := (found or 0) - len(faces)) > 0:
+        why = "hidden too far, or no face after all" if chosen == "all" else "not chosen"
+        said.append(f"{more} more not edited: {why}")
+    return said

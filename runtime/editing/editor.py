@@ -75,12 +75,14 @@ class EditResult:
     Attributes:
         image_hwc_bgr: uint8, as large as the frame.
         faces: the edited faces, left to right.
+        found: how many faces the detector found, with those that were not chosen or turned out to be none.
         timings: seconds by stage: detect, align, encode, decode, composite.
     """
 
     image_hwc_bgr: UInt8Array
     faces: tuple[FaceEdit, ...]
     timings: dict[str, float] = field(default_factory=dict)
+    found: int = 0
 
 
 class Editor:
@@ -185,7 +187,7 @@ class Editor:
         """
         path, manifest = self.path, self.model.manifest
         columns, blend = self.columns(edits), path.mode(mode)
-        views, encoded, timings = self._encoded(frame_hwc_bgr, faces, detections)
+        views, encoded, timings, found = self._encoded(frame_hwc_bgr, faces, detections)
         y = encoded.encoding.y
         source, target = decode_values(y, columns, manifest.attributes, manifest.source_values)
         start = time.perf_counter()
@@ -209,7 +211,7 @@ class Editor:
             )
             for view, before, after in zip(views, y, wanted, strict=True)
         )
-        return EditResult(image, edited, timings)
+        return EditResult(image, edited, timings, found)
 
     def analyse(
         self,
@@ -223,7 +225,7 @@ class Editor:
             NoFaceError: no face was found, or none of that number.
             ImageError: the frame is no uint8 (H, W, 3) array.
         """
-        views, encoded, _ = self._encoded(frame_hwc_bgr, faces, detections)
+        views, encoded, *_ = self._encoded(frame_hwc_bgr, faces, detections)
         return tuple(
             FaceAnalysis(view.detection, view.matrix, self._named(y), view.residual, view.points)
             for view, y in zip(views, encoded.encoding.y, strict=True)
@@ -293,8 +295,8 @@ class Editor:
 
     def _encoded(
         self, frame: UInt8Array, faces: FaceChoice, detections: Sequence[Detection] | None
-    ) -> tuple[list[FaceView], Encoded, dict[str, float]]:
-        """The chosen faces, what the encoder says of them, and the times."""
+    ) -> tuple[list[FaceView], Encoded, dict[str, float], int]:
+        """The chosen faces, what the encoder says of them, the times, and how many faces were found."""
         path = self.path
         times = [time.perf_counter()]
         check_frame(frame)
@@ -310,7 +312,8 @@ class Editor:
         times.append(time.perf_counter())
         encoded = path.encode(path.cut(frame, views))
         times.append(time.perf_counter())
-        return views, encoded, dict(zip(("detect", "align", "encode"), np.diff(times).tolist(), strict=True))
+        stages = dict(zip(("detect", "align", "encode"), np.diff(times).tolist(), strict=True))
+        return views, encoded, stages, len(every)
 
     def _named(self, values: Float32Array) -> dict[str, float]:
         return dict(zip(self.model.attributes, values.tolist(), strict=True))

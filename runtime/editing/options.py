@@ -11,7 +11,10 @@ from aif.runtime.editing.values import check_value
 from aif.runtime.errors import ConfigError, UnknownAttributeError
 
 _ON, _OFF = ("on", "yes", "true"), ("off", "no", "false")
-_SYNTAX = "Write NAME=VALUE: Smiling=1 (present), Smiling=0 (absent), Smiling=0.5, Smiling=on, Smiling=off."
+_SYNTAX = (
+    "Write NAME=VALUE: Smiling=1 (present), Smiling=0 (absent), Smiling=0.5, Smiling=on, Smiling=off; "
+    "several with commas between them."
+)
 
 
 def parse_settings(texts: Iterable[str], attributes: Sequence[AttributeInfo], where: str) -> dict[str, float]:
@@ -21,7 +24,7 @@ def parse_settings(texts: Iterable[str], attributes: Sequence[AttributeInfo], wh
     mean 0.
 
     Args:
-        texts: one setting each.
+        texts: one setting each, or several with commas.
         attributes: what the bundle can edit, with ranges.
         where: what to call the bundle in an error.
 
@@ -30,10 +33,14 @@ def parse_settings(texts: Iterable[str], attributes: Sequence[AttributeInfo], wh
         ConfigError: no number, out of the attribute's range, or an attribute set twice.
     """
     values: dict[str, float] = {}
-    for text in texts:
+    for text in (each for several in texts for each in several.split(",")):
         name, equals, wanted = (part.strip() for part in text.partition("="))
         if not name:
             raise ConfigError(f"{text!r} names no attribute.", _SYNTAX)
+        if name.isdecimal():  # Smiling=0,5
+            raise ConfigError(
+                f"{name!r} after a comma names no attribute.", "Decimals have a point: Smiling=0.5"
+            )
         info = find_attribute(name, attributes, where)
         if info.name in values:
             raise ConfigError(f"{info.name} is set twice.", "Set each attribute once.")

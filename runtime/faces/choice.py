@@ -14,7 +14,7 @@ FaceChoice = Literal["all", "largest"] | int
 
 VISIBLE = (
     "Faces must look roughly at the camera and be at least about 20 pixels wide. "
-    "YuNet finds smaller ones than Haar cascades: aif fetch yunet, once."
+    "YuNet finds smaller ones: aif fetch yunet, once; it is used from then on."
 )
 """How to fix that no face was found."""
 

@@ -22,6 +22,7 @@ class Edited:
 
     Attributes:
         data, kind: the edited file and its format; none where it was only looked at.
+        found: how many faces there are, with those that were not edited; None where it was only looked at.
         seconds: by stage: "read", those of `Editor.edit` ("decode_faces" is the decoder network), "write".
     """
 
@@ -30,6 +31,7 @@ class Edited:
     data: bytes = b""
     kind: Format = "JPEG"
     seconds: dict[str, float] = field(default_factory=dict)
+    found: int | None = None
 
 
 def edit_photo(
@@ -59,7 +61,7 @@ def edit_photo(
         raise ServiceError("cannot_write", error.message, error.fix) from error
     seconds["write"] = time.perf_counter() - begin
     kind = options.kind or picture.format
-    return Edited((picture.width, picture.height), result.faces, data, kind, seconds)
+    return Edited((picture.width, picture.height), result.faces, data, kind, seconds, result.found)
 
 
 def analyse_photo(

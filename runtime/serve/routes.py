@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import python_multipart  # noqa: F401 - without it FastAPI raises an error that names no module
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 
-from aif.runtime.editing.attributes import contradictions, remarks
+from aif.runtime.editing.attributes import contradictions, exceptions, remarks
 from aif.runtime.image.kinds import FORMATS
 from aif.runtime.serve.errors import PRIVATE
 from aif.runtime.serve.forms import EditForm, PhotoForm, edit_form
@@ -23,13 +23,14 @@ from aif.runtime.serve.service import Service
 
 # A header of this size passes every proxy's default.
 MOST_HEADER = 3500
+MOST_EXCEPTIONS = 10
 
 _HEADERS = {
     "X-Aif-Faces": "How many faces were edited.",
     "X-Aif-Predicted": "JSON: the attribute values of each face before the edit, left to right, of as many "
     "as fit into 3.5 KB.",
-    "X-Aif-Notes": "JSON: sentences on what the edit takes along, and what contradicts; left out where there "
-    "is nothing to say.",
+    "X-Aif-Notes": "JSON: what the edit takes along, what contradicts, and which faces were not edited, or "
+    "in part only, and why; left out where there is nothing to say.",
     "Server-Timing": "Milliseconds by stage.",
 }
 _EDITED = {
@@ -64,6 +65,7 @@ def photo_routes(service: Service) -> APIRouter:
         done = await _run(service, request, partial(edit_photo, editor, photo, options, limit))
         service.metrics.faces.inc(len(done.faces))
         notes = contradictions(options.settings, known) + remarks(options.settings, known)
+        notes += exceptions(done.faces, options.settings, done.found, options.faces)[:MOST_EXCEPTIONS]
         headers = {
             **PRIVATE,
             "X-Aif-Faces": str(len(done.faces)),

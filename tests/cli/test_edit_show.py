@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tiny_bundles import shape_parts
 
-from aif.cli.edit.show import already_line, hidden_line, print_attributes
+from aif.cli.edit.show import far_away, print_attributes, summarised
 from aif.runtime.batch.record import FileRecord
 from aif.runtime.bundle.bundle import write_bundle
 from aif.runtime.bundle.manifest import AttributeInfo
@@ -46,12 +46,22 @@ def test_a_record_has_five_landmarks_and_what_was_wanted() -> None:
     assert len(one["landmarks"]) == 5 and "points" not in one
     assert one["wanted"] == {"Smile": 1.0, "Mouth": 0.138} and one["already"] == ["Smile"]
     assert two["wanted"] == {"Smile": 1.0, "Mouth": 0.76} and two["already"] == []
-    assert already_line(record) == "face 0: Smile is 0.95 already"
-    assert hidden_line(record) == "face 0: left eye, mouth hidden, not edited there"
     assert one["hidden"] == ["left eye", "mouth"] and two["hidden"] == []
     seen = FaceAnalysis(detection(), MATRIX, {"Smile": 0.95}, 0.1)
     looked = json.loads(FileRecord("a.jpg", faces=[seen]).as_json())["faces"][0]
     assert "wanted" not in looked and "already" not in looked
+
+
+def test_a_summary_counts_faces_and_names_the_place() -> None:
+    whole, hidden = edited({"Smile": 0.5}, {}), edited({"Smile": 0.5}, {}, ("mouth",))
+    one = FileRecord("a.jpg", "out/x/a.jpg", "edited", (400, 300), [whole, hidden], found=2)
+    two = FileRecord("b.jpg", "out/b.jpg", "edited", (200, 100), [whole], found=2)
+    none = FileRecord("c.jpg", status="no_face")
+    said = "2 edited, 1 without a face; 3 faces, {} of them hidden or turned away; results are in out"
+    assert summarised([one, two, none], "all") == said.format(2)
+    assert summarised([one, two, none], "largest") == said.format(1)
+    assert summarised([none], "all") == "1 without a face"
+    assert [far_away(record) for record in (one, two, none)] == [True, False, False]
 
 
 @pytest.mark.parametrize(

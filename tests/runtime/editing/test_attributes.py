@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,16 @@ import pytest
 from tiny_bundles import shape_parts, similarity_parts
 
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.editing.attributes import already, changes, contradictions, grouped, remarks
-from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
+from aif.runtime.editing.attributes import (
+    already,
+    changes,
+    contradictions,
+    exceptions,
+    grouped,
+    remarks,
+    said_of,
+)
+from aif.runtime.editing.editor import FaceAnalysis, FaceChoice, FaceEdit
 from aif.runtime.editing.options import modes_of, parse_mode
 from aif.runtime.errors import ConfigError
 from aif.runtime.faces.detect import Detection
@@ -102,6 +111,33 @@ def test_changes_are_what_is_set_and_what_moves() -> None:
     assert changes(edited(source, target), {"Smile": 1}) == {"Smile": 1.0, "Mouth": 0.7}
     assert changes(edited(source, source), {"Smile": 0.2}) == {"Smile": 0.2}
     assert changes(seen(**source), {"Smile": 1}) == {"Smile": 1}
+
+
+def test_what_was_edited() -> None:
+    one, two = seen(Smile=0.2, Mouth=1), seen(Smile=0.456, Mouth=1)
+    assert said_of([one], {"Smile": 1, "Mouth": 0.5}) == "1 face, Smile 0.20 -> 1, Mouth 1.00 -> 0.5"
+    assert said_of([two, one], {"Smile": 0}) == "2 faces, Smile 0.20 to 0.46 -> 0"
+    assert said_of([], {"Smile": 0}) == "0 faces"
+
+
+@pytest.mark.parametrize(
+    ("face", "found", "chosen", "said"),
+    [
+        ({}, 1, "all", []),
+        ({}, None, "all", []),
+        ({"strength": 0.4}, 1, "all", ["face 0: turned away, edited less"]),
+        ({"strength": 0.0}, 1, "all", ["face 0: turned away, not edited"]),
+        ({"hidden": ("mouth", "left eye")}, 1, 0, ["face 0: mouth, left eye hidden, not edited there"]),
+        ({}, 3, "all", ["2 more not edited: hidden too far, or no face after all"]),
+        ({}, 3, "largest", ["2 more not edited: not chosen"]),
+        ({"y_source": {"Smile": 0.95}}, 1, 0, ["face 0: Smile is 0.95 already"]),
+    ],
+)
+def test_what_is_not_as_one_might_expect(
+    face: dict[str, Any], found: int | None, chosen: FaceChoice, said: list[str]
+) -> None:
+    one = replace(edited({"Smile": 0.2}, {"Smile": 1.0}), **face)
+    assert exceptions([one], {"Smile": 1.0}, found, chosen) == said
 
 
 @pytest.mark.parametrize("parts", [shape_parts, similarity_parts])
