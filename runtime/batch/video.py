@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from aif.runtime.video.kinds import VideoError
 
 if TYPE_CHECKING:
     from aif.runtime.tracking.tracker import TrackedFace
+    from aif.runtime.video.editor import VideoFrameResult
     from aif.runtime.video.read import VideoSource
 
 FrameProgress = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
@@ -47,10 +49,14 @@ class FaceEdits:
         self._record, self._figures = record, figures
         self.time_s = 0.0
 
-    def __call__(self, image_hwc_bgr: UInt8Array, time_s: float) -> UInt8Array:
-        """The edited frame, uint8 (H, W, 3) BGR; beside the original where both were asked for."""
-        result = self._frames.process(image_hwc_bgr, time_s)
-        self.time_s = time_s
+    def __call__(self, image_hwc_bgr: UInt8Array, time_s: float) -> Callable[[], UInt8Array]:
+        """What makes the edited frame, uint8 (H, W, 3) BGR; beside the original where both were asked for."""
+        return partial(self._made, self._frames.begin(image_hwc_bgr, time_s), image_hwc_bgr, time_s)
+
+    def _made(
+        self, make: Callable[[], VideoFrameResult], image_hwc_bgr: UInt8Array, time_s: float
+    ) -> UInt8Array:
+        result, self.time_s = make(), time_s
         edited = [face for face in result.faces if face.weight > 0]
         self._figures.with_faces += bool(edited)
         if edited and not self._record.faces:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from fractions import Fraction
 from functools import partial
+from itertools import cycle
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from aif.runtime.live.loop import LiveSession
 from aif.runtime.machine import resident_mib
 from aif.runtime.threads import shared_cores
 from aif.runtime.video.editor import VideoFrameResult
+from aif.runtime.video.pipeline import run_pipeline
+from aif.runtime.video.read import VideoFrame
 
 STAGES = ("track", "align", *NETWORKS, "composite", "capture_to_edited")
 
@@ -77,13 +81,30 @@ def _held(connect: Callable[[], Camera]) -> tuple[list[UInt8Array], float]:
 
 def _free(live: Callable[[], LiveEdit], held: list[UInt8Array], period: float, seconds: float) -> Turn:
     """Frames a second where the next frame is always there."""
-    to_and_fro = [*held, *held[-2:0:-1]]
+    end = time.perf_counter() + seconds
+
+    def frames() -> Iterator[VideoFrame]:
+        for number, image in enumerate(cycle([*held, *held[-2:0:-1]])):
+            if time.perf_counter() >= end:
+                return
+            yield VideoFrame(image, number, Fraction(period), number)
+
     with closing(live()) as edit:
-        begin, count = time.perf_counter(), 0
-        while time.perf_counter() - begin < seconds:
-            edit(to_and_fro[count % len(to_and_fro)], count * period)
-            count += 1
-        return Turn({"free_per_second": count / (time.perf_counter() - begin)})
+
+        def picture(image_hwc_bgr: UInt8Array, time_s: float) -> Callable[[], UInt8Array]:
+            make = edit(image_hwc_bgr, time_s)
+            return lambda: make()[0]
+
+        return Turn({"free_per_second": run_pipeline(frames(), picture, _Nowhere()).fps})
+
+
+class _Nowhere:
+    """A sink that takes no time."""
+
+    frames = 0
+
+    def write(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> None:
+        pass
 
 
 def _session(live: Callable[[], LiveEdit], connect: Callable[[], Camera], seconds: float) -> Turn:

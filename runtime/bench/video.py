@@ -17,9 +17,9 @@ from aif.runtime.errors import ConfigError, NoFaceError
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.threads import shared_cores
 from aif.runtime.video.codecs import choose_encoding
-from aif.runtime.video.editor import VideoEditor, face_view
+from aif.runtime.video.editor import VideoEditor, VideoFrameResult, face_view
 from aif.runtime.video.kinds import VideoError
-from aif.runtime.video.pipeline import run_pipeline
+from aif.runtime.video.pipeline import Making, run_pipeline
 from aif.runtime.video.read import VideoFrame, VideoSource
 from aif.runtime.video.write import VideoSink
 
@@ -29,7 +29,7 @@ STAGES = ("read", "to_bgr", *EDIT, "to_yuv", "write")
 WARM_UP = 1.0
 """Seconds of the film that are edited before anything is timed."""
 
-Edit = Callable[[UInt8Array, float], UInt8Array]
+Edit = Callable[[UInt8Array, float], Making]
 
 
 def bench_video(
@@ -37,7 +37,7 @@ def bench_video(
 ) -> list[Row]:
     """Edit a film from file to file, as aif-edit does, and in between run the networks alone, and the codecs.
 
-    docs/benchmarks.md has the figures. The stages are timed where they happen, in three threads side by side:
+    docs/benchmarks.md has the figures. The stages are timed where they happen, in four threads side by side:
     they add up to more than a frame's time, and each waits for a core where there are too few.
 
     Args:
@@ -86,8 +86,11 @@ class _Film:
         faces: list[int] = []
         self._renewed = []
 
-        def edit(image_hwc_bgr: UInt8Array, time_s: float) -> UInt8Array:
-            result = frames.process(image_hwc_bgr, time_s)
+        def edit(image_hwc_bgr: UInt8Array, time_s: float) -> Callable[[], UInt8Array]:
+            return partial(made, frames.begin(image_hwc_bgr, time_s), image_hwc_bgr)
+
+        def made(make: Callable[[], VideoFrameResult], image_hwc_bgr: UInt8Array) -> UInt8Array:
+            result = make()
             watch.add_edit(result.timings)
             faces.append(len(result.y))
             self._renewed.append(len(result.renewed))

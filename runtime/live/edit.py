@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.bundle.manifest import Mode
@@ -38,10 +38,17 @@ class LiveEdit:
         self._frames = VideoEditor(editor, edits, mode, faces, tracker=self._tracker)
         self.on = True
 
-    def __call__(self, image_hwc_bgr: UInt8Array, time_s: float) -> tuple[UInt8Array, VideoFrameResult]:
-        """The frame as it is to be shown, and what is known of its faces."""
-        result = self._frames.process(image_hwc_bgr, time_s)
-        return (result.image_hwc_bgr if self.on else image_hwc_bgr), result
+    def __call__(
+        self, image_hwc_bgr: UInt8Array, time_s: float
+    ) -> Callable[[], tuple[UInt8Array, VideoFrameResult]]:
+        """What makes the frame as it is to be shown, and tells what is known of its faces."""
+        picture = self._frames.begin(image_hwc_bgr, time_s)
+
+        def shown() -> tuple[UInt8Array, VideoFrameResult]:
+            result = picture()
+            return (result.image_hwc_bgr if self.on else image_hwc_bgr), result
+
+        return shown
 
     def set_edits(self, edits: Mapping[str, float]) -> None:
         """Change what is edited, from the next frame on; errors as at the beginning."""

@@ -1,4 +1,5 @@
-"""Live editing: capture and editing in threads of their own, the newest frame wins, delay does not grow."""
+"""Live editing: capture, looking at frames and making pictures in threads of their own; the newest frame
+wins, delay does not grow."""
 
 from __future__ import annotations
 
@@ -46,19 +47,21 @@ class LiveSession:
 
     Args:
         connect: opens the camera; called again whenever it is lost.
-        edit: (uint8 (H, W, 3) BGR, seconds) -> (edited frame, details); called in one thread, in order.
-        each: called with every edited frame, in the editing thread; must return at once.
+        edit: (uint8 (H, W, 3) BGR, seconds) to what makes (edited frame, details); called in one thread, in
+            order, and what it gives in another, beside the next frame's `edit`.
+        each: called with every edited frame, in the second thread; must return at once.
     """
 
     def __init__(
         self,
         connect: Callable[[], Camera],
-        edit: Callable[[UInt8Array, float], tuple[UInt8Array, object]],
+        edit: Callable[[UInt8Array, float], Callable[[], tuple[UInt8Array, object]]],
         each: Callable[[LiveFrame], None] | None = None,
     ) -> None:
         self._connect, self._edit, self._each = connect, edit, each
         self._stop = threading.Event()
         self._raw: Channel[Captured] = Channel()
+        self._begun: Channel[tuple[Captured, float, Callable[[], tuple[UInt8Array, object]]]] = Channel()
         self._done: Channel[LiveFrame] = Channel()
         self._clock, self._failure = LiveClock(), Failure()
         self._status = "connecting"
@@ -67,10 +70,12 @@ class LiveSession:
         self._granted, self._status = camera.granted, f"{camera.name}: {camera.granted}"
         self._connected, self._heard = True, time.monotonic()
         self._threads = [
-            threading.Thread(
-                target=self._guard, args=(self._capture, camera), name="aif-capture", daemon=True
-            ),
-            threading.Thread(target=self._guard, args=(self._work,), name="aif-edit", daemon=True),
+            threading.Thread(target=self._guard, args=(work, *arguments), name=name, daemon=True)
+            for name, work, *arguments in (
+                ("aif-capture", self._capture, camera),
+                ("aif-look", self._look),
+                ("aif-edit", self._make),
+            )
         ]
         for thread in self._threads:
             thread.start()
@@ -123,13 +128,12 @@ class LiveSession:
 
     def stats(self) -> LiveStats:
         """Rates and latencies over the last frames."""
-        return self._clock.stats(self._raw.dropped)
+        return self._clock.stats(self._raw.dropped + self._begun.dropped)
 
     def close(self) -> None:
         """Stop the threads and release the camera; may be called twice."""
         self._stop.set()
-        self._raw.close()
-        self._done.close()
+        self._end()
         for thread in self._threads:
             thread.join(timeout=10)
 
@@ -145,8 +149,11 @@ class LiveSession:
         except BaseException as error:
             self._failure.keep(error)
         finally:
-            self._raw.close()
-            self._done.close()
+            self._end()
+
+    def _end(self) -> None:
+        for channel in (self._raw, self._begun, self._done):
+            channel.close()
 
     def _capture(self, camera: Camera) -> None:
         current: Camera | None = camera
@@ -190,12 +197,18 @@ class LiveSession:
             wait, attempt = min(2 * wait, LONGEST_WAIT), attempt + 1
         return None
 
-    def _work(self) -> None:
+    def _look(self) -> None:
         for frame in self._raw:
             if self._stop.is_set():
                 return
             start = time.monotonic()
-            image, details = self._edit(frame.image_hwc_bgr, frame.time_s)
+            self._begun.put((frame, start, self._edit(frame.image_hwc_bgr, frame.time_s)), "drop")
+
+    def _make(self) -> None:
+        for frame, start, make in self._begun:
+            if self._stop.is_set():
+                return
+            image, details = make()
             end = time.monotonic()
             self._clock.edit(frame.time_s, start, end)
             edited = LiveFrame(frame.image_hwc_bgr, image, frame.time_s, end, details, start)

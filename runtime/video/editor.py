@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -107,6 +107,14 @@ class VideoEditor:
             ImageError: the frame is no uint8 (H, W, 3) array.
             ValueError: the time is not finite.
         """
+        return self.begin(frame_hwc_bgr, time_s)()
+
+    def begin(self, frame_hwc_bgr: UInt8Array, time_s: float) -> Callable[[], VideoFrameResult]:
+        """Look at the next frame; what comes back makes the picture of what was seen.
+
+        That may run in another thread, beside the next frame's `begin`. Arguments and errors as `process`;
+        the frame must stay as it is until the picture is made.
+        """
         with self._lock:
             if self._tracker is None:
                 raise AifError("This video editor has been closed.", "Make a new one.")
@@ -119,18 +127,22 @@ class VideoEditor:
             timings = dict.fromkeys(("track", "align", "encode", "decode", "composite"), 0.0)
             timings["track"] = tracked - start
             if not edited:
-                return VideoFrameResult(frame_hwc_bgr.copy(), faces, {}, timings)
+                return lambda: VideoFrameResult(frame_hwc_bgr.copy(), faces, {}, timings)
             views = [face_view(path, face) for face in edited]
             timings["align"] = time.perf_counter() - tracked
             said = self._memory.update(path, frame_hwc_bgr, edited, views, columns, time_s)
-            begun = time.perf_counter()
-            weights = [face.weight for face in edited]
-            image = path.apply(frame_hwc_bgr, views, said.changes, weights, self._mode)
             timings |= {"encode": said.encode_s, "decode": said.decode_s}
-            timings["composite"] = time.perf_counter() - begun
             rows = [dict(zip(path.model.attributes, row, strict=True)) for row in said.y.tolist()]
             y = {face.id: row for face, row in zip(edited, rows, strict=True)}
+            weights = [face.weight for face in edited]
+
+        def picture() -> VideoFrameResult:
+            begun = time.perf_counter()
+            image = path.apply(frame_hwc_bgr, views, said.changes, weights, self._mode)
+            timings["composite"] = time.perf_counter() - begun
             return VideoFrameResult(image, faces, y, timings, said.renewed)
+
+        return picture
 
     def edit_frames(self, frames: Iterable[tuple[UInt8Array, float]]) -> Iterator[VideoFrameResult]:
         """Edit (frame, time in seconds) after (frame, time); one is taken when its result is asked for."""

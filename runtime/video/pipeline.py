@@ -6,14 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.threads import Channel, Failure
 from aif.runtime.video.read import VideoFrame
 from aif.runtime.video.sinks import Sink
 
-Stage = Literal["decode", "edit", "encode"]
+Stage = Literal["decode", "edit", "compose", "encode"]
+Making = UInt8Array | Callable[[], UInt8Array]
 
 # Frames that wait between two stages. More would only smooth out unevenness, and take memory.
 DEPTH = 3
@@ -38,7 +39,7 @@ class PipelineResult:
 
 def run_pipeline(
     source: Iterable[VideoFrame],
-    edit: Callable[[UInt8Array, float], UInt8Array],
+    edit: Callable[[UInt8Array, float], Making],
     sink: Sink,
     *,
     stop: threading.Event | None = None,
@@ -48,22 +49,25 @@ def run_pipeline(
     """Edit every frame of a source into a sink, one for one and in order.
 
     The source is read in one thread and the sink written in another; the editing is done in the caller's. At
-    most 2 x depth + 3 frames are in memory. The sink is not closed.
+    most 2 x depth + 5 frames are in memory. The sink is not closed.
 
     Args:
         source: frames, in order.
-        edit: (uint8 (H, W, 3) BGR, time in seconds) to the edited image; called in order.
+        edit: (uint8 (H, W, 3) BGR, time in seconds) to the edited image, or to what makes it, which is called
+            in a thread of its own beside the next frame's `edit`; both in order.
         sink: takes the edited images.
         stop: once it is set, the frame in work is finished, all edited ones are written, and the run ends.
-        progress: called with the number of frames edited so far, in the caller's thread.
+        progress: called with the number of frames so far that `edit` has seen, in the caller's thread.
         depth: frames that may wait between two stages, at least 1.
 
     Raises:
         Exception: whatever source, edit or sink raise, once both threads have ended.
     """
     decoded: Channel[VideoFrame] = Channel(depth)
+    begun: Channel[tuple[Making, VideoFrame]] = Channel()
     edited: Channel[tuple[UInt8Array, VideoFrame]] = Channel(depth)
-    seconds: dict[Stage, float] = {"decode": 0.0, "edit": 0.0, "encode": 0.0}
+    channels: tuple[Channel[Any], ...] = (decoded, begun, edited)
+    seconds: dict[Stage, float] = {"decode": 0.0, "edit": 0.0, "compose": 0.0, "encode": 0.0}
     failure = Failure()
     written = 0
 
@@ -76,6 +80,14 @@ def run_pipeline(
             if frame is None or not decoded.put(frame):
                 return
 
+    def compose() -> None:
+        for making, frame in begun:
+            start = time.perf_counter()
+            image = making() if callable(making) else making
+            seconds["compose"] += time.perf_counter() - start
+            if not edited.put((image, frame)):
+                return
+
     def encode() -> None:
         nonlocal written
         for image, frame in edited:
@@ -84,19 +96,19 @@ def run_pipeline(
             seconds["encode"] += time.perf_counter() - start
             written += 1
 
-    def guarded(work: Callable[[], None]) -> None:
+    def guarded(work: Callable[[], None], onto: Channel[Any]) -> None:
         try:
             work()
         except BaseException as error:
             failure.keep(error)
-            decoded.close(drop=True)
-            edited.close(drop=True)
+            for channel in channels:
+                channel.close(drop=True)
         finally:
-            decoded.close()
+            onto.close()
 
     threads = [
-        threading.Thread(target=guarded, args=(decode,), name="aif-decode", daemon=True),
-        threading.Thread(target=guarded, args=(encode,), name="aif-encode", daemon=True),
+        threading.Thread(target=guarded, args=(work, onto), name=f"aif-{work.__name__}", daemon=True)
+        for work, onto in ((decode, decoded), (compose, edited), (encode, edited))
     ]
     begin = time.perf_counter()
     stopped, done = False, 0
@@ -108,9 +120,9 @@ def run_pipeline(
                 stopped = True
                 break
             start = time.perf_counter()
-            image = edit(frame.image_hwc_bgr, frame.time_s)
+            making = edit(frame.image_hwc_bgr, frame.time_s)
             seconds["edit"] += time.perf_counter() - start
-            if not edited.put((image, frame)):
+            if not begun.put((making, frame)):
                 break
             done += 1
             if progress is not None:
@@ -118,21 +130,23 @@ def run_pipeline(
     except KeyboardInterrupt:
         raise  # what has been edited is still written
     except BaseException:
-        edited.close(drop=True)
+        for channel in channels:
+            channel.close(drop=True)
         raise
     finally:
         decoded.close(drop=True)
-        edited.close()
-        _join(threads, edited)
+        begun.close()
+        _join(threads, channels)
     failure.raise_once()
     return PipelineResult(written, time.perf_counter() - begin, seconds, stopped)
 
 
-def _join(threads: list[threading.Thread], edited: Channel[tuple[UInt8Array, VideoFrame]]) -> None:
-    """Wait for both threads, also against further Ctrl-Cs, which only drop the frames that still wait."""
+def _join(threads: list[threading.Thread], channels: tuple[Channel[Any], ...]) -> None:
+    """Wait for the threads, also against further Ctrl-Cs, which only drop the frames that still wait."""
     for thread in threads:
         while thread.is_alive():
             try:
                 thread.join(0.5)
             except KeyboardInterrupt:
-                edited.close(drop=True)
+                for channel in channels:
+                    channel.close(drop=True)

@@ -138,7 +138,7 @@ def test_a_stream_cut_in_mid_picture_comes_back(broadcast, monkeypatch, capfd):
     server = broadcast(np.full((64, 96, 3), 200, np.uint8))
     server.pictures = 30
     said, sizes = set(), set()
-    with LiveSession(lambda: open_camera(server.url), lambda image, _: (image, None)) as session:
+    with LiveSession(lambda: open_camera(server.url), lambda image, _: lambda: (image, None)) as session:
         deadline = time.monotonic() + 30
         while server.served < 3 and time.monotonic() < deadline:
             if (frame := session.next(0.1)) is not None:
