@@ -37,6 +37,9 @@ COLOURED = 0.05
 # What a blur of so many pixels of a 128 px texture takes away is the fine part of a gain.
 FINE = 3.0
 
+# What a blur of so many pixels of a 128 px texture leaves of a gain is broad light.
+BROAD = 12.0
+
 # Mean colourfulness (channel spread, 0 to 1) up to which a picture counts as grey.
 GREY_SPREAD = 2 / 255
 
@@ -98,6 +101,24 @@ def bounded(gain_hwc: Float32Array, own_hw: Float32Array, mask_hw: Float32Array)
     share = np.minimum((np.abs(limited) + COLOURED) / (np.abs(light) + COLOURED), 1)
     total = limited + share * (gain_hwc - light)
     return np.asarray(DARKER * np.tanh(total / np.float32(DARKER)), dtype=np.float32)
+
+
+def dimmed(gain_hwc: Float32Array, light: float, frame: Frame) -> Float32Array:
+    """A gain (S, S, 3) whose broad light and colours stay at a share `light`, 0 to 1; lips keep theirs."""
+    if light == 1:
+        return gain_hwc
+    size = len(gain_hwc)
+    broad = cv2.GaussianBlur(gain_hwc, (0, 0), BROAD * size / 128)
+    skin = 1 - lips_mask(frame, size)
+    return np.asarray(gain_hwc - np.float32(1 - light) * skin[:, :, None] * broad, dtype=np.float32)
+
+
+@lru_cache(maxsize=8)
+def lips_mask(frame: Frame, size: int) -> Float32Array:
+    """The lips and a little around them: float32 (size, size) in [0, 1]."""
+    lips = frame.mask(size, dense.OUTER_LIP, blur=2.0, grow=1.25)
+    lips.setflags(write=False)
+    return lips
 
 
 @lru_cache(maxsize=8)

@@ -13,7 +13,7 @@ from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.gain import greyed, is_grey, log_gain
+from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, log_gain
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
 from aif.runtime.editing.shape.hairs import own_share
 from aif.runtime.editing.shape.hidden import Seen, hidden_parts, visible
@@ -54,8 +54,7 @@ class ShapePath(EditPath[FaceChange]):
         assert frame is not None  # the manifest of a model with shape has one
         self.frame: Frame = frame
         self.net = LandmarkNet(model.bundle, threads)
-        parts = [None if info.group == "hair" else info.region for info in model.manifest.attributes]
-        self.regions = Regions.of(parts, frame, model.image_size)
+        self.regions = Regions.of(model.manifest.attributes, frame, model.image_size)
         self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
 
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
@@ -119,12 +118,13 @@ class ShapePath(EditPath[FaceChange]):
         found = []
         for k, texture in enumerate(encoded.inputs.images):
             seen = Seen.of(texture, source_images[k], self.frame)
-            where, at_landmarks, hairs = self.regions.shares(target[k] - source[k])
+            where, at_landmarks, hairs, light = self.regions.shares(target[k] - source[k])
             where = where * seen.texture
+            tint = dimmed(np.ascontiguousarray(gain[k].transpose(1, 2, 0)), light, self.frame)
             shown = cv2.resize(skin * where, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             edit = ShapeEdit(
                 moves[k] * (at_landmarks * seen.at_landmarks)[:, None],
-                np.ascontiguousarray((gain[k] * where).transpose(1, 2, 0)),
+                tint * where[:, :, None],
                 np.asarray(detail[k] * shown[:, :, None], dtype=np.float32),
                 np.ascontiguousarray(target_images[k].transpose(1, 2, 0)),
                 hairs and hairs * own_share(texture, self.frame),

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array
-from aif.runtime.bundle.attributes import Part
+from aif.runtime.bundle.attributes import AttributeInfo, Part
 from aif.runtime.editing.shape.hidden import smoothstep
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
@@ -28,32 +28,43 @@ NEAR, FAR = 0.02, 0.1
 HAIRY: tuple[Part, ...] = ("brows", "moustache", "beard")
 
 
+# The share of broad light and shade that stays in an expression: it folds and bulges the skin, and in faces
+# goes together with the photo's light, which is not the expression's.
+EXPRESSED = 0.2
+
+
 class Shares(NamedTuple):
-    """How much of an edit acts, 0 to 1: float32 (S, S) of the texture, (221,) at the landmarks; and how much
-    of what it darkens is hair."""
+    """How much of an edit acts, 0 to 1: float32 (S, S) of the texture, (221,) at the landmarks; how much of
+    what it darkens is hair; and how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`).
+    """
 
     texture: Float32Array
     at_landmarks: Float32Array
     hairs: float
+    light: float
 
 
 @dataclass(frozen=True)
 class Regions:
-    """The same for A attributes: float32 (A, S, S), (A, 221), (A,)."""
+    """The same for A attributes: float32 (A, S, S), (A, 221), (A,), (A,)."""
 
     texture: Float32Array
     at_landmarks: Float32Array
     hairs: Float32Array
+    light: Float32Array
 
     @classmethod
-    def of(cls, parts: Sequence[Sequence[Part] | None], frame: Frame, size: int) -> Regions:
-        """Of attributes that are about these parts of the face each: () = all of it, None = no part, as the
-        colour of hair."""
+    def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int) -> Regions:
+        """Of a manifest's attributes, as their `region` and `group` say; the colour of hair acts on no part
+        of the face."""
+        parts = [None if info.group == "hair" else info.region for info in attributes]
         hairs = np.array([float(any(part in HAIRY for part in each or ())) for each in parts], np.float32)
+        expressions = [info.group == "expression" for info in attributes]
         at = np.array([region_share(each, frame) for each in parts])
         texture = np.array([frame.spread(share, size) for share in at])
         lips = frame.mask(size, dense.OUTER_LIP, blur=1.0)
-        return cls(texture * (1 - hairs[:, None, None] * lips), at, hairs)
+        light = np.where(expressions, np.float32(EXPRESSED), np.float32(1))
+        return cls(texture * (1 - hairs[:, None, None] * lips), at, hairs, light)
 
     def shares(self, change: Float32Array) -> Shares:
         """Of an edit that changes attribute values by `change` (A,).
@@ -65,10 +76,11 @@ class Regions:
         weights = changes / max(float(changes.max()), 1e-6)
         which = np.flatnonzero(weights)
         if not len(which):
-            return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0.0)
+            return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0.0, 1.0)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
         at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
-        return Shares(texture, at_landmarks, float((self.hairs * weights * (change > 0)).max()))
+        hairs = float((self.hairs * weights * (change > 0)).max())
+        return Shares(texture, at_landmarks, hairs, float((self.light * weights).max()))
 
 
 def region_share(parts: Sequence[Part] | None, frame: Frame) -> Float32Array:

@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 from made_up_face import made_up_frame
 
+from aif.runtime.bundle.attributes import AttributeInfo
+from aif.runtime.editing.shape.gain import dimmed
 from aif.runtime.editing.shape.hairs import SIDES, own_share, strands, strands_at
 from aif.runtime.editing.shape.region import Regions, region_share
 from aif.runtime.geometry import points as dense
 
 FRAME = made_up_frame()
+
+
+def about(*parts: str, group: str = "face") -> AttributeInfo:
+    return AttributeInfo(name="any", region=parts, group=group)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +42,7 @@ def test_an_edit_of_a_part_stays_there(parts: tuple, within: slice, beyond: tupl
 
 
 def test_of_several_edits_each_acts_in_its_own_part() -> None:
-    regions = Regions.of([(), ("nose",), ("brows",)], FRAME, 64)
+    regions = Regions.of([about(), about("nose"), about("brows")], FRAME, 64)
     brow, nose = 115, dense.NOSE_TIP
 
     def at(*change: float) -> np.ndarray:
@@ -54,7 +60,7 @@ def test_of_several_edits_each_acts_in_its_own_part() -> None:
 
 
 def test_the_colour_of_hair_is_nothing_of_the_face() -> None:
-    regions = Regions.of([None, ("nose",)], FRAME, 64)
+    regions = Regions.of([about(group="hair"), about("nose")], FRAME, 64)
     alone, nose, both = (
         regions.shares(np.array(change, np.float32)) for change in ((1, 0), (0, 0.3), (1, 0.3))
     )
@@ -64,7 +70,7 @@ def test_the_colour_of_hair_is_nothing_of_the_face() -> None:
 
 
 def test_beards_grow_hair_by_hair_and_leave_lips() -> None:
-    regions = Regions.of([(), ("beard",)], FRAME, 128)
+    regions = Regions.of([about(), about("beard")], FRAME, 128)
     assert regions.shares(np.array([0.5, 1], np.float32)).hairs == 1
     assert regions.shares(np.array([1, 0.5], np.float32)).hairs == 0.5
     assert regions.shares(np.array([1, -0.5], np.float32)).hairs == 0  # one that goes
@@ -75,6 +81,20 @@ def test_beards_grow_hair_by_hair_and_leave_lips() -> None:
     assert chin.min() < -1 and chin.max() > 0.25
     mouth = cv2.resize(lips.astype(np.float32), SIDES[:1] * 2) > 0.99
     assert np.abs(strands(FRAME)[0][mouth]).mean() < 0.05
+
+
+def test_expressions_keep_the_light_of_the_photo() -> None:
+    regions = Regions.of([about(group="expression"), about()], FRAME, 128)
+    shares = [regions.shares(np.array(change, np.float32)).light for change in ((-1, 0), (0, 1), (1, 0.5))]
+    assert shares == [pytest.approx(0.2), 1, pytest.approx(0.5)]
+    gain = np.full((128, 128, 3), -0.3, np.float32)  # a face in the shade, with a fold beside its mouth
+    gain[80:84, 40:44] -= 0.1
+    x, y = np.round(FRAME.mean[dense.OUTER_LIP].mean(axis=0) * 128).astype(int)
+    assert np.array_equal(dimmed(gain, 1, FRAME), gain)
+    left = dimmed(gain, shares[0], FRAME)
+    assert left[20, 64] == pytest.approx(-0.06, abs=0.005)
+    assert left[81, 41].mean() - left[81, 30].mean() == pytest.approx(-0.1, abs=0.01)
+    assert left[y, x] == pytest.approx(-0.3, abs=0.01)
 
 
 def test_strands_are_as_fine_as_the_photo() -> None:

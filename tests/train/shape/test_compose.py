@@ -10,13 +10,14 @@ from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.gain import EPSILON, log_gain
+from aif.runtime.editing.shape.gain import EPSILON, dimmed, log_gain
 from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, warp_crop
 from aif.train.shape.best.compose import Composer, Edit, Where
 from aif.train.shape.best.networks import Decoding
+from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.mean_shape import aligned
 
 SIZE = 128
@@ -138,15 +139,19 @@ def test_an_edit_of_two_decodings_is_the_runtimes() -> None:
         Decoding((as_batch(image) + EPSILON).log(), torch.zeros(1, dense.COUNT, 2), torch.from_numpy(each))
         for image, each in zip((before, after), amplitudes, strict=True)
     ]
-    where = Where.of(["Smiling", "Big_Nose", "Goatee"], FRAME, SIZE)
-    everywhere, nose, beard = (where.rows(torch.tensor([number])) for number in range(3))
+    where = Where.of(["Male", "Big_Nose", "Goatee", "Smiling"], FRAME, SIZE)
+    everywhere, nose, beard, smile = (where.rows(torch.tensor([number])) for number in range(4))
     assert (everywhere.hairs, nose.hairs, beard.hairs) == (0, 0, 1)
     edit = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), everywhere)
     images = [as_batch(image).numpy() for image in (before, after, own)]
     np.testing.assert_allclose(edit.gain.numpy(), log_gain(*images, FRAME), atol=2e-3)
     narrow = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), nose)
-    texture, *_ = Regions.of([("nose",)], FRAME, SIZE).shares(np.ones(1, np.float32))
+    texture, *_ = Regions.of(attribute_infos(["Big_Nose"]), FRAME, SIZE).shares(np.ones(1, np.float32))
     np.testing.assert_allclose(narrow.gain.numpy(), log_gain(*images, FRAME) * texture, atol=2e-3)
+    expression = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), smile).gain[0].permute(1, 2, 0).numpy()
+    whole = np.ascontiguousarray(log_gain(*images, FRAME)[0].transpose(1, 2, 0))
+    np.testing.assert_allclose(expression, dimmed(whole, 0.2, FRAME), atol=2e-3)
+    assert np.abs(expression - whole).max() > 0.02
     assert edit.gain.abs().max() > 0.2
     x, y = np.round(FRAME.mean[dense.LEFT_EYE].mean(axis=0) * SIZE).astype(int)
     assert edit.gain[0, :, y, x].abs().max() < 0.02

@@ -83,7 +83,7 @@ def test_editing_moves_the_mixing_network_alone(small, verdict) -> None:
 
 @pytest.mark.parametrize(
     ("own", "after", "price"),
-    [(0.8, 0.75, 0), (0.8, 0.62, 0.01), (0.6, 0.6, 0), (0.6, 0.5, 0.01), (1.0, 1.3, 0.04), (1.2, 1.2, 0)],
+    [(1.0, 0.78, 0), (1.0, 0.67, 0.01), (0.6, 0.6, 0), (0.6, 0.5, 0.01), (1.0, 1.3, 0.04), (1.2, 1.2, 0)],
 )
 def test_mouths_as_wide_as_peoples_cost_nothing(own: float, after: float, price: float) -> None:
     def mouth(width: float) -> torch.Tensor:

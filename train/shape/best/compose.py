@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from aif.runtime.editing.shape.detail import SHARE, detail_mask
 from aif.runtime.editing.shape.edit import OWN, OWN_FULLY, PARTED, SHADE
-from aif.runtime.editing.shape.gain import EPSILON, gain_mask
+from aif.runtime.editing.shape.gain import EPSILON, gain_mask, lips_mask
 from aif.runtime.editing.shape.hairs import hairs_in, strands_at
 from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.warp import CLOSING, LEAST_SHARE, OPENING, SHUT, SLIT
@@ -31,9 +31,8 @@ from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import close_gaps, raster
 from aif.train.shape.best.networks import Decoding
-from aif.train.shape.best.tint import amplified, bounded, detail_gain
-from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
-from aif.train.shape.faces.known import REGIONS
+from aif.train.shape.best.tint import amplified, bounded, detail_gain, dimmed
+from aif.train.shape.faces.known import attribute_infos
 
 _LEAST_AREA = 1e-3
 
@@ -56,20 +55,21 @@ class Edit:
 
 
 class Where(NamedTuple):
-    """Shares of the edits of N faces: (N, 1, S, S) of the texture, (N, 221) at the landmarks; and (N,) how
-    much of what darkens is hair."""
+    """Shares of the edits of N faces: (N, 1, S, S) of the texture, (N, 221) at the landmarks; (N,) how much
+    of what darkens is hair; and (N,) how much of their broad light stays."""
 
     texture: Tensor
     at_landmarks: Tensor
     hairs: Tensor
+    light: Tensor
 
     @classmethod
     def of(cls, attributes: Sequence[str], frame: Frame, size: int) -> Where:
         """A row for each attribute, by what is known of its name."""
-        parts = [None if name in HAIR_ATTRIBUTES else REGIONS.get(name, ()) for name in attributes]
-        found = Regions.of(parts, frame, size)
+        found = Regions.of(attribute_infos(attributes), frame, size)
         texture = torch.from_numpy(found.texture)[:, None]
-        return cls(texture, torch.from_numpy(found.at_landmarks), torch.from_numpy(found.hairs))
+        others = (torch.from_numpy(each) for each in (found.at_landmarks, found.hairs, found.light))
+        return cls(texture, *others)
 
     def rows(self, numbers: Tensor) -> Where:
         """Those of int64 (N,)."""
@@ -100,6 +100,8 @@ class Composer(nn.Module):
         self.register_buffer("mask", torch.tensor(gain_mask(frame, texture_size)))
         self.skin: Tensor
         self.register_buffer("skin", torch.tensor(detail_mask(frame, texture_size)))
+        self.lips: Tensor
+        self.register_buffer("lips", torch.tensor(lips_mask(frame, texture_size)))
         self.strands: Tensor
         pixels = np.stack(np.meshgrid(*[np.arange(texture_size, dtype=np.float32)] * 2), axis=-1)
         hairs = hairs_in(pixels / np.float32(texture_size), strands_at(frame, 1.0))
@@ -115,7 +117,8 @@ class Composer(nn.Module):
         gain = after.log_texture.clamp(low, high) - before.log_texture.clamp(low, high)
         detail = amplified(after.detail - before.detail) * F.avg_pool2d(self.skin * where.texture, SHARE)
         moves = (after.points - before.points) * where.at_landmarks[:, :, None]
-        gain = bounded(gain, own, self.mask) * self.mask * where.texture
+        gain = bounded(gain, own, self.mask) * self.mask
+        gain = dimmed(gain, where.light[:, None, None, None], self.lips) * where.texture
         dark = F.relu(-gain.mean(dim=1, keepdim=True)) * where.hairs[:, None, None, None]
         return Edit(moves, gain + dark * self.strands, detail, after.texture)
 

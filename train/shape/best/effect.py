@@ -20,7 +20,7 @@ from aif.train.shape.best.compose import Composer, Where
 from aif.train.shape.best.config import Effect
 from aif.train.shape.best.networks import Decoding, ShapeDecoder, ShapeEncoder
 from aif.train.shape.best.step import move
-from aif.train.shape.faces.known import MOUTH_WIDTHS
+from aif.train.shape.faces.known import NARROW_MOUTH, WIDE_MOUTH
 from aif.train.shape.faces.store import Faces
 
 MOUTH_PRICE = 8.0
@@ -95,6 +95,7 @@ class Editing(nn.Module):
         self.texture: Tensor
         self.at_landmarks: Tensor
         self.hairs: Tensor
+        self.light: Tensor
         where = Where.of(names, composer.frame, composer.texture_size)
         for part, values in where._asdict().items():
             self.register_buffer(part, values)
@@ -103,10 +104,9 @@ class Editing(nn.Module):
 
     def where(self, request: Request) -> Where:
         """Where the edits may act."""
-        texture, at_landmarks, hairs = Where(self.texture, self.at_landmarks, self.hairs).rows(
-            request.attribute
-        )
-        return Where(texture, at_landmarks, hairs * request.value)
+        every = Where(self.texture, self.at_landmarks, self.hairs, self.light)
+        found = every.rows(request.attribute)
+        return found._replace(hairs=found.hairs * request.value)
 
     def wanted(self, y: Tensor, request: Request) -> Tensor:
         """y (N, A) as requested."""
@@ -175,8 +175,9 @@ def mouth_term(before: Tensor, after: Tensor) -> Tensor:
     own, new = (
         (p[:, dense.LEFT_MOUTH] - p[:, dense.RIGHT_MOUTH]).norm(dim=1) / eyes for p in (before, after)
     )
-    low, high = MOUTH_WIDTHS
-    beyond = F.relu(own.clamp(max=low) - new) + F.relu(new - own.clamp(min=high))
+    offset, slope = NARROW_MOUTH
+    low = torch.minimum(own, offset + slope * own)
+    beyond = F.relu(low - new) + F.relu(new - own.clamp(min=WIDE_MOUTH))
     return beyond.square().mean()
 
 

@@ -17,8 +17,7 @@ from aif.train.progress import counted
 from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
 from aif.train.shape.faces.mean_shape import OPEN
 from aif.train.shape.faces.store import FaceStore
-from aif.train.shape.linear.fit import fit_maps, regress
-from aif.train.shape.linear.networks import regressors
+from aif.train.shape.linear.effects import fit_maps, regress_landmarks
 
 
 @torch.no_grad()
@@ -41,15 +40,17 @@ def refit(
     """
     encoder, decoder = networks
     here = rows.to(store.device)
+    people = None if store.people is None else store.people[rows.numpy()]
     y, points = store.y[here].float(), store.points[here]
-    regress(decoder.linear.points, regressors(z, y), points.flatten(1) - decoder.movement(z), ridge)
+    moved = points.flatten(1) - decoder.movement(z)
+    regress_landmarks(decoder.linear.points, (z, y), moved, ridge, people)
     opened = torch.from_numpy(mouth_opening(points.cpu().numpy()) > OPEN).to(store.device)
 
-    def rests() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def textures() -> Iterator[tuple[Tensor, Tensor]]:
         parts = torch.split(torch.arange(len(rows)), 100)
         for part in counted(parts, "texture of y, in hundreds of faces", len(parts), log):
             texture = store.batch(rows[part]).texture
-            log_texture = (texture + EPSILON).log() - encoder.linear.measured_tone(texture)[:, :, None, None]
-            yield y[part], log_texture - decoder.person(z[part]), opened[part]
+            tone = encoder.linear.measured_tone(texture)[:, :, None, None]
+            yield (texture + EPSILON).log() - tone, decoder.person(z[part])
 
-    fit_maps(decoder.linear, rests(), ridge)
+    fit_maps(decoder.linear, y, opened, textures(), ridge, people)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from aif.runtime.editing.shape.detail import DEEPEST, EDGE, GRAIN, SIGMAS, SOFTEST
-from aif.runtime.editing.shape.gain import BRIGHTER, COLOURED, DARKER, EPSILON, FINE, PALER, QUARTER
+from aif.runtime.editing.shape.gain import BRIGHTER, BROAD, COLOURED, DARKER, EPSILON, FINE, PALER, QUARTER
 
 
 def bounded(gain: Tensor, own: Tensor, mask: Tensor) -> Tensor:
@@ -31,6 +31,12 @@ def bounded(gain: Tensor, own: Tensor, mask: Tensor) -> Tensor:
     limited = whole + limit * torch.tanh(part / limit) + torch.minimum(light - coarse, darker_by)
     share = ((limited.abs() + COLOURED) / (light.abs() + COLOURED)).clamp(max=1)
     return DARKER * torch.tanh((limited + share * (gain - light)) / DARKER)
+
+
+def dimmed(gain: Tensor, light: Tensor, lips: Tensor) -> Tensor:
+    """Gains (N, 3, S, S) whose broad light stays at shares `light`, (N, 1, 1, 1); lips (S, S) keep theirs."""
+    broad = blurred(gain, BROAD * gain.shape[-1] / 128)
+    return gain - (1 - light) * (1 - lips) * broad
 
 
 def amplified(change: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ class FaceStore:
         if crops is not None and crops.shape != faces.images.shape:
             raise ValueError(f"crops {crops.shape} are not those of textures {faces.images.shape}")
         self.attributes, self.frame, self.size = faces.attributes, faces.frame, faces.size
+        self.people = faces.people
         self.device = device
         self._images, self._crops = self._resident(faces.images), None
         if crops is not None:

@@ -34,6 +34,7 @@ class Textures:
         rows: int64 (N,) which faces of the dataset these are.
         attributes: names of the labels' columns.
         frame: the frame they are in.
+        people: int64 (N,) numbers of the people, or None where unknown.
     """
 
     images: npt.NDArray[np.uint8]
@@ -42,6 +43,7 @@ class Textures:
     rows: npt.NDArray[np.int64]
     attributes: tuple[str, ...]
     frame: Frame
+    people: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -54,6 +56,10 @@ class Textures:
     def open_mouths(self) -> npt.NDArray[np.bool_]:
         """Whose mouths are open far enough for their inside to be seen: bool (N,)."""
         return dense.mouth_opening(self.points) > OPEN
+
+    def people_of(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+        """The people's numbers of some faces (n,), if known."""
+        return None if self.people is None else self.people[index]
 
     def weights(self, index: Sequence[int] | npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """How much each texture pixel of some faces counts in losses: float32 (n, S, S).
@@ -106,4 +112,5 @@ def make_textures(
         taken,
         tuple(dataset.attributes),
         frame,
+        None if dataset.identities is None else dataset.identities[taken],
     )

@@ -11,10 +11,12 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from aif.runtime.editing.shape.detail import SHARE, SIGMAS
 from aif.runtime.editing.shape.gain import EPSILON, LUMA
 from aif.train.shape.faces.textures import Textures
+from aif.train.shape.linear.effects import regress
 from aif.train.shape.linear.networks import LinearDecoder
 
 FACES = 12_000
@@ -22,6 +24,9 @@ FACES = 12_000
 
 AROUND = 3.0
 """Energy is averaged over so many pixels of a 128 px texture."""
+
+RIDGE = 1e-3
+"""Penalty of squared coefficients, relative to the number of faces."""
 
 LEAST = 1e-5
 """Energies, squared log units, below this are noise."""
@@ -37,19 +42,17 @@ def fit_detail(
         times: what the measured change of amplitude is multiplied with.
     """
     rows = some[:: max(1, len(some) // FACES)]
-    y = faces.labels[rows].astype(np.float64)
-    brightness = np.empty((len(rows), 1))
-    xx, xy = np.zeros((y.shape[1] + 2,) * 2), np.zeros((y.shape[1] + 2, decoder.detail.out_features))
+    brightness = np.empty((len(rows), 1), dtype=np.float32)
+    energy = np.empty((len(rows), decoder.detail.out_features), dtype=np.float32)
     for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // 500)):
         logs = np.log(faces.images[rows[part]].astype(np.float32) / 255 @ LUMA + np.float32(EPSILON))
         brightness[part, 0] = logs.mean(axis=(1, 2))
-        energy = np.stack([log_energies(luma).ravel() for luma in logs])
-        x = np.concatenate([np.ones((len(part), 1)), y[part], brightness[part]], axis=1)
-        xx, xy = xx + x.T @ x, xy + x.T @ energy
-    penalty = np.diag([0.0] + [1e-3 * len(rows)] * (len(xx) - 1))
-    solved = np.linalg.solve(xx + penalty, xy)[1:-1]
+        energy[part] = [log_energies(luma).ravel() for luma in logs]
+    known = torch.from_numpy(np.concatenate([faces.labels[rows], brightness], axis=1, dtype=np.float32))
+    effect = nn.Linear(known.shape[1], energy.shape[1])
     with torch.no_grad():
-        decoder.detail.weight.copy_(torch.from_numpy(times * solved.T / 2).float())
+        regress(effect, known, torch.from_numpy(energy), RIDGE, faces.people_of(rows))
+        decoder.detail.weight.copy_(times / 2 * effect.weight[:, :-1])
 
 
 def log_energies(log_luma: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -18,7 +18,8 @@ from aif.train.algorithm.factorize import erasure
 from aif.train.shape.faces.known import TONE_ATTRIBUTES
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.detail import fit_detail
-from aif.train.shape.linear.networks import POSE_COMPONENTS, LinearDecoder, LinearEncoder, regressors
+from aif.train.shape.linear.effects import fit_maps, regress, regress_landmarks
+from aif.train.shape.linear.networks import POSE_COMPONENTS, LinearDecoder, LinearEncoder
 
 # Cheeks and bridge of the nose on the mean shape: x, y and radius in pixels of a 128 px texture.
 TONE_PLACES = ((45, 79, 9), (83, 79, 9), (64, 71, 5))
@@ -86,7 +87,7 @@ def fit_linear(
     _classify(encoder.y, codes, y)
     with torch.no_grad():
         log("landmarks and textures")
-        regress(decoder.points, regressors(z, y), points, config.ridge)
+        regress_landmarks(decoder.points, (z, y), points, config.ridge, faces.people_of(some))
         _fit_textures(decoder, faces, some, (z, y, coarse, tone), config.ridge)
         fit_detail(decoder, faces, some, config.detail)
     return encoder.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
@@ -152,25 +153,6 @@ def _classify(layer: nn.Linear, codes: Tensor, y: Tensor) -> None:
     optimiser.step(loss)  # type: ignore[no-untyped-call]
 
 
-def regress(layer: nn.Linear, x: Tensor, goal: Tensor, ridge: float) -> None:
-    """Ridge regression with intercept: layer(x) = goal, for x (N, F), goal (N, D)."""
-    solved = _solve(*_moments(x, goal), len(x), ridge)
-    layer.weight.copy_(solved[1:].T)
-    layer.bias.copy_(solved[0])
-
-
-def _moments(x: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-    padded = F.pad(x, (1, 0), value=1.0).double()
-    return padded.T @ padded, (padded.float().T @ goal).double()
-
-
-def _solve(xx: Tensor, xy: Tensor, count: int, ridge: float) -> Tensor:
-    penalty = ridge * count * torch.ones(len(xx), dtype=torch.float64, device=xx.device)
-    penalty[0] = 0
-    solved: Tensor = torch.linalg.solve(xx + torch.diag(penalty), xy)
-    return solved.float()
-
-
 def _fit_textures(
     decoder: LinearDecoder,
     faces: Textures,
@@ -185,7 +167,7 @@ def _fit_textures(
     regress(decoder.tone, tonal, tone, ridge)
     decoder.tone.weight[:, z.shape[1] :] *= torch.tensor(kept)
     size, opened = faces.size, torch.from_numpy(faces.open_mouths()[some])
-    # z is uncorrelated with y, so both parts may be fitted one after the other.
+    # z is uncorrelated with y, so both parts may be fitted on their own.
     decoder.mouth.copy_(torch.from_numpy(faces.frame.mask(size, dense.INNER_LIP, blur=0.7)))
     mouth = decoder.mouth[0].expand(3, -1, -1).reshape(-1)
     half_mouth = F.avg_pool2d(mouth.reshape(1, 3, size, size), 2).flatten()
@@ -196,33 +178,11 @@ def _fit_textures(
     decoder.coarse.weight[at_mouth] = inside.weight
     decoder.coarse.bias[at_mouth] = inside.bias
 
-    def rests() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def textures() -> Iterator[tuple[Tensor, Tensor]]:
         for part in torch.split(torch.arange(len(some)), 500):
             image = torch.from_numpy(faces.images[some[part.numpy()]]).permute(0, 3, 1, 2).float() / 255
             half = decoder.coarse(z[part]).unflatten(1, (3, size // 2, size // 2))
-            known = F.interpolate(half, scale_factor=2.0, mode="bilinear", align_corners=False)
-            yield y[part], (image + EPSILON).log() - tone[part][:, :, None, None] - known, opened[part]
+            said = F.interpolate(half, scale_factor=2.0, mode="bilinear", align_corners=False)
+            yield (image + EPSILON).log() - tone[part][:, :, None, None], said
 
-    fit_maps(decoder, rests(), ridge)
-
-
-def fit_maps(decoder: LinearDecoder, rests: Iterable[tuple[Tensor, Tensor, Tensor]], ridge: float) -> None:
-    """The attributes' maps of the texture: a ridge regression on y, inside the mouth on open mouths alone.
-
-    Args:
-        rests: batches of y (N, A), of what the rest of the decoder leaves of the log textures (N, 3, S, S),
-            and of whether mouths are open, bool (N,).
-    """
-    sums: list[tuple[Tensor, Tensor, int]] = []
-    for y, rest, opened in rests:
-        for k, rows in enumerate((torch.ones_like(opened), opened)):
-            xx, xy = _moments(y[rows], rest[rows].flatten(1))
-            if len(sums) <= k:
-                sums.append((xx, xy, int(rows.sum())))
-            else:
-                sums[k] = (sums[k][0] + xx, sums[k][1] + xy, sums[k][2] + int(rows.sum()))
-    face, inner = (_solve(*each, ridge) for each in sums)
-    mouth = decoder.mouth.expand(1, 3, -1, -1).reshape(-1)
-    mixed = face * (1 - mouth) + inner * mouth
-    decoder.fine.weight.copy_(mixed[1:].T)
-    decoder.fine.bias.copy_(mixed[0])
+    fit_maps(decoder, y, opened, textures(), ridge, faces.people_of(some))
