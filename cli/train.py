@@ -43,6 +43,14 @@ def train(
         list[str] | None,
         typer.Option("--config", "-c", help="Any other setting, such as objective.aux_weight=0. Repeatable."),
     ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PART",
+            help="Where an attribute's edits act (presets best, linear): brows, eyes, nose, cheeks, mouth, "
+            "jaw, moustache, beard; several: cheeks+nose. Default: by its name, else everywhere. Repeatable.",
+        ),
+    ] = None,
     table: Table = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     devices: Annotated[int, typer.Option(help="Devices of this machine to use.")] = 1,
@@ -99,6 +107,7 @@ def train(
             data=data,
             table=table,
             attributes=names,
+            regions=tuple(region or ()),
             given={name.rpartition(".")[2]: value for name, value in given.items()},
             assignments=tuple(config or ()),
             accelerator=accelerator,
@@ -109,6 +118,12 @@ def train(
         )
         train_shape_command(training, say)
         return
+    if region:
+        from aif.runtime.errors import ConfigError
+
+        raise ConfigError(
+            f"--region does nothing for preset {preset}.", "Leave it out, or choose best or linear."
+        )
     assignments = [f"{name}={value}" for name, value in given.items()]
     start = _with_data(get_preset(preset), data, names)
     settings = override(start, [*assignments, *(config or [])])

@@ -58,8 +58,8 @@ def edit(
             "--set",
             "-s",
             metavar="NAME=VALUE",
-            help="Attributes to change, with commas or --set again. 1 or on: present; 0 or off: absent; between: "
-            "partly; beyond: exaggerated. NAME alone means on.",
+            help="Attributes to change, with commas or --set again. 1 or on: present; 0 or off: absent; "
+            "between: partly; beyond: exaggerated. NAME alone means on.",
         ),
     ] = [],  # noqa: B006 - Typer reads the default, nobody changes it
     out: Annotated[

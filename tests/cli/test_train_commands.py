@@ -69,6 +69,11 @@ def test_dry_run_prints_the_settings(aif, tmp_path):
         (["train", "--out", "{tmp}/x", "--preset", "besst"], 2, "best"),
         (["train", "--out", "{tmp}/x", "--preset", "linear", "--workers", "2"], 2, "--workers does nothing"),
         (["train", "--out", "{tmp}/x", "--no-cache"], 2, "--no-cache does nothing for preset best"),
+        (
+            ["train", "--out", "{tmp}/x", "--preset", "whole", "--region", "Smiling=mouth"],
+            2,
+            "--region does nothing",
+        ),
         (["train", "--out", "{tmp}/x", "--attributes", "Smilling"], 2, "Smiling"),
         (["train", "--out", "{tmp}/x", "--data", "{tmp}/nowhere"], 1, "nowhere"),
         (["train", "--out", "{tmp}/x", "-c", "objective.rhoo=1"], 2, "rho"),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import torch
 
-from aif.runtime.errors import ConfigError
+from aif.runtime.bundle.attributes import Part
+from aif.runtime.errors import ConfigError, UnknownAttributeError
 from aif.train.config import assign, read_settings
 from aif.train.data.open import open_faces
 from aif.train.shape.best.command import SIZE, train_best
@@ -34,6 +35,8 @@ class ShapeTraining:
     """The CSV of labels, where it is not beside the images."""
     attributes: tuple[str, ...]
     """Columns of y, in this order."""
+    regions: tuple[str, ...]
+    """NAME=PART+PART: where the edits of an attribute act."""
     given: Mapping[str, Any]
     """Of steps, batch_size, learning_rate, image_size, width, precision and seed those that were given."""
     assignments: tuple[str, ...]
@@ -63,8 +66,30 @@ def train_shape_command(options: ShapeTraining, log: Callable[[str], None] = pri
         _best(options, log)
 
 
+def parse_regions(texts: Sequence[str], attributes: Sequence[str]) -> dict[str, tuple[Part, ...]]:
+    """Attribute to parts of the face, from texts like `Lipstick=mouth` and `Blush=cheeks+nose`.
+
+    Raises:
+        UnknownAttributeError: it is not among `attributes`.
+        ConfigError: there is no such part; the message names them all.
+    """
+    regions: dict[str, tuple[Part, ...]] = {}
+    for text in texts:
+        name, _, words = (part.strip() for part in text.partition("="))
+        if name not in attributes:
+            raise UnknownAttributeError(name, attributes, "--attributes")
+        parts = tuple(word.strip() for word in words.split("+"))
+        if wrong := [part for part in parts if part not in get_args(Part)]:
+            raise ConfigError(
+                f"--region {text}: {wrong[0]!r} is no part of a face.",
+                f"Parts: {', '.join(get_args(Part))}; several: {name}=mouth+jaw. Left out: all of the face.",
+            )
+        regions[name] = cast(tuple[Part, ...], parts)
+    return regions
+
+
 def _best(options: ShapeTraining, log: Callable[[str], None]) -> None:
-    config = _best_config(options)
+    config, regions = _best_config(options), parse_regions(options.regions, options.attributes)
     if options.dry_run:
         print(json.dumps({"preset": "best", **config.to_dict()}, indent=2))
         return
@@ -81,6 +106,7 @@ def _best(options: ShapeTraining, log: Callable[[str], None]) -> None:
             sample_every=options.sample_every,
         ),
         log,
+        regions,
     )
     print(f"Next: aif-export {options.out} -o {options.out.name}.aif")
 
@@ -120,10 +146,11 @@ def _linear(options: ShapeTraining, log: Callable[[str], None]) -> None:
     values = asdict(LinearConfig())
     values["seed"] = options.given.get("seed", values["seed"])
     config = read_settings(LinearConfig, assign(values, options.assignments))
+    regions = parse_regions(options.regions, options.attributes)
     size = options.given.get("image_size", 128)
     if options.dry_run:
         print(json.dumps({"preset": "linear", "image_size": size, **asdict(config)}, indent=2))
         return
     faces = open_faces(options.data, "train", options.attributes, table=options.table, image_size=size)
-    train_baseline(faces, options.data, options.out, size=size, config=config, log=log)
+    train_baseline(faces, options.data, options.out, size=size, config=config, regions=regions, log=log)
     print(f"Next: aif-export {options.out} -o {options.out.name}.aif")

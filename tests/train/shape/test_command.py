@@ -12,21 +12,25 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points
 
-from aif.runtime.errors import ConfigError, DataError
+from aif.runtime.errors import AifError, DataError
 from aif.runtime.faces.landmarks import DenseFaces
 from aif.train.data.base import CorruptImageError
-from aif.train.shape.command import ShapeTraining, train_shape_command
+from aif.train.shape.command import ShapeTraining, parse_regions, train_shape_command
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import LEAST, measure_hair
+from aif.train.shape.faces.known import attribute_infos
 
 
-def training(preset: str, assignments: tuple[str, ...] = (), **given: Any) -> ShapeTraining:
+def training(
+    preset: str, assignments: tuple[str, ...] = (), regions: tuple[str, ...] = (), **given: Any
+) -> ShapeTraining:
     return ShapeTraining(
         preset=preset,
         out=Path("nowhere"),
         data=None,
         table=None,
-        attributes=("Smiling",),
+        attributes=("Smiling", "Lipstick"),
+        regions=regions,
         given=given,
         assignments=assignments,
         accelerator="cpu",
@@ -73,11 +77,22 @@ def test_settings(
         (training("best", assignments=("effect.mixng=1",)), "mixng"),
         (training("best", assignments=("nothing.gain=1",)), "nothing"),
         (training("best", batch_size=1), "two faces"),
+        (training("best", regions=("Lipstik=mouth",)), "Did you mean Lipstick"),
+        (training("linear", regions=("Lipstick=lips",)), "Parts: brows, eyes, nose, cheeks, mouth"),
+        (training("linear", regions=("Lipstick",)), "is no part"),
     ],
 )
 def test_settings_that_are_not_there(options: ShapeTraining, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(AifError, match=message) as caught:
         train_shape_command(options)
+    assert caught.value.exit_code == 2
+
+
+def test_an_edit_acts_where_the_user_says() -> None:
+    names = ("Smiling", "Lipstick", "Goatee", "Big_Nose")
+    regions = parse_regions(("Lipstick=mouth", "Goatee=beard+jaw"), names)
+    found = {info.name: info.region for info in attribute_infos(names, regions=regions)}
+    assert found == {"Smiling": (), "Lipstick": ("mouth",), "Goatee": ("beard", "jaw"), "Big_Nose": ("nose",)}
 
 
 class Faces:

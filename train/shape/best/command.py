@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from aif.runtime.bundle.attributes import Part
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import HairInfo
 from aif.runtime.faces.landmarks import LandmarkNet
@@ -23,7 +24,7 @@ from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES, measure_hair
 from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.linear.training import open_textures
-from aif.train.shape.shape_run import ATTRIBUTES_FILE, save_attributes
+from aif.train.shape.shape_run import ATTRIBUTES_FILE, load_attributes, save_attributes
 from aif.train.training.checkpoint import list_checkpoints
 
 SIZE = 128
@@ -41,6 +42,7 @@ def train_best(
     config: ShapeConfig,
     options: ShapeOptions,
     log: Callable[[str], None] = print,
+    regions: Mapping[str, tuple[Part, ...]] | None = None,
 ) -> None:
     """Train the preset `best` into the folder `out`; a training that is already there is resumed.
 
@@ -50,7 +52,8 @@ def train_best(
     Args:
         dataset, held_out: aligned faces of the training and the validation split, of one choice of
             attributes. root: their folder, which may hold `dense.npz`. out: the training's folder. config:
-            what decides the outcome. options: how it is carried out. log: gets lines.
+            what decides the outcome. options: how it is carried out. log: gets lines. regions: parts of the
+            face that attributes are about, where a user says so.
 
     Raises:
         ConfigError, DataError, TrainingError: as the parts do.
@@ -84,8 +87,11 @@ def train_best(
         hair: dict[str, HairInfo] = {}
         if set(HAIR_ATTRIBUTES) & set(dataset.attributes):
             hair = measure_hair(dataset, MatteNet(Bundle.open()), config.seed, log)
-        infos = attribute_infos(dataset.attributes, trained=True)
-        save_attributes(out, infos, hair)
+        save_attributes(out, attribute_infos(dataset.attributes, trained=True, regions=regions), hair)
+    elif regions:
+        infos, hair = load_attributes(out)
+        changed = (each.model_copy(update={"region": regions.get(each.name, each.region)}) for each in infos)
+        save_attributes(out, tuple(changed), hair)
     about = {"name": dataset.name, "fingerprint": dataset.fingerprint}
     if root is not None:
         about["path"] = str(root.resolve())

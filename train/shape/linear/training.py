@@ -3,12 +3,13 @@ core."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from aif.runtime.bundle.attributes import Part
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import HairInfo
 from aif.runtime.errors import ConfigError
@@ -91,6 +92,7 @@ def train_baseline(
     *,
     size: int = 128,
     config: LinearConfig | None = None,
+    regions: Mapping[str, tuple[Part, ...]] | None = None,
     matte: MatteNet | None = None,
     log: Callable[[str], None] = print,
 ) -> ShapeRun:
@@ -102,6 +104,7 @@ def train_baseline(
         out: folder to write; a model of this kind there is replaced.
         size: side of the textures in pixels.
         config: how it is fitted.
+        regions: parts of the face that attributes are about, where a user says so.
         matte: the network that finds hair, for hair colours; None = the embedded bundle's.
         log: gets lines.
 
@@ -121,7 +124,7 @@ def train_baseline(
         encoder=encoder,
         decoder=decoder,
         frame=faces.frame,
-        attributes=attribute_infos(dataset.attributes),
+        attributes=attribute_infos(dataset.attributes, regions=regions),
         image_size=size,
         latent_size=encoder.z.out_features,
         preset="linear",
