@@ -32,12 +32,10 @@ CHECKS: dict[str, str] = {
     "editing": "bundle:check_editing",
 }
 
-# What runs in one process after each other: checks that load the same libraries.
+# What runs in one process after each other: checks that load the same libraries (most of their time).
 GROUPS: tuple[tuple[str, ...], ...] = (
-    ("versions", "machine", "cameras"),
-    ("cpu", "openvino", "cuda", "ort-tensorrt"),
-    ("bundle", "editing", "detectors", "engines"),
-    ("codecs", "hardware-codecs", "display"),
+    ("versions", "machine", "cameras", "codecs", "hardware-codecs", "display"),
+    ("cpu", "bundle", "editing", "detectors", "engines", "openvino", "cuda", "ort-tensorrt"),
 )
 
 
