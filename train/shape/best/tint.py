@@ -13,7 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from aif.runtime.editing.shape.detail import DEEPEST, EDGE, GRAIN, SIGMAS, SOFTEST
-from aif.runtime.editing.shape.gain import BRIGHTER, BROAD, COLOURED, DARKER, EPSILON, FINE, PALER, QUARTER
+from aif.runtime.editing.shape.gain import (
+    BRIGHTER,
+    BROAD,
+    COARSE,
+    COLOURED,
+    DARKER,
+    EPSILON,
+    FINE,
+    PALER,
+    QUARTER,
+)
 
 
 def bounded(gain: Tensor, own: Tensor, mask: Tensor) -> Tensor:
@@ -35,7 +45,8 @@ def bounded(gain: Tensor, own: Tensor, mask: Tensor) -> Tensor:
 
 def dimmed(gain: Tensor, light: Tensor, lips: Tensor) -> Tensor:
     """Gains (N, 3, S, S) whose broad light stays at shares `light`, (N, 1, 1, 1); lips (S, S) keep theirs."""
-    broad = blurred(gain, BROAD * gain.shape[-1] / 128)
+    broad = blurred(F.avg_pool2d(gain, COARSE), BROAD * gain.shape[-1] / 128 / COARSE)
+    broad = F.interpolate(broad, scale_factor=COARSE, mode="bilinear", align_corners=False)
     return gain - (1 - light) * (1 - lips) * broad
 
 
