@@ -9,7 +9,7 @@ from pathlib import Path
 from aif.export.graphs.files import sha256_of
 from aif.runtime.bundle.bundle import put_in_place
 from aif.runtime.bundle.manifest import Manifest
-from aif.runtime.errors import ExportError
+from aif.runtime.errors import ConfigError, ExportError
 
 RECORD = "aif_repository.json"
 """Says what was exported, so that the next export knows its own work; Triton reads folders only."""
@@ -50,7 +50,7 @@ def _refuse_to_overwrite(place: Path) -> None:
     try:
         known = dict(json.loads((place / RECORD).read_bytes())["files"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ExportError(
+        raise ConfigError(
             f"{place} exists and is no model repository of aif's; not overwritten.", _ELSEWHERE
         ) from error
     for file in sorted(file for file in place.rglob("*") if not file.is_dir()):
@@ -58,7 +58,7 @@ def _refuse_to_overwrite(place: Path) -> None:
         if name == RECORD:
             continue
         if name not in known:
-            raise ExportError(
+            raise ConfigError(
                 f"{place} also holds {name}, which aif did not write; not overwritten.", _ELSEWHERE
             )
         try:
@@ -66,7 +66,7 @@ def _refuse_to_overwrite(place: Path) -> None:
         except OSError as error:
             raise ExportError(f"{file} cannot be read: {error.strerror or error}.", _ELSEWHERE) from error
         if not same:
-            raise ExportError(
+            raise ConfigError(
                 f"{file} was changed after it had been exported; not overwritten.",
                 f"Keep a copy of your changes. {_ELSEWHERE}",
             )

@@ -86,7 +86,7 @@ def _run(tasks: Tasks, setup: Setup, workers: int, progress: bool) -> Mapping[st
     context.max_errored_blocks = -1  # the others go on
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     source, paths = tasks.source, list(tasks.outputs)
-    sink = ResultSink(tasks.destination.name(tasks.destination.path))
+    sink = ResultSink(tasks.destination.name(tasks.destination.path), tasks.new)
     processors = None if setup.on_gpus else setup.machine.threads
     try:
         with warnings.catch_warnings():

@@ -101,14 +101,21 @@ class Place:
                 return set()
             raise
 
-    def put(self, path: str, data: bytes) -> None:
+    def put(self, path: str, data: bytes, new: bool = False) -> None:
         """Write a file, which is never half there; one that is there is replaced.
 
+        new: one that is there stays; no fault if it holds the same, from a worker that was started again.
+            In object stores it is looked for just before.
+
         Raises:
-            ImageError: the place cannot be written.
+            ImageError: the place cannot be written, or another file is there.
         """
+        if new and self._try(self.fs.exists, path):
+            if self._try(self.fs.cat_file, path) == data:
+                return
+            raise ImageError(f"{self.name(path)} came there in the meantime; it stays.", "Add --overwrite.")
         if self._protocols & {"file", "local"}:
-            write_bytes(Path(path), data)
+            write_bytes(Path(path), data, new)
         elif self._protocols & _WHOLE_PUTS:
             self._try(self.fs.pipe_file, path, data)
         else:

@@ -26,6 +26,7 @@ class Tasks:
         done: how many have a result already, and are left out.
         others: how many files of each other suffix were found, which are left out too.
         report: path of the report of failures, in the destination's file system.
+        new: what comes to a result's place while it is made stays there.
     """
 
     source: Place
@@ -34,6 +35,7 @@ class Tasks:
     done: int
     others: Mapping[str, int]
     report: str
+    new: bool = True
 
 
 def find_tasks(
@@ -77,8 +79,9 @@ def find_tasks(
     root = fixed.rpartition("/")[0] if fixed != destination.path or single else fixed.rstrip("/")
     there = set() if overwrite else destination.existing(root)
     todo = {path: output for path, output in outputs.items() if output not in there}
+    done, report = len(outputs) - len(todo), f"{root}/{FAILURES}"
     others = Counter(suffix_of(path) for path in every if suffix_of(path) not in SUFFIXES)
-    return Tasks(source, destination, todo, len(outputs) - len(todo), others, f"{root}/{FAILURES}")
+    return Tasks(source, destination, todo, done, others, report, not overwrite)
 
 
 def _outputs(

@@ -77,9 +77,9 @@ class ResultSink(Datasink[list[dict[str, Any]]]):
         records: of the pictures that have an outcome, by path, once the run is over.
     """
 
-    def __init__(self, destination: str) -> None:
-        """Results go to the file system of this address."""
-        self._destination = destination
+    def __init__(self, destination: str, new: bool = True) -> None:
+        """Results go to the file system of this address; `new`: see `Place.put`."""
+        self._destination, self._new = destination, new
         self.records: dict[str, dict[str, Any]] = {}
 
     def write(self, blocks: Iterable[pa.Table], ctx: object) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ class ResultSink(Datasink[list[dict[str, Any]]]):
                 record = json.loads(row["record"])
                 try:
                     if row["data"]:
-                        place.put(row["output"], row["data"])
+                        place.put(row["output"], row["data"], self._new)
                         record["output"] = place.name(row["output"])
                 except AifError as error:
                     record |= {"status": "failed", "error": error.message}

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.errors import DataError
+from aif.runtime.errors import ConfigError, DataError
 from aif.runtime.files import replacing_folder
 from aif.train.data.packed import META_COLUMNS
 
@@ -110,18 +110,18 @@ class PackedWriter:
 
 
 def check_target(out: Path, overwrite: bool) -> None:
-    """A DataError unless `out` is new, empty, or older packed faces to be replaced."""
+    """A ConfigError unless `out` is new, empty, or older packed faces to be replaced."""
     if not out.exists():
         return
     if not out.is_dir():
-        raise DataError(f"{out} exists and is no folder.", "Choose another place with --out.")
+        raise ConfigError(f"{out} exists and is no folder.", "Choose another place with --out.")
     inside = {path.name for path in out.iterdir()}
     strange = sorted(n for n in inside if n != "labels.csv" and not n.endswith(".zip"))
     if inside and (strange or "labels.csv" not in inside):
-        raise DataError(
+        raise ConfigError(
             f"{out} holds something other than packed faces ({', '.join(strange[:3]) or 'no labels.csv'}); "
             "it is left alone.",
             "Choose another place with --out.",
         )
     if inside and not overwrite:
-        raise DataError(f"{out} holds packed faces already.", "Choose another place, or say --overwrite.")
+        raise ConfigError(f"{out} holds packed faces already.", "Choose another place, or say --overwrite.")

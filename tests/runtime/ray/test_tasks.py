@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,10 @@ def test_what_is_put_is_found(kind: str, tmp_path: Path, memory: str) -> None:
     assert Place(f"{url}/*.png").find(False) == [b] and Place(f"{url}/sub/c.png").find(False) == [c]
     assert {a, b, c} < place.existing(place.path) and place.existing(f"{place.path}/none") == set()
     assert not any(name.endswith(".part") for name in place.existing(place.path))
+    for came in (b"again", b"mine"):  # the same from a worker that was started again, or other data
+        with nullcontext() if came == b"again" else pytest.raises(ImageError, match="came there"):
+            place.put(a, came, new=True)
+    assert place.fs.cat_file(a) == b"again"
     for _ in range(2):
         place.remove(a)
     assert place.find(False) == [b]

@@ -185,16 +185,16 @@ def test_interruption_leaves_nothing(
 def test_overwriting(photos: Path, detector: KnownFaces, tmp_path: Path) -> None:
     out = tmp_path / "packed"
     prepare(photos, None, out, detector)
-    with pytest.raises(DataError, match="--overwrite"):
+    with pytest.raises(ConfigError, match="--overwrite"):
         prepare(photos, None, out, detector)
     prepare(photos, None, out, detector, PrepareOptions(size=64, overwrite=True))
     assert PackedFaces(out, "train").image(0).shape == (64, 64, 3)
     assert {p.name for p in tmp_path.iterdir()} == {"photos", "packed"}
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match=r"notes\.txt"):
+    with pytest.raises(ConfigError, match=r"notes\.txt"):
         prepare(photos, None, out, detector, PrepareOptions(overwrite=True))
     for place in (photos, tmp_path, photos / "two.png"):
-        with pytest.raises(DataError):
+        with pytest.raises(ConfigError):
             prepare(photos, None, place, detector, PrepareOptions(overwrite=True))
     assert (out / "notes.txt").exists() and (photos / "two.png").exists()
     (tmp_path / "empty").mkdir()
