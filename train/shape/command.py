@@ -127,10 +127,7 @@ def _best_config(options: ShapeTraining) -> ShapeConfig:
         raise ConfigError("Preset best chooses its precision by the processor.", "Leave --precision out.")
     values = ShapeConfig().to_dict()
     if "steps" in given:
-        # Algorithm 1 and the edits share the steps as they do by default.
-        first, second = values["reconstruct_steps"], values["effect_steps"]
-        values["reconstruct_steps"] = round(given["steps"] * first / (first + second))
-        values["effect_steps"] = given["steps"] - values["reconstruct_steps"]
+        values["effect_steps"] = given["steps"]
     values |= {name: given[name] for name in ("batch_size", "seed") if name in given}
     values["rates"]["networks"] = given.get("learning_rate", values["rates"]["networks"])
     return ShapeConfig.from_dict(assign(values, options.assignments))

@@ -46,8 +46,8 @@ def training(
     [
         (training("linear"), {"preset": "linear", "image_size": 128}),
         (training("linear", seed=7, assignments=("faces=5000",)), {"seed": 7, "faces": 5000}),
-        (training("best"), {"preset": "best", "batch_size": 32}),
-        (training("best", steps=100, seed=3), {"reconstruct_steps": 67, "effect_steps": 33, "seed": 3}),
+        (training("best"), {"preset": "best", "batch_size": 24}),
+        (training("best", steps=100, seed=3), {"reconstruct_steps": 0, "effect_steps": 100, "seed": 3}),
         (training("best", assignments=("effect.mixing=0.25",)), {"effect.mixing": 0.25}),
         (training("best", learning_rate=1e-3), {"rates.networks": 1e-3}),
     ],

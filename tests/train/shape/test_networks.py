@@ -15,7 +15,7 @@ from aif.train.shape.linear.fit import LinearConfig, inner_face
 
 @pytest.fixture
 def networks(small):
-    return beginning(small.linear, small.faces.attributes, ShapeConfig())
+    return beginning(small.linear, small.faces.attributes, ShapeConfig(reconstruct_steps=1))
 
 
 def test_untrained_networks_are_the_baseline(small, networks) -> None:

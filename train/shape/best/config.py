@@ -83,21 +83,21 @@ class Rates:
 
 @dataclass(frozen=True)
 class ShapeConfig:
-    """Everything that decides the outcome of a training.
+    """Everything that decides the outcome of a training; the defaults are what the embedded bundle has.
 
     Its three stages: Algorithm 1 on textures and landmarks; z cleaned of y with a frozen backbone; edits
-    trained for effect with a frozen encoder.
+    trained for effect with a frozen encoder. Without the first stage z is the baseline's, which is clean.
     """
 
     faces: int = 44_000
     """Training faces that are used, at the most; textures and crops of 44,000 take 4.3 GB on disk."""
     linear: LinearConfig = field(default_factory=LinearConfig)
     """The baseline that the networks begin as."""
-    reconstruct_steps: int = 6_000
-    """Steps of Algorithm 1."""
-    effect_steps: int = 3_000
+    reconstruct_steps: int = 0
+    """Steps of Algorithm 1; 0 = encoder and decoder are the linear baseline's."""
+    effect_steps: int = 2_400
     """Steps of training edits for effect; 0 = none."""
-    batch_size: int = 32
+    batch_size: int = 24
     """Faces of a step."""
     algorithm1: Algorithm1 = field(default_factory=Algorithm1)
     """Of the first stage."""
@@ -109,7 +109,7 @@ class ShapeConfig:
     """Of the third stage."""
     rates: Rates = field(default_factory=Rates)
     """Learning rates; they fall to a tenth along a cosine over each stage."""
-    ema: float = 0.999
+    ema: float = 0.99
     """Decay of the moving average of the weights; what is exported is the average."""
     seed: int = 0
     """Seed of everything random."""
