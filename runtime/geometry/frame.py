@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, transform_points, warp_crop
 from aif.runtime.geometry.mesh import NO_MAP, Int32Array, evaluate, linear_fields, raster, signed_areas
@@ -128,7 +128,7 @@ class Frame:
         pixels = np.arange(size, dtype=np.float32)
         at = np.concatenate([values, np.ones(len(self.anchors), dtype=np.float32)])[:, None]
         fields = linear_fields(self.vertices(self.mean * np.float32(size), size), at, self.triangles)
-        return evaluate(_lookup(self, size).ids, fields, pixels, pixels, fill=1.0)[:, :, 0]
+        return f32(evaluate(_lookup(self, size).ids, fields, pixels, pixels, fill=1.0)[0])
 
     def triangle_ids(self, size: int) -> Int32Array:
         """The number of the triangle that covers each texture pixel, -1 beyond the ring: int32 (size,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array
+from aif.runtime.arrays import Float32Array, Float64Array, f32
 
 Int32Array = npt.NDArray[np.int32]
+IntArray = npt.NDArray[np.intp]
 
 # What `cv2.remap` takes in place of a second map where the first holds x and y.
 NO_MAP: Float32Array = np.empty((0, 0), dtype=np.float32)
 
-# Vertices are rasterised in 16ths of a pixel.
-_SHIFT = 4
+# A pixel so near to a triangle's rim, in pixels, is covered by it: none is left out between two of them.
+_RIM = 1e-6
+# Sides that fall by less than this, in pixels, are level.
+_LEVEL = 1e-12
 # Doubled triangle areas below this, in square pixels, are no triangles.
 _LEAST_AREA = 1e-3
 
@@ -28,14 +30,28 @@ def raster(vertices: npt.ArrayLike, triangles: Int32Array, shape: tuple[int, int
         triangles: (T, 3) vertex numbers.
         shape: height and width in pixels.
     """
-    ids = np.full(shape, -1, dtype=np.int32)
-    corners = np.round(np.asarray(vertices, dtype=np.float64)[triangles] * (1 << _SHIFT)).astype(np.int32)
-    inside = (corners.max(axis=1) >= 0).all(axis=1)
-    inside &= (corners.min(axis=1) <= np.array([shape[1], shape[0]]) << _SHIFT).all(axis=1)
-    fill = cv2.fillConvexPoly
-    for number, triangle in zip(np.flatnonzero(inside).tolist(), corners[inside], strict=True):
-        fill(ids, triangle, number, cv2.LINE_8, _SHIFT)  # by name, arguments take as long as the filling
-    return ids
+    height, width = shape
+    ids = np.full(height * width, -1, dtype=np.int32)
+    xs, ys = np.asarray(vertices, dtype=np.float64).T
+    down = np.take_along_axis(triangles, np.argsort(ys[triangles], axis=1), axis=1).T
+    (x0, x1, x2), (y0, y1, y2) = xs[down], ys[down]
+    sides = ((x0, y0, x1, y1), (x1, y1, x2, y2), (x0, y0, x2, y2))
+    slopes = ((x - left) / np.maximum(y - top, _LEVEL) for left, top, x, y in sides)
+    which, row = _runs(np.ceil(y0).clip(0), np.floor(y2).clip(max=height - 1))
+    upper, lower, whole, x0, y0, x1, y1 = (each[which] for each in (*slopes, x0, y0, x1, y1))
+    one = x0 + (row - y0) * whole
+    other = np.where(row < y1, x0 + (row - y0) * upper, x1 + (row - y1) * lower)
+    left, right = np.minimum(one, other) - _RIM, np.maximum(one, other) + _RIM
+    span, column = _runs(np.ceil(left).clip(0), np.floor(right).clip(max=width - 1))
+    ids[row[span] * width + column] = which[span]
+    return ids.reshape(shape)
+
+
+def _runs(first: Float64Array, last: Float64Array) -> tuple[IntArray, IntArray]:
+    """The whole numbers from each `first` to its `last`, one run after the other: of which run, and which."""
+    count = (last - first + 1).clip(0).astype(np.intp)
+    run = np.repeat(np.arange(len(count)), count)
+    return run, np.arange(len(run)) + (first.astype(np.intp) - np.cumsum(count) + count)[run]
 
 
 def signed_areas(vertices: npt.ArrayLike, triangles: Int32Array) -> npt.NDArray[np.float64]:
@@ -49,47 +65,44 @@ def linear_fields(vertices: npt.ArrayLike, values: npt.ArrayLike, triangles: Int
     """The linear function of x and y in each triangle that takes `values` (V, C) at its corners.
 
     Returns:
-        float32 (5, T, C): value = f[0] x + f[1] y + f[2], between f[3] and f[4], the least and greatest of
+        float32 (5, C, T): value = f[0] x + f[1] y + f[2], between f[3] and f[4], the least and greatest of
         the corners; constant in degenerate triangles.
     """
-    place = np.asarray(vertices, dtype=np.float64)[triangles]
-    value = np.asarray(values, dtype=np.float64)[triangles]
-    (e, f), (u, v) = (
-        ((place[:, k] - place[:, 0]) for k in (1, 2)),
-        ((value[:, k] - value[:, 0]) for k in (1, 2)),
-    )
-    area = e[:, 0] * f[:, 1] - e[:, 1] * f[:, 0]
-    inverse = np.where(np.abs(area) > _LEAST_AREA, 1 / np.where(area == 0, 1, area), 0)[:, None]
-    along_x = (u * f[:, 1:2] - v * e[:, 1:2]) * inverse
-    along_y = (v * e[:, 0:1] - u * f[:, 0:1]) * inverse
-    constant = value[:, 0] - along_x * place[:, 0, 0:1] - along_y * place[:, 0, 1:2]
+    a, b, c = triangles.T
+    (x, y), value = (np.asarray(each, dtype=np.float64).T for each in (vertices, values))
+    (one_x, one_y), (other_x, other_y) = ((x[k] - x[a], y[k] - y[a]) for k in (b, c))
+    corners = np.stack([value[:, k] for k in (a, b, c)])
+    one, other = corners[1] - corners[0], corners[2] - corners[0]
+    area = one_x * other_y - one_y * other_x
     flat = np.abs(area) <= _LEAST_AREA
-    constant[flat] = value[flat].mean(axis=1)
-    parts = [along_x, along_y, constant, value.min(axis=1), value.max(axis=1)]
+    inverse = np.where(flat, 0, 1 / np.where(flat, 1, area))
+    along_x = (one * other_y - other * one_y) * inverse
+    along_y = (other * one_x - one * other_x) * inverse
+    constant = np.where(flat, corners.mean(axis=0), corners[0] - along_x * x[a] - along_y * y[a])
+    parts = [along_x, along_y, constant, corners.min(axis=0), corners.max(axis=0)]
     return np.asarray(parts, dtype=np.float32)
 
 
 def evaluate(
-    ids: Int32Array, fields: Float32Array, xs: Float32Array, ys: Float32Array, fill: float = 0.0
+    ids: Int32Array, fields: Float32Array, xs: Float32Array, ys: Float32Array, fill: npt.ArrayLike = 0.0
 ) -> Float32Array:
-    """The fields (5, T, C) at pixels: float32 (h, w, C), `fill` where no triangle is.
+    """The fields (5, C, T) at pixels: float32 (C, h, w), `fill` (of all, or of each) where no triangle is.
 
-    A pixel at the rim of a thin triangle may lie outside it by a fraction; the corners' values bound what it
-    gets.
+    Pixels that gaps were closed with lie outside their triangle; the corners' values bound what they get.
 
     Args:
         ids: (h, w) from `raster`.
         xs, ys: (w,) and (h,) coordinates of the pixels' centres in the units of the fields' vertices.
     """
-    nowhere = np.array([[[0]], [[0]], [[fill]], [[fill]], [[fill]]], dtype=np.float32)
-    nowhere = np.broadcast_to(nowhere, (5, 1, fields.shape[2]))
-    table = np.concatenate([fields, nowhere], axis=1)  # where -1 finds the last
-    along_x, along_y, constant, least, most = (part.take(ids, axis=0, mode="wrap") for part in table)
-    along_x *= xs[:, None]
-    along_y *= ys[:, None, None]
+    table = np.zeros((*fields.shape[:2], fields.shape[2] + 1), dtype=np.float32)  # where -1 finds the last
+    table[:, :, :-1], table[2:, :, -1] = fields, fill
+    place = ids.astype(np.intp)  # once, not in each of these
+    along_x, along_y, constant, least, most = (part.take(place, axis=1, mode="wrap") for part in table)
+    along_x *= xs
+    along_y *= ys[:, None]
     along_x += along_y
     along_x += constant
-    return np.asarray(np.clip(along_x, least, most, out=along_x), dtype=np.float32)
+    return f32(np.minimum(np.maximum(along_x, least, out=along_x), most, out=along_x))
 
 
 def close_gaps(ids: Int32Array, region: npt.NDArray[np.bool_], rounds: int = 64) -> None:

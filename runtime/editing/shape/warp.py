@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.editing.shape.blocks import Block, blocks, upsampled
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, transform_points
@@ -171,8 +171,7 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
     fields = linear_fields(target, np.concatenate([source - target, texture], axis=1), order)
     if shut:
         _close(ids, (target + 0.5) / step - 0.5)
-    grid = evaluate(ids, fields, xs, ys)
-    grid[ids < 0, 2:] = -1
+    grids = [*evaluate(ids, fields, xs, ys, fill=[0, 0, -1, -1])]
     lips = None
     mouth = target[dense.OUTER_LIP]
     x0, y0 = np.maximum(np.floor(mouth.min(axis=0)).astype(int) - step, 0).tolist()
@@ -181,10 +180,9 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
         exact = raster(target - (x0, y0), order, (y1 - y0, x1 - x0))
         _close(exact, target - (x0, y0))
         columns, rows = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
-        there = evaluate(exact, fields[:, :, :2], columns, rows)
-        there[exact < 0] = np.nan
+        there = f32(cv2.merge([*evaluate(exact, fields[:, :2], columns, rows, fill=np.nan)]))
         lips = (slice(y0, y1), slice(x0, x1)), there
-    return Warp(place, moved, step, np.ascontiguousarray(grid[:, :, :2]), grid[:, :, 2:], lips)
+    return Warp(place, moved, step, f32(cv2.merge(grids[:2])), f32(cv2.merge(grids[2:])), lips)
 
 
 def _smooth_seam(block_hwc: UInt8Array, maps: Float32Array) -> None:

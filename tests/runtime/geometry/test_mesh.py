@@ -27,13 +27,24 @@ def test_raster(vertices: np.ndarray, triangles: np.ndarray, expected: set[int])
     assert set(np.unique(ids).tolist()) == expected
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_triangle_covers_the_pixels_whose_centres_lie_in_it(seed: int) -> None:
+    corners = np.random.default_rng(seed).uniform(-8, 28, (3, 2))
+    ids = raster(corners, np.array([[0, 1, 2]], np.int32), (20, 20))
+    centres = np.stack(np.meshgrid(np.arange(20), np.arange(20)), axis=-1)
+    (ax, ay), (bx, by) = (np.moveaxis(centres - corner, 2, 0) for corner in corners[:2])
+    (cx, cy) = np.moveaxis(centres - corners[2], 2, 0)
+    turns = np.sign([ax * by - ay * bx, bx * cy - by * cx, cx * ay - cy * ax])
+    np.testing.assert_array_equal(ids == 0, np.abs(turns.sum(axis=0)) == 3)
+
+
 def test_fields_are_linear_and_meet_at_the_corners() -> None:
     values = np.array([[0, 5], [9, 5], [18, -4], [9, -4]], np.float32)  # x + y, 5 - y
     fields = linear_fields(SQUARE, values, HALVES)
     at = np.arange(10, dtype=np.float32)
     found = evaluate(raster(SQUARE, HALVES, (10, 10)), fields, at, at, fill=-7)
-    np.testing.assert_allclose(found[:, :, 0], at[None] + at[:, None], atol=1e-4)
-    np.testing.assert_allclose(found[:, :, 1], np.broadcast_to(5 - at[:, None], (10, 10)), atol=1e-4)
+    np.testing.assert_allclose(found[0], at[None] + at[:, None], atol=1e-4)
+    np.testing.assert_allclose(found[1], np.broadcast_to(5 - at[:, None], (10, 10)), atol=1e-4)
     assert (evaluate(np.full((2, 2), -1, np.int32), fields, at[:2], at[:2], fill=-7) == -7).all()
 
 
