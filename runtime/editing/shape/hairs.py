@@ -9,6 +9,7 @@ the nose, downward on chin and jaw, along the brows.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -45,6 +46,10 @@ BROW_GROWN = 1.4
 # least this share as dark.
 DARK_BROWS, FAIR = 0.3, 0.5
 
+# Brows that are darker than the skin by less than this tell no colour; a channel darkens by these shares of
+# what all do at the least and at the most.
+NO_BROWS, LEAST, MOST = 0.1, 0.7, 1.35
+
 Points = npt.NDArray[np.float64]
 
 
@@ -74,14 +79,36 @@ def strands_at(frame: Frame, scale: float) -> Float32Array:
     return next((each for each in levels if len(each) <= FINEST * 128 * scale), levels[-1])
 
 
-def own_share(texture_chw: Float32Array, frame: Frame) -> float:
-    """How dark hairs of this person are, FAIR to 1: as the brows are against the skin, in a texture (3, S, S)
-    RGB in [0, 1]."""
-    light = np.log(np.tensordot(LUMA, texture_chw, 1) + np.float32(EPSILON))
-    size = texture_chw.shape[-1]
-    brows = [frame.mask(size, ring) > 0.5 for ring in (dense.LEFT_BROW, dense.RIGHT_BROW)]
-    skin = float(np.median(light[gain_mask(frame, size) > 0.8]))
-    return float(np.clip((skin - light[brows[0] | brows[1]].mean()) / DARK_BROWS, FAIR, 1))
+class OwnHair(NamedTuple):
+    """What hairs of a person's face are like, as the brows tell.
+
+    Attributes:
+        share: how dark, FAIR to 1.
+        colour: float32 (3,) RGB, what each channel darkens by, as a share of what all do.
+    """
+
+    share: float
+    colour: Float32Array
+
+    @classmethod
+    def of(cls, texture_chw: Float32Array, frame: Frame) -> OwnHair:
+        """Of a texture (3, S, S) RGB in [0, 1]: brows against skin."""
+        logs, size = np.log(texture_chw + np.float32(EPSILON)), texture_chw.shape[-1]
+        light = np.log(np.tensordot(LUMA, texture_chw, 1) + np.float32(EPSILON))
+        left, right = (frame.mask(size, ring) > 0.5 for ring in (dense.LEFT_BROW, dense.RIGHT_BROW))
+        brows, skin = left | right, gain_mask(frame, size) > 0.8
+        darker = float(np.median(light[skin]) - light[brows].mean())
+        by = np.median(logs[:, skin], axis=1) - logs[:, brows].mean(axis=1)
+        colour = by / by.mean() if by.mean() > NO_BROWS else np.ones(3)
+        share = float(np.clip(darker / DARK_BROWS, FAIR, 1))
+        return cls(share, np.clip(colour, LEAST, MOST).astype(np.float32))
+
+    def tint(self, gain_hwc: Float32Array, hairs: Float32Array) -> Float32Array:
+        """A gain (S, S, 3) RGB whose darkening has this colour, as far as it is hair or stubble: `hairs`
+        (S, S), 0 to 1."""
+        darker = np.minimum(gain_hwc.mean(axis=2, keepdims=True), 0)
+        coloured = np.where(darker < 0, darker * self.colour, gain_hwc)
+        return np.asarray(gain_hwc + hairs[:, :, None] * (coloured - gain_hwc), dtype=np.float32)
 
 
 def hairs_in(texture_hw2: Float32Array, hairs: Float32Array) -> Float32Array:

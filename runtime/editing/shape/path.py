@@ -13,11 +13,11 @@ from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, log_gain
+from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, lips_mask, log_gain
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
-from aif.runtime.editing.shape.hairs import own_share
+from aif.runtime.editing.shape.hairs import OwnHair
 from aif.runtime.editing.shape.hidden import Seen, hidden_parts, visible
-from aif.runtime.editing.shape.region import Regions
+from aif.runtime.editing.shape.region import Regions, region_share
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
@@ -55,6 +55,8 @@ class ShapePath(EditPath[FaceChange]):
         self.frame: Frame = frame
         self.net = LandmarkNet(model.bundle, threads)
         self.regions = Regions.of(model.manifest.attributes, frame, model.image_size)
+        beard = frame.spread(region_share(("beard",), frame), model.image_size)
+        self.stubble = beard * (1 - lips_mask(frame, model.image_size))
         self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
 
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
@@ -120,14 +122,15 @@ class ShapePath(EditPath[FaceChange]):
             seen = Seen.of(texture, source_images[k], self.frame)
             where, at_landmarks, hairs, light = self.regions.shares(target[k] - source[k])
             where = where * seen.texture
+            own = OwnHair.of(texture, self.frame)
             tint = dimmed(np.ascontiguousarray(gain[k].transpose(1, 2, 0)), light, self.frame)
             shown = cv2.resize(skin * where, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             edit = ShapeEdit(
                 moves[k] * (at_landmarks * seen.at_landmarks)[:, None],
-                tint * where[:, :, None],
+                own.tint(tint, np.maximum(hairs, self.stubble * light)) * where[:, :, None],
                 np.asarray(detail[k] * shown[:, :, None], dtype=np.float32),
                 np.ascontiguousarray(target_images[k].transpose(1, 2, 0)),
-                hairs and hairs * own_share(texture, self.frame),
+                hairs * own.share,
             )
             found.append(FaceChange(edit, hair_change(self.model.manifest, source[k], target[k])))
         return found

@@ -11,7 +11,7 @@ from made_up_face import made_up_frame
 
 from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.editing.shape.gain import dimmed
-from aif.runtime.editing.shape.hairs import SIDES, own_share, strands, strands_at
+from aif.runtime.editing.shape.hairs import SIDES, OwnHair, strands, strands_at
 from aif.runtime.editing.shape.region import Regions, region_share
 from aif.runtime.geometry import points as dense
 
@@ -106,9 +106,26 @@ def test_strands_are_as_fine_as_the_photo() -> None:
         assert coarse.mean() == pytest.approx(fine.mean(), abs=0.01)
 
 
-@pytest.mark.parametrize(("brows", "share"), [(0.5, 0.5), (0.4, 0.66), (0.2, 1.0), (0.8, 0.5)])
-def test_hairs_are_as_dark_as_the_brows(brows: float, share: float) -> None:
+@pytest.mark.parametrize(
+    ("brows", "share", "colour"),
+    [
+        ((0.5, 0.5, 0.5), 0.5, (1, 1, 1)),
+        ((0.4, 0.4, 0.4), 0.66, (1, 1, 1)),
+        ((0.2, 0.2, 0.2), 1.0, (1, 1, 1)),
+        ((0.8, 0.8, 0.8), 0.5, (1, 1, 1)),  # fairer than the skin: they tell nothing
+        ((0.3, 0.25, 0.2), 1.0, (0.74, 0.98, 1.28)),  # brown
+        ((0.49, 0.4, 0.1), 0.71, (0.7, 0.7, 1.35)),  # an extreme
+    ],
+)
+def test_beards_are_as_dark_and_of_the_colour_as_the_brows(brows: tuple, share: float, colour: tuple) -> None:
     texture = np.full((3, 128, 128), 0.5, np.float32)
     for ring in (dense.LEFT_BROW, dense.RIGHT_BROW):
-        texture[:, FRAME.mask(128, ring) > 0] = brows
-    assert own_share(texture, FRAME) == pytest.approx(share, abs=0.02)
+        texture[:, FRAME.mask(128, ring) > 0] = np.array(brows, np.float32)[:, None]
+    own = OwnHair.of(texture, FRAME)
+    assert own.share == pytest.approx(share, abs=0.02)
+    np.testing.assert_allclose(own.colour, colour, atol=0.02)
+    gain = np.zeros((2, 1, 3), np.float32) + np.array([[[-0.3, -0.2, -0.1]], [[0.1, 0, 0.2]]], np.float32)
+    here = np.ones((2, 1), np.float32)
+    np.testing.assert_allclose(own.tint(gain, here)[0, 0], -0.2 * own.colour, atol=1e-6)
+    np.testing.assert_allclose(own.tint(gain, here)[1], gain[1], atol=1e-6)  # what brightens
+    np.testing.assert_allclose(own.tint(gain, 0 * here), gain, atol=1e-6)
