@@ -18,6 +18,7 @@ from aif.runtime.editing.edit_path import EditPath, FaceView
 from aif.runtime.editing.editor import Editor, FaceChoice
 from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.faces.landmarks import LandmarkNet
+from aif.runtime.machine import core_count
 from aif.runtime.tracking.pick import FacePicker
 from aif.runtime.tracking.tracker import FaceTracker, TrackedFace, check_seconds
 from aif.runtime.video.face_memory import FaceMemory
@@ -112,8 +113,8 @@ class VideoEditor:
     def begin(self, frame_hwc_bgr: UInt8Array, time_s: float) -> Callable[[], VideoFrameResult]:
         """Look at the next frame; what comes back makes the picture of what was seen.
 
-        That may run in another thread, beside the next frame's `begin`. Arguments and errors as `process`;
-        the frame must stay as it is until the picture is made.
+        That may run in another thread, beside the next frame's `begin`; with one core it is done at once.
+        Arguments and errors as `process`; the frame must stay as it is until the picture is made.
         """
         with self._lock:
             if self._tracker is None:
@@ -142,7 +143,10 @@ class VideoEditor:
             timings["composite"] = time.perf_counter() - begun
             return VideoFrameResult(image, faces, y, timings, said.renewed)
 
-        return picture
+        if core_count() > 1:
+            return picture
+        result = picture()  # threads would only wait for each other
+        return lambda: result
 
     def edit_frames(self, frames: Iterable[tuple[UInt8Array, float]]) -> Iterator[VideoFrameResult]:
         """Edit (frame, time in seconds) after (frame, time); one is taken when its result is asked for."""

@@ -59,6 +59,20 @@ def test_a_still_picture_is_edited_as_a_photo(editor, frames):
     assert list(results[0].timings) == ["track", "align", "encode", "decode", "composite"]
 
 
+@pytest.mark.parametrize(("cores", "composed"), [(1, [0, 1]), (2, [])])
+def test_pictures_are_made_later_where_there_is_a_core_for_it(editor, frames, monkeypatch, cores, composed):
+    monkeypatch.setattr("aif.runtime.video.editor.core_count", lambda: cores)
+    seen, apply = [], editor.path.apply
+    monkeypatch.setattr(editor.path, "apply", lambda *given: seen.append(len(seen)) or apply(*given))
+    expected = made(editor, Staged(FACE)).process(frames[0], 0).image_hwc_bgr
+    seen.clear()
+    video = made(editor, Staged(FACE))
+    makes = [video.begin(frames[0], i / FPS) for i in range(2)]
+    assert seen == composed
+    for make in makes:
+        np.testing.assert_array_equal(make().image_hwc_bgr, expected)
+
+
 def test_the_networks_run_five_times_a_second(editor, frames):
     video = made(editor, Staged(FACE))
     results = [video.process(frame, i / FPS) for i, frame in enumerate(frames)]
