@@ -18,7 +18,7 @@ def calibrate(
         Path, typer.Option(help="An evaluator's folder (aif fit evaluator); not the one that measures later.")
     ],
     table: Table = None,
-    faces: Annotated[int, typer.Option(help="Faces for each attribute and direction.")] = 60,
+    faces: Annotated[int, typer.Option(help="Faces for each attribute and direction.", min=1)] = 60,
     version: Version = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -34,7 +34,8 @@ def calibrate(
     from aif.train.evaluators.evaluator import Evaluator
     from aif.train.shape.calibrate import calibrate_run
 
+    evaluator = Evaluator.load(classifier)
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:
         known = open_faces(data, "train", editor.attributes, table=table, image_size=editor.model.image_size)
-        calibrate_run(run, editor.path, known, Evaluator.load(classifier), faces=faces, log=typer.echo)
+        calibrate_run(run, editor.path, known, evaluator, faces=faces, log=typer.echo)
     typer.echo(f"Next: aif-export {run} -o {bundle} --overwrite")

@@ -72,11 +72,15 @@ def calibrate(
         faces: how many for each attribute and direction, at the most.
         seed: of their choice.
         log: gets a line an attribute.
+
+    Raises:
+        ConfigError: the classifier or the faces know none of the attributes.
     """
     infos = list(path.model.manifest.attributes)
     found = []
     for column, info in counted(enumerate(list(infos)), "attributes", len(infos), log):
         if info.name not in classifier.attributes or info.name not in dataset.attributes:
+            log(f"{info.name}: left as it is; the classifier or the faces do not know it")
             continue
         label = dataset.labels[:, list(dataset.attributes).index(info.name)] > 0
         shares: dict[bool, dict[float, float]] = {}
@@ -86,10 +90,18 @@ def calibrate(
             shares[on], count = _shares(path, dataset, classifier, rows.tolist(), column, on)
             counts.append(count)
         if info.group != "hair":
-            on_value, off_value = chosen(shares[True]), 1 - chosen(shares[False])
+            on_value = chosen(shares[True]) if shares[True] else info.on
+            off_value = 1 - chosen(shares[False]) if shares[False] else info.off
             infos[column] = info.model_copy(update={"on": on_value, "off": off_value})
         found.append(Calibration(info.name, shares[True], shares[False], (counts[0], counts[1])))
-        log(f"{info.name}: on {_text(shares[True])}; off {_text(shares[False])}")
+        taken = infos[column]
+        on_text, off_text = _text(shares[True], taken.on), _text(shares[False], 1 - taken.off)
+        log(f"{info.name}: edits that are seen, by strength: on, {on_text}; off, {off_text}")
+    if not found:
+        raise ConfigError(
+            f"The classifier knows {', '.join(classifier.attributes)}, and nothing that the bundle edits.",
+            "Fit one on these faces: aif fit evaluator",
+        )
     return tuple(infos), tuple(found)
 
 
@@ -168,5 +180,6 @@ def _nchw(images_bgr: Sequence[UInt8Array]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(stacked)).float() / 255
 
 
-def _text(shares: Mapping[float, float]) -> str:
-    return ", ".join(f"{strength:g}: {100 * share:.0f}%" for strength, share in shares.items()) or "no face"
+def _text(shares: Mapping[float, float], taken: float) -> str:
+    tried = ", ".join(f"{100 * share:.0f}% at {strength:g}" for strength, share in shares.items())
+    return f"{tried or 'no face'} -> {taken:g}"

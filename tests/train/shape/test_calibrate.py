@@ -10,6 +10,7 @@ import torch
 
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.edit_path import Encoded
+from aif.runtime.errors import ConfigError
 from aif.runtime.model.codes import FaceInputs
 from aif.train.shape.calibrate import STRENGTHS, calibrate, chosen
 
@@ -80,13 +81,25 @@ def classifier(threshold: float) -> SimpleNamespace:
     ids=["middle", "hard to switch on", "hard to switch off"],
 )
 def test_the_weakest_strength_that_is_enough(threshold: float, on: float, off: float) -> None:
-    infos, found = calibrate(Brightening(), Faces(), classifier(threshold), log=lambda _: None)  # type: ignore[arg-type]
+    said: list[str] = []
+    infos, found = calibrate(Brightening(), Faces(), classifier(threshold), log=said.append)  # type: ignore[arg-type]
     bright, blond, unknown = infos
     assert (bright.on, bright.off) == (on, off)
     assert (blond.on, blond.off) == (1, 0)  # hair goes to its colour, not beyond
     assert (unknown.on, unknown.off) == (1, 0)  # no label, no classifier
     assert [each.attribute for each in found] == ["Bright", "Blond_Hair"]
     assert found[0].faces == (10, 10)
+    assert any(line.startswith("Bright: ") and f" -> {on:g}; off" in line for line in said)
+    assert any(line.startswith("Unknown: left as it is") for line in said)
+
+
+def test_what_nobody_knows_is_left_as_it_is() -> None:
+    faces, none = Faces(), SimpleNamespace(attributes=("Hat",))
+    with pytest.raises(ConfigError, match="knows Hat, and nothing that the bundle edits"):
+        calibrate(Brightening(), faces, none, log=lambda _: None)  # type: ignore[arg-type]
+    faces.labels = np.array([[1, 0]] * 20, np.uint8)  # nobody without it
+    infos, _ = calibrate(Brightening(), faces, classifier(130), log=lambda _: None)  # type: ignore[arg-type]
+    assert (infos[0].on, infos[0].off) == (1, 0.0)
 
 
 @pytest.mark.parametrize(
