@@ -241,16 +241,16 @@ def test_numbered_pictures_in_and_out(clip, tmp_path, aif_edit):
 @pytest.mark.parametrize("presses", [1, 2])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_a_playable_file(clip, aif_edit, monkeypatch, presses, number, code):
-    process, seen = VideoEditor.process, []
+    begin, seen = VideoEditor.begin, []
 
     def pressed(self, frame, time_s):
         seen.append(time_s)
         if len(seen) == 4:
             for _ in range(presses):
                 signal.raise_signal(number)
-        return process(self, frame, time_s)
+        return begin(self, frame, time_s)
 
-    monkeypatch.setattr(VideoEditor, "process", pressed)
+    monkeypatch.setattr(VideoEditor, "begin", pressed)
     before = signal.getsignal(number)
     done = aif_edit(clip, "--set", "Smiling=2")
     out = clip.with_name("walk_edited.mp4")
@@ -264,13 +264,13 @@ def test_a_signal_leaves_a_playable_file(clip, aif_edit, monkeypatch, presses, n
 
 
 def test_ctrl_c_ends_a_run_over_many(clip, street, aif_edit, monkeypatch):
-    process = VideoEditor.process
+    begin = VideoEditor.begin
 
     def pressed(self, frame, time_s):
         signal.raise_signal(signal.SIGINT)
-        return process(self, frame, time_s)
+        return begin(self, frame, time_s)
 
-    monkeypatch.setattr(VideoEditor, "process", pressed)
+    monkeypatch.setattr(VideoEditor, "begin", pressed)
     done = aif_edit(street, clip, "--set", "Smiling", "-o", clip.parent / "out")
     assert done.code == 130 and [each.name for each in (clip.parent / "out").iterdir()] == ["street.mp4"]
 
@@ -279,7 +279,7 @@ def test_a_fault_in_the_middle_leaves_nothing(clip, aif_edit, monkeypatch):
     def broken(self, frame, time_s):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(VideoEditor, "process", broken)
+    monkeypatch.setattr(VideoEditor, "begin", broken)
     done = aif_edit(clip, "--set", "Smiling")
     assert done.code == 1 and "please report it" in done.stderr and [*clip.parent.iterdir()] == [clip]
 
