@@ -139,7 +139,7 @@ def test_an_edit_of_two_decodings_is_the_runtimes() -> None:
         Decoding((as_batch(image) + EPSILON).log(), torch.zeros(1, dense.COUNT, 2), torch.from_numpy(each))
         for image, each in zip((before, after), amplitudes, strict=True)
     ]
-    where = Where.of(["Male", "Big_Nose", "Goatee", "Smiling"], FRAME, SIZE)
+    where = Where.of(attribute_infos(["Male", "Big_Nose", "Goatee", "Smiling"]), FRAME, SIZE)
     everywhere, nose, beard, smile = (where.rows(torch.tensor([number])) for number in range(4))
     assert (everywhere.hairs, nose.hairs, beard.hairs) == (0, 0, 1)
     edit = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), everywhere)

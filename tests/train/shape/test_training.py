@@ -18,11 +18,12 @@ from aif.train.algorithm.update import Optimisers
 from aif.train.shape.best import estimate as estimates
 from aif.train.shape.best import training
 from aif.train.shape.best.config import Algorithm1, Effect, ShapeConfig
-from aif.train.shape.best.effect import mouth_term
+from aif.train.shape.best.effect import Request, mouth_term
 from aif.train.shape.best.run import load_trained
 from aif.train.shape.best.state import ShapeState, beginning
 from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.best.training import ShapeOptions, Trainer, train_shape
+from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.store import FaceStore
 
 CONFIG = ShapeConfig(
@@ -79,6 +80,18 @@ def test_editing_moves_the_mixing_network_alone(small, verdict) -> None:
     after = state.players.decoder.state_dict()
     changed = {k.split(".")[0] for k, v in decoder.items() if not torch.equal(v, after[k])}
     assert changed == {"mixing"}
+
+
+def test_edits_are_trained_where_they_act(small, verdict) -> None:
+    state = state_of(small)
+    state.step = CONFIG.reconstruct_steps
+    infos = attribute_infos(small.faces.attributes, regions={small.faces.attributes[2]: ("nose",)})
+    store = FaceStore(small.faces, small.crops, torch.device("cpu"), infos)
+    trainer = Trainer(CONFIG, state, store, verdict)
+    trainer.prepare_effect(quiet)
+    acts = trainer.editing.where(Request(torch.tensor([0, 2]), torch.ones(2), torch.zeros(2))).at_landmarks
+    assert acts[:, dense.NOSE_TIP].tolist() == [1, 1]
+    assert acts[:, dense.LEFT_MOUTH].tolist() == [1, pytest.approx(0, abs=0.2)]
 
 
 @pytest.mark.parametrize(

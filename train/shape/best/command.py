@@ -95,4 +95,5 @@ def train_best(
     about = {"name": dataset.name, "fingerprint": dataset.fingerprint}
     if root is not None:
         about["path"] = str(root.resolve())
-    train_shape(config, out, faces, crops, verdict, options, data=about, log=log)
+    infos, _ = load_attributes(out)
+    train_shape(config, out, faces, crops, verdict, options, infos=infos, data=about, log=log)

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.editing.shape.detail import SHARE, detail_mask
 from aif.runtime.editing.shape.edit import OWN, OWN_FULLY, PARTED, SHADE
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask, lips_mask
@@ -33,7 +34,6 @@ from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import close_gaps, raster
 from aif.train.shape.best.networks import Decoding
 from aif.train.shape.best.tint import amplified, bounded, detail_gain, dimmed
-from aif.train.shape.faces.known import attribute_infos
 
 _LEAST_AREA = 1e-3
 
@@ -65,9 +65,9 @@ class Where(NamedTuple):
     light: Tensor
 
     @classmethod
-    def of(cls, attributes: Sequence[str], frame: Frame, size: int) -> Where:
-        """A row for each attribute, by what is known of its name."""
-        found = Regions.of(attribute_infos(attributes), frame, size)
+    def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int) -> Where:
+        """A row for each attribute."""
+        found = Regions.of(attributes, frame, size)
         texture = torch.from_numpy(found.texture)[:, None]
         others = (torch.from_numpy(each) for each in (found.at_landmarks, found.hairs, found.light))
         return cls(texture, *others)

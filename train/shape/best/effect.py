@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.geometry import points as dense
 from aif.train.evaluators.evaluator import resize_area
 from aif.train.shape.best.compose import Composer, Where
@@ -83,20 +84,20 @@ class Editing(nn.Module):
         composer: Composer,
         verdict: nn.Module,
         goals: Goals,
-        attributes: Sequence[str],
+        attributes: Sequence[AttributeInfo],
         effect: Effect,
     ) -> None:
         super().__init__()
         self.composer, self.verdict = composer, verdict
         self.goals, self.strength = goals, effect.strength
-        names = list(attributes)
+        names = [info.name for info in attributes]
         self.narrow: Tensor
         self.register_buffer("narrow", torch.tensor([0.25 if n in effect.broad else 1.0 for n in names]))
         self.texture: Tensor
         self.at_landmarks: Tensor
         self.hairs: Tensor
         self.light: Tensor
-        where = Where.of(names, composer.frame, composer.texture_size)
+        where = Where.of(attributes, composer.frame, composer.texture_size)
         for part, values in where._asdict().items():
             self.register_buffer(part, values)
         self.smiling = names.index("Smiling") if "Smiling" in names else -1

@@ -22,7 +22,7 @@ def sample_grid(encoder: ShapeEncoder, decoder: ShapeDecoder, store: FaceStore) 
     rows = torch.arange(min(FACES, len(store)))
     faces = store.batch(rows)
     composer = Composer(store.frame, store.size).to(store.device)
-    where = Where.of(store.attributes, store.frame, store.size)
+    where = Where.of(store.infos, store.frame, store.size)
     code = encoder(faces.texture, faces.points)
     before = decoder.decode(code.mean, code.y)
     columns = [faces.crop, before.texture]

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.errors import ConfigError
 from aif.runtime.signals import stop_on_signals
 from aif.train.algorithm.factorize import factorize
@@ -64,6 +65,7 @@ def train_shape(
     options: ShapeOptions | None = None,
     *,
     linear: tuple[LinearEncoder, LinearDecoder] | None = None,
+    infos: tuple[AttributeInfo, ...] | None = None,
     data: Mapping[str, str] | None = None,
     log: Callable[[str], None] = print,
 ) -> Trained:
@@ -76,6 +78,7 @@ def train_shape(
         crops: uint8 (N, S, S, 3) RGB crops of the same faces, as `make_crops` cuts them.
         verdict: crops (N, 3, S, S) -> logits (N, A) of the same attributes; None where effect_steps is 0.
         linear: the fitted baseline; None = it is fitted first.
+        infos: what the attributes are about; None = what is known by their names.
         data: `name`, `fingerprint` and `path` of the faces, to be noted.
         log: gets a line now and then.
 
@@ -90,7 +93,7 @@ def train_shape(
             "Training edits for effect needs a verdict network.", "Give one, or effect_steps=0."
         )
     device = torch.device(options.device)
-    store = FaceStore(faces, crops, device)
+    store = FaceStore(faces, crops, device, infos)
     prepare_folder(out, config, store, data or {"name": "faces", "fingerprint": ""})
     state = _begin(config, out, faces, linear, device, log)
     trainer = Trainer(config, state, store, None if verdict is None else verdict.to(device))
@@ -220,7 +223,7 @@ class Trainer:
     def _make_editing(self, goals: Goals) -> None:
         assert self.verdict is not None
         composer = Composer(self.store.frame, self.store.size, self.config.effect.size)
-        editing = Editing(composer, self.verdict, goals, self.store.attributes, self.config.effect)
+        editing = Editing(composer, self.verdict, goals, self.store.infos, self.config.effect)
         self.editing = editing.to(self.store.device).requires_grad_(False)
         self.state.players.encoder.eval()
 

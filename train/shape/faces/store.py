@@ -12,8 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import FOLDED, SEEN, Frame
+from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.textures import Textures
 
 
@@ -43,13 +45,20 @@ class FaceStore:
         faces: textures, landmarks, labels.
         crops: uint8 (N, S, S, 3) RGB crops of the same faces; None where only textures are needed.
         device: where batches go.
+        infos: what the attributes are about; None = what is known by their names.
     """
 
-    def __init__(self, faces: Textures, crops: npt.NDArray[np.uint8] | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        faces: Textures,
+        crops: npt.NDArray[np.uint8] | None,
+        device: torch.device,
+        infos: tuple[AttributeInfo, ...] | None = None,
+    ) -> None:
         if crops is not None and crops.shape != faces.images.shape:
             raise ValueError(f"crops {crops.shape} are not those of textures {faces.images.shape}")
         self.attributes, self.frame, self.size = faces.attributes, faces.frame, faces.size
-        self.people = faces.people
+        self.people, self.infos = faces.people, infos or attribute_infos(faces.attributes)
         self.device = device
         self._images, self._crops = self._resident(faces.images), None
         if crops is not None:
