@@ -168,7 +168,7 @@ class CaptureCamera:
 class SyntheticCamera:
     """A camera without hardware: a picture that sways and comes nearer, with sensor noise, at a steady rate.
 
-    A frame that nobody fetched in time is lost, as from a camera.
+    Beyond the picture its edge goes on: mirrored there, a second face would look in. A frame that nobody fetched in time is lost, as from a camera.
     """
 
     endless = True
@@ -209,7 +209,8 @@ class SyntheticCamera:
             number = self._number + 1
             time.sleep(max(0.0, self._start + number * self._period - time.monotonic()))
         self._number = number
-        return Captured(self.frame(number), self._start + number * self._period)
+        frame = self.frame(number)
+        return Captured(frame, time.monotonic())  # drawing it is no part of an edit's delay
 
     def frame(self, number: int) -> UInt8Array:
         """Frame `number`: a pure function of it."""
@@ -223,7 +224,7 @@ class SyntheticCamera:
         )
         matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], dtype=np.float32)
         moved = cv2.warpAffine(
-            self._picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+            self._picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         x, y = number * 37 % 64, number * 23 % 64
         return np.asarray(cv2.add(moved, self._noise[y : y + height, x : x + width]), dtype=np.uint8)
