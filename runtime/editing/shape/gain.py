@@ -120,8 +120,8 @@ def dimmed(gain_hwc: Float32Array, light: float, frame: Frame) -> Float32Array:
 
 @lru_cache(maxsize=8)
 def lips_mask(frame: Frame, size: int) -> Float32Array:
-    """The lips and a little around them: float32 (size, size) in [0, 1]."""
-    lips = frame.mask(size, dense.OUTER_LIP, blur=2.0, grow=1.25)
+    """The lips and what is between them: float32 (size, size) in [0, 1]."""
+    lips = frame.mask(size, dense.OUTER_LIP, blur=1.0)
     lips.setflags(write=False)
     return lips
 

@@ -48,12 +48,13 @@ REGIONS: dict[str, tuple[Part, ...]] = {
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (1.85, 1.45),
+    "Smiling": (2.0, 1.5),
     "Mouth_Slightly_Open": (1.3, 1.8),
     "Bushy_Eyebrows": (1.3, 1.4),
     "Heavy_Makeup": (1.5, 1.5),
-    "Mustache": (1.4, 1.4),
-    "Goatee": (1.3, 1.5),
+    "Arched_Eyebrows": (1.7, 1.4),
+    "Mustache": (1.7, 1.4),
+    "Goatee": (1.6, 1.5),
     "Male": (1.4, 1.5),
     "Young": (1.5, 1.1),
     "Big_Nose": (1.3, 1.5),
