@@ -61,7 +61,7 @@ def run_pipeline(
         depth: frames that may wait between two stages, at least 1.
 
     Raises:
-        Exception: whatever source, edit or sink raise, once both threads have ended.
+        Exception: whatever source, edit or sink raise, once the threads have ended.
     """
     decoded: Channel[VideoFrame] = Channel(depth)
     begun: Channel[tuple[Making, VideoFrame]] = Channel()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 import secrets
 import shutil
 import socket
@@ -269,6 +271,14 @@ def test_only_uploaded_files_are_taken(caller: Caller, portrait: Path, tmp_path:
     for data in (b"no JSON", b"[" * 100_000, b"[" + bytes(300_000) + b"]"):
         answer = caller.client.post("/gradio_api/queue/join", content=data)
         assert (answer.status_code, answer.text) == (400, "This is no call of the page.")
+
+
+def test_faces_have_the_numbers_that_aif_edit_takes(caller: Caller, portrait: Path) -> None:
+    picture = cv2.imread(str(portrait))
+    two = cv2.imencode(".png", np.hstack([picture, picture]))[1].tobytes()
+    answer = caller.call("photo", as_file(caller.upload(two).json()[0]))
+    (choices,) = re.findall(r'"choices":\s*(\[\[.*?\]\])', answer)
+    assert [value for _, value in json.loads(choices)] == ["all", "0", "1"]
 
 
 def test_no_address_is_fetched(caller: Caller) -> None:
