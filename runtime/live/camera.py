@@ -168,7 +168,8 @@ class CaptureCamera:
 class SyntheticCamera:
     """A camera without hardware: a picture that sways and comes nearer, with sensor noise, at a steady rate.
 
-    Beyond the picture its edge goes on: mirrored there, a second face would look in. A frame that nobody fetched in time is lost, as from a camera.
+    Beyond the picture its edge goes on: mirrored there, a second face would look in. A frame that nobody
+    fetched in time is lost, as from a camera.
     """
 
     endless = True
