@@ -1,11 +1,13 @@
 """The colour of hair: its own statistics, moved towards those of people who have the wanted colour.
 
-Lightness and chroma are moved as a whole and the contrast of the strands is scaled, inside the hair's matte:
+Lightness and chroma are moved as a whole and the contrast of the strands is scaled:
 
-    g_c = matte (d_c + (k - 1) (l - mean l)),      photo' = (photo + e) exp(g) - e
+    T(h)_c = (h_c + e) exp(d_c + (k - 1) (l - mean l)) - e,        photo' = photo + a (T(h) - h)
 
 l is log luminance; d_c brings the mean lightness (relative to the skin's) and the mean colour ratios to the
-wanted ones, k the standard deviation of l. So strands and highlights stay the photo's own.
+wanted ones, k the standard deviation of l. So strands and highlights stay the photo's own. a is the matte,
+decided by the photo's own colours at its soft edge; h is the photo where all is hair, and the hair's colour
+nearby where a pixel is partly something else: what is beside the hair neither glows nor turns black with it.
 """
 
 from __future__ import annotations
@@ -35,24 +37,30 @@ LEAST_HAIR = 0.012
 # Hair from this matte on is sure to be hair, for statistics.
 SURE = 0.8
 
-# Where the matte is below the second of these, lightness has a say, and below the first it decides.
-UNSURE, CERTAIN = 0.6, 0.95
+# The colours decide where the matte nearby is beyond the first, in full from the second on, and where it is
+# below the last, in full up to the third.
+REACHED, EDGE, SURELY, WHOLE = 0.1, 0.3, 0.75, 0.95
 
-# Lightness so many standard deviations from the hair's may still be hair, from the second on it is not.
-LIKE, UNLIKE = 2.0, 3.5
+# Up to this matte a pixel is partly something else.
+PARTLY = 0.7
+
+# On the way from the colour beyond to the hair's, hair begins here.
+SHADED = 0.2
 
 # What is hair for certain and what is none have colours of their own nearby: means at this side in pixels,
 # over so many of them.
 HAIR, NONE, COARSE, NEARBY = 0.9, 0.1, 160, 5.0
 
-# Up to the first distance of the two colours, in log units, they do not tell, from the second on they decide.
-ALIKE, APART = 0.25, 0.6
+# Up to the first distance of the two colours, in log units, they tell nothing, from the second on what is no
+# hair, and from the third on what is hair.
+ALIKE, APART, FAR_APART = 0.25, 0.6, 1.2
 
-# The standard deviation of the hair's log luminance is taken to be at least this.
-LEAST_CONTRAST = 0.2
+# The strands' contrast is scaled by no more than this, and to no less than that share.
+MOST_CONTRAST, LEAST_CONTRAST = 1.35, 0.4
 
-# The strands' contrast is scaled by no more than this, either way.
-MOST_CONTRAST = 1.35
+# Hair becomes lighter by so much at most, in log units: black hair has too few levels of grey for more. Its
+# highlights end so far above the mean.
+LIGHTEST, HIGHLIGHT = 1.1, 0.6
 
 # Skin for comparison: a circle on nose and cheeks of the 128 px template (x, y, radius).
 SKIN = (64, 82, 17)
@@ -126,38 +134,44 @@ def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change:
         colour = change.colour.model_copy(update={"red": own.red, "blue": own.blue})
         change = HairChange(colour, change.share)
     part = image_hwc_bgr[top : top + height, left : left + width]
-    matte = without_background(part, photo_matte(net, image_hwc_bgr, matrix, box))
-    part[:] = recoloured(part, matte, own, change)
+    matte, hair = decided(part, photo_matte(net, image_hwc_bgr, matrix, box))
+    part[:] = recoloured(part, matte, hair, own, change)
 
 
-def without_background(box_bgr: UInt8Array, matte: Float32Array) -> Float32Array:
-    """The matte (h, w) of a box uint8 (h, w, 3), less where the photo has the colour of what lies beyond.
+def decided(box_bgr: UInt8Array, matte: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """The matte (h, w) of a box uint8 (h, w, 3), decided by the photo's colours at its soft edge; and the log
+    colours (h, w, 3) of the hair nearby.
 
-    A soft edge reaches over the wall behind the hair, which would glow or turn black.
+    A soft edge reaches over the wall behind the hair and leaves out strands over the skin.
     """
     scale = COARSE / max(matte.shape)
     size = tuple(max(1, round(side * scale)) for side in matte.shape[::-1])
     coarse = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
     logs = _logs(cv2.resize(box_bgr, size, interpolation=cv2.INTER_AREA))
-    hair, beyond = (
-        cv2.resize(_nearby(logs, which.astype(np.float32)), matte.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        for which in (coarse >= HAIR, coarse <= NONE)
+    near = smoothstep(f32(cv2.dilate(coarse, np.ones((3, 3), np.uint8))), REACHED, EDGE)
+    hair, beyond = (_nearby(logs, which.astype(np.float32)) for which in (coarse >= HAIR, coarse <= NONE))
+    hair, beyond, near = (
+        f32(cv2.resize(each, matte.shape[::-1], interpolation=cv2.INTER_LINEAR))
+        for each in (hair, beyond, near)
     )
     bands = [slice(top, top + ROWS) for top in range(0, len(matte), ROWS)]
-    return np.concatenate(
-        [_without_background(box_bgr[at], matte[at], f32(hair[at]), f32(beyond[at])) for at in bands]
-    )
+    parts = [_decided(box_bgr[at], matte[at], near[at], hair[at], beyond[at]) for at in bands]
+    return np.concatenate(parts), hair
 
 
-def _without_background(
-    box_bgr: UInt8Array, matte: Float32Array, hair: Float32Array, beyond: Float32Array
+def _decided(
+    box_bgr: UInt8Array, matte: Float32Array, near: Float32Array, hair: Float32Array, beyond: Float32Array
 ) -> Float32Array:
-    """The same for a part of the box; `hair`, `beyond`: log colours (h, w, 3) of these nearby."""
+    """The same for a part of the box; `near`: where the edge is; `hair`, `beyond`: log colours of these."""
     way = hair - beyond
     apart = np.sqrt(_summed(way * way))
     along = _summed((_logs(box_bgr) - beyond) * way) / np.maximum(apart, np.float32(ALIKE)) ** 2
-    unsure = smoothstep(apart, ALIKE, APART) * (1 - smoothstep(np.abs(matte - np.float32(0.5)), 0.38, 0.5))
-    return np.asarray(np.minimum(matte, matte + unsure * (along.clip(0, 1) - matte)), dtype=np.float32)
+    edge = near * (1 - smoothstep(matte, SURELY, WHOLE))
+    less = edge * smoothstep(apart, ALIKE, APART) * (along.clip(0, 1) - matte)
+    # Skin in the shade of hair lies between the two, and is none.
+    hairy = ((along - np.float32(SHADED)) / np.float32(1 - SHADED)).clip(0, 1)
+    more = edge * smoothstep(apart, APART, FAR_APART) * (hairy - matte)
+    return np.asarray(matte + np.minimum(less, 0) + np.maximum(more, 0), dtype=np.float32)
 
 
 def _summed(image_hwc: Float32Array) -> Float32Array:
@@ -178,65 +192,55 @@ def _logs(box_bgr: npt.NDArray[Any]) -> Float32Array:
     return np.asarray(cv2.log(box_bgr.astype(np.float32) / np.float32(255) + np.float32(EPSILON)), np.float32)
 
 
-def recoloured(box_bgr: UInt8Array, matte: Float32Array, own: HairColour, change: HairChange) -> UInt8Array:
-    """A box uint8 (h, w, 3) whose hair (matte, float32 (h, w)) has `own` statistics, with the change in
-    it."""
+def recoloured(
+    box_bgr: UInt8Array, matte: Float32Array, hair: Float32Array, own: HairColour, change: HairChange
+) -> UInt8Array:
+    """A box uint8 (h, w, 3) whose hair has `own` statistics, with the change in it; matte (h, w) and hair
+    (h, w, 3) as of `decided`."""
     x, y, width, height = cv2.boundingRect((matte > 0).astype(np.uint8))
     result, columns = box_bgr.copy(), slice(x, x + width)
-    pixels = box_bgr.astype(np.float32) / np.float32(255)
-    lightness = np.asarray(
-        cv2.log(cv2.transform(pixels, _LUMA[None]) + np.float32(EPSILON)), dtype=np.float32
-    )
-    mean = float((lightness * matte).sum() / max(float(matte.sum()), 1e-6))
+    mean = float((_lightness(box_bgr / np.float32(255)) * matte).sum() / max(float(matte.sum()), 1e-6))
     for top in range(y, y + height, ROWS):
         band = slice(top, min(top + ROWS, y + height)), columns
-        result[band] = _recoloured(box_bgr[band], matte[band], lightness[band], mean, own, change)
+        part, share = box_bgr[band] / np.float32(255), matte[band][:, :, None]
+        whole = smoothstep(share, PARTLY, 1)
+        seen = _logs(box_bgr[band])
+        seen = f32(seen + (1 - whole) * (hair[band] - seen))
+        made = part + share * (_coloured(seen, mean, own, change) - (cv2.exp(seen) - np.float32(EPSILON)))
+        result[band] = (255 * made).round().clip(0, 255)
     return result
 
 
-def _recoloured(
-    box_bgr: UInt8Array,
-    matte: Float32Array,
-    lightness: Float32Array,
-    mean_lightness: float,
-    own: HairColour,
-    change: HairChange,
-) -> UInt8Array:
-    """The same for a part of the box: its own lightness (h, w) in log units, and the mean of all hair's."""
+def _coloured(logs: Float32Array, mean_lightness: float, own: HairColour, change: HairChange) -> Float32Array:
+    """Hair of log colours (h, w, 3) in the wanted colour, (h, w, 3) in [0, 1]; the mean lightness is that of
+    all hair."""
     wanted, share = change.colour, change.share
-    logs, above = _logs(box_bgr), lightness - np.float32(mean_lightness)
-    # Strands differ in chroma as the wanted colour allows: white and black hair hardly at all.
-    muted = share * (1 - min(_chroma(wanted) / max(_chroma(own), 1e-3), 1))
-    colour = np.empty_like(logs)
+    lightness = _lightness(cv2.exp(logs) - np.float32(EPSILON))
+    above = lightness - np.float32(mean_lightness)
+    lighter = min(share * (wanted.lightness - own.lightness), LIGHTEST)
+    # Strands differ in chroma as the wanted colour allows: white and black hair hardly at all; and coloured
+    # noise of dark ones would be amplified.
+    varied = share * (1 - min(_chroma(wanted) / max(_chroma(own), 1e-3), 1))
+    varied = 1 - (1 - varied) * float(np.exp(-max(lighter, 0)))
+    colour = np.zeros_like(logs)
     for channel, name in ((0, "blue"), (2, "red")):
         mean, goal = getattr(own, name), getattr(wanted, name)
-        varied = logs[:, :, channel] - logs[:, :, 1] - np.float32(mean)
-        colour[:, :, channel] = share * (goal - mean) - np.float32(muted) * varied
-    colour[:, :, 1] = 0
-    ratio = min(max(wanted.contrast / max(own.contrast, 1e-3), 1 / MOST_CONTRAST), MOST_CONTRAST)
-    matte = matte * likely_hair(matte, above / max(own.contrast, LEAST_CONTRAST))
-    lighter = share * (wanted.lightness - own.lightness) + share * (ratio - 1) * above
-    gain = colour + lighter[:, :, None]
+        differs = logs[:, :, channel] - logs[:, :, 1] - np.float32(mean)
+        colour[:, :, channel] = share * (goal - mean) - np.float32(varied) * differs
+    ratio = min(max(wanted.contrast / max(own.contrast, 1e-3), LEAST_CONTRAST), MOST_CONTRAST)
+    strands = np.float32(ratio) * above
+    if lighter > 0:
+        strands = np.where(strands > 0, HIGHLIGHT * np.tanh(strands / np.float32(HIGHLIGHT)), strands)
+    light = lighter + share * (strands - above)
     # What the colours alone do to the lightness is taken back.
-    shifted = cv2.exp(logs + colour) - np.float32(EPSILON)
-    gain -= (cv2.log(np.maximum(cv2.transform(shifted, _LUMA[None]), 0) + np.float32(EPSILON)) - lightness)[
-        :, :, None
-    ]
-    result = cv2.exp(logs + matte[:, :, None] * gain) - np.float32(EPSILON)
-    return np.asarray((255 * result).round().clip(0, 255), dtype=np.uint8)
+    shifted = _lightness(np.maximum(cv2.exp(logs + colour) - np.float32(EPSILON), 0))
+    gain = colour + (light + lightness - shifted)[:, :, None]
+    return np.asarray(cv2.exp(f32(logs + gain)) - np.float32(EPSILON), dtype=np.float32).clip(0, 1)
 
 
-def likely_hair(matte: Float32Array, deviation: Float32Array) -> Float32Array:
-    """How far the matte (h, w) may be believed, in [0, 1]: at its soft edges, only what is as light as hair.
-
-    A bright wall or a forehead that the matte touches would glow.
-
-    Args:
-        deviation: float32 (h, w) log luminance from the hair's mean, in standard deviations.
-    """
-    certain = smoothstep(matte, UNSURE, CERTAIN)
-    alike = 1 - smoothstep(np.abs(deviation), LIKE, UNLIKE)
-    return np.asarray(certain + (1 - certain) * alike, dtype=np.float32)
+def _lightness(pixels_hwc: npt.NDArray[Any]) -> Float32Array:
+    """Log luminance (h, w) of blue, green, red in [0, 1]."""
+    return f32(cv2.log(cv2.transform(f32(pixels_hwc), _LUMA[None]) + np.float32(EPSILON)))
 
 
 def _chroma(colour: HairColour) -> float:
