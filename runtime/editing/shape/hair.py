@@ -218,15 +218,16 @@ def _coloured(logs: Float32Array, mean_lightness: float, own: HairColour, change
     lightness = _lightness(cv2.exp(logs) - np.float32(EPSILON))
     above = lightness - np.float32(mean_lightness)
     lighter = min(share * (wanted.lightness - own.lightness), LIGHTEST)
+    # Beyond 1 hair becomes lighter or darker yet, but no other colour: what is greyer than grey is violet.
     # Strands differ in chroma as the wanted colour allows: white and black hair hardly at all; and coloured
     # noise of dark ones would be amplified.
-    varied = share * (1 - min(_chroma(wanted) / max(_chroma(own), 1e-3), 1))
+    varied = min(share, 1) * (1 - min(_chroma(wanted) / max(_chroma(own), 1e-3), 1))
     varied = 1 - (1 - varied) * float(np.exp(-max(lighter, 0)))
     colour = np.zeros_like(logs)
     for channel, name in ((0, "blue"), (2, "red")):
         mean, goal = getattr(own, name), getattr(wanted, name)
         differs = logs[:, :, channel] - logs[:, :, 1] - np.float32(mean)
-        colour[:, :, channel] = share * (goal - mean) - np.float32(varied) * differs
+        colour[:, :, channel] = min(share, 1) * (goal - mean) - np.float32(varied) * differs
     ratio = min(max(wanted.contrast / max(own.contrast, 1e-3), LEAST_CONTRAST), MOST_CONTRAST)
     strands = np.float32(ratio) * above
     if lighter > 0:

@@ -59,6 +59,16 @@ def test_hair_gets_the_wanted_statistics_and_keeps_its_strands(goal: HairColour)
     assert (result[41:] == box[41:]).all()
 
 
+def test_grey_that_is_exaggerated_stays_grey() -> None:
+    crop, matte = crop_and_matte()
+    own, box = hair_colour(crop, matte), box_of(crop)
+    assert own is not None
+    plain, more = (recoloured(box, *decided(box, matte), own, HairChange(WHITE, share)) for share in (1, 1.5))
+    chroma = [np.ptp(image[:35].astype(int), axis=2).mean() for image in (plain, more)]
+    assert more[:35].mean() > plain[:35].mean() + 5
+    assert chroma[1] == pytest.approx(chroma[0], abs=3)
+
+
 def test_no_share_no_change() -> None:
     crop, matte = crop_and_matte()
     own = hair_colour(crop, matte)
