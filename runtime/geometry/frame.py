@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array, UInt8Array, f32
+from aif.runtime.arrays import Float32Array, Float64Array, UInt8Array, f32
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, transform_points, warp_crop
 from aif.runtime.geometry.mesh import NO_MAP, Int32Array, evaluate, linear_fields, raster, signed_areas
@@ -28,6 +28,9 @@ LARGE = 0.75
 # Area of a triangle over its area on the mean shape: up to the first it counts as folded away, from the
 # second on as seen in full.
 FOLDED, SEEN = 0.06, 0.3
+
+# Such shares of its usual area has a triangle at the rim of a turned face, and one that faces the camera.
+RIM, FACING = 0.1, 0.33
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,12 +118,26 @@ class Frame:
             points: (221, 2) landmarks in units of the crop's side.
             size: side of the texture in pixels.
         """
-        here = signed_areas(self.vertices(points, 1.0), self.triangles)
-        usual = signed_areas(self.vertices(self.mean, 1.0), self.triangles)
-        ratio = here / np.where(usual == 0, 1, usual)
-        seen = np.clip((ratio - FOLDED) / (SEEN - FOLDED), 0, 1).astype(np.float32)
+        seen = np.clip((self._areas(points) - FOLDED) / (SEEN - FOLDED), 0, 1).astype(np.float32)
         ids = _lookup(self, size).ids
         return np.where(ids >= 0, np.append(seen, np.float32(1))[ids], np.float32(1))
+
+    def facing(self, points: npt.ArrayLike) -> Float32Array:
+        """How far each landmark's surroundings face the camera: float32 (221,), 0 at the rim of a turned face
+        and beyond it, 1 from a third of their usual size on; `points` as for `visibility`."""
+        inner = (self.triangles < dense.COUNT).all(axis=1) & ~self.inner_mouth
+        shown = np.clip((self._areas(points)[inner] - RIM) / (FACING - RIM), 0, 1)
+        sums, counts = np.zeros(dense.COUNT), np.zeros(dense.COUNT)
+        for corner in self.triangles[inner].T:
+            np.add.at(sums, corner, shown)
+            np.add.at(counts, corner, 1)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), 1).astype(np.float32)
+
+    def _areas(self, points: npt.ArrayLike) -> Float64Array:
+        """Each triangle's area at these landmarks as a share of its usual one; below 0 where it is folded."""
+        here = signed_areas(self.vertices(points, 1.0), self.triangles)
+        usual = signed_areas(self.vertices(self.mean, 1.0), self.triangles)
+        return here / np.where(usual == 0, 1, usual)
 
     def spread(self, values: Float32Array, size: int) -> Float32Array:
         """Values at the landmarks, (221,), over the texture: linear in each triangle, 1 at the ring and

@@ -107,14 +107,15 @@ def bounded(gain_hwc: Float32Array, own_hw: Float32Array, mask_hw: Float32Array)
 
 
 def dimmed(gain_hwc: Float32Array, light: float, frame: Frame) -> Float32Array:
-    """A gain (S, S, 3) whose broad light and colours stay at a share `light`, 0 to 1; lips keep theirs."""
+    """A gain (S, S, 3) whose broad light and colours stay at a share `light`, 0 to 1; lips keep theirs, and
+    beyond `gain_mask` nothing comes."""
     if light == 1:
         return gain_hwc
     size = len(gain_hwc)
     small = cv2.resize(gain_hwc, (size // COARSE,) * 2, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), BROAD * size / 128 / COARSE)
     broad = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
-    skin = 1 - lips_mask(frame, size)
+    skin = gain_mask(frame, size) * (1 - lips_mask(frame, size))
     return np.asarray(gain_hwc - np.float32(1 - light) * skin[:, :, None] * broad, dtype=np.float32)
 
 

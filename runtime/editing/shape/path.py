@@ -152,7 +152,8 @@ class ShapePath(EditPath[FaceChange]):
             place = FacePlace.of(self.frame, view.points, image.shape)
             edit = change.edit.times(strength)
             parts = visible(self.frame, view.points, view.seen, image.shape)
-            share = np.prod([*parts.values()], axis=0)
+            crop = transform_points(view.points, view.matrix) / np.float32(view.size)
+            share = np.prod([*parts.values()], axis=0) * self.frame.facing(crop)
             if share.min() < 1:
                 edit = edit.where(share, self.frame)
             apply_edit(image, self.frame, place, edit)

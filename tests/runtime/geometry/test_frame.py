@@ -145,3 +145,14 @@ def test_aligned_faces_have_their_eyes_on_the_template() -> None:
     np.testing.assert_allclose(
         aligned(face_points()[None], 64)[0] * 64, transform_points(face_points(), matrix)
     )
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_rim_of_a_turned_face_does_not_face_the_camera(side: int) -> None:
+    assert (FRAME.facing(FRAME.mean) == 1).all()
+    turned = FRAME.mean.copy()
+    beyond = side * (turned[:, 0] - 0.5)
+    turned[:, 0] = np.where(beyond > 0, 0.5 + side * 0.05 * beyond, turned[:, 0])
+    shown = FRAME.facing(turned)
+    assert shown[beyond > 0.1].max() < 0.05 and shown[beyond < -0.1].min() == 1
+    assert FRAME.facing(turned + 0.2) == pytest.approx(shown, abs=1e-4)

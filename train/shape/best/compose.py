@@ -99,10 +99,10 @@ class Composer(nn.Module):
         self.register_buffer("anchors", torch.tensor(frame.anchors))
         self.register_buffer("mean", torch.tensor(frame.vertices(frame.mean, 1.0)))
         self.register_buffer("mask", torch.tensor(gain_mask(frame, texture_size)))
+        self.dimmed: Tensor
+        self.register_buffer("dimmed", self.mask * (1 - torch.tensor(lips_mask(frame, texture_size))))
         self.skin: Tensor
         self.register_buffer("skin", torch.tensor(detail_mask(frame, texture_size)))
-        self.lips: Tensor
-        self.register_buffer("lips", torch.tensor(lips_mask(frame, texture_size)))
         self.strands: Tensor
         pixels = np.stack(np.meshgrid(*[np.arange(texture_size, dtype=np.float32)] * 2), axis=-1)
         hairs = hairs_in(pixels / np.float32(texture_size), strands_at(frame, 1.0))
@@ -119,7 +119,7 @@ class Composer(nn.Module):
         detail = amplified(after.detail - before.detail) * F.avg_pool2d(self.skin * where.texture, SHARE)
         moves = (after.points - before.points) * where.at_landmarks[:, :, None]
         gain = bounded(gain, own, self.mask) * self.mask
-        gain = dimmed(gain, where.light[:, None, None, None], self.lips) * where.texture
+        gain = dimmed(gain, where.light[:, None, None, None], self.dimmed) * where.texture
         dark = F.relu(-gain.mean(dim=1, keepdim=True)) * where.hairs[:, None, None, None]
         return Edit(moves, gain + dark * self.strands, detail, after.texture)
 

@@ -43,11 +43,11 @@ def bounded(gain: Tensor, own: Tensor, mask: Tensor) -> Tensor:
     return DARKER * torch.tanh((limited + share * (gain - light)) / DARKER)
 
 
-def dimmed(gain: Tensor, light: Tensor, lips: Tensor) -> Tensor:
-    """Gains (N, 3, S, S) whose broad light stays at shares `light`, (N, 1, 1, 1); lips (S, S) keep theirs."""
+def dimmed(gain: Tensor, light: Tensor, skin: Tensor) -> Tensor:
+    """Gains (N, 3, S, S) whose broad light stays at shares `light`, (N, 1, 1, 1), on the skin (S, S)."""
     broad = blurred(F.avg_pool2d(gain, COARSE), BROAD * gain.shape[-1] / 128 / COARSE)
     broad = F.interpolate(broad, scale_factor=COARSE, mode="bilinear", align_corners=False)
-    return gain - (1 - light) * (1 - lips) * broad
+    return gain - (1 - light) * skin * broad
 
 
 def amplified(change: Tensor) -> Tensor:
