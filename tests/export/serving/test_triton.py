@@ -294,12 +294,12 @@ def test_an_earlier_export_is_replaced_and_nothing_else(small_bundle, tmp_path):
     config = place / "other_name_fp32" / "config.pbtxt"
     before = config.read_text()
     config.write_text(before + "\n# tuned by hand\n")
-    with pytest.raises(ExportError, match="changed after it had been exported"):
+    with pytest.raises(ConfigError, match="changed after it had been exported"):
         export_triton(bundle, place)
     config.write_text(before)
     (place / "mine").mkdir()
     (place / "mine" / "config.pbtxt").write_text("")
-    with pytest.raises(ExportError, match=r"also holds mine/config\.pbtxt"):
+    with pytest.raises(ConfigError, match=r"also holds mine/config\.pbtxt"):
         export_triton(bundle, place)
     assert (place / "other_name_fp32").is_dir()
 
@@ -309,7 +309,7 @@ def test_a_folder_of_somebody_else_is_left_alone(small_bundle, tmp_path, record)
     (tmp_path / "thesis.tex").write_text("all my work")
     if record is not None:
         (tmp_path / "aif_repository.json").write_text(record)
-    with pytest.raises(ExportError, match="not overwritten"):
+    with pytest.raises(ConfigError, match="not overwritten"):
         export_triton(small_bundle(), tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "all my work"
     with pytest.raises(ExportError, match="Cannot write"):
@@ -354,7 +354,7 @@ def test_the_command(tmp_path, capsys, small_bundle):
     for words, wanted, text in (
         (("tensorflow", bundle.path, "-o", out), 2, "Known: triton"),
         (("triton", tmp_path / "none.aif", "-o", out), 1, "no bundle"),
-        (("triton", bundle.path, "-o", tmp_path), 1, "not overwritten"),
+        (("triton", bundle.path, "-o", tmp_path), 2, "not overwritten"),
         (("triton", bundle.path, "-o", out, "--precision", "int4"), 2, "int4"),
     ):
         code, said = run(*words)
