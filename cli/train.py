@@ -78,6 +78,7 @@ def train(
     aif-train --data faces --attributes Smiling --out runs/smile                   (hours; it says how many)
     """
     from aif.cli.console import say
+    from aif.runtime.errors import ConfigError
     from aif.train.config import override
     from aif.train.presets import SHAPE_PRESETS, get_preset
 
@@ -93,7 +94,6 @@ def train(
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     if preset in SHAPE_PRESETS:
-        from aif.runtime.errors import ConfigError
         from aif.train.shape.command import ShapeTraining, train_shape_command
 
         if option := first_given(context, _WHOLE_ONLY):
@@ -119,8 +119,6 @@ def train(
         train_shape_command(training, say)
         return
     if region:
-        from aif.runtime.errors import ConfigError
-
         raise ConfigError(
             f"--region does nothing for preset {preset}.", "Leave it out, or choose best or linear."
         )

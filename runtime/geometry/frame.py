@@ -127,10 +127,10 @@ class Frame:
         and beyond it, 1 from a third of their usual size on; `points` as for `visibility`."""
         inner = (self.triangles < dense.COUNT).all(axis=1) & ~self.inner_mouth
         shown = np.clip((self._areas(points)[inner] - RIM) / (FACING - RIM), 0, 1)
-        sums, counts = np.zeros(dense.COUNT), np.zeros(dense.COUNT)
-        for corner in self.triangles[inner].T:
-            np.add.at(sums, corner, shown)
-            np.add.at(counts, corner, 1)
+        corners = self.triangles[inner].ravel()
+        sums, counts = (
+            np.bincount(corners, weights, minlength=dense.COUNT) for weights in (shown.repeat(3), None)
+        )
         return np.where(counts > 0, sums / np.maximum(counts, 1), 1).astype(np.float32)
 
     def _areas(self, points: npt.ArrayLike) -> Float64Array:

@@ -149,7 +149,9 @@ def decided(box_bgr: UInt8Array, matte: Float32Array) -> tuple[Float32Array, Flo
     coarse = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
     logs = _logs(cv2.resize(box_bgr, size, interpolation=cv2.INTER_AREA))
     near = smoothstep(f32(cv2.dilate(coarse, np.ones((3, 3), np.uint8))), REACHED, EDGE)
-    hair, beyond = (_nearby(logs, which.astype(np.float32)) for which in (coarse >= HAIR, coarse <= NONE))
+    # Where nothing is certain, what is nearest to it.
+    surest, least = min(HAIR, float(coarse.max())), max(NONE, float(coarse.min()))
+    hair, beyond = (_nearby(logs, which.astype(np.float32)) for which in (coarse >= surest, coarse <= least))
     hair, beyond, near = (
         f32(cv2.resize(each, matte.shape[::-1], interpolation=cv2.INTER_LINEAR))
         for each in (hair, beyond, near)

@@ -17,7 +17,7 @@ from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, lips_mask, l
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
 from aif.runtime.editing.shape.hairs import OwnHair
 from aif.runtime.editing.shape.hidden import Seen, hidden_parts, visible
-from aif.runtime.editing.shape.region import Regions, region_share
+from aif.runtime.editing.shape.region import EXPRESSED, Regions, region_share
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
@@ -122,15 +122,19 @@ class ShapePath(EditPath[FaceChange]):
             seen = Seen.of(texture, source_images[k], self.frame)
             where, at_landmarks, hairs, light = self.regions.shares(target[k] - source[k])
             where = where * seen.texture
-            own = OwnHair.of(texture, self.frame)
             tint = dimmed(np.ascontiguousarray(gain[k].transpose(1, 2, 0)), light, self.frame)
+            stubble = (light - EXPRESSED) / (1 - EXPRESSED)
+            if max(hairs, stubble) > 0:
+                own = OwnHair.of(texture, self.frame)
+                tint = own.tint(tint, np.maximum(hairs, self.stubble * np.float32(stubble)))
+                hairs *= own.share
             shown = cv2.resize(skin * where, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             edit = ShapeEdit(
                 moves[k] * (at_landmarks * seen.at_landmarks)[:, None],
-                own.tint(tint, np.maximum(hairs, self.stubble * light)) * where[:, :, None],
+                tint * where[:, :, None],
                 np.asarray(detail[k] * shown[:, :, None], dtype=np.float32),
                 np.ascontiguousarray(target_images[k].transpose(1, 2, 0)),
-                hairs * own.share,
+                hairs,
             )
             found.append(FaceChange(edit, hair_change(self.model.manifest, source[k], target[k])))
         return found

@@ -76,7 +76,7 @@ class Regions:
         weights = changes / max(float(changes.max()), 1e-6)
         which = np.flatnonzero(weights)
         if not len(which):
-            return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0.0, 1.0)
+            return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0.0, 0.0)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
         at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
         hairs = float((self.hairs * weights * (change > 0)).max())

@@ -135,6 +135,17 @@ def test_a_matte_ends_where_the_hair_does() -> None:
     assert (decided(box, np.zeros_like(matte))[0] == 0).all()
 
 
+def test_hair_that_is_nowhere_certain_has_the_colour_of_what_is_surest() -> None:
+    box = np.full((60, 60, 3), 200, np.uint8)
+    box[20:40] = 40
+    matte = np.zeros((60, 60), np.float32)
+    matte[20:40] = 0.85
+    _, hair = decided(box, matte)
+    np.testing.assert_allclose(hair[30, 30], np.log(40 / 255 + 0.06), atol=0.1)
+    _, everywhere = decided(np.full_like(box, 40), np.full_like(matte, 0.5))
+    np.testing.assert_allclose(everywhere, np.log(40 / 255 + 0.06), atol=0.01)
+
+
 def test_what_is_half_hair_changes_by_half_of_what_hair_does() -> None:
     hair, skin = np.array([20, 25, 30]), np.array([150, 170, 210])
     box = (

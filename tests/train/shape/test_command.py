@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points
 
-from aif.runtime.errors import AifError, DataError
+from aif.runtime.errors import AifError, ConfigError, DataError
 from aif.runtime.faces.landmarks import DenseFaces
 from aif.train.data.base import CorruptImageError
+from aif.train.shape.best.command import train_best
+from aif.train.shape.best.config import ShapeConfig
+from aif.train.shape.best.training import ShapeOptions
 from aif.train.shape.command import ShapeTraining, parse_regions, train_shape_command
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import LEAST, measure_hair
 from aif.train.shape.faces.known import attribute_infos
+from aif.train.shape.shape_run import ATTRIBUTES_FILE, save_attributes
 
 
 def training(
@@ -93,6 +97,17 @@ def test_an_edit_acts_where_the_user_says() -> None:
     regions = parse_regions(("Lipstick=mouth", "Goatee=beard+jaw"), names)
     found = {info.name: info.region for info in attribute_infos(names, regions=regions)}
     assert found == {"Smiling": (), "Lipstick": ("mouth",), "Goatee": ("beard", "jaw"), "Big_Nose": ("nose",)}
+
+
+def test_a_run_goes_on_with_the_regions_that_it_was_begun_with(tmp_path: Path) -> None:
+    infos = attribute_infos(("Lipstick", "Goatee"), True, {"Lipstick": ("mouth",)})
+    save_attributes(tmp_path, infos, {})
+    before = (tmp_path / ATTRIBUTES_FILE).read_bytes()
+    faces = Faces()  # whose landmarks nobody looks for before
+    for regions in ({"Lipstick": ("jaw",)}, {"Goatee": ("jaw",)}):
+        with pytest.raises(ConfigError, match=r"was begun with another --region of (Lipstick|Goatee)"):
+            train_best(faces, faces, None, tmp_path, ShapeConfig(), ShapeOptions(), print, regions)  # type: ignore[arg-type]
+    assert (tmp_path / ATTRIBUTES_FILE).read_bytes() == before
 
 
 class Faces:

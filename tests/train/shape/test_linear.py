@@ -190,7 +190,7 @@ def test_an_attribute_that_brings_folds_deepens_detail_where_they_are(small) -> 
     images[:, 40:56, 8:24] += rng.normal(0, 1, (200, 16, 16, 1)) * (4 + 12 * labels[:, :1, None, None])
     faces = replace(small.faces, images=images.clip(0, 255).astype(np.uint8), labels=labels)
     decoder = LinearDecoder(64, 14, 3)
-    fit_detail(decoder, faces, np.arange(200), times=1.0)
+    fit_detail(decoder, faces, np.arange(200), times=1.0, ridge=1e-3)
     smiling, other, _ = decoder.amplitudes(torch.eye(3)).detach().numpy()
     there = np.s_[0, 11:13, 3:5]
     assert smiling[there].mean() == pytest.approx(np.log(4), rel=0.15)

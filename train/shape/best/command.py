@@ -10,6 +10,7 @@ import numpy as np
 from aif.runtime.bundle.attributes import Part
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import HairInfo
+from aif.runtime.errors import ConfigError
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.faces.matte import MatteNet
 from aif.train.data.base import FaceDataset
@@ -59,6 +60,7 @@ def train_best(
         ConfigError, DataError, TrainingError: as the parts do.
         KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
+    _check_regions(out, regions or {})
     frame = Bundle.open().manifest.face_frame
     if frame is not None and not list_checkpoints(checkpoint_folder(out)):
         log(estimate(config, frame, tuple(dataset.attributes), SIZE, options.device))
@@ -88,12 +90,20 @@ def train_best(
         if set(HAIR_ATTRIBUTES) & set(dataset.attributes):
             hair = measure_hair(dataset, MatteNet(Bundle.open()), config.seed, log)
         save_attributes(out, attribute_infos(dataset.attributes, trained=True, regions=regions), hair)
-    elif regions:
-        infos, hair = load_attributes(out)
-        changed = (each.model_copy(update={"region": regions.get(each.name, each.region)}) for each in infos)
-        save_attributes(out, tuple(changed), hair)
     about = {"name": dataset.name, "fingerprint": dataset.fingerprint}
     if root is not None:
         about["path"] = str(root.resolve())
     infos, _ = load_attributes(out)
     train_shape(config, out, faces, crops, verdict, options, infos=infos, data=about, log=log)
+
+
+def _check_regions(out: Path, regions: Mapping[str, tuple[Part, ...]]) -> None:
+    """A ConfigError where the run in `out` was begun with other regions: edits were trained within those."""
+    if not (out / ATTRIBUTES_FILE).exists():
+        return
+    infos, _ = load_attributes(out)
+    if other := [info.name for info in infos if regions.get(info.name, info.region) != info.region]:
+        raise ConfigError(
+            f"The run in {out} was begun with another --region of {', '.join(other)}.",
+            "Leave it out to go on with the run, or choose another --out.",
+        )

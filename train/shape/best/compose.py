@@ -5,8 +5,8 @@
 
 Which triangle covers a pixel is found without gradients; the coordinates within it are in closed form, so
 that the picture pulls at the landmarks. It follows `aif.runtime.editing.shape.edit.apply_edit` step by step,
-at the size of a crop; tests hold the two together. Only the colour of a beard, the runtime takes from the
-person's brows.
+at the size of a crop; tests hold the two together. The runtime alone takes the colour of beards from the
+person's brows, and leaves out what is hidden or at the rim of a turned face.
 """
 
 from __future__ import annotations

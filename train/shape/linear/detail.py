@@ -25,21 +25,23 @@ FACES = 12_000
 AROUND = 3.0
 """Energy is averaged over so many pixels of a 128 px texture."""
 
-RIDGE = 1e-3
-"""Penalty of squared coefficients, relative to the number of faces."""
-
 LEAST = 1e-5
 """Energies, squared log units, below this are noise."""
 
 
 def fit_detail(
-    decoder: LinearDecoder, faces: Textures, some: np.ndarray[tuple[int], np.dtype[np.int64]], times: float
+    decoder: LinearDecoder,
+    faces: Textures,
+    some: np.ndarray[tuple[int], np.dtype[np.int64]],
+    times: float,
+    ridge: float,
 ) -> None:
     """Set `decoder.detail`.
 
     Args:
         some: rows of the faces to use.
         times: what the measured change of amplitude is multiplied with.
+        ridge: penalty, as in `LinearConfig`.
     """
     rows = some[:: max(1, len(some) // FACES)]
     brightness = np.empty((len(rows), 1), dtype=np.float32)
@@ -51,7 +53,7 @@ def fit_detail(
     known = torch.from_numpy(np.concatenate([faces.labels[rows], brightness], axis=1, dtype=np.float32))
     effect = nn.Linear(known.shape[1], energy.shape[1])
     with torch.no_grad():
-        regress(effect, known, torch.from_numpy(energy), RIDGE, faces.people_of(rows))
+        regress(effect, known, torch.from_numpy(energy), ridge, faces.people_of(rows))
         decoder.detail.weight.copy_(times / 2 * effect.weight[:, :-1])
 
 

@@ -89,7 +89,7 @@ def fit_linear(
         log("landmarks and textures")
         regress_landmarks(decoder.points, (z, y), points, config.ridge, faces.people_of(some))
         _fit_textures(decoder, faces, some, (z, y, coarse, tone), config.ridge)
-        fit_detail(decoder, faces, some, config.detail)
+        fit_detail(decoder, faces, some, config.detail, config.ridge)
     return encoder.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
 
 
