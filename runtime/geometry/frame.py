@@ -125,19 +125,14 @@ class Frame:
     def facing(self, points: npt.ArrayLike) -> Float32Array:
         """How far each landmark's surroundings face the camera: float32 (221,), 0 at the rim of a turned face
         and beyond it, 1 from a third of their usual size on; `points` as for `visibility`."""
-        inner = (self.triangles < dense.COUNT).all(axis=1) & ~self.inner_mouth
+        inner, corners, counts = _skin(self)
         shown = np.clip((self._areas(points)[inner] - RIM) / (FACING - RIM), 0, 1)
-        corners = self.triangles[inner].ravel()
-        sums, counts = (
-            np.bincount(corners, weights, minlength=dense.COUNT) for weights in (shown.repeat(3), None)
-        )
+        sums = np.bincount(corners, shown.repeat(3), minlength=dense.COUNT)
         return np.where(counts > 0, sums / np.maximum(counts, 1), 1).astype(np.float32)
 
     def _areas(self, points: npt.ArrayLike) -> Float64Array:
         """Each triangle's area at these landmarks as a share of its usual one; below 0 where it is folded."""
-        here = signed_areas(self.vertices(points, 1.0), self.triangles)
-        usual = signed_areas(self.vertices(self.mean, 1.0), self.triangles)
-        return here / np.where(usual == 0, 1, usual)
+        return signed_areas(self.vertices(points, 1.0), self.triangles) / _usual_areas(self)
 
     def spread(self, values: Float32Array, size: int) -> Float32Array:
         """Values at the landmarks, (221,), over the texture: linear in each triangle, 1 at the ring and
@@ -204,3 +199,19 @@ class _Lookup:
 @lru_cache(maxsize=8)
 def _lookup(frame: Frame, size: int) -> _Lookup:
     return _Lookup(frame, size)
+
+
+@lru_cache(maxsize=8)
+def _usual_areas(frame: Frame) -> Float64Array:
+    """Those of the mean shape's triangles, (T,); 1 in place of 0."""
+    usual = signed_areas(frame.vertices(frame.mean, 1.0), frame.triangles)
+    return np.where(usual == 0, 1, usual)
+
+
+@lru_cache(maxsize=8)
+def _skin(frame: Frame) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Which triangles are of landmarks alone and not between the lips, (T,); their corners, one after the
+    other; and how many of them each landmark belongs to, (221,)."""
+    inner = (frame.triangles < dense.COUNT).all(axis=1) & ~frame.inner_mouth
+    corners = frame.triangles[inner].ravel().astype(np.intp)
+    return inner, corners, np.bincount(corners, minlength=dense.COUNT)
