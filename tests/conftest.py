@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import pytest
 
 import aif.runtime  # noqa: F401 - before ONNX Runtime, whose telemetry it turns off
 
-Clip = Callable[..., Path]
 NTSC = Fraction(30000, 1001)
 
 
@@ -32,7 +31,7 @@ def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def make_clip() -> Clip:
+def make_clip():
     """Write a test video: make_clip(path, frames=12, codec="libx264", ...)."""
     av = pytest.importorskip("av")
 
@@ -176,7 +175,7 @@ class Broadcast:
 
 
 @pytest.fixture
-def broadcast() -> Iterator[Callable[[np.ndarray], Broadcast]]:
+def broadcast():
     """Start a network camera that shows a picture, uint8 (H, W, 3) BGR: broadcast(picture)."""
     with contextlib.ExitStack() as stack:
 
@@ -187,7 +186,7 @@ def broadcast() -> Iterator[Callable[[np.ndarray], Broadcast]]:
 
 
 @pytest.fixture
-def stand_in_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+def stand_in_card(monkeypatch, tmp_path):
     """A card with TensorRT that is not there (stand_in_tensorrt.py); the cache is a new folder."""
     pytest.importorskip("polygraphy")
     from stand_in_tensorrt import Card
@@ -202,6 +201,6 @@ def stand_in_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[A
 
 
 @pytest.fixture
-def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+def plug_in(monkeypatch):
     """Plug a card in again after its version, capability or name was changed."""
     return lambda card: card.plug_in(monkeypatch)

@@ -13,19 +13,19 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "docker").glob("Dockerfile.*"))
 
 
-def instructions(path: Path) -> list[tuple[str, str]]:
+def instructions(path):
     """Word and rest of each instruction; comments dropped, continued lines joined."""
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
     text = re.sub(r"\\\n\s*", "", "\n".join(lines))
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
 
 
-def test_there_is_one_for_the_processor_and_one_for_cuda() -> None:
+def test_there_is_one_for_the_processor_and_one_for_cuda():
     assert [path.suffix for path in FILES] == [".cpu", ".cuda"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_bases_are_pinned_and_name_no_registry(path: Path) -> None:
+def test_bases_are_pinned_and_name_no_registry(path):
     stages: set[str] = set()
     for word, rest in instructions(path):
         if word != "FROM":
@@ -37,7 +37,7 @@ def test_bases_are_pinned_and_name_no_registry(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_last_stage_runs_what_the_wheel_installed_as_nobody_special(path: Path) -> None:
+def test_the_last_stage_runs_what_the_wheel_installed_as_nobody_special(path):
     every = instructions(path)
     last = every[max(i for i, (word, _) in enumerate(every) if word == "FROM") :]
     (user,) = [rest for word, rest in last if word == "USER"]
@@ -51,7 +51,7 @@ def test_the_last_stage_runs_what_the_wheel_installed_as_nobody_special(path: Pa
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_check_of_health_is_python_that_parses(path: Path) -> None:
+def test_the_check_of_health_is_python_that_parses(path):
     (check,) = [rest for word, rest in instructions(path) if word == "HEALTHCHECK"]
     command = json.loads(check.split("CMD ", 1)[1])
     assert command[:2] == ["python", "-c"] and ":8000/health" in command[2]
@@ -59,7 +59,7 @@ def test_the_check_of_health_is_python_that_parses(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_what_is_copied_is_there_and_not_ignored(path: Path) -> None:
+def test_what_is_copied_is_there_and_not_ignored(path):
     ignored = (ROOT / ".dockerignore").read_text()
     for word, rest in instructions(path):
         if word == "COPY" and not rest.startswith("--from") and rest != ". .":

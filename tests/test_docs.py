@@ -1,7 +1,5 @@
 """README and the pages of docs/: the commands, options, paths and links that they show exist."""
 
-from __future__ import annotations
-
 import ast
 import re
 import shlex
@@ -22,7 +20,7 @@ PAGES = [
 page = pytest.mark.parametrize("page", PAGES, ids=[str(path.relative_to(TOP)) for path in PAGES])
 
 
-def commands(text: str) -> list[list[str]]:
+def commands(text):
     """The words of each `aif ...` in code, a command's own name first: [["edit", "photo.jpg", ...], ...]."""
     code = re.findall(r"^ {4}.*|`[^`\n]+`", text.replace("\\\n", " "), re.MULTILINE)
     for fenced in re.findall(r"^```\w*\n(.*?)^```", text.replace("\\\n", " "), re.MULTILINE | re.DOTALL):
@@ -38,7 +36,7 @@ def commands(text: str) -> list[list[str]]:
     return found
 
 
-def test_commands_are_found() -> None:
+def test_commands_are_found():
     text = "    pip install x && aif-edit a.jpg --set X=1 # why --no\n`aif doctor`\n`aif-x`\n"
     text += "\n```\naif fit \\\ny\n```\n"
     assert commands(text) == [["edit", "a.jpg", "--set", "X=1"], ["doctor"], ["fit", "y"]]
@@ -46,7 +44,7 @@ def test_commands_are_found() -> None:
 
 
 @page
-def test_commands_have_the_options_that_are_shown(page: Path) -> None:
+def test_commands_have_the_options_that_are_shown(page):
     for name, *words in commands(page.read_text()):
         options = [(*each.opts, *each.secondary_opts) for each in load_command(name).params]
         known = {"-h", "--help"}.union(*options)
@@ -54,7 +52,7 @@ def test_commands_have_the_options_that_are_shown(page: Path) -> None:
         assert shown <= known, f"aif {name} {' '.join(words)}"
 
 
-def test_options_that_messages_name_exist() -> None:
+def test_options_that_messages_name_exist():
     """In the messages of errors and their fixes."""
     known = {"--force-reinstall", "--head"}  # of pip and of ray
     for name in COMMANDS:
@@ -72,7 +70,7 @@ def test_options_that_messages_name_exist() -> None:
 
 
 @page
-def test_paths_exist(page: Path) -> None:
+def test_paths_exist(page):
     text = page.read_text()
     named = re.findall(r"`((?:cli|docker|docs|export|runtime|tests|train)/[\w./*-]+)`", text)
     assert [path for path in named if not any(TOP.glob(path.rstrip("/")))] == []
@@ -80,7 +78,7 @@ def test_paths_exist(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def test_the_lines_of_algorithm_1_stand_in_the_code() -> None:
+def test_the_lines_of_algorithm_1_stand_in_the_code():
     text = (TOP / "docs" / "architecture.md").read_text()
     head = re.search(r"^\| line \| loss \| `(.+)` \| `(.+)` \|$", text, re.MULTILINE)
     assert head is not None

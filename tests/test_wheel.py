@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("aif", "cli", "export", "runtime", "train", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
-def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(*command, cwd):
     done = subprocess.run(
         [str(word) for word in command], cwd=cwd, capture_output=True, text=True, timeout=900, check=False
     )
@@ -53,7 +53,7 @@ def test_wheel_holds_the_packages_and_nothing_else(wheel):
     assert wheel.stat().st_size < 30e6
 
 
-def needed(name: str) -> set[str]:
+def needed(name):
     """The distributions that one needs without extras, itself left out, as they are installed here."""
     found: set[str] = set()
     waiting = [name]

@@ -163,10 +163,7 @@ def shape_encoder() -> bytes:
     """z: the texture on a 4x4 grid, then the landmarks as they are."""
     node = helper.make_node
     nodes, constants = _reading()
-    nodes += [
-        node("Flatten", ["landmarks"], ["points"]),
-        node("Concat", ["codes", "points"], ["z"], axis=1),
-    ]
+    nodes += [node("Flatten", ["landmarks"], ["points"]), node("Concat", ["codes", "points"], ["z"], axis=1)]
     return graph(
         nodes,
         {"image": ["N", 3, SIZE, SIZE], "landmarks": ["N", dense.COUNT, 2]},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +41,7 @@ class _Stream(io.TextIOWrapper):
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+def run(monkeypatch):
     """Run `aif COMMAND WORDS...` in this process: run("edit", "photo.jpg", stdin=b"")."""
 
     def call(command: str, *words: str | Path, stdin: bytes = b"") -> Outcome:
@@ -55,16 +54,14 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
                 load_command(command)(args=[str(word) for word in words], prog_name=f"aif {command}")
         code = stopped.value.code
         return Outcome(
-            code if isinstance(code, int) else 0,
-            out.buffer.getvalue(),  # type: ignore[attr-defined]
-            err.buffer.getvalue().decode(),  # type: ignore[attr-defined]
+            code if isinstance(code, int) else 0, out.buffer.getvalue(), err.buffer.getvalue().decode()
         )
 
     return call
 
 
 @pytest.fixture
-def aif(run: Callable[..., Outcome]) -> Callable[..., Outcome]:
+def aif(run):
     """Run `aif COMMAND WORDS...` in this process; it has to end with `code`, and without a traceback."""
 
     def call(*words: str | Path, code: int = 0) -> Outcome:
@@ -102,7 +99,7 @@ def _landmarks(size: int = 48) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(tmp_path_factory):
     """A bundle that edits Smiling (-1 to 2) and Blond_Hair (0 to 1) in a way that is easy to see."""
     parts = similarity_parts()
     files = {**parts.files, "landmarks.onnx": _landmarks()}
@@ -117,7 +114,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def aif_edit(run: Callable[..., Outcome], bundle: Path) -> Callable[..., Outcome]:
+def aif_edit(run, bundle):
     """`aif-edit WORDS...` with the toy bundle and the detector that needs no download."""
 
     def call(*words: str | Path, stdin: bytes = b"") -> Outcome:
@@ -127,7 +124,7 @@ def aif_edit(run: Callable[..., Outcome], bundle: Path) -> Callable[..., Outcome
 
 
 @pytest.fixture(scope="session")
-def portrait_rgb() -> np.ndarray:
+def portrait_rgb():
     """A real face: uint8 (240, 200, 3) RGB, and nothing else that a detector could take for one."""
     data = pytest.importorskip("skimage.data")
     return np.ascontiguousarray(data.astronaut()[0:240, 110:310])

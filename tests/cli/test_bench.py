@@ -1,7 +1,5 @@
 """`aif bench` as a user types it: each benchmark for a moment, its JSON, and mistakes; speed is no test."""
 
-from __future__ import annotations
-
 import json
 from fractions import Fraction
 
@@ -142,7 +140,7 @@ def test_networks(bench, tmp_path):
         assert wanted in done.stdout
     record = json.loads(place.read_text())
     assert [(row["part"], row["batch"]) for row in record["results"]] == [
-        *(("encoder", 1), ("decoder", 1), ("encoder", 20), ("decoder", 20)),
+        *(("encoder", 1), ("decoder", 1), ("encoder", 20), ("decoder", 20))
     ]
     for row in record["results"]:
         assert row["stages"]["call"]["n"] >= 2 and row["figures"]["faces_per_second"] > 0
@@ -215,7 +213,7 @@ def test_networks_beside_pytorch_on_the_same_weights(run, run_folder):
         (["video", "{tmp}/street.mp4", "--threads", "1", "--providers", "cpu"], 3, "no face"),
         (["live", "synthetic:big"], 2, "synthetic:1280x720@30"),
         (["image", "--json", "{tmp}"], 1, "it is a folder"),
-        (["image", "--json", "{tmp}/grey.png/x.json"], 1, "--json"),
+        (["image", "--json", "{tmp}/grey.png/x.json"], 1, "is no folder"),
     ],
 )
 def test_mistakes(run, bundle, tmp_path, make_clip, words, code, said):

@@ -1,7 +1,5 @@
 """The frame of the command line: fast help, one way of speaking of errors, exit codes."""
 
-from __future__ import annotations
-
 import errno
 import importlib
 import re
@@ -10,9 +8,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -49,7 +45,7 @@ print("LOADED", *sorted(set(sys.modules) & HEAVY))
         *(("main", [name, "--help"]) for name in main.COMMANDS),
     ],
 )
-def test_help_and_version_load_nothing_heavy(entry: str, words: list[str]) -> None:
+def test_help_and_version_load_nothing_heavy(entry, words):
     code = PROBE.replace("HEAVY", repr(HEAVY))
     done = subprocess.run(
         [sys.executable, "-c", code, entry, *words], capture_output=True, text=True, check=False, timeout=120
@@ -61,14 +57,14 @@ def test_help_and_version_load_nothing_heavy(entry: str, words: list[str]) -> No
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)
-def test_every_command_of_the_table_explains_itself(name: str) -> None:
+def test_every_command_of_the_table_explains_itself(name):
     module, function = main.COMMANDS[name].split(":")
     text = getattr(importlib.import_module(module), function).__doc__
     assert len(text.strip().splitlines()[0]) > 20
     assert main.load_command(name).name == name
 
 
-def test_the_entry_points_of_the_package_exist() -> None:
+def test_the_entry_points_of_the_package_exist():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert set(project["scripts"]) >= {"aif", "aif-edit", "aif-train", "aif-export"}
     for place in project["scripts"].values():
@@ -89,13 +85,7 @@ def test_the_entry_points_of_the_package_exist() -> None:
         (["help", "edti"], 2, "Did you mean 'edit'?"),
     ],
 )
-def test_wrong_words(
-    words: list[str],
-    code: int,
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_wrong_words(words, code, said, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["aif", *words])
     with pytest.raises(SystemExit) as stopped:
         main.main()
@@ -112,13 +102,7 @@ def test_wrong_words(
         ("edit_main", "aif-edit --show-a", ["--show-attributes"]),
     ],
 )
-def test_a_shell_completes_commands_and_options(
-    entry: str,
-    words: str,
-    completed: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_shell_completes_commands_and_options(entry, words, completed, monkeypatch, capsys):
     program, *rest = words.split()
     monkeypatch.setattr(sys, "argv", [program])
     monkeypatch.setenv("COMP_WORDS", words)
@@ -129,8 +113,8 @@ def test_a_shell_completes_commands_and_options(
     assert capsys.readouterr().out.split() == completed
 
 
-def raising(error: BaseException) -> Callable[[], None]:
-    def command() -> None:
+def raising(error):
+    def command():
         raise error
 
     return console.guard(command)
@@ -162,9 +146,7 @@ def raising(error: BaseException) -> Callable[[], None]:
         (typer.Exit(7), 7, []),
     ],
 )
-def test_errors_are_told_without_a_traceback(
-    error: BaseException, code: int, said: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_errors_are_told_without_a_traceback(error, code, said, capsys):
     with pytest.raises(typer.Exit) as stopped:
         raising(error)()
     captured = capsys.readouterr()
@@ -173,7 +155,7 @@ def test_errors_are_told_without_a_traceback(
     assert "Traceback" not in captured.err and "\x1b" not in captured.err and captured.out == ""
 
 
-def test_a_fault_of_ours_keeps_its_traceback_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_of_ours_keeps_its_traceback_without_passwords(capsys):
     with pytest.raises(typer.Exit) as stopped:
         raising(ZeroDivisionError("oh: http://a:b@c"))()
     said = capsys.readouterr().err
@@ -183,9 +165,7 @@ def test_a_fault_of_ours_keeps_its_traceback_without_passwords(capsys: pytest.Ca
     )
 
 
-def test_debug_shows_the_traceback_of_a_users_error_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_debug_shows_the_traceback_of_a_users_error_once(monkeypatch, capsys):
     for words, expected in ((["fetch", "x", "--debug"], True), (["fetch", "x"], False)):
         monkeypatch.setattr(sys, "argv", ["aif", *words])
         with pytest.raises(SystemExit):
@@ -193,7 +173,7 @@ def test_debug_shows_the_traceback_of_a_users_error_once(
         assert ("Traceback" in capsys.readouterr().err) == expected
 
 
-def optional_modules() -> list[tuple[str, str]]:
+def optional_modules():
     """Each extra of the package for users, and each module that Python may miss without it."""
     names = {"scikit-image": "skimage", "protobuf": "google", "cuda-bindings": "cuda"}
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
@@ -207,9 +187,7 @@ def optional_modules() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("extra", "module"), optional_modules())
-def test_a_missing_extra_is_named_with_its_cure(
-    extra: str, module: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_extra_is_named_with_its_cure(extra, module, capsys):
     with pytest.raises(typer.Exit) as stopped:
         raising(ModuleNotFoundError(f"No module named '{module}.sub'", name=f"{module}.sub"))()
     said = capsys.readouterr().err
@@ -224,7 +202,7 @@ def test_a_missing_extra_is_named_with_its_cure(
         ("pyvirtualcam", ["edit", "--webcam", "synthetic", "--virtual-camera", "--set", "Smiling"], "camera"),
     ],
 )
-def test_commands_without_their_extra(missing: str, words: list[str], extra: str, bundle: Path) -> None:
+def test_commands_without_their_extra(missing, words, extra, bundle):
     """In a process where the package cannot be imported."""
     code = f"import sys; sys.modules[{missing!r}] = None\nfrom aif.cli.main import main; main()"
     words = [*words, "--bundle", str(bundle), *["--port", "0"] * (words[0] == "serve")]
@@ -234,43 +212,19 @@ def test_commands_without_their_extra(missing: str, words: list[str], extra: str
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_module_of_our_own_is_no_missing_extra(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_module_of_our_own_is_no_missing_extra(capsys):
     with pytest.raises(typer.Exit):
         raising(ModuleNotFoundError("No module named 'aif.nonsense'", name="aif.nonsense"))()
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_fetch_prints_where_the_file_is(
-    run: Callable[..., object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_fetch_prints_where_the_file_is(run, monkeypatch, tmp_path):
     monkeypatch.setattr("aif.runtime.fetch.fetch_yunet", lambda: tmp_path / "yunet.onnx")
     outcome = run("fetch", "yunet")
-    assert (outcome.code, outcome.stdout.decode()) == (0, f"{tmp_path / 'yunet.onnx'}\n")  # type: ignore[attr-defined]
+    assert (outcome.code, outcome.stdout.decode()) == (0, f"{tmp_path / 'yunet.onnx'}\n")
 
 
-@pytest.mark.parametrize(
-    ("words", "name"),
-    [
-        (["export", "{bundle}", "--precision", "fp16", "-o", "{out}"], ""),
-        (["bench", "image", "--json", "{out}"], ""),
-        (["fit", "landmarks", "--data", "synthetic", "-o", "{out}"], ""),
-        (["fit", "evaluator", "--data", "synthetic", "-o", "{out}"], "evaluator.json"),
-        (["eval", "{bundle}", "--realism", "Smiling", "-o", "{out}"], "realism.json"),
-        (["eval", "{bundle}", "--evaluator", "x", "-o", "{out}"], "evaluation.json"),
-    ],
-)
-def test_nothing_is_replaced_unasked(
-    aif: Callable[..., Any], bundle: Path, tmp_path: Path, words: list[str], name: str
-) -> None:
-    out = tmp_path / "out"
-    place = out / name if name else out
-    place.parent.mkdir(exist_ok=True)
-    place.write_text("kept")
-    done = aif(*(word.format(bundle=bundle, out=out) for word in words), code=2)
-    assert "exists already" in done.stderr and "--overwrite" in done.stderr and place.read_text() == "kept"
-
-
-def test_ctrl_c_between_files_leaves_whole_files_and_exits_with_130(tmp_path: Path, bundle: Path) -> None:
+def test_ctrl_c_between_files_leaves_whole_files_and_exits_with_130(tmp_path, bundle):
     """A real process; tests/cli/test_edit_command.py has the cases."""
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
@@ -295,7 +249,7 @@ def test_ctrl_c_between_files_leaves_whole_files_and_exits_with_130(tmp_path: Pa
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_ffmpeg_s_own_lines_need_verbose(verbose: bool, bundle: Path) -> None:
+def test_ffmpeg_s_own_lines_need_verbose(verbose, bundle):
     """A stream that is refused (nothing listens on port 9): our error alone."""
     words = ["--webcam", "rtsp://127.0.0.1:9/x", "--set", "Smiling", "--bundle", str(bundle), "--end", "1"]
     words += ["--headless", "--record", "never.mp4", "--detector", "haar", *["--verbose"] * verbose]

@@ -1,11 +1,8 @@
 """`aif doctor` as a command: one screen, JSON by its schema, and an exit code that means something."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -16,20 +13,20 @@ from aif.runtime.doctor.checks import CHECKS, GROUPS
 from aif.runtime.doctor.finding import Finding, Status
 
 
-def test_every_check_is_in_one_group() -> None:
+def test_every_check_is_in_one_group():
     assert sorted(CHECKS) == sorted(name for group in GROUPS for name in group)
     assert {check for checks in command._SECTIONS.values() for check in checks} == set(CHECKS)
     assert set(command._MARKS) == set(get_args(Status))
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def patient(monkeypatch):
     """A machine that is busy with other tests is slow, not broken."""
     monkeypatch.setattr(doctor_run, "patience", lambda: 120.0)
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_machine_that_edits(run: Callable[..., Any], bundle: Path, tmp_path: Path) -> None:
+def test_a_machine_that_edits(run, bundle, tmp_path):
     """The real thing, in its real processes, on a bundle of its own."""
     done = run("doctor", "--json", "--bundle", bundle)
     report = json.loads(done.stdout)
@@ -48,9 +45,7 @@ def test_a_machine_that_edits(run: Callable[..., Any], bundle: Path, tmp_path: P
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_broken_bundle_means_that_editing_cannot_work(
-    run: Callable[..., Any], bundle: Path, tmp_path: Path
-) -> None:
+def test_a_broken_bundle_means_that_editing_cannot_work(run, bundle, tmp_path):
     data = bytearray(bundle.read_bytes())
     data[len(data) // 2] ^= 1
     damaged = tmp_path / "damaged.aif"
@@ -61,15 +56,13 @@ def test_a_broken_bundle_means_that_editing_cannot_work(
     assert "Traceback" not in said + done.stderr
 
 
-def findings(**changes: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def findings(**changes):
     made = {name: [Finding(name, "ok", "works").as_dict()] for name in CHECKS}
     return made | {name: [Finding(name, **change).as_dict()] for name, change in changes.items()}
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_a_line_each_is_legible(
-    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_line_each_is_legible(columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(columns))
     show(findings(display={"status": "absent", "text": "there is no display to open a window on"}), 1.0)
     out = capsys.readouterr().out
@@ -88,16 +81,14 @@ def test_a_line_each_is_legible(
         ({"bundle": {"status": "problem", "text": "no"}}, True),
     ],
 )
-def test_the_exit_code_hangs_on_the_edit_alone(
-    changes: dict[str, Any], works: bool, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_exit_code_hangs_on_the_edit_alone(changes, works, run, monkeypatch):
     monkeypatch.setattr(doctor_run, "run_all", lambda bundle: findings(**changes))
     assert editing_works(findings(**changes)) is works
     for words in ([], ["--json"]):
         assert run("doctor", *words).code == (0 if works else 1)
 
 
-def test_what_needs_mending_is_said_with_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_needs_mending_is_said_with_its_command(capsys):
     changed = findings(
         cuda={"status": "problem", "text": "[red]gone[/red]", "fix": "pip install it"},
         display={"status": "absent", "text": "none", "fix": "plug one in"},
@@ -115,7 +106,7 @@ def test_what_needs_mending_is_said_with_its_command(capsys: pytest.CaptureFixtu
     assert "Editing works; 4 problems" in said and "\x1b" not in said
 
 
-def test_the_home_folder_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_folder_is_not_told(monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: Path("/home/somebody"))
     made = Finding(
         "x", "ok", "at /home/somebody/a", "rm /home/somebody/b", {"p": ["/home/somebody/c"], "n": 1}
@@ -125,6 +116,6 @@ def test_the_home_folder_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "somebody" not in text and "~/a" in text and "~/b" in text and "~/c" in text
 
 
-def test_the_json_is_whole_without_a_version() -> None:
+def test_the_json_is_whole_without_a_version():
     report = json.loads(as_json(findings(), None, 1.234))
     assert report["aif"] is None and report["seconds"] == 1.23

@@ -1,15 +1,10 @@
 """`aif-edit` from the words of the command line to files on disk, on a real face with a toy model."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
 import signal
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import av
 import numpy as np
@@ -22,33 +17,30 @@ from aif.runtime.image.codecs import Extras, encode_samples
 from aif.runtime.image.io import read_image
 
 register_heif_opener()
-Edit = Callable[..., Any]
 STAGES = ["decode", "detect", "align", "encode", "decode_faces", "composite", "write"]
 
 
-def save(path: Path, rgb: np.ndarray, **options: Any) -> Path:
+def save(path, rgb, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(rgb).save(path, **options)
     return path
 
 
-def pixels(path: Path) -> np.ndarray:
+def pixels(path):
     return np.asarray(Image.open(path).convert("RGB")).astype(int)
 
 
-def nothing(size: tuple[int, int] = (60, 80)) -> np.ndarray:
+def nothing(size=(60, 80)):
     """A picture without a face."""
     return np.full((*size, 3), 120, np.uint8)
 
 
 @pytest.fixture
-def photo(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
+def photo(tmp_path, portrait_rgb):
     return save(tmp_path / "photo.png", portrait_rgb)
 
 
-def test_a_face_is_edited_and_all_else_is_left_alone(
-    photo: Path, portrait_rgb: np.ndarray, aif_edit: Edit
-) -> None:
+def test_a_face_is_edited_and_all_else_is_left_alone(photo, portrait_rgb, aif_edit):
     out = photo.with_name("out.png")
     done = aif_edit(photo, "--set", "Smiling=2", "-o", out)
     assert (done.code, done.stdout) == (0, b"")
@@ -61,9 +53,7 @@ def test_a_face_is_edited_and_all_else_is_left_alone(
 
 
 @pytest.mark.parametrize("mode", ["delta", "replace"])
-def test_several_attributes_in_each_mode(
-    photo: Path, portrait_rgb: np.ndarray, aif_edit: Edit, mode: str
-) -> None:
+def test_several_attributes_in_each_mode(photo, portrait_rgb, aif_edit, mode):
     out = photo.with_name("out.png")
     done = aif_edit(photo, "-s", "Smiling=2", "-s", "Blond_Hair", "-o", out, "--mode", mode, "-v")
     assert done.code == 0 and f"{photo} -> {out}: 1 face, Smiling " in done.stderr
@@ -85,9 +75,7 @@ def test_several_attributes_in_each_mode(
         ("a.avif", "AVIF"),
     ],
 )
-def test_any_name_and_kind_with_the_default_output(
-    tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit, name: str, kind: str
-) -> None:
+def test_any_name_and_kind_with_the_default_output(tmp_path, portrait_rgb, aif_edit, name, kind):
     path = save(tmp_path / name, portrait_rgb, format=kind)
     done = aif_edit(path, "--set", "Smiling=2")
     out = path.with_name(f"{path.stem}_edited{path.suffix}")
@@ -97,13 +85,7 @@ def test_any_name_and_kind_with_the_default_output(
 
 
 @pytest.mark.parametrize("words", [(), ("--strip-location",)])
-def test_the_place_is_kept_unless_it_is_to_be_left_out(
-    tmp_path: Path,
-    portrait_rgb: np.ndarray,
-    aif_edit: Edit,
-    make_clip: Callable[..., Path],
-    words: Sequence[str],
-) -> None:
+def test_the_place_is_kept_unless_it_is_to_be_left_out(tmp_path, portrait_rgb, aif_edit, make_clip, words):
     """Of an edited picture, and of a picture and a film without a face, which are copied."""
     exif = Image.Exif()
     exif[0x010F], exif[0x8825] = "Camera", {1: "N", 2: (47.0, 22.0, 8.5)}
@@ -122,15 +104,13 @@ def test_the_place_is_kept_unless_it_is_to_be_left_out(
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bits_and_transparency(
-    tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit, kind: str
-) -> None:
+def test_16_bits_and_transparency(tmp_path, portrait_rgb, aif_edit, kind):
     rng = np.random.default_rng(0)
     fine = portrait_rgb.astype(np.uint16) * 257 + rng.integers(-100, 100, portrait_rgb.shape)
     deep = np.clip(fine, 0, 65535).astype(np.uint16)
     alpha = rng.integers(0, 65536, (*deep.shape[:2], 1)).astype(np.uint16)
     path, out = tmp_path / f"deep.{kind.lower()}", tmp_path / f"out.{kind.lower()}"
-    path.write_bytes(encode_samples(np.concatenate([deep, alpha], axis=2), kind, Extras(), None))  # type: ignore[arg-type]
+    path.write_bytes(encode_samples(np.concatenate([deep, alpha], axis=2), kind, Extras(), None))
     assert aif_edit(path, "--set", "Smiling=2", "-o", out).code == 0
     result = read_image(out)
     assert result.deep_hwc is not None and result.alpha_hw is not None
@@ -142,9 +122,7 @@ def test_16_bits_and_transparency(
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_black_and_white_stays_so(
-    tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit, mode: str
-) -> None:
+def test_black_and_white_stays_so(tmp_path, portrait_rgb, aif_edit, mode):
     path, out = tmp_path / "grey.png", tmp_path / "grey_edited.png"
     Image.fromarray(portrait_rgb).convert("L").convert(mode).save(path)
     assert aif_edit(path, "--set", "Smiling=2").code == 0
@@ -153,9 +131,7 @@ def test_black_and_white_stays_so(
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_a_turned_photo_is_edited_upright(
-    tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit, orientation: int
-) -> None:
+def test_a_turned_photo_is_edited_upright(tmp_path, portrait_rgb, aif_edit, orientation):
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -171,7 +147,7 @@ def test_a_turned_photo_is_edited_upright(
 
 
 @pytest.mark.slow
-def test_a_picture_of_108_megapixels(tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit) -> None:
+def test_a_picture_of_108_megapixels(tmp_path, portrait_rgb, aif_edit):
     large = Image.new("RGB", (12000, 9000), (120, 120, 120))
     large.paste(Image.fromarray(portrait_rgb).resize((4000, 4800)), (1000, 2000))
     path = tmp_path / "large.jpg"
@@ -184,7 +160,7 @@ def test_a_picture_of_108_megapixels(tmp_path: Path, portrait_rgb: np.ndarray, a
     assert rows.min() > 100 and rows.max() < 340 and columns.min() > 50 and columns.max() < 250
 
 
-def test_standard_input_to_standard_output(photo: Path, aif_edit: Edit) -> None:
+def test_standard_input_to_standard_output(photo, aif_edit):
     done = aif_edit("-", "--set", "Smiling=2", stdin=photo.read_bytes())
     assert aif_edit(photo, "--set", "Smiling=2").code == 0
     assert done.code == 0 and done.stdout == photo.with_name("photo_edited.png").read_bytes()
@@ -193,7 +169,7 @@ def test_standard_input_to_standard_output(photo: Path, aif_edit: Edit) -> None:
     assert aif_edit("-", "--set", "Smiling", stdin=b"").code == 1
 
 
-def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aif_edit: Edit) -> None:
+def test_the_demo(tmp_path, monkeypatch, aif_edit):
     pytest.importorskip("skimage")
     monkeypatch.chdir(tmp_path)
     done = aif_edit("demo", "--set", "Smiling=0", "--faces", "largest", "-o", "demo.jpg", "--compare")
@@ -203,7 +179,7 @@ def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aif_edit: Edi
 
 
 @pytest.mark.parametrize("options", [["--compare"], ["--sweep", "Blond_Hair", "--steps", "3"]])
-def test_sheets_keep_the_input_and_show_the_edit(photo: Path, aif_edit: Edit, options: list[str]) -> None:
+def test_sheets_keep_the_input_and_show_the_edit(photo, aif_edit, options):
     assert aif_edit(photo, "--set", "Smiling=2", *options).code == 0
     sheet = pixels(photo.with_name("photo_compare.png" if options == ["--compare"] else "photo_sweep.png"))
     panels = 2 if options == ["--compare"] else 4
@@ -213,7 +189,7 @@ def test_sheets_keep_the_input_and_show_the_edit(photo: Path, aif_edit: Edit, op
     assert (right > 120).sum() > (left > 120).sum() + 100
 
 
-def test_a_sweep_has_a_row_a_face(tmp_path: Path, portrait_rgb: np.ndarray, aif_edit: Edit) -> None:
+def test_a_sweep_has_a_row_a_face(tmp_path, portrait_rgb, aif_edit):
     path = save(tmp_path / "two.png", np.concatenate([portrait_rgb, portrait_rgb[:, ::-1]], axis=1))
     heights = {}
     for faces in ("all", "1"):
@@ -223,7 +199,7 @@ def test_a_sweep_has_a_row_a_face(tmp_path: Path, portrait_rgb: np.ndarray, aif_
     assert heights["all"] > 1.8 * heights["1"]
 
 
-def test_attributes_and_timings_as_a_table_and_as_json(photo: Path, aif_edit: Edit) -> None:
+def test_attributes_and_timings_as_a_table_and_as_json(photo, aif_edit):
     table = aif_edit(photo, "--show-attributes").stdout.decode()
     assert "Smiling" in table and "face 0" in table and "->" not in table
     record = json.loads(aif_edit(photo, "--json").stdout)
@@ -278,14 +254,8 @@ def test_attributes_and_timings_as_a_table_and_as_json(photo: Path, aif_edit: Ed
     ],
 )
 def test_wrong_words_are_reported_before_any_picture_is_read(
-    photo: Path,
-    run: Edit,
-    bundle: Path,
-    words: list[str],
-    code: int,
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    photo, run, bundle, words, code, said, monkeypatch
+):
     monkeypatch.setattr("aif.runtime.batch.picture.read_bytes", None)
     monkeypatch.setattr(Editor, "load", None)
     monkeypatch.chdir(photo.parent)
@@ -297,23 +267,21 @@ def test_wrong_words_are_reported_before_any_picture_is_read(
     assert list(photo.parent.iterdir()) == [photo]
 
 
-def test_no_input_and_a_missing_detector_are_named(photo: Path, run: Edit, bundle: Path) -> None:
+def test_no_input_and_a_missing_detector_are_named(photo, run, bundle):
     done = run("edit", photo, "--set", "Smiling", "--bundle", bundle, "--yunet", "nowhere.onnx")
     assert done.code == 2 and "nowhere.onnx" in done.stderr
     done = run("edit", "--set", "Smiling", "--bundle", bundle)
     assert done.code == 2 and "Missing argument INPUT" in done.stderr
 
 
-def test_a_picture_does_not_go_to_a_terminal(
-    photo: Path, aif_edit: Edit, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_picture_does_not_go_to_a_terminal(photo, aif_edit, monkeypatch):
     terminal = SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("aif.cli.edit.run.sys", terminal)
     done = aif_edit("-", "--set", "Smiling", stdin=photo.read_bytes())
     assert done.code == 2 and "to the terminal" in done.stderr and done.stdout == b""
 
 
-def test_nothing_is_overwritten_unasked(photo: Path, aif_edit: Edit) -> None:
+def test_nothing_is_overwritten_unasked(photo, aif_edit):
     before = photo.read_bytes()
     refused = aif_edit(photo, "--set", "Smiling=2", "-o", photo)
     assert refused.code == 2 and "--overwrite" in refused.stderr and photo.read_bytes() == before
@@ -322,9 +290,7 @@ def test_nothing_is_overwritten_unasked(photo: Path, aif_edit: Edit) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (2, 2), (19, 7), (60, 80)])
-def test_no_face_is_said_and_nothing_written_unless_asked(
-    tmp_path: Path, aif_edit: Edit, size: tuple[int, int]
-) -> None:
+def test_no_face_is_said_and_nothing_written_unless_asked(tmp_path, aif_edit, size):
     path = save(tmp_path / "empty.jpg", nothing(size), quality=33)
     done = aif_edit(path, "--set", "Smiling")
     assert done.code == 3 and "empty.jpg: No face was found." in done.stderr
@@ -345,14 +311,12 @@ def test_no_face_is_said_and_nothing_written_unless_asked(
         (["--max-megapixels", "0"], 0, ""),
     ],
 )
-def test_what_a_picture_does_not_have(
-    photo: Path, aif_edit: Edit, words: list[str], code: int, said: str
-) -> None:
+def test_what_a_picture_does_not_have(photo, aif_edit, words, code, said):
     done = aif_edit(photo, "--set", "Smiling", *words)
     assert done.code == code and said in done.stderr
 
 
-def test_quality_makes_a_smaller_file(photo: Path, aif_edit: Edit) -> None:
+def test_quality_makes_a_smaller_file(photo, aif_edit):
     sizes = []
     for quality in ("20", "95"):
         out = photo.with_name(f"{quality}.jpg")
@@ -362,7 +326,7 @@ def test_quality_makes_a_smaller_file(photo: Path, aif_edit: Edit) -> None:
 
 
 @pytest.fixture
-def album(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
+def album(tmp_path, portrait_rgb):
     """A folder with two portraits, one of them deeper, an empty scene, a damaged file and a note."""
     folder = tmp_path / "my album"
     save(folder / "a.png", portrait_rgb)
@@ -373,9 +337,7 @@ def album(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
     return folder
 
 
-def test_many_files_each_failure_is_reported_and_the_rest_done(
-    album: Path, tmp_path: Path, aif_edit: Edit
-) -> None:
+def test_many_files_each_failure_is_reported_and_the_rest_done(album, tmp_path, aif_edit):
     out = tmp_path / "out"
     done = aif_edit(album, "--recursive", "--set", "Smiling=2", "-o", out, "--json", "-v")
     assert (
@@ -390,7 +352,7 @@ def test_many_files_each_failure_is_reported_and_the_rest_done(
     assert all(("error" in record) == (record["status"] != "edited") for record in records)
 
 
-def test_only_missing_faces_exit_with_3(album: Path, tmp_path: Path, aif_edit: Edit) -> None:
+def test_only_missing_faces_exit_with_3(album, tmp_path, aif_edit):
     (album / "c.jpg").unlink()
     assert aif_edit(album, "--set", "Smiling", "-o", tmp_path / "out").code == 3
     words = ("--set", "Smiling", "-o", tmp_path / "out", "--overwrite", "--copy-unedited")
@@ -401,10 +363,8 @@ def test_only_missing_faces_exit_with_3(album: Path, tmp_path: Path, aif_edit: E
     assert sorted(path.name for path in tmp_path.glob("*.jpg")) == ["001 a.jpg", "003 d.jpg"]
 
 
-def test_a_fault_in_one_picture_of_many_does_not_stop_the_others(
-    album: Path, tmp_path: Path, aif_edit: Edit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(path: Path) -> bytes:
+def test_a_fault_in_one_picture_of_many_does_not_stop_the_others(album, tmp_path, aif_edit, monkeypatch):
+    def broken(path):
         if path.name == "b.png":
             raise ZeroDivisionError("oh")
         return path.read_bytes()
@@ -422,18 +382,11 @@ def test_a_fault_in_one_picture_of_many_does_not_stop_the_others(
     [(signal.SIGINT, 1, 130, 1), (signal.SIGINT, 2, 130, 0), (signal.SIGTERM, 1, 143, 1)],
 )
 def test_a_signal_ends_a_run_over_photos_with_whole_files(
-    album: Path,
-    tmp_path: Path,
-    aif_edit: Edit,
-    monkeypatch: pytest.MonkeyPatch,
-    number: signal.Signals,
-    presses: int,
-    code: int,
-    kept: int,
-) -> None:
+    album, tmp_path, aif_edit, monkeypatch, number, presses, code, kept
+):
     edit = Editor.edit
 
-    def pressed(self: Editor, *arguments: Any) -> Any:
+    def pressed(self, *arguments):
         for _ in range(presses):
             signal.raise_signal(number)
         return edit(self, *arguments)

@@ -1,7 +1,5 @@
 """`aif-edit --webcam` as a command: recording without a window, and what goes wrong."""
 
-from __future__ import annotations
-
 import resource
 import signal
 import subprocess

@@ -1,17 +1,13 @@
 """`aif edit --engine ray`: its steps, its options, and a real cluster whose worker is killed."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +37,7 @@ PICTURES = 8
 
 
 @pytest.fixture
-def source(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
+def source(tmp_path, portrait_rgb):
     """A face, nothing, and a broken picture."""
     folder = tmp_path / "in"
     folder.mkdir()
@@ -51,11 +47,11 @@ def source(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
     return folder
 
 
-def setup(bundle: Path, plan: EditPlan = PLAN) -> Setup:
+def setup(bundle, plan=PLAN):
     return Setup.of(plan, Machine("cpu", "haar"), Bundle.open(bundle), bundle, here=True)
 
 
-def work(setup: Setup, source: Path) -> dict[str, dict[str, Any]]:
+def work(setup, source):
     """What the two steps of a run make of the pictures in a folder, by name; results go to `out`."""
     tasks = find_tasks(Place(str(source)), Place(str(source.parent / "out")), False, True, None)
     files = [{"path": path, "bytes": Path(path).read_bytes()} for path in tasks.outputs]
@@ -65,9 +61,7 @@ def work(setup: Setup, source: Path) -> dict[str, dict[str, Any]]:
     return {Path(path).stem: record for path, record in sink.records.items()}
 
 
-def test_pictures_are_edited_as_on_one_machine(
-    source: Path, bundle: Path, tmp_path: Path, aif_edit: Callable[..., Any]
-) -> None:
+def test_pictures_are_edited_as_on_one_machine(source, bundle, tmp_path, aif_edit):
     before = cv2.getNumThreads()
     try:
         records = work(setup(bundle), source)
@@ -94,9 +88,7 @@ def test_pictures_are_edited_as_on_one_machine(
         (EditPlan(Edit(sweep=("Smiling", (0.0, 1.0)))), "face", 700),
     ],
 )
-def test_copies_comparisons_and_sweeps(
-    source: Path, bundle: Path, tmp_path: Path, plan: EditPlan, name: str, width: int
-) -> None:
+def test_copies_comparisons_and_sweeps(source, bundle, tmp_path, plan, name, width):
     assert work(setup(bundle, plan), source)[name]["status"] in ("copied", "edited")
     assert Image.open(tmp_path / "out" / f"{name}.png").width >= width
     if name == "grey":
@@ -110,9 +102,7 @@ def test_copies_comparisons_and_sweeps(
         ({"machine": Machine("cuda", "haar")}, "There is no NVIDIA"),
     ],
 )
-def test_a_worker_that_cannot_start_says_why(
-    source: Path, bundle: Path, change: dict[str, Any], said: str
-) -> None:
+def test_a_worker_that_cannot_start_says_why(source, bundle, change, said):
     if "machine" in change and "cuda" in _devices():
         pytest.skip("CUDA is here")
     for record in work(replace(setup(bundle), **change), source).values():
@@ -121,20 +111,18 @@ def test_a_worker_that_cannot_start_says_why(
         )
 
 
-def _devices() -> Any:
+def _devices():
     from aif.runtime.networks.sessions import choose_devices
 
     return choose_devices("auto")
 
 
-def test_a_result_that_cannot_be_put_is_a_failure(source: Path, bundle: Path, tmp_path: Path) -> None:
+def test_a_result_that_cannot_be_put_is_a_failure(source, bundle, tmp_path):
     (tmp_path / "out" / "face.png").mkdir(parents=True)
     assert work(setup(bundle), source)["face"]["status"] == "failed"
 
 
-def test_all_workers_have_the_same_detector_and_precision(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_workers_have_the_same_detector_and_precision(bundle, tmp_path, monkeypatch):
     opened, machine = Bundle.open(bundle), Machine("auto", "auto")
     monkeypatch.setenv("AIF_CACHE", str(tmp_path / "empty"))
     monkeypatch.delenv("AIF_YUNET", raising=False)
@@ -167,13 +155,7 @@ def test_all_workers_have_the_same_detector_and_precision(
         (("src", "dst", "--faces", "all"), "nothing to do"),
     ],
 )
-def test_options_that_make_no_sense(
-    aif_edit: Callable[..., Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    words: tuple[str, ...],
-    said: str,
-) -> None:
+def test_options_that_make_no_sense(aif_edit, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "a.png").write_bytes(b"x")
@@ -195,9 +177,7 @@ def test_options_that_make_no_sense(
         ({"CPU": 8.0}, None, 1, True, None),
     ],
 )
-def test_as_many_workers_as_there_is_room_for(
-    resources: dict[str, float], workers: int | None, threads: int, on_gpus: bool, size: int | None
-) -> None:
+def test_as_many_workers_as_there_is_room_for(resources, workers, threads, on_gpus, size):
     if size is None:
         with pytest.raises(AifError, match=r"GPU|room"):
             ray_cluster.pool_size(resources, workers, threads, on_gpus)
@@ -206,12 +186,10 @@ def test_as_many_workers_as_there_is_room_for(
 
 
 @pytest.mark.parametrize(("address", "tries"), [(None, 3), ("10.0.0.1:6379", 1)])
-def test_a_cluster_that_cannot_be_had(
-    monkeypatch: pytest.MonkeyPatch, address: str | None, tries: int
-) -> None:
+def test_a_cluster_that_cannot_be_had(monkeypatch, address, tries):
     asked = []
 
-    def init(**options: Any) -> None:
+    def init(**options):
         asked.append(options["address"])
         raise ConnectionError("nobody answers")
 
@@ -223,9 +201,7 @@ def test_a_cluster_that_cannot_be_had(
 
 
 @pytest.mark.parametrize("address", [None, "10.0.0.1:6379"])
-def test_a_cluster_of_our_own_turns_others_away_and_sends_nothing_home(
-    monkeypatch: pytest.MonkeyPatch, address: str | None
-) -> None:
+def test_a_cluster_of_our_own_turns_others_away_and_sends_nothing_home(monkeypatch, address):
     names, seen = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"), []
     monkeypatch.setenv("RAY_ADDRESS", address or "")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
@@ -248,7 +224,7 @@ def test_a_cluster_of_our_own_turns_others_away_and_sends_nothing_home(
         assert (modes, tokens) == ({"disabled"}, {"the user's"}), "another's cluster has rules of its own"
 
 
-def test_nothing_to_do_starts_no_cluster_and_removes_an_old_report(source: Path, bundle: Path) -> None:
+def test_nothing_to_do_starts_no_cluster_and_removes_an_old_report(source, bundle):
     out = source.parent / "out"
     out.mkdir()
     for name in ("face.png", "grey.png", "broken.png", FAILURES):
@@ -259,7 +235,7 @@ def test_nothing_to_do_starts_no_cluster_and_removes_an_old_report(source: Path,
 
 
 @pytest.fixture
-def job(tmp_path: Path, portrait_rgb: np.ndarray, bundle: Path) -> Iterator[subprocess.Popen[str]]:
+def job(tmp_path, portrait_rgb, bundle):
     """The command in a process of its own, on faces with odd names, an empty and a broken picture."""
     folder = tmp_path / "src"
     folder.mkdir()
@@ -279,9 +255,7 @@ def job(tmp_path: Path, portrait_rgb: np.ndarray, bundle: Path) -> Iterator[subp
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a worker as Linux and macOS do")
-def test_a_worker_is_killed_and_nothing_is_lost(
-    tmp_path: Path, job: subprocess.Popen[str], aif_edit: Callable[..., Any]
-) -> None:
+def test_a_worker_is_killed_and_nothing_is_lost(tmp_path, job, aif_edit):
     source, out = tmp_path / "src", tmp_path / "out"
     end = time.monotonic() + 400
     while not list(out.glob("*.png")):

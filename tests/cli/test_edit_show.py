@@ -1,11 +1,6 @@
 """What is shown of an edit: records as JSON, tables of attributes, what it takes along and contradicts."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,16 +22,16 @@ KNOWN = (
 MATRIX = np.eye(2, 3, dtype=np.float32)
 
 
-def edited(source: dict[str, float], target: dict[str, float], hidden: tuple[str, ...] = ()) -> FaceEdit:
+def edited(source, target, hidden=()):
     points = np.zeros((221, 2), np.float32)
     return FaceEdit(detection(), MATRIX, source, target, 0.1, points=points, hidden=hidden)
 
 
-def detection() -> Detection:
+def detection():
     return Detection(np.array([1, 2, 30, 40], np.float32), np.zeros((5, 2), np.float32), 0.9)
 
 
-def test_a_record_has_five_landmarks_and_what_was_wanted() -> None:
+def test_a_record_has_five_landmarks_and_what_was_wanted():
     faces = [
         edited({"Smile": 0.95, "Mouth": 0.1}, {"Smile": 1.0, "Mouth": 0.138}, ("left eye", "mouth")),
         edited({"Smile": 0.0, "Mouth": 0.0}, {"Smile": 1.0, "Mouth": 0.76}),
@@ -52,7 +47,7 @@ def test_a_record_has_five_landmarks_and_what_was_wanted() -> None:
     assert "wanted" not in looked and "already" not in looked
 
 
-def test_a_summary_counts_faces_and_names_the_place() -> None:
+def test_a_summary_counts_faces_and_names_the_place():
     whole, hidden = edited({"Smile": 0.5}, {}), edited({"Smile": 0.5}, {}, ("mouth",))
     one = FileRecord("a.jpg", "out/x/a.jpg", "edited", (400, 300), [whole, hidden], found=2)
     two = FileRecord("b.jpg", "out/b.jpg", "edited", (200, 100), [whole], found=2)
@@ -68,9 +63,7 @@ def test_a_summary_counts_faces_and_names_the_place() -> None:
     ("known", "rows"),
     [(KNOWN, ["expression", "Smile", "Mouth", "hair", "Black"]), (KNOWN[1:], ["Smile", "Mouth"])],
 )
-def test_a_table_in_groups_says_what_changes(
-    known: tuple[AttributeInfo, ...], rows: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_table_in_groups_says_what_changes(known, rows, capsys):
     source = {info.name: 0.125 for info in known}
     face = edited(source, {**source, "Smile": 1.0, "Mouth": 0.7688})
     print_attributes(FileRecord("a.jpg", faces=[face], settings={"Smile": 1.0}), known)
@@ -79,7 +72,7 @@ def test_a_table_in_groups_says_what_changes(
     assert "0.12 -> 1 " in out and "0.12 -> 0.77 " in out
 
 
-def test_what_a_face_has_already_is_not_said_to_change(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_face_has_already_is_not_said_to_change(capsys):
     face = edited({"Smile": 0.97, "Mouth": 0.5}, {"Smile": 1.0, "Mouth": 1.0})
     print_attributes(FileRecord("a.jpg", faces=[face], settings={"Smile": 1.0, "Mouth": 1.0}), KNOWN[1:])
     out = capsys.readouterr().out
@@ -87,9 +80,7 @@ def test_what_a_face_has_already_is_not_said_to_change(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(("columns", "tables"), [(40, 3), (80, 1), (200, 1)])
-def test_names_and_figures_are_whole_in_a_narrow_terminal(
-    columns: int, tables: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_names_and_figures_are_whole_in_a_narrow_terminal(columns, tables, monkeypatch, capsys):
     known = (AttributeInfo(name="Mouth_Slightly_Open"), AttributeInfo(name="Smile"))
     face = edited({"Mouth_Slightly_Open": 0.12, "Smile": 0.97}, {"Mouth_Slightly_Open": 0.12, "Smile": 0.0})
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -100,7 +91,7 @@ def test_names_and_figures_are_whole_in_a_narrow_terminal(
 
 
 @pytest.fixture(scope="module")
-def shape_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shape_bundle(tmp_path_factory):
     """A bundle with shape whose smile takes fair hair along."""
     known = (
         AttributeInfo(name="Smiling", group="expression", takes_along={"Blond_Hair": 0.5}),
@@ -110,9 +101,7 @@ def shape_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bundle(tmp_path_factory.mktemp("shape") / "shape.aif", parts.manifest, parts.files).path
 
 
-def test_the_command_says_it(
-    run: Callable[..., Any], shape_bundle: Path, tmp_path: Path, portrait_rgb: np.ndarray
-) -> None:
+def test_the_command_says_it(run, shape_bundle, tmp_path, portrait_rgb):
     photo = tmp_path / "photo.png"
     Image.fromarray(portrait_rgb).save(photo)
     words = [photo, "--bundle", shape_bundle, "--detector", "haar", "--threads", "1", "--overwrite"]

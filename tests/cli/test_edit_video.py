@@ -1,7 +1,5 @@
 """`aif-edit` on videos, from the command line to files on disk, on a real face with a toy model."""
 
-from __future__ import annotations
-
 import json
 import signal
 from fractions import Fraction

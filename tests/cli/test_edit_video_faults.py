@@ -1,7 +1,5 @@
 """`aif-edit` on videos that are damaged, empty or odd: said in a line, nothing half done left behind."""
 
-from __future__ import annotations
-
 import os
 from fractions import Fraction
 

@@ -1,7 +1,5 @@
 """`aif-export --trt`, `aif-edit --build-engines` and doctor's judgement, on a card that stands in."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,11 +1,6 @@
 """`aif-export BUNDLE --precision` and `aif-edit --precision` as a user types them."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,16 +8,15 @@ import pytest
 
 from aif.runtime.bundle.bundle import Bundle
 
-Run = Callable[..., Any]
 SIZE = 32
 
 
 @pytest.fixture(autouse=True)
-def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timing(monkeypatch):
     monkeypatch.setattr("aif.export.precision.precision.SPEED_SECONDS", 0.001)
 
 
-def write_crops(folder: Path, count: int, width: int = SIZE) -> Path:
+def write_crops(folder, count, width=SIZE):
     folder.mkdir(parents=True)
     for number in range(count):
         corners = np.random.default_rng(number).integers(0, 256, (3, 3, 3)).astype(np.uint8)
@@ -31,19 +25,17 @@ def write_crops(folder: Path, count: int, width: int = SIZE) -> Path:
 
 
 @pytest.fixture(scope="session")
-def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def crops(tmp_path_factory):
     return write_crops(tmp_path_factory.mktemp("data") / "crops", 33)
 
 
 @pytest.fixture
-def photo(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
+def photo(tmp_path, portrait_rgb):
     cv2.imwrite(str(tmp_path / "portrait.png"), portrait_rgb[:, :, ::-1])
     return tmp_path / "portrait.png"
 
 
-def test_a_bundle_gets_precisions_and_edits_with_each(
-    run: Run, bundle: Path, crops: Path, photo: Path, tmp_path: Path
-) -> None:
+def test_a_bundle_gets_precisions_and_edits_with_each(run, bundle, crops, photo, tmp_path):
     out = tmp_path / "all.aif"
     done = run("export", bundle, "-o", out, "--precision", "fp32,fp16,int8", "--data", crops)
     assert done.code == 0, done.stderr
@@ -83,9 +75,7 @@ def test_a_bundle_gets_precisions_and_edits_with_each(
         (("--precision", "int8", "--data", "PHOTOS"), 1, "a face crop is square"),
     ],
 )
-def test_mistakes(
-    run: Run, bundle: Path, crops: Path, tmp_path: Path, words: tuple[str, ...], code: int, says: str
-) -> None:
+def test_mistakes(run, bundle, crops, tmp_path, words, code, says):
     places = {
         "CROPS": crops,
         "EMPTY": tmp_path / "empty",
@@ -106,7 +96,7 @@ def test_mistakes(
     assert set(tmp_path.iterdir()) == there
 
 
-def test_a_run_or_bundle_that_is_not_there(run: Run, tmp_path: Path) -> None:
+def test_a_run_or_bundle_that_is_not_there(run, tmp_path):
     done = run("export", tmp_path / "nothing", "-o", tmp_path / "out.aif", "--precision", "int8")
     assert done.code == 1 and "Traceback" not in done.stderr
     (tmp_path / "notes.txt").write_text("no bundle")
@@ -114,7 +104,7 @@ def test_a_run_or_bundle_that_is_not_there(run: Run, tmp_path: Path) -> None:
     assert done.code == 1 and "notes.txt" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_synthetic_faces_are_warned_of(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_synthetic_faces_are_warned_of(run, bundle, tmp_path):
     words = ("--precision", "int8", "--data", "synthetic")
     done = run("export", bundle, "-o", tmp_path / "out.aif", *words)
     assert done.code == 0
@@ -122,9 +112,7 @@ def test_synthetic_faces_are_warned_of(run: Run, bundle: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("asked", ["int8", "fp16", "fp8", ""])
-def test_editing_in_a_precision_that_the_bundle_lacks(
-    aif_edit: Run, photo: Path, tmp_path: Path, asked: str
-) -> None:
+def test_editing_in_a_precision_that_the_bundle_lacks(aif_edit, photo, tmp_path, asked):
     done = aif_edit(photo, "-o", tmp_path / "out.png", "--set", "Smiling=1", "--precision", asked)
     text = " ".join(done.stderr.split())
     assert done.code == 1 and "Traceback" not in text

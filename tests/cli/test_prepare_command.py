@@ -1,20 +1,11 @@
 """`aif prepare`: the words of the command line reach the library, and what became of the photos is told."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 import pytest
 from PIL import Image
 
-Run = Callable[..., Any]
-
 
 @pytest.fixture
-def photos(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
+def photos(tmp_path, portrait_rgb):
     folder = tmp_path / "photos"
     folder.mkdir()
     names = []
@@ -28,7 +19,7 @@ def photos(tmp_path: Path, portrait_rgb: np.ndarray) -> Path:
     return folder
 
 
-def test_photos_become_packed_faces(photos: Path, tmp_path: Path, run: Run, bundle: Path) -> None:
+def test_photos_become_packed_faces(photos, tmp_path, run, bundle):
     out = tmp_path / "faces"
     done = run(
         "prepare",
@@ -52,9 +43,7 @@ def test_photos_become_packed_faces(photos: Path, tmp_path: Path, run: Run, bund
     assert "Smiling" in table[0] and "Hat" not in table[0] and len(table) == 13
 
 
-def test_faces_without_labels_are_not_offered_for_training(
-    photos: Path, tmp_path: Path, run: Run, bundle: Path
-) -> None:
+def test_faces_without_labels_are_not_offered_for_training(photos, tmp_path, run, bundle):
     (photos / "labels.csv").unlink()
     done = run("prepare", photos, "-o", tmp_path / "faces", "--detector", "haar", "--bundle", bundle)
     said = done.stdout.decode()
@@ -70,9 +59,7 @@ def test_faces_without_labels_are_not_offered_for_training(
         (["--detector", "dlib"], 2, "Known: auto, aif, yunet, haar"),
     ],
 )
-def test_wrong_words(
-    photos: Path, tmp_path: Path, run: Run, bundle: Path, words: list[str], code: int, said: str
-) -> None:
+def test_wrong_words(photos, tmp_path, run, bundle, words, code, said):
     detector = [] if "--detector" in words else ["--detector", "haar"]
     done = run("prepare", photos, "-o", tmp_path / "faces", "--bundle", bundle, *detector, *words)
     assert done.code == code and said in done.stderr and "Traceback" not in done.stderr

@@ -1,10 +1,6 @@
 """Options of `aif serve` that make no sense."""
 
-from __future__ import annotations
-
 import socket
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -26,7 +22,7 @@ import pytest
         (["--allow-host", "http://a.example", "--port", "0"], 2, "without scheme and port"),
     ],
 )
-def test_wrong_options(run: Callable[..., Any], words: list[str], code: int, said: str) -> None:
+def test_wrong_options(run, words, code, said):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run("serve", *(word.format(taken=port) for word in words))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -142,11 +140,7 @@ def shape_decoder() -> bytes:
             node("Reshape", ["flat_detail", "detail_shape"], ["detail"]),
         ],
         {"z": ["N", LATENT], "y": ["N", 2]},
-        {
-            "image": ["N", 3, SIZE, SIZE],
-            "landmarks": ["N", 221, 2],
-            "detail": ["N", 3, SIZE // 4, SIZE // 4],
-        },
+        {"image": ["N", 3, SIZE, SIZE], "landmarks": ["N", 221, 2], "detail": ["N", 3, SIZE // 4, SIZE // 4]},
         **constants,
         **{
             "points.weight": weights(7, LATENT + 2, 442) / 100,
@@ -178,12 +172,12 @@ def _toy(graphs: Graphs, more: dict[str, bytes], **fields: Any) -> Toy:
 
 
 @pytest.fixture(scope="session")
-def toy() -> Toy:
+def toy():
     return _toy(Graphs(encoder(), decoder()), {"MODEL_CARD.md": b"# Toy\n"})
 
 
 @pytest.fixture(scope="session")
-def shape_toy() -> Toy:
+def shape_toy():
     """The same of a model with shape."""
     known = shape_parts().manifest
     return _toy(
@@ -198,31 +192,31 @@ def shape_toy() -> Toy:
 
 
 @pytest.fixture(scope="session")
-def shape_faces(crops: np.ndarray) -> FaceInputs:
+def shape_faces(crops):
     """Textures with landmarks of faces that are a little different."""
     noise = np.random.default_rng(0).normal(0, 0.01, (len(crops), 221, 2))
     return FaceInputs(crops, (face_points() / 128 + noise).astype(np.float32))
 
 
 @pytest.fixture(scope="session")
-def shape_gate(shape_toy: Toy, shape_faces: FaceInputs) -> Gate:
+def shape_gate(shape_toy, shape_faces):
     return Gate(shape_toy.manifest, shape_toy.graphs, shape_faces.rows(slice(16)))
 
 
 @pytest.fixture(scope="session")
-def graph_of() -> Callable[..., bytes]:
+def graph_of():
     """Make a graph of nodes: graph_of(nodes, inputs, outputs, **constants)."""
     return model
 
 
 @pytest.fixture
-def toy_path(toy: Toy, tmp_path: Path) -> Path:
+def toy_path(toy, tmp_path):
     """The toy as a zipped bundle."""
     return write_bundle(tmp_path / "toy.aif", toy.manifest, toy.files).path
 
 
 @pytest.fixture(scope="session")
-def crop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def crop_folder(tmp_path_factory):
     """A folder of crops without labels: colour gradients, no two alike."""
     root = tmp_path_factory.mktemp("crops")
     for number in range(CROPS):
@@ -236,17 +230,17 @@ def crop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def faces(crop_folder: Path) -> UnlabelledFaces:
+def faces(crop_folder):
     return UnlabelledFaces(crop_folder)
 
 
 @pytest.fixture(scope="session")
-def crops(faces: UnlabelledFaces) -> np.ndarray:
+def crops(faces):
     """float32 (36, 3, S, S) in [0, 1]."""
     images = np.stack([faces.image(i) for i in range(len(faces))]).astype(np.float32) / 255
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 @pytest.fixture(scope="session")
-def gate(toy: Toy, crops: np.ndarray) -> Gate:
+def gate(toy, crops):
     return Gate(toy.manifest, toy.graphs, FaceInputs(crops[:16]))

@@ -314,7 +314,7 @@ def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card, net
     assert ("landmarks" in stand_in_card.builds[0]["profile"]) == (run_folder.name == "linear")
 
 
-def test_attributes_can_be_left_out(tmp_path, run_folder, faces, networks) -> None:
+def test_attributes_can_be_left_out(tmp_path, run_folder, faces, networks):
     whole, out = open_exportable(run_folder), tmp_path / "b.aif"
     dropped, *kept = whole.attribute_names
     export_bundle(run_folder, out, faces, dataclasses.replace(networks, without=(dropped,)))

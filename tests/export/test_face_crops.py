@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.export.graphs.crops import (
-    MOST,
-    UnlabelledFaces,
-    first_crops,
-    open_crops,
-    split_crops,
-    spread_crops,
-)
+from aif.export.graphs.crops import MOST, UnlabelledFaces, first_crops, open_crops, split_crops, spread_crops
 from aif.export.graphs.faces import FaceReader
 from aif.runtime.errors import DataError, ExportError
 from aif.runtime.faces.landmarks import DenseFaces
 from aif.train.data.synthetic import SyntheticFaces
 
 
-def write(place: Path, value: int, height: int = 16, width: int = 16) -> None:
+def write(place, value, height=16, width=16):
     place.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(place), np.full((height, width, 3), value, np.uint8))
 
 
-def test_every_image_of_a_folder_in_order_of_names(tmp_path: Path) -> None:
+def test_every_image_of_a_folder_in_order_of_names(tmp_path):
     for number, name in enumerate(["b.png", "a/z.JPG", "a/c.webp", "deep/er/d.bmp", "e.tiff"]):
         write(tmp_path / name.replace("JPG", "jpg"), 40 * number)
     (tmp_path / "a/z.jpg").rename(tmp_path / "a/z.JPG")
@@ -44,14 +35,14 @@ def test_every_image_of_a_folder_in_order_of_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(faces.image(1), 40, atol=2)
 
 
-def test_a_folder_without_images(tmp_path: Path) -> None:
+def test_a_folder_without_images(tmp_path):
     with pytest.raises(DataError, match="neither data that aif trains on, nor any image") as caught:
         open_crops(tmp_path, ["Smiling"])
     assert "aif prepare" in str(caught.value)
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 17), (178, 218), (1, 16)])
-def test_photos_that_are_no_crops(tmp_path: Path, height: int, width: int) -> None:
+def test_photos_that_are_no_crops(tmp_path, height, width):
     write(tmp_path / "photo.png", 9, height, width)
     with pytest.raises(DataError, match=f"photo.png is {width} x {height}; a face crop is square") as caught:
         UnlabelledFaces(tmp_path).image(0)
@@ -59,12 +50,12 @@ def test_photos_that_are_no_crops(tmp_path: Path, height: int, width: int) -> No
 
 
 @pytest.mark.parametrize("place", [None, Path("synthetic")])
-def test_without_data_faces_are_drawn(place: Path | None) -> None:
+def test_without_data_faces_are_drawn(place):
     faces = open_crops(place, ["Smiling"], image_size=16)
     assert isinstance(faces, SyntheticFaces) and faces.attributes == ("Smiling",)
 
 
-def test_labelled_data_is_opened_as_for_training(tmp_path: Path) -> None:
+def test_labelled_data_is_opened_as_for_training(tmp_path):
     """With a table only the validation faces count, which the network has not seen."""
     rows = ["file,split,Smiling"]
     for number in range(8):
@@ -76,13 +67,13 @@ def test_labelled_data_is_opened_as_for_training(tmp_path: Path) -> None:
     assert [faces.file_name(i) for i in range(len(faces))] == ["1.png", "3.png", "5.png", "7.png"]
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="There is no folder"):
         open_crops(tmp_path / "missing", ["Smiling"])
 
 
 @pytest.mark.parametrize(("count", "each"), [(32, 16), (33, 16), (36, 18)])
-def test_gate_and_calibration_share_no_face(crop_folder: Path, tmp_path: Path, count: int, each: int) -> None:
+def test_gate_and_calibration_share_no_face(crop_folder, tmp_path, count, each):
     for name in sorted(path for path in crop_folder.rglob("*.png"))[:count]:
         shutil.copy(name, tmp_path)
     sets = split_crops(UnlabelledFaces(tmp_path), FaceReader(16))
@@ -96,20 +87,20 @@ def test_gate_and_calibration_share_no_face(crop_folder: Path, tmp_path: Path, c
 
 
 @pytest.mark.parametrize("count", [1, 16, 31])
-def test_too_few(count: int) -> None:
+def test_too_few(count):
     with pytest.raises(ExportError, match=f"at least 32 faces.* has {count}\\.") as caught:
         split_crops(SyntheticFaces(count, 16), FaceReader(16))
     assert "--data" in str(caught.value)
 
 
-def test_not_more_than_needed_and_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_more_than_needed_and_from_everywhere(monkeypatch):
     """Of many faces so many are read as the two sets hold, from the first to the last."""
     asked: list[int] = []
     faces = SyntheticFaces(5_000, 16)
     draw = SyntheticFaces.image
     black = draw(faces, 0)
 
-    def counted(self: SyntheticFaces, index: int) -> np.ndarray:
+    def counted(self, index):
         asked.append(index)
         return black
 
@@ -122,7 +113,7 @@ def test_not_more_than_needed_and_from_everywhere(monkeypatch: pytest.MonkeyPatc
     assert sets.gate_set.dataset_fingerprint == faces.fingerprint
 
 
-def test_a_damaged_image_is_left_out(crop_folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_is_left_out(crop_folder, tmp_path):
     shutil.copytree(crop_folder, tmp_path / "crops")
     damaged = next((tmp_path / "crops" / "a").glob("*.png"))
     damaged.write_bytes(damaged.read_bytes()[:40])
@@ -133,10 +124,10 @@ def test_a_damaged_image_is_left_out(crop_folder: Path, tmp_path: Path) -> None:
 class Found:
     """A finder: the made-up face in every crop, but none in crops whose first pixel is below `dark`."""
 
-    def __init__(self, dark: float = 60) -> None:
+    def __init__(self, dark=60):
         self.dark = dark
 
-    def in_crops(self, crops_nhwc_bgr: np.ndarray) -> DenseFaces:
+    def in_crops(self, crops_nhwc_bgr):
         found = DenseFaces.none(len(crops_nhwc_bgr))
         for crop, points in zip(crops_nhwc_bgr, found.points, strict=True):
             if crop[0, 0].mean() >= self.dark:
@@ -144,7 +135,7 @@ class Found:
         return found
 
 
-def test_textures_and_landmarks_of_crops(crop_folder: Path) -> None:
+def test_textures_and_landmarks_of_crops(crop_folder):
     """A texture is what `Frame.normalise` makes of the crop; the landmarks are in units of the side."""
     frame = made_up_frame()
     crop = cv2.resize(face_picture(face_points(2.0), 128), (64, 64))[..., ::-1].copy()
@@ -161,7 +152,7 @@ def test_textures_and_landmarks_of_crops(crop_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("take", [split_crops, spread_crops, first_crops])
-def test_crops_without_a_face_are_left_out(take: Callable[..., Any], crop_folder: Path) -> None:
+def test_crops_without_a_face_are_left_out(take, crop_folder):
     faces = UnlabelledFaces(crop_folder)
     dark = sum(faces.image(index)[0, 0].mean() < 60 for index in range(len(faces)))
     assert 0 < dark < 12, "of the crops here a few are dark"

@@ -1,10 +1,5 @@
 """The gate of FP16 and INT8: what it compares, and what stops an export."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import onnx
 import pytest
@@ -17,7 +12,7 @@ from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.gate import flipped
 
 
-def with_weights(graphs: Graphs, part: str, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Graphs:
+def with_weights(graphs, part, name, change):
     """Graphs with other weights under a name."""
     model = onnx.load_from_string(graphs.parts()[part])
     (tensor,) = (each for each in model.graph.initializer if each.name == name)
@@ -26,7 +21,7 @@ def with_weights(graphs: Graphs, part: str, name: str, change: Callable[[np.ndar
 
 
 @pytest.mark.parametrize("count", [1, 16, 17])
-def test_graphs_do_not_differ_from_themselves(toy: Any, crops: np.ndarray, count: int) -> None:
+def test_graphs_do_not_differ_from_themselves(toy, crops, count):
     gate = Gate(toy.manifest, toy.graphs, FaceInputs(crops[:count]))
     figures = gate.figures(toy.graphs)
     assert figures == dict.fromkeys(("z", "features", "y_mean", "y_max", "image"), 0)
@@ -43,9 +38,7 @@ def test_graphs_do_not_differ_from_themselves(toy: Any, crops: np.ndarray, count
         ("encoder", "y.weight", 0.0, {"z": 0, "image": 0}),  # the decoder gets the same y
     ],
 )
-def test_what_is_compared(
-    gate: Gate, toy: Any, part: str, name: str, factor: float, wanted: dict[str, float]
-) -> None:
+def test_what_is_compared(gate, toy, part, name, factor, wanted):
     figures = gate.figures(with_weights(toy.graphs, part, name, lambda w: (w * factor).astype(np.float32)))
     assert {each: figures[each] for each in wanted} == pytest.approx(wanted, abs=1e-6)
     assert max(figures.values()) > 1e-4
@@ -54,7 +47,7 @@ def test_what_is_compared(
         assert figures["y_mean"] == pytest.approx(change.mean(), rel=1e-5)
 
 
-def test_textures_and_landmarks(shape_gate: Gate, shape_toy: Any) -> None:
+def test_textures_and_landmarks(shape_gate, shape_toy):
     figures = shape_gate.figures(shape_toy.graphs)
     assert figures == dict.fromkeys(("z", "y_mean", "y_max", "image", "landmarks", "detail"), 0)
     assert set(shape_gate.decoder_feeds()) == {"z", "y"}
@@ -63,7 +56,7 @@ def test_textures_and_landmarks(shape_gate: Gate, shape_toy: Any) -> None:
         shape_gate.check("fp16", shape_gate.figures(moved))
 
 
-def test_the_decoder_is_calibrated_both_ways(gate: Gate) -> None:
+def test_the_decoder_is_calibrated_both_ways(gate):
     feeds, y = gate.decoder_feeds(), gate.known.encoding.y
     np.testing.assert_array_equal(feeds["y"][::2], y[::2])
     np.testing.assert_array_equal(feeds["y"][1::2], flipped(y)[1::2])

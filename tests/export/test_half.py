@@ -1,28 +1,23 @@
 """FP16 graphs: what is half in them and what is not."""
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from aif.export.precision.gate import Gate
 from aif.export.precision.half import halve_convolutions, to_half
 from aif.runtime.model.gate import over_limits
 from aif.runtime.networks.sessions import Session
 
 
-def _types(graph: bytes) -> dict[str, str]:
+def _types(graph):
     held = onnx.load_from_string(graph).graph.initializer
     return {tensor.name: TensorProto.DataType.Name(tensor.data_type) for tensor in held}
 
 
-def _cast_of(graph: bytes, op_type: str) -> list[str]:
+def _cast_of(graph, op_type):
     """Where the inputs of the one node of a kind come from."""
     nodes = onnx.load_from_string(graph).graph.node
     made_by = {output: node.op_type for node in nodes for output in node.output}
@@ -30,21 +25,21 @@ def _cast_of(graph: bytes, op_type: str) -> list[str]:
     return [made_by.get(name, "") for name in found.input]
 
 
-def test_weights_are_half_and_norms_are_not(toy: Any) -> None:
+def test_weights_are_half_and_norms_are_not(toy):
     types = _types(to_half(toy.graphs.encoder))
     assert types.pop("norm.weight") == types.pop("norm.bias") == "FLOAT"
     assert set(types.values()) == {"FLOAT16"} and len(types) == 4
     assert _cast_of(to_half(toy.graphs.encoder), "InstanceNormalization")[0] == "Cast"
 
 
-def test_the_answers_hardly_change(toy: Any, gate: Gate) -> None:
+def test_the_answers_hardly_change(toy, gate):
     figures = gate.figures(type(toy.graphs)(to_half(toy.graphs.encoder), to_half(toy.graphs.decoder)))
     assert set(figures) == {"z", "features", "y_mean", "y_max", "image"}
     assert 0 < max(figures.values()) < 2e-3 and not over_limits("fp16", figures)
 
 
 @pytest.mark.parametrize("norm", ["BatchNormalization", "InstanceNormalization"])
-def test_a_norm_of_values_that_half_cannot_square(graph_of: Callable[..., bytes], norm: str) -> None:
+def test_a_norm_of_values_that_half_cannot_square(graph_of, norm):
     """Spread 3000: its square is 9e6, where half precision ends at 65504."""
     ones, zeros = np.ones(8, np.float32), np.zeros(8, np.float32)
     known = {"m": zeros, "v": np.full(8, 9e6, np.float32)} if norm == "BatchNormalization" else {}
@@ -57,7 +52,7 @@ def test_a_norm_of_values_that_half_cannot_square(graph_of: Callable[..., bytes]
     np.testing.assert_allclose(found, wanted, atol=0.01)
 
 
-def test_convolutions_alone(shape_toy: Any, shape_gate: Gate) -> None:
+def test_convolutions_alone(shape_toy, shape_gate):
     """Between two of them nothing is cast; landmarks and fully connected layers stay as they were."""
     decoder = halve_convolutions(shape_toy.graphs.decoder)
     types = _types(decoder)
@@ -72,7 +67,7 @@ def test_convolutions_alone(shape_toy: Any, shape_gate: Gate) -> None:
     assert not over_limits("fp16", figures)
 
 
-def test_a_tensor_that_others_need_as_well_is_there_in_both_types(graph_of: Callable[..., bytes]) -> None:
+def test_a_tensor_that_others_need_as_well_is_there_in_both_types(graph_of):
     node = helper.make_node
     graph = graph_of(
         [

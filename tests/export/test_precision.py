@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,11 @@ from made_up_face import face_points
 from tiny_bundles import sha256, shape_parts
 
 from aif.export.graphs import stored as stored_module
-from aif.export.graphs.crops import UnlabelledFaces
 from aif.export.graphs.stored import store_as_half, stored_weights
 from aif.export.precision import precision as precision_module
 from aif.export.precision import quantise as quantise_module
 from aif.export.precision.choice import check_real, parse_precisions
-from aif.export.precision.precision import (
-    add_precisions,
-    extend_bundle,
-    measure_speedup,
-)
+from aif.export.precision.precision import add_precisions, extend_bundle, measure_speedup
 from aif.runtime.bundle.bundle import Bundle, write_bundle
 from aif.runtime.bundle.storage import open_store
 from aif.runtime.errors import ConfigError, ExportError
@@ -36,20 +30,20 @@ from aif.train.data.synthetic import SyntheticFaces
 
 
 @pytest.fixture(autouse=True)
-def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timing(monkeypatch):
     monkeypatch.setattr(precision_module, "SPEED_SECONDS", 0.001)
     monkeypatch.setattr(precision_module, "SPEED_ROUNDS", 1)
 
 
 @pytest.fixture(scope="module")
-def extended(toy: Any, faces: UnlabelledFaces) -> tuple[Any, dict[str, bytes]]:
+def extended(toy, faces):
     """Manifest and files with both precisions."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(precision_module, "SPEED_SECONDS", 0.001)
         return add_precisions(toy.manifest, toy.files, ("fp16", "int8"), faces)
 
 
-def limits(monkeypatch: pytest.MonkeyPatch, precision: str, **values: float) -> None:
+def limits(monkeypatch, precision, **values):
     """Allow other figures."""
     known = gate_module.LIMITS
     monkeypatch.setattr(gate_module, "LIMITS", {**known, precision: {**known[precision], **values}})
@@ -68,7 +62,7 @@ def limits(monkeypatch: pytest.MonkeyPatch, precision: str, **values: float) -> 
         (" , ", "names no precision.*\n.*fp32, fp16, int8"),
     ],
 )
-def test_parsing(text: str, wanted: Any) -> None:
+def test_parsing(text, wanted):
     if isinstance(wanted, tuple):
         assert parse_precisions(text) == wanted
         return
@@ -76,7 +70,7 @@ def test_parsing(text: str, wanted: Any) -> None:
         parse_precisions(text)
 
 
-def test_the_manifest_tells_how_they_were_made(extended: Any, faces: UnlabelledFaces) -> None:
+def test_the_manifest_tells_how_they_were_made(extended, faces):
     manifest, files = extended
     assert list(manifest.graphs) == ["fp32", "fp16", "int8"] and list(manifest.variants) == ["fp16", "int8"]
     for precision, made in manifest.variants.items():
@@ -96,7 +90,7 @@ def test_the_manifest_tells_how_they_were_made(extended: Any, faces: UnlabelledF
     assert whole.gate["image"] > half.gate["image"] > 0
 
 
-def test_what_was_there_stays(toy: Any, extended: Any) -> None:
+def test_what_was_there_stays(toy, extended):
     manifest, files = extended
     assert {name: files[name] for name in toy.files} == toy.files
     new = {"graphs", "variants"}
@@ -108,9 +102,7 @@ def test_what_was_there_stays(toy: Any, extended: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["bundle", "toy.aif"])
-def test_a_bundle_may_be_extended_in_its_place(
-    name: str, toy: Any, faces: UnlabelledFaces, tmp_path: Path
-) -> None:
+def test_a_bundle_may_be_extended_in_its_place(name, toy, faces, tmp_path):
     place = write_bundle(tmp_path / name, toy.manifest, toy.files).path
     for _ in range(2):
         found = extend_bundle(place, place, ("fp16",), faces)
@@ -118,9 +110,7 @@ def test_a_bundle_may_be_extended_in_its_place(
         assert Bundle.open(place).manifest == found.manifest and list(tmp_path.iterdir()) == [place]
 
 
-def test_engines_of_graphs_that_are_made_anew_go(
-    toy: Any, toy_path: Path, faces: UnlabelledFaces, tmp_path: Path
-) -> None:
+def test_engines_of_graphs_that_are_made_anew_go(toy, toy_path, faces, tmp_path):
     engine = {"bytes": 1, "sha256": hashlib.sha256(b"x").hexdigest(), "inputs": {}, "outputs": {}}
     machine = {"tensorrt": "11.3.0.14", "capability": "9.0", "gpu": "x", "platform": "linux-x86_64"}
     gate = {"gate": {}, "limits": {}, "gated_on": "x", "gated_faces": 1, "aif": "1"}
@@ -137,9 +127,7 @@ def test_engines_of_graphs_that_are_made_anew_go(
     assert found == ["engines/fp32.engine", "engines/fp32.json"]
 
 
-def test_a_failed_gate_writes_nothing(
-    toy_path: Path, faces: UnlabelledFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_gate_writes_nothing(toy_path, faces, tmp_path, monkeypatch):
     """Of two precisions one fails: there is no half of it, and the bundle is as it was."""
     limits(monkeypatch, "int8", z=1e-9)
     monkeypatch.setattr(quantise_module, "MOST_FLOAT", 0)
@@ -149,18 +137,10 @@ def test_a_failed_gate_writes_nothing(
     assert toy_path.read_bytes() == before and list(tmp_path.iterdir()) == [toy_path]
 
 
-@pytest.mark.parametrize(
-    ("image", "kept"),
-    [(None, ("decoder/node_j",)), (1e-9, None)],
-)
+@pytest.mark.parametrize(("image", "kept"), [(None, ("decoder/node_j",)), (1e-9, None)])
 def test_the_last_convolutions_stay_in_float_where_the_gate_asks_for_it(
-    toy: Any,
-    extended: Any,
-    faces: UnlabelledFaces,
-    monkeypatch: pytest.MonkeyPatch,
-    image: float | None,
-    kept: tuple[str, ...] | None,
-) -> None:
+    toy, extended, faces, monkeypatch, image, kept
+):
     """A limit just below the figure of INT8 throughout costs one layer; one that none can meet, all."""
     whole = extended[0].variants["int8"].gate["image"]
     limits(monkeypatch, "int8", image=0.98 * whole if image is None else image)
@@ -174,7 +154,7 @@ def test_the_last_convolutions_stay_in_float_where_the_gate_asks_for_it(
 
 
 @pytest.mark.parametrize("vnni", [True, False])
-def test_warnings(toy: Any, monkeypatch: pytest.MonkeyPatch, vnni: bool) -> None:
+def test_warnings(toy, monkeypatch, vnni):
     """Of synthetic faces, and of a processor that cannot multiply bytes."""
     monkeypatch.setattr(precision_module, "multiplies_int8", lambda: vnni)
     wanted = ("fp16", "int8") if vnni else ("int8",)
@@ -186,13 +166,13 @@ def test_warnings(toy: Any, monkeypatch: pytest.MonkeyPatch, vnni: bool) -> None
         assert variants["fp16"].warnings == ("Checked on synthetic faces; photographs may fare worse.",)
 
 
-def test_no_fp32_to_start_from(toy: Any, faces: UnlabelledFaces) -> None:
+def test_no_fp32_to_start_from(toy, faces):
     fields = {**toy.manifest.model_dump(), "graphs": {"fp16": toy.manifest.graphs["fp32"]}}
     with pytest.raises(ExportError, match="no FP32 graphs"):
         add_precisions(type(toy.manifest).model_validate(fields), toy.files, ("int8",), faces)
 
 
-def test_synthetic_faces_do_for_models_of_synthetic_faces(faces: UnlabelledFaces) -> None:
+def test_synthetic_faces_do_for_models_of_synthetic_faces(faces):
     synthetic = SyntheticFaces(1, 16)
     check_real(synthetic, synthetic.name)
     check_real(faces, "faces128")
@@ -201,11 +181,11 @@ def test_synthetic_faces_do_for_models_of_synthetic_faces(faces: UnlabelledFaces
     assert "--data synthetic" in str(caught.value)
 
 
-def test_speedup_is_the_time_of_fp32_over_the_other(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speedup_is_the_time_of_fp32_over_the_other(toy, monkeypatch):
     asked: list[Any] = []
     real = precision_module.bench_networks
 
-    def slowed(rivals: Any, size: int, batches: Any, *rest: Any) -> Any:
+    def slowed(rivals, size, batches, *rest):
         asked.append((size, batches, [(setup.provider, setup.threads) for setup in rivals]))
         factor = {"aif": 3.0, "made": 1.5}
         return [
@@ -221,23 +201,21 @@ def test_speedup_is_the_time_of_fp32_over_the_other(toy: Any, monkeypatch: pytes
 class Lit:
     """A landmark network that finds the made-up face everywhere."""
 
-    def __init__(self, source: bytes) -> None:
+    def __init__(self, source):
         assert source
 
-    def in_crops(self, crops_nhwc_bgr: np.ndarray) -> DenseFaces:
+    def in_crops(self, crops_nhwc_bgr):
         found = DenseFaces.none(len(crops_nhwc_bgr))
         found.points[:] = face_points() * crops_nhwc_bgr.shape[1] / 128
         return found
 
 
 @pytest.fixture
-def easy_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+def easy_landmarks(monkeypatch):
     monkeypatch.setattr(precision_module, "LandmarkNet", Lit)
 
 
-def test_a_model_with_shape_in_each_precision(
-    shape_toy: Any, faces: UnlabelledFaces, tmp_path: Path, shape_faces: Any, easy_landmarks: None
-) -> None:
+def test_a_model_with_shape_in_each_precision(shape_toy, faces, tmp_path, shape_faces, easy_landmarks):
     """Convolutions alone change their type; landmarks stay where they were."""
     manifest, files = add_precisions(shape_toy.manifest, shape_toy.files, ("fp16", "int8"), faces)
     for precision, made in manifest.variants.items():
@@ -262,18 +240,14 @@ def test_a_model_with_shape_in_each_precision(
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_without_convolutions_there_is_nothing_to_change(
-    precision: str, faces: UnlabelledFaces, easy_landmarks: None
-) -> None:
+def test_without_convolutions_there_is_nothing_to_change(precision, faces, easy_landmarks):
     parts = shape_parts()
     with pytest.raises(ExportError, match="no convolutions") as caught:
         add_precisions(parts.manifest, parts.files, (precision,), faces)
     assert f"without {precision}" in str(caught.value)
 
 
-def test_weights_stored_as_half_stay_so(
-    shape_toy: Any, faces: UnlabelledFaces, easy_landmarks: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_stored_as_half_stay_so(shape_toy, faces, easy_landmarks, monkeypatch):
     monkeypatch.setattr(stored_module, "SMALLEST", 512)
     files = dict(shape_toy.files)
     pair = {}

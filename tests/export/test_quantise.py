@@ -1,10 +1,6 @@
 """INT8 graphs: where the QuantizeLinear nodes stand, where the ranges come from, what stays in float."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import onnx
@@ -19,12 +15,12 @@ from aif.runtime.networks.sessions import Session
 class Made:
     """An INT8 graph, looked into."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data):
         self.graph = onnx.load_from_string(data).graph
         self.held = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
         self.made_by = {output: node for node in self.graph.node for output in node.output}
 
-    def quantised(self) -> dict[str, bool]:
+    def quantised(self):
         """Convolutions: whether both their inputs come out of DequantizeLinear."""
         return {
             node.name: all(self._dequantised(name) for name in node.input[:2])
@@ -32,21 +28,21 @@ class Made:
             if node.op_type == "Conv"
         }
 
-    def scales(self, op_type: str, index: int) -> list[np.ndarray]:
+    def scales(self, op_type, index):
         """Scales with which input `index` of all nodes of a kind is dequantised."""
         nodes = [node for node in self.graph.node if node.op_type == op_type]
         return [self.held[self.made_by[node.input[index]].input[1]] for node in nodes]
 
-    def _dequantised(self, name: str) -> bool:
+    def _dequantised(self, name):
         return name in self.made_by and self.made_by[name].op_type == "DequantizeLinear"
 
 
 @pytest.fixture(scope="module")
-def encoder_int8(toy: Any, crops: np.ndarray) -> bytes:
+def encoder_int8(toy, crops):
     return quantise(toy.graphs.encoder, {"image": crops[:16]})
 
 
-def test_weights_are_int8_with_a_scale_for_each_channel(encoder_int8: bytes) -> None:
+def test_weights_are_int8_with_a_scale_for_each_channel(encoder_int8):
     made = Made(encoder_int8)
     assert made.quantised() == {"node_a": True, "node_c": True}
     assert [scale.shape for scale in made.scales("Conv", 1)] == [(8,), (8,)]
@@ -57,14 +53,14 @@ def test_weights_are_int8_with_a_scale_for_each_channel(encoder_int8: bytes) -> 
 
 
 @pytest.mark.parametrize("brightest", [0.25, 0.5, 1.0])
-def test_ranges_come_from_the_faces(toy: Any, crops: np.ndarray, brightest: float) -> None:
+def test_ranges_come_from_the_faces(toy, crops, brightest):
     """A uint8 step of the image is a 255th of the brightest pixel seen."""
     feeds = {"image": (crops[:16] / crops[:16].max() * brightest).astype(np.float32)}
     (first, _) = Made(quantise(toy.graphs.encoder, feeds)).scales("Conv", 0)
     assert float(first) == pytest.approx(brightest / 255, rel=0.01)
 
 
-def test_the_ends_of_the_ranges_are_clipped_to_a_percentile(toy: Any, crops: np.ndarray) -> None:
+def test_the_ends_of_the_ranges_are_clipped_to_a_percentile(toy, crops):
     """One pixel in 50,000 that shines a hundred times as bright does not cost the others their steps."""
     faces = np.concatenate([crops] * 4)
     faces[7, 0, 3, 3] = 100.0
@@ -72,7 +68,7 @@ def test_the_ends_of_the_ranges_are_clipped_to_a_percentile(toy: Any, crops: np.
     assert float(first) < 50 / 255
 
 
-def test_a_graph_without_convolutions(graph_of: Callable[..., bytes]) -> None:
+def test_a_graph_without_convolutions(graph_of):
     """Transposed convolutions have no INT8 kernel in ONNX Runtime: they stay as they are."""
     graph = graph_of(
         [helper.make_node("ConvTranspose", ["x", "w"], ["u"]), helper.make_node("Relu", ["u"], ["out"])],
@@ -89,27 +85,25 @@ def test_a_graph_without_convolutions(graph_of: Callable[..., bytes]) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 15, 17, 18, 36])
-def test_any_number_of_faces(toy: Any, crops: np.ndarray, count: int) -> None:
+def test_any_number_of_faces(toy, crops, count):
     (first, _) = Made(quantise(toy.graphs.encoder, {"image": crops[:count]})).scales("Conv", 0)
     assert float(first) == pytest.approx(crops[:count].max() / 255, rel=0.01)
 
 
 @pytest.mark.parametrize("feeds", [{}, {"image": np.zeros((0, 3, 16, 16), np.float32)}])
-def test_nothing_to_calibrate_with(toy: Any, feeds: dict[str, np.ndarray]) -> None:
+def test_nothing_to_calibrate_with(toy, feeds):
     with pytest.raises(ExportError, match="faces to calibrate with") as caught:
         quantise(toy.graphs.encoder, feeds)
     assert "--data" in str(caught.value)
 
 
 @pytest.mark.parametrize("feeds", [{"picture": np.zeros((16, 3, 16, 16), np.float32)}])
-def test_faces_that_do_not_fit(toy: Any, feeds: dict[str, np.ndarray]) -> None:
+def test_faces_that_do_not_fit(toy, feeds):
     with pytest.raises(ExportError, match="could not be quantised"):
         quantise(toy.graphs.encoder, feeds)
 
 
-def test_it_says_nothing_and_leaves_the_log_as_it_was(
-    toy: Any, crops: np.ndarray, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_says_nothing_and_leaves_the_log_as_it_was(toy, crops, capfd, monkeypatch):
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
     level = root.level

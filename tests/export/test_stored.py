@@ -1,9 +1,6 @@
 """Weights stored as float16: what is stored so, and that it can be undone."""
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -15,7 +12,7 @@ from aif.runtime.networks.sessions import Session
 
 
 @pytest.fixture
-def graph(graph_of: Callable[..., bytes]) -> bytes:
+def graph(graph_of):
     """A large matrix, one too large for float16, a small one, and a long vector."""
     rng = np.random.default_rng(0)
     return graph_of(
@@ -37,11 +34,11 @@ def graph(graph_of: Callable[..., bytes]) -> bytes:
     )
 
 
-def _types(data: bytes) -> dict[str, int]:
+def _types(data):
     return {tensor.name: tensor.data_type for tensor in onnx.load_from_string(data).graph.initializer}
 
 
-def test_large_matrices_alone(graph: bytes) -> None:
+def test_large_matrices_alone(graph):
     stored = store_as_half(graph)
     assert large_weights(graph) == ["large.weight", "small.weight"]
     assert stored_weights(graph) == frozenset() and stored_weights(stored) == {"large.weight", "small.weight"}
@@ -54,7 +51,7 @@ def test_large_matrices_alone(graph: bytes) -> None:
     assert len(stored) < 0.75 * len(graph)
 
 
-def test_the_cast_survives_and_the_arithmetic_stays_float32(graph: bytes) -> None:
+def test_the_cast_survives_and_the_arithmetic_stays_float32(graph):
     stored = store_as_half(graph)
     kinds = Counter(node.op_type for node in onnx.load_from_string(stored).graph.node)
     assert kinds == {"Cast": 2, "MatMul": 3, "Add": 2}
@@ -63,7 +60,7 @@ def test_the_cast_survives_and_the_arithmetic_stays_float32(graph: bytes) -> Non
     assert 0 < np.abs(half - plain).max() / np.abs(plain).max() < 1e-3
 
 
-def test_widening(graph: bytes) -> None:
+def test_widening(graph):
     wide = widen(store_as_half(graph))
     assert set(_types(wide)) == set(_types(graph)) and set(_types(wide).values()) == {TensorProto.FLOAT}
     assert not any(node.op_type == "Cast" for node in onnx.load_from_string(wide).graph.node)

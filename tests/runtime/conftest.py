@@ -14,38 +14,36 @@ from aif.runtime.bundle.manifest import Manifest
 
 
 @pytest.fixture(scope="session")
-def toy_parts() -> Parts:
+def toy_parts():
     """Manifest and files of a model of whole crops."""
     return similarity_parts()
 
 
 @pytest.fixture(scope="session")
-def shape_toy_parts() -> Parts:
+def shape_toy_parts():
     """Manifest and files of a model with shape."""
     return shape_parts()
 
 
 @pytest.fixture(scope="session")
-def toy_bundle(toy_parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def toy_bundle(toy_parts, tmp_path_factory):
     return write_bundle(tmp_path_factory.mktemp("toy") / "toy.aif", toy_parts.manifest, toy_parts.files)
 
 
 @pytest.fixture(scope="session")
-def shape_bundle(shape_toy_parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def shape_bundle(shape_toy_parts, tmp_path_factory):
     place = tmp_path_factory.mktemp("shape") / "shape.aif"
     return write_bundle(place, shape_toy_parts.manifest, shape_toy_parts.files)
 
 
 @pytest.fixture(scope="session")
-def make_bundle(toy_parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bundle]:
+def make_bundle(toy_parts, tmp_path_factory):
     """Write the toy bundle with fields of its manifest, or graphs, changed."""
     return _maker(toy_parts, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def make_shape_bundle(
-    shape_toy_parts: Parts, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Bundle]:
+def make_shape_bundle(shape_toy_parts, tmp_path_factory):
     """The same with the bundle of a model with shape."""
     return _maker(shape_toy_parts, tmp_path_factory)
 
@@ -66,7 +64,7 @@ def _maker(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
 
 
 @pytest.fixture(scope="session")
-def astronaut_bgr() -> np.ndarray:
+def astronaut_bgr():
     """A real face: uint8 (512, 512, 3) BGR, the eyes near (200, 103) and (246, 105)."""
     data = pytest.importorskip("skimage.data")
     return np.ascontiguousarray(data.astronaut()[:, :, ::-1])

@@ -10,9 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -29,11 +27,11 @@ pytestmark = pytest.mark.skipif(not EMBEDDED_BUNDLE.exists(), reason="the embedd
 
 
 @pytest.fixture
-def example(request: pytest.FixtureRequest) -> Iterator[Callable[[str], ModuleType]]:
+def example(request):
     """Load an example by its name, as `python NAME.py` would."""
     loaded = []
 
-    def load(name: str) -> ModuleType:
+    def load(name):
         spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -48,28 +46,28 @@ def example(request: pytest.FixtureRequest) -> Iterator[Callable[[str], ModuleTy
 
 
 @pytest.fixture(scope="session")
-def portrait_bgr(astronaut_bgr: np.ndarray) -> np.ndarray:
+def portrait_bgr(astronaut_bgr):
     return np.ascontiguousarray(astronaut_bgr[:240, 110:310])
 
 
 @pytest.fixture
-def clip(tmp_path: Path, make_clip: Callable[..., Path], portrait_bgr: np.ndarray) -> Path:
+def clip(tmp_path, make_clip, portrait_bgr):
     images = [np.roll(portrait_bgr, i, axis=1) for i in range(FRAMES)]
     return make_clip(tmp_path / "clip.mp4", images=images, audio="aac", options={"crf": "10"})
 
 
-def frames_of(path: Path) -> np.ndarray:
+def frames_of(path):
     with VideoSource(path) as source:
         return np.stack([frame.image_hwc_bgr for frame in source]).astype(int)
 
 
-def is_edited(before: np.ndarray, after: np.ndarray) -> bool:
+def is_edited(before, after):
     """Whether the face has changed and the ground of the picture has not: int (H, W, 3) each."""
     change = np.abs(after - before)
     return bool(change[60:200, 40:190].max() > 25 and change[:, :20].mean() < 3)
 
 
-def test_every_example_is_tested_and_short() -> None:
+def test_every_example_is_tested_and_short():
     names = {path.stem for path in FOLDER.glob("*.py")}
     served = {"triton_client", "serve_pytriton"}  # tested with the export that they need
     assert names == {"opencv_loop", "fastapi_endpoint", "asyncio_worker", "frame_generator"} | served
@@ -78,9 +76,7 @@ def test_every_example_is_tested_and_short() -> None:
 
 
 @pytest.mark.parametrize(("keys", "shown"), [("", FRAMES), ("--", FRAMES), ("  q", 3)])
-def test_opencv_loop(
-    example: Any, clip: Path, monkeypatch: pytest.MonkeyPatch, keys: str, shown: int
-) -> None:
+def test_opencv_loop(example, clip, monkeypatch, keys, shown):
     """The loop as it stands, with a window that remembers and a keyboard that plays a script."""
     seen: list[np.ndarray] = []
     pressed = iter(keys)
@@ -95,21 +91,19 @@ def test_opencv_loop(
 @pytest.mark.parametrize(
     ("source", "said"), [("nowhere.mp4", "nowhere.mp4 cannot be opened"), (None, "Smiling")]
 )
-def test_opencv_loop_says_what_is_wrong(
-    example: Any, clip: Path, monkeypatch: pytest.MonkeyPatch, source: str | None, said: str
-) -> None:
+def test_opencv_loop_says_what_is_wrong(example, clip, monkeypatch, source, said):
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
     with pytest.raises(SystemExit, match=said):
         example("opencv_loop").main(source or str(clip), "Smilng")
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Any], str]]:
+def serve():
     """Serve an application on a free port of this machine; its address."""
     uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install fastapi uvicorn")
     running: list[tuple[Any, threading.Thread]] = []
 
-    def start(app: Any) -> str:
+    def start(app):
         server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
         thread = threading.Thread(target=server.run)
         thread.start()
@@ -127,7 +121,7 @@ def serve() -> Iterator[Callable[[Any], str]]:
         assert not thread.is_alive()
 
 
-def fetch(address: str, data: bytes | None = None, **wish: object) -> tuple[int, str, bytes]:
+def fetch(address, data=None, **wish):
     """Status, content type and body of a GET, or of a POST of `data`."""
     request = urllib.request.Request(f"{address}?{urllib.parse.urlencode(wish)}", data)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -138,7 +132,7 @@ def fetch(address: str, data: bytes | None = None, **wish: object) -> tuple[int,
         return refused.code, refused.headers["content-type"], refused.read()
 
 
-def test_fastapi_endpoint(example: Any, serve: Any, portrait_bgr: np.ndarray) -> None:
+def test_fastapi_endpoint(example, serve, portrait_bgr):
     pytest.importorskip("fastapi", reason="fastapi is not installed: pip install fastapi uvicorn")
     photo = cv2.imencode(".png", portrait_bgr)[1].tobytes()
     empty = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
@@ -163,9 +157,7 @@ def test_fastapi_endpoint(example: Any, serve: Any, portrait_bgr: np.ndarray) ->
         assert (status, said in body.decode()) == (code, True), body
 
 
-def test_asyncio_worker(
-    example: Any, clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_asyncio_worker(example, clip, monkeypatch, capsys):
     """Three videos for two workers, one of them no video at all."""
     other, broken = clip.with_name("other.mp4"), clip.with_name("broken.mp4")
     other.write_bytes(clip.read_bytes())
@@ -182,12 +174,12 @@ def test_asyncio_worker(
     assert not broken.with_stem("broken_edited").exists()
 
 
-def test_asyncio_worker_cancelled(example: Any, make_clip: Any, tmp_path: Path) -> None:
+def test_asyncio_worker_cancelled(example, make_clip, tmp_path):
     """A cancelled worker leaves a playable file, and no thread behind."""
     path = make_clip(tmp_path / "long.mp4", frames=2000)
     module = example("asyncio_worker")
 
-    async def cancelled() -> None:
+    async def cancelled():
         task = asyncio.create_task(module.main(str(path)))
         while not list(tmp_path.glob(".aif-*.part")):
             assert not task.done()
@@ -203,9 +195,7 @@ def test_asyncio_worker_cancelled(example: Any, make_clip: Any, tmp_path: Path) 
     assert not [each.name for each in threading.enumerate() if each.name.startswith("aif-")]
 
 
-def test_frame_generator(
-    example: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_frame_generator(example, clip, tmp_path, monkeypatch, capsys):
     module = example("frame_generator")
     monkeypatch.setattr(module, "EVERY", 2)
     module.main(str(clip), str(tmp_path / "stills"), "Mustache", "2")

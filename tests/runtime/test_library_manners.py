@@ -1,11 +1,8 @@
 """The runtime as a guest in another program: it prints nothing, logs under its own name, keeps no globals."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +14,7 @@ FILES = sorted(FOLDER.rglob("*.py"))
 ROOT_LOGGER = {"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "basicConfig"}
 
 
-def faults(source: str) -> Iterator[str]:
+def faults(source):
     """What a library should not do, one line of text each."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Global):
@@ -41,7 +38,7 @@ def faults(source: str) -> Iterator[str]:
             yield f"line {node.lineno}: a logger that is not the module's"
 
 
-def _named(call: ast.Call) -> bool:
+def _named(call):
     """Whether the logger is the module's own, or one of another library that is made quieter."""
     (name,) = call.args or [ast.Constant("")]
     if isinstance(name, ast.Constant):
@@ -50,7 +47,7 @@ def _named(call: ast.Call) -> bool:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_no_printing_no_root_logger_no_globals(path: Path) -> None:
+def test_no_printing_no_root_logger_no_globals(path):
     assert list(faults(path.read_text(encoding="utf-8"))) == []
 
 
@@ -71,15 +68,15 @@ def test_no_printing_no_root_logger_no_globals(path: Path) -> None:
         ("from typer import echo", 1),
     ],
 )
-def test_the_check_itself(source: str, count: int) -> None:
+def test_the_check_itself(source, count):
     assert len(list(faults(source))) == count
 
 
-def _run(code: str) -> subprocess.CompletedProcess[str]:
+def _run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
 
-def test_the_whole_runtime_brings_no_torch_and_no_typer() -> None:
+def test_the_whole_runtime_brings_no_torch_and_no_typer():
     """Every module of it, not only what `Editor` needs. The page is left out: Gradio itself brings typer."""
     modules = [path.relative_to(FOLDER).with_suffix("").parts for path in FILES if path.stem != "__init__"]
     names = [".".join(("aif.runtime", *parts)) for parts in modules if parts[:2] != ("serve", "page")]
@@ -93,14 +90,14 @@ def test_the_whole_runtime_brings_no_torch_and_no_typer() -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_a_warning_goes_nowhere_until_the_program_says_where() -> None:
+def test_a_warning_goes_nowhere_until_the_program_says_where():
     warn = "logging.getLogger('aif.runtime.video.read').warning('cut short')"
     assert _run(f"import logging, aif.runtime\n{warn}").stderr == ""
     told = _run(f"import logging, aif.runtime\nlogging.basicConfig()\n{warn}")
     assert "cut short" in told.stderr
 
 
-def test_importing_sets_up_no_logging() -> None:
+def test_importing_sets_up_no_logging():
     done = _run(
         "import logging\nroot = logging.getLogger()\nbefore = (root.level, list(root.handlers))\n"
         "from aif.runtime import Editor, VideoEditor, VideoSource\n"

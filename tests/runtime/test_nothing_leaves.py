@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,13 +20,13 @@ class Recorder:
         asked: the first line of each request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.asked: list[str] = []
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def _listen(self) -> None:
+    def _listen(self):
         while True:
             try:
                 connection, _ = self.socket.accept()
@@ -40,13 +38,13 @@ class Recorder:
 
 
 @pytest.fixture
-def recorder() -> Iterator[Recorder]:
+def recorder():
     made = Recorder()
     yield made
     made.socket.close()
 
 
-def environment(home: Path, recorder: Recorder) -> dict[str, str]:
+def environment(home, recorder):
     """That of a user who has never run anything, behind the recorder."""
     home.mkdir()
     own = {name: value for name, value in os.environ.items() if name not in (TELEMETRY, "XDG_CACHE_HOME")}
@@ -55,14 +53,14 @@ def environment(home: Path, recorder: Recorder) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("package", ["aif.runtime", "aif.export", "aif.train"])
-def test_telemetry_is_off_before_any_module_can_import_onnx_runtime(package: str) -> None:
+def test_telemetry_is_off_before_any_module_can_import_onnx_runtime(package):
     code = f"import os, sys, {package}\nprint(os.environ['{TELEMETRY}'], 'onnxruntime' in sys.modules)"
     own = {name: value for name, value in os.environ.items() if name != TELEMETRY}
     done = subprocess.run([sys.executable, "-c", code], env=own, capture_output=True, text=True, check=True)
     assert done.stdout == "1 False\n"
 
 
-def test_an_edit_leaves_no_file_at_home(tmp_path: Path, recorder: Recorder) -> None:
+def test_an_edit_leaves_no_file_at_home(tmp_path, recorder):
     pytest.importorskip("skimage")
     home = tmp_path / "home"
     command = [sys.executable, "-m", "aif.cli.main", "edit", "demo", "--set", "Smiling=1", "-o", "out.png"]
@@ -72,7 +70,7 @@ def test_an_edit_leaves_no_file_at_home(tmp_path: Path, recorder: Recorder) -> N
 
 
 @pytest.mark.slow
-def test_a_service_that_idles_asks_nobody_anything(tmp_path: Path, recorder: Recorder) -> None:
+def test_a_service_that_idles_asks_nobody_anything(tmp_path, recorder):
     """Beside it ONNX Runtime as it comes, which shows that the recorder records (where it has telemetry)."""
     service = subprocess.Popen(
         [sys.executable, "-m", "aif.cli.main", "serve", "--port", "0"],

@@ -1,7 +1,5 @@
 """Shares and their intervals, against values worked out elsewhere."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -19,17 +17,17 @@ from aif.train.statistics import Mean, Share, balanced_accuracy, entropy_bits, m
         (1, 2, 0.0945, 0.9055),
     ],
 )
-def test_wilson_against_known_values(successes: int, n: int, low: float, high: float) -> None:
+def test_wilson_against_known_values(successes, n, low, high):
     assert wilson_interval(successes, n) == pytest.approx((low, high), abs=5e-4)
 
 
-def test_wilson_ends_are_exact_and_empty_says_nothing() -> None:
+def test_wilson_ends_are_exact_and_empty_says_nothing():
     assert wilson_interval(0, 7)[0] == 0.0
     assert wilson_interval(7, 7)[1] == 1.0
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
-def test_share() -> None:
+def test_share():
     share = Share.of([True, False, True, True])
     assert (share.successes, share.n, share.rate) == (3, 4, 0.75)
     assert str(share).startswith("75.0% [")
@@ -41,7 +39,7 @@ def test_share() -> None:
 @pytest.mark.parametrize(
     ("labels", "rate"), [([1, 0, 0, 0], 0.75), ([1, 1, 1, 0], 0.75), ([1, 1], 1.0), ([0, 1], 0.5)]
 )
-def test_majority_rate(labels: list[int], rate: float) -> None:
+def test_majority_rate(labels, rate):
     assert majority_rate(labels) == rate
 
 
@@ -54,17 +52,17 @@ def test_majority_rate(labels: list[int], rate: float) -> None:
         ([0, 0, 1, 1], [1, 1, 0, 0], 0.0),
     ],
 )
-def test_balanced_accuracy(predicted: list[int], labels: list[int], expected: float) -> None:
+def test_balanced_accuracy(predicted, labels, expected):
     assert balanced_accuracy(predicted, labels) == expected
 
 
-def test_empty_and_ill_fitting() -> None:
+def test_empty_and_ill_fitting():
     assert math.isnan(balanced_accuracy([], []))
     assert math.isnan(majority_rate([]))
 
 
 @pytest.mark.parametrize(("share", "bits"), [(0.5, 1.0), (0.0, 0.0), (1.0, 0.0), (0.25, 0.8113)])
-def test_entropy(share: float, bits: float) -> None:
+def test_entropy(share, bits):
     assert entropy_bits(share) == pytest.approx(bits, abs=1e-4)
 
 
@@ -76,13 +74,13 @@ def test_entropy(share: float, bits: float) -> None:
         ([0.5] * 10, 0.5, 0.0),
     ],
 )
-def test_means(values: list[float], mean: float, reach: float) -> None:
+def test_means(values, mean, reach):
     found = Mean.of(values)
     assert (found.mean, found.n) == (pytest.approx(mean), len(values))
     assert (found.low, found.high) == (pytest.approx(mean - reach), pytest.approx(mean + reach))
 
 
-def test_means_of_too_little() -> None:
+def test_means_of_too_little():
     one, none = Mean.of([0.25]), Mean.of([])
     assert (one.mean, one.n, none.n) == (0.25, 1, 0)
     assert all(math.isnan(value) for value in (one.low, one.high, none.mean))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ RED_AND_BLUE = (AttributeInfo(name="Red"), AttributeInfo(name="Blue", minimum=0,
 
 
 @pytest.fixture(scope="session")
-def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bundle]:
+def small_bundle(tmp_path_factory):
     """Write a bundle of whole crops: small_bundle(precisions=("fp32",), **fields of the manifest)."""
 
     def make(precisions: Sequence[str] = ("fp32",), **fields: Any) -> Bundle:
@@ -30,7 +30,7 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bund
 
 
 @pytest.fixture(scope="session")
-def shaped_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def shaped_bundle(tmp_path_factory):
     """A bundle of textures and landmarks, called "small two"."""
     parts = shape_parts(name="small two")
     return write_bundle(tmp_path_factory.mktemp("small") / "two.aif", parts.manifest, parts.files)

@@ -7,7 +7,6 @@ import json
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -37,7 +36,7 @@ MessageToDict = pytest.importorskip("google.protobuf.json_format").MessageToDict
 GPU, CPU = schema.ModelInstanceGroup.KIND_GPU, schema.ModelInstanceGroup.KIND_CPU
 
 
-def configs(repository: Path) -> dict[str, Any]:
+def configs(repository):
     """Every configuration, by its model's name."""
     return {
         place.parent.name: text_format.Parse(place.read_text(), schema.ModelConfig())
@@ -48,13 +47,13 @@ def configs(repository: Path) -> dict[str, Any]:
 class LocalAnswers:
     """A client that needs no server: the repository's own graphs answer its requests, in Triton's types."""
 
-    def __init__(self, repository: Path) -> None:
+    def __init__(self, repository):
         self.repository, self.asked = repository, []
 
-    def get_model_config(self, name: str, as_json: bool) -> dict[str, Any]:
+    def get_model_config(self, name, as_json):
         return {"config": MessageToDict(configs(self.repository)[name], preserving_proto_field_name=True)}
 
-    def infer(self, name: str, inputs: list[Any], outputs: list[Any]) -> Any:
+    def infer(self, name, inputs, outputs):
         fed = {
             each.name(): np.frombuffer(each._get_content(), np.float32).reshape(each.shape())
             for each in inputs
@@ -66,7 +65,7 @@ class LocalAnswers:
         return SimpleNamespace(as_numpy=found.__getitem__)
 
 
-def served_model(bundle: Bundle, repository: Path, name: str, monkeypatch: Any) -> tuple[Any, LocalAnswers]:
+def served_model(bundle, repository, name, monkeypatch):
     """The example client's model, and what answers it."""
     client = LocalAnswers(repository)
     monkeypatch.setattr("tritonclient.grpc.InferenceServerClient", lambda url: client)
@@ -323,7 +322,7 @@ def test_a_folder_of_somebody_else_is_left_alone(small_bundle, tmp_path, record)
         (TritonOptions(max_batch=2000), "--max-batch"),
         (TritonOptions(threads=0), "--threads"),
         (TritonOptions(threads=1, device="gpu"), "--threads"),
-        (TritonOptions(device="tpu"), "--device"),  # type: ignore[arg-type]
+        (TritonOptions(device="tpu"), "--device"),
         (TritonOptions(precisions=("fp16",)), "fp16"),
     ],
 )
@@ -341,7 +340,7 @@ def test_an_unlisted_feature_is_refused(small_bundle, tmp_path):
 def test_the_command(tmp_path, capsys, small_bundle):
     bundle, out = small_bundle(attributes=(AttributeInfo(name="A"), AttributeInfo(name="B"))), tmp_path / "r"
 
-    def run(*words: object) -> tuple[int, str]:
+    def run(*words):
         with pytest.raises(SystemExit) as stopped:
             load_command("export-serving")(args=[str(word) for word in words], prog_name="aif export-serving")
         said = capsys.readouterr()
@@ -368,7 +367,7 @@ def test_the_embedded_bundle(tmp_path):
     assert labels == [f"{bundle.manifest.name}_{precision}_encoder" for precision in bundle.manifest.graphs]
 
 
-def engines(bundle: Bundle, *cards: str, tensorrt: str = "10.13.3.9", **changes: Any) -> dict[str, bytes]:
+def engines(bundle, *cards, tensorrt="10.13.3.9", **changes):
     """Files of an `engines/` folder, as aif-export writes them; the engines themselves are only bytes."""
     files, pair = {}, bundle.manifest.graphs["fp32"]
     for card in cards:
@@ -400,11 +399,8 @@ def engines(bundle: Bundle, *cards: str, tensorrt: str = "10.13.3.9", **changes:
     return files
 
 
-def with_engines(bundle: Bundle, place: Path, files: dict[str, bytes]) -> Bundle:
-    graphs = {
-        info.file: bundle.graph_bytes("fp32", part)  # type: ignore[arg-type]
-        for part, info in bundle.manifest.graphs["fp32"]
-    }
+def with_engines(bundle, place, files):
+    graphs = {info.file: bundle.graph_bytes("fp32", part) for part, info in bundle.manifest.graphs["fp32"]}
     return write_bundle(place, bundle.manifest, graphs | {f"engines/{n}": data for n, data in files.items()})
 
 

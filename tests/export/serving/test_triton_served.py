@@ -20,7 +20,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ from aif.runtime.editing.values import decode_values
 from aif.runtime.faces.detect import make_detector
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.geometry.align import similarity_transform, warp_crop
-from aif.runtime.model.codes import FaceInputs
-from aif.runtime.model.model import Decoded, Encoding, FaceModel
+from aif.runtime.model.model import FaceModel
 
 triton = pytest.importorskip("tritonclient.grpc", reason='needs pip install "aif[triton]"')
 
@@ -61,7 +59,7 @@ print(json.dumps([place, "%d.%d" % sys.version_info[:2], sysconfig.get_config_va
 """
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(count):
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -72,7 +70,7 @@ def _free_ports(count: int) -> list[int]:
 class Server:
     """A server in a process of its own, and a client of it."""
 
-    def __init__(self, command: list[str], grpc: int, log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, command, grpc, log, environment):
         self.log = log
         with log.open("wb") as out:
             self.process = subprocess.Popen(
@@ -81,7 +79,7 @@ class Server:
         self.url = f"127.0.0.1:{grpc}"
         self.client = triton.InferenceServerClient(self.url)
 
-    def wait(self, models: list[str], seconds: float = 300) -> Server:
+    def wait(self, models, seconds=300):
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
             try:
@@ -92,11 +90,11 @@ class Server:
             time.sleep(0.1)
         raise AssertionError(f"the server is not ready:\n{self.log.read_text()[-4000:]}")
 
-    def ask(self, model: str, outputs: list[str], **inputs: np.ndarray) -> list[np.ndarray]:
+    def ask(self, model, outputs, **inputs):
         answer = self.client.infer(model, tensors(inputs), outputs=[requested(name) for name in outputs])
         return [answer.as_numpy(name) for name in outputs]
 
-    def counts(self, model: str) -> tuple[int, int]:
+    def counts(self, model):
         """Faces computed, and batches they were computed in."""
         found, before = (0, 0), None
         while found != before:  # Triton counts after it has answered
@@ -106,11 +104,11 @@ class Server:
             found = stats.inference_count, stats.execution_count
         return found
 
-    def ask_to_stop(self) -> None:
+    def ask_to_stop(self):
         self.client.close()
         self.process.send_signal(signal.SIGINT)
 
-    def wait_for_end(self) -> None:
+    def wait_for_end(self):
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
@@ -118,7 +116,7 @@ class Server:
             self.process.wait()
 
 
-def tensors(inputs: dict[str, np.ndarray]) -> list[Any]:
+def tensors(inputs):
     found = []
     for name, values in inputs.items():
         found.append(triton.InferInput(name, values.shape, "FP32"))
@@ -126,17 +124,17 @@ def tensors(inputs: dict[str, np.ndarray]) -> list[Any]:
     return found
 
 
-def requested(name: str, classes: int = 0) -> Any:
+def requested(name, classes=0):
     return triton.InferRequestedOutput(name, class_count=classes)
 
 
 @pytest.fixture(scope="module")
-def bundle() -> Bundle:
+def bundle():
     return Bundle.open()
 
 
 @pytest.fixture(scope="module")
-def servers(bundle, small_bundle, tmp_path_factory) -> Iterator[dict[str, Server]]:
+def servers(bundle, small_bundle, tmp_path_factory):
     """Both servers, started side by side: "triton" and "pytriton"."""
     folder = tmp_path_factory.mktemp("triton")
     options = TritonOptions(max_batch=BATCH)
@@ -179,28 +177,28 @@ def servers(bundle, small_bundle, tmp_path_factory) -> Iterator[dict[str, Server
 
 
 @pytest.fixture(scope="module")
-def server(servers) -> Server:
+def server(servers):
     return servers["triton"]
 
 
 @pytest.fixture(scope="module")
-def name(bundle) -> str:
+def name(bundle):
     return f"{bundle.manifest.name}_fp32"
 
 
 @pytest.fixture(scope="module")
-def model(bundle) -> FaceModel:
+def model(bundle):
     return FaceModel(bundle, "cpu", 1, "fp32")
 
 
 @pytest.fixture(scope="module")
-def portrait_bgr() -> np.ndarray:
+def portrait_bgr():
     data = pytest.importorskip("skimage.data")
     return np.ascontiguousarray(data.astronaut()[:240, 110:310, ::-1])
 
 
 @pytest.fixture(scope="module")
-def faces(portrait_bgr, bundle) -> FaceInputs:
+def faces(portrait_bgr, bundle):
     """Eight of a real face, as the encoder takes them: as it is, mirrored, darker, moved."""
     (face,) = make_detector("haar", bundle).detect(portrait_bgr)
     size = bundle.manifest.image_size
@@ -213,12 +211,12 @@ def faces(portrait_bgr, bundle) -> FaceInputs:
 
 
 @pytest.fixture(scope="module")
-def local(model, faces) -> Encoding:
+def local(model, faces):
     """What the local runtime's encoder says of them."""
     return model.encode(faces.images, faces.landmarks)
 
 
-def outputs_of(decoded: Decoded) -> list[np.ndarray]:
+def outputs_of(decoded):
     return [decoded.image] if decoded.landmarks is None else [decoded.image, decoded.landmarks]
 
 

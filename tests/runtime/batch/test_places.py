@@ -1,7 +1,5 @@
 """Which pictures are meant and where results go: clashes are found before any work."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -23,7 +21,7 @@ FILES = (
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     """The current folder, with a few files in `photos`."""
     for name in FILES:
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["-", "-"], False, ["standard input"]),
     ],
 )
-def test_what_words_mean(words: list[str], recursive: bool, found: list[str]) -> None:
+def test_what_words_mean(words, recursive, found):
     assert [source.label for source in find_sources(words, recursive)] == found
 
 
@@ -67,14 +65,12 @@ def test_what_words_mean(words: list[str], recursive: bool, found: list[str]) ->
         (["empty"], "no pictures in the folder"),
     ],
 )
-def test_words_that_mean_nothing(words: list[str], said: str) -> None:
+def test_words_that_mean_nothing(words, said):
     with pytest.raises(ImageError, match=said):
         find_sources(words, recursive=False)
 
 
-def test_what_is_left_out_of_a_folder_is_said_with_its_reason(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_left_out_of_a_folder_is_said_with_its_reason(folder, caplog):
     heads = {
         "a.nef": b"II*\0",
         "b.NEF": b"II*\0",
@@ -103,7 +99,7 @@ def test_what_is_left_out_of_a_folder_is_said_with_its_reason(
     assert "subfolders" not in caplog.text
 
 
-def test_a_folder_of_folders_says_how_to_look_into_them(folder: Path) -> None:
+def test_a_folder_of_folders_says_how_to_look_into_them(folder):
     (folder / "upper").mkdir()
     (folder / "photos").rename(folder / "upper" / "photos")
     with pytest.raises(ImageError, match="--recursive"):
@@ -111,11 +107,11 @@ def test_a_folder_of_folders_says_how_to_look_into_them(folder: Path) -> None:
     assert len(find_sources(["upper"], recursive=True)) == 5
 
 
-def named(*names: str) -> list[Source]:
+def named(*names):
     return [Source(name, Path(name), Path(Path(name).name)) for name in names]
 
 
-def listed(*names: str) -> list[Source]:
+def listed(*names):
     """As found in the folder `photos`."""
     return [Source(f"photos/{name}", Path("photos") / name, Path(name), listed=True) for name in names]
 
@@ -151,10 +147,8 @@ STDIN, DEMO = Source("standard input", None, Path("stdin.png")), Source("demo", 
         ([STDIN], "{stem}{ext}", None, ["stdin.png"]),
     ],
 )
-def test_where_results_go(
-    sources: list[Source], out: str | None, kind: object, targets: list[str | None]
-) -> None:
-    jobs = plan_outputs(sources, out, "_edited", kind, overwrite=False)  # type: ignore[arg-type]
+def test_where_results_go(sources, out, kind, targets):
+    jobs = plan_outputs(sources, out, "_edited", kind, overwrite=False)
     assert [job.target for job in jobs] == [None if name is None else Path(name) for name in targets]
 
 
@@ -184,32 +178,32 @@ def test_where_results_go(
         (named("b.jpg"), "photos/a.jpg", "photos/a.jpg exists already"),
     ],
 )
-def test_clashes(sources: list[Source], out: str | None, said: str) -> None:
+def test_clashes(sources, out, said):
     with pytest.raises(AifError) as caught:
         plan_outputs(sources, out, "_edited", None, overwrite=False)
     assert said in str(caught.value) and caught.value.fix
 
 
-def test_overwriting_is_allowed_when_asked(folder: Path) -> None:
+def test_overwriting_is_allowed_when_asked(folder):
     (job,) = plan_outputs(named("photos/a.jpg"), "photos/a.jpg", "_edited", None, overwrite=True)
     assert job == Job(named("photos/a.jpg")[0], Path("photos/a.jpg"))
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_result_never_replaces_another_picture_that_is_to_be_edited(folder: Path, overwrite: bool) -> None:
+def test_a_result_never_replaces_another_picture_that_is_to_be_edited(folder, overwrite):
     for name in ("1.jpg", "2.jpg"):
         (folder / name).write_bytes(b"x")
     with pytest.raises(ConfigError, match=r"2.jpg would replace 1.jpg, which is to be edited itself"):
         plan_outputs(named("2.jpg", "1.jpg"), "{index}.jpg", "_edited", None, overwrite)
 
 
-def test_an_existing_folder_of_that_name_is_in_the_way(folder: Path) -> None:
+def test_an_existing_folder_of_that_name_is_in_the_way(folder):
     (folder / "a_edited.jpg").mkdir()
     with pytest.raises(ConfigError, match="is a folder"):
         plan_outputs(named("a.jpg"), None, "_edited", None, overwrite=True)
 
 
-def test_a_second_run_over_a_folder_does_not_edit_the_results_of_the_first(folder: Path) -> None:
+def test_a_second_run_over_a_folder_does_not_edit_the_results_of_the_first(folder):
     (folder / "photos" / "a_edited.jpg").write_bytes(b"x")
     (folder / "photos" / "lone_edited.jpg").write_bytes(b"x")
     jobs = plan_outputs(find_sources(["photos"], False), None, "_edited", None, overwrite=True)
@@ -219,9 +213,7 @@ def test_a_second_run_over_a_folder_does_not_edit_the_results_of_the_first(folde
     assert len(plan_outputs(named_itself, "new/", "_edited", None, overwrite=False)) == 2
 
 
-def test_a_link_beside_its_file_is_edited_once_and_that_is_said(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_link_beside_its_file_is_edited_once_and_that_is_said(folder, caplog):
     (folder / "photos" / "b link.jpg").symlink_to(folder / "photos" / "a.jpg")
     found = [source.label for source in find_sources(["photos"], False)]
     assert "photos/a.jpg" in found and "photos/b link.jpg" not in found

@@ -1,15 +1,10 @@
 """Bundles: what is written is read back, and nothing hostile or damaged gets in."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import stat
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,17 +15,17 @@ from aif.runtime.errors import BundleError
 
 
 @pytest.fixture
-def zipped(toy_parts: Any, tmp_path: Path) -> Path:
+def zipped(toy_parts, tmp_path):
     return write_bundle(tmp_path / "good.aif", toy_parts.manifest, toy_parts.files).path
 
 
 @pytest.fixture
-def unpacked(toy_parts: Any, tmp_path: Path) -> Path:
+def unpacked(toy_parts, tmp_path):
     return write_bundle(tmp_path / "good", toy_parts.manifest, toy_parts.files).path
 
 
 @pytest.mark.parametrize("name", ["smile.aif", "smile.zip", "smile", "smile.v2", "dossier é ü 人/smile.aif"])
-def test_round_trip(toy_parts: Any, tmp_path: Path, name: str) -> None:
+def test_round_trip(toy_parts, tmp_path, name):
     written = write_bundle(tmp_path / name, toy_parts.manifest, toy_parts.files)
     opened = Bundle.open(str(tmp_path / name))
     assert written.path.is_dir() == (name == "smile")
@@ -41,14 +36,14 @@ def test_round_trip(toy_parts: Any, tmp_path: Path, name: str) -> None:
     assert [p.name for p in written.path.parent.iterdir() if p.name.startswith(".")] == []
 
 
-def test_equal_contents_give_equal_bytes(toy_parts: Any, tmp_path: Path) -> None:
+def test_equal_contents_give_equal_bytes(toy_parts, tmp_path):
     backwards = dict(reversed(toy_parts.files.items()))
     one = write_bundle(tmp_path / "1.aif", toy_parts.manifest, toy_parts.files)
     two = write_bundle(tmp_path / "2.aif", toy_parts.manifest, backwards)
     assert one.path.read_bytes() == two.path.read_bytes()
 
 
-def test_notes_and_engines_may_come_along(toy_parts: Any, tmp_path: Path) -> None:
+def test_notes_and_engines_may_come_along(toy_parts, tmp_path):
     extras = {"MODEL_CARD.md": b"# toy", "engines/sm90.plan": b"engine"}
     for name in ("a.aif", "a"):
         write_bundle(tmp_path / name, toy_parts.manifest, {**toy_parts.files, **extras})
@@ -66,9 +61,7 @@ def test_notes_and_engines_may_come_along(toy_parts: Any, tmp_path: Path) -> Non
         (lambda files: files.update({"../up.md": b"x"}), "leaves the bundle"),
     ],
 )
-def test_writing_refuses_what_does_not_fit(
-    toy_parts: Any, tmp_path: Path, change: Callable[[dict[str, bytes]], Any], says: str
-) -> None:
+def test_writing_refuses_what_does_not_fit(toy_parts, tmp_path, change, says):
     files = dict(toy_parts.files)
     change(files)
     with pytest.raises(BundleError, match=says):
@@ -76,21 +69,21 @@ def test_writing_refuses_what_does_not_fit(
     assert list(tmp_path.iterdir()) == []
 
 
-def _make_text_file(place: Path) -> None:
+def _make_text_file(place):
     place.write_text("my thesis")
 
 
-def _make_other_zip(place: Path) -> None:
+def _make_other_zip(place):
     with zipfile.ZipFile(place, "w") as archive:
         archive.writestr("holiday.jpg", b"x")
 
 
-def _make_folder_of_work(place: Path) -> None:
+def _make_folder_of_work(place):
     place.mkdir()
     (place / "work.txt").write_text("x")
 
 
-def _make_other_manifest(place: Path) -> None:
+def _make_other_manifest(place):
     place.mkdir()
     (place / "manifest.json").write_text('{"name": "a web app"}')
 
@@ -98,9 +91,7 @@ def _make_other_manifest(place: Path) -> None:
 @pytest.mark.parametrize(
     "make", [_make_text_file, _make_other_zip, _make_folder_of_work, _make_other_manifest]
 )
-def test_never_overwrites_what_is_no_bundle(
-    toy_parts: Any, tmp_path: Path, make: Callable[[Path], None]
-) -> None:
+def test_never_overwrites_what_is_no_bundle(toy_parts, tmp_path, make):
     place = tmp_path / "precious"
     make(place)
     before = {p: p.read_bytes() for p in [place, *place.rglob("*")] if p.is_file()}
@@ -109,24 +100,22 @@ def test_never_overwrites_what_is_no_bundle(
     assert {p: p.read_bytes() for p in [place, *place.rglob("*")] if p.is_file()} == before
 
 
-def test_never_deletes_a_stranger_s_file_in_a_bundle_folder(toy_parts: Any, unpacked: Path) -> None:
+def test_never_deletes_a_stranger_s_file_in_a_bundle_folder(toy_parts, unpacked):
     (unpacked / "results.csv").write_text("a year of work")
     with pytest.raises(BundleError, match=r"also holds results\.csv"):
         write_bundle(unpacked, toy_parts.manifest, toy_parts.files)
     assert (unpacked / "results.csv").read_text() == "a year of work"
 
 
-def test_an_empty_folder_is_taken(toy_parts: Any, tmp_path: Path) -> None:
+def test_an_empty_folder_is_taken(toy_parts, tmp_path):
     (tmp_path / "new").mkdir()
     assert write_bundle(tmp_path / "new", toy_parts.manifest, toy_parts.files).path.is_dir()
 
 
-def test_a_failed_write_leaves_the_old_bundle(
-    toy_parts: Any, zipped: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_bundle(toy_parts, zipped, monkeypatch):
     before = zipped.read_bytes()
 
-    def no_space(*_: Any) -> None:
+    def no_space(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", no_space)
@@ -137,7 +126,7 @@ def test_a_failed_write_leaves_the_old_bundle(
 
 
 @pytest.mark.parametrize("keep", [0, 1, 21, 22, 100, 0.5, 0.9, -1])
-def test_truncated_zip(zipped: Path, keep: float) -> None:
+def test_truncated_zip(zipped, keep):
     data = zipped.read_bytes()
     zipped.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
     with pytest.raises(BundleError, match="cut short"):
@@ -145,7 +134,7 @@ def test_truncated_zip(zipped: Path, keep: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx", "landmarks.onnx"])
-def test_tampering_and_loss(unpacked: Path, name: str) -> None:
+def test_tampering_and_loss(unpacked, name):
     data = bytearray((unpacked / name).read_bytes())
     data[len(data) // 2] ^= 1
     (unpacked / name).write_bytes(data)
@@ -156,7 +145,7 @@ def test_tampering_and_loss(unpacked: Path, name: str) -> None:
         Bundle.open(unpacked)
 
 
-def test_a_flipped_bit_in_the_zip(zipped: Path) -> None:
+def test_a_flipped_bit_in_the_zip(zipped):
     data = bytearray(zipped.read_bytes())
     data[len(data) // 2] ^= 1
     zipped.write_bytes(data)
@@ -164,14 +153,14 @@ def test_a_flipped_bit_in_the_zip(zipped: Path) -> None:
         Bundle.open(zipped)
 
 
-def test_a_file_changed_after_opening(unpacked: Path) -> None:
+def test_a_file_changed_after_opening(unpacked):
     opened = Bundle.open(unpacked)
     (unpacked / "encoder.onnx").write_bytes(b"something else")
     with pytest.raises(BundleError, match="tampered with"):
         opened.graph_bytes("fp32", "encoder")
 
 
-def test_missing_precision_and_landmarks(zipped: Path, make_bundle: Callable[..., Bundle]) -> None:
+def test_missing_precision_and_landmarks(zipped, make_bundle):
     with pytest.raises(BundleError, match=r"no graphs of precision 'int8'\.\nIt has: fp32"):
         Bundle.open(zipped).graph_bytes("int8", "encoder")
     with pytest.raises(BundleError, match="aif fetch yunet"):
@@ -180,7 +169,7 @@ def test_missing_precision_and_landmarks(zipped: Path, make_bundle: Callable[...
         Bundle.open(zipped).matte_bytes()
 
 
-def test_a_model_with_shape(shape_toy_parts: Any, tmp_path: Path) -> None:
+def test_a_model_with_shape(shape_toy_parts, tmp_path):
     written = write_bundle(tmp_path / "s.aif", shape_toy_parts.manifest, shape_toy_parts.files)
     opened = Bundle.open(written.path)
     assert opened.manifest == shape_toy_parts.manifest
@@ -191,7 +180,7 @@ def test_a_model_with_shape(shape_toy_parts: Any, tmp_path: Path) -> None:
         write_bundle(tmp_path / "t.aif", shape_toy_parts.manifest, files)
 
 
-def test_no_graphs_at_all(unpacked: Path) -> None:
+def test_no_graphs_at_all(unpacked):
     data = json.loads((unpacked / "manifest.json").read_text())
     (unpacked / "manifest.json").write_text(json.dumps({**data, "graphs": {}}))
     with pytest.raises(BundleError, match="lists no graphs"):
@@ -210,30 +199,30 @@ def test_no_graphs_at_all(unpacked: Path) -> None:
         (lambda place: place.touch(), "not a whole zip file"),
     ],
 )
-def test_what_is_no_bundle(tmp_path: Path, make: Callable[[Path], None], says: str) -> None:
+def test_what_is_no_bundle(tmp_path, make, says):
     make(tmp_path / "x")
     with pytest.raises(BundleError, match=says):
         Bundle.open(tmp_path / "x")
 
 
-def test_a_zip_of_the_folder_itself(unpacked: Path, tmp_path: Path) -> None:
+def test_a_zip_of_the_folder_itself(unpacked, tmp_path):
     made = shutil.make_archive(str(tmp_path / "wrapped"), "zip", unpacked.parent, unpacked.name)
     with pytest.raises(BundleError, match="pack the folder's contents, not the folder"):
         Bundle.open(made)
 
 
-def test_no_embedded_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_embedded_bundle(tmp_path, monkeypatch):
     monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", tmp_path / "absent.aif")
     with pytest.raises(BundleError, match="--bundle"):
         Bundle.open()
 
 
-def test_the_embedded_bundle_is_opened_for_none(zipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_bundle_is_opened_for_none(zipped, monkeypatch):
     monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", zipped)
     assert Bundle.open().manifest.name == "toy"
 
 
-def _hostile_zip(good: Path, place: Path, entry: zipfile.ZipInfo, data: bytes) -> Path:
+def _hostile_zip(good, place, entry, data):
     with zipfile.ZipFile(good) as source, zipfile.ZipFile(place, "w") as target:
         for name in source.namelist():
             target.writestr(name, source.read(name))
@@ -244,13 +233,13 @@ def _hostile_zip(good: Path, place: Path, entry: zipfile.ZipInfo, data: bytes) -
 @pytest.mark.parametrize(
     "name", ["../evil.onnx", "/etc/evil", "a/../../evil", "C:/evil", "..", "engines/../../evil", "a\\..\\b"]
 )
-def test_zip_members_that_leave(zipped: Path, tmp_path: Path, name: str) -> None:
+def test_zip_members_that_leave(zipped, tmp_path, name):
     place = _hostile_zip(zipped, tmp_path / "evil.aif", zipfile.ZipInfo(name), b"x")
     with pytest.raises(BundleError, match="leaves the bundle"):
         Bundle.open(place)
 
 
-def test_zip_with_a_link(zipped: Path, tmp_path: Path) -> None:
+def test_zip_with_a_link(zipped, tmp_path):
     entry = zipfile.ZipInfo("engines/passwd")
     entry.create_system = 3
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -259,12 +248,12 @@ def test_zip_with_a_link(zipped: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_zip_with_two_files_of_one_name(zipped: Path, tmp_path: Path) -> None:
+def test_zip_with_two_files_of_one_name(zipped, tmp_path):
     with pytest.raises(BundleError, match="two files of one name"):
         Bundle.open(_hostile_zip(zipped, tmp_path / "evil.aif", zipfile.ZipInfo("manifest.json"), b"{}"))
 
 
-def test_zip_bomb(zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_bomb(zipped, tmp_path, monkeypatch):
     entry = zipfile.ZipInfo("engines/bomb.plan")
     entry.compress_type = zipfile.ZIP_DEFLATED
     place = _hostile_zip(zipped, tmp_path / "bomb.aif", entry, bytes(20_000_000))
@@ -275,20 +264,20 @@ def test_zip_bomb(zipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         Bundle.open(place)
 
 
-def test_zip_with_too_many_files(zipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_with_too_many_files(zipped, monkeypatch):
     monkeypatch.setattr(storage, "MAX_MEMBERS", 3)
     with pytest.raises(BundleError, match="more than a bundle may hold"):
         Bundle.open(zipped)
 
 
-def test_a_huge_manifest(unpacked: Path) -> None:
+def test_a_huge_manifest(unpacked):
     (unpacked / "manifest.json").write_bytes(b" " * (5 << 20))
     with pytest.raises(BundleError, match="larger than"):
         Bundle.open(unpacked)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-def test_folder_with_a_link_that_leaves(unpacked: Path, tmp_path: Path) -> None:
+def test_folder_with_a_link_that_leaves(unpacked, tmp_path):
     outside = tmp_path / "outside.onnx"
     shutil.move(unpacked / "encoder.onnx", outside)
     (unpacked / "encoder.onnx").symlink_to(outside)

@@ -1,11 +1,7 @@
 """Optional files: where they lie, and that only the right one is ever kept."""
 
-from __future__ import annotations
-
 import http.server
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +13,7 @@ FILE = "face_detection_yunet_2023mar.onnx"
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(tmp_path, monkeypatch):
     monkeypatch.delenv("AIF_YUNET", raising=False)
     monkeypatch.setenv("AIF_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
@@ -34,9 +30,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("win32", {}, "AppData/Local/aif"),
     ],
 )
-def test_cache_folder(
-    monkeypatch: pytest.MonkeyPatch, platform: str, variables: dict[str, str], ends: str
-) -> None:
+def test_cache_folder(monkeypatch, platform, variables, ends):
     for name in ("AIF_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
@@ -45,18 +39,18 @@ def test_cache_folder(
     assert cache_folder().as_posix().endswith(ends)
 
 
-def test_nothing_there() -> None:
+def test_nothing_there():
     assert yunet_path() is None
 
 
-def test_a_damaged_fetched_file(own_cache: Path) -> None:
+def test_a_damaged_fetched_file(own_cache):
     own_cache.mkdir()
     (own_cache / FILE).write_bytes(b"half a download")
     with pytest.raises(ConfigError, match="aif fetch yunet"):
         yunet_path()
 
 
-def test_the_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_wins(tmp_path, monkeypatch):
     mine = tmp_path / "mine.onnx"
     monkeypatch.setenv("AIF_YUNET", str(mine))
     with pytest.raises(ConfigError, match="AIF_YUNET names"):
@@ -66,17 +60,17 @@ def test_the_variable_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
+    def do_GET(self):
         self.send_response(200 if self.path == "/wrong.onnx" else 404)
         self.end_headers()
         self.wfile.write(b"this is not YuNet")
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_):
         pass
 
 
 @pytest.fixture
-def server() -> Iterator[str]:
+def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
@@ -86,7 +80,7 @@ def server() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("page", ["wrong.onnx", "absent.onnx"])
-def test_a_wrong_download_is_not_kept(server: str, own_cache: Path, page: str) -> None:
+def test_a_wrong_download_is_not_kept(server, own_cache, page):
     pytest.importorskip("pooch")
     with pytest.raises(AifError, match="could not be fetched"):
         fetch_yunet(f"{server}/{page}")

@@ -1,9 +1,6 @@
 """Manifests: what is read back, and every way in which one can be wrong."""
 
-from __future__ import annotations
-
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,24 +22,24 @@ from aif.runtime.geometry.frame import Frame
 
 
 @pytest.fixture(params=["toy_parts", "shape_toy_parts"])
-def parts(request: pytest.FixtureRequest) -> Any:
+def parts(request):
     """Of both kinds."""
     return request.getfixturevalue(request.param)
 
 
-def test_survives_json(parts: Any) -> None:
+def test_survives_json(parts):
     manifest = parts.manifest.model_copy(update={"parity": {"fp32": {1: 1e-6, 16: 2e-6}}})
     assert parse_manifest(manifest.to_json(), "x") == manifest
 
 
-def test_what_stands_in_a_graph_can_be_read(parts: Any) -> None:
+def test_what_stands_in_a_graph_can_be_read(parts):
     """All but the files; the mean shape stays, for without it nobody can make the graph's inputs."""
     manifest = parts.manifest.without_files()
     assert parse_manifest(manifest.to_json(), "x") == manifest
     assert manifest.files() == [] and manifest.shape == parts.manifest.shape
 
 
-def test_the_frame_is_made_once_and_rounded_to_six_decimals(shape_toy_parts: Any, toy_parts: Any) -> None:
+def test_the_frame_is_made_once_and_rounded_to_six_decimals(shape_toy_parts, toy_parts):
     manifest = shape_toy_parts.manifest
     frame = manifest.face_frame
     assert isinstance(frame, Frame) and manifest.face_frame is frame
@@ -54,21 +51,21 @@ def test_the_frame_is_made_once_and_rounded_to_six_decimals(shape_toy_parts: Any
     np.testing.assert_array_equal(info.frame().triangles, rough.triangles)
 
 
-def test_files_of_a_model_with_shape(shape_toy_parts: Any) -> None:
+def test_files_of_a_model_with_shape(shape_toy_parts):
     names = [info.file for info in shape_toy_parts.manifest.files()]
     assert names == ["encoder.onnx", "decoder.onnx", "landmarks.onnx", "matte.onnx"]
 
 
-def test_default_template_is_the_aligner_s(toy_parts: Any) -> None:
+def test_default_template_is_the_aligner_s(toy_parts):
     np.testing.assert_allclose(toy_parts.manifest.template, TEMPLATE_128)
 
 
-def test_is_frozen(toy_parts: Any) -> None:
+def test_is_frozen(toy_parts):
     with pytest.raises(ValidationError):
         toy_parts.manifest.name = "other"
 
 
-def _changed(manifest: Manifest, path: list[Any], value: Any) -> str:
+def _changed(manifest, path, value):
     data = json.loads(manifest.to_json())
     place = data
     for key in path[:-1]:
@@ -137,7 +134,7 @@ COLOUR = {"lightness": -0.5, "red": 0.2, "blue": -0.2, "contrast": 0.3}
         (["hair"], {"Blond_Hair": {"on": {**COLOUR, "contrast": -1}, "off": COLOUR}}, "contrast"),
     ],
 )
-def test_refuses(toy_parts: Any, path: list[Any], value: Any, says: str) -> None:
+def test_refuses(toy_parts, path, value, says):
     with pytest.raises(BundleError, match="the bundle") as caught:
         parse_manifest(_changed(toy_parts.manifest, path, value), "the bundle")
     assert says in str(caught.value)
@@ -160,20 +157,20 @@ def test_refuses(toy_parts: Any, path: list[Any], value: Any, says: str) -> None
         (["source_values"], "rounded", "as predicted"),
     ],
 )
-def test_refuses_a_model_with_shape(shape_toy_parts: Any, path: list[Any], value: Any, says: str) -> None:
+def test_refuses_a_model_with_shape(shape_toy_parts, path, value, says):
     with pytest.raises(BundleError, match="the bundle") as caught:
         parse_manifest(_changed(shape_toy_parts.manifest, path, value), "the bundle")
     assert says in str(caught.value)
 
 
 @pytest.mark.parametrize("fields", [{"matte": None}, {"hair": {}}, {"landmarks": None, "graphs": {}}])
-def test_a_model_with_shape_may_do_without(shape_toy_parts: Any, fields: dict[str, Any]) -> None:
+def test_a_model_with_shape_may_do_without(shape_toy_parts, fields):
     manifest = Manifest.model_validate({**shape_toy_parts.manifest.model_dump(), **fields})
     assert manifest.schema_version == SCHEMA_VERSION == 3
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", '"x"', "\x00", b"\xff\xfe\x00", "[" * 100_000])
-def test_refuses_what_is_no_manifest(text: str | bytes) -> None:
+def test_refuses_what_is_no_manifest(text):
     with pytest.raises(BundleError, match=r"manifest\.json"):
         parse_manifest(text, "the bundle")
 
@@ -201,7 +198,7 @@ def test_refuses_what_is_no_manifest(text: str | bytes) -> None:
         ("x" * 300, False),
     ],
 )
-def test_member_names(name: str, good: bool) -> None:
+def test_member_names(name, good):
     if good:
         assert check_member_name(name) == name
     else:
@@ -209,11 +206,11 @@ def test_member_names(name: str, good: bool) -> None:
             check_member_name(name)
 
 
-def test_a_range_may_be_exactly_zero_to_one() -> None:
+def test_a_range_may_be_exactly_zero_to_one():
     assert AttributeInfo(name="Male", minimum=0, maximum=1).maximum == 1
 
 
-def test_an_attribute_knows_whom_its_edits_change() -> None:
+def test_an_attribute_knows_whom_its_edits_change():
     info = AttributeInfo(name="A", off=-3, on=4, takes_along={"B": 0.6, "C": 1}, excludes=("D",))
     assert info.others == {"B", "C", "D"}
     assert (AttributeInfo(name="A").off, AttributeInfo(name="A").on, AttributeInfo(name="A").group) == (
@@ -223,7 +220,7 @@ def test_an_attribute_knows_whom_its_edits_change() -> None:
     )
 
 
-def test_hair_colours_are_numbers() -> None:
+def test_hair_colours_are_numbers():
     colour = HairColour(**COLOUR)
     assert HairInfo(on=colour, off=colour).on.contrast == 0.3
     with pytest.raises(ValidationError):

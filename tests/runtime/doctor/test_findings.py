@@ -1,14 +1,9 @@
 """What the checks make of other machines: their texts, drivers, packages and cameras stood in for."""
 
-from __future__ import annotations
-
 import zipfile
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.doctor import bundle as doctor_bundle
 from aif.runtime.doctor import cameras as doctor_cameras
 from aif.runtime.doctor import engines as doctor_engines
@@ -44,18 +39,18 @@ GPU, CV = "onnxruntime-gpu", "opencv-python"
         ({CV: None}, "is not installed", 'pip install "opencv-python<5"'),
     ],
 )
-def test_packages(changes: dict[str, str | None], problem: str | None, fix: str | None) -> None:
+def test_packages(changes, problem, fix):
     packages = {name: version for name, version in {**GOOD, **changes}.items() if version is not None}
     found = [each for each in findings_on(packages) if each.status == "problem"]
     assert len(found) == (problem is not None)
     for each in found:
-        assert problem in each.text and fix in str(each.fix)  # type: ignore[operator]
+        assert problem in each.text and fix in str(each.fix)
 
 
 @pytest.mark.parametrize(
     ("setting", "status"), [("1", "ok"), ("TRUE", "ok"), ("0", "problem"), ("", "problem")]
 )
-def test_telemetry(setting: str, status: str) -> None:
+def test_telemetry(setting, status):
     found = telemetry(setting)
     assert found.status == status and (status == "ok" or "unset" in str(found.fix))
 
@@ -75,7 +70,7 @@ ARM = "processor : 0\nFeatures : fp asimd asimddp i8mm\n"
         ("\0\xff:::\n\n:", "not known here", None),
     ],
 )
-def test_processor(cpuinfo: str, text: str, instructions: list[str] | None) -> None:
+def test_processor(cpuinfo, text, instructions):
     found = processor(cpuinfo)
     assert text in found.text and found.facts.get("instructions") == instructions
 
@@ -88,7 +83,7 @@ def test_processor(cpuinfo: str, text: str, instructions: list[str] | None) -> N
         ("", None),
     ],
 )
-def test_memory(meminfo: str, gib: float | None) -> None:
+def test_memory(meminfo, gib):
     assert [each.facts["total_gib"] for each in memory(meminfo)] == ([] if gib is None else [gib])
 
 
@@ -103,9 +98,7 @@ def test_memory(meminfo: str, gib: float | None) -> None:
         (None, False, ["absent"]),
     ],
 )
-def test_graphics(
-    answer: str | None, card: bool, statuses: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_graphics(answer, card, statuses, monkeypatch):
     monkeypatch.setattr(doctor_machine, "has_nvidia_card", lambda: card)
     found = graphics(lambda: answer)
     assert [each.status for each in found] == statuses
@@ -121,7 +114,7 @@ def test_graphics(
         ("", "", False),
     ],
 )
-def test_cards_on_the_bus(tmp_path: Path, vendor: str, kind: str, there: bool) -> None:
+def test_cards_on_the_bus(tmp_path, vendor, kind, there):
     assert not has_nvidia_card(tmp_path)
     (tmp_path / "0000:01:00.0").mkdir()
     (tmp_path / "0000:01:00.0" / "vendor").write_text(f"{vendor}\n")
@@ -138,10 +131,8 @@ def test_cards_on_the_bus(tmp_path: Path, vendor: str, kind: str, there: bool) -
         ("openvino", (None, None), False, "ok", "computes"),
     ],
 )
-def test_providers(
-    monkeypatch: pytest.MonkeyPatch, check: str, probe: Any, card: bool, status: str, said: str
-) -> None:
-    def probed(device: str) -> Probe:
+def test_providers(monkeypatch, check, probe, card, status, said):
+    def probed(device):
         if probe is None:
             raise ProviderError("ONNX Runtime could not load CUDA.", "pip install it")
         return Probe(device, *probe)
@@ -154,7 +145,7 @@ def test_providers(
 
 
 @pytest.mark.parametrize("may_read", [True, False])
-def test_cameras(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, may_read: bool) -> None:
+def test_cameras(monkeypatch, tmp_path, may_read):
     """Two cameras, one of which brings a second device for metadata."""
     for number, index, card in ((10, 0, "Other"), (2, 0, "A camera"), (3, 1, "A camera")):
         (tmp_path / f"video{number}").mkdir()
@@ -170,12 +161,12 @@ def test_cameras(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, may_read: bool
     assert none.status == "absent"
 
 
-def test_cameras_of_other_systems_are_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cameras_of_other_systems_are_not_guessed(monkeypatch):
     monkeypatch.setattr(doctor_cameras.sys, "platform", "darwin")
     assert [each.status for each in doctor_cameras.check_cameras("")] == ["unknown"]
 
 
-def test_yunet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_yunet(monkeypatch, tmp_path):
     broken = tmp_path / "yunet.onnx"
     broken.write_bytes(b"no network")
     for path, status in ((None, "absent"), (broken, "problem")):
@@ -185,8 +176,8 @@ def test_yunet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         assert status == "problem" or yunet.fix == "aif fetch yunet"
 
 
-def test_a_window_needs_a_toolkit_and_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none() -> None:
+def test_a_window_needs_a_toolkit_and_a_display(monkeypatch):
+    def none():
         raise ConfigError("There is no display.", "Get one.")
 
     monkeypatch.setattr(doctor_video, "check_display", none)
@@ -199,7 +190,7 @@ def test_a_window_needs_a_toolkit_and_a_display(monkeypatch: pytest.MonkeyPatch)
     assert "headless" in doctor_video.check_window("")[0].text
 
 
-def test_engines_are_listed(tmp_path: Path, toy_bundle: Bundle) -> None:
+def test_engines_are_listed(tmp_path, toy_bundle):
     assert [each.status for each in doctor_engines.check_engines(str(toy_bundle.path))] == ["absent"]
     with zipfile.ZipFile(toy_bundle.path) as archive:
         archive.extractall(tmp_path / "open")

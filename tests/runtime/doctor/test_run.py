@@ -1,10 +1,7 @@
 """Checks in processes: what crashes, hangs or talks nonsense spoils its own line only."""
 
-from __future__ import annotations
-
 import sys
 import time
-from typing import Any
 
 import pytest
 
@@ -19,9 +16,7 @@ from aif.runtime.errors import ConfigError
 @pytest.mark.parametrize(
     ("load", "cores", "seconds"), [(None, 2, 10), (0.0, 2, 10), (2.0, 2, 10), (8.0, 2, 40), (500.0, 2, 60)]
 )
-def test_a_busy_machine_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, load: float | None, cores: int, seconds: float
-) -> None:
+def test_a_busy_machine_is_waited_for(monkeypatch, load, cores, seconds):
     """Cores are those that this process may use."""
     monkeypatch.setattr(doctor_run, "load_average", lambda: load)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)), raising=False)
@@ -68,7 +63,7 @@ COMMAND = (sys.executable, "-c", CHILD_CODE)
         (["hangs", "hangs2", "hangs3", "good"], ["hangs", "hangs2", "hangs3", "good"], "It"),
     ],
 )
-def test_one_bad_check_among_others(names: list[str], lost: list[str], said: str) -> None:
+def test_one_bad_check_among_others(names, lost, said):
     start = time.monotonic()
     found = run_group(names, "", 1.0, COMMAND)
     assert time.monotonic() - start < 15
@@ -88,15 +83,13 @@ def test_one_bad_check_among_others(names: list[str], lost: list[str], said: str
         ("lacks", COMMAND, "problem", "Missing: libfoo.so.9."),
     ],
 )
-def test_what_is_said_of_the_process(name: str, command: Any, status: str, said: str) -> None:
+def test_what_is_said_of_the_process(name, command, status, said):
     (finding,) = run_group([name], "", 5.0, command)[name]
     assert finding["status"] == status and said in finding["text"]
     assert name != "lacks" or finding["facts"]["missing_library"] == "libfoo.so.9"
 
 
-def test_a_file_of_the_users_is_not_taken_for_a_library(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
-) -> None:
+def test_a_file_of_the_users_is_not_taken_for_a_library(monkeypatch, tmp_path):
     (tmp_path / "json.py").write_text("raise SystemExit('taken')")
     monkeypatch.chdir(tmp_path)
     (python, *_) = run_group(["versions"], "", 20.0, CHILD)["versions"]
@@ -114,20 +107,20 @@ def test_a_file_of_the_users_is_not_taken_for_a_library(
         (OSError("a\nb"), "cpu", "problem", "a", None),
     ],
 )
-def test_errors_become_findings(error: Exception, name: str, status: str, text: str, fix: str | None) -> None:
+def test_errors_become_findings(error, name, status, text, fix):
     found = failed(name, error)
     assert found.status == status and text in found.text and "\n" not in found.text
     assert (fix is None and found.fix is None) or (fix is not None and fix in str(found.fix))
 
 
-def test_a_check_that_raises_does_not_stop_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_raises_does_not_stop_the_process(monkeypatch):
     monkeypatch.setitem(doctor_checks.CHECKS, "cpu", "nonsense:nothing")
     (found,) = run_check("cpu", "")
     assert found.status == "problem" and "nonsense" in found.text
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_every_check_runs_in_this_process_too(name: str) -> None:
+def test_every_check_runs_in_this_process_too(name):
     if name in {"codecs", "hardware-codecs"}:
         pytest.skip("codes frames; the command's own test runs it")
     found = run_check(name, "")

@@ -1,10 +1,6 @@
 """What is said of an edit: groups, what it takes along, what contradicts, what is there already."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +16,7 @@ from aif.runtime.editing.attributes import (
     remarks,
     said_of,
 )
-from aif.runtime.editing.editor import FaceAnalysis, FaceChoice, FaceEdit
+from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
 from aif.runtime.editing.options import modes_of, parse_mode
 from aif.runtime.errors import ConfigError
 from aif.runtime.faces.detect import Detection
@@ -37,20 +33,20 @@ KNOWN = (
 MATRIX = np.eye(2, 3, dtype=np.float32)
 
 
-def detection() -> Detection:
+def detection():
     return Detection(np.array([1, 2, 30, 40], np.float32), np.zeros((5, 2), np.float32), 0.9)
 
 
-def edited(source: dict[str, float], target: dict[str, float]) -> FaceEdit:
+def edited(source, target):
     points = np.zeros((221, 2), np.float32)
     return FaceEdit(detection(), MATRIX, source, target, 0.1, points=points)
 
 
-def seen(**values: float) -> FaceAnalysis:
+def seen(**values):
     return FaceAnalysis(detection(), MATRIX, values, 0.1)
 
 
-def test_groups_keep_the_order_and_leave_out_empty_ones() -> None:
+def test_groups_keep_the_order_and_leave_out_empty_ones():
     found = {group: [info.name for info in members] for group, members in grouped(KNOWN).items()}
     assert found == {"expression": ["Smile", "Mouth"], "hair": ["Black", "Blond", "Gray"]}
     assert list(found) == ["expression", "hair"] and grouped(()) == {}
@@ -66,7 +62,7 @@ def test_groups_keep_the_order_and_leave_out_empty_ones() -> None:
         ({"Smile": 1, "Mouth": 0}, []),
     ],
 )
-def test_what_is_taken_along(settings: dict[str, float], said: list[str]) -> None:
+def test_what_is_taken_along(settings, said):
     assert remarks(settings, KNOWN) == said
 
 
@@ -81,7 +77,7 @@ def test_what_is_taken_along(settings: dict[str, float], said: list[str]) -> Non
         ({"Black": 1, "Blond": 2, "Gray": 1}, ["Black and Blond", "Black and Gray", "Blond and Gray"]),
     ],
 )
-def test_contradictions(settings: dict[str, float], pairs: list[str]) -> None:
+def test_contradictions(settings, pairs):
     said = contradictions(settings, KNOWN)
     assert [text.split(" exclude")[0] for text in said] == pairs
 
@@ -101,19 +97,19 @@ def test_contradictions(settings: dict[str, float], pairs: list[str]) -> None:
         (0.5, 0.5, False),
     ],
 )
-def test_what_is_there_already(value: float, wanted: float, is_so: bool) -> None:
+def test_what_is_there_already(value, wanted, is_so):
     for face in (seen(Smile=value, Mouth=0), edited({"Smile": value}, {"Smile": wanted})):
         assert already(face, {"Smile": wanted}) == (["Smile"] if is_so else [])
 
 
-def test_changes_are_what_is_set_and_what_moves() -> None:
+def test_changes_are_what_is_set_and_what_moves():
     source, target = {"Smile": 0.2, "Mouth": 0.1, "Gray": 0.0}, {"Smile": 1.0, "Mouth": 0.7, "Gray": 0.0}
     assert changes(edited(source, target), {"Smile": 1}) == {"Smile": 1.0, "Mouth": 0.7}
     assert changes(edited(source, source), {"Smile": 0.2}) == {"Smile": 0.2}
     assert changes(seen(**source), {"Smile": 1}) == {"Smile": 1}
 
 
-def test_what_was_edited() -> None:
+def test_what_was_edited():
     one, two = seen(Smile=0.2, Mouth=1), seen(Smile=0.456, Mouth=1)
     assert said_of([one], {"Smile": 1, "Mouth": 0.5}) == "1 face, Smile 0.20 -> 1, Mouth 1.00 -> 0.5"
     assert said_of([two, one], {"Smile": 0}) == "2 faces, Smile 0.20 to 0.46 -> 0"
@@ -133,15 +129,13 @@ def test_what_was_edited() -> None:
         ({"y_source": {"Smile": 0.95}}, 1, 0, ["face 0: Smile is 0.95 already"]),
     ],
 )
-def test_what_is_not_as_one_might_expect(
-    face: dict[str, Any], found: int | None, chosen: FaceChoice, said: list[str]
-) -> None:
+def test_what_is_not_as_one_might_expect(face, found, chosen, said):
     one = replace(edited({"Smile": 0.2}, {"Smile": 1.0}), **face)
     assert exceptions([one], {"Smile": 1.0}, found, chosen) == said
 
 
 @pytest.mark.parametrize("parts", [shape_parts, similarity_parts])
-def test_modes_are_those_of_the_bundle(parts: Callable[[], Any]) -> None:
+def test_modes_are_those_of_the_bundle(parts):
     modes = modes_of(parts().manifest)
     assert modes == (("warp",) if parts is shape_parts else ("delta", "replace"))
     assert parse_mode(None, modes) is None and parse_mode(modes[0], modes) == modes[0]
@@ -150,7 +144,7 @@ def test_modes_are_those_of_the_bundle(parts: Callable[[], Any]) -> None:
             parse_mode(other, modes)
 
 
-def test_nothing_is_said_of_a_share_of_nothing() -> None:
+def test_nothing_is_said_of_a_share_of_nothing():
     smile = AttributeInfo(name="Smile", takes_along={"Mouth": 0.0}, takes_along_off={"Mouth": 0.8})
     assert remarks({"Smile": 1}, [smile]) == []
     assert remarks({"Smile": 0}, [smile]) == ["Smile takes Mouth along by 0.8; set it yourself to keep it."]

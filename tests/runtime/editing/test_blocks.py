@@ -1,7 +1,5 @@
 """Block by block comes out what the plain formulas give for all of a box."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import cv2
@@ -21,7 +19,7 @@ FRAME = made_up_frame()
 SIZE = 64
 
 
-def whole(grid: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarray:
+def whole(grid, step, shape):
     size = (grid.shape[1] * step, grid.shape[0] * step)
     full = cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR)
     return full.reshape(size[1], size[0], -1)[: shape[0], : shape[1]]
@@ -30,7 +28,7 @@ def whole(grid: np.ndarray, step: int, shape: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 40])
 @pytest.mark.parametrize("shape", [(1, 1), (97, 61), (200, 130)])
 @pytest.mark.parametrize("points", [0, 1, 5])
-def test_blocks_hold_all_that_points_reach(step: int, shape: tuple[int, int], points: int) -> None:
+def test_blocks_hold_all_that_points_reach(step, shape, points):
     rng = np.random.default_rng(step)
     grid = np.zeros((-(-shape[0] // step), -(-shape[1] // step), 2), np.float32)
     for _ in range(points):
@@ -43,7 +41,7 @@ def test_blocks_hold_all_that_points_reach(step: int, shape: tuple[int, int], po
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def scene(scale: float, opening: float, move: float) -> tuple[np.ndarray, FacePlace, ShapeEdit]:
+def scene(scale, opening, move):
     points = face_points(opening) * np.float32(scale)
     noise = np.random.default_rng(0).normal(0, 12, (round(150 * scale), round(150 * scale), 3))
     photo = np.clip(face_picture(points, round(150 * scale)) + noise, 0, 255).astype(np.uint8)
@@ -62,7 +60,7 @@ def scene(scale: float, opening: float, move: float) -> tuple[np.ndarray, FacePl
 
 @pytest.mark.parametrize("scale", [1.0, 2.3, 5.0])
 @pytest.mark.parametrize(("opening", "move"), [(6.0, 0.03), (6.0, -0.06), (0.0, 0.0)])
-def test_movement(scale: float, opening: float, move: float) -> None:
+def test_movement(scale, opening, move):
     photo, place, edit = scene(scale, opening, move)
     warp = plan_warp(FRAME, place, edit.moves)
     left, top, right, bottom = place.box
@@ -82,12 +80,12 @@ def test_movement(scale: float, opening: float, move: float) -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 2.3, 5.0])
 @pytest.mark.parametrize("detailed", [True, False])
-def test_tint(scale: float, detailed: bool) -> None:
+def test_tint(scale, detailed):
     photo, place, edit = scene(scale, 6.0, 0.02)
     warp = plan_warp(FRAME, place, edit.moves)
     box = warp.apply(photo)
 
-    def over_box(texture: np.ndarray, share: int) -> np.ndarray:
+    def over_box(texture, share):
         where = warp.texture_grid * np.float32(len(texture)) + np.float32((1 / share - 1) / 2)
         return cv2.remap(texture, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0, 0, 0))
 

@@ -1,10 +1,7 @@
 """Compositing: what must not change does not, and what changes has no visible edge."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,13 +14,13 @@ MODES = ["delta", "replace"]
 CROP = 64
 
 
-def _frame(height: int = 240, width: int = 320, seed: int = 0) -> np.ndarray:
+def _frame(height=240, width=320, seed=0):
     """Colourful noise around mid-tones, smooth enough to look like a photo."""
     noise = np.random.default_rng(seed).normal(0, 60, (height, width, 3)).astype(np.float32)
     return (128 + cv2.GaussianBlur(noise, (0, 0), 2.0) * 3).clip(0, 255).astype(np.uint8)
 
 
-def _matrix(centre: tuple[float, float], side: float, angle: float = 0.0, size: int = CROP) -> np.ndarray:
+def _matrix(centre, side, angle=0.0, size=CROP):
     """Photo to crop, for a crop of `side` photo pixels around `centre`, turned by `angle`."""
     scale = size / side
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
@@ -34,7 +31,7 @@ def _matrix(centre: tuple[float, float], side: float, angle: float = 0.0, size: 
     )
 
 
-def _patch(frame: np.ndarray, matrix: np.ndarray, change: Any = 0.0, size: int = CROP) -> FacePatch:
+def _patch(frame, matrix, change=0.0, size=CROP):
     """A face whose decoding is a blurred crop, and whose edit adds `change` (RGB planes or one number)."""
     crop = cv2.warpAffine(frame, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
     rgb = (crop[:, :, ::-1].transpose(2, 0, 1) / 255).astype(np.float32)
@@ -43,14 +40,14 @@ def _patch(frame: np.ndarray, matrix: np.ndarray, change: Any = 0.0, size: int =
     return FacePatch(matrix, rgb, np.ascontiguousarray(source), target)
 
 
-def _spot(size: int = CROP, strength: float = 0.3) -> np.ndarray:
+def _spot(size=CROP, strength=0.3):
     """A soft red spot where the mouth is."""
     y, x = np.mgrid[0:size, 0:size] / size * 128
     blob = strength * np.exp(-(((x - 64) / 16) ** 2 + ((y - 101) / 8) ** 2))
     return (blob * np.array([1, -0.5, -0.5])[:, None, None]).astype(np.float32)
 
 
-def _box(matrix: np.ndarray, size: int = CROP) -> tuple[float, float, float, float]:
+def _box(matrix, size=CROP):
     inverse = cv2.invertAffineTransform(matrix.astype(np.float64))
     # The outermost pixels of a crop reach half a pixel beyond their centres.
     edge = np.array([-0.5, size - 0.5])
@@ -75,9 +72,7 @@ def _box(matrix: np.ndarray, size: int = CROP) -> tuple[float, float, float, flo
     ],
     ids=str,
 )
-def test_outside_the_box_is_untouched(
-    mode: Any, size: int, centre: tuple[float, float], side: float, angle: float
-) -> None:
+def test_outside_the_box_is_untouched(mode, size, centre, side, angle):
     frame = _frame()
     before = frame.copy()
     matrix = _matrix(centre, side, angle, size)
@@ -94,7 +89,7 @@ def test_outside_the_box_is_untouched(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("side", [50, 200])
-def test_a_face_wholly_outside_changes_nothing(mode: Any, side: float) -> None:
+def test_a_face_wholly_outside_changes_nothing(mode, side):
     frame = _frame()
     for centre in [(-500, 100), (2000, 100), (100, -500), (100, 2000)]:
         np.testing.assert_array_equal(
@@ -104,7 +99,7 @@ def test_a_face_wholly_outside_changes_nothing(mode: Any, side: float) -> None:
 
 @pytest.mark.parametrize("side", [10, 64, 100, 700])
 @pytest.mark.parametrize("noise", [0.0, 1e-6])
-def test_equal_decodings_change_no_bit(side: float, noise: float) -> None:
+def test_equal_decodings_change_no_bit(side, noise):
     frame = _frame()
     frame[:40] = 255
     frame[-40:] = 0
@@ -113,7 +108,7 @@ def test_equal_decodings_change_no_bit(side: float, noise: float) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_no_faces(mode: Any) -> None:
+def test_no_faces(mode):
     frame = _frame()
     result = composite(frame, [], mode)
     np.testing.assert_array_equal(result, frame)
@@ -121,13 +116,13 @@ def test_no_faces(mode: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["", "Delta", "warp", "hybrid", None])
-def test_unknown_mode(mode: Any) -> None:
+def test_unknown_mode(mode):
     with pytest.raises(ConfigError, match="delta, replace"):
         composite(_frame(), [], mode)
 
 
 @pytest.mark.parametrize("size", [16, 64, 128, 256])
-def test_mask(size: int) -> None:
+def test_mask(size):
     mask = face_mask(size)
     assert mask.shape == (size, size) and mask.dtype == np.float32 and not mask.flags.writeable
     assert mask is face_mask(size)
@@ -143,7 +138,7 @@ def test_mask(size: int) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("angle", [0.0, 0.5])
 @pytest.mark.parametrize(("size", "side"), [(64, 60), (64, 200), (128, 200), (64, 600), (128, 40)])
-def test_no_seam(mode: Any, angle: float, size: int, side: float) -> None:
+def test_no_seam(mode, angle, size, side):
     """A face made brighter all over fades in without a step, whatever the ratio of photo to crop."""
     frame = np.full((700, 700, 3), 100, dtype=np.uint8)
     frame[:, :, 0] = 60
@@ -156,7 +151,7 @@ def test_no_seam(mode: Any, angle: float, size: int, side: float) -> None:
 
 
 @pytest.mark.parametrize(("size", "side"), [(64, 256), (64, 640), (128, 640)])
-def test_no_halo(size: int, side: float) -> None:
+def test_no_halo(size, side):
     """A soft spot that only brightens red leaves no ring of darker red around it."""
     frame = np.full((700, 700, 3), 110, dtype=np.uint8)
     frame[:, :, 0] = 60
@@ -169,7 +164,7 @@ def test_no_halo(size: int, side: float) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("side", [100, 180])
 @pytest.mark.parametrize("angle", [0.0, 0.9, math.pi])
-def test_the_change_lands_where_it_belongs(mode: Any, side: float, angle: float) -> None:
+def test_the_change_lands_where_it_belongs(mode, side, angle):
     frame = np.full((240, 320, 3), 110, dtype=np.uint8)
     frame[:, :, 0] = 60
     matrix = _matrix((160, 120), side, angle)
@@ -185,7 +180,7 @@ def test_the_change_lands_where_it_belongs(mode: Any, side: float, angle: float)
 
 
 @pytest.mark.parametrize("strength", [-1.0, 0.5, 1.0, 2.0])
-def test_delta_is_in_proportion(strength: float) -> None:
+def test_delta_is_in_proportion(strength):
     frame = np.full((240, 320, 3), 128, dtype=np.uint8)
     frame[:, :, 0] = 90
     matrix = _matrix((160, 120), 120)
@@ -196,7 +191,7 @@ def test_delta_is_in_proportion(strength: float) -> None:
     assert extreme == pytest.approx(strength * 0.2 * 255, abs=3)
 
 
-def test_overflow_saturates() -> None:
+def test_overflow_saturates():
     frame = np.full((240, 320, 3), 250, dtype=np.uint8)
     frame[:, :, 0] = 200
     result = composite(frame, [_patch(frame, _matrix((160, 120), 120), 1.0)], "delta")
@@ -208,7 +203,7 @@ def test_overflow_saturates() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("tint", [0, 1])
-def test_a_grey_photo_stays_grey(mode: Any, tint: int) -> None:
+def test_a_grey_photo_stays_grey(mode, tint):
     frame = np.repeat(_frame()[:, :, :1], 3, axis=2)
     frame = frame.clip(10, 240)
     frame[:, :, 0] += np.uint8(tint)
@@ -221,7 +216,7 @@ def test_a_grey_photo_stays_grey(mode: Any, tint: int) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_several_faces(mode: Any) -> None:
+def test_several_faces(mode):
     frame = _frame()
     far = [_matrix((70, 100), 90), _matrix((240, 130), 110, 0.4)]
     both = composite(frame, [_patch(frame, m, _spot()) for m in far], mode)
@@ -232,7 +227,7 @@ def test_several_faces(mode: Any) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shape", [(1, 1), (3, 4), (2, 3000), (3000, 2), (1500, 2500)])
-def test_odd_frames(mode: Any, shape: tuple[int, int]) -> None:
+def test_odd_frames(mode, shape):
     frame = _frame(*shape)
     matrix = _matrix((shape[1] / 2, shape[0] / 2), 80)
     assert composite(frame, [_patch(frame, matrix, 0.3)], mode).shape == frame.shape
@@ -240,7 +235,7 @@ def test_odd_frames(mode: Any, shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("strength", [-0.5, 0.0, 0.25, 1.0])
-def test_a_weaker_edit_shows_less(mode: Any, strength: float) -> None:
+def test_a_weaker_edit_shows_less(mode, strength):
     frame = _frame(400, 400)
     patch = _patch(frame, _matrix((200, 200), 256), 0.3)
     full = composite(frame, [patch], mode).astype(int) - frame
@@ -253,7 +248,7 @@ def test_a_weaker_edit_shows_less(mode: Any, strength: float) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("unlike", "stays"), [(0.1, False), (0.3, True), (-0.3, True)])
-def test_what_hides_the_face_is_not_painted_over(mode: Any, unlike: float, stays: bool) -> None:
+def test_what_hides_the_face_is_not_painted_over(mode, unlike, stays):
     """A plate before the mouth that neither decoding has: the more unlike them, the less of it changes."""
     frame = np.full((400, 400, 3), 120, dtype=np.uint8)
     frame[:, :, 0] = 80
@@ -269,7 +264,7 @@ def test_what_hides_the_face_is_not_painted_over(mode: Any, unlike: float, stays
     assert plain.max() > 50
 
 
-def test_where_the_source_s_values_are_misjudged_the_target_counts() -> None:
+def test_where_the_source_s_values_are_misjudged_the_target_counts():
     """A photo that is like the target already is not taken for hidden."""
     frame = np.full((400, 400, 3), 120, dtype=np.uint8)
     frame[:, :, 0] = 80

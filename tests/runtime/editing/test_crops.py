@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points
 
 from aif.runtime import Detection, Editor
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError, ImageError, UnknownAttributeError
 from aif.runtime.geometry.align import template
 
@@ -18,22 +15,22 @@ from aif.runtime.geometry.align import template
 class Nobody:
     """A detector that must not be needed."""
 
-    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+    def detect(self, frame_hwc_bgr):
         raise AssertionError("crops need no detector")
 
 
 @pytest.fixture(scope="module")
-def editor(toy_bundle: Bundle) -> Editor:
+def editor(toy_bundle):
     return Editor.load(toy_bundle, "cpu", Nobody(), threads=1)
 
 
-def crops_of(count: int, side: int) -> np.ndarray:
+def crops_of(count, side):
     noise = np.random.default_rng(side).normal(0, 60, (count, side, side, 3)).astype(np.float32)
     smooth = [110 + 2 * cv2.GaussianBlur(each, (0, 0), 3.0) + np.array([-20, 0, 15]) for each in noise]
     return np.array(smooth).reshape(noise.shape).clip(30, 200).astype(np.uint8)
 
 
-def alone(editor: Editor, crop: np.ndarray, edits: Any, mode: Any) -> Any:
+def alone(editor, crop, edits, mode):
     """The crop as a photo with one face, whose landmarks lie on the template."""
     points = template(len(crop))
     face = Detection(np.array([0, 0, len(crop), len(crop)], np.float32), points, 1.0)
@@ -43,7 +40,7 @@ def alone(editor: Editor, crop: np.ndarray, edits: Any, mode: Any) -> Any:
 @pytest.mark.parametrize("side", [32, 100, 20])
 @pytest.mark.parametrize("count", [1, 5, 40])
 @pytest.mark.parametrize("mode", [None, "delta", "replace"])
-def test_one_by_one_and_all_at_once_are_alike(editor: Editor, count: int, side: int, mode: Any) -> None:
+def test_one_by_one_and_all_at_once_are_alike(editor, count, side, mode):
     crops, edits = crops_of(count, side), {"Smiling": 1.5, "Blond_Hair": 0.0}
     before = crops.copy()
     result = editor.edit_crops(crops, edits, mode)
@@ -58,7 +55,7 @@ def test_one_by_one_and_all_at_once_are_alike(editor: Editor, count: int, side: 
         np.testing.assert_allclose(result.y_target[i], list(face.y_target.values()), atol=1e-5)
 
 
-def test_each_crop_may_have_edits_of_its_own(editor: Editor) -> None:
+def test_each_crop_may_have_edits_of_its_own(editor):
     crops = crops_of(3, 32)
     edits = [{"Smiling": 2.0}, {}, {"Blond_Hair": -1.0}]
     result = editor.edit_crops(crops, edits)
@@ -69,14 +66,14 @@ def test_each_crop_may_have_edits_of_its_own(editor: Editor) -> None:
     np.testing.assert_array_equal(result.images_nhwc_bgr[1], crops[1])
 
 
-def test_the_policy_of_the_bundle_is_followed(make_bundle: Any) -> None:
+def test_the_policy_of_the_bundle_is_followed(make_bundle):
     with Editor.load(make_bundle(source_values="rounded"), "cpu", Nobody(), threads=1) as editor:
         result = editor.edit_crops(crops_of(4, 32), {"Smiling": 0.25})
     assert set(np.unique(result.y_target[:, 1])) <= {0.0, 1.0} and (result.y_target[:, 0] == 0.25).all()
     assert ((result.y_source > 0) & (result.y_source < 1)).all()
 
 
-def test_the_networks_run_in_batches(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_networks_run_in_batches(editor, monkeypatch):
     sizes: list[int] = []
     encode = editor.model.encode
     monkeypatch.setattr(editor.model, "encode", lambda crops: (sizes.append(len(crops)), encode(crops))[1])
@@ -85,7 +82,7 @@ def test_the_networks_run_in_batches(editor: Editor, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("edits", [{"Smiling": 1.0}, []])
-def test_no_crops(editor: Editor, edits: Any) -> None:
+def test_no_crops(editor, edits):
     result = editor.edit_crops(np.empty((0, 32, 32, 3), np.uint8), edits)
     assert result.images_nhwc_bgr.shape == (0, 32, 32, 3) and result.y_target.shape == (0, 2)
 
@@ -100,13 +97,13 @@ def test_no_crops(editor: Editor, edits: Any) -> None:
         ({"Smiling": 1}, "poisson", ConfigError, "delta, replace"),
     ],
 )
-def test_impossible_wishes(editor: Editor, edits: Any, mode: Any, kind: type[AifError], said: str) -> None:
+def test_impossible_wishes(editor, edits, mode, kind, said):
     with pytest.raises(kind, match=said):
         editor.edit_crops(crops_of(3, 32), edits, mode)
 
 
 @pytest.mark.parametrize("edits", [{"Smile": 1}, {"Smiling": 9}])
-def test_impossible_wishes_are_told_also_without_crops(editor: Editor, edits: Any) -> None:
+def test_impossible_wishes_are_told_also_without_crops(editor, edits):
     with pytest.raises(AifError):
         editor.edit_crops(np.empty((0, 32, 32, 3), np.uint8), edits)
 
@@ -122,18 +119,18 @@ def test_impossible_wishes_are_told_also_without_crops(editor: Editor, edits: An
         np.zeros((2, 32, 32, 3), np.float32),
     ],
 )
-def test_crops_of_another_kind(editor: Editor, bad: np.ndarray) -> None:
+def test_crops_of_another_kind(editor, bad):
     with pytest.raises(ImageError, match="uint8"):
         editor.edit_crops(bad, {"Smiling": 1})
 
 
 @pytest.fixture(scope="module")
-def shape_editor(shape_bundle: Bundle) -> Editor:
+def shape_editor(shape_bundle):
     return Editor.load(shape_bundle, "cpu", Nobody(), threads=1)
 
 
 @pytest.mark.parametrize("side", [48, 128])
-def test_crops_for_a_model_with_shape(shape_editor: Editor, side: int) -> None:
+def test_crops_for_a_model_with_shape(shape_editor, side):
     """All at once as one by one, and those that nothing is asked of are left alone."""
     face = face_picture(face_points() * side / 128, side)
     crops = np.stack([np.roll(face, 2 * i, axis=1) for i in range(18)])

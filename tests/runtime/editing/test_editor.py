@@ -1,9 +1,6 @@
 """The editor from frame to edited frame, on real graphs and a real portrait."""
 
-from __future__ import annotations
-
 import math
-from typing import Any
 
 import cv2
 import numpy as np
@@ -11,22 +8,14 @@ import pytest
 from PIL import Image
 
 from aif.runtime import Detection, Editor, EditResult
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import choose_faces
-from aif.runtime.errors import (
-    AifError,
-    BundleError,
-    ConfigError,
-    ImageError,
-    NoFaceError,
-    UnknownAttributeError,
-)
+from aif.runtime.errors import BundleError, ConfigError, ImageError, NoFaceError, UnknownAttributeError
 from aif.runtime.geometry.align import TEMPLATE_128, transform_points
 
 STAGES = ["detect", "align", "encode", "decode", "composite"]
 
 
-def _face(x: float, y: float, side: float = 80, angle: float = 0.0) -> Detection:
+def _face(x, y, side=80, angle=0.0):
     """A face whose crop's middle is at (x, y) and whose crop is `side` pixels wide."""
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     points = (TEMPLATE_128 - 64) @ turn.T * side / 128 + (x, y)
@@ -37,10 +26,10 @@ def _face(x: float, y: float, side: float = 80, angle: float = 0.0) -> Detection
 class FixedDetector:
     """Finds the faces it was told of, in the order it was told them."""
 
-    def __init__(self, *faces: Detection) -> None:
+    def __init__(self, *faces):
         self.faces = list(faces)
 
-    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+    def detect(self, frame_hwc_bgr):
         return self.faces
 
 
@@ -48,24 +37,24 @@ THREE = (_face(240, 120, 100), _face(60, 100, 70, 0.3), _face(150, 60, 50))  # n
 
 
 @pytest.fixture(scope="module")
-def frame() -> np.ndarray:
+def frame():
     noise = np.random.default_rng(1).normal(0, 60, (240, 320, 3)).astype(np.float32)
     picture = 110 + 2 * cv2.GaussianBlur(noise, (0, 0), 4.0) + np.array([-20, 0, 15])
     return picture.clip(30, 200).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def editor(toy_bundle: Bundle) -> Editor:
+def editor(toy_bundle):
     return Editor.load(toy_bundle, "cpu", FixedDetector(*THREE), threads=1)
 
 
-def _changed(before: np.ndarray, after: np.ndarray, face: Detection) -> bool:
+def _changed(before, after, face):
     x, y, width, height = face.box_xywh.astype(int)
     region = np.s_[max(0, y) : y + height, max(0, x) : x + width]
     return bool((before[region] != after[region]).any())
 
 
-def test_an_edit(editor: Editor, frame: np.ndarray) -> None:
+def test_an_edit(editor, frame):
     before = frame.copy()
     result = editor.edit(frame, {"Smiling": 1.0})
     np.testing.assert_array_equal(frame, before)
@@ -90,7 +79,7 @@ def test_an_edit(editor: Editor, frame: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("edits", [{}, "own"])
-def test_nothing_asked_changes_nothing(editor: Editor, frame: np.ndarray, edits: Any) -> None:
+def test_nothing_asked_changes_nothing(editor, frame, edits):
     if edits == "own":
         edits = editor.analyse(frame, faces=0)[0].y
     result = editor.edit(frame, edits, faces=0)
@@ -99,7 +88,7 @@ def test_nothing_asked_changes_nothing(editor: Editor, frame: np.ndarray, edits:
 
 @pytest.mark.parametrize("edits", [{"Smiling": 1.0}, {"Smiling": 2, "Blond_Hair": -1}, {"Blond_Hair": 0.0}])
 @pytest.mark.parametrize("mode", [None, "delta", "replace"])
-def test_one_face_at_a_time_is_all_faces(editor: Editor, frame: np.ndarray, edits: Any, mode: Any) -> None:
+def test_one_face_at_a_time_is_all_faces(editor, frame, edits, mode):
     every = editor.edit(frame, edits, mode=mode)
     step = frame
     for face in every.faces:
@@ -112,7 +101,7 @@ def test_one_face_at_a_time_is_all_faces(editor: Editor, frame: np.ndarray, edit
 @pytest.mark.parametrize(
     ("faces", "expected"), [("all", [1, 2, 0]), ("largest", [0]), (0, [1]), (1, [2]), (2, [0])]
 )
-def test_choice_of_faces(editor: Editor, frame: np.ndarray, faces: Any, expected: list[int]) -> None:
+def test_choice_of_faces(editor, frame, faces, expected):
     result = editor.edit(frame, {"Smiling": 1.0}, faces=faces)
     assert [face.detection for face in result.faces] == [THREE[i] for i in expected]
     for index, face in enumerate(THREE):
@@ -131,13 +120,13 @@ def test_choice_of_faces(editor: Editor, frame: np.ndarray, faces: Any, expected
         (None, ConfigError, "faces cannot be"),
     ],
 )
-def test_impossible_choices(editor: Editor, frame: np.ndarray, faces: Any, error: Any, says: str) -> None:
+def test_impossible_choices(editor, frame, faces, error, says):
     with pytest.raises(error, match=says):
         editor.edit(frame, {"Smiling": 1.0}, faces=faces)
 
 
 @pytest.mark.parametrize("faces", ["all", "largest", 0])
-def test_no_face(toy_bundle: Bundle, frame: np.ndarray, faces: Any) -> None:
+def test_no_face(toy_bundle, frame, faces):
     with Editor.load(toy_bundle, "cpu", FixedDetector(), threads=1) as editor:
         for call in (
             lambda: editor.edit(frame, {"Smiling": 1}, faces=faces),
@@ -148,7 +137,7 @@ def test_no_face(toy_bundle: Bundle, frame: np.ndarray, faces: Any) -> None:
             assert caught.value.exit_code == 3
 
 
-def test_one_face_asked_for_the_second() -> None:
+def test_one_face_asked_for_the_second():
     with pytest.raises(NoFaceError, match="there is 1 face"):
         choose_faces([THREE[0]], 1)
 
@@ -160,9 +149,7 @@ def test_one_face_asked_for_the_second() -> None:
         ({"Smiling": 2.01}, ConfigError, "Smiling takes -1 to 2"),
     ],
 )
-def test_impossible_edits(
-    editor: Editor, frame: np.ndarray, edits: dict[str, float], error: type[AifError], says: str
-) -> None:
+def test_impossible_edits(editor, frame, edits, error, says):
     with pytest.raises(error, match=says):
         editor.edit(frame, edits)
 
@@ -170,7 +157,7 @@ def test_impossible_edits(
 @pytest.mark.parametrize(
     "bad", [np.zeros((5, 5), np.uint8), np.zeros((5, 5, 4), np.uint8), np.zeros((5, 5, 3), np.float32)]
 )
-def test_frames_of_another_kind(editor: Editor, bad: np.ndarray) -> None:
+def test_frames_of_another_kind(editor, bad):
     for call in (
         lambda: editor.edit(bad, {"Smiling": 1}),
         lambda: editor.analyse(bad),
@@ -184,12 +171,12 @@ def test_frames_of_another_kind(editor: Editor, bad: np.ndarray) -> None:
     ("image", "said"),
     [(None, "check the path"), (Image.new("RGB", (9, 9)), "RGB: cv2.cvtColor"), ("a.jpg", "Use cv2.imread")],
 )
-def test_what_is_no_array_is_told_how_to_become_one(editor: Editor, image: Any, said: str) -> None:
+def test_what_is_no_array_is_told_how_to_become_one(editor, image, said):
     with pytest.raises(ImageError, match=said):
         editor.edit(image, {})
 
 
-def test_analyse(editor: Editor, frame: np.ndarray) -> None:
+def test_analyse(editor, frame):
     found = editor.analyse(frame)
     assert [face.detection for face in found] == [THREE[1], THREE[2], THREE[0]]
     edited = editor.edit(frame, {"Smiling": 1.0}).faces
@@ -199,7 +186,7 @@ def test_analyse(editor: Editor, frame: np.ndarray) -> None:
         assert 0 < face.y["Smiling"] < 1
 
 
-def test_detections_given_are_used(editor: Editor, frame: np.ndarray) -> None:
+def test_detections_given_are_used(editor, frame):
     mine = _face(160, 180, 60)
     result = editor.edit(frame, {"Smiling": 1.0}, detections=[mine])
     assert [face.detection for face in result.faces] == [mine]
@@ -209,14 +196,12 @@ def test_detections_given_are_used(editor: Editor, frame: np.ndarray) -> None:
 
 @pytest.mark.parametrize("place", [(0, 0), (320, 240), (-10, 100)])
 @pytest.mark.parametrize("side", [3, 40, 900])
-def test_faces_at_the_edge_tiny_and_larger_than_the_frame(
-    editor: Editor, frame: np.ndarray, place: tuple[int, int], side: float
-) -> None:
+def test_faces_at_the_edge_tiny_and_larger_than_the_frame(editor, frame, place, side):
     result = editor.edit(frame, {"Smiling": 1.0}, detections=[_face(*place, side)])
     assert result.image_hwc_bgr.shape == frame.shape
 
 
-def test_the_bundle_s_policy_and_mode_are_followed(make_bundle: Any, frame: np.ndarray) -> None:
+def test_the_bundle_s_policy_and_mode_are_followed(make_bundle, frame):
     bundle = make_bundle(source_values="rounded", compositing="replace")
     with Editor.load(bundle, "cpu", FixedDetector(THREE[0]), threads=1) as editor:
         own = editor.edit(frame, {"Smiling": 1.0})
@@ -236,13 +221,13 @@ def test_the_bundle_s_policy_and_mode_are_followed(make_bundle: Any, frame: np.n
         ({"precision": "int4"}, BundleError),
     ],
 )
-def test_impossible_settings(toy_bundle: Bundle, settings: dict[str, Any], error: type[AifError]) -> None:
+def test_impossible_settings(toy_bundle, settings, error):
     with pytest.raises(error):
         Editor.load(**{"bundle": toy_bundle, "provider": "cpu", "detector": "haar", **settings})
 
 
 @pytest.mark.parametrize("mode", ["delta", "replace"])
-def test_a_real_portrait_from_end_to_end(toy_bundle: Bundle, astronaut_bgr: np.ndarray, mode: Any) -> None:
+def test_a_real_portrait_from_end_to_end(toy_bundle, astronaut_bgr, mode):
     """Path of the bundle, Haar cascades, landmark network, encoder, decoder and compositing, all real."""
     with Editor.load(toy_bundle.path, "cpu", "haar", threads=1) as editor:
         # The toy network tells no false alarm from a face, so there may be more than the one.
@@ -255,9 +240,7 @@ def test_a_real_portrait_from_end_to_end(toy_bundle: Bundle, astronaut_bgr: np.n
 
 
 @pytest.mark.parametrize(("narrow", "strength"), [(1.0, 1.0), (0.8, 1.0), (0.45, 0.56), (0.3, 0.0)])
-def test_a_face_turned_away_is_edited_less(
-    editor: Editor, frame: np.ndarray, narrow: float, strength: float
-) -> None:
+def test_a_face_turned_away_is_edited_less(editor, frame, narrow, strength):
     points = THREE[1].landmarks.copy()
     points[:, 0] = points[:, 0].mean() + narrow * (points[:, 0] - points[:, 0].mean())
     turned = Detection(THREE[1].box_xywh, points, 1.0)

@@ -1,8 +1,5 @@
 """The embedded bundle on a real face: what every edit has to keep to, whatever the model has learnt."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from itertools import pairwise
 
 import cv2
@@ -24,36 +21,36 @@ HEAD = np.s_[10:240, 120:330]
 class Nobody:
     """A detector that must not be needed."""
 
-    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+    def detect(self, frame_hwc_bgr):
         raise AssertionError("the face is known")
 
 
 @pytest.fixture(scope="module")
-def editor() -> Iterator[Editor]:
+def editor():
     with Editor.load(None, "cpu", Nobody(), threads=1) as editor:
         yield editor
 
 
-def face_at(five: np.ndarray) -> list[Detection]:
+def face_at(five):
     return [Detection(box_from_landmarks(five), five, 0.9)]
 
 
-def edited(editor: Editor, frame: np.ndarray, edits: dict[str, float], five: np.ndarray = FIVE) -> np.ndarray:
+def edited(editor, frame, edits, five=FIVE):
     return editor.edit(frame, edits, detections=face_at(five)).image_hwc_bgr
 
 
-def difference(one: np.ndarray, two: np.ndarray) -> float:
+def difference(one, two):
     """Mean absolute difference about the head, in levels."""
     return float(np.abs(one[HEAD].astype(int) - two[HEAD]).mean())
 
 
-def offered(editor: Editor, *names: str) -> None:
+def offered(editor, *names):
     if not set(names) <= set(editor.attributes):
         pytest.skip(f"the embedded bundle does not offer {', '.join(names)}")
 
 
 @pytest.mark.parametrize("name", ["Smiling", "Bushy_Eyebrows", "Heavy_Makeup", "Blond_Hair"])
-def test_a_sweep_is_smooth(editor: Editor, astronaut_bgr: np.ndarray, name: str) -> None:
+def test_a_sweep_is_smooth(editor, astronaut_bgr, name):
     """No step of nine is much larger than the others: nothing jumps in between."""
     offered(editor, name)
     shown = [edited(editor, astronaut_bgr, {name: float(value)}) for value in np.linspace(0, 1, 9)]
@@ -62,9 +59,7 @@ def test_a_sweep_is_smooth(editor: Editor, astronaut_bgr: np.ndarray, name: str)
 
 
 @pytest.mark.parametrize(("name", "value"), [("Smiling", 0.0), ("Smiling", 2.0), ("Male", 1.0)])
-def test_nothing_changes_outside_the_face_s_ring(
-    editor: Editor, astronaut_bgr: np.ndarray, name: str, value: float
-) -> None:
+def test_nothing_changes_outside_the_face_s_ring(editor, astronaut_bgr, name, value):
     offered(editor, name)
     result = editor.edit(astronaut_bgr, {name: value}, detections=face_at(FIVE))
     points = result.faces[0].points
@@ -76,7 +71,7 @@ def test_nothing_changes_outside_the_face_s_ring(
     assert not changed.any()
 
 
-def test_several_edits_at_once(editor: Editor, astronaut_bgr: np.ndarray) -> None:
+def test_several_edits_at_once(editor, astronaut_bgr):
     """In any order the same, and much like one after the other."""
     offered(editor, "Smiling", "Blond_Hair")
     once = edited(editor, astronaut_bgr, {"Smiling": 0.0, "Blond_Hair": 1.0})
@@ -88,9 +83,7 @@ def test_several_edits_at_once(editor: Editor, astronaut_bgr: np.ndarray) -> Non
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_a_photo_that_was_turned_is_edited_like_the_upright_one(
-    editor: Editor, astronaut_bgr: np.ndarray, quarters: int
-) -> None:
+def test_a_photo_that_was_turned_is_edited_like_the_upright_one(editor, astronaut_bgr, quarters):
     offered(editor, "Smiling")
     five = FIVE
     for _ in range(quarters):  # counter-clockwise, as numpy turns a picture
@@ -103,9 +96,7 @@ def test_a_photo_that_was_turned_is_edited_like_the_upright_one(
 
 @pytest.mark.parametrize("edits", [{"Smiling": 0.0}, {"Heavy_Makeup": 1.0}, {"Blond_Hair": 1.0}])
 @pytest.mark.parametrize("tint", [0, 1])
-def test_a_grey_photo_stays_grey(
-    editor: Editor, astronaut_bgr: np.ndarray, edits: dict[str, float], tint: int
-) -> None:
+def test_a_grey_photo_stays_grey(editor, astronaut_bgr, edits, tint):
     offered(editor, *edits)
     grey = np.repeat(cv2.cvtColor(astronaut_bgr, cv2.COLOR_BGR2GRAY)[:, :, None], 3, axis=2).clip(0, 254)
     grey[:, :, 0] += np.uint8(tint)
@@ -117,9 +108,7 @@ def test_a_grey_photo_stays_grey(
 @pytest.mark.parametrize(
     ("name", "share"), [("Smiling", 0.8), ("Male", 0.8), ("Black_Hair", 0.95), ("Young", 0.8)]
 )
-def test_an_edit_that_is_taken_back(
-    editor: Editor, astronaut_bgr: np.ndarray, name: str, share: float
-) -> None:
+def test_an_edit_that_is_taken_back(editor, astronaut_bgr, name, share):
     """Back to the value that was seen, with what it took along: nearer to the photo than the edit is. Of hair
     the encoder sees no more than its edge, and this fringe stays fair."""
     offered(editor, name)
@@ -133,16 +122,14 @@ def test_an_edit_that_is_taken_back(
 
 
 @pytest.mark.parametrize("level", [0, 120, 255])
-def test_where_there_is_no_face_none_is_edited(editor: Editor, level: int) -> None:
+def test_where_there_is_no_face_none_is_edited(editor, level):
     with pytest.raises(NoFaceError, match="took for a face is none") as caught:
         edited(editor, np.full((512, 512, 3), level, np.uint8), {"Smiling": 1.0})
     assert caught.value.exit_code == 3
 
 
 @pytest.mark.parametrize("colour", [(90, 90, 90), (150, 180, 225), (30, 60, 200)])
-def test_a_patch_over_the_mouth_stays_as_it_is(
-    editor: Editor, astronaut_bgr: np.ndarray, colour: tuple[int, int, int]
-) -> None:
+def test_a_patch_over_the_mouth_stays_as_it_is(editor, astronaut_bgr, colour):
     frame = astronaut_bgr.copy()
     patch = np.s_[128:158, 192:256]
     frame[patch] = colour

@@ -1,17 +1,11 @@
 """The editor with a model of textures and landmarks, on a made-up face: what moves, stays and is refused."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points
 
 from aif.runtime import Detection, Editor
-from aif.runtime.bundle.attributes import Part
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.errors import ConfigError, NoFaceError
 from aif.runtime.faces.landmarks import box_from_landmarks
@@ -20,7 +14,7 @@ from aif.runtime.geometry import points as dense
 SCALE, SIDE = 1.5, 192
 
 
-def found(points: np.ndarray) -> Detection:
+def found(points):
     five = dense.five_points(points)
     return Detection(box_from_landmarks(five), five, 0.9)
 
@@ -28,15 +22,15 @@ def found(points: np.ndarray) -> Detection:
 class Finds:
     """A detector that has found these faces already."""
 
-    def __init__(self, *faces: Detection) -> None:
+    def __init__(self, *faces):
         self.faces = list(faces)
 
-    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+    def detect(self, frame_hwc_bgr):
         return self.faces
 
 
 @pytest.fixture(scope="module")
-def frame() -> np.ndarray:
+def frame():
     """uint8 (240, 500, 3): two faces of the same size, and nothing that is red beside them."""
     points = face_points()
     face = face_picture(points, SIDE, SCALE)
@@ -53,11 +47,11 @@ FACES = tuple(found(face_points() * SCALE + np.array([left, 20])) for left in (2
 
 
 @pytest.fixture(scope="module")
-def editor(shape_bundle: Bundle) -> Editor:
+def editor(shape_bundle):
     return Editor.load(shape_bundle, "cpu", Finds(*FACES), threads=1)
 
 
-def test_an_edit(editor: Editor, frame: np.ndarray) -> None:
+def test_an_edit(editor, frame):
     before = frame.copy()
     result = editor.edit(frame, {"Smiling": 1.0})
     np.testing.assert_array_equal(frame, before)
@@ -79,21 +73,21 @@ def test_an_edit(editor: Editor, frame: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("edits", [{}, "own"])
-def test_nothing_asked_changes_nothing(editor: Editor, frame: np.ndarray, edits: Any) -> None:
+def test_nothing_asked_changes_nothing(editor, frame, edits):
     if edits == "own":
         edits = editor.analyse(frame, 0)[0].y
     np.testing.assert_array_equal(editor.edit(frame, edits, faces=0).image_hwc_bgr, frame)
 
 
 @pytest.mark.parametrize("mode", ["delta", "replace", "hybrid"])
-def test_it_composes_by_warp_alone(editor: Editor, frame: np.ndarray, mode: Any) -> None:
+def test_it_composes_by_warp_alone(editor, frame, mode):
     with pytest.raises(ConfigError, match="It can by: warp"):
         editor.edit(frame, {"Smiling": 1}, mode)
     warped = editor.edit(frame, {"Smiling": 1}, "warp").image_hwc_bgr
     np.testing.assert_array_equal(warped, editor.edit(frame, {"Smiling": 1}).image_hwc_bgr)
 
 
-def test_what_the_landmark_network_refuses_is_no_face(editor: Editor, frame: np.ndarray) -> None:
+def test_what_the_landmark_network_refuses_is_no_face(editor, frame):
     nothing = np.zeros_like(frame)
     for call in (lambda: editor.edit(nothing, {"Smiling": 1.0}), lambda: editor.analyse(nothing)):
         with pytest.raises(NoFaceError, match="took for a face is none, or is hidden too far") as caught:
@@ -106,8 +100,8 @@ def test_what_the_landmark_network_refuses_is_no_face(editor: Editor, frame: np.
     assert len(result.faces) == 1 and result.faces[0].detection.landmarks[0, 0] < 250
 
 
-def test_an_edit_stays_in_its_region(make_shape_bundle: Any, frame: np.ndarray) -> None:
-    def changed(*region: Part) -> np.ndarray:
+def test_an_edit_stays_in_its_region(make_shape_bundle, frame):
+    def changed(*region):
         smiling = AttributeInfo(name="Smiling", region=region)
         bundle = make_shape_bundle(attributes=(smiling, AttributeInfo(name="Blond_Hair", group="hair")))
         with Editor.load(bundle, "cpu", Finds(FACES[1]), threads=1) as editor:
@@ -136,9 +130,7 @@ TAKES = AttributeInfo(name="Smiling", takes_along={"Blond_Hair": 0.5})
         (AttributeInfo(name="Smiling", excludes=("Blond_Hair",)), {"Smiling": 0.0}, lambda smile, own: own),
     ],
 )
-def test_the_target_holds_what_is_taken_along_and_excluded(
-    make_shape_bundle: Any, frame: np.ndarray, smiling: AttributeInfo, edits: dict[str, float], blond: Any
-) -> None:
+def test_the_target_holds_what_is_taken_along_and_excluded(make_shape_bundle, frame, smiling, edits, blond):
     bundle = make_shape_bundle(attributes=(smiling, AttributeInfo(name="Blond_Hair", group="hair")))
     with Editor.load(bundle, "cpu", Finds(FACES[0]), threads=1) as editor:
         (face,) = editor.edit(frame, edits).faces
@@ -149,9 +141,7 @@ def test_the_target_holds_what_is_taken_along_and_excluded(
 
 @pytest.mark.parametrize("place", [(-60, -40), (430, 150), (-400, 100)])
 @pytest.mark.parametrize("scale", [0.1, 1.5, 8.0])
-def test_faces_at_the_edge_tiny_and_larger_than_the_frame(
-    editor: Editor, frame: np.ndarray, place: tuple[int, int], scale: float
-) -> None:
+def test_faces_at_the_edge_tiny_and_larger_than_the_frame(editor, frame, place, scale):
     face = found(face_points() * scale + np.array(place))
     try:
         result = editor.edit(frame, {"Smiling": 2.0, "Blond_Hair": 1.0}, detections=[face])

@@ -1,20 +1,12 @@
 """The colour of hair."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from aif.runtime.bundle.manifest import HairColour, HairInfo
-from aif.runtime.editing.shape.hair import (
-    HairChange,
-    decided,
-    hair_change,
-    hair_colour,
-    recoloured,
-)
+from aif.runtime.editing.shape.hair import HairChange, decided, hair_change, hair_colour, recoloured
 
 DARK = HairColour(lightness=-1.4, red=0.12, blue=-0.08, contrast=0.37)
 FAIR = HairColour(lightness=-0.3, red=0.22, blue=-0.27, contrast=0.33)
@@ -26,7 +18,7 @@ MANIFEST = SimpleNamespace(
 )
 
 
-def crop_and_matte() -> tuple[np.ndarray, np.ndarray]:
+def crop_and_matte():
     """float32 (3, 128, 128): brown strands above, skin below; and the matte of the strands."""
     rng = np.random.default_rng(1)
     image = np.empty((3, 128, 128), np.float32)
@@ -38,12 +30,12 @@ def crop_and_matte() -> tuple[np.ndarray, np.ndarray]:
     return image.clip(0, 1), matte
 
 
-def box_of(crop: np.ndarray) -> np.ndarray:
+def box_of(crop):
     return np.round(255 * crop[::-1].transpose(1, 2, 0)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("goal", [DARK, FAIR, WHITE], ids=["dark", "fair", "white"])
-def test_hair_gets_the_wanted_statistics_and_keeps_its_strands(goal: HairColour) -> None:
+def test_hair_gets_the_wanted_statistics_and_keeps_its_strands(goal):
     crop, matte = crop_and_matte()
     own = hair_colour(crop, matte)
     assert own is not None
@@ -59,7 +51,7 @@ def test_hair_gets_the_wanted_statistics_and_keeps_its_strands(goal: HairColour)
     assert (result[41:] == box[41:]).all()
 
 
-def test_grey_that_is_exaggerated_stays_grey() -> None:
+def test_grey_that_is_exaggerated_stays_grey():
     crop, matte = crop_and_matte()
     own, box = hair_colour(crop, matte), box_of(crop)
     assert own is not None
@@ -69,7 +61,7 @@ def test_grey_that_is_exaggerated_stays_grey() -> None:
     assert chroma[1] == pytest.approx(chroma[0], abs=3)
 
 
-def test_no_share_no_change() -> None:
+def test_no_share_no_change():
     crop, matte = crop_and_matte()
     own = hair_colour(crop, matte)
     assert own is not None
@@ -78,7 +70,7 @@ def test_no_share_no_change() -> None:
     assert np.abs(result.astype(int) - box).max() <= 1
 
 
-def test_too_little_hair_is_none() -> None:
+def test_too_little_hair_is_none():
     crop, matte = crop_and_matte()
     assert hair_colour(crop, 0 * matte) is None
 
@@ -94,10 +86,8 @@ def test_too_little_hair_is_none() -> None:
         ((0, 1.0, 0.0), (0, 1.0, 0.0), None),
     ],
 )
-def test_what_values_ask_of_the_hair(
-    source: tuple[float, ...], target: tuple[float, ...], expected: tuple[HairColour, float] | None
-) -> None:
-    found = hair_change(MANIFEST, np.float32(source), np.float32(target))  # type: ignore[arg-type]
+def test_what_values_ask_of_the_hair(source, target, expected):
+    found = hair_change(MANIFEST, np.float32(source), np.float32(target))
     if expected is None:
         assert found is None
     else:
@@ -108,7 +98,7 @@ def test_what_values_ask_of_the_hair(
 
 
 @pytest.mark.parametrize(("matte_there", "keeps"), [(0.3, True), (1.0, False)], ids=["doubtful", "certain"])
-def test_a_bright_wall_that_the_matte_touches_does_not_glow(matte_there: float, keeps: bool) -> None:
+def test_a_bright_wall_that_the_matte_touches_does_not_glow(matte_there, keeps):
     crop, matte = crop_and_matte()
     own = hair_colour(crop, matte)
     assert own is not None
@@ -120,7 +110,7 @@ def test_a_bright_wall_that_the_matte_touches_does_not_glow(matte_there: float, 
     assert (change.max() <= 5) == keeps
 
 
-def test_a_matte_ends_where_the_hair_does() -> None:
+def test_a_matte_ends_where_the_hair_does():
     box = np.full((200, 300, 3), (200, 210, 220), np.uint8)
     box[:, :150] = (30, 40, 60)
     for reach in (15, -15):  # over the wall, and short of the hair's end
@@ -135,7 +125,7 @@ def test_a_matte_ends_where_the_hair_does() -> None:
     assert (decided(box, np.zeros_like(matte))[0] == 0).all()
 
 
-def test_hair_that_is_nowhere_certain_has_the_colour_of_what_is_surest() -> None:
+def test_hair_that_is_nowhere_certain_has_the_colour_of_what_is_surest():
     box = np.full((60, 60, 3), 200, np.uint8)
     box[20:40] = 40
     matte = np.zeros((60, 60), np.float32)
@@ -146,7 +136,7 @@ def test_hair_that_is_nowhere_certain_has_the_colour_of_what_is_surest() -> None
     np.testing.assert_allclose(everywhere, np.log(40 / 255 + 0.06), atol=0.01)
 
 
-def test_what_is_half_hair_changes_by_half_of_what_hair_does() -> None:
+def test_what_is_half_hair_changes_by_half_of_what_hair_does():
     hair, skin = np.array([20, 25, 30]), np.array([150, 170, 210])
     box = (
         np.tile(np.linspace(0, 1, 5)[None, :, None] * (skin - hair) + hair, (9, 1, 1))
@@ -161,7 +151,7 @@ def test_what_is_half_hair_changes_by_half_of_what_hair_does() -> None:
     np.testing.assert_allclose(change, matte[4][:, None] * change[0], atol=4)
 
 
-def test_the_noise_of_black_hair_gets_no_colours() -> None:
+def test_the_noise_of_black_hair_gets_no_colours():
     rng = np.random.default_rng(0)
     noisy = rng.integers(8, 33, (60, 60, 3)).astype(np.uint8)
     own = HairColour(lightness=-2.2, red=0.0, blue=0.0, contrast=0.3)

@@ -1,7 +1,5 @@
 """What hides a face keeps its own look."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
@@ -12,11 +10,11 @@ from aif.runtime.geometry import points as dense
 FRAME = made_up_frame()
 
 
-def texture() -> np.ndarray:
+def texture():
     return face_picture(face_points(), 128)[..., ::-1].transpose(2, 0, 1).astype(np.float32) / 255
 
 
-def test_a_patch_over_the_mouth_is_seen_as_such() -> None:
+def test_a_patch_over_the_mouth_is_seen_as_such():
     reconstruction = texture()
     covered = reconstruction.copy()
     covered[:, 88:116, 44:84] = np.float32([[[0.1]], [[0.15]], [[0.5]]])
@@ -27,7 +25,7 @@ def test_a_patch_over_the_mouth_is_seen_as_such() -> None:
     assert seen.texture[60, 30] > 0.95
 
 
-def test_a_face_like_its_reconstruction_is_seen_in_full_in_any_light() -> None:
+def test_a_face_like_its_reconstruction_is_seen_in_full_in_any_light():
     for light in (1.0, 0.6, 0.3):
         seen = Seen.of(texture() * np.float32(light), texture(), FRAME)
         assert seen.texture[40:110, 40:90].min() > 0.9, light
@@ -48,9 +46,7 @@ def test_a_face_like_its_reconstruction_is_seen_in_full_in_any_light() -> None:
     ],
 )
 @pytest.mark.parametrize("told", [True, False])
-def test_hidden_parts_keep_their_look(
-    covered: slice | None, shift: tuple[int, int], hidden: tuple[str, ...], told: bool
-) -> None:
+def test_hidden_parts_keep_their_look(covered, shift, hidden, told):
     points = (face_points() + np.array(shift)).astype(np.float32)
     seen = None
     if told:

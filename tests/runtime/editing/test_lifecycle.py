@@ -1,17 +1,12 @@
 """Closing gives back memory, threads and files, over and over; and what threads may do."""
 
-from __future__ import annotations
-
 import gc
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +22,6 @@ from aif.runtime import (
     VideoSource,
     YuNetDetector,
 )
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.geometry.align import template
 
@@ -39,16 +33,16 @@ FACE = Detection(np.array([0, 0, 96, 96], np.float32), template(96), 1.0)
 class OneFace:
     """Finds the same face everywhere."""
 
-    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+    def detect(self, frame_hwc_bgr):
         return [FACE]
 
 
 @pytest.fixture(scope="module")
-def frame() -> np.ndarray:
+def frame():
     return np.random.default_rng(3).integers(40, 200, (96, 96, 3)).astype(np.uint8)
 
 
-def usage() -> tuple[float, int, int]:
+def usage():
     """Resident MB, threads and open files of this process."""
     gc.collect()
     process = psutil.Process()
@@ -57,7 +51,7 @@ def usage() -> tuple[float, int, int]:
 
 
 @contextmanager
-def nothing_kept(megabytes: float) -> Iterator[None]:
+def nothing_kept(megabytes):
     """Fail where memory has grown by more than this, or threads or open files have grown at all."""
     memory, threads, files = usage()
     yield
@@ -66,7 +60,7 @@ def nothing_kept(megabytes: float) -> Iterator[None]:
     assert (after[1], after[2]) <= (threads, files)
 
 
-def edit_photo_and_frames(bundle: Bundle, frame: np.ndarray, threads: int) -> None:
+def edit_photo_and_frames(bundle, frame, threads):
     with Editor.load(bundle.path, "cpu", OneFace(), threads) as editor:
         assert editor.edit(frame, {"Smiling": 1.0}).faces
         with VideoEditor(editor, {"Smiling": 1.0}, threads=1) as video:
@@ -75,7 +69,7 @@ def edit_photo_and_frames(bundle: Bundle, frame: np.ndarray, threads: int) -> No
                 worker.submit(frame, 0.1)
 
 
-def detect(bundle: Bundle, frame: np.ndarray) -> None:
+def detect(bundle, frame):
     with Editor.load(bundle, "cpu", "haar", 1) as editor:
         editor.detect(frame)
 
@@ -89,9 +83,7 @@ def detect(bundle: Bundle, frame: np.ndarray) -> None:
     ],
     ids=["one thread", "three threads", "detectors"],
 )
-def test_editors_that_are_closed_leave_nothing(
-    toy_bundle: Bundle, frame: np.ndarray, warm: int, count: int, megabytes: float, cycle: Any
-) -> None:
+def test_editors_that_are_closed_leave_nothing(toy_bundle, frame, warm, count, megabytes, cycle):
     """The first fill caches and the allocator's pools. A kept one costs 0.3 to 0.5 MB, its detectors 10;
     what each of 150 leaves is found from 27 KB on."""
     for _ in range(warm):
@@ -101,10 +93,10 @@ def test_editors_that_are_closed_leave_nothing(
             cycle(toy_bundle, frame)
 
 
-def test_the_files_of_many_videos(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+def test_the_files_of_many_videos(tmp_path, make_clip):
     path = make_clip(tmp_path / "in.mp4", audio="aac")
 
-    def cycle(i: int) -> None:
+    def cycle(i):
         with VideoSource(path) as source, VideoSink(tmp_path / "out.mp4", source) as sink:
             for frame in source:
                 sink.write(frame.image_hwc_bgr, frame)
@@ -118,7 +110,7 @@ def test_the_files_of_many_videos(tmp_path: Path, make_clip: Callable[..., Path]
             cycle(i)
 
 
-def test_a_closed_editor_keeps_nothing_alive(toy_bundle: Bundle, frame: np.ndarray) -> None:
+def test_a_closed_editor_keeps_nothing_alive(toy_bundle, frame):
     detector = OneFace()
     editor = Editor(FaceModel(toy_bundle, threads=1), detector)
     video = VideoEditor(editor, {"Smiling": 1.0}, threads=1)
@@ -134,19 +126,19 @@ def test_a_closed_editor_keeps_nothing_alive(toy_bundle: Bundle, frame: np.ndarr
             call()
 
 
-def test_an_error_in_the_block_closes_too(toy_bundle: Bundle, frame: np.ndarray) -> None:
+def test_an_error_in_the_block_closes_too(toy_bundle, frame):
     with pytest.raises(KeyError), Editor.load(toy_bundle, "cpu", OneFace(), 1) as editor:
         raise KeyError
     with pytest.raises(AifError, match="closed"):
         editor.edit(frame, {})
 
 
-def outcomes(work: Callable[[int], Any], count: int = 24, threads: int = 4) -> list[Any]:
+def outcomes(work, count=24, threads=4):
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, range(count)))
 
 
-def test_editor_model_and_landmark_network_in_several_threads(toy_bundle: Bundle, frame: np.ndarray) -> None:
+def test_editor_model_and_landmark_network_in_several_threads(toy_bundle, frame):
     """What comes out of several threads at once is, bit for bit, what comes out one after the other."""
     frames = [np.roll(frame, i, axis=1) for i in range(24)]
     crops = np.stack([each[:32, :32] for each in frames])
@@ -162,11 +154,11 @@ def test_editor_model_and_landmark_network_in_several_threads(toy_bundle: Bundle
                 np.testing.assert_array_equal(alone, together)
 
 
-def test_streams_of_one_editor_in_several_threads(toy_bundle: Bundle, frame: np.ndarray) -> None:
+def test_streams_of_one_editor_in_several_threads(toy_bundle, frame):
     """One `VideoEditor` a stream, one `Editor` for all of them."""
     with Editor.load(toy_bundle, "cpu", OneFace(), 1) as editor:
 
-        def stream(number: int) -> list[bytes]:
+        def stream(number):
             with VideoEditor(editor, {"Smiling": number / 8}, threads=1) as video:
                 frames = [(np.roll(frame, number + i, axis=0), i / 25) for i in range(6)]
                 return [result.image_hwc_bgr.tobytes() for result in video.edit_frames(frames)]
@@ -174,24 +166,24 @@ def test_streams_of_one_editor_in_several_threads(toy_bundle: Bundle, frame: np.
         assert outcomes(stream, 8) == [stream(i) for i in range(8)]
 
 
-def test_haar_detection_takes_turns(toy_bundle: Bundle, astronaut_bgr: np.ndarray) -> None:
+def test_haar_detection_takes_turns(toy_bundle, astronaut_bgr):
     frames = [np.roll(astronaut_bgr[:240, 110:310], 20 * i, axis=1) for i in range(4)]
     with Editor.load(toy_bundle, "cpu", "haar", 1) as editor:
 
-        def boxes(i: int) -> list[list[float]]:
+        def boxes(i):
             return [face.box_xywh.tolist() for face in editor.detect(frames[i])]
 
         alone = [boxes(i) for i in range(4)]
         assert any(alone) and outcomes(boxes, 4) == alone
 
 
-def test_closing_while_others_edit(toy_bundle: Bundle, frame: np.ndarray) -> None:
+def test_closing_while_others_edit(toy_bundle, frame):
     """Whoever is at work finishes; whoever comes later is told."""
     editor = Editor.load(toy_bundle, "cpu", OneFace(), 1)
     expected = editor.edit(frame, {"Smiling": 1.0}).image_hwc_bgr
     begun, said = threading.Barrier(4), []
 
-    def work() -> None:
+    def work():
         begun.wait(10)
         try:
             for _ in range(100_000):
@@ -210,12 +202,10 @@ def test_closing_while_others_edit(toy_bundle: Bundle, frame: np.ndarray) -> Non
 
 
 @pytest.mark.parametrize("detector", ["auto", "yunet"])
-def test_a_yunet_file_for_the_library(
-    toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: Any
-) -> None:
+def test_a_yunet_file_for_the_library(toy_bundle, tmp_path, monkeypatch, detector):
     loaded = []
 
-    def load(self: YuNetDetector, path: Any, *rest: Any) -> None:
+    def load(self, path, *rest):
         loaded.append(path)
 
     monkeypatch.setattr(YuNetDetector, "__init__", load)
@@ -234,6 +224,6 @@ def test_a_yunet_file_for_the_library(
         ("magic", "nowhere.onnx", "no detector 'magic'"),
     ],
 )
-def test_a_yunet_file_that_cannot_be_used(toy_bundle: Bundle, detector: Any, yunet: str, said: str) -> None:
+def test_a_yunet_file_that_cannot_be_used(toy_bundle, detector, yunet, said):
     with pytest.raises(ConfigError, match=said):
         Editor.load(toy_bundle, "cpu", detector, 1, yunet=yunet)

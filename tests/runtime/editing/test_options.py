@@ -1,12 +1,10 @@
 """Words of a command line to settings, modes and faces."""
 
-from __future__ import annotations
-
 import pytest
 
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.options import describe, find_attribute, parse_faces, parse_settings, sweep_values
-from aif.runtime.errors import AifError, ConfigError, UnknownAttributeError
+from aif.runtime.errors import ConfigError, UnknownAttributeError
 
 KNOWN = (
     AttributeInfo(name="Smiling", default_on=0.9),
@@ -32,7 +30,7 @@ KNOWN = (
         ([" Smiling = 1e-1 "], {"Smiling": 0.1}),
     ],
 )
-def test_settings(texts: list[str], values: dict[str, float]) -> None:
+def test_settings(texts, values):
     assert parse_settings(texts, KNOWN, "it") == values
 
 
@@ -54,7 +52,7 @@ def test_settings(texts: list[str], values: dict[str, float]) -> None:
         (["Smiling=1", "Smiling=0"], ConfigError, "set twice"),
     ],
 )
-def test_wrong_settings(texts: list[str], kind: type[AifError], said: str) -> None:
+def test_wrong_settings(texts, kind, said):
     with pytest.raises(kind) as caught:
         parse_settings(texts, KNOWN, "it")
     assert said in str(caught.value) and caught.value.exit_code == 2
@@ -69,7 +67,7 @@ def test_wrong_settings(texts: list[str], kind: type[AifError], said: str) -> No
         ("Smiling", 10, (-1, -0.6667, -0.3333, 0, 0.3333, 0.6667, 1, 1.3333, 1.6667, 2)),
     ],
 )
-def test_sweeps_stay_in_the_range(name: str, steps: int, values: tuple[float, ...]) -> None:
+def test_sweeps_stay_in_the_range(name, steps, values):
     assert sweep_values(find_attribute(name.upper(), KNOWN, "it"), steps, []) == pytest.approx(values)
 
 
@@ -81,23 +79,23 @@ def test_sweeps_stay_in_the_range(name: str, steps: int, values: tuple[float, ..
         ("Smiling", 51, [], "2 to 50"),
     ],
 )
-def test_wrong_sweeps(name: str, steps: int, settings: list[str], said: str) -> None:
+def test_wrong_sweeps(name, steps, settings, said):
     with pytest.raises(ConfigError, match=said):
         sweep_values(find_attribute(name, KNOWN, "it"), steps, settings)
 
 
 @pytest.mark.parametrize(("text", "faces"), [("all", "all"), ("largest", "largest"), ("0", 0), ("12", 12)])
-def test_faces(text: str, faces: object) -> None:
+def test_faces(text, faces):
     assert parse_faces(text) == faces
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1.5", "smallest", "ALL", "²"])
-def test_wrong_faces(text: str) -> None:
+def test_wrong_faces(text):
     with pytest.raises(ConfigError, match="all, largest"):
         parse_faces(text)
 
 
-def test_a_bundle_may_tell_capitals_apart() -> None:
+def test_a_bundle_may_tell_capitals_apart():
     known = (AttributeInfo(name="smiling", maximum=3), AttributeInfo(name="Smiling"))
     assert [find_attribute(name, known, "it").name for name in ("Smiling", "smiling")] == [
         "Smiling",
@@ -105,5 +103,5 @@ def test_a_bundle_may_tell_capitals_apart() -> None:
     ]
 
 
-def test_settings_as_a_caption() -> None:
+def test_settings_as_a_caption():
     assert describe({"Smiling": 1.0, "Eyeglasses": 0.25}) == "Smiling 1, Eyeglasses 0.25"

@@ -1,7 +1,5 @@
 """Edits stay where the attribute is."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import cv2
@@ -18,7 +16,7 @@ from aif.runtime.geometry import points as dense
 FRAME = made_up_frame()
 
 
-def about(*parts: str, group: str = "face") -> AttributeInfo:
+def about(*parts, group="face"):
     return AttributeInfo(name="any", region=parts, group=group)
 
 
@@ -34,18 +32,18 @@ def about(*parts: str, group: str = "face") -> AttributeInfo:
         (("eyes",), dense.LEFT_EYE, (dense.OUTER_LIP, slice(10, 27))),
     ],
 )
-def test_an_edit_of_a_part_stays_there(parts: tuple, within: slice, beyond: tuple) -> None:
+def test_an_edit_of_a_part_stays_there(parts, within, beyond):
     share = region_share(parts, FRAME)
     assert (share[within] == 1).all()
     for others in beyond:
         assert share[others].mean() < 0.1
 
 
-def test_of_several_edits_each_acts_in_its_own_part() -> None:
+def test_of_several_edits_each_acts_in_its_own_part():
     regions = Regions.of([about(), about("nose"), about("brows")], FRAME, 64)
     brow, nose = 115, dense.NOSE_TIP
 
-    def at(*change: float) -> np.ndarray:
+    def at(*change):
         return regions.shares(np.array(change, np.float32)).at_landmarks[[brow, nose]]
 
     np.testing.assert_allclose(at(1, 0, 0), 1)
@@ -59,7 +57,7 @@ def test_of_several_edits_each_acts_in_its_own_part() -> None:
     assert texture[y[1] + 3, x[1]] < 0.05
 
 
-def test_the_colour_of_hair_is_nothing_of_the_face() -> None:
+def test_the_colour_of_hair_is_nothing_of_the_face():
     regions = Regions.of([about(group="hair"), about("nose")], FRAME, 64)
     alone, nose, both = (
         regions.shares(np.array(change, np.float32)) for change in ((1, 0), (0, 0.3), (1, 0.3))
@@ -69,7 +67,7 @@ def test_the_colour_of_hair_is_nothing_of_the_face() -> None:
     assert nose.at_landmarks[dense.NOSE_TIP] == 1
 
 
-def test_beards_grow_hair_by_hair_and_leave_lips() -> None:
+def test_beards_grow_hair_by_hair_and_leave_lips():
     regions = Regions.of([about(), about("beard")], FRAME, 128)
     assert regions.shares(np.array([0.5, 1], np.float32)).hairs == 1
     assert regions.shares(np.array([1, 0.5], np.float32)).hairs == 0.5
@@ -83,7 +81,7 @@ def test_beards_grow_hair_by_hair_and_leave_lips() -> None:
     assert np.abs(strands(FRAME)[0][mouth]).mean() < 0.05
 
 
-def test_expressions_keep_the_light_of_the_photo() -> None:
+def test_expressions_keep_the_light_of_the_photo():
     regions = Regions.of([about(group="expression"), about()], FRAME, 128)
     shares = [regions.shares(np.array(change, np.float32)).light for change in ((-1, 0), (0, 1), (1, 0.5))]
     assert shares == [pytest.approx(0.2), 1, pytest.approx(0.5)]
@@ -100,7 +98,7 @@ def test_expressions_keep_the_light_of_the_photo() -> None:
     np.testing.assert_allclose(left[lips], gain[lips], atol=0.01)
 
 
-def test_strands_are_as_fine_as_the_photo() -> None:
+def test_strands_are_as_fine_as_the_photo():
     levels = strands(FRAME)
     assert [len(each) for each in levels] == list(SIDES)
     assert [len(strands_at(FRAME, scale)) for scale in (0.5, 1, 3, 20)] == [128, 128, 512, 1024]
@@ -120,7 +118,7 @@ def test_strands_are_as_fine_as_the_photo() -> None:
         ((0.49, 0.4, 0.1), 0.71, (0.7, 0.7, 1.35)),  # an extreme
     ],
 )
-def test_beards_are_as_dark_and_of_the_colour_as_the_brows(brows: tuple, share: float, colour: tuple) -> None:
+def test_beards_are_as_dark_and_of_the_colour_as_the_brows(brows, share, colour):
     texture = np.full((3, 128, 128), 0.5, np.float32)
     for ring in (dense.LEFT_BROW, dense.RIGHT_BROW):
         texture[:, FRAME.mask(128, ring) > 0] = np.array(brows, np.float32)[:, None]

@@ -1,7 +1,5 @@
 """One face's edit in the photo: movement, tint, and the inside of a mouth that opens."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import cv2
@@ -19,7 +17,7 @@ FRAME = made_up_frame()
 SIZE = 64
 
 
-def an_edit(move: float = 0.0, gain: float = 0.0, texture: float = 0.5, detail: float = 0.0) -> ShapeEdit:
+def an_edit(move=0.0, gain=0.0, texture=0.5, detail=0.0):
     moves = np.zeros((dense.COUNT, 2), np.float32)
     moves[dense.LOWER_LIP, 1] = moves[62:66, 1] = move
     bottom = [number for number in range(46, 56)]
@@ -32,25 +30,25 @@ def an_edit(move: float = 0.0, gain: float = 0.0, texture: float = 0.5, detail: 
     )
 
 
-def scene(opening: float = 6.0, scale: float = 2.0) -> tuple[np.ndarray, FacePlace]:
+def scene(opening=6.0, scale=2.0):
     photo = face_picture(face_points(opening) * scale, 300)
     return photo, FacePlace.of(FRAME, face_points(opening) * scale, photo.shape)
 
 
-def edited(photo: np.ndarray, place: FacePlace, edit: ShapeEdit) -> np.ndarray:
+def edited(photo, place, edit):
     result = photo.copy()
     apply_edit(result, FRAME, place, edit)
     return result
 
 
 @pytest.mark.parametrize("edit", [an_edit(), an_edit(0.05, 0.3).times(0)], ids=["nothing", "at no strength"])
-def test_an_edit_of_nothing_leaves_every_byte(edit: ShapeEdit) -> None:
+def test_an_edit_of_nothing_leaves_every_byte(edit):
     photo, place = scene()
     assert edit.empty
     assert (edited(photo, place, edit) == photo).all()
 
 
-def test_a_gain_multiplies_what_the_photo_has() -> None:
+def test_a_gain_multiplies_what_the_photo_has():
     photo, place = scene()
     result = edited(photo, place, an_edit(gain=0.2))
     for x, y in ((64, 75), (50, 85)):
@@ -61,11 +59,11 @@ def test_a_gain_multiplies_what_the_photo_has() -> None:
     assert (result[:20] == photo[:20]).all()  # beyond the face
 
 
-def test_fine_detail_stays() -> None:
+def test_fine_detail_stays():
     photo, place = scene(scale=2.2)
     result = edited(photo, place, an_edit(move=0.01, gain=0.1))
 
-    def detail(image: np.ndarray) -> float:
+    def detail(image):
         patch = image[140:200, 110:170].astype(float).mean(axis=2)
         return float(np.abs(np.diff(patch, axis=1)).mean())
 
@@ -73,7 +71,7 @@ def test_fine_detail_stays() -> None:
 
 
 @pytest.mark.parametrize(("opening", "shown"), [(0.2, 1.0), (1.5, 1.0), (2.5, 0.5), (6.0, 0.0)])
-def test_the_decoded_mouth_shows_only_where_it_was_shut(opening: float, shown: float) -> None:
+def test_the_decoded_mouth_shows_only_where_it_was_shut(opening, shown):
     photo, place = scene(opening)
     result = edited(photo, place, an_edit(move=0.06, texture=0.0))
     dark = result[2 * 104 : 2 * 107, 120:136].mean()
@@ -85,7 +83,7 @@ def test_the_decoded_mouth_shows_only_where_it_was_shut(opening: float, shown: f
         assert dark > 40
 
 
-def test_strength_is_smooth() -> None:
+def test_strength_is_smooth():
     photo, place = scene(0.2)
     edit = an_edit(move=0.06, gain=0.3, texture=0.9)
     strengths = np.linspace(0, 1, 17)
@@ -94,7 +92,7 @@ def test_strength_is_smooth() -> None:
     assert max(steps) < 0.35 * np.abs(pictures[-1] - pictures[0]).mean()
 
 
-def test_between_two_edits() -> None:
+def test_between_two_edits():
     one, other = an_edit(0.0, 0.0, 0.0), an_edit(0.04, 0.2, 1.0)
     half = one.towards(other, 0.5)
     np.testing.assert_allclose(half.moves, other.moves / 2)
@@ -103,7 +101,7 @@ def test_between_two_edits() -> None:
 
 
 @pytest.mark.parametrize(("source", "target", "limit"), [(0.05, 1.0, PALER + BRIGHTER), (1.0, 0.05, -DARKER)])
-def test_gains_are_bounded(source: float, target: float, limit: float) -> None:
+def test_gains_are_bounded(source, target, limit):
     images = (np.full((1, 3, SIZE, SIZE), value, np.float32) for value in (source, target, 0.5))
     gain = log_gain(*images, FRAME)
     assert gain.shape == (1, 3, SIZE, SIZE)
@@ -111,14 +109,14 @@ def test_gains_are_bounded(source: float, target: float, limit: float) -> None:
     assert 0.75 < greatest / limit <= 1
 
 
-def test_a_part_of_a_face_does_not_glow() -> None:
+def test_a_part_of_a_face_does_not_glow():
     source, target, own = (np.full((1, 3, SIZE, SIZE), 0.4, np.float32) for _ in range(3))
     target[:, :, 40:50, 20:30] = 0.8
     gain = log_gain(source, target, own, FRAME)[0, 1]
     assert 0.02 < gain[45, 25] - gain[45, 42] <= BRIGHTER + 0.01
 
 
-def test_a_fold_is_brightened_only_where_the_photo_has_one() -> None:
+def test_a_fold_is_brightened_only_where_the_photo_has_one():
     source, target, smooth = (np.full((1, 3, SIZE, SIZE), 0.5, np.float32) for _ in range(3))
     source[:, :, :, 20] = folded = 0.3
     own = smooth.copy()
@@ -128,7 +126,7 @@ def test_a_fold_is_brightened_only_where_the_photo_has_one() -> None:
     assert without[20] - without[18] < (there[20] - there[18]) / 2
 
 
-def test_light_held_back_leaves_no_stain() -> None:
+def test_light_held_back_leaves_no_stain():
     source, target = (
         np.full((1, 3, SIZE, SIZE), 0.2, np.float32),
         np.full((1, 3, SIZE, SIZE), 0.9, np.float32),
@@ -139,7 +137,7 @@ def test_light_held_back_leaves_no_stain() -> None:
     assert gain[0] - gain[1] > reddish / 3
 
 
-def test_no_gain_on_eyes_and_teeth() -> None:
+def test_no_gain_on_eyes_and_teeth():
     mask = gain_mask(FRAME, SIZE)
     for x, y in ((46, 62), (82, 62), (64, 101), (2, 2), (126, 126)):
         assert mask[y * SIZE // 128, x * SIZE // 128] < 0.1
@@ -148,15 +146,13 @@ def test_no_gain_on_eyes_and_teeth() -> None:
 
 @pytest.mark.parametrize(("amount", "low", "high"), [(-1.0, 0.2, 0.8), (-0.5, 0.5, 0.9), (0.15, 1.02, 1.2)])
 @pytest.mark.parametrize("scale", [1.0, 2.2])
-def test_detail_softens_and_deepens_what_is_there(
-    amount: float, low: float, high: float, scale: float
-) -> None:
+def test_detail_softens_and_deepens_what_is_there(amount, low, high, scale):
     photo, place = scene(scale=scale)
     noise = np.random.default_rng(0).normal(0, 1, (*photo.shape[:2], 1))
     folded, grainy = (np.clip(photo + size * noise, 0, 255).astype(np.uint8) for size in (30, 3))
     cheek = np.s_[int(74 * scale) : int(90 * scale), int(40 * scale) : int(52 * scale)]
 
-    def contrast(image: np.ndarray) -> float:
+    def contrast(image):
         return float((image[cheek].astype(float) - cv2.GaussianBlur(image[cheek], (0, 0), 2)).std())
 
     result = edited(folded, place, an_edit(detail=amount))
@@ -169,12 +165,12 @@ def test_detail_softens_and_deepens_what_is_there(
     )
 
 
-def test_amounts_of_detail() -> None:
+def test_amounts_of_detail():
     made = amplified(np.float32([-9, -0.7, 0, 0.01, 9]))
     np.testing.assert_allclose(made, [-SOFTEST, -0.455, 0, 0.0097, DEEPEST], atol=1e-3)
 
 
-def test_a_mouth_that_the_edit_does_not_open_shows_its_own_inside() -> None:
+def test_a_mouth_that_the_edit_does_not_open_shows_its_own_inside():
     photo, place = scene(2.0)
     np.testing.assert_array_equal(edited(photo, place, an_edit(move=0.0, gain=0.0, texture=0.9)), photo)
     tinted = edited(photo, place, an_edit(move=0.0, gain=0.1, texture=0.9))

@@ -1,18 +1,16 @@
 """Contact sheets: panels uncut, captions within their cells."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
 from aif.runtime.editing.sheets import MAX_PANEL, Panel, compare_sheet, face_view, lay_out
 
 
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+def noise(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 200, (height, width, 3)).astype(np.uint8)
 
 
-def find(panel: np.ndarray, sheet: np.ndarray) -> tuple[int, int]:
+def find(panel, sheet):
     """Where `panel` stands in the sheet, pixel for pixel: row, column."""
     high, wide = panel.shape[:2]
     for row, column in np.argwhere((sheet == panel[0, 0]).all(axis=2)):
@@ -22,7 +20,7 @@ def find(panel: np.ndarray, sheet: np.ndarray) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 200), (200, 1), (40, 30), (300, 200), (900, 1600)])
-def test_both_pictures_stand_side_by_side_uncut(size: tuple[int, int]) -> None:
+def test_both_pictures_stand_side_by_side_uncut(size):
     before, after = noise(*size), noise(*size, seed=1)
     sheet = compare_sheet(before, after, "Smiling 1")
     (top, left), (top_after, left_after) = find(before, sheet), find(after, sheet)
@@ -32,7 +30,7 @@ def test_both_pictures_stand_side_by_side_uncut(size: tuple[int, int]) -> None:
     assert (outside == 255).all()
 
 
-def test_the_caption_is_no_wider_than_its_cell() -> None:
+def test_the_caption_is_no_wider_than_its_cell():
     before = noise(200, 300)
     sheet = compare_sheet(before, before, ", ".join(["A_very_long_attribute_name 0.123456"] * 20))
     top, left = find(before, sheet)
@@ -42,7 +40,7 @@ def test_the_caption_is_no_wider_than_its_cell() -> None:
 
 
 @pytest.mark.parametrize("size", [(9000, 100), (60, 12000)])
-def test_a_huge_picture_is_shrunk_in_proportion(size: tuple[int, int]) -> None:
+def test_a_huge_picture_is_shrunk_in_proportion(size):
     big = np.full((*size, 3), 77, np.uint8)
     sheet = compare_sheet(big, big, "x")
     ratio = MAX_PANEL / max(size)
@@ -51,7 +49,7 @@ def test_a_huge_picture_is_shrunk_in_proportion(size: tuple[int, int]) -> None:
     assert panel.any(axis=0).sum() == 2 * round(size[1] * ratio)
 
 
-def test_rows_of_unequal_length_and_size() -> None:
+def test_rows_of_unequal_length_and_size():
     small, large = noise(20, 20), noise(64, 80, seed=2)
     sheet = lay_out([[Panel(small, "a"), Panel(large, "b")], [Panel(large[::-1], "c")]])
     assert find(small, sheet)[0] == find(large, sheet)[0] < find(large[::-1], sheet)[0]
@@ -65,7 +63,7 @@ def test_rows_of_unequal_length_and_size() -> None:
         ([[0, 1, -60], [-1, 0, 131]], (115.5, 75.5)),
     ],
 )
-def test_a_face_view_is_centred_on_the_crop(matrix: list[list[float]], centre: tuple[float, float]) -> None:
+def test_a_face_view_is_centred_on_the_crop(matrix, centre):
     y, x = np.mgrid[0:240, 0:250]
     frame = np.stack([x, y, 0 * x], axis=2).astype(np.uint8)
     view = face_view(frame, np.array(matrix, np.float32), crop_size=32, side=64)
@@ -75,7 +73,7 @@ def test_a_face_view_is_centred_on_the_crop(matrix: list[list[float]], centre: t
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 50), (50, 3), (30, 30)])
 @pytest.mark.parametrize("shift", [-1000.0, 0.0, 1000.0])
-def test_a_face_view_stays_inside_any_frame(shape: tuple[int, int], shift: float) -> None:
+def test_a_face_view_stays_inside_any_frame(shape, shift):
     frame = noise(*shape)
     view = face_view(frame, np.array([[1, 0, shift], [0, 1, shift]], np.float32), crop_size=32, side=48)
     assert view.shape == (48, 48, 3)

@@ -1,26 +1,20 @@
 """The one check of attribute values: names, ranges, and the columns of y."""
 
-from __future__ import annotations
-
 import math
-from typing import Any
 
 import pytest
 
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.values import check_value, value_columns
-from aif.runtime.errors import AifError, ConfigError, UnknownAttributeError
+from aif.runtime.errors import ConfigError, UnknownAttributeError
 
-KNOWN = (
-    AttributeInfo(name="Smiling"),
-    AttributeInfo(name="Eyeglasses", minimum=0, maximum=1.5),
-)
+KNOWN = (AttributeInfo(name="Smiling"), AttributeInfo(name="Eyeglasses", minimum=0, maximum=1.5))
 
 
 @pytest.mark.parametrize(
     ("attribute", "value"), [(0, -1), (0, 2), (0, 0.5), (0, True), (1, 0), (1, 1.5), (1, -0.0)]
 )
-def test_allowed(attribute: int, value: float) -> None:
+def test_allowed(attribute, value):
     check_value(KNOWN[attribute], value)
 
 
@@ -40,7 +34,7 @@ def test_allowed(attribute: int, value: float) -> None:
         (0, [1], "is no number"),
     ],
 )
-def test_refused(attribute: int, value: Any, said: str) -> None:
+def test_refused(attribute, value, said):
     with pytest.raises(ConfigError, match=said) as caught:
         check_value(KNOWN[attribute], value)
     assert caught.value.exit_code == 2
@@ -50,7 +44,7 @@ def test_refused(attribute: int, value: Any, said: str) -> None:
     ("edits", "columns"),
     [({}, {}), ({"Eyeglasses": 1}, {1: 1}), ({"Eyeglasses": 0.5, "Smiling": -1}, {1: 0.5, 0: -1})],
 )
-def test_columns(edits: dict[str, float], columns: dict[int, float]) -> None:
+def test_columns(edits, columns):
     assert value_columns(edits, KNOWN) == columns
 
 
@@ -64,12 +58,12 @@ def test_columns(edits: dict[str, float], columns: dict[int, float]) -> None:
         ({"Smiling": 1, "Eyeglasses": 9}, ConfigError, "Eyeglasses=9"),
     ],
 )
-def test_what_is_no_edit(edits: dict[str, float], kind: type[AifError], said: str) -> None:
+def test_what_is_no_edit(edits, kind, said):
     with pytest.raises(kind, match=said):
         value_columns(edits, KNOWN, "the toy")
 
 
-def test_nothing_can_be_edited_without_attributes() -> None:
+def test_nothing_can_be_edited_without_attributes():
     assert value_columns({}, ()) == {}
     with pytest.raises(UnknownAttributeError, match="no names to choose from"):
         value_columns({"Smiling": 1}, ())

@@ -1,7 +1,5 @@
 """Moved landmarks: the photo follows, without cracks, folds or specks of teeth between shut lips."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np
@@ -16,13 +14,13 @@ FRAME = made_up_frame()
 STILL = np.zeros((dense.COUNT, 2), np.float32)
 
 
-def placed(scale: float = 2.0, opening: float = 6.0, side: int = 300) -> tuple[np.ndarray, FacePlace]:
+def placed(scale=2.0, opening=6.0, side=300):
     points = face_points(opening) * scale
     photo = face_picture(points, side)
     return photo, FacePlace.of(FRAME, points, photo.shape)
 
 
-def shut(points: np.ndarray) -> np.ndarray:
+def shut(points):
     """Movements in units of the crop's side after which the lips of `points` (128 px) meet."""
     moves = STILL.copy()
     middle = (points[dense.UPPER_LIP] + points[dense.LOWER_LIP]) / 2
@@ -32,7 +30,7 @@ def shut(points: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("scale", [0.8, 1.0, 2.0, 4.0])
-def test_no_movement_changes_nothing(scale: float) -> None:
+def test_no_movement_changes_nothing(scale):
     photo, place = placed(scale, side=round(150 * scale))
     warp = plan_warp(FRAME, place, STILL)
     left, top, right, bottom = place.box
@@ -41,7 +39,7 @@ def test_no_movement_changes_nothing(scale: float) -> None:
 
 @pytest.mark.parametrize("move", [(0.0, -0.015), (0.02, 0.0), (-0.015, 0.02)])
 @pytest.mark.parametrize("scale", [1.0, 2.6])
-def test_what_is_at_a_landmark_goes_with_it(move: tuple[float, float], scale: float) -> None:
+def test_what_is_at_a_landmark_goes_with_it(move, scale):
     photo, place = placed(scale, side=round(150 * scale))
     moves = STILL.copy()
     moves[dense.LEFT_BROW] = moves[dense.RIGHT_BROW] = move
@@ -58,7 +56,7 @@ def test_what_is_at_a_landmark_goes_with_it(move: tuple[float, float], scale: fl
 
 @pytest.mark.parametrize("scale", [1.0, 2.3, 4.0])
 @pytest.mark.parametrize("opening", [3.0, 6.0, 12.0])
-def test_no_teeth_show_between_lips_that_are_shut(opening: float, scale: float) -> None:
+def test_no_teeth_show_between_lips_that_are_shut(opening, scale):
     photo, place = placed(scale, opening, side=round(150 * scale))
     warp = plan_warp(FRAME, place, shut(face_points(opening)))
     box = warp.apply(photo)
@@ -71,7 +69,7 @@ def test_no_teeth_show_between_lips_that_are_shut(opening: float, scale: float) 
     assert dense.mouth_opening(warp.moved) < 0.01
 
 
-def test_a_wild_movement_folds_nothing_and_leaves_no_crack() -> None:
+def test_a_wild_movement_folds_nothing_and_leaves_no_crack():
     rng = np.random.default_rng(3)
     _, place = placed()
     moves = rng.normal(0, 0.06, STILL.shape).astype(np.float32)
@@ -87,7 +85,7 @@ def test_a_wild_movement_folds_nothing_and_leaves_no_crack() -> None:
     assert np.isfinite(warp.offsets).all()
 
 
-def test_smooth_in_the_movement() -> None:
+def test_smooth_in_the_movement():
     photo, place = placed()
     moves = STILL.copy()
     moves[dense.OUTER_LIP, 1] = np.linspace(-0.02, 0.02, 20)
@@ -100,7 +98,7 @@ def test_smooth_in_the_movement() -> None:
     ("offset", "empty"),
     [((0, 0), False), ((-120, 0), False), ((200, 200), False), ((5000, 0), True), ((0, -5000), True)],
 )
-def test_faces_at_and_beyond_the_border(offset: tuple[int, int], empty: bool) -> None:
+def test_faces_at_and_beyond_the_border(offset, empty):
     photo, _ = placed()
     place = FacePlace.of(FRAME, face_points() * 2 + np.float32(offset), photo.shape)
     left, top, right, bottom = place.box
@@ -113,7 +111,7 @@ def test_faces_at_and_beyond_the_border(offset: tuple[int, int], empty: bool) ->
         assert plan_warp(FRAME, place, moves).apply(photo).shape == (bottom - top, right - left, 3)
 
 
-def test_movements_turn_and_grow_with_the_face() -> None:
+def test_movements_turn_and_grow_with_the_face():
     turned = (
         face_points() @ np.array([[0, 3], [-3, 0]], np.float32) + 500
     )  # a quarter turn, three times as large
@@ -124,14 +122,14 @@ def test_movements_turn_and_grow_with_the_face() -> None:
     np.testing.assert_allclose(place.in_photo(moves)[0], (0, 0.1 * 128 * 3), rtol=0.05, atol=1.5)
 
 
-def test_the_grid_is_coarse_only_where_the_face_is_large() -> None:
+def test_the_grid_is_coarse_only_where_the_face_is_large():
     _, small = placed(1.0, side=150)
     _, large = placed(8.0, side=1200)
     assert max(plan_warp(FRAME, small, STILL).texture_grid.shape[:2]) >= 100
     assert max(plan_warp(FRAME, large, STILL).texture_grid.shape[:2]) < 2 * GRID
 
 
-def test_lips_that_cross_meet_in_a_line() -> None:
+def test_lips_that_cross_meet_in_a_line():
     points = face_points(6)
     moves = np.zeros((dense.COUNT, 2), np.float32)
     moves[dense.UPPER_LIP, 1], moves[dense.LOWER_LIP, 1] = 6 / 128, -6 / 128
@@ -148,7 +146,7 @@ def test_lips_that_cross_meet_in_a_line() -> None:
     ("own", "further", "opening"),
     [(0.2, 0.8, 0), (0.2, 1.6, 0), (0.2, 4.5, 4.7), (3, 0.6, 3.6), (5, -3.3, 0), (5, -1.5, 3.5), (2, 0, 2)],
 )
-def test_lips_part_plainly_or_not_at_all(own: float, further: float, opening: float) -> None:
+def test_lips_part_plainly_or_not_at_all(own, further, opening):
     points = face_points(own)
     moves = np.zeros((dense.COUNT, 2), np.float32)
     moves[dense.LOWER_LIP, 1] = further / 128
@@ -156,7 +154,7 @@ def test_lips_part_plainly_or_not_at_all(own: float, further: float, opening: fl
     assert dense.mouth_opening(warp.moved) == pytest.approx(opening, abs=0.5)
 
 
-def test_lips_that_meet_leave_no_stairs() -> None:
+def test_lips_that_meet_leave_no_stairs():
     face = face_points(8)
     picture = np.full((128, 128, 3), 220, np.uint8)
     picture[: round(float(face[dense.INNER_LIP, 1].mean()))] = 20  # the upper lip and what is above it

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,8 +20,6 @@ from aif.runtime.errors import BundleError, ConfigError, ImageError
 from aif.runtime.faces import detect
 from aif.runtime.faces.detect import (
     CheckedDetector,
-    Detection,
-    Detector,
     HaarDetector,
     OwnDetector,
     ProposalNet,
@@ -55,7 +51,7 @@ FACE = (225, 115)  # the middle of the astronaut's face
         ((0, 0, 0, 0), (0, 0, 0, 0), 0.0),
     ],
 )
-def test_overlap(one: tuple[int, ...], other: tuple[int, ...], expected: float) -> None:
+def test_overlap(one, other, expected):
     a, b = (np.array(box, dtype=np.float32) for box in (one, other))
     assert overlap(a, b) == overlap(b, a) == pytest.approx(expected)
 
@@ -71,7 +67,7 @@ def test_overlap(one: tuple[int, ...], other: tuple[int, ...], expected: float) 
         ([(0, 0, 10, 10), (4, 0, 10, 10), (8, 0, 10, 10)], [0.9, 0.8, 0.7], [0, 2]),
     ],
 )
-def test_suppress(boxes: list[tuple[int, ...]], scores: list[float], kept: list[int]) -> None:
+def test_suppress(boxes, scores, kept):
     assert suppress([np.array(box, dtype=np.float32) for box in boxes], scores, 0.35) == kept
 
 
@@ -90,7 +86,7 @@ def test_suppress(boxes: list[tuple[int, ...]], scores: list[float], kept: list[
         ((2, 5, 7, 3), np.uint8, False),
     ],
 )
-def test_frames(shape: tuple[int, ...], dtype: Any, good: bool) -> None:
+def test_frames(shape, dtype, good):
     frame = np.zeros(shape, dtype=dtype)
     if good:
         check_frame(frame)
@@ -100,19 +96,19 @@ def test_frames(shape: tuple[int, ...], dtype: Any, good: bool) -> None:
 
 
 @pytest.fixture(scope="module")
-def haar(toy_bundle: Bundle) -> Detector:
+def haar(toy_bundle):
     return make_detector("haar", toy_bundle, threads=1)
 
 
 @pytest.fixture(scope="module")
-def yunet() -> Detector:
+def yunet():
     path = os.environ.get("AIF_YUNET")
     if not path:
         pytest.skip("AIF_YUNET does not name YuNet's file")
     return YuNetDetector(path, LandmarkNet(Bundle.open(), threads=1))
 
 
-def _faces(detector: Detector, frame: np.ndarray) -> list[Detection]:
+def _faces(detector, frame):
     faces = detector.detect(frame)
     for each in faces:
         assert each.box_xywh.shape == (4,) and each.box_xywh.dtype == np.float32
@@ -122,7 +118,7 @@ def _faces(detector: Detector, frame: np.ndarray) -> list[Detection]:
     return faces
 
 
-def _contains(face: Detection, x: float, y: float) -> bool:
+def _contains(face, x, y):
     left, top, width, height = face.box_xywh
     return bool(left < x < left + width and top < y < top + height)
 
@@ -146,16 +142,12 @@ VIEWS: list[Any] = [
 
 
 @pytest.mark.parametrize(("view", "place"), VIEWS)
-def test_haar_finds_the_portrait(
-    haar: Detector, astronaut_bgr: np.ndarray, view: Callable[..., Any], place: tuple[float, float]
-) -> None:
+def test_haar_finds_the_portrait(haar, astronaut_bgr, view, place):
     assert any(_contains(face, *place) for face in _faces(haar, view(astronaut_bgr)))
 
 
 @pytest.mark.parametrize(("view", "place"), VIEWS)
-def test_yunet_finds_the_portrait(
-    yunet: Detector, astronaut_bgr: np.ndarray, view: Callable[..., Any], place: tuple[float, float]
-) -> None:
+def test_yunet_finds_the_portrait(yunet, astronaut_bgr, view, place):
     (face,) = _faces(yunet, view(astronaut_bgr))
     assert _contains(face, *place)
     left_eye, right_eye, nose, left_mouth, right_mouth = face.landmarks
@@ -169,11 +161,11 @@ class OneFace(CheckedDetector):
 
     turns = HaarDetector.turns
 
-    def __init__(self, truth: np.ndarray) -> None:
-        super().__init__(self)  # type: ignore[arg-type]
+    def __init__(self, truth):
+        super().__init__(self)
         self.truth, self.asked, self.sure = truth, 0, 0.995
 
-    def _glance(self, small: np.ndarray) -> list[Proposal]:
+    def _glance(self, small):
         ys, xs = np.nonzero(small[:, :, 0] > 127)  # the eyes are blue, the left one green, too
         left = np.argwhere((small[:, :, :2] > 127).all(axis=2)).mean(axis=0)[::-1]
         across = 2 * ((xs.mean(), ys.mean()) - left)
@@ -183,10 +175,10 @@ class OneFace(CheckedDetector):
         box = np.array([xs.mean() - side / 2, ys.mean() + side / 8 - side / 2, side, side], np.float32)
         return [Proposal(box)]
 
-    def _proposals(self, frame: np.ndarray) -> Iterator[list[Proposal]]:
+    def _proposals(self, frame):
         yield self._glance(frame)
 
-    def refine_all(self, frame: Any, boxes: Any, passes: int = 2, angle: Any = 0.0) -> DenseFaces:
+    def refine_all(self, frame, boxes, passes=2, angle=0.0):
         found, (right,) = DenseFaces.none(len(boxes)), [box_from_landmarks(self.truth)]
         for k, (box, turn) in enumerate(zip(boxes, angle, strict=True)):
             self.asked += 1
@@ -200,7 +192,7 @@ class OneFace(CheckedDetector):
 
 @pytest.mark.parametrize("eyes", [20, 60, 150])
 @pytest.mark.parametrize("degrees", [0, 15, -40, 90, -90, 140, 180])
-def test_faces_are_found_at_any_turn_and_size(degrees: float, eyes: int) -> None:
+def test_faces_are_found_at_any_turn_and_size(degrees, eyes):
     turn = cv2.getRotationMatrix2D((0, 0), -degrees, 1.0)[:, :2]
     truth = (face(0, 0, eyes) @ turn.T + (700, 350)).astype(np.float32)
     frame = np.zeros((700, 1300, 3), dtype=np.uint8)
@@ -217,16 +209,16 @@ def test_faces_are_found_at_any_turn_and_size(degrees: float, eyes: int) -> None
     assert detector.detect(frame) == []
 
 
-def test_of_four_directions_the_surest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_four_directions_the_surest_counts(monkeypatch):
     class Net:
-        def refine_all(self, frame: Any, boxes: Any, passes: int = 2, angle: Any = 0) -> DenseFaces:
+        def refine_all(self, frame, boxes, passes=2, angle=0):
             found = DenseFaces.none(len(boxes))
             for k, upside_down in enumerate(abs(turn) > 3 for turn in angle):
                 found.confidence[k] = 0.98 if upside_down else 0.84
                 found.points[k] = dense(face(100, 100, 40) * (-1 if upside_down else 1))
             return found
 
-    detector = HaarDetector(Net())  # type: ignore[arg-type]
+    detector = HaarDetector(Net())
     monkeypatch.setattr(detector, "_boxes", lambda cascade, small: [np.float32([50, 50, 100, 100])])
     (found,) = detector.detect(np.zeros((200, 200, 3), np.uint8))
     assert found.score == pytest.approx(0.98) and found.landmarks[0, 0] > found.landmarks[1, 0]
@@ -234,7 +226,7 @@ def test_of_four_directions_the_surest_counts(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("degrees", [0, 30, 90, 180, -135])
 @pytest.mark.parametrize("shape", [(1, 1, 3), (40, 70, 3), (301, 200, 3)])
-def test_turned_copies_show_all_and_lead_back(shape: tuple[int, ...], degrees: float) -> None:
+def test_turned_copies_show_all_and_lead_back(shape, degrees):
     frame = np.zeros(shape, dtype=np.uint8)
     frame[shape[0] // 3, shape[1] // 4] = 255
     copy, back = turned_copy(frame, degrees)
@@ -244,11 +236,11 @@ def test_turned_copies_show_all_and_lead_back(shape: tuple[int, ...], degrees: f
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 500, 3), (64, 64, 3), (3000, 4000, 3)])
-def test_blank_frames(haar: Detector, shape: tuple[int, ...]) -> None:
+def test_blank_frames(haar, shape):
     assert haar.detect(np.zeros(shape, dtype=np.uint8)) == []
 
 
-def test_haar_drops_what_the_network_calls_no_face(toy_bundle: Bundle, astronaut_bgr: np.ndarray) -> None:
+def test_haar_drops_what_the_network_calls_no_face(toy_bundle, astronaut_bgr):
     """The toy network believes in red alone; without red it calls every box a false alarm."""
     detector = HaarDetector(LandmarkNet(toy_bundle, threads=1))
     assert detector.detect(astronaut_bgr)
@@ -257,13 +249,13 @@ def test_haar_drops_what_the_network_calls_no_face(toy_bundle: Bundle, astronaut
     assert detector.detect(without_red) == []
 
 
-def test_haar_s_faces_are_those_that_the_network_believes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_haar_s_faces_are_those_that_the_network_believes_in(monkeypatch):
     """The surest first, each once, with five of its dense landmarks."""
     five = np.array([(46, 62), (82, 62), (64, 84), (48.8, 100.6), (79.2, 100.6)], dtype=np.float32)
     boxes = [np.array([x, 0, 50, 50], dtype=np.float32) for x in (0, 200, 400, 600)]
 
     class Net:
-        def refine_all(self, frame: Any, asked: Any, passes: int = 2, angle: Any = 0) -> DenseFaces:
+        def refine_all(self, frame, asked, passes=2, angle=0):
             found = DenseFaces.none(4)
             found.confidence[:] = (0.6, 0.4, 0.9, 0.7) if len(asked) == 4 else 0.1
             for points, x in zip(found.points, (0, 200, 400, 410), strict=True):
@@ -273,7 +265,7 @@ def test_haar_s_faces_are_those_that_the_network_believes_in(monkeypatch: pytest
                 )
             return found
 
-    detector = HaarDetector(Net())  # type: ignore[arg-type]
+    detector = HaarDetector(Net())
     monkeypatch.setattr(detector, "_boxes", lambda cascade, small: boxes)
     found = detector.detect(np.zeros((300, 700, 3), np.uint8))
     assert [each.score for each in found] == pytest.approx([0.9, 0.6])
@@ -281,13 +273,13 @@ def test_haar_s_faces_are_those_that_the_network_believes_in(monkeypatch: pytest
         np.testing.assert_allclose(each.landmarks, five + np.float32((x, 0)), atol=1e-3)
 
 
-def test_making_detectors(toy_bundle: Bundle, make_bundle: Any, monkeypatch: Any, tmp_path: Path) -> None:
+def test_making_detectors(toy_bundle, make_bundle, monkeypatch, tmp_path):
     monkeypatch.delenv("AIF_YUNET", raising=False)
     monkeypatch.setenv("AIF_CACHE", str(tmp_path))
     with pytest.raises(ConfigError, match="aif fetch yunet"):
         make_detector("yunet", toy_bundle)
     with pytest.raises(ConfigError, match="auto, aif, yunet, haar"):
-        make_detector("magic", toy_bundle)  # type: ignore[arg-type]
+        make_detector("magic", toy_bundle)
     assert isinstance(make_detector("haar", make_bundle(landmarks=None)), HaarDetector)
 
 
@@ -305,9 +297,7 @@ def test_making_detectors(toy_bundle: Bundle, make_bundle: Any, monkeypatch: Any
         ({(1, 1): (0.9, 0, 0, -9, 1, 0)}, []),
     ],
 )
-def test_maps_become_boxes(
-    cells: dict[tuple[int, int], tuple[float, ...]], expected: list[tuple[float, ...]]
-) -> None:
+def test_maps_become_boxes(cells, expected):
     """Centre, side and turn of each; what is unlikely, of no size or not finite is left out."""
     maps = np.zeros((6, 7, 8), np.float32)
     for (row, column), values in cells.items():
@@ -321,7 +311,7 @@ def test_maps_become_boxes(
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (40, 70, 3), (64, 64, 3), (301, 200, 3)])
-def test_the_bundle_s_detector_takes_frames_of_any_size(shape: tuple[int, ...]) -> None:
+def test_the_bundle_s_detector_takes_frames_of_any_size(shape):
     net = ProposalNet(detector_net(), threads=1)
     frame = np.zeros(shape, dtype=np.uint8)
     assert net.propose(frame) == []
@@ -333,7 +323,7 @@ def test_the_bundle_s_detector_takes_frames_of_any_size(shape: tuple[int, ...]) 
         ProposalNet(matte_net())
 
 
-def test_the_bundle_s_detector_tells_the_turn() -> None:
+def test_the_bundle_s_detector_tells_the_turn():
     """So that the landmark network looks in that direction only, and once."""
     truth = (face(0, 0, 40) * -1 + (300, 200)).astype(np.float32)
     knows = OneFace(truth)
@@ -341,10 +331,10 @@ def test_the_bundle_s_detector_tells_the_turn() -> None:
     class Proposes:
         score = 0.9
 
-        def propose(self, frame: Any) -> list[Proposal]:
+        def propose(self, frame):
             return [Proposal(box_from_landmarks(truth), math.pi, self.score)]
 
-    detector = OwnDetector(Proposes(), knows)  # type: ignore[arg-type]
+    detector = OwnDetector(Proposes(), knows)
     (found,) = detector.detect(np.zeros((400, 600, 3), np.uint8))
     np.testing.assert_allclose(found.landmarks, truth, atol=1e-3)
     assert knows.asked == 1
@@ -355,9 +345,7 @@ def test_the_bundle_s_detector_tells_the_turn() -> None:
     assert detector.detect(np.zeros((400, 600, 3), np.uint8)) == []
 
 
-def test_the_detector_of_a_bundle_or_of_the_embedded_one(
-    make_bundle: Any, monkeypatch: Any, tmp_path: Path
-) -> None:
+def test_the_detector_of_a_bundle_or_of_the_embedded_one(make_bundle, monkeypatch, tmp_path):
     monkeypatch.delenv("AIF_YUNET", raising=False)
     monkeypatch.setenv("AIF_CACHE", str(tmp_path))
     info = GraphFile(file="detector.onnx", sha256=sha256(detector_net()))
@@ -376,7 +364,7 @@ def test_the_detector_of_a_bundle_or_of_the_embedded_one(
 
 
 @pytest.mark.parametrize("contents", [None, b"", b"not a network"])
-def test_a_yunet_file_that_is_none(toy_bundle: Bundle, tmp_path: Path, contents: bytes | None) -> None:
+def test_a_yunet_file_that_is_none(toy_bundle, tmp_path, contents):
     path = tmp_path / "yunet.onnx"
     if contents is not None:
         path.write_bytes(contents)
@@ -384,9 +372,7 @@ def test_a_yunet_file_that_is_none(toy_bundle: Bundle, tmp_path: Path, contents:
         make_detector("auto", toy_bundle, yunet=path)
 
 
-def test_an_opencv_without_cascades(
-    toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_opencv_without_cascades(toy_bundle, monkeypatch, tmp_path):
     monkeypatch.setattr(cv2, "__file__", str(tmp_path / "__init__.py"))
     with pytest.raises(ConfigError, match="no Haar cascades"):
         make_detector("haar", toy_bundle)

@@ -1,9 +1,6 @@
 """The landmark network's geometry, and the network on pictures whose answer is known."""
 
-from __future__ import annotations
-
 import math
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,13 +18,7 @@ from aif.runtime.faces.landmarks import (
     landmark_crop,
 )
 from aif.runtime.geometry.align import TEMPLATE_128, transform_points
-from aif.runtime.geometry.points import (
-    COUNT,
-    LEFT_MOUTH,
-    NOSE_TIP,
-    RIGHT_MOUTH,
-    five_points,
-)
+from aif.runtime.geometry.points import COUNT, LEFT_MOUTH, NOSE_TIP, RIGHT_MOUTH, five_points
 
 TURNS = [0.0, 0.3, -0.7, math.pi / 2, 3.0]
 
@@ -41,11 +32,11 @@ EXACT[[NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH]] = TEMPLATE_128[2:]
 
 
 @pytest.fixture(scope="module")
-def net() -> LandmarkNet:
+def net():
     return LandmarkNet(landmark_net(), threads=1)
 
 
-def _turned(points: np.ndarray, angle: float, scale: float = 1.0, shift: Any = (0, 0)) -> np.ndarray:
+def _turned(points, angle, scale=1.0, shift=(0, 0)):
     """The points, turned clockwise as seen in the image, scaled and shifted."""
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return (points @ turn.T * scale + shift).astype(np.float32)
@@ -54,7 +45,7 @@ def _turned(points: np.ndarray, angle: float, scale: float = 1.0, shift: Any = (
 @pytest.mark.parametrize("template", [TEMPLATE_128, EXACT], ids=["five", "dense"])
 @pytest.mark.parametrize("angle", TURNS)
 @pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
-def test_angle_and_box_of_a_moved_template(template: np.ndarray, angle: float, scale: float) -> None:
+def test_angle_and_box_of_a_moved_template(template, angle, scale):
     points = _turned(template, angle, scale, (500, -20))
     x, y, width, height = box_from_landmarks(points)
     assert landmark_angle(points) == pytest.approx(angle, abs=1e-3)
@@ -73,7 +64,7 @@ def test_angle_and_box_of_a_moved_template(template: np.ndarray, angle: float, s
     "points",
     [np.zeros((5, 2)), np.zeros((4, 2)), np.full((5, 2), np.nan), np.zeros((COUNT, 2)), np.zeros((0, 2))],
 )
-def test_points_that_make_no_face(net: LandmarkNet, points: np.ndarray) -> None:
+def test_points_that_make_no_face(net, points):
     for function in (box_from_landmarks, landmark_angle, close_view):
         with pytest.raises(ValueError, match="landmarks"):
             function(points)
@@ -83,7 +74,7 @@ def test_points_that_make_no_face(net: LandmarkNet, points: np.ndarray) -> None:
 
 @pytest.mark.parametrize("angle", TURNS)
 @pytest.mark.parametrize("box", [(10, 20, 60, 60), (-30, -10, 50, 80), (90, 70, 200, 20)])
-def test_crop_puts_the_box_in_its_middle(box: tuple[float, ...], angle: float) -> None:
+def test_crop_puts_the_box_in_its_middle(box, angle):
     frame = np.zeros((100, 120, 3), dtype=np.uint8)
     crop, matrix = landmark_crop(frame, box, 64, angle)
     assert crop.shape == (64, 64, 3) and matrix.dtype == np.float32
@@ -97,7 +88,7 @@ def test_crop_puts_the_box_in_its_middle(box: tuple[float, ...], angle: float) -
     )
 
 
-def test_crop_shows_what_the_matrix_says() -> None:
+def test_crop_shows_what_the_matrix_says():
     frame = np.zeros((200, 200, 3), dtype=np.uint8)
     cv2.circle(frame, (120, 80), 6, (255, 255, 255), -1)
     crop, matrix = landmark_crop(frame, (70, 40, 80, 80), 96, 0.5)
@@ -109,7 +100,7 @@ def test_crop_shows_what_the_matrix_says() -> None:
 @pytest.mark.parametrize(
     "box", [(0, 0, 0, 10), (0, 0, 10, -1), (math.nan, 0, 10, 10), (0, 0, math.inf, 10), (0, 0, 10)]
 )
-def test_boxes_that_are_none(net: LandmarkNet, box: tuple[float, ...]) -> None:
+def test_boxes_that_are_none(net, box):
     frame = np.zeros((50, 50, 3), dtype=np.uint8)
     with pytest.raises(ValueError):
         landmark_crop(frame, box, 32)
@@ -117,7 +108,7 @@ def test_boxes_that_are_none(net: LandmarkNet, box: tuple[float, ...]) -> None:
         net.refine_all(frame, [box])
 
 
-def _red_disc(centre: tuple[int, int]) -> np.ndarray:
+def _red_disc(centre):
     frame = np.zeros((240, 320, 3), dtype=np.uint8)
     cv2.circle(frame, centre, 8, (0, 0, 255), -1)
     return frame
@@ -125,9 +116,7 @@ def _red_disc(centre: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize(("passes", "side"), [(1, 144), (2, 144), (3, 144)])
 @pytest.mark.parametrize("centre", [(160, 120), (140, 110), (30, 30), (300, 220)])
-def test_finds_the_points_in_frame_pixels(
-    net: LandmarkNet, centre: tuple[int, int], passes: int, side: int
-) -> None:
+def test_finds_the_points_in_frame_pixels(net, centre, passes, side):
     """The toy network puts the points around what is red: channels, crop and way back must be right."""
     box = (centre[0] - 45, centre[1] - 35, 90, 90)
     faces = net.refine_all(_red_disc(centre), [box], passes)
@@ -137,7 +126,7 @@ def test_finds_the_points_in_frame_pixels(
     assert faces.points.dtype == np.float32 and faces.confidence.tolist() == [1.0]
 
 
-def test_roll_is_that_of_the_frame(net: LandmarkNet) -> None:
+def test_roll_is_that_of_the_frame(net):
     """The toy gives pose 0 in its crop, so the frame's roll is how far the crop was turned."""
     places = [_turned(DENSE - ORIGIN, angle, 0.7, (160, 120)) for angle in (0.5, -0.2)]
     views = [close_view(points) for points in places]
@@ -148,12 +137,12 @@ def test_roll_is_that_of_the_frame(net: LandmarkNet) -> None:
     np.testing.assert_allclose(seen.points, np.stack(places), atol=1.5)
 
 
-def test_nothing_there(net: LandmarkNet) -> None:
+def test_nothing_there(net):
     faces = net.refine_all(np.zeros((100, 100, 3), dtype=np.uint8), [(20, 20, 50, 50)])
     assert faces.confidence.tolist() == [0.0]
 
 
-def test_many_boxes_are_as_good_as_one(net: LandmarkNet) -> None:
+def test_many_boxes_are_as_good_as_one(net):
     frame = _red_disc((60, 60)) + _red_disc((250, 170))
     boxes = [(20, 20, 80, 80), (200, 130, 90, 90), (150, 20, 40, 40)]
     faces = net.refine_all(frame, boxes)
@@ -162,26 +151,26 @@ def test_many_boxes_are_as_good_as_one(net: LandmarkNet) -> None:
         np.testing.assert_allclose(net.refine_all(frame, [box]).points[0], faces.points[index], atol=1e-3)
 
 
-def test_no_faces(net: LandmarkNet) -> None:
+def test_no_faces(net):
     frame = _red_disc((9, 9))
     crops = np.zeros((0, 128, 128, 3), dtype=np.uint8)
     for none in (net.refine_all(frame, []), net.follow(frame, []), net.in_crops(crops), DenseFaces.none()):
         assert none.points.shape == (0, COUNT, 2) and none.pose.shape == (0, 3) and len(none) == 0
 
 
-def test_passes_below_one(net: LandmarkNet) -> None:
+def test_passes_below_one(net):
     with pytest.raises(ValueError, match="passes"):
         net.refine_all(_red_disc((50, 50)), [(20, 20, 50, 50)], passes=0)
 
 
 @pytest.mark.parametrize("graph", [matte_net(), b""], ids=["another network", "nothing"])
-def test_a_graph_that_is_no_landmark_network(graph: bytes) -> None:
+def test_a_graph_that_is_no_landmark_network(graph):
     with pytest.raises(BundleError):
         LandmarkNet(graph)
 
 
 @pytest.mark.parametrize("size", [64, 128, 256])
-def test_faces_in_template_crops(net: LandmarkNet, size: int) -> None:
+def test_faces_in_template_crops(net, size):
     crops = np.zeros((2, size, size, 3), dtype=np.uint8)
     centre = (ORIGIN * size / 128).round().astype(int).tolist()
     cv2.circle(crops[1], centre, size // 16, (0, 0, 255), -1)
@@ -192,9 +181,7 @@ def test_faces_in_template_crops(net: LandmarkNet, size: int) -> None:
 
 @pytest.mark.parametrize("five", [False, True])
 @pytest.mark.parametrize(("away", "looks"), [(0, 1), (0.5, 1), (20, 2), (400, 5)])
-def test_follows_until_the_points_stay(
-    net: LandmarkNet, monkeypatch: pytest.MonkeyPatch, away: float, looks: int, five: bool
-) -> None:
+def test_follows_until_the_points_stay(net, monkeypatch, away, looks, five):
     """A face that rests takes one look, one that has moved takes more, but no more than five."""
     calls, look = [], LandmarkNet._look
     monkeypatch.setattr(LandmarkNet, "_look", lambda *args: calls.append(len(args[2])) or look(*args))

@@ -1,10 +1,7 @@
 """The matte at runtime: the network's contract, its place in the photo, and edges that follow the photo."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -17,7 +14,7 @@ SIZE = 32
 SKIN, HAIR, WALL = (150, 170, 220), (30, 40, 60), (200, 190, 180)
 
 
-def graph(size: int = SIZE, output: str = "matte", channels: int = 1) -> bytes:
+def graph(size=SIZE, output="matte", channels=1):
     """A network for which red is hair."""
     values = [
         helper.make_tensor(name, TensorProto.INT64, [1], [value])
@@ -33,12 +30,12 @@ def graph(size: int = SIZE, output: str = "matte", channels: int = 1) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def net() -> MatteNet:
+def net():
     return MatteNet(graph(), threads=1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_gives_the_matte_of_every_crop(net: MatteNet, count: int) -> None:
+def test_gives_the_matte_of_every_crop(net, count):
     crops = np.random.default_rng(0).random((count, 3, SIZE, SIZE), dtype=np.float32)
     matte = net.matte(crops)
     assert net.input_size == SIZE and matte.dtype == np.float32
@@ -46,7 +43,7 @@ def test_gives_the_matte_of_every_crop(net: MatteNet, count: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 3, SIZE, SIZE + 1), (1, 1, SIZE, SIZE), (3, SIZE, SIZE)])
-def test_crops_of_another_shape(net: MatteNet, shape: tuple[int, ...]) -> None:
+def test_crops_of_another_shape(net, shape):
     with pytest.raises(ValueError, match="crops must be"):
         net.matte(np.zeros(shape, dtype=np.float32))
 
@@ -61,19 +58,19 @@ def test_crops_of_another_shape(net: MatteNet, shape: tuple[int, ...]) -> None:
     ],
     ids=["another name", "two channels", "empty", "rubbish"],
 )
-def test_a_graph_that_is_no_matte_network(data: bytes, words: str) -> None:
+def test_a_graph_that_is_no_matte_network(data, words):
     with pytest.raises(BundleError, match=words):
         MatteNet(data)
 
 
-def turned(angle: float, scale: float, centre: tuple[float, float]) -> npt.NDArray[np.float64]:
+def turned(angle, scale, centre):
     """Photo to crop, for a face turned by `angle` (radians) whose crop is 128 `scale` px around `centre`."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     landmarks = (TEMPLATE_128 - 63.5) @ turn.T * scale + centre
     return similarity_transform(landmarks, SIZE).astype(np.float64)
 
 
-def disc_at(place: tuple[float, float], radius: float) -> npt.NDArray[np.uint8]:
+def disc_at(place, radius):
     photo = np.zeros((480, 500, 3), dtype=np.uint8)
     cv2.circle(photo, (round(place[0]), round(place[1])), round(radius), (0, 0, 255), -1)
     return photo
@@ -84,9 +81,7 @@ def disc_at(place: tuple[float, float], radius: float) -> npt.NDArray[np.uint8]:
 @pytest.mark.parametrize(
     ("away", "wide"), [((0, 0), False), ((0, 0), True), ((20, -25), True), ((-75, 10), True), ((5, 85), True)]
 )
-def test_a_matte_lies_where_its_hair_is(
-    net: MatteNet, angle: float, scale: float, away: tuple[float, float], wide: bool
-) -> None:
+def test_a_matte_lies_where_its_hair_is(net, angle, scale, away, wide):
     """A red disc in the crop, or beyond it in the wider view, is where it was."""
     matrix = turned(angle, scale, (250, 230))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -100,14 +95,14 @@ def test_a_matte_lies_where_its_hair_is(
     assert ((found > 0.5) & red).sum() > 0.8 * ((found > 0.5) | red).sum() > 0
 
 
-def test_the_crop_alone_knows_nothing_beyond_it(net: MatteNet) -> None:
+def test_the_crop_alone_knows_nothing_beyond_it(net):
     matrix, photo = turned(0, 1, (250, 230)), disc_at((250 - 90, 230), 12)
     box = view_box(matrix, SIZE, photo.shape)
     assert photo_matte(net, photo, matrix, box).max() > 0.8
     assert photo_matte(net, photo, matrix, box, wide=False).max() < 0.05
 
 
-def test_the_edge_of_the_view_is_soft(net: MatteNet) -> None:
+def test_the_edge_of_the_view_is_soft(net):
     """Hair everywhere: the matte ends in the view, slowly."""
     photo = np.full((500, 500, 3), 255, dtype=np.uint8)
     matte = photo_matte(net, photo, turned(0, 1, (250, 250)), (0, 0, 500, 500))
@@ -125,9 +120,7 @@ def test_the_edge_of_the_view_is_soft(net: MatteNet) -> None:
         ((250, 4000), 1.0, (0, 0, 0, 0)),
     ],
 )
-def test_the_box_of_a_view_lies_in_the_photo(
-    centre: tuple[float, float], scale: float, box: tuple[int, int, int, int]
-) -> None:
+def test_the_box_of_a_view_lies_in_the_photo(centre, scale, box):
     matrix = turned(0, scale, centre)
     found = view_box(matrix, SIZE, (480, 500, 3), wide=False)
     np.testing.assert_allclose(found, box, atol=2)
@@ -135,17 +128,17 @@ def test_the_box_of_a_view_lies_in_the_photo(
 
 
 @pytest.mark.parametrize("box", [(-1, 0, 5, 5), (0, 0, 501, 5), (0, 470, 5, 11), (0, 0, -1, 5)])
-def test_a_box_beyond_the_photo(net: MatteNet, box: tuple[int, int, int, int]) -> None:
+def test_a_box_beyond_the_photo(net, box):
     with pytest.raises(ValueError, match="beyond the photo"):
         photo_matte(net, np.zeros((480, 500, 3), dtype=np.uint8), turned(0, 1, (250, 230)), box)
 
 
-def test_an_empty_box(net: MatteNet) -> None:
+def test_an_empty_box(net):
     photo = np.zeros((480, 500, 3), dtype=np.uint8)
     assert photo_matte(net, photo, turned(0, 1, (250, 230)), (0, 0, 0, 0)).shape == (0, 0)
 
 
-def portrait(height: int, width: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+def portrait(height, width):
     """Hair around a face before a wall, with a little noise; and where the hair is."""
     image = np.empty((height, width, 3), dtype=np.uint8)
     image[:] = WALL
@@ -160,7 +153,7 @@ def portrait(height: int, width: int) -> tuple[npt.NDArray[np.uint8], npt.NDArra
     return np.clip(image + noise, 0, 255).astype(np.uint8), hair
 
 
-def roughly(hair: npt.NDArray[np.float32], cells: int, shift: float = 0.0) -> npt.NDArray[np.float32]:
+def roughly(hair, cells, shift=0.0):
     """What a network of `cells` pixels a side would say, off by `shift` of them."""
     height, width = hair.shape
     small = cv2.resize(hair, (cells, cells), interpolation=cv2.INTER_AREA)
@@ -171,7 +164,7 @@ def roughly(hair: npt.NDArray[np.float32], cells: int, shift: float = 0.0) -> np
 
 @pytest.mark.parametrize("size", [(300, 300), (301, 263), (700, 520), (127, 255)])
 @pytest.mark.parametrize("shift", [0.0, 1.0])
-def test_borders_move_to_the_photos_edges(size: tuple[int, int], shift: float) -> None:
+def test_borders_move_to_the_photos_edges(size, shift):
     photo, hair = portrait(*size)
     rough = roughly(hair, 64, shift)
     fine = refine_matte(photo, rough, reach=max(size) / 24)
@@ -180,7 +173,7 @@ def test_borders_move_to_the_photos_edges(size: tuple[int, int], shift: float) -
     assert np.abs(fine - hair).mean() < 0.5 * np.abs(rough - hair).mean()
 
 
-def test_the_matte_given_stays_as_it_is() -> None:
+def test_the_matte_given_stays_as_it_is():
     photo, hair = portrait(200, 200)
     rough = roughly(hair, 64)
     before = rough.copy()
@@ -188,7 +181,7 @@ def test_the_matte_given_stays_as_it_is() -> None:
     np.testing.assert_array_equal(rough, before)
 
 
-def test_far_from_the_border_nothing_changes() -> None:
+def test_far_from_the_border_nothing_changes():
     """A dark spot on the wall is no hair, a light one in the hair is no wall."""
     photo, hair = portrait(480, 480)
     cv2.circle(photo, (60, 60), 10, HAIR, -1)
@@ -198,7 +191,7 @@ def test_far_from_the_border_nothing_changes() -> None:
     assert fine[70:80, 235:245].min() > 0.98
 
 
-def test_fine_strands_get_their_share() -> None:
+def test_fine_strands_get_their_share():
     """At the hair's border strands of one pixel in three: the matte between is that of their colours."""
     photo = np.empty((300, 300, 3), dtype=np.uint8)
     photo[:] = WALL
@@ -214,7 +207,7 @@ def test_fine_strands_get_their_share() -> None:
     assert refine_matte(photo, rough, reach=16)[110:190, 142:150].mean() == pytest.approx(0.5, abs=0.2)
 
 
-def test_no_edge_in_the_photo_leaves_the_border_soft() -> None:
+def test_no_edge_in_the_photo_leaves_the_border_soft():
     plain = np.full((240, 240, 3), 128, dtype=np.uint8)
     rough = roughly((np.indices((240, 240))[1] < 120).astype(np.float32), 32)
     fine = refine_matte(plain, rough)
@@ -223,7 +216,7 @@ def test_no_edge_in_the_photo_leaves_the_border_soft() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("size", [(0, 0), (0, 5), (1, 1), (1, 700), (3, 2), (130, 90)])
-def test_nothing_to_refine(size: tuple[int, int], value: float) -> None:
+def test_nothing_to_refine(size, value):
     photo = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     matte = np.full(size, value, dtype=np.float32)
     np.testing.assert_allclose(refine_matte(photo, matte), matte, atol=1e-6)
@@ -231,7 +224,7 @@ def test_nothing_to_refine(size: tuple[int, int], value: float) -> None:
 
 @pytest.mark.parametrize("reach", [0.0, 0.3, 1000.0])
 @pytest.mark.parametrize("size", [(1, 2), (2, 31), (33, 64), (250, 250)])
-def test_any_size_and_reach_gives_a_matte(size: tuple[int, int], reach: float) -> None:
+def test_any_size_and_reach_gives_a_matte(size, reach):
     rng = np.random.default_rng(2)
     photo = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     fine = refine_matte(photo, rng.random(size, dtype=np.float32), reach=reach)
@@ -240,6 +233,6 @@ def test_any_size_and_reach_gives_a_matte(size: tuple[int, int], reach: float) -
 
 
 @pytest.mark.parametrize("shape", [(10, 10), (10, 9, 3), (10, 10, 4), (9, 10, 3)])
-def test_a_photo_of_another_size(shape: tuple[int, ...]) -> None:
+def test_a_photo_of_another_size(shape):
     with pytest.raises(ValueError, match="not of one size"):
         refine_matte(np.zeros(shape, dtype=np.uint8), np.zeros((10, 10), dtype=np.float32))

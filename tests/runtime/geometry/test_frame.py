@@ -1,7 +1,5 @@
 """The texture frame: every face on one shape."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest
@@ -13,10 +11,9 @@ from aif.runtime.geometry.frame import Frame
 from aif.train.shape.faces.mean_shape import aligned, make_frame
 
 FRAME = made_up_frame()
-MEAN = aligned(face_points()[None], 128)[0] * 128  # as its own five landmarks align it
 
 
-def squeezed(points: np.ndarray, share: float) -> np.ndarray:
+def squeezed(points, share):
     """The left half of a face pressed together towards the middle, as when it is turned away."""
     moved = points.copy()
     left = moved[:, 0] < 64
@@ -24,7 +21,7 @@ def squeezed(points: np.ndarray, share: float) -> np.ndarray:
     return moved
 
 
-def test_landmarks_of_any_face_lie_on_the_mean_shape() -> None:
+def test_landmarks_of_any_face_lie_on_the_mean_shape():
     points = face_points(opening=3)
     points[dense.OUTER_LIP] += (2, -3)
     points[dense.LEFT_BROW] -= (1, 4)
@@ -44,7 +41,7 @@ def test_landmarks_of_any_face_lie_on_the_mean_shape() -> None:
 @pytest.mark.parametrize(
     ("angle", "scale"), [(0, 1.0), (25, 1.0), (-40, 1.6), (180, 1.2), (0, 3.0)], ids=lambda v: f"{v:g}"
 )
-def test_place_size_and_roll_of_a_face_do_not_matter(angle: float, scale: float) -> None:
+def test_place_size_and_roll_of_a_face_do_not_matter(angle, scale):
     points = face_points()
     picture = face_picture(points, 128)
     expected = FRAME.normalise(picture, points, 128)
@@ -60,7 +57,7 @@ def test_place_size_and_roll_of_a_face_do_not_matter(angle: float, scale: float)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
-def test_textures_have_the_size_that_is_asked_for(size: int) -> None:
+def test_textures_have_the_size_that_is_asked_for(size):
     points = face_points()
     texture = FRAME.normalise(face_picture(points, 128), points, size)
     assert texture.shape == (size, size, 3)
@@ -72,12 +69,12 @@ def test_textures_have_the_size_that_is_asked_for(size: int) -> None:
     [np.zeros((5, 2)), np.full((221, 2), np.nan), np.zeros((221, 2)), np.full((221, 2), 7.0)],
     ids=["five", "not finite", "all at the origin", "all in one point"],
 )
-def test_landmarks_that_are_none(points: np.ndarray) -> None:
+def test_landmarks_that_are_none(points):
     with pytest.raises(ValueError, match="landmarks"):
         FRAME.normalise(np.zeros((128, 128, 3), np.uint8), points, 128)
 
 
-def test_what_is_folded_away_is_not_seen() -> None:
+def test_what_is_folded_away_is_not_seen():
     whole = FRAME.visibility(FRAME.mean, 64)
     half = FRAME.visibility(squeezed(FRAME.mean * 128, 0.03) / 128, 64)
     assert whole.min() == 1
@@ -85,7 +82,7 @@ def test_what_is_folded_away_is_not_seen() -> None:
     assert half[32, 44] == 1
 
 
-def test_masks_follow_their_ring() -> None:
+def test_masks_follow_their_ring():
     eye = FRAME.mask(128, dense.LEFT_EYE)
     assert eye[62, 46] == 1
     assert eye[62, 82] == 0
@@ -104,12 +101,12 @@ def test_masks_follow_their_ring() -> None:
     ],
     ids=["five points", "infinite", "no triangle", "no such vertex", "a negative vertex"],
 )
-def test_frames_that_are_none(mean: np.ndarray, triangles: np.ndarray) -> None:
+def test_frames_that_are_none(mean, triangles):
     with pytest.raises(ValueError):
         Frame(mean, triangles)
 
 
-def test_the_mean_shape_is_symmetric_and_has_an_open_mouth() -> None:
+def test_the_mean_shape_is_symmetric_and_has_an_open_mouth():
     rng = np.random.default_rng(0)
     faces = np.stack([face_points(opening) for opening in (0, 0, *[5] * 6, *[7] * 6)]) / 128
     faces = faces + rng.normal(0, 0.0005, faces.shape)
@@ -120,7 +117,7 @@ def test_the_mean_shape_is_symmetric_and_has_an_open_mouth() -> None:
     assert frame.inner_mouth.sum() == 18  # a polygon of 20 corners
 
 
-def test_mirror_is_its_own_inverse_and_keeps_groups() -> None:
+def test_mirror_is_its_own_inverse_and_keeps_groups():
     assert (dense.MIRROR[dense.MIRROR] == np.arange(dense.COUNT)).all()
     for one, other in (
         ("LEFT_EYE", "RIGHT_EYE"),
@@ -132,14 +129,14 @@ def test_mirror_is_its_own_inverse_and_keeps_groups() -> None:
         assert sorted(dense.MIRROR[here]) == list(range(there.start, there.stop))
 
 
-def test_five_points_of_dense_ones() -> None:
+def test_five_points_of_dense_ones():
     found = dense.five_points(np.stack([face_points(), face_points() + 3]))
     assert found.shape == (2, 5, 2)
     np.testing.assert_allclose(found[0, :2], [(46, 62), (82, 62)], atol=1e-4)
     np.testing.assert_allclose(found[1] - found[0], 3, atol=1e-4)
 
 
-def test_aligned_faces_have_their_eyes_on_the_template() -> None:
+def test_aligned_faces_have_their_eyes_on_the_template():
     assert aligned(np.empty((0, 221, 2)), 128).shape == (0, 221, 2)
     matrix = similarity_transform(dense.five_points(face_points()), 64)
     np.testing.assert_allclose(
@@ -148,7 +145,7 @@ def test_aligned_faces_have_their_eyes_on_the_template() -> None:
 
 
 @pytest.mark.parametrize("side", [-1, 1])
-def test_the_rim_of_a_turned_face_does_not_face_the_camera(side: int) -> None:
+def test_the_rim_of_a_turned_face_does_not_face_the_camera(side):
     assert (FRAME.facing(FRAME.mean) == 1).all()
     turned = FRAME.mean.copy()
     beyond = side * (turned[:, 0] - 0.5)

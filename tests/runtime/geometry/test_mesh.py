@@ -1,7 +1,5 @@
 """Triangles over pixels."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -21,14 +19,14 @@ HALVES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
         pytest.param(SQUARE, np.empty((0, 3), np.int32), {-1}, id="none"),
     ],
 )
-def test_raster(vertices: np.ndarray, triangles: np.ndarray, expected: set[int]) -> None:
+def test_raster(vertices, triangles, expected):
     ids = raster(vertices, triangles, (10, 10))
     assert ids.shape == (10, 10)
     assert set(np.unique(ids).tolist()) == expected
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_triangle_covers_the_pixels_whose_centres_lie_in_it(seed: int) -> None:
+def test_a_triangle_covers_the_pixels_whose_centres_lie_in_it(seed):
     corners = np.random.default_rng(seed).uniform(-8, 28, (3, 2))
     ids = raster(corners, np.array([[0, 1, 2]], np.int32), (20, 20))
     centres = np.stack(np.meshgrid(np.arange(20), np.arange(20)), axis=-1)
@@ -38,7 +36,7 @@ def test_a_triangle_covers_the_pixels_whose_centres_lie_in_it(seed: int) -> None
     np.testing.assert_array_equal(ids == 0, np.abs(turns.sum(axis=0)) == 3)
 
 
-def test_fields_are_linear_and_meet_at_the_corners() -> None:
+def test_fields_are_linear_and_meet_at_the_corners():
     values = np.array([[0, 5], [9, 5], [18, -4], [9, -4]], np.float32)  # x + y, 5 - y
     fields = linear_fields(SQUARE, values, HALVES)
     at = np.arange(10, dtype=np.float32)
@@ -48,20 +46,20 @@ def test_fields_are_linear_and_meet_at_the_corners() -> None:
     assert (evaluate(np.full((2, 2), -1, np.int32), fields, at[:2], at[:2], fill=-7) == -7).all()
 
 
-def test_a_triangle_without_area_is_constant() -> None:
+def test_a_triangle_without_area_is_constant():
     line = np.array([[0, 0], [5, 5], [9, 9]], np.float32)
     fields = linear_fields(line, [[1.0], [2.0], [6.0]], np.array([[0, 1, 2]], np.int32))
     np.testing.assert_allclose(fields.ravel(), [0, 0, 3, 1, 6])
 
 
 @pytest.mark.parametrize(("order", "sign"), [((0, 1, 2), 1), ((0, 2, 1), -1), ((0, 0, 1), 0)])
-def test_signed_areas(order: tuple[int, int, int], sign: int) -> None:
+def test_signed_areas(order, sign):
     area = signed_areas(SQUARE, np.array([order], np.int32))[0]
     assert np.sign(area) == sign
     assert abs(area) == 81 * abs(sign)
 
 
-def test_gaps_close_from_both_sides_within_the_region_alone() -> None:
+def test_gaps_close_from_both_sides_within_the_region_alone():
     ids = np.full((9, 3), -1, np.int32)
     ids[:2], ids[7:] = 0, 1
     region = np.zeros((9, 3), bool)

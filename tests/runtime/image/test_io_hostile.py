@@ -1,7 +1,5 @@
 """Files that are no picture, or no longer one: each ends in one error that says what it is."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
@@ -19,7 +17,7 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).a
 
 def saved(kind, image=NOISE, **options):
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)  # type: ignore[arg-type]
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

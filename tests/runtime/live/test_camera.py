@@ -1,7 +1,5 @@
 """Cameras: names without secrets, synthetic frames on time, clear refusals."""
 
-from __future__ import annotations
-
 import time
 
 import cv2

@@ -1,7 +1,5 @@
 """What is asked for of a live picture, and what is said of a recording."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -77,4 +75,4 @@ def test_what_is_said_of_a_recording(recording, words):
 )
 def test_choices_that_cannot_work(change, match):
     with pytest.raises(ConfigError, match=match):
-        check_live(LiveChoices("0", CameraFormat(), **change), {}, False)
+        check_live(LiveChoices("0", CameraFormat(), **change), None)

@@ -1,7 +1,5 @@
 """Live editing as a whole, with a synthetic camera: faces found beside, faults survived."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

@@ -1,7 +1,5 @@
 """Live editing: the newest frame wins, delay does not grow, faults are said and mended."""
 
-from __future__ import annotations
-
 import threading
 import time
 

@@ -1,7 +1,5 @@
 """Recordings: every frame at its time, whole in the end, and playable when the disk was full."""
 
-from __future__ import annotations
-
 import contextlib
 import resource
 import threading
@@ -198,8 +196,8 @@ def test_fitting(shape, box):
 @pytest.mark.parametrize(
     ("name", "settings", "error", "match"),
     [
-        ("out.gif", {}, VideoError, "cannot be recorded"),
-        ("out", {}, VideoError, ".mp4, .m4v, .mov, .mkv"),
+        ("out.gif", {}, ConfigError, "cannot be recorded"),
+        ("out", {}, ConfigError, ".mp4, .m4v, .mov, .mkv"),
         ("out.mp4", {"quality": 0}, ConfigError, "1 to 100"),
         ("out.mp4", {"codec": "h263"}, ConfigError, "h263"),
         ("taken/out.mp4", {}, VideoError, "Cannot write"),
@@ -209,6 +207,16 @@ def test_what_cannot_be_recorded(tmp_path, name, settings, error, match):
     (tmp_path / "taken").write_text("a file where a folder is wanted")
     with pytest.raises(error, match=match):
         Recorder(tmp_path / name, **settings)
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_what_comes_to_a_recordings_place_stays_where_it_was_to_be_new(tmp_path, new):
+    recorder = Recorder(tmp_path / "out.mp4", new=new)
+    recorder.put(picture(0), 0.0)
+    recorder.path.write_bytes(b"theirs")
+    result = recorder.close()
+    assert result.kept and len(played(result.path)) == 1
+    assert ((tmp_path / "out.mp4").read_bytes() == b"theirs") == (result.path.name != "out.mp4") == new
 
 
 def test_what_an_earlier_run_left_behind_stays(tmp_path):

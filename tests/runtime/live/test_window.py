@@ -1,7 +1,5 @@
 """The live window without a window: keys, sliders, text and pictures; and why there may be none."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

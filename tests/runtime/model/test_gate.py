@@ -26,7 +26,7 @@ KNOWN = Answers(
 )
 
 
-def changed(name: str, values: np.ndarray) -> Answers:
+def changed(name, values):
     """The known answers with another tensor."""
     code, decoded = KNOWN.encoding, KNOWN.decoded
     if name == "features":
@@ -36,7 +36,7 @@ def changed(name: str, values: np.ndarray) -> Answers:
     return Answers(code, dataclasses.replace(decoded, **{name: values}))
 
 
-def test_the_same_answers() -> None:
+def test_the_same_answers():
     found = figures(KNOWN, KNOWN)
     assert found == dict.fromkeys(LIMITS["fp32"], 0.0)
     assert all(complaint(precision, found) is None for precision in LIMITS)
@@ -46,7 +46,7 @@ def test_the_same_answers() -> None:
 
 
 @pytest.mark.parametrize("name", ["z", "features", "image"])
-def test_relative_errors(name: str) -> None:
+def test_relative_errors(name):
     """|| 1.1 x - x || / || x || = 0.1"""
     known = {"z": KNOWN.encoding.z, "features": KNOWN.encoding.features["feature_0"]}
     values = known.get(name, KNOWN.decoded.image)
@@ -55,7 +55,7 @@ def test_relative_errors(name: str) -> None:
     assert not any(found.values())
 
 
-def test_changes_of_y_are_absolute() -> None:
+def test_changes_of_y_are_absolute():
     y = KNOWN.encoding.y.copy()
     y[0, 0] += np.float32(0.08)
     found = figures(changed("y", y), KNOWN)
@@ -63,7 +63,7 @@ def test_changes_of_y_are_absolute() -> None:
 
 
 @pytest.mark.parametrize(("step", "passes"), [(0.0003, True), (0.0004, False), (np.nan, False)])
-def test_the_farthest_landmark_counts(step: float, passes: bool) -> None:
+def test_the_farthest_landmark_counts(step, passes):
     """One of 221 that lies step to the right and as much lower."""
     assert KNOWN.decoded.landmarks is not None
     points = KNOWN.decoded.landmarks.copy()
@@ -76,7 +76,7 @@ def test_the_farthest_landmark_counts(step: float, passes: bool) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["z", "y", "features", "image", "landmarks", "detail"])
-def test_values_that_are_not_finite_are_infinitely_wrong(name: str, value: float) -> None:
+def test_values_that_are_not_finite_are_infinitely_wrong(name, value):
     known: dict[str, Any] = vars(KNOWN.encoding) | vars(KNOWN.decoded)
     values = known[name]["feature_0"] if name == "features" else known[name]
     broken = values.copy()
@@ -87,18 +87,18 @@ def test_values_that_are_not_finite_are_infinitely_wrong(name: str, value: float
 
 
 @pytest.mark.parametrize("precision", LIMITS)
-def test_limits(precision: str) -> None:
+def test_limits(precision):
     for name, limit in LIMITS[precision].items():
         for times, passes in ((0.0, True), (1.0, True), (1.01, False), (float("nan"), False)):
             made = dict.fromkeys(LIMITS[precision], 0.0) | {name: limit * times}
             assert over_limits(precision, made) == (() if passes else (name,))
 
 
-def test_what_a_manifest_keeps() -> None:
+def test_what_a_manifest_keeps():
     assert for_manifest("fp16", {"z": 0.00123456}) == {"gate": {"z": 0.00123}, "limits": {"z": 0.005}}
 
 
-def test_one_attribute_of_each_face_is_flipped() -> None:
+def test_one_attribute_of_each_face_is_flipped():
     y = np.array([[0.1, 0.9], [0.2, 0.6], [0.5, 0.4], [0.7, 0.3]], np.float32)
     wanted = [[1, 0.9], [0.2, 0], [0, 0.4], [0.7, 1]]
     np.testing.assert_allclose(flipped(y), wanted, rtol=1e-6)

@@ -1,17 +1,12 @@
 """The model on a toy bundle: real graphs, run by ONNX Runtime."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 from made_up_face import face_points
 from tiny_bundles import SHAPE_CODES, moves
 
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import BundleError, ProviderError
 from aif.runtime.model import model as model_module
 from aif.runtime.model.model import MAX_BATCH, FaceModel
@@ -19,27 +14,27 @@ from aif.runtime.networks import sessions
 
 
 @pytest.fixture(scope="module")
-def model(toy_bundle: Bundle) -> FaceModel:
+def model(toy_bundle):
     return FaceModel(toy_bundle, threads=1)
 
 
 @pytest.fixture(scope="module")
-def shaped(shape_bundle: Bundle) -> FaceModel:
+def shaped(shape_bundle):
     return FaceModel(shape_bundle, threads=1)
 
 
-def _points(count: int) -> np.ndarray:
+def _points(count):
     """Landmarks of faces that are a little different."""
     noise = np.random.default_rng(count).normal(0, 0.01, (count, 221, 2))
     return (face_points() / 128 + noise).astype(np.float32)
 
 
-def _crops(count: int, size: int = 32) -> np.ndarray:
+def _crops(count, size=32):
     return np.random.default_rng(count).random((count, 3, size, size), dtype=np.float32)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, MAX_BATCH - 1, MAX_BATCH, MAX_BATCH + 1, 2 * MAX_BATCH + 5])
-def test_batches_do_not_change_the_result(model: FaceModel, count: int) -> None:
+def test_batches_do_not_change_the_result(model, count):
     crops = _crops(count)
     encoding = model.encode(crops)
     decoded = model.decode(encoding, encoding.y).image
@@ -54,7 +49,7 @@ def test_batches_do_not_change_the_result(model: FaceModel, count: int) -> None:
         np.testing.assert_allclose(model.decode(single, single.y).image[0], decoded[index], atol=1e-5)
 
 
-def test_y_alone_changes_the_picture(model: FaceModel) -> None:
+def test_y_alone_changes_the_picture(model):
     encoding = model.encode(np.full((1, 3, 32, 32), 0.4, dtype=np.float32)).repeat(3)
     decoded = model.decode(encoding, [[0, 0], [1, 0], [0, 1]])
     assert decoded.landmarks is None and len(decoded) == 3
@@ -66,7 +61,7 @@ def test_y_alone_changes_the_picture(model: FaceModel) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, MAX_BATCH + 1])
-def test_textures_and_landmarks(shaped: FaceModel, count: int) -> None:
+def test_textures_and_landmarks(shaped, count):
     crops, points = _crops(count), _points(count)
     encoding = shaped.encode(crops, points)
     assert encoding.z.shape == (count, SHAPE_CODES) and encoding.features == {}
@@ -88,14 +83,14 @@ def test_textures_and_landmarks(shaped: FaceModel, count: int) -> None:
     np.testing.assert_array_equal(again.landmarks, before.landmarks)
 
 
-def test_values_alike_give_faces_alike(shaped: FaceModel, model: FaceModel) -> None:
+def test_values_alike_give_faces_alike(shaped, model):
     for each, encoding in ((model, model.encode(_crops(3))), (shaped, shaped.encode(_crops(3), _points(3)))):
         before, after = each.decode_both(encoding, 1 - encoding.y, 1 - encoding.y)
         np.testing.assert_array_equal(before.image, after.image)
         np.testing.assert_array_equal(before.landmarks, after.landmarks)
 
 
-def test_decoded_faces_can_be_chosen(shaped: FaceModel, model: FaceModel) -> None:
+def test_decoded_faces_can_be_chosen(shaped, model):
     encoding = shaped.encode(_crops(3), _points(3))
     decoded = shaped.decode(encoding, encoding.y)
     some = decoded.rows(np.array([2, 0]))
@@ -106,15 +101,13 @@ def test_decoded_faces_can_be_chosen(shaped: FaceModel, model: FaceModel) -> Non
     assert model.decode(flat, flat.y).rows(slice(1)).landmarks is None
 
 
-def test_graphs_without_landmarks_in_a_bundle_with_shape(
-    make_shape_bundle: Callable[..., Bundle], toy_parts: Any
-) -> None:
+def test_graphs_without_landmarks_in_a_bundle_with_shape(make_shape_bundle, toy_parts):
     for part in ("encoder", "decoder"):
         with pytest.raises(BundleError, match=r"landmarks Nx221x2|z Nx490, y Nx2"):
             FaceModel(make_shape_bundle(graphs={f"{part}.onnx": toy_parts.files[f"{part}.onnx"]}))
 
 
-def test_repeat_keeps_the_rows_in_order(model: FaceModel) -> None:
+def test_repeat_keeps_the_rows_in_order(model):
     encoding = model.encode(_crops(3))
     twice = encoding.repeat(2)
     for name, one, two in [("z", encoding.z, twice.z), ("y", encoding.y, twice.y)]:
@@ -128,16 +121,14 @@ def test_repeat_keeps_the_rows_in_order(model: FaceModel) -> None:
     + [((2, 3, 32, 32), shape, "landmarks must be") for shape in ((2, 5, 2), (1, 221, 2), (2, 221))]
     + [((2, 3, 32, 32), None, "takes landmarks"), ((2, 3, 32, 32), (2, 221, 2), "no shape")],
 )
-def test_faces_of_another_shape(
-    crops: tuple[int, ...], points: Any, says: str, model: FaceModel, shaped: FaceModel
-) -> None:
+def test_faces_of_another_shape(crops, points, says, model, shaped):
     given = None if points is None else np.zeros(points, np.float32)
     with pytest.raises(ValueError, match=says):
         (shaped if "landmarks" in says else model).encode(np.zeros(crops, np.float32), given)
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 1), (2, 3), (3, 2), (2, 2, 1)])
-def test_values_of_another_shape(model: FaceModel, shape: tuple[int, ...]) -> None:
+def test_values_of_another_shape(model, shape):
     encoding, values = model.encode(_crops(2)), np.zeros(shape, np.float32)
     with pytest.raises(ValueError, match="y must be"):
         model.decode(encoding, values)
@@ -155,35 +146,31 @@ def test_values_of_another_shape(model: FaceModel, shape: tuple[int, ...]) -> No
         ({"features": ["feature_0", "feature_1"]}, "feature_1 missing"),
     ],
 )
-def test_graphs_that_do_not_fit_the_manifest(
-    make_bundle: Callable[..., Bundle], fields: dict[str, Any], says: str
-) -> None:
+def test_graphs_that_do_not_fit_the_manifest(make_bundle, fields, says):
     with pytest.raises(BundleError, match=says):
         FaceModel(make_bundle(**fields))
 
 
-def test_swapped_graphs(make_bundle: Callable[..., Bundle], toy_parts: Any) -> None:
+def test_swapped_graphs(make_bundle, toy_parts):
     swapped = {"encoder.onnx": toy_parts.files["decoder.onnx"]}
     with pytest.raises(BundleError, match="the encoder takes z Nx48, y Nx2"):
         FaceModel(make_bundle(graphs=swapped))
 
 
-def test_damaged_graph_with_a_right_hash(make_bundle: Callable[..., Bundle]) -> None:
+def test_damaged_graph_with_a_right_hash(make_bundle):
     with pytest.raises(BundleError, match="cannot load the decoder"):
         FaceModel(make_bundle(graphs={"decoder.onnx": b"not a graph"}))
 
 
-def test_unknown_precision(toy_bundle: Bundle) -> None:
+def test_unknown_precision(toy_bundle):
     with pytest.raises(BundleError, match="It has: fp32"):
         FaceModel(toy_bundle, precision="fp16")
 
 
-def test_auto_falls_back_and_says_so(
-    toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_auto_falls_back_and_says_so(toy_bundle, monkeypatch, caplog):
     """The driver is there but CUDA does not load: "auto" goes on with the CPU, "cuda" does not."""
 
-    def no_cuda(device: str) -> None:
+    def no_cuda(device):
         if device == "cuda":
             raise ProviderError("CUDA is broken here.")
 

@@ -1,10 +1,5 @@
 """Which precision runs when none was asked for."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from aif.runtime.bundle.bundle import write_bundle
@@ -15,7 +10,7 @@ from aif.runtime.model.model import INT8_PAYS, FaceModel
 FACES = FaceSet(dataset="faces", dataset_fingerprint="0" * 64, faces=16, synthetic=False)
 
 
-def manifest_with(toy_parts: Any, precisions: tuple[str, ...], speedup: float | None) -> Manifest:
+def manifest_with(toy_parts, precisions, speedup):
     """The toy's, its graphs under these precisions, INT8 measured at this speedup (None = not told)."""
     fields = toy_parts.manifest.model_dump()
     fields["graphs"] = {name: fields["graphs"]["fp32"] for name in precisions}
@@ -43,15 +38,7 @@ ALL = ("fp32", "fp16", "int8")
         (("int8",), None, False, "int8"),
     ],
 )
-def test_on_the_processor(
-    toy_parts: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    precisions: tuple[str, ...],
-    speedup: float | None,
-    vnni: bool,
-    chosen: str,
-) -> None:
+def test_on_the_processor(toy_parts, tmp_path, monkeypatch, precisions, speedup, vnni, chosen):
     """INT8 only where the export measured that it pays and this processor multiplies bytes."""
     monkeypatch.setattr(model_module, "multiplies_int8", lambda: vnni)
     manifest = manifest_with(toy_parts, precisions, speedup)
@@ -71,13 +58,7 @@ def test_on_the_processor(
         ("openvino", ALL, "fp32"),
     ],
 )
-def test_elsewhere(
-    toy_parts: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    device: Any,
-    precisions: tuple[str, ...],
-    chosen: str,
-) -> None:
+def test_elsewhere(toy_parts, monkeypatch, device, precisions, chosen):
     monkeypatch.setattr(model_module, "multiplies_int8", lambda: True)
     manifest = manifest_with(toy_parts, precisions, 2.5 if "int8" in precisions else None)
     assert model_module.preferred_precision(manifest, device) == chosen

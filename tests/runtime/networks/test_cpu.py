@@ -1,7 +1,5 @@
 """What Linux says of the processor, and nobody else does."""
 
-from __future__ import annotations
-
 import pytest
 
 from aif.runtime.networks import cpu

@@ -1,7 +1,5 @@
 """The tiny graph: the bytes that ONNX makes, and a probe that believes results only."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper

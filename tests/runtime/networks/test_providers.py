@@ -16,13 +16,7 @@ from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import ProviderError
 from aif.runtime.model.model import FaceModel
 from aif.runtime.networks import providers
-from aif.runtime.networks.providers import (
-    NAMES,
-    check_placed,
-    placed_nodes,
-    provider_list,
-    require,
-)
+from aif.runtime.networks.providers import NAMES, check_placed, placed_nodes, provider_list, require
 
 CPU, CUDA = NAMES["cpu"], NAMES["cuda"]
 

@@ -1,37 +1,32 @@
 """A photo, and services on free ports (tests/running_service.py)."""
 
-from __future__ import annotations
-
 import contextlib
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from running_service import Running, png
 
-from aif.runtime.bundle.bundle import Bundle
-
 
 @pytest.fixture(scope="session")
-def portrait_bgr(astronaut_bgr: np.ndarray) -> np.ndarray:
+def portrait_bgr(astronaut_bgr):
     """A face, and nothing else that a detector could take for one."""
     return np.ascontiguousarray(astronaut_bgr[0:240, 110:310])
 
 
 @pytest.fixture(scope="session")
-def photo(portrait_bgr: np.ndarray) -> bytes:
+def photo(portrait_bgr):
     return png(portrait_bgr)
 
 
 @pytest.fixture(scope="module")
-def service(toy_bundle: Bundle) -> Iterator[Running]:
+def service(toy_bundle):
     """One for all tests that do not need limits of their own."""
     with contextlib.closing(Running(toy_bundle, max_bytes=300_000, max_megapixels=1.0)) as running:
         yield running
 
 
 @pytest.fixture
-def start(toy_bundle: Bundle) -> Iterator[Callable[..., Running]]:
+def start(toy_bundle):
     """Start a service with limits: start(queue=1)."""
     with contextlib.ExitStack() as stack:
         yield lambda **limits: stack.enter_context(contextlib.closing(Running(toy_bundle, **limits)))

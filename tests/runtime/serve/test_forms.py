@@ -1,13 +1,10 @@
 """What a form asks for, and which forms are refused."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, cast
 
 import pytest
 from fastapi import FastAPI, Form
 from fastapi.testclient import TestClient
-from tiny_bundles import Parts
 
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.serve.errors import add_error_handlers
@@ -22,7 +19,7 @@ PHOTO = {"photo": ("a.jpg", b"pixels")}
 
 
 @pytest.fixture(scope="module")
-def client(toy_parts: Parts) -> TestClient:
+def client(toy_parts):
     """Answers what a form asks for."""
     known = (AttributeInfo(name="Smiling"), AttributeInfo(name="5_o_Clock_Shadow", minimum=0, maximum=1))
     asked = edit_form(toy_parts.manifest.model_copy(update={"attributes": known}), ("delta", "replace"))
@@ -33,7 +30,7 @@ def client(toy_parts: Parts) -> TestClient:
     places = Places(1, 0)
     app.state.service = Service(cast(Any, None), ServeSettings(), places, Metrics(places))
 
-    async def options(form: Any) -> EditOptions:
+    async def options(form):
         return form.options(known, "it")
 
     options.__annotations__ |= {"form": Annotated[asked, Form(media_type="multipart/form-data")]}
@@ -67,7 +64,7 @@ def client(toy_parts: Parts) -> TestClient:
         ({"Smiling": "1", "format": "PNG"}, EditOptions({"Smiling": 1.0}, kind="PNG")),
     ],
 )
-def test_forms(client: TestClient, fields: dict[str, str], wanted: EditOptions | dict[str, float]) -> None:
+def test_forms(client, fields, wanted):
     wanted = wanted if isinstance(wanted, EditOptions) else EditOptions(wanted)
     answer = client.post("/", data=fields, files=PHOTO)
     assert EditOptions(**answer.json()) == wanted
@@ -98,14 +95,13 @@ def test_forms(client: TestClient, fields: dict[str, str], wanted: EditOptions |
         ({"Smiling": "1", "quality": "²"}, "bad_value", "valid integer"),
     ],
 )
-def test_forms_that_are_refused(client: TestClient, fields: dict[str, Any], code: str, said: str) -> None:
+def test_forms_that_are_refused(client, fields, code, said):
     answer = client.post("/", data=fields, files=PHOTO)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (422, code)
     assert said in f"{error['message']} {error['fix']}"
 
 
-FIELD = b'--cut\r\nContent-Disposition: form-data; name="photo"'
 FORM = "multipart/form-data; boundary=cut"
 
 
@@ -127,7 +123,7 @@ FORM = "multipart/form-data; boundary=cut"
         (b"pixels", '\xff;;="', "not_a_form"),
     ],
 )
-def test_what_is_no_form(client: TestClient, body: bytes, kind: str, code: str) -> None:
+def test_what_is_no_form(client, body, kind, code):
     answer = client.post("/", content=body, headers={"content-type": kind.encode("latin-1")})
     error = answer.json()["error"]
     assert error["code"] == code and "Send a form" in error["fix"]

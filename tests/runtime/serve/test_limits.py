@@ -1,7 +1,5 @@
 """The service under load: full queues, slow and vanished clients, large uploads, signals."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -9,21 +7,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import pytest
-from running_service import OPENING, Running, answer_of, decoded, form, head, png, until
+from running_service import OPENING, answer_of, decoded, form, head, png, until
 
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.serve import settings
 
-Start = Callable[..., Running]
 
-
-def test_a_full_queue_refuses_and_loses_nothing(start: Start, photo: bytes) -> None:
+def test_a_full_queue_refuses_and_loses_nothing(start, photo):
     service = start(workers=1, queue=2)
     service.gate.open.clear()
     with ThreadPoolExecutor(8) as threads:
@@ -44,7 +38,7 @@ def test_a_full_queue_refuses_and_loses_nothing(start: Start, photo: bytes) -> N
     assert service.figure("aif_faces_edited_total") == 3 and service.figure("aif_places_taken") == 0
 
 
-def test_an_edit_that_takes_too_long_is_given_up(start: Start, photo: bytes) -> None:
+def test_an_edit_that_takes_too_long_is_given_up(start, photo):
     """The one in work ends at its next stage, the one that waits at once; both places are free again."""
     service = start(workers=1, queue=1, timeout=1.0)
     service.gate.open.clear()
@@ -60,9 +54,7 @@ def test_an_edit_that_takes_too_long_is_given_up(start: Start, photo: bytes) -> 
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /edit HTTP/1.1\r\nHost: localhost\r\n"])
-def test_a_head_that_does_not_arrive_ends_its_connection(
-    start: Start, photo: bytes, monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
+def test_a_head_that_does_not_arrive_ends_its_connection(start, photo, monkeypatch, sent):
     """Of a new connection and of one that is kept; others go on meanwhile."""
     monkeypatch.setattr(settings, "HEAD_SECONDS", 0.3)
     service = start(workers=1, queue=1)
@@ -74,9 +66,7 @@ def test_a_head_that_does_not_arrive_ends_its_connection(
     assert all(each.recv(1) == b"" for each in (*slow, kept)), "closed by the service"
 
 
-def test_uploads_by_the_drop_give_their_places_back(
-    start: Start, photo: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uploads_by_the_drop_give_their_places_back(start, photo, monkeypatch):
     monkeypatch.setattr(settings, "UPLOAD_GRACE", 0.5)
     service = start(workers=1, queue=1)
     slow = [service.call(head(1 << 20) + OPENING) for _ in range(2)]
@@ -94,7 +84,7 @@ def test_uploads_by_the_drop_give_their_places_back(
     assert answer_of(steady)[0] == 200
 
 
-def test_a_client_that_hangs_up_gives_its_place_back(start: Start, photo: bytes) -> None:
+def test_a_client_that_hangs_up_gives_its_place_back(start, photo):
     """While it waits, and while it sends."""
     service = start(workers=1, queue=2)
     service.gate.open.clear()
@@ -126,7 +116,7 @@ LARGE = OPENING + bytes(500_000)
     ],
     ids=["length", "chunked", "endless", "asks first"],
 )
-def test_a_large_upload_gets_its_answer_and_not_a_broken_pipe(start: Start, sent: bytes) -> None:
+def test_a_large_upload_gets_its_answer_and_not_a_broken_pipe(start, sent):
     """A client that sends all before it listens; one that asks first is refused at once."""
     service = start(max_bytes=100_000)
     with service.call(sent) as call:
@@ -135,7 +125,7 @@ def test_a_large_upload_gets_its_answer_and_not_a_broken_pipe(start: Start, sent
     assert service.places.taken == 0 and service.outcomes("too_large") == 1
 
 
-def test_an_upload_that_is_too_slow(start: Start) -> None:
+def test_an_upload_that_is_too_slow(start):
     service = start(timeout=0.3)
     with service.call(head(1000) + OPENING) as call:
         status, _, said = answer_of(call)
@@ -149,7 +139,7 @@ NO_FILES = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGTERM and limits of a process")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_a_signal_ends_it_in_peace(toy_bundle: Bundle, photo: bytes, number: signal.Signals) -> None:
+def test_a_signal_ends_it_in_peace(toy_bundle, photo, number):
     """A real process that can write no file: it finishes what is there, refuses new calls, exits with 0."""
     words = ["serve", "--port", "0", "--bundle", str(toy_bundle.path), "--detector", "haar", "--workers", "1"]
     process = subprocess.Popen(
@@ -181,12 +171,12 @@ def test_a_signal_ends_it_in_peace(toy_bundle: Bundle, photo: bytes, number: sig
         process.communicate()
 
 
-def places_taken(address: tuple[str, int]) -> float:
+def places_taken(address):
     page = httpx.get("http://{}:{}/metrics".format(*address), trust_env=False, timeout=30).text
     return float(next(line for line in page.splitlines() if line.startswith("aif_places_taken ")).split()[1])
 
 
-def refuses(address: tuple[str, int]) -> bool:
+def refuses(address):
     try:
         socket.create_connection(address).close()
     except ConnectionError:
@@ -194,7 +184,7 @@ def refuses(address: tuple[str, int]) -> bool:
     return False
 
 
-def test_a_request_on_an_open_connection_is_refused_while_it_stops(start: Start, photo: bytes) -> None:
+def test_a_request_on_an_open_connection_is_refused_while_it_stops(start, photo):
     service = start()
     assert service.client.get("/ready").status_code == 200
     service.places.stopping = True

@@ -1,7 +1,5 @@
 """The page in a real browser: a photo goes in, a slider is moved, the picture changes; nothing leaves."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re
@@ -10,10 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 import cv2
@@ -22,14 +18,13 @@ import numpy as np
 import pytest
 from running_service import until
 
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import Editor
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
-def address(toy_bundle: Bundle) -> Iterator[str]:
+def address(toy_bundle):
     """`aif serve --ui` in a process of its own; it must end in peace while a page is still open."""
     words = ["serve", "--ui", "--port", "0", "--bundle", str(toy_bundle.path), "--detector", "haar"]
     process = subprocess.Popen(
@@ -53,7 +48,7 @@ def address(toy_bundle: Bundle) -> Iterator[str]:
 class Visit:
     """One page in the browser, with what it asked for over the network and said on its console."""
 
-    def __init__(self, page: Any, address: str) -> None:
+    def __init__(self, page, address):
         self.page, self.requests, self.errors = page, [], []
         page.set_default_timeout(60_000)
         page.on("request", lambda request: self.requests.append(request.url))
@@ -61,30 +56,30 @@ class Visit:
         page.goto(f"{address}/")
         page.wait_for_selector("#photo input[type=file]", state="attached")
 
-    def drop(self, path: Path) -> None:
+    def drop(self, path):
         """Choose a file, and wait for the picture."""
         self.page.set_input_files("#photo input[type=file]", str(path))
         self.page.wait_for_selector("#compare img")
 
-    def pictures(self) -> list[np.ndarray]:
+    def pictures(self):
         """Before and after as the browser has them: uint8 (H, W, 3) BGR."""
         addresses = self.page.eval_on_selector_all("#compare img", "all => all.map(each => each.src)")
         shown = [httpx.get(each, trust_env=False, timeout=30).content for each in addresses]
         return [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in shown]
 
-    def move(self, index: int, value: float) -> None:
+    def move(self, index, value):
         """Set a slider as a hand would, with the keyboard's or the mouse's events."""
         self.page.locator(f"#attribute-{index} input[type=range]").evaluate(
             "(e, value) => { e.value = value; e.dispatchEvent(new Event('input', {bubbles: true})); }",
             str(value),
         )
 
-    def value(self, index: int) -> float:
+    def value(self, index):
         return float(self.page.locator(f"#attribute-{index} input[type=range]").input_value())
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser():
     if CHROMIUM is None:
         pytest.skip("needs Chromium (Debian: apt install chromium)")
     from playwright.sync_api import sync_playwright
@@ -99,11 +94,11 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def visit(address: str, browser: Any) -> Iterator[Callable[..., Visit]]:
+def visit(address, browser):
     """Open the page in a window of so many pixels across: visit(1280)."""
     contexts = []
 
-    def go(width: int) -> Visit:
+    def go(width):
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}))
         return Visit(contexts[-1].new_page(), address)
 
@@ -113,15 +108,13 @@ def visit(address: str, browser: Any) -> Iterator[Callable[..., Visit]]:
 
 
 @pytest.fixture(scope="module")
-def portrait(tmp_path_factory: pytest.TempPathFactory, photo: bytes) -> Path:
+def portrait(tmp_path_factory, photo):
     path = tmp_path_factory.mktemp("photo") / "my portrait.png"
     path.write_bytes(photo)
     return path
 
 
-def test_a_photo_a_slider_a_sweep_and_a_download(
-    visit: Callable[..., Visit], portrait: Path, toy_bundle: Bundle, address: str
-) -> None:
+def test_a_photo_a_slider_a_sweep_and_a_download(visit, portrait, toy_bundle, address):
     seen = visit(1280)
     seen.drop(portrait)
     photo = cv2.imread(str(portrait))
@@ -177,9 +170,7 @@ def test_a_photo_a_slider_a_sweep_and_a_download(
         ("no.png", b"no picture", "a text file"),
     ],
 )
-def test_what_is_no_use_is_said(
-    visit: Callable[..., Visit], tmp_path: Path, name: str, content: Any, said: str
-) -> None:
+def test_what_is_no_use_is_said(visit, tmp_path, name, content, said):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else cv2.imencode(".png", content)[1].tobytes())
     seen = visit(800)
@@ -188,7 +179,7 @@ def test_what_is_no_use_is_said(
     assert not seen.page.locator("#compare").is_visible()
 
 
-def test_on_a_telephone_everything_stands_in_one_column(visit: Callable[..., Visit], portrait: Path) -> None:
+def test_on_a_telephone_everything_stands_in_one_column(visit, portrait):
     seen = visit(390)
     seen.drop(portrait)
     places = [seen.page.locator(each).bounding_box() for each in ("#compare", "#panel", "#actions", "#sweep")]
@@ -198,7 +189,7 @@ def test_on_a_telephone_everything_stands_in_one_column(visit: Callable[..., Vis
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_the_policy_and_the_way_in(address: str) -> None:
+def test_the_policy_and_the_way_in(address):
     with httpx.Client(base_url=address, trust_env=False, timeout=30) as client:
         assert client.get("/").headers["location"] == "/ui/"
         page = client.get("/ui/")
@@ -212,12 +203,12 @@ def test_the_policy_and_the_way_in(address: str) -> None:
 class Caller:
     """A client that speaks Gradio's protocol itself, and may send what no page would."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address):
         self.client = httpx.Client(base_url=f"{address}/ui", trust_env=False, timeout=120)
         self.config = self.client.get("/config").json()
         self.names = {part["props"].get("elem_id"): part["id"] for part in self.config["components"]}
 
-    def call(self, touched: str, *data: Any) -> str:
+    def call(self, touched, *data):
         """What comes of touching a part: the whole answer, as text."""
         (event,) = (
             each for each in self.config["dependencies"] if each["targets"][0][0] == self.names[touched]
@@ -235,22 +226,22 @@ class Caller:
                     break
         return said
 
-    def upload(self, data: bytes, name: str = "photo.png") -> httpx.Response:
+    def upload(self, data, name="photo.png"):
         return self.client.post("/gradio_api/upload", files={"files": (name, data)})
 
 
 @pytest.fixture(scope="module")
-def caller(address: str) -> Iterator[Caller]:
+def caller(address):
     calling = Caller(address)
     yield calling
     calling.client.close()
 
 
-def as_file(path: str) -> dict[str, Any]:
+def as_file(path):
     return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 
-def test_only_uploaded_files_are_taken(caller: Caller, portrait: Path, tmp_path: Path) -> None:
+def test_only_uploaded_files_are_taken(caller, portrait, tmp_path):
     """Neither another picture of the machine nor a key, neither as the photo nor where no file belongs."""
     uploaded = caller.upload(portrait.read_bytes()).json()[0]
     answer = caller.call("photo", as_file(uploaded))
@@ -273,7 +264,7 @@ def test_only_uploaded_files_are_taken(caller: Caller, portrait: Path, tmp_path:
         assert (answer.status_code, answer.text) == (400, "This is no call of the page.")
 
 
-def test_faces_have_the_numbers_that_aif_edit_takes(caller: Caller, portrait: Path) -> None:
+def test_faces_have_the_numbers_that_aif_edit_takes(caller, portrait):
     picture = cv2.imread(str(portrait))
     two = cv2.imencode(".png", np.hstack([picture, picture]))[1].tobytes()
     answer = caller.call("photo", as_file(caller.upload(two).json()[0]))
@@ -281,7 +272,7 @@ def test_faces_have_the_numbers_that_aif_edit_takes(caller: Caller, portrait: Pa
     assert [value for _, value in json.loads(choices)] == ["all", "0", "1"]
 
 
-def test_no_address_is_fetched(caller: Caller) -> None:
+def test_no_address_is_fetched(caller):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.3)
         answer = caller.call("photo", as_file(f"http://localhost:{server.getsockname()[1]}/a.png"))
@@ -290,7 +281,7 @@ def test_no_address_is_fetched(caller: Caller) -> None:
             server.accept()
 
 
-def test_a_photo_that_was_forgotten_is_said_to_be_and_one_in_use_is_kept(caller: Caller) -> None:
+def test_a_photo_that_was_forgotten_is_said_to_be_and_one_in_use_is_kept(caller):
     for touched, data in (
         ("attribute-0", [None, "all", "delta", 0, 0]),
         ("show", ["Smiling", None, "all", "delta", 0, 0]),
@@ -305,12 +296,12 @@ def test_a_photo_that_was_forgotten_is_said_to_be_and_one_in_use_is_kept(caller:
     assert uses == renewed and len(uses) == 7
 
 
-def test_an_upload_that_is_too_large_is_refused(caller: Caller) -> None:
+def test_an_upload_that_is_too_large_is_refused(caller):
     answer = caller.upload(bytes((20 << 20) + (1 << 20)))
     assert answer.status_code == 413 and "shrink it" in answer.text
 
 
 @pytest.mark.parametrize("name", ["process_recording", "component_server", "run/open", "vibe-edit"])
-def test_what_the_page_does_not_send_is_not_taken(caller: Caller, name: str) -> None:
+def test_what_the_page_does_not_send_is_not_taken(caller, name):
     answer = caller.client.post(f"/gradio_api/{name}", json={"data": []})
     assert answer.status_code == 404 and "no such address" in answer.text

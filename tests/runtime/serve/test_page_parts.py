@@ -7,7 +7,6 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -18,7 +17,6 @@ from tiny_bundles import shape_parts, similarity_parts
 from aif.runtime.bundle.bundle import write_bundle
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.editor import Editor
-from aif.runtime.faces.detect import Detection
 from aif.runtime.model.model import FaceModel
 from aif.runtime.serve.app import create_app
 from aif.runtime.serve.page.files import KEPT_SECONDS, folder_for_files, page_files
@@ -30,11 +28,11 @@ from aif.runtime.serve.settings import ServeSettings
 class Nobody:
     """A detector that sees no face."""
 
-    def detect(self, frame_hwc_bgr: Any) -> list[Detection]:
+    def detect(self, frame_hwc_bgr):
         return []
 
 
-def test_files_are_kept_for_as_long_as_they_are_used() -> None:
+def test_files_are_kept_for_as_long_as_they_are_used():
     with page_files() as files:
         assert files.folder.stat().st_mode & 0o077 == 0
         edit, photo = Path(files.write("a.jpg", b"edit")), Path(files.write("b.jpg", b"photo"))
@@ -52,9 +50,7 @@ def test_files_are_kept_for_as_long_as_they_are_used() -> None:
     assert not files.folder.exists()
 
 
-def test_files_lie_in_memory_only_where_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_lie_in_memory_only_where_there_is_room(tmp_path, monkeypatch):
     monkeypatch.setattr("aif.runtime.serve.page.files.MOST_BYTES", 1)
     assert folder_for_files(tmp_path) == tmp_path
     monkeypatch.setattr("aif.runtime.serve.page.files.MOST_BYTES", 1 << 60)
@@ -62,10 +58,10 @@ def test_files_lie_in_memory_only_where_there_is_room(
     assert folder_for_files(tmp_path / "missing") == Path(tempfile.gettempdir())
 
 
-def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_are_bounded(monkeypatch):
     """One by one, in all, while they arrive, and in time."""
 
-    async def kept(scope: Any, receive: Any, send: Any) -> None:
+    async def kept(scope, receive, send):
         """As Gradio's application: what the body raises becomes an answer."""
         try:
             await receive()
@@ -74,12 +70,12 @@ def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         else:
             await PlainTextResponse("kept")(scope, receive, send)
 
-    async def ask(app: Any, length: int | None, arrives: bool = True) -> int:
-        async def receive() -> Any:
+    async def ask(app, length, arrives=True):
+        async def receive():
             await asyncio.sleep(0 if arrives else 60)
             return {"type": "http.request", "body": b"", "more_body": False}
 
-        async def send(message: Any) -> None:
+        async def send(message):
             answers.append(message.get("status", 0))
 
         answers: list[int] = []
@@ -91,7 +87,7 @@ def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         return max(answers, default=0)
 
-    async def all_of_it() -> None:
+    async def all_of_it():
         with page_files() as files:
             app = PageGuard(kept, files, ServeSettings(max_bytes=1 << 20, timeout=0.2))
             assert [await ask(app, size) for size in (1 << 20, 2 << 20, None)] == [200, 413, 411]
@@ -107,7 +103,7 @@ def test_uploads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("shape", [True, False])
-def test_sliders_stand_in_groups_and_one_mode_is_no_choice(tmp_path: Path, shape: bool) -> None:
+def test_sliders_stand_in_groups_and_one_mode_is_no_choice(tmp_path, shape):
     """The page as Gradio has it, for a bundle of either kind."""
     pytest.importorskip("gradio")
     hair = AttributeInfo(name="Blond_Hair", group="hair")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,7 +22,7 @@ from aif.runtime.serve.errors import CODES
 STAGES = ["receive", "wait", "read", "detect", "align", "encode", "decode_faces", "composite", "write"]
 
 
-def test_an_edit_is_what_the_editor_makes(service: Running, photo: bytes, portrait_bgr: np.ndarray) -> None:
+def test_an_edit_is_what_the_editor_makes(service, photo, portrait_bgr):
     answer = service.post("/edit", photo, Smiling="1", Blond_Hair="off", mode="replace")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     wanted = service.editor.edit(portrait_bgr, {"Smiling": 1.0, "Blond_Hair": 0.0}, "replace")
@@ -37,13 +35,13 @@ def test_an_edit_is_what_the_editor_makes(service: Running, photo: bytes, portra
     assert [part.split(";")[0] for part in answer.headers["server-timing"].split(", ")] == STAGES
 
 
-def test_json_in_place_of_fields_and_another_format(service: Running, photo: bytes) -> None:
+def test_json_in_place_of_fields_and_another_format(service, photo):
     fields = service.post("/edit", photo, Smiling="0.5", format="jpeg", quality="80")
     listed = service.post("/edit", photo, edits='{"Smiling": 0.5}', format="jpeg", quality="80")
     assert fields.headers["content-type"] == "image/jpeg" and fields.content == listed.content
 
 
-def test_orientation_and_metadata_stay(service: Running, portrait_bgr: np.ndarray) -> None:
+def test_orientation_and_metadata_stay(service, portrait_bgr):
     """A photo that a phone took lying down."""
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Camera"
@@ -56,7 +54,7 @@ def test_orientation_and_metadata_stay(service: Running, portrait_bgr: np.ndarra
     assert (image.getexif()[0x0112], image.getexif()[0x010F]) == (1, "Camera")
 
 
-def test_a_look(service: Running, photo: bytes, portrait_bgr: np.ndarray) -> None:
+def test_a_look(service, photo, portrait_bgr):
     answer = service.post("/attributes", photo, faces="0").json()
     (face,) = service.editor.analyse(portrait_bgr)
     assert (answer["width"], answer["height"]) == portrait_bgr.shape[1::-1]
@@ -68,7 +66,7 @@ def test_a_look(service: Running, photo: bytes, portrait_bgr: np.ndarray) -> Non
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "unknown_attribute")
 
 
-def test_what_can_be_edited(service: Running) -> None:
+def test_what_can_be_edited(service):
     about = service.client.get("/attributes").json()
     smiling = {"name": "Smiling", "minimum": -1.0, "maximum": 2.0, "default_on": 1.0, "group": "face"}
     assert about["attributes"][0] == {**smiling, "takes_along": {}, "takes_along_off": {}, "excludes": []}
@@ -78,7 +76,7 @@ def test_what_can_be_edited(service: Running) -> None:
     assert about["modes"] == ["delta", "replace"] and about["default_mode"] in about["modes"]
 
 
-def test_a_bundle_with_shape(tmp_path: Path, photo: bytes) -> None:
+def test_a_bundle_with_shape(tmp_path, photo):
     """The answer says what an edit takes along; how it composes is no choice."""
     hair = AttributeInfo(name="Blond_Hair", group="hair", excludes=("Smiling",))
     smile = AttributeInfo(name="Smiling", group="expression", takes_along={"Blond_Hair": 0.5})
@@ -102,7 +100,7 @@ def test_a_bundle_with_shape(tmp_path: Path, photo: bytes) -> None:
         assert refused["code"] == "bad_value" and refused["fix"] == "It composes by: warp."
 
 
-def test_refusals(service: Running, photo: bytes) -> None:
+def test_refusals(service, photo):
     """Each with its status, its code and a fix, in one shape; nothing is edited meanwhile."""
     before = service.figure("aif_faces_edited_total")
     empty = png(np.full((64, 64, 3), 90, np.uint8))
@@ -140,15 +138,13 @@ def test_refusals(service: Running, photo: bytes) -> None:
         ("POST", "/edit", 415, "not_a_form"),
     ],
 )
-def test_wrong_addresses(service: Running, method: str, path: str, status: int, code: str) -> None:
+def test_wrong_addresses(service, method, path, status, code):
     answer = service.client.request(method, path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
-def test_a_fault_of_ours_is_answered_in_the_same_shape(
-    service: Running, photo: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fault(*_: object) -> None:
+def test_a_fault_of_ours_is_answered_in_the_same_shape(service, photo, monkeypatch):
+    def fault(*_):
         raise ZeroDivisionError
 
     monkeypatch.setattr(service.editor, "edit", fault)
@@ -157,7 +153,7 @@ def test_a_fault_of_ours_is_answered_in_the_same_shape(
     assert service.outcomes("internal") == 1 and service.places.taken == 0
 
 
-def test_openapi_describes_the_form_the_files_and_every_refusal(service: Running) -> None:
+def test_openapi_describes_the_form_the_files_and_every_refusal(service):
     about = service.client.get("/openapi.json").json()
     assert set(about["paths"]) == {"/edit", "/attributes", "/health", "/ready", "/metrics"}
     post, schemas = about["paths"]["/edit"]["post"], about["components"]["schemas"]
@@ -173,7 +169,7 @@ def test_openapi_describes_the_form_the_files_and_every_refusal(service: Running
     assert schemas["Problem"]["properties"]["code"]["enum"] == list(CODES)
 
 
-def test_only_known_names_are_answered_to(start: Callable[..., Running]) -> None:
+def test_only_known_names_are_answered_to(start):
     """A page on the web that lets its name point to this machine gets nothing."""
     service = start(hosts=known_hosts("127.0.0.1", ["Photos.example.org"]))
     known = ("localhost", "127.0.0.1:8000", "LOCALHOST:1", "[::1]:8000", "photos.example.org")
@@ -193,12 +189,12 @@ def test_only_known_names_are_answered_to(start: Callable[..., Running]) -> None
         ("0.0.0.0", ["a.example"], {*LOOPBACK, "0.0.0.0", "a.example"}),
     ],
 )
-def test_names_to_answer_to(address: str, more: list[str], names: set[str] | None) -> None:
+def test_names_to_answer_to(address, more, names):
     known = known_hosts(address, more)
     assert (None if known is None else set(known)) == names
 
 
-def test_metrics_are_in_both_of_prometheus_formats(service: Running, photo: bytes) -> None:
+def test_metrics_are_in_both_of_prometheus_formats(service, photo):
     assert service.post("/edit", photo, Smiling="1").status_code == 200
     plain: Any = service.client.get("/metrics")
     assert plain.headers["content-type"].startswith("text/plain; version=")

@@ -1,7 +1,5 @@
 """What Polygraphy is asked for; errors of the parser and the builder; where the timing cache lies."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest

@@ -126,7 +126,7 @@ def test_pictures_and_films_are_edited_as_on_the_processor(build, toy_bundle, as
     frames = [astronaut_bgr[:256, 100:356], astronaut_bgr[4:260, 102:358]]
     found: list[list[np.ndarray]] = []
     for provider in ("cpu", "tensorrt"):
-        with Editor.load(toy_bundle, provider=provider, detector="haar") as editor:  # type: ignore[arg-type]
+        with Editor.load(toy_bundle, provider=provider, detector="haar") as editor:
             assert editor.model.device == provider
             images = [editor.edit_crops(faces, {"Smiling": 1.0}).images_nhwc_bgr]
             video = VideoEditor(editor, {"Smiling": 1.0})

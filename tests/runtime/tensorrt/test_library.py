@@ -1,7 +1,5 @@
 """The door to TensorRT: what is missing is named, and what its libraries say arrives in our log."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Which engines are taken, what is said where none fits, who may fall back, and the gate at the build."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

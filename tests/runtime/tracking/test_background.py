@@ -1,7 +1,5 @@
 """The detector beside: one frame at a time, answers once, errors passed on, an end."""
 
-from __future__ import annotations
-
 import threading
 
 import numpy as np

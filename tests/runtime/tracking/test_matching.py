@@ -1,7 +1,5 @@
 """Which face belongs to which track."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -9,13 +7,7 @@ from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.runtime.geometry.align import TEMPLATE_128
 from aif.runtime.geometry.points import COUNT
-from aif.runtime.tracking.matching import (
-    assign,
-    eye_distance,
-    is_face,
-    match_costs,
-    same_face,
-)
+from aif.runtime.tracking.matching import assign, eye_distance, is_face, match_costs, same_face
 
 INF = np.inf
 

@@ -1,7 +1,5 @@
 """The One-Euro filter, against the paper's algorithm worked out by hand and against what it promises."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which faces of a stream are edited."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Cuts are seen; light, noise and motion are not taken for them."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

@@ -34,7 +34,7 @@ class Stage(Staged):
     def __init__(self, script, noise=0.0, doubt=0.01, turn=None):
         super().__init__(doubt=doubt)
         self.script, self.noise, self.turn = script, noise, turn
-        self.detections: list[int] = []  # type: ignore[assignment]
+        self.detections: list[int] = []
         self.rng = np.random.default_rng(0)
 
     def detect(self, frame):
@@ -169,7 +169,7 @@ def test_a_face_out_of_sight_moves_on_a_little():
     for faces in shown[:24]:
         assert faces[0].points is not None
         np.testing.assert_allclose(five_points(faces[0].points), faces[0].landmarks, atol=1e-3)
-    moved = shown[22][0].points - shown[20][0].points  # type: ignore[operator]
+    moved = shown[22][0].points - shown[20][0].points
     assert moved[:, 0].min() > 0.5 and np.ptp(moved, axis=0).max() < 0.01
 
 

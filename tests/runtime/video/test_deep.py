@@ -1,7 +1,5 @@
 """Films of more than eight bits: edited in a copy, and what is not edited keeps its samples and its tags."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import av

@@ -190,7 +190,7 @@ class ColourModel:
 
 def test_z_is_averaged_for_a_moment(toy_bundle, frame):
     model = ColourModel(toy_bundle.manifest)
-    video = made(Editor(model, Staged()), Staged(points(160, 120)))  # type: ignore[arg-type]
+    video = made(Editor(model, Staged()), Staged(points(160, 120)))
     for shade, time_s in ((100, 0.0), (110, 0.05), (110, 5.0)):
         video.process(np.full_like(frame, shade), time_s)
     shades = [float(z[0, 0]) * 255 for z in model.decoded]
@@ -294,7 +294,7 @@ def test_the_tracker_is_made_from_the_bundle(make_bundle, frame, with_net, tmp_p
     stage, calls = Staged(points(160, 120)), []
     cv2.circle(blue, (160, 120), 12, (20, 20, 220), -1)
     detect = stage.detect
-    stage.detect = lambda frame: (calls.append(1), detect(frame))[1]  # type: ignore[method-assign]
+    stage.detect = lambda frame: (calls.append(1), detect(frame))[1]
     with Editor.load(bundle, "cpu", stage, threads=1) as editor, VideoEditor(editor, EDITS, every=3) as video:
         results = [video.process(blue, i / FPS) for i in range(7)]
     assert len(calls) == (3 if with_net else 7)

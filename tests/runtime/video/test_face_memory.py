@@ -42,7 +42,7 @@ class Lasting(EditPath[float]):
     lasting = True
 
     def __init__(self):
-        super().__init__(Model())  # type: ignore[arg-type]
+        super().__init__(Model())
         self.smile = 0.25
         self.looked: list[int] = []
 

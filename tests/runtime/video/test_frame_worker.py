@@ -120,7 +120,7 @@ def test_a_callback_may_submit_and_close():
 
 
 def test_a_callback_cannot_wait_for_itself():
-    worker: FrameWorker[float] = FrameWorker(lambda frame, time_s: time_s, lambda result: worker.flush())  # type: ignore[func-returns-value, arg-type]
+    worker: FrameWorker[float] = FrameWorker(lambda frame, time_s: time_s, lambda result: worker.flush())
     worker.submit(image(0), 0)
     worker._thread.join(10)
     with pytest.raises(AifError, match="from a callback"):

@@ -260,7 +260,7 @@ def hostile(times):
         decode=lambda packet: [] if packet is None else [packet],
     )
     container = SimpleNamespace(demux=lambda stream: iter(frames))
-    return Decoder(container, stream, "it", 10)  # type: ignore[arg-type]
+    return Decoder(container, stream, "it", 10)
 
 
 @pytest.mark.parametrize(

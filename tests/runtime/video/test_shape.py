@@ -1,7 +1,5 @@
 """Streams through a model with shape: the edit follows the face in every frame, the networks run in few."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points

@@ -283,11 +283,11 @@ def test_codecs_and_quality(tmp_path, make_clip, codec):
 @pytest.mark.parametrize(
     ("words", "error", "said"),
     [
-        ({"path": "a.avi"}, VideoError, ".mp4, .m4v, .mov, .mkv, .webm, .gif"),
-        ({"path": "a"}, VideoError, "cannot write videos of the kind ''"),
-        ({"path": "a.jpg"}, VideoError, "cannot write"),
-        ({"path": "a.png"}, VideoError, "%04d.png"),
-        ({"path": "%d.jpg"}, VideoError, "PNG"),
+        ({"path": "a.avi"}, ConfigError, ".mp4, .m4v, .mov, .mkv, .webm, .gif"),
+        ({"path": "a"}, ConfigError, "cannot write videos of the kind ''"),
+        ({"path": "a.jpg"}, ConfigError, "cannot write"),
+        ({"path": "a.png"}, ConfigError, "%04d.png"),
+        ({"path": "%d.jpg"}, ConfigError, "PNG"),
         ({"path": "a.webm", "codec": "h264"}, ConfigError, "vp9"),
         ({"path": "a.mp4", "codec": "gif"}, ConfigError, ".gif"),
         ({"path": "a.gif", "codec": "h264"}, ConfigError, "can hold gif"),
@@ -368,11 +368,7 @@ def test_after_an_error_nothing_is_left(tmp_path, make_clip, stop_at):
     path, out = make_clip(tmp_path / "a.mp4", audio="aac"), tmp_path / "new" / "out.mp4"
     out.parent.mkdir()
     out.write_bytes(b"old")
-    with (
-        pytest.raises(ZeroDivisionError),
-        VideoSource(path) as source,
-        VideoSink(out, source) as sink,
-    ):
+    with pytest.raises(ZeroDivisionError), VideoSource(path) as source, VideoSink(out, source) as sink:
         for frame in source:
             if frame.index == stop_at:
                 raise ZeroDivisionError

@@ -11,7 +11,7 @@ from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluators.probe import probe
 from aif.train.presets import WHOLE
 from aif.train.training.loop import LoopOptions, train
-from aif.train.training.run import TrainedRun, load_run
+from aif.train.training.run import load_run
 
 ATTRIBUTE = "Wearing_Hat"
 SMALL = [
@@ -24,7 +24,7 @@ SMALL = [
 WITHOUT = ["objective.aux_weight=0", "freeze.game_weight=0"]
 
 
-def codes(run: TrainedRun, faces) -> tuple[np.ndarray, float]:
+def codes(run, faces):
     """Posterior means, and the mean absolute error of reconstructions."""
     found, error = [], []
     for batch in evaluation_batches(faces, 64, 100):

@@ -11,7 +11,7 @@ from aif.train.evaluators.probe import probe
 COPIES = 40  # of each number among the features: a backbone's features are many and say things repeatedly
 
 
-def sampled(n: int, numbers: int = 12, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def sampled(n, numbers=12, seed=0):
     """Numbers that tell two attributes: one by its mean, one by the size of a pair of numbers alone."""
     generator = torch.Generator().manual_seed(seed)
     y = (torch.rand(n, 2, generator=generator) < 0.5).float()
@@ -21,7 +21,7 @@ def sampled(n: int, numbers: int = 12, seed: int = 0) -> tuple[torch.Tensor, tor
     return features, y
 
 
-def read(features: torch.Tensor, y: torch.Tensor, kind: str) -> float:
+def read(features, y, kind):
     half = len(y) // 2
     z, label = features.numpy(), y.numpy()
     return probe(z[:half], label[:half], z[half:], label[half:], kind=kind).accuracy
@@ -49,7 +49,7 @@ def test_erasure_without_anything_to_erase_is_the_identity():
     assert torch.allclose(matrix, torch.eye(12, dtype=torch.float64)) and offset.abs().max() < 1e-9
 
 
-def averaging_head() -> nn.Linear:
+def averaging_head():
     """z is the mean of each number's copies."""
     head = nn.Linear(12 * COPIES, 12)
     with torch.no_grad():

@@ -27,8 +27,7 @@ def test_reconstruction_is_finite_for_saturated_pixels():
 
 
 @pytest.mark.parametrize(
-    ("mean", "log_variance", "expected"),
-    [(0.0, 0.0, 0.0), (2.0, 0.0, 2.0), (0.0, 1.0, 0.5 * (math.e - 2))],
+    ("mean", "log_variance", "expected"), [(0.0, 0.0, 0.0), (2.0, 0.0, 2.0), (0.0, 1.0, 0.5 * (math.e - 2))]
 )
 def test_kl_divergence(mean, log_variance, expected):
     shape = (5, 7)

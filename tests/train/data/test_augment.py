@@ -1,7 +1,5 @@
 """Augmentation moves a face where its numbers say, and nowhere when they say nothing."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -9,14 +7,14 @@ from aif.runtime.geometry.align import transform_points, warp_crop
 from aif.train.data.augment import Augmentation, augment_crop, jitter_matrix, resize_crop
 
 
-def dot(x: float, y: float, side: int) -> np.ndarray:
+def dot(x, y, side):
     """A soft white dot on black at (x, y)."""
     columns, rows = np.meshgrid(np.arange(side), np.arange(side))
     blob = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * (side / 32) ** 2))
     return np.repeat(blob[:, :, None], 3, axis=2).astype(np.uint8)
 
 
-def centre(image: np.ndarray) -> np.ndarray:
+def centre(image):
     weight = image[:, :, 0].astype(np.float64)
     columns, rows = np.meshgrid(np.arange(image.shape[1]), np.arange(image.shape[0]))
     return np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
@@ -35,7 +33,7 @@ def centre(image: np.ndarray) -> np.ndarray:
         ({"flip": True, "shift": (0.1, 0.0)}, (0.35, 0.5)),
     ],
 )
-def test_geometry(change: dict[str, object], goal: tuple[float, float], size: int) -> None:
+def test_geometry(change, goal, size):
     side = 128
     settings = {"degrees": 0.0, "scale": 1.0, "shift": (0.0, 0.0), "flip": False} | change
     matrix = jitter_matrix(side, size, **settings)
@@ -47,7 +45,7 @@ def test_geometry(change: dict[str, object], goal: tuple[float, float], size: in
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
-def test_no_jitter_is_the_plain_resize(size: int) -> None:
+def test_no_jitter_is_the_plain_resize(size):
     image = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     still = jitter_matrix(128, size, degrees=0, scale=1, shift=(0, 0), flip=False)
     assert np.array_equal(warp_crop(image, still, size), resize_crop(image, size))
@@ -60,7 +58,7 @@ def test_no_jitter_is_the_plain_resize(size: int) -> None:
     assert all(np.array_equal(s, plain) for s in never)
 
 
-def test_shrinking_does_not_alias() -> None:
+def test_shrinking_does_not_alias():
     stripes = np.zeros((256, 256, 3), dtype=np.uint8)
     stripes[:, ::2] = 255  # finer than the small crop can show: must turn grey
     jitter = Augmentation(flip=True, rotation=1, scale=0.02, shift=0.01)
@@ -69,7 +67,7 @@ def test_shrinking_does_not_alias() -> None:
         assert np.abs(crop[8:-8, 8:-8].astype(int) - 128).max() < 24
 
 
-def test_spreads_are_standard_deviations() -> None:
+def test_spreads_are_standard_deviations():
     image = dot(63.5, 63.5, 128)
     jitter = Augmentation(flip=False, shift=0.05)
     rng = np.random.default_rng(0)

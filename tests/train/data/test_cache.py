@@ -1,13 +1,10 @@
 """The cache hands out the same pixels, decodes once for all workers, and leaves nothing behind."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 import pickle
 import sys
 from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,26 +19,24 @@ from aif.train.data.loader import FaceLoader
 class CountingFaces(FaceDataset):
     """Noise that counts in shared memory how often each image is decoded."""
 
-    def __init__(
-        self, count: int, odd: frozenset[int] = frozenset(), bad: frozenset[int] = frozenset()
-    ) -> None:
+    def __init__(self, count, odd=frozenset(), bad=frozenset()):
         self.name, self.attributes, self.fingerprint = "counting", ("A",), "f"
         self.labels = np.zeros((count, 1), dtype=np.uint8)
         self.decoded = torch.zeros(count, dtype=torch.int32).share_memory_()
         self.odd, self.bad = odd, bad
 
-    def image(self, index: int) -> np.ndarray:
+    def image(self, index):
         self.decoded[index] += 1
         if index in self.bad:
             raise CorruptImageError(self.file_name(index))
         side = 20 if index in self.odd else 16
         return np.random.default_rng(index).integers(0, 256, (side, side, 3), dtype=np.uint8)
 
-    def file_name(self, index: int) -> str:
+    def file_name(self, index):
         return f"image-{index}"
 
 
-def test_same_pixels_decoded_once(tmp_path: Path) -> None:
+def test_same_pixels_decoded_once(tmp_path):
     plain, inner = CountingFaces(6), CountingFaces(6)
     faces = cached(inner, tmp_path)
     assert isinstance(faces, CachedFaces) and faces.filled == 0
@@ -57,7 +52,7 @@ def test_same_pixels_decoded_once(tmp_path: Path) -> None:
     assert faces.labels is inner.labels and faces.file_name(2) == "image-2"
 
 
-def test_workers_fill_one_cache(tmp_path: Path) -> None:
+def test_workers_fill_one_cache(tmp_path):
     if sys.platform != "linux":
         pytest.skip("workers are forked on Linux only")
     inner = CountingFaces(12)
@@ -70,7 +65,7 @@ def test_workers_fill_one_cache(tmp_path: Path) -> None:
     assert faces.filled == 12  # what the workers stored is seen here
 
 
-def test_odd_sizes_and_unreadable_images_are_not_kept(tmp_path: Path) -> None:
+def test_odd_sizes_and_unreadable_images_are_not_kept(tmp_path):
     inner = CountingFaces(5, odd=frozenset({2}), bad=frozenset({0, 3}))
     faces = cached(inner, tmp_path)
     for _ in range(2):
@@ -81,22 +76,20 @@ def test_odd_sizes_and_unreadable_images_are_not_kept(tmp_path: Path) -> None:
     assert faces.filled == 1 and inner.decoded[2] == 2
 
 
-def test_nothing_readable_is_returned_as_it_is(tmp_path: Path) -> None:
+def test_nothing_readable_is_returned_as_it_is(tmp_path):
     for inner in (CountingFaces(3, bad=frozenset(range(3))), CountingFaces(0)):
         assert cached(inner, tmp_path) is inner
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("how", ["little space", "full while reserving"])
-def test_no_room(
-    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_room(how, tmp_path, monkeypatch, caplog):
     if how == "little space":
         usage = namedtuple("usage", "total used free")
         monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: usage(100, 99, 1))
     else:
 
-        def full(*_: object) -> None:
+        def full(*_):
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(cache.os, "posix_fallocate", full, raising=False)
@@ -106,7 +99,7 @@ def test_no_room(
     assert "not cached" in caplog.text and list(tmp_path.iterdir()) == []
 
 
-def test_pickled_copy_reads_the_same(tmp_path: Path) -> None:
+def test_pickled_copy_reads_the_same(tmp_path):
     faces = cached(CountingFaces(4), tmp_path)
     copy = pickle.loads(pickle.dumps(faces))
     assert np.array_equal(copy.image(3), faces.image(3)) and len(copy) == 4

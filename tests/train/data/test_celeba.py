@@ -1,11 +1,8 @@
 """CelebA's official layout, in each of the ways it lies about on disks."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import zipfile
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,7 +16,7 @@ from aif.train.data.celeba import LANDMARKS, CelebAFaces, read_celeba_table
 NAMES = [f"{i:06d}.jpg" for i in range(1, 7)]
 
 
-def dots() -> np.ndarray:
+def dots():
     """A black 178 x 218 image with white dots where CelebA's landmarks lie."""
     columns, rows = np.meshgrid(np.arange(178), np.arange(218))
     image = sum(np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8) for x, y in LANDMARKS)
@@ -27,7 +24,7 @@ def dots() -> np.ndarray:
 
 
 @pytest.fixture
-def celeba(tmp_path: Path) -> Path:
+def celeba(tmp_path):
     folder = tmp_path / "img_align_celeba"
     folder.mkdir()
     for i, name in enumerate(NAMES):
@@ -44,7 +41,7 @@ def celeba(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_labels_and_splits(celeba: Path) -> None:
+def test_labels_and_splits(celeba):
     train = CelebAFaces(celeba, "train", ["Male", "Smiling"])
     assert [train.file_name(i) for i in range(4)] == [NAMES[i] for i in (0, 1, 2, 5)]
     assert train.attributes == ("Male", "Smiling") and train.missing == 0
@@ -57,7 +54,7 @@ def test_labels_and_splits(celeba: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [64, 128, 256])
-def test_template_crop_puts_landmarks_on_the_template(celeba: Path, size: int) -> None:
+def test_template_crop_puts_landmarks_on_the_template(celeba, size):
     image = CelebAFaces(celeba, "train", size=size).image(0)
     assert image.shape == (size, size, 3) and image.dtype == np.uint8
     for x, y in template(size):
@@ -69,23 +66,23 @@ def test_template_crop_puts_landmarks_on_the_template(celeba: Path, size: int) -
         assert np.abs(centre - (x, y)).max() < 0.02 * size
 
 
-def test_authors_crop_is_the_middle_square(celeba: Path) -> None:
+def test_authors_crop_is_the_middle_square(celeba):
     image = CelebAFaces(celeba, "train", crop="authors").image(1)
     whole = cv2.cvtColor(cv2.imread(str(celeba / "img_align_celeba" / NAMES[1])), cv2.COLOR_BGR2RGB)
     assert np.array_equal(image, whole[20:198])
     assert np.array_equal(CelebAFaces(celeba, "train", crop="whole").image(1), whole)
     with pytest.raises(ConfigError, match="template, authors, whole"):
-        CelebAFaces(celeba, "train", crop="middle")  # type: ignore[arg-type]
+        CelebAFaces(celeba, "train", crop="middle")
 
 
-def zipped(root: Path) -> None:
+def zipped(root):
     with zipfile.ZipFile(root / "img_align_celeba.zip", "w") as archive:
         for name in NAMES:
             archive.write(root / "img_align_celeba" / name, f"img_align_celeba/{name}")
     shutil.rmtree(root / "img_align_celeba")
 
 
-def as_downloaded(root: Path) -> None:
+def as_downloaded(root):
     zipped(root)
     for folder, names in (
         ("Img", ["img_align_celeba.zip"]),
@@ -97,23 +94,23 @@ def as_downloaded(root: Path) -> None:
             (root / name).rename(root / folder / name)
 
 
-def unpacked_twice(root: Path) -> None:
+def unpacked_twice(root):
     (root / "img_align_celeba").rename(root / "inner")
     (root / "img_align_celeba").mkdir()
     (root / "inner").rename(root / "img_align_celeba" / "img_align_celeba")
 
 
 @pytest.mark.parametrize("rearrange", [zipped, as_downloaded, unpacked_twice])
-def test_other_places(celeba: Path, rearrange: object) -> None:
+def test_other_places(celeba, rearrange):
     plain = CelebAFaces(celeba, "train")
     images = [plain.image(i) for i in range(4)]
-    rearrange(celeba)  # type: ignore[operator]
+    rearrange(celeba)
     moved = CelebAFaces(celeba, "train")
     assert moved.fingerprint == plain.fingerprint
     assert all(np.array_equal(moved.image(i), images[i]) for i in range(4))
 
 
-def test_missing_images_are_counted(celeba: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_images_are_counted(celeba, caplog):
     for name in (NAMES[0], NAMES[5], NAMES[3]):
         (celeba / "img_align_celeba" / name).unlink()
     (celeba / "img_align_celeba" / "unlisted.jpg").write_bytes(b"")
@@ -124,14 +121,14 @@ def test_missing_images_are_counted(celeba: Path, caplog: pytest.LogCaptureFixtu
         CelebAFaces(celeba, "val")
 
 
-def test_without_optional_files(celeba: Path) -> None:
+def test_without_optional_files(celeba):
     (celeba / "identity_CelebA.txt").unlink()
     assert CelebAFaces(celeba, "train").identities is None
     (celeba / "list_eval_partition.txt").unlink()
     assert set(read_celeba_table(celeba).splits) <= {"train", "val"}
 
 
-def test_images_of_another_size_or_damaged(celeba: Path) -> None:
+def test_images_of_another_size_or_damaged(celeba):
     folder = celeba / "img_align_celeba"
     cv2.imwrite(str(folder / NAMES[0]), np.zeros((218, 170, 3), dtype=np.uint8))
     (folder / NAMES[1]).write_bytes((folder / NAMES[1]).read_bytes()[:500])
@@ -156,13 +153,13 @@ def test_images_of_another_size_or_damaged(celeba: Path) -> None:
         ("list_eval_partition.txt", "000001.jpg\n", "only one value"),
     ],
 )
-def test_malformed_lists(celeba: Path, file: str, text: str, message: str) -> None:
+def test_malformed_lists(celeba, file, text, message):
     (celeba / file).write_text(text)
     with pytest.raises(DataError, match=message):
         CelebAFaces(celeba, "train")
 
 
-def test_nothing_there(celeba: Path) -> None:
+def test_nothing_there(celeba):
     with pytest.raises(UnknownAttributeError, match="Smiling"):
         CelebAFaces(celeba, "train", ["smiling"])
     shutil.rmtree(celeba / "img_align_celeba")

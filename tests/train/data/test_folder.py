@@ -1,9 +1,6 @@
 """A folder of images with a CSV: what is accepted, and what each mistake is called."""
 
-from __future__ import annotations
-
 import logging
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,12 +12,12 @@ from aif.train.data.folder import FolderFaces
 from aif.train.data.tables import hash_split, read_csv_table
 
 
-def write_image(path: Path, height: int = 8, width: int = 8, value: int = 100) -> None:
+def write_image(path, height=8, width=8, value=100):
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.full((height, width, 3), value, dtype=np.uint8))
 
 
-def write(folder: Path, text: str, name: str = "labels.csv") -> Path:
+def write(folder, text, name="labels.csv"):
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
@@ -35,7 +32,7 @@ def write(folder: Path, text: str, name: str = "labels.csv") -> Path:
         'name\tpartition\tSmiling\tMale\n"a.png"\t0\t 1\t0\nsub/b.png\t0\t0\t1.0\nc.png\t1\t1\t1\n',
     ],
 )
-def test_ways_to_write_the_same_table(text: str, tmp_path: Path) -> None:
+def test_ways_to_write_the_same_table(text, tmp_path):
     write(tmp_path, text)
     for name in ("a.png", "sub/b.png", "c.png"):
         write_image(tmp_path / name)
@@ -70,14 +67,14 @@ def test_ways_to_write_the_same_table(text: str, tmp_path: Path) -> None:
         ('file,A\n"a.png,1\n', "not a readable table"),
     ],
 )
-def test_mistakes_are_named_with_their_image(text: str, message: str, tmp_path: Path) -> None:
+def test_mistakes_are_named_with_their_image(text, message, tmp_path):
     path = write(tmp_path, text)
     with pytest.raises(DataError, match=message) as error:
         read_csv_table(path)
     assert "labels.csv" in error.value.message
 
 
-def test_unneeded_columns_may_hold_anything(tmp_path: Path) -> None:
+def test_unneeded_columns_may_hold_anything(tmp_path):
     path = write(tmp_path, "file,Note,A\na.png,nice,1\n")
     assert read_csv_table(path, ["A"]).labels.tolist() == [[1]]
     with pytest.raises(UnknownAttributeError, match="Note"):
@@ -85,14 +82,14 @@ def test_unneeded_columns_may_hold_anything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00\x80", None])
-def test_unreadable_table(content: bytes | None, tmp_path: Path) -> None:
+def test_unreadable_table(content, tmp_path):
     if content is not None:
         (tmp_path / "labels.csv").write_bytes(content)
     with pytest.raises(DataError, match=r"labels\.csv"):
         read_csv_table(tmp_path / "labels.csv")
 
 
-def test_split_by_hash_is_stable_and_keeps_people_together(tmp_path: Path) -> None:
+def test_split_by_hash_is_stable_and_keeps_people_together(tmp_path):
     names = [f"{i}.png" for i in range(2000)]
     plain = read_csv_table(write(tmp_path, "file,A\n" + "".join(f"{n},1\n" for n in names), "plain.csv"))
     assert 0.07 < plain.splits.count("val") / 2000 < 0.13
@@ -107,7 +104,7 @@ def test_split_by_hash_is_stable_and_keeps_people_together(tmp_path: Path) -> No
     assert 0.03 < people.splits.count("val") / 2000 < 0.2
 
 
-def test_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_images(tmp_path, caplog):
     names = ["wide.png", "tall.png", "grey.png", "clear.png", "cut.jpg", "gone.png"]
     write(tmp_path, "file,split,A\n" + "".join(f"{n},train,1\n" for n in names))
     wide = np.zeros((10, 20, 3), dtype=np.uint8)
@@ -131,7 +128,7 @@ def test_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         faces.image(0)
 
 
-def test_which_table(tmp_path: Path) -> None:
+def test_which_table(tmp_path):
     write_image(tmp_path / "a.png")
     with pytest.raises(DataError, match="found none"):
         FolderFaces(tmp_path, "train")

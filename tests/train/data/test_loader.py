@@ -1,7 +1,5 @@
 """Batches are a pure function of (dataset, seed, step), whatever the workers, ranks and starting point."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 import multiprocessing
@@ -16,7 +14,7 @@ import torch
 from aif.runtime.errors import ConfigError, DataError
 from aif.train.data.augment import Augmentation
 from aif.train.data.base import CorruptImageError, FaceDataset
-from aif.train.data.batch import Batch, evaluation_batches
+from aif.train.data.batch import evaluation_batches
 from aif.train.data.loader import FaceLoader
 from aif.train.data.sampling import SampleOrder, balanced_weights
 
@@ -26,27 +24,27 @@ JITTER = Augmentation(flip=True, rotation=5, scale=0.05, shift=0.03)
 class NoiseFaces(FaceDataset):
     """Coloured noise, with some images unreadable."""
 
-    def __init__(self, count: int, corrupt: frozenset[int] = frozenset(), side: int = 24) -> None:
+    def __init__(self, count, corrupt=frozenset(), side=24):
         self.name, self.attributes, self.fingerprint = "noise", ("Common", "Rare"), "0"
         rng = np.random.default_rng(count)
         self.labels = (rng.random((count, 2)) < [0.5, 0.1]).astype(np.uint8)
         self.pixels = rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
         self.bad = corrupt
 
-    def image(self, index: int) -> np.ndarray:
+    def image(self, index):
         if index in self.bad:
             raise CorruptImageError(self.file_name(index))
         return self.pixels[index]
 
-    def file_name(self, index: int) -> str:
+    def file_name(self, index):
         return f"noise-{index}"
 
 
-def take(loader: FaceLoader, count: int) -> list[Batch]:
+def take(loader, count):
     return list(itertools.islice(loader, count))
 
 
-def same(a: list[Batch], b: list[Batch]) -> bool:
+def same(a, b):
     return len(a) == len(b) and all(
         torch.equal(x.images, y.images) and torch.equal(x.y, y.y) and torch.equal(x.indices, y.indices)
         for x, y in zip(a, b, strict=True)
@@ -55,7 +53,7 @@ def same(a: list[Batch], b: list[Batch]) -> bool:
 
 @pytest.mark.parametrize("balance", [False, True])
 @pytest.mark.parametrize("augment", [None, JITTER])
-def test_resume_and_workers_change_nothing(augment: Augmentation | None, balance: bool) -> None:
+def test_resume_and_workers_change_nothing(augment, balance):
     faces = NoiseFaces(37, corrupt=frozenset({3, 20}))
     whole = take(FaceLoader(faces, 16, 8, 5, augment=augment, balance=balance, workers=0), 12)
     for workers in (0, 1, 2):
@@ -66,7 +64,7 @@ def test_resume_and_workers_change_nothing(augment: Augmentation | None, balance
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
-def test_ranks_together_are_the_global_batch(world_size: int) -> None:
+def test_ranks_together_are_the_global_batch(world_size):
     faces = NoiseFaces(37, corrupt=frozenset({1}))
     whole = take(FaceLoader(faces, 16, 8, 0, augment=JITTER, workers=0), 6)
     shares = [
@@ -80,7 +78,7 @@ def test_ranks_together_are_the_global_batch(world_size: int) -> None:
             assert torch.equal(batch.indices[rank::world_size], share.indices)
 
 
-def test_batch_contents() -> None:
+def test_batch_contents():
     faces = NoiseFaces(10)
     batch = take(FaceLoader(faces, 24, 4, 0, workers=0), 1)[0]
     assert (batch.images.dtype, batch.y.dtype, batch.indices.dtype) == (
@@ -94,7 +92,7 @@ def test_batch_contents() -> None:
         assert np.array_equal(y.numpy(), faces.labels[index])
 
 
-def test_every_face_once_an_epoch() -> None:
+def test_every_face_once_an_epoch():
     faces = NoiseFaces(21)
     seen = torch.cat([b.indices for b in take(FaceLoader(faces, 8, 6, 0, workers=0), 7)])
     for epoch in (seen[:21], seen[21:42]):
@@ -102,7 +100,7 @@ def test_every_face_once_an_epoch() -> None:
     assert not torch.equal(seen[:21], seen[21:42])
 
 
-def test_torch_random_state_is_left_alone() -> None:
+def test_torch_random_state_is_left_alone():
     states = []
     for workers in (0, 1):
         torch.manual_seed(1)
@@ -112,10 +110,9 @@ def test_torch_random_state_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rates", "least"),
-    [((0.5, 0.5), 0.49), ((0.2, 0.6), 0.49), ((0.1, 0.3, 0.8), 0.48), ((0.02,), 0.15)],
+    ("rates", "least"), [((0.5, 0.5), 0.49), ((0.2, 0.6), 0.49), ((0.1, 0.3, 0.8), 0.48), ((0.02,), 0.15)]
 )
-def test_balanced_rates(rates: tuple[float, ...], least: float) -> None:
+def test_balanced_rates(rates, least):
     labels = (np.random.default_rng(0).random((4000, len(rates))) < rates).astype(np.uint8)
     order = SampleOrder(labels, seed=3, balance=True)
     shown = labels[order.epoch(2)].mean(axis=0)
@@ -129,18 +126,18 @@ def test_balanced_rates(rates: tuple[float, ...], least: float) -> None:
     "labels",
     [np.zeros((5, 1)), np.ones((5, 2)), np.zeros((5, 0)), np.zeros((1, 1)), np.array([[0, 1], [0, 1]])],
 )
-def test_constant_attributes_keep_even_weights(labels: np.ndarray) -> None:
+def test_constant_attributes_keep_even_weights(labels):
     assert np.array_equal(balanced_weights(labels.astype(np.uint8)), np.ones(len(labels)))
 
 
-def test_contradicting_attributes_stay_bounded() -> None:
+def test_contradicting_attributes_stay_bounded():
     labels = np.array([[1, 0]] * 99 + [[0, 1]], dtype=np.uint8)  # one face against ninety-nine
     weights = balanced_weights(labels)
     assert weights[-1] == pytest.approx(10) and weights[0] >= 0.1 and weights.mean() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_corrupt_images_are_replaced_and_named(workers: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_corrupt_images_are_replaced_and_named(workers, caplog):
     faces = NoiseFaces(40, corrupt=frozenset({7, 11}))
     loader = FaceLoader(faces, 8, 8, 0, workers=workers)
     with caplog.at_level(logging.WARNING):
@@ -154,14 +151,14 @@ def test_corrupt_images_are_replaced_and_named(workers: int, caplog: pytest.LogC
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("corrupt", [range(11), range(40)])
-def test_too_many_corrupt_images(corrupt: range, workers: int) -> None:
+def test_too_many_corrupt_images(corrupt, workers):
     loader = FaceLoader(NoiseFaces(40, corrupt=frozenset(corrupt)), 8, 8, 0, workers=workers)
     with pytest.raises(DataError, match=r"(?s)noise-\d+.*take their lines") as error:
         take(loader, 60)
     assert "cannot be read" in error.value.message and error.value.fix
 
 
-def test_what_cannot_be_batches() -> None:
+def test_what_cannot_be_batches():
     with pytest.raises(ConfigError, match="multiple of 3"):
         FaceLoader(NoiseFaces(4), 8, 4, 0, world_size=3)
     with pytest.raises(DataError, match="has no faces"):
@@ -171,7 +168,7 @@ def test_what_cannot_be_batches() -> None:
 @pytest.mark.parametrize(
     ("indices", "sizes"), [(None, [4, 4, 1]), ([5, 0, 5], [3]), ([], []), (range(4), [4])]
 )
-def test_evaluation_in_order(indices: list[int] | None, sizes: list[int]) -> None:
+def test_evaluation_in_order(indices, sizes):
     faces = NoiseFaces(9)
     batches = list(evaluation_batches(faces, 24, 4, indices))
     assert [len(b) for b in batches] == sizes
@@ -181,7 +178,7 @@ def test_evaluation_in_order(indices: list[int] | None, sizes: list[int]) -> Non
         assert np.array_equal(batch.images[0].numpy().transpose(1, 2, 0), faces.pixels[batch.indices[0]])
 
 
-def test_evaluation_leaves_unreadable_images_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_evaluation_leaves_unreadable_images_out(caplog):
     batches = list(evaluation_batches(NoiseFaces(9, corrupt=frozenset({0, 4})), 8, 4))
     assert [b.indices.tolist() for b in batches] == [[1, 2, 3, 5], [6, 7, 8]]
     assert "noise-4" in caplog.text
@@ -190,18 +187,18 @@ def test_evaluation_leaves_unreadable_images_out(caplog: pytest.LogCaptureFixtur
             list(evaluation_batches(faces, 8, 4))
 
 
-def test_workers_hand_over_plain_memory() -> None:
+def test_workers_hand_over_plain_memory():
     batch = take(FaceLoader(NoiseFaces(8), 16, 4, 0, workers=1), 1)[0]
     assert not any(tensor.is_shared() for tensor in (batch.images, batch.y, batch.indices))
     batch.images.add_(1)  # writable, and its own
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
-def test_workers_end_with_a_parent_that_is_killed() -> None:
+def test_workers_end_with_a_parent_that_is_killed():
     """The queue is full, so that the worker waits in the middle of a batch."""
     mine, theirs = multiprocessing.Pipe()
 
-    def parent() -> None:
+    def parent():
         batches = iter(FaceLoader(NoiseFaces(40), 16, 8, 0, workers=2))
         next(batches)
         theirs.send([child.pid for child in multiprocessing.active_children()])
@@ -220,7 +217,7 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
     assert not any(map(alive, workers))
 
 
-def alive(pid: int) -> bool:
+def alive(pid):
     """Whether a process is there, and not just its exit code."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -1,7 +1,5 @@
 """The layout of a folder is recognised, or what was looked for is named."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +21,7 @@ from aif.train.data.open import find_layout, open_faces
         ({"list_attr_celeba.txt": "", "labels.csv": "file,A\n"}, "celeba"),
     ],
 )
-def test_layouts(files: dict[str, str], layout: str, tmp_path: Path) -> None:
+def test_layouts(files, layout, tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -32,7 +30,7 @@ def test_layouts(files: dict[str, str], layout: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [None, "synthetic", Path("synthetic")])
-def test_synthetic_by_default(data: Path | str | None) -> None:
+def test_synthetic_by_default(data):
     train = open_faces(data, "train", ["Smiling", "Bangs"], image_size=32)
     val = open_faces(data, "val", ["Smiling", "Bangs"], image_size=32)
     assert train.attributes == ("Smiling", "Bangs") and train.image(0).shape == (32, 32, 3)
@@ -42,7 +40,7 @@ def test_synthetic_by_default(data: Path | str | None) -> None:
         open_faces(data, "train", ["Beard"])
 
 
-def test_nothing_known(tmp_path: Path) -> None:
+def test_nothing_known(tmp_path):
     with pytest.raises(DataError, match=r"(?s)labels\.csv.*list_attr_celeba\.txt.*CSV"):
         open_faces(tmp_path, "train")
     with pytest.raises(DataError, match="There is no folder"):

@@ -1,11 +1,8 @@
 """Packed faces: what is written comes back, and damage is named."""
 
-from __future__ import annotations
-
 import logging
 import pickle
 import zipfile
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,16 +15,16 @@ from aif.train.data.packed import LANDMARK_COLUMNS, PackedFaces
 HEADER = ["file", "shard", "split", "identity", *LANDMARK_COLUMNS, "Smiling", "Male"]
 
 
-def picture(number: int) -> np.ndarray:
+def picture(number):
     return np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
 
-def row(number: int, shard: str, split: str) -> list[str]:
+def row(number, shard, split):
     points = [str(number + i / 2) for i in range(10)]
     return [f"{number}.png", shard, split, str(100 + number), *points, str(number % 2), str(number // 2 % 2)]
 
 
-def write(folder: Path, rows: list[list[str]], header: list[str] = HEADER) -> Path:
+def write(folder, rows, header=HEADER):
     (folder / "labels.csv").write_text(
         "\n".join(",".join(r) for r in [header, *rows]) + "\n", encoding="utf-8"
     )
@@ -35,7 +32,7 @@ def write(folder: Path, rows: list[list[str]], header: list[str] = HEADER) -> Pa
 
 
 @pytest.fixture
-def packed(tmp_path: Path) -> Path:
+def packed(tmp_path):
     for shard, numbers in (("train-0.zip", (0, 1)), ("train-1.zip", (2, 3)), ("val-0.zip", (4,))):
         with zipfile.ZipFile(tmp_path / shard, "w") as archive:
             for number in numbers:
@@ -45,7 +42,7 @@ def packed(tmp_path: Path) -> Path:
     return write(tmp_path, rows)
 
 
-def test_reads_pixels_labels_identities(packed: Path) -> None:
+def test_reads_pixels_labels_identities(packed):
     faces = PackedFaces(packed, "train")
     assert faces.attributes == ("Smiling", "Male") and len(faces) == 4 and faces.missing == 0
     assert faces.labels.tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]] and faces.labels.dtype == np.uint8
@@ -59,7 +56,7 @@ def test_reads_pixels_labels_identities(packed: Path) -> None:
     assert len({faces.fingerprint, chosen.fingerprint, PackedFaces(packed, "train").fingerprint}) == 2
 
 
-def test_missing_shards_are_counted(packed: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_shards_are_counted(packed, caplog):
     (packed / "train-0.zip").unlink()
     with caplog.at_level(logging.WARNING):
         faces = PackedFaces(packed, "train")
@@ -71,7 +68,7 @@ def test_missing_shards_are_counted(packed: Path, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "file gone", "shard gone"])
-def test_damaged_shards(packed: Path, damage: str) -> None:
+def test_damaged_shards(packed, damage):
     shard = packed / "train-0.zip"
     faces = PackedFaces(packed, "train")
     data = shard.read_bytes()
@@ -104,13 +101,13 @@ def test_damaged_shards(packed: Path, damage: str) -> None:
         ({"rows": [], "header": ["file", "Smiling"]}, "no column shard, split"),
     ],
 )
-def test_malformed_tables(packed: Path, change: dict[str, list], message: str) -> None:
+def test_malformed_tables(packed, change, message):
     write(packed, **change)
     with pytest.raises(DataError, match=message):
         PackedFaces(packed, "train")
 
 
-def test_no_table_and_wrong_names(packed: Path, tmp_path: Path) -> None:
+def test_no_table_and_wrong_names(packed, tmp_path):
     with pytest.raises(UnknownAttributeError, match="Smiling"):
         PackedFaces(packed, "train", ["Smilling"])
     for content in (None, b"", b"\xff\xfe\x00\x01"):
@@ -123,7 +120,7 @@ def test_no_table_and_wrong_names(packed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
-def test_cut_images_are_corrupt(suffix: str) -> None:
+def test_cut_images_are_corrupt(suffix):
     data = cv2.imencode(suffix, picture(0).repeat(8, axis=0).repeat(8, axis=1))[1].tobytes()
     assert decode_rgb(data, "whole").shape == (128, 128, 3)
     for part in (data[: len(data) * 2 // 3], data[:20], b"", b"no image"):

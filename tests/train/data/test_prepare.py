@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.runtime.errors import AifError, ConfigError, DataError, UnknownAttributeError
+from aif.runtime.errors import ConfigError, DataError, UnknownAttributeError
 from aif.runtime.faces.detect import Detection
 from aif.runtime.geometry.align import crop_face, template, transform_points
 from aif.train.data.open import find_layout, open_faces
@@ -24,13 +24,13 @@ FACES = SyntheticFaces(12, 128, seed=5)
 class KnownFaces:
     """A detector for pictures that `photo` made: it knows where it put the faces."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.known: dict[bytes, list[Detection]] = {}
 
-    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+    def detect(self, frame_hwc_bgr):
         return self.known[frame_hwc_bgr.tobytes()]
 
-    def photo(self, path: Path, *placed: tuple[int, float, float]) -> None:
+    def photo(self, path, *placed):
         """A picture of 360 x 240 px with synthetic faces (number, scale, angle) beside each other."""
         picture = np.full((240, 360, 3), len(self.known), dtype=np.uint8)
         found = []
@@ -50,12 +50,12 @@ class KnownFaces:
 
 
 @pytest.fixture
-def detector() -> KnownFaces:
+def detector():
     return KnownFaces()
 
 
 @pytest.fixture
-def photos(tmp_path: Path, detector: KnownFaces) -> Path:
+def photos(tmp_path, detector):
     """Six listed photos: two faces, one turned, none, a tiny one, no picture, not there."""
     folder = tmp_path / "photos"
     detector.photo(folder / "two.png", (0, 0.7, 0), (1, 1.2, 10))
@@ -76,11 +76,11 @@ def photos(tmp_path: Path, detector: KnownFaces) -> Path:
     return folder
 
 
-def likeness(a: np.ndarray, b: np.ndarray) -> float:
+def likeness(a, b):
     return float(np.abs(a[24:112, 24:104].astype(int) - b[24:112, 24:104]).mean())
 
 
-def test_labelled_photos(photos: Path, detector: KnownFaces, tmp_path: Path) -> None:
+def test_labelled_photos(photos, detector, tmp_path):
     seen: list[tuple[int, int]] = []
     out = tmp_path / "packed"
     report = prepare(photos, None, out, detector, progress=lambda done, total: seen.append((done, total)))
@@ -107,7 +107,7 @@ def test_labelled_photos(photos: Path, detector: KnownFaces, tmp_path: Path) -> 
         assert np.abs(points - template(128)).max() < 12
 
 
-def test_unlabelled_photos_give_every_face(photos: Path, detector: KnownFaces, tmp_path: Path) -> None:
+def test_unlabelled_photos_give_every_face(photos, detector, tmp_path):
     (photos / "labels.csv").unlink()
     report = prepare(photos, None, tmp_path / "packed", detector, PrepareOptions(size=64, min_face=0))
     assert sum(report.faces.values()) == 4 and report.attributes == ()
@@ -120,7 +120,7 @@ def test_unlabelled_photos_give_every_face(photos: Path, detector: KnownFaces, t
     assert sorted(names) == ["sub/one.webp", "tiny.webp", "two-2.webp", "two.webp"]
 
 
-def test_celeba_layout(detector: KnownFaces, tmp_path: Path) -> None:
+def test_celeba_layout(detector, tmp_path):
     images = tmp_path / "in" / "img_align_celeba"
     for i in range(4):
         detector.photo(images / f"{i}.png", (i, 1.0, 0))
@@ -137,7 +137,7 @@ def test_celeba_layout(detector: KnownFaces, tmp_path: Path) -> None:
     assert train.labels.tolist() == [[1], [0]] and train.identities is None
 
 
-def test_shards_and_repeatability(detector: KnownFaces, tmp_path: Path) -> None:
+def test_shards_and_repeatability(detector, tmp_path):
     folder = tmp_path / "in"
     for i in range(24):
         detector.photo(folder / f"{i:02d}.png", (i % 12, 0.9 + i / 200, 0))
@@ -156,10 +156,10 @@ def test_shards_and_repeatability(detector: KnownFaces, tmp_path: Path) -> None:
 
 
 class Interrupted(KnownFaces):
-    def __init__(self, inner: KnownFaces, error: type[BaseException]) -> None:
+    def __init__(self, inner, error):
         self.inner, self.error, self.left = inner, error, 1
 
-    def detect(self, frame_hwc_bgr: np.ndarray) -> list[Detection]:
+    def detect(self, frame_hwc_bgr):
         if not self.left:
             raise self.error
         self.left -= 1
@@ -167,9 +167,7 @@ class Interrupted(KnownFaces):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_interruption_leaves_nothing(
-    error: type[BaseException], photos: Path, detector: KnownFaces, tmp_path: Path
-) -> None:
+def test_interruption_leaves_nothing(error, photos, detector, tmp_path):
     out = tmp_path / "packed"
     with pytest.raises(error):
         prepare(photos, None, out, Interrupted(detector, error))
@@ -182,7 +180,7 @@ def test_interruption_leaves_nothing(
     assert {p.name for p in tmp_path.iterdir()} == {"photos", "packed"}
 
 
-def test_overwriting(photos: Path, detector: KnownFaces, tmp_path: Path) -> None:
+def test_overwriting(photos, detector, tmp_path):
     out = tmp_path / "packed"
     prepare(photos, None, out, detector)
     with pytest.raises(ConfigError, match="--overwrite"):
@@ -214,9 +212,7 @@ def test_overwriting(photos: Path, detector: KnownFaces, tmp_path: Path) -> None
         ({"table": Path("nowhere.csv")}, DataError, "no label table"),
     ],
 )
-def test_bad_requests(
-    change: dict[str, object], error: type[AifError], message: str, photos: Path, detector: KnownFaces
-) -> None:
+def test_bad_requests(change, error, message, photos, detector):
     change = dict(change)
     where = {name: change.pop(name) for name in ("source", "table") if name in change}
     with pytest.raises(error, match=message):
@@ -225,7 +221,7 @@ def test_bad_requests(
     assert {path.name for path in photos.parent.iterdir()} == {"photos"}
 
 
-def test_no_photos(detector: KnownFaces, tmp_path: Path) -> None:
+def test_no_photos(detector, tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError, match="no photos"):
         prepare(tmp_path / "in", None, tmp_path / "out", detector)

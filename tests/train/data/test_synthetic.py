@@ -1,7 +1,5 @@
 """Synthetic faces: reproducible, aligned, with independent attributes and known right answers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -23,7 +21,7 @@ REGIONS = {
 
 
 @pytest.mark.parametrize("size", [16, 64])
-def test_pictures(size: int) -> None:
+def test_pictures(size):
     faces = SyntheticFaces(12, size, seed=3)
     for index in range(12):
         image = faces.image(index)
@@ -38,7 +36,7 @@ def test_pictures(size: int) -> None:
     assert faces.file_name(4) == tail.file_name(0) and np.array_equal(faces.labels[4:10], tail.labels)
 
 
-def test_labels_are_even_and_independent() -> None:
+def test_labels_are_even_and_independent():
     labels = SyntheticFaces(20_000).labels.astype(float)
     assert labels.shape == (20_000, len(ATTRIBUTES))
     assert np.abs(labels.mean(axis=0) - 0.5).max() < 4 * 0.5 / np.sqrt(20_000)
@@ -47,7 +45,7 @@ def test_labels_are_even_and_independent() -> None:
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
-def test_a_flip_changes_its_region_and_nothing_else(name: str) -> None:
+def test_a_flip_changes_its_region_and_nothing_else(name):
     faces = SyntheticFaces(30, 128)
     top, bottom, left, right = REGIONS[name]
     for index in range(30):
@@ -62,7 +60,7 @@ def test_a_flip_changes_its_region_and_nothing_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [64, 128])
-def test_faces_are_aligned_to_the_template(size: int) -> None:
+def test_faces_are_aligned_to_the_template(size):
     faces = SyntheticFaces(100, size)
     points = np.stack([faces.landmarks(i) for i in range(100)])
     assert points.shape == (100, 5, 2) and points.dtype == np.float32
@@ -71,7 +69,7 @@ def test_faces_are_aligned_to_the_template(size: int) -> None:
     assert np.abs(points.mean(axis=0) - template(size)).max() < 0.03 * size
 
 
-def test_landmarks_lie_on_the_drawn_parts() -> None:
+def test_landmarks_lie_on_the_drawn_parts():
     faces = SyntheticFaces(40, 128)
     for index in range(40):
         plain = {"Smiling": 0, "Mouth_Slightly_Open": 0, "Eyeglasses": 0, "Bangs": 0, "Wearing_Hat": 0}
@@ -85,7 +83,7 @@ def test_landmarks_lie_on_the_drawn_parts() -> None:
             assert around.min() < 120 and around.max() - around.min() > 200  # pupil beside white
 
 
-def test_chosen_attributes_only_choose_columns() -> None:
+def test_chosen_attributes_only_choose_columns():
     every, some = SyntheticFaces(20, 32), SyntheticFaces(20, 32, attributes=["Bangs", "Smiling"])
     assert some.attributes == ("Bangs", "Smiling")
     assert np.array_equal(some.labels, every.labels[:, [5, 0]])
@@ -93,7 +91,7 @@ def test_chosen_attributes_only_choose_columns() -> None:
     assert np.array_equal(some.counterfactual(0, {"Male": 1}), every.counterfactual(0, {"Male": 1}))
 
 
-def test_fingerprints() -> None:
+def test_fingerprints():
     made = [
         SyntheticFaces(5, 32),
         SyntheticFaces(6, 32),
@@ -106,7 +104,7 @@ def test_fingerprints() -> None:
     assert SyntheticFaces(5, 32).fingerprint == made[0].fingerprint
 
 
-def test_bad_requests() -> None:
+def test_bad_requests():
     faces = SyntheticFaces(3, 32)
     with pytest.raises(UnknownAttributeError, match="Smiling"):
         faces.counterfactual(0, {"smiling": 1})

@@ -1,10 +1,7 @@
 """The face detector: where the faces of its samples are, that it learns, and what the runtime gets."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -43,7 +40,7 @@ TINY = DetectorConfig(
 )
 
 
-def marked(size: int = 128) -> Scene:
+def marked(size=128):
     """A grey square with a face that is a white dot at its centre and a red one towards its forehead."""
     image = np.full((size, size, 3), 90, dtype=np.uint8)
     cv2.circle(image, (size // 2, size // 2), size // 12, (255, 255, 255), -1)
@@ -52,14 +49,14 @@ def marked(size: int = 128) -> Scene:
 
 
 @pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> Sources:
+def plain(monkeypatch):
     """Marked faces before black, without faults of photos."""
     monkeypatch.setattr(data, "degrade", lambda image, rng: image)
     monkeypatch.setattr(data, "occlude", lambda image, points, rng: (image, None))
     return Sources([marked()], [], [np.zeros((200, 300, 3), np.uint8)])
 
 
-def test_faces_are_where_samples_say(plain: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faces_are_where_samples_say(plain, monkeypatch):
     monkeypatch.setattr(data, "_ground", lambda images, size, rng: np.zeros((size, size, 3), np.uint8))
     monkeypatch.setattr(data, "SMALLEST", 40.0)
     samples, seen = DetectorSamples(plain, 320, 4, seed=1), 0
@@ -74,7 +71,7 @@ def test_faces_are_where_samples_say(plain: Sources, monkeypatch: pytest.MonkeyP
     assert seen > 20
 
 
-def test_samples_follow_from_seed_and_number(plain: Sources) -> None:
+def test_samples_follow_from_seed_and_number(plain):
     one, same, other = (DetectorSamples(plain, 64, 2, seed) for seed in (3, 3, 4))
     for name in ("images", "heat", "target"):
         assert torch.equal(getattr(one[5], name), getattr(same[5], name))
@@ -83,7 +80,7 @@ def test_samples_follow_from_seed_and_number(plain: Sources) -> None:
 
 
 @pytest.mark.parametrize("turn", [0.0, 1.2, -3.0])
-def test_targets_lead_back_to_the_face(turn: float) -> None:
+def test_targets_lead_back_to_the_face(turn):
     faces = np.array([[30.2, 41.7, 20, turn], [100, 90, 64, 0.5]], dtype=np.float32)
     heat, target = targets(faces, 16)
     for x, y, side, angle in faces.tolist():
@@ -99,7 +96,7 @@ def test_targets_lead_back_to_the_face(turn: float) -> None:
     assert nothing.max() == 0
 
 
-def test_the_loss_is_least_at_the_truth() -> None:
+def test_the_loss_is_least_at_the_truth():
     heat, target = targets(np.array([[30, 30, 24, 0.3]], dtype=np.float32), 8)
     batch = DetectorBatch(torch.zeros(1, 3, 64, 64), torch.tensor(heat)[None], torch.tensor(target)[None])
     right = torch.cat([torch.where(batch.heat == 1, 8.0, -8.0)[:, None], batch.target], dim=1)
@@ -113,7 +110,7 @@ def test_the_loss_is_least_at_the_truth() -> None:
     assert torch.isfinite(detector_loss(right, empty))
 
 
-def test_aligned_faces_are_measured_by_their_landmarks() -> None:
+def test_aligned_faces_are_measured_by_their_landmarks():
     faces = SyntheticFaces(3, 128)
     points = np.stack([face_points()] * 3).astype(np.float32)
     dense = DenseLandmarks(points, np.zeros((3, 3), np.float32), np.full(3, 9, np.float32))
@@ -123,16 +120,14 @@ def test_aligned_faces_are_measured_by_their_landmarks() -> None:
     assert found[0].faces[0, :3].tolist() == pytest.approx([left + side / 2, top + side / 2, side])
 
 
-def test_pictures_show_what_the_detector_at_hand_finds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_show_what_the_detector_at_hand_finds(tmp_path, monkeypatch):
     for name in ("some", "none"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((200, 300, 3), 255 * (name == "some"), np.uint8))
     (tmp_path / "notes.txt").write_text("no picture")
     five = face(100, 80, 30)
 
     class Finds:
-        def detect(self, frame: np.ndarray) -> list[Detection]:
+        def detect(self, frame):
             return [Detection(box_from_landmarks(five), five, 0.9)] if frame.max() else []
 
     monkeypatch.setattr(scenes, "make_detector", lambda *_, **__: Finds())
@@ -144,7 +139,7 @@ def test_pictures_show_what_the_detector_at_hand_finds(
         pictures_without(tmp_path / "empty")
 
 
-def test_it_learns_and_the_runtime_takes_it(plain: Sources, tmp_path: Path) -> None:
+def test_it_learns_and_the_runtime_takes_it(plain, tmp_path):
     """Better on samples that it has not seen than before; its graph runs on a frame of another size."""
     train_detector(plain, tmp_path / "a", TINY, log=lambda _: None)
     unseen = DetectorSamples(plain, 64, 16, seed=9)[0]
@@ -159,6 +154,6 @@ def test_it_learns_and_the_runtime_takes_it(plain: Sources, tmp_path: Path) -> N
         train_detector(plain, tmp_path / "a", dataclasses.replace(TINY, seed=1))
 
 
-def test_a_training_has_a_step() -> None:
+def test_a_training_has_a_step():
     with pytest.raises(ConfigError, match="at least 4"):
         dataclasses.replace(TINY, samples=3)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from aif.runtime.editing.crops import EditedCrops
@@ -17,15 +14,8 @@ from aif.runtime.errors import ConfigError, DataError, UnknownAttributeError
 from aif.train.data.base import FaceDataset
 from aif.train.evaluation.composed import measure_composed
 from aif.train.evaluation.counting import SKIN_GROUPS, EditOptions, first_faces, skin_lightness
-from aif.train.evaluation.measure_report import Measurement
 from aif.train.evaluation.report import to_json, write_report
-from aif.train.evaluation.robustness import (
-    DISTURBANCES,
-    Disturbance,
-    Spoilt,
-    measure_robustness,
-    to_markdown,
-)
+from aif.train.evaluation.robustness import DISTURBANCES, Disturbance, Spoilt, measure_robustness, to_markdown
 from aif.train.evaluators.identity import IdentityNetwork
 
 NAMES = ("Smiling", "Young", "Male")
@@ -37,7 +27,7 @@ class Marked(FaceDataset):
 
     name, attributes, fingerprint = "marked", NAMES, "0" * 64
 
-    def __init__(self, count: int = 24, seed: int = 0) -> None:
+    def __init__(self, count=24, seed=0):
         rng = np.random.default_rng(seed)
         self.labels = rng.integers(0, 2, (count, 3)).astype(np.uint8)
         self.identities = np.arange(count, dtype=np.int64) // 2
@@ -48,10 +38,10 @@ class Marked(FaceDataset):
         ] // 16
         self.pictures[:, 0, :3] = 255 * self.labels[..., None]
 
-    def image(self, index: int) -> np.ndarray:
+    def image(self, index):
         return self.pictures[index]
 
-    def file_name(self, index: int) -> str:
+    def file_name(self, index):
         return str(index)
 
 
@@ -60,7 +50,7 @@ class Looker:
 
     attributes, accuracy = (*NAMES, "Bald"), {"Smiling": 0.9, "Young": 0.8}
 
-    def predict(self, crops: torch.Tensor, /) -> torch.Tensor:
+    def predict(self, crops, /):
         marks = crops[:, 0, 0, :4].clone()
         marks[:, 3] = (crops[:, 0, 0, 3] > 2).float()  # nobody is bald
         return marks
@@ -71,10 +61,10 @@ class Marker:
 
     attributes = NAMES
 
-    def __init__(self, spoil: str = "") -> None:
+    def __init__(self, spoil=""):
         self.spoil, self.calls = spoil, 0
 
-    def edit_crops(self, crops: np.ndarray, edits: Sequence[Mapping[str, float]], /) -> EditedCrops:
+    def edit_crops(self, crops, edits, /):
         self.calls += 1
         out = crops.copy()
         for image, edit in zip(out, edits, strict=True):
@@ -90,12 +80,12 @@ class Marker:
         return EditedCrops(out[:, :16] if self.spoil == "crop" else out, values, values)
 
 
-def measured(spoil: str = "", faces: FaceDataset | None = None, **options: object) -> Measurement:
+def measured(spoil="", faces=None, **options):
     dataset = Marked() if faces is None else faces
-    return measure_composed(Marker(spoil), dataset, Looker(), EditOptions(**options))  # type: ignore[arg-type]
+    return measure_composed(Marker(spoil), dataset, Looker(), EditOptions(**options))
 
 
-def test_edits_that_do_what_was_asked() -> None:
+def test_edits_that_do_what_was_asked():
     found = measured(batch_size=5)
     labels = Marked().labels
     assert found.faces == 24 and [s.attribute for s in found.edits] == [n for n in NAMES for _ in "12"]
@@ -108,12 +98,12 @@ def test_edits_that_do_what_was_asked() -> None:
         found.edit("Bald", "on")
 
 
-def test_edits_that_do_nothing_and_blurred_faces() -> None:
+def test_edits_that_do_nothing_and_blurred_faces():
     assert all(score.success.successes == 0 < score.success.n for score in measured("nothing happens").edits)
     assert measured("blur").edit("Young", "off").detail.mean < 0.3
 
 
-def test_what_an_edit_takes_along_by_design_is_no_flip() -> None:
+def test_what_an_edit_takes_along_by_design_is_no_flip():
     found = measured("young too", attributes=("Smiling",))
     assert found.edit("Smiling", "on").collateral == pytest.approx(1 / 3)  # Young of Young, Male and Bald
     assert found.edit("Smiling", "off").most_flipped == (("Young", 1.0),)
@@ -122,14 +112,14 @@ def test_what_an_edit_takes_along_by_design_is_no_flip() -> None:
     assert "not counted as flipped: Smiling (Young)." in found.to_markdown()
 
 
-def test_faces_on_which_label_and_evaluator_differ_are_left_alone() -> None:
+def test_faces_on_which_label_and_evaluator_differ_are_left_alone():
     faces = Marked()
     faces.pictures[:4, 0, 0] = 255 - faces.pictures[:4, 0, 0]
     found = measured(faces=faces, attributes=("Smiling",))
     assert sum(score.success.n for score in found.edits) == 20
 
 
-def test_groups_are_counted_apart() -> None:
+def test_groups_are_counted_apart():
     found = measured(groups=("Male",), attributes=("Smiling",))
     faces = Marked()
     groups = found.edit("Smiling", "on").groups
@@ -140,13 +130,13 @@ def test_groups_are_counted_apart() -> None:
     assert "| Smiling | on | 100.0% [" in found.to_markdown() and "| skin dark |" in found.to_markdown()
 
 
-def test_lightness_is_that_of_the_inner_face() -> None:
+def test_lightness_is_that_of_the_inner_face():
     crops = np.zeros((3, 64, 64, 3), np.uint8)
     crops[1, 20:60, 14:50], crops[2] = 255, 119
     assert skin_lightness(crops).tolist() == pytest.approx([0, 100, 50], abs=0.5)
 
 
-def test_identity_is_measured_where_a_network_is_given() -> None:
+def test_identity_is_measured_where_a_network_is_given():
     network = IdentityNetwork(nn.Sequential(nn.AvgPool2d(4), nn.Flatten()), SIDE, 192)
     same, blurred = (
         measure_composed(Marker(spoil), Marked(), Looker(), identity=network).edit("Smiling", "on").identity
@@ -165,7 +155,7 @@ def test_identity_is_measured_where_a_network_is_given() -> None:
     assert found.summary()["Smiling.on.identity_kept"] == pytest.approx(1, abs=0.02)
 
 
-def test_reports(tmp_path: Path) -> None:
+def test_reports(tmp_path):
     faces = Marked()
     faces.labels[:, 1], faces.pictures[:, 0, 1] = 1, 255  # everybody is young
     found = measured(faces=faces)
@@ -194,12 +184,12 @@ def test_reports(tmp_path: Path) -> None:
         ({"along": {"Bald": ("Male",)}}, "what is measured"),
     ],
 )
-def test_unknown_attributes(options: dict[str, object], said: str) -> None:
+def test_unknown_attributes(options, said):
     with pytest.raises(UnknownAttributeError, match=said):
         measured(**options)
 
 
-def test_unfit_data_and_settings() -> None:
+def test_unfit_data_and_settings():
     with pytest.raises(DataError, match="cannot be compared"):
         measured("crop")
     with pytest.raises(DataError, match="no face"):
@@ -209,7 +199,7 @@ def test_unfit_data_and_settings() -> None:
 
 
 @pytest.mark.parametrize("name", DISTURBANCES)
-def test_each_row_spoils_its_own_way_and_the_same_each_time(name: str) -> None:
+def test_each_row_spoils_its_own_way_and_the_same_each_time(name):
     faces = Marked(3)
     spoilt = Spoilt(faces, DISTURBANCES[name])
     assert spoilt.image(1).shape == faces.image(1).shape and spoilt.image(1).dtype == np.uint8
@@ -218,7 +208,7 @@ def test_each_row_spoils_its_own_way_and_the_same_each_time(name: str) -> None:
     assert (len(spoilt), spoilt.file_name(2)) == (3, "2") and spoilt.labels is faces.labels
 
 
-def test_success_is_counted_where_the_spoilt_face_is_still_read() -> None:
+def test_success_is_counted_where_the_spoilt_face_is_still_read():
     """A face upside down has its marks elsewhere: only an evaluator that turns it back reads them."""
     rows = {
         "as it is": Disturbance(lambda image, _: image),

@@ -1,28 +1,21 @@
 """Edits of drawn faces against the right answer: right is zero, idle is idle, and damage elsewhere shows."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import UnknownAttributeError
 from aif.runtime.model.model import Decoded, Encoding
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluation.counterfactual import measure_counterfactual
-from aif.train.statistics import Mean
 
-Finish = Callable[[Float32Array, Float32Array, Float32Array], Float32Array]
 NAMES = ("Eyeglasses", "Wearing_Hat")
 SIZE = 32
 FACES = SyntheticFaces(12, SIZE, seed=5, attributes=NAMES)
 
 
-def drawn(index: int, glasses: float, hat: float) -> Float32Array:
+def drawn(index, glasses, hat):
     picture = FACES.counterfactual(index, dict(zip(NAMES, (int(glasses), int(hat)), strict=True)))
     return picture.transpose(2, 0, 1).astype(np.float32) / 255
 
@@ -38,19 +31,16 @@ class Painter:
     attributes = NAMES
     image_size = SIZE
 
-    def __init__(
-        self,
-        finish: Finish,
-    ) -> None:
+    def __init__(self, finish):
         self.finish = finish
 
-    def encode(self, crops_nchw: npt.ArrayLike, /) -> Encoding:
+    def encode(self, crops_nchw, /):
         crops = np.asarray(crops_nchw)
         nearest = ((crops[:, None] - PICTURES[None]) ** 2).mean(axis=(2, 3, 4)).argmin(axis=1)
         found = np.array([KEYS[k] for k in nearest]).reshape(-1, 3)
         return Encoding(found.astype(np.float32), found[:, 1:].astype(np.float32))
 
-    def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Decoded:
+    def decode(self, encoding, y, /):
         made = []
         for (index, *own), values in zip(encoding.z, np.asarray(y), strict=True):
             source, goal = drawn(int(index), *own), drawn(int(index), *(v > 0.5 for v in values))
@@ -58,12 +48,12 @@ class Painter:
         return Decoded(np.stack(made))
 
 
-def measured(finish: Finish, name: str, **options: object) -> dict[tuple[str, str, str], Mean]:
-    return measure_counterfactual(Painter(finish), FACES, name, **options)  # type: ignore[arg-type,return-value]
+def measured(finish, name, **options):
+    return measure_counterfactual(Painter(finish), FACES, name, **options)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_right_answer_scores_zero_and_doing_nothing_does_not(name: str) -> None:
+def test_the_right_answer_scores_zero_and_doing_nothing_does_not(name):
     found = measured(lambda source, goal, y: goal, name)
     for side, value in (("on", 1), ("off", 0)):
         rows = np.flatnonzero(FACES.labels[:, NAMES.index(name)] != value)
@@ -93,7 +83,7 @@ TENTH, FIFTH = np.float32(0.1), np.float32(0.2)
         (lambda source, goal, y: goal * np.float32("nan"), math.nan, math.nan),
     ],
 )
-def test_ways_to_be_wrong(finish: Finish, edit: float, floor: float) -> None:
+def test_ways_to_be_wrong(finish, edit, floor):
     found = measured(finish, "Eyeglasses")
     for side in ("on", "off"):
         for where in ("inside", "outside"):
@@ -103,7 +93,7 @@ def test_ways_to_be_wrong(finish: Finish, edit: float, floor: float) -> None:
     assert {side for side, _, _ in measured(finish, "Eyeglasses", indices=bare)} == {"on"}
 
 
-def test_refuses() -> None:
+def test_refuses():
     with pytest.raises(UnknownAttributeError, match="Eyeglases"):
         measured(lambda source, goal, y: goal, "Eyeglases")
     with pytest.raises(UnknownAttributeError, match="synthetic faces' labels"):

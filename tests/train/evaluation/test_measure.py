@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
 
-from aif.runtime.arrays import Float32Array
 from aif.runtime.model.model import Decoded, Encoding
 from aif.train.data.augment import resize_crop
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluation.counting import EditOptions
 from aif.train.evaluation.measure import TorchModel, measure
-from aif.train.evaluation.measure_report import Measurement
 from aif.train.evaluators.identity import IdentityNetwork
 
 NAMES = ("Eyeglasses", "Wearing_Hat")
 FACES = 10
 
 
-def nchw(image: npt.NDArray[np.uint8], size: int) -> Float32Array:
+def nchw(image, size):
     return resize_crop(image, size).transpose(2, 0, 1).astype(np.float32) / 255
 
 
@@ -36,15 +32,15 @@ class Known:
     dataset: SyntheticFaces
     size: int
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         self.keys = list(itertools.product(range(len(self.dataset)), (0, 1), (0, 1)))
         self.images = np.stack([self.draw(*key) for key in self.keys])
 
-    def draw(self, index: int, glasses: int, hat: int) -> Float32Array:
+    def draw(self, index, glasses, hat):
         changed = self.dataset.counterfactual(index, dict(zip(NAMES, (glasses, hat), strict=True)))
         return nchw(changed, self.size)
 
-    def nearest(self, crops: Float32Array) -> npt.NDArray[np.int64]:
+    def nearest(self, crops):
         distances = ((crops[:, None] - self.images[None]) ** 2).mean(axis=(2, 3, 4))
         return np.array([self.keys[k] for k in distances.argmin(axis=1)]).reshape(-1, 3)
 
@@ -55,10 +51,10 @@ class Looker:
     attributes = NAMES
     accuracy = dict.fromkeys(NAMES, 1.0)
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known):
         self.known = known
 
-    def predict(self, crops_nchw: torch.Tensor, /) -> torch.Tensor:
+    def predict(self, crops_nchw, /):
         crops = torch.nn.functional.interpolate(crops_nchw, size=(self.known.size,) * 2, mode="area")
         return torch.from_numpy(self.known.nearest(crops.numpy())[:, 1:]).float()
 
@@ -68,14 +64,14 @@ class Painter:
 
     attributes = NAMES
 
-    def __init__(self, known: Known, fault: Literal["none", "constant", "ignores y", "flips both"]) -> None:
+    def __init__(self, known, fault):
         self.known, self.fault, self.image_size = known, fault, known.size
 
-    def encode(self, crops_nchw: npt.ArrayLike, /) -> Encoding:
+    def encode(self, crops_nchw, /):
         found = self.known.nearest(np.asarray(crops_nchw))
         return Encoding(found.astype(np.float32), found[:, 1:].astype(np.float32))
 
-    def decode(self, encoding: Encoding, y: npt.ArrayLike, /) -> Decoded:
+    def decode(self, encoding, y, /):
         out = []
         for (index, *own), values in zip(encoding.z.astype(int), np.asarray(y) > 0.5, strict=True):
             wanted = [int(v) for v in values]
@@ -88,18 +84,14 @@ class Painter:
         return Decoded(np.stack(out))
 
 
-def measured(
-    fault: Literal["none", "constant", "ignores y", "flips both"],
-    model_size: int = 64,
-    identity: IdentityNetwork | None = None,
-) -> Measurement:
+def measured(fault, model_size=64, identity=None):
     dataset = SyntheticFaces(FACES, 64, seed=5, attributes=NAMES)
     looker, model = Looker(Known(dataset, 64)), Painter(Known(dataset, model_size), fault)
     return measure(model, dataset, looker, EditOptions(batch_size=4), identity=identity)
 
 
 @pytest.mark.parametrize("model_size", [64, 32])
-def test_the_right_answer_succeeds_in_every_view(model_size: int) -> None:
+def test_the_right_answer_succeeds_in_every_view(model_size):
     result = measured("none", model_size)
     assert result.faces == FACES
     assert result.mse == 0
@@ -113,7 +105,7 @@ def test_the_right_answer_succeeds_in_every_view(model_size: int) -> None:
         assert score.collateral == 0.0
 
 
-def test_a_constant_decoder_fails() -> None:
+def test_a_constant_decoder_fails():
     result = measured("constant")
     assert result.mse > 0.01
     for name in NAMES:
@@ -123,14 +115,14 @@ def test_a_constant_decoder_fails() -> None:
             assert result.edit(name, side, "delta").success.successes == 0
 
 
-def test_a_perfect_copy_that_ignores_y_fails() -> None:
+def test_a_perfect_copy_that_ignores_y_fails():
     result = measured("ignores y")
     assert result.mse == 0
     assert all(score.success.successes == 0 for score in result.edits)
     assert all(score.collateral == 0 for score in result.edits)
 
 
-def test_collateral_damage_shows() -> None:
+def test_collateral_damage_shows():
     result = measured("flips both")
     for score in result.edits:
         assert score.success.rate == 1.0
@@ -138,7 +130,7 @@ def test_collateral_damage_shows() -> None:
         assert score.most_flipped[0] == (next(n for n in NAMES if n != score.attribute), 1.0)
 
 
-def test_detail_and_person_of_every_view() -> None:
+def test_detail_and_person_of_every_view():
     network = IdentityNetwork(nn.Sequential(nn.AvgPool2d(4), nn.Flatten()), 64, 768)
     right, flat = (measured(fault, identity=network) for fault in ("none", "constant"))
     assert right.faces == FACES and right.image_size == 64 and set(right.reconstruction_flips) == set(NAMES)
@@ -155,19 +147,19 @@ def test_detail_and_person_of_every_view() -> None:
     assert small.edit("Eyeglasses", "on", "decoded").detail.n == 0  # of another size than the photo
 
 
-def test_torch_networks_are_measured_in_evaluation_mode_without_noise() -> None:
+def test_torch_networks_are_measured_in_evaluation_mode_without_noise():
     @dataclass
     class Out:
         mean: torch.Tensor
         y: torch.Tensor
 
     class Encoder(torch.nn.Module):
-        def forward(self, image: torch.Tensor) -> Out:
+        def forward(self, image):
             assert not self.training
             return Out(image.flatten(1), image[:, :2, 0, 0])
 
     class Decoder(torch.nn.Module):
-        def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        def forward(self, z, y):
             assert not self.training
             assert y.shape == (len(z), 2)
             return z.view(-1, 3, 8, 8)

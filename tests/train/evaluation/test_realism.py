@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -12,13 +11,7 @@ import pytest
 from aif.runtime.editing.crops import EditedCrops
 from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.train.data.synthetic import SyntheticFaces
-from aif.train.evaluation.realism import (
-    LEAST_FACES,
-    Realism,
-    choose_sets,
-    measure_realism,
-    to_markdown,
-)
+from aif.train.evaluation.realism import LEAST_FACES, Realism, choose_sets, measure_realism, to_markdown
 from aif.train.evaluation.report import to_json
 from aif.train.evaluators.adversary import (
     AdversaryConfig,
@@ -29,7 +22,6 @@ from aif.train.evaluators.adversary import (
 )
 
 CONFIG = AdversaryConfig(faces=60, image_size=32, width=8, epochs=8, batch_size=16)
-Edit = Callable[[np.ndarray, Sequence[Mapping[str, float]]], np.ndarray]
 
 
 class Painter:
@@ -37,43 +29,43 @@ class Painter:
 
     attributes = ("Smiling", "Eyeglasses")
 
-    def __init__(self, edit: Edit) -> None:
+    def __init__(self, edit):
         self.edit, self.asked = edit, []
 
-    def edit_crops(self, crops: np.ndarray, edits: Sequence[Mapping[str, float]], /) -> EditedCrops:
+    def edit_crops(self, crops, edits, /):
         assert crops.dtype == np.uint8 and len(crops) == len(edits)
         self.asked += edits
         values = np.zeros((len(crops), 2), np.float32)
         return EditedCrops(self.edit(crops.copy(), edits), values, values)
 
 
-def nothing(crops: np.ndarray, edits: object) -> np.ndarray:
+def nothing(crops, edits):
     return crops
 
 
-def square(crops: np.ndarray, edits: object) -> np.ndarray:
+def square(crops, edits):
     crops[:, 12:20, 12:20] = 255
     return crops
 
 
-def people(count: int = 300, each: int = 2, seed: int = 3) -> SyntheticFaces:
+def people(count=300, each=2, seed=3):
     faces = SyntheticFaces(count, 32, seed=seed, attributes=("Smiling", "Eyeglasses"))
     faces.identities = np.arange(count, dtype=np.int64) // each
     return faces
 
 
 @pytest.fixture(scope="module")
-def faces() -> SyntheticFaces:
+def faces():
     return people()
 
 
-def test_a_bright_square_is_found(faces: SyntheticFaces) -> None:
+def test_a_bright_square_is_found(faces):
     found = measure_realism(Painter(square), faces, "Smiling", CONFIG, floor=False)
     assert found.edited.value > 0.95 and found.edited.low > 0.9
     assert found.real is None and found.faces == 60 and found.edited.n == pytest.approx(40, abs=6)
 
 
-def test_where_nothing_was_edited_the_two_figures_are_the_same(faces: SyntheticFaces) -> None:
+def test_where_nothing_was_edited_the_two_figures_are_the_same(faces):
     lines: list[str] = []
     config = dataclasses.replace(CONFIG, faces=130, epochs=2)
     found = measure_realism(Painter(nothing), faces, "Smiling", config, log=lines.append)
@@ -84,7 +76,7 @@ def test_where_nothing_was_edited_the_two_figures_are_the_same(faces: SyntheticF
     assert again.edited == found.edited  # the seed decides
 
 
-def test_each_face_goes_to_its_other_value_by_its_label(faces: SyntheticFaces) -> None:
+def test_each_face_goes_to_its_other_value_by_its_label(faces):
     painter = Painter(nothing)
     config = dataclasses.replace(CONFIG, epochs=1)
     measure_realism(painter, faces, "Eyeglasses", config, floor=False)
@@ -94,7 +86,7 @@ def test_each_face_goes_to_its_other_value_by_its_label(faces: SyntheticFaces) -
 @pytest.mark.parametrize(
     ("share", "faces", "expected"), [(0.5, 100, 100), (0.5, 101, 100), (0.06, 900, 60), (1 / 2, 900, 430)]
 )
-def test_sets_share_nobody_and_hold_the_attribute_as_often(share: float, faces: int, expected: int) -> None:
+def test_sets_share_nobody_and_hold_the_attribute_as_often(share, faces, expected):
     rng = np.random.default_rng(0)
     who = rng.integers(0, 300, 1000)
     present = np.arange(1000) < share * 1000
@@ -108,12 +100,12 @@ def test_sets_share_nobody_and_hold_the_attribute_as_often(share: float, faces: 
 
 
 @pytest.mark.parametrize("present", [np.zeros(500), np.ones(500), np.arange(500) < LEAST_FACES // 4])
-def test_too_few_faces_on_one_side(present: np.ndarray) -> None:
+def test_too_few_faces_on_one_side(present):
     with pytest.raises(DataError, match="half have the attribute"):
         choose_sets(present, np.arange(500), 900)
 
 
-def test_unfit_data(faces: SyntheticFaces) -> None:
+def test_unfit_data(faces):
     with pytest.raises(UnknownAttributeError, match=r"what is measured.*\n.*Smiling"):
         measure_realism(Painter(nothing), faces, "Smilling", CONFIG)
     blind = SyntheticFaces(4, 32, attributes=("Eyeglasses",))
@@ -127,7 +119,7 @@ def test_unfit_data(faces: SyntheticFaces) -> None:
         measure_realism(Painter(lambda crops, _: crops[:, ::2, ::2]), faces, "Smiling", CONFIG)
 
 
-def test_people_in_both_sets_or_too_few_of_them() -> None:
+def test_people_in_both_sets_or_too_few_of_them():
     pictures = np.zeros((60, 32, 32, 3), np.uint8)
     with pytest.raises(DataError, match="in both sets"):
         adversary_auc((pictures, pictures), (np.arange(60), np.arange(59, 119)), CONFIG)
@@ -135,7 +127,7 @@ def test_people_in_both_sets_or_too_few_of_them() -> None:
         adversary_auc((pictures, pictures), (np.arange(60) % 2, np.arange(60, 120)), CONFIG)
 
 
-def test_the_network_has_the_stated_size() -> None:
+def test_the_network_has_the_stated_size():
     assert round(sum(p.numel() for p in adversary_network().parameters()), -3) == 304_000
 
 
@@ -149,13 +141,13 @@ def test_the_network_has_the_stated_size() -> None:
         ([0, 1, 1, 2], 0.875),
     ],
 )
-def test_area_under_the_curve(scores: list[float], value: float) -> None:
+def test_area_under_the_curve(scores, value):
     edited = np.array([False, False, True, True])
     found = auc_interval(np.array(scores, float), edited, np.arange(4), np.random.default_rng(0))
     assert found.value == value and found.low <= value <= found.high and found.n == 4
 
 
-def test_the_interval_is_wider_where_few_people_have_many_faces() -> None:
+def test_the_interval_is_wider_where_few_people_have_many_faces():
     rng = np.random.default_rng(0)
     edited = np.arange(400) % 2 == 1
     who = np.arange(400) // 2 % 20 * 2 + edited
@@ -165,7 +157,7 @@ def test_the_interval_is_wider_where_few_people_have_many_faces() -> None:
     assert few.value == many.value and few.high - few.low > 1.5 * (many.high - many.low)
 
 
-def test_reports() -> None:
+def test_reports():
     rows = [
         Realism("Smiling", Auc(0.6, 0.55, 0.65, 600), Auc(0.51, 0.46, 0.56, 600), 900, 910),
         Realism("Bald", Auc(0.9, 0.8, 1.0, 40), None, 60, 50),

@@ -6,8 +6,6 @@ import dataclasses
 import json
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +29,7 @@ WEIGHTS_FILE, SIDECAR_FILE = "evaluator.safetensors", "evaluator.json"
 CONFIG = EvaluatorConfig(image_size=16, warm_size=16, faces=640, width=8)
 
 
-def batches(count: int = 40, seed: int = 0) -> list[Batch]:
+def batches(count=40, seed=0):
     """Noise in which the two attributes are plain to see, 16 pictures a batch."""
     rng = np.random.default_rng(seed)
     made = []
@@ -47,18 +45,18 @@ def batches(count: int = 40, seed: int = 0) -> list[Batch]:
     return made
 
 
-def held_out() -> list[Batch]:
+def held_out():
     return batches(6, seed=1)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluator") / "new" / "folder"
     train_evaluator(batches(), held_out(), NAMES, out, CONFIG)
     return out
 
 
-def test_it_learns_and_says_what_it_is_worth(trained: Path) -> None:
+def test_it_learns_and_says_what_it_is_worth(trained):
     evaluator = Evaluator.load(trained)
     assert evaluator.attributes == NAMES
     assert evaluator.image_size == 16
@@ -72,7 +70,7 @@ def test_it_learns_and_says_what_it_is_worth(trained: Path) -> None:
     assert right.double().mean(0).tolist() == pytest.approx(list(evaluator.accuracy.values()))
 
 
-def test_crops_of_any_size_and_number(trained: Path) -> None:
+def test_crops_of_any_size_and_number(trained):
     evaluator = Evaluator.load(trained)
     large = torch.rand(5, 3, 64, 64)
     verdicts = evaluator.predict(large, batch_size=2)
@@ -85,8 +83,8 @@ def test_crops_of_any_size_and_number(trained: Path) -> None:
     assert evaluator.predict(torch.rand(1, 3, 10, 10)).shape == (1, 2)
 
 
-def test_an_interrupted_training_leaves_a_checkpoint_and_no_evaluator(tmp_path: Path) -> None:
-    def stopped() -> Iterator[Batch]:
+def test_an_interrupted_training_leaves_a_checkpoint_and_no_evaluator(tmp_path):
+    def stopped():
         for number, batch in enumerate(batches()):
             if number == 3:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -109,7 +107,7 @@ def test_an_interrupted_training_leaves_a_checkpoint_and_no_evaluator(tmp_path: 
 
 
 @pytest.mark.parametrize("damage", ["no folder", "no weights", "cut weights", "bad json", "other attributes"])
-def test_damaged_evaluators_are_refused(trained: Path, tmp_path: Path, damage: str) -> None:
+def test_damaged_evaluators_are_refused(trained, tmp_path, damage):
     weights, sidecar = (trained / WEIGHTS_FILE).read_bytes(), (trained / SIDECAR_FILE).read_text()
     if damage != "no folder":
         if damage != "no weights":
@@ -123,31 +121,31 @@ def test_damaged_evaluators_are_refused(trained: Path, tmp_path: Path, damage: s
         Evaluator.load(tmp_path / "missing" if damage == "no folder" else tmp_path)
 
 
-def test_data_that_does_not_fit(tmp_path: Path) -> None:
+def test_data_that_does_not_fit(tmp_path):
     with pytest.raises(DataError, match="2 columns, but 1"):
         train_evaluator(batches(), held_out(), ("Eyeglasses",), tmp_path / "a", CONFIG)
     with pytest.raises(DataError, match="no batch"):
         train_evaluator([], held_out(), NAMES, tmp_path / "b", CONFIG)
 
 
-def test_no_faces_are_no_training() -> None:
+def test_no_faces_are_no_training():
     with pytest.raises(ConfigError, match="at least 1 face"):
         EvaluatorConfig(faces=0)
 
 
 @pytest.mark.parametrize("width", [8, 32])
-def test_the_network_is_resnet_18_with_a_small_stem(width: int) -> None:
+def test_the_network_is_resnet_18_with_a_small_stem(width):
     network = evaluator_network(7, width).eval()
     with torch.no_grad():
         assert network(torch.rand(2, 3, 64, 64)).shape == (2, 7)
     trunk = resnet18()
-    found = sum(p.numel() for p in network[3:-1].parameters() if p.ndim > 1)  # type: ignore[index]
+    found = sum(p.numel() for p in network[3:-1].parameters() if p.ndim > 1)
     weights = sum(p.numel() for n, p in trunk.named_parameters() if n.startswith("layer") and p.ndim > 1)
     assert found == weights * width**2 // 64**2
-    assert network[-1].in_features == 8 * width  # type: ignore[index]
+    assert network[-1].in_features == 8 * width
 
 
-def test_jitter_leaves_the_picture_roughly_where_it_is() -> None:
+def test_jitter_leaves_the_picture_roughly_where_it_is():
     smooth = torch.nn.functional.interpolate(torch.rand(8, 3, 4, 4), size=(48, 48), mode="bilinear")
     moved, again = (jitter(smooth, 32, torch.Generator().manual_seed(3)) for _ in range(2))
     assert moved.shape == (8, 3, 32, 32) and torch.equal(moved, again)

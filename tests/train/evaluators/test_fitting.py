@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
 from aif.runtime.errors import CheckpointError, DataError
@@ -20,25 +18,16 @@ from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
 ABOUT = {"config": {"widths": (1, 2)}}
 
 
-def trained(
-    folder: Path | None,
-    *,
-    stop: int | signal.Signals | None = None,
-    at: int = 3,
-    every: float = 0.0,
-    about: dict[str, object] = ABOUT,
-    ema: float | None = None,
-    lines: list[str] | None = None,
-) -> dict[str, Tensor]:
+def trained(folder, *, stop=None, at=3, every=0.0, about=ABOUT, ema=None, lines=None):
     """Fit a line to noise in 10 steps of 4 samples; `stop` is a signal, or 0 for a crash, in step `at`."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
 
-    def batches(done: int) -> Iterator[tuple[int, Tensor]]:
+    def batches(done):
         for step in range(done, 10):
             yield step, torch.randn(4, 3, generator=torch.Generator().manual_seed(step))
 
-    def loss(batch: tuple[int, Tensor], progress: float) -> tuple[Tensor, int]:
+    def loss(batch, progress):
         step, x = batch
         assert progress == step / 10
         if stop == 0 and step == at:
@@ -57,9 +46,7 @@ def trained(
     ("stop", "error", "seen"),
     [(signal.SIGINT, KeyboardInterrupt, 16), (signal.SIGTERM, Terminated, 16), (0, RuntimeError, 12)],
 )
-def test_it_goes_on_exactly(
-    tmp_path: Path, stop: int, error: type[BaseException], seen: int, ema: float | None
-) -> None:
+def test_it_goes_on_exactly(tmp_path, stop, error, seen, ema):
     whole = trained(None, ema=ema)
     with pytest.raises(error):
         trained(tmp_path, stop=stop, every=0 if stop == 0 else 1000, ema=ema)
@@ -73,14 +60,14 @@ def test_it_goes_on_exactly(
     assert all(torch.equal(whole[name], done[name]) for name in whole)
 
 
-def test_checkpoints_are_spaced_in_time(tmp_path: Path) -> None:
+def test_checkpoints_are_spaced_in_time(tmp_path):
     lines: list[str] = []
     trained(tmp_path, every=1000, lines=lines)
     assert lines[0] == "line: 40 to see" and lines[1].endswith("about 0 s left")
     assert len(lines) == 2 and len(list_checkpoints(tmp_path)) == 1
 
 
-def test_other_settings_and_damage_are_refused(tmp_path: Path) -> None:
+def test_other_settings_and_damage_are_refused(tmp_path):
     trained(tmp_path)
     with pytest.raises(CheckpointError, match="other settings"):
         trained(tmp_path, about={"config": {"widths": (1, 3)}})
@@ -92,7 +79,7 @@ def test_other_settings_and_damage_are_refused(tmp_path: Path) -> None:
         trained(tmp_path)
 
 
-def test_no_batch() -> None:
+def test_no_batch():
     options = FitOptions("line", 4, 0.05, 0.01)
     with pytest.raises(DataError, match="no batch"):
         fit(nn.Linear(1, 1), lambda batch, _: (batch, 1), lambda _: endless([]), options)
@@ -100,17 +87,17 @@ def test_no_batch() -> None:
 
 
 class Numbers(Dataset[int]):
-    def __getitem__(self, index: int) -> int:
+    def __getitem__(self, index):
         return 10 * index
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_numbered_batches(workers: int) -> None:
+def test_numbered_batches(workers):
     assert list(numbered(Numbers(), 2, 6, workers)) == [20, 30, 40, 50]
 
 
 @pytest.mark.parametrize("rise", [0.03, 0.15])
-def test_schedule(rise: float) -> None:
+def test_schedule(rise):
     rates = [one_cycle(k / 100, rise) for k in range(101)]
     assert max(rates) == rates[round(100 * rise)] == 1.0
     assert rates[0] < 0.05 and rates[-1] == pytest.approx(0, abs=1e-9)

@@ -7,8 +7,6 @@ import json
 import math
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +34,7 @@ WEIGHTS_FILE, SIDECAR_FILE, RESUME_FOLDER = "identity.safetensors", "identity.js
 CONFIG = IdentityConfig(image_size=16, warm_size=16, faces=4800, embedding=16, learning_rate=4e-3)
 
 
-def faces(people: int, each: int, seed: int) -> tuple[list[Batch], np.ndarray]:
+def faces(people, each, seed):
     """Pictures whose lower half is the person's and whose upper half is anything, in batches of 16."""
     rng = np.random.default_rng(seed)
     who = rng.permutation(np.repeat(np.arange(people), each))
@@ -45,7 +43,7 @@ def faces(people: int, each: int, seed: int) -> tuple[list[Batch], np.ndarray]:
     noise = rng.normal(0, 20, (len(who), 3, 24, 24))
     pictures = (coarse.repeat(12, 2).repeat(12, 3) + noise).clip(0, 255).astype(np.uint8)
     batches = []
-    for where in torch.arange(len(who)).split(16):  # type: ignore[no-untyped-call]
+    for where in torch.arange(len(who)).split(16):
         batches.append(Batch(torch.from_numpy(pictures[where.numpy()]), torch.zeros(len(where), 1), where))
     return batches, 100 * seed + who
 
@@ -54,7 +52,7 @@ TRAIN, TRAIN_PEOPLE = faces(40, 6, seed=1)
 HELD, HELD_PEOPLE = faces(24, 4, seed=2)
 
 
-def small_network(outputs: int, width: int = 32) -> nn.Module:
+def small_network(outputs, width=32):
     """Stands in for the ResNet-18, which takes a hundred times as long."""
     return nn.Sequential(
         nn.Conv2d(3, width, 3, stride=2), nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
@@ -63,24 +61,24 @@ def small_network(outputs: int, width: int = 32) -> nn.Module:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small() -> Iterator[None]:
+def _small():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(identity, "evaluator_network", small_network)
         yield
 
 
-def trained_in(out: Path, config: IdentityConfig = CONFIG, **options: object) -> IdentityNetwork:
-    return train_identity(TRAIN, TRAIN_PEOPLE, HELD, HELD_PEOPLE, out, config, **options)  # type: ignore[arg-type]
+def trained_in(out, config=CONFIG, **options):
+    return train_identity(TRAIN, TRAIN_PEOPLE, HELD, HELD_PEOPLE, out, config, **options)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("identity") / "new" / "folder"
     trained_in(out)
     return out
 
 
-def test_it_learns_and_says_what_it_is_worth(trained: Path) -> None:
+def test_it_learns_and_says_what_it_is_worth(trained):
     network = IdentityNetwork.load(trained)
     found = network.verification
     assert (found.people, found.faces, found.pairs) == (24, 96, 2 * 24 * 6)
@@ -96,7 +94,7 @@ def test_it_learns_and_says_what_it_is_worth(trained: Path) -> None:
     assert sorted(p.name for p in trained.iterdir()) == sorted([WEIGHTS_FILE, SIDECAR_FILE])
 
 
-def test_embeddings_of_any_size_and_number(trained: Path) -> None:
+def test_embeddings_of_any_size_and_number(trained):
     network = IdentityNetwork.load(trained)
     large = torch.nn.functional.interpolate(torch.rand(5, 3, 4, 4), size=(64, 64), mode="bilinear")
     vectors = network.embed(large, batch_size=2)
@@ -110,7 +108,7 @@ def test_embeddings_of_any_size_and_number(trained: Path) -> None:
     assert network.embed(torch.rand(1, 3, 10, 10)).shape == (1, 16)
 
 
-def test_the_loss_is_equation_4() -> None:
+def test_the_loss_is_equation_4():
     cosines = torch.tensor([[0.8, 0.1, -0.2], [0.0, 0.5, 0.5]])
     people = torch.tensor([0, 2])
     first = -math.log(math.exp(4 * 0.6) / (math.exp(4 * 0.6) + math.exp(4 * 0.1) + math.exp(4 * -0.2)))
@@ -129,17 +127,17 @@ def test_the_loss_is_equation_4() -> None:
         ([3, 1, 1, 2, 2, 2], [-1, 0, 0, 1, 1, 1]),
     ],
 )
-def test_people_with_one_face_are_no_class(identities: list[int], expected: list[int]) -> None:
+def test_people_with_one_face_are_no_class(identities, expected):
     assert training_people(identities).tolist() == expected
 
 
 @pytest.mark.parametrize("identities", [[], [1], [1, 1, 1], [1, 1, 2, 3]])
-def test_too_few_people_to_train_on(identities: list[int]) -> None:
+def test_too_few_people_to_train_on(identities):
     with pytest.raises(DataError, match="at least two"):
         training_people(identities)
 
 
-def test_a_dataset_that_knows_nobody() -> None:
+def test_a_dataset_that_knows_nobody():
     with pytest.raises(DataError, match=r"identity_CelebA\.txt"):
         known_identities(SyntheticFaces(2, 16))
 
@@ -155,11 +153,11 @@ def test_a_dataset_that_knows_nobody() -> None:
         ([0.9, 0.8], [0, 0], math.inf),
     ],
 )
-def test_best_thresholds(cosines: list[float], same: list[int], threshold: float) -> None:
+def test_best_thresholds(cosines, same, threshold):
     assert best_threshold(np.array(cosines), np.array(same, dtype=bool)) == pytest.approx(threshold)
 
 
-def vectors_of(people: np.ndarray, how: str) -> np.ndarray:
+def vectors_of(people, how):
     rng = np.random.default_rng(0)
     if how == "person":
         return np.eye(people.max() + 1)[people]
@@ -169,7 +167,7 @@ def vectors_of(people: np.ndarray, how: str) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_verification_of_perfect_embeddings() -> None:
+def test_verification_of_perfect_embeddings():
     people = np.repeat(np.arange(30), [1] * 5 + [2] * 10 + [5] * 15)
     found = verify(vectors_of(people, "person"), people)
     assert (found.accuracy, found.auc, found.same, found.different) == (1.0, 1.0, 1.0, 0.0)
@@ -179,7 +177,7 @@ def test_verification_of_perfect_embeddings() -> None:
     assert verify(vectors_of(people, "person"), people, limit=50).pairs == 100
 
 
-def test_verification_of_noise_is_chance() -> None:
+def test_verification_of_noise_is_chance():
     people = np.repeat(np.arange(200), 6)
     found = verify(vectors_of(people, "noise"), people)
     assert abs(found.accuracy - 0.5) < 4 * 0.5 / math.sqrt(found.pairs)
@@ -190,7 +188,7 @@ def test_verification_of_noise_is_chance() -> None:
     assert abs(np.mean(rates) - 0.5) < 0.08
 
 
-def test_verification_against_all_pairs_taken_one_by_one() -> None:
+def test_verification_against_all_pairs_taken_one_by_one():
     people = np.random.default_rng(3).permutation(np.repeat(np.arange(60), 5))
     vectors = vectors_of(people, "noisy person")
     found = verify(vectors, people)
@@ -205,7 +203,7 @@ def test_verification_against_all_pairs_taken_one_by_one() -> None:
     assert verify(vectors, people, seed=1) != found
 
 
-def test_verification_refuses() -> None:
+def test_verification_refuses():
     people = np.repeat(np.arange(8), 2)
     vectors = vectors_of(people, "person")
     with pytest.raises(DataError, match="four held-out people"):
@@ -218,7 +216,7 @@ def test_verification_refuses() -> None:
 @pytest.mark.parametrize(
     "identities", [[1, 2], [7, 7, 8, 9], [1, 1, 1, 2, 2, 2], [3, 1, 2, 1, 2, 3, 3, 4], list(range(50))]
 )
-def test_everybody_meets_another_person_once(identities: list[int]) -> None:
+def test_everybody_meets_another_person_once(identities):
     for seed in range(20):
         partner = derangement(identities, seed)
         assert sorted(partner.tolist()) == list(range(len(identities)))
@@ -228,24 +226,24 @@ def test_everybody_meets_another_person_once(identities: list[int]) -> None:
 
 
 @pytest.mark.parametrize("identities", [[], [4], [4, 4], [1, 2, 1, 1, 2]])
-def test_nobody_else_to_compare_with(identities: list[int]) -> None:
+def test_nobody_else_to_compare_with(identities):
     with pytest.raises(DataError, match="other people"):
         derangement(identities)
 
 
-def test_identity_kept_is_between_another_person_and_the_same_picture() -> None:
+def test_identity_kept_is_between_another_person_and_the_same_picture():
     for edited, other, kept in ((1.0, 0.2, 1.0), (0.2, 0.2, 0.0), (0.6, 0.2, 0.5)):
         score = IdentityScore(*(Mean.of([value]) for value in (edited, 1.0, other)))
         assert score.kept == pytest.approx(kept)
     assert math.isnan(IdentityScore(*(Mean.of([1.0]) for _ in "123")).kept)
 
 
-def test_a_folder_without_a_network_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_network_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no readable identity network"):
         IdentityNetwork.load(tmp_path)
 
 
-def test_data_that_does_not_fit(tmp_path: Path) -> None:
+def test_data_that_does_not_fit(tmp_path):
     with pytest.raises(DataError, match="no batch"):
         train_identity([], TRAIN_PEOPLE, HELD, HELD_PEOPLE, tmp_path, CONFIG)
     with pytest.raises(DataError, match="24 people are both"):
@@ -257,14 +255,14 @@ def test_data_that_does_not_fit(tmp_path: Path) -> None:
         train_identity(alone, TRAIN_PEOPLE, HELD, HELD_PEOPLE, tmp_path, CONFIG)
 
 
-def test_interrupted_and_with_people_seen_once(tmp_path: Path) -> None:
+def test_interrupted_and_with_people_seen_once(tmp_path):
     """People with one face are left out of training; a training goes on with the same people only."""
     people = TRAIN_PEOPLE.copy()
     people[::3] = 10_000 + np.arange(len(people[::3]))
     names, counts = np.unique(people, return_counts=True)
     kept = int(np.isin(people[:48], names[counts >= 2]).sum())  # of the first three batches
 
-    def stopped() -> Iterator[Batch]:
+    def stopped():
         for number, batch in enumerate(TRAIN):
             if number == 2:
                 os.kill(os.getpid(), signal.SIGTERM)

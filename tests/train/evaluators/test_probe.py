@@ -1,19 +1,14 @@
 """Probes: a leak is caught, however it is hidden; a clean code is not accused."""
 
-from __future__ import annotations
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
 from aif.runtime.errors import DataError
-from aif.train.evaluators.probe import ProbeKind, ProbeResult, probe
-
-Array = npt.NDArray[np.float64]
+from aif.train.evaluators.probe import probe
 
 
-def codes(leak: str, n: int = 3000, positives: float = 0.4) -> tuple[Array, Array]:
+def codes(leak, n=3000, positives=0.4):
     rng = np.random.default_rng(7)
     y = (rng.random(n) < positives).astype(np.float64)
     z = rng.normal(size=(n, 8))
@@ -26,12 +21,12 @@ def codes(leak: str, n: int = 3000, positives: float = 0.4) -> tuple[Array, Arra
     return z, y
 
 
-def read(leak: str, kind: ProbeKind, **options: float) -> ProbeResult:
-    z, y = codes(leak, **options)  # type: ignore[arg-type]
+def read(leak, kind, **options):
+    z, y = codes(leak, **options)
     return probe(z[:2000], y[:2000], z[2000:], y[2000:], kind=kind)
 
 
-def excess(result: ProbeResult) -> float:
+def excess(result):
     return result.accuracy - result.majority_rate
 
 
@@ -48,7 +43,7 @@ def excess(result: ProbeResult) -> float:
         ("parity", "mlp", True),
     ],
 )
-def test_leaks(leak: str, kind: ProbeKind, caught: bool) -> None:
+def test_leaks(leak, kind, caught):
     result = read(leak, kind)
     assert result.n == 1000
     assert result.interval[0] <= result.accuracy <= result.interval[1]
@@ -63,7 +58,7 @@ def test_leaks(leak: str, kind: ProbeKind, caught: bool) -> None:
         assert result.bits < 0.02
 
 
-def test_leak_of_a_rare_attribute_shows_in_the_balanced_accuracy() -> None:
+def test_leak_of_a_rare_attribute_shows_in_the_balanced_accuracy():
     rng = np.random.default_rng(0)
     y = (rng.random(6000) < 0.05).astype(float)
     z = rng.normal(size=(6000, 4))
@@ -74,7 +69,7 @@ def test_leak_of_a_rare_attribute_shows_in_the_balanced_accuracy() -> None:
     assert result.bits > 0.02
 
 
-def test_repeatable_and_without_trace_in_the_random_state() -> None:
+def test_repeatable_and_without_trace_in_the_random_state():
     z, y = codes("one unit", n=400)
     before = torch.get_rng_state()
     results = [probe(z[:300], y[:300], z[300:], y[300:], kind="mlp", seed=3) for _ in range(2)]
@@ -82,13 +77,13 @@ def test_repeatable_and_without_trace_in_the_random_state() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_constant_columns_do_no_harm() -> None:
+def test_constant_columns_do_no_harm():
     z, y = codes("one unit", n=600)
     z[:, 5] = 2.5
     assert probe(z[:400], y[:400], z[400:], y[400:], kind="linear").accuracy > 0.95
 
 
-def test_refuses_what_cannot_be_probed() -> None:
+def test_refuses_what_cannot_be_probed():
     z, y = codes("none", n=40)
     with pytest.raises(DataError, match="not finite"):
         probe(np.full_like(z, np.nan), y, z, y)

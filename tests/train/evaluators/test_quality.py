@@ -1,22 +1,19 @@
 """Likeness figures by hand, and how much detail is left."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
 import torch
-from torch import Tensor
 
 from aif.runtime.geometry.align import template
 from aif.train.evaluators.quality import INNER_FACE, detail_kept, likeness
 
 
-def grey(*values: float, size: int = 16) -> Tensor:
+def grey(*values, size=16):
     return torch.tensor(values)[:, None, None, None].expand(-1, 3, size, size).contiguous()
 
 
-def smooth(n: int, size: int = 64, seed: int = 0) -> Tensor:
+def smooth(n, size=64, seed=0):
     """Blotches with some fine grain, in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.nn.functional.interpolate(
@@ -25,7 +22,7 @@ def smooth(n: int, size: int = 64, seed: int = 0) -> Tensor:
     return (coarse + 0.05 * torch.randn(n, 3, size, size, generator=generator)).clamp(0, 1)
 
 
-def test_likeness_by_hand() -> None:
+def test_likeness_by_hand():
     found = likeness(grey(0.5, 0.0, 0.25, 0.7), grey(0.4, 1.0, 0.25, 0.699999))
     assert found["mse"].tolist() == pytest.approx([0.01, 1.0, 0.0, 0.0], abs=1e-7)
     assert found["psnr"].tolist() == pytest.approx([20.0, 0.0, 100.0, 100.0], abs=1e-4)
@@ -34,7 +31,7 @@ def test_likeness_by_hand() -> None:
     assert found["ssim"].tolist() == pytest.approx(wanted, abs=2e-3)
 
 
-def waves(size: int, period: float, amplitude: float = 0.3) -> Tensor:
+def waves(size, period, amplitude=0.3):
     """Upright stripes whose period is given in pixels of a 64 px picture."""
     x = (torch.arange(size) + 0.5) * 64 / size
     row = 0.5 + amplitude * torch.sin(2 * math.pi * x / period)
@@ -42,7 +39,7 @@ def waves(size: int, period: float, amplitude: float = 0.3) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [64, 128, 256])
-def test_detail_by_hand(size: int) -> None:
+def test_detail_by_hand(size):
     photo = waves(size, 7.0)  # the inner face is four such waves wide
     assert detail_kept(photo, photo).item() == 1.0
     # energy goes with the square of the amplitude; a blur of sigma 1 damps that by exp(-w^2 / 2)
@@ -54,7 +51,7 @@ def test_detail_by_hand(size: int) -> None:
     assert detail_kept(waves(size, 14.0), photo).item() == pytest.approx((slow / fast) ** 2, rel=0.01)
 
 
-def test_detail_is_that_of_the_inner_face_only() -> None:
+def test_detail_is_that_of_the_inner_face_only():
     photo = smooth(4, 64)
     composed = photo.clone()
     left, top, right, bottom = (edge // 2 for edge in INNER_FACE)
@@ -68,7 +65,7 @@ def test_detail_is_that_of_the_inner_face_only() -> None:
     assert (points > [INNER_FACE[0], INNER_FACE[1]]).all() and (points < [INNER_FACE[2], INNER_FACE[3]]).all()
 
 
-def test_photos_without_detail_have_none_to_keep() -> None:
+def test_photos_without_detail_have_none_to_keep():
     photo, composed = smooth(3), smooth(3, seed=1)
     photo[1] = 0.5
     assert detail_kept(composed, photo).isnan().tolist() == [False, True, False]

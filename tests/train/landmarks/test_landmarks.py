@@ -11,7 +11,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 import torch
@@ -40,13 +39,7 @@ from aif.train.landmarks.data import LandmarkBatch, LandmarkSamples
 from aif.train.landmarks.network import LandmarkConfig, LandmarkNet, export_landmarks, load_landmarks
 from aif.train.landmarks.occluders import occlude
 from aif.train.landmarks.score import UPRIGHT, score_landmarks
-from aif.train.landmarks.training import (
-    fit_shapes,
-    landmark_loss,
-    point_weights,
-    seen_loss,
-    train_landmarks,
-)
+from aif.train.landmarks.training import fit_shapes, landmark_loss, point_weights, seen_loss, train_landmarks
 
 SMALL = LandmarkConfig(
     input_size=48,
@@ -65,16 +58,16 @@ SMALL = LandmarkConfig(
 TINY = dataclasses.replace(SMALL, samples=8, second=1.0, batch_size=2)
 
 
-def quiet(line: str) -> None:
+def quiet(line):
     """A log for tests."""
 
 
-def face_shape() -> npt.NDArray[np.float32]:
+def face_shape():
     """A made-up face of 221 points on the 128 px template, its own mirror image: (221, 2)."""
     angles = np.random.default_rng(0).uniform(-math.pi, math.pi, COUNT)
     shape = np.array([64, 78]) + np.stack([20 * np.cos(angles), 28 * np.sin(angles)], axis=1)
 
-    def ring(part: slice, centre: tuple[float, float], radii: tuple[float, float], start: float) -> None:
+    def ring(part, centre, radii, start):
         turn = start + 2 * math.pi * np.arange(part.stop - part.start) / (part.stop - part.start)
         shape[part] = np.array(centre) + np.stack([np.cos(turn), np.sin(turn)], axis=1) * radii
 
@@ -92,7 +85,7 @@ class Dots(FaceDataset):
 
     name = "dots"
 
-    def __init__(self, count: int, broken: int = 0) -> None:
+    def __init__(self, count, broken=0):
         rng = np.random.default_rng(count)
         self.labels = np.zeros((count, 1), dtype=np.uint8)
         self.rolls = rng.uniform(-5, 5, count)
@@ -106,12 +99,12 @@ class Dots(FaceDataset):
         self.broken = broken
 
     @property
-    def dense(self) -> DenseLandmarks:
+    def dense(self):
         pose = np.zeros((len(self), 3), dtype=np.float32)
         pose[:, 2] = self.rolls
         return DenseLandmarks(self.points, pose, np.full(len(self), 20, dtype=np.float32))
 
-    def image(self, index: int) -> npt.NDArray[np.uint8]:
+    def image(self, index):
         if index < self.broken:
             raise CorruptImageError(self.file_name(index))
         image = np.full((128, 128, 3), (40, 60, 40), dtype=np.uint8)
@@ -125,11 +118,11 @@ class Dots(FaceDataset):
             image[y - 3 : y + 4, x - 3 : x + 4] = colour
         return image
 
-    def file_name(self, index: int) -> str:
+    def file_name(self, index):
         return f"shard.zip:{index:03}.webp"
 
 
-def dense_file(folder: Path, faces: Dots, **changes: Any) -> Path:
+def dense_file(folder, faces, **changes):
     """Write `faces`' landmarks as dense.npz, backwards, with arrays changed or (None) left out."""
     order = np.arange(len(faces))[::-1]
     mean = np.round(face_shape() * 32).astype(np.int16)
@@ -145,7 +138,7 @@ def dense_file(folder: Path, faces: Dots, **changes: Any) -> Path:
     return folder
 
 
-def test_dense_landmarks_follow_the_dataset(tmp_path: Path) -> None:
+def test_dense_landmarks_follow_the_dataset(tmp_path):
     faces = Dots(5)
     dense = read_dense(dense_file(tmp_path, faces), faces)
     np.testing.assert_allclose(dense.points, faces.points, atol=1 / 32)
@@ -154,7 +147,7 @@ def test_dense_landmarks_follow_the_dataset(tmp_path: Path) -> None:
     assert dense.points.dtype == dense.pose.dtype == dense.score.dtype == np.float32
 
 
-def test_dense_landmarks_are_in_pixels_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dense_landmarks_are_in_pixels_of_the_images(tmp_path, monkeypatch):
     faces = Dots(2)
     monkeypatch.setattr(Dots, "image", lambda self, index: np.zeros((64, 64, 3), dtype=np.uint8))
     dense = read_dense(dense_file(tmp_path, faces), faces)
@@ -174,13 +167,13 @@ def test_dense_landmarks_are_in_pixels_of_the_images(tmp_path: Path, monkeypatch
         ),
     ],
 )
-def test_dense_landmarks_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_dense_landmarks_that_do_not_fit(tmp_path, changes, message):
     with pytest.raises(DataError, match=message):
         read_dense(dense_file(tmp_path, Dots(3), **changes), Dots(3))
 
 
 @pytest.mark.parametrize("close", [0.0, 1.0])
-def test_points_are_on_what_they_mark(monkeypatch: pytest.MonkeyPatch, close: float) -> None:
+def test_points_are_on_what_they_mark(monkeypatch, close):
     nothing = np.zeros(COUNT, dtype=bool)
     monkeypatch.setattr(landmark_data, "degrade", lambda crop, rng: crop)
     monkeypatch.setattr(landmark_data, "occlude", lambda crop, *_: (crop, nothing))
@@ -201,7 +194,7 @@ def test_points_are_on_what_they_mark(monkeypatch: pytest.MonkeyPatch, close: fl
     assert colours == {1, -1}  # plain and mirrored
 
 
-def test_samples_are_repeatable_and_mixed() -> None:
+def test_samples_are_repeatable_and_mixed():
     faces = Dots(6)
     samples = LandmarkSamples(faces, faces.dense, 48, 40, seed=3, negatives=0.5)
     batch, again = samples[2], samples[2]
@@ -214,7 +207,7 @@ def test_samples_are_repeatable_and_mixed() -> None:
     assert batch.face.sum() > 15 and not batch.known.any()  # faces, but not where their points are
 
 
-def test_broken_images_are_passed_over_up_to_a_limit() -> None:
+def test_broken_images_are_passed_over_up_to_a_limit():
     faces, all_broken = Dots(6, broken=2), Dots(3, broken=3)
     assert len(LandmarkSamples(faces, faces.dense, 48, 20, seed=0)[0].images) == 20
     with pytest.raises(DataError, match="in a row"):
@@ -224,7 +217,7 @@ def test_broken_images_are_passed_over_up_to_a_limit() -> None:
             LandmarkSamples(other, Dots(2).dense, 48, 4, seed=0)
 
 
-def test_surroundings_keep_the_face_in_its_place() -> None:
+def test_surroundings_keep_the_face_in_its_place():
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     fills = set()
     for seed in range(24):
@@ -240,7 +233,7 @@ def test_surroundings_keep_the_face_in_its_place() -> None:
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_occluders_hide_what_they_say(dense: bool) -> None:
+def test_occluders_hide_what_they_say(dense):
     crop, other = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
     points = face_shape() * np.float32(96 / 144)
     if not dense:
@@ -257,9 +250,7 @@ def test_occluders_hide_what_they_say(dense: bool) -> None:
     assert min(shares) < 0.1 and max(shares) > 0.4 and 0.1 < np.mean(shares) < 0.5
 
 
-def test_false_alarms_are_cut_out_of_faces_and_pictures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_false_alarms_are_cut_out_of_faces_and_pictures(tmp_path, monkeypatch):
     """The cascades take two places of an image for faces; one of them, the face, is not among the others."""
     faces = Dots(3, broken=1)
     true = box_from_landmarks(faces.points[1])
@@ -284,7 +275,7 @@ def test_false_alarms_are_cut_out_of_faces_and_pictures(
     assert len(plain) > 10 and not any(sample.face or sample.seen.any() for sample in plain)
 
 
-def test_it_begins_as_the_network_that_it_takes_over() -> None:
+def test_it_begins_as_the_network_that_it_takes_over():
     old = LandmarkNet(SMALL).eval()
     new = LandmarkNet(dataclasses.replace(SMALL, depths=(0, 1, 0, 2), fine=24)).eval()
     new.take_over(old)
@@ -295,7 +286,7 @@ def test_it_begins_as_the_network_that_it_takes_over() -> None:
         LandmarkNet(dataclasses.replace(SMALL, hidden=32)).take_over(old)
 
 
-def test_the_loss_counts_known_points_only() -> None:
+def test_the_loss_counts_known_points_only():
     torch.manual_seed(0)
     points, goal, pose = torch.rand(4, COUNT, 2), torch.rand(4, COUNT, 2), torch.rand(4, 3)
     face, known = torch.tensor([1.0, 0.0, 1.0, 1.0]), torch.tensor([True, False, True, False])
@@ -317,14 +308,14 @@ def test_the_loss_counts_known_points_only() -> None:
     assert seen_loss((points, pose, logit, -told), none) == 0
 
 
-def test_lips_and_eyes_count_more() -> None:
+def test_lips_and_eyes_count_more():
     weights = point_weights()
     assert weights.mean().item() == pytest.approx(1)
     assert weights[OUTER_LIP].min() > weights[LEFT_EYE].max() > 2 * weights[FACE_OVAL].max()
 
 
 @pytest.mark.parametrize(("samples", "components"), [(40, 6), (3, 6), (0, 2)])
-def test_shapes_reproduce_the_points_they_come_from(samples: int, components: int) -> None:
+def test_shapes_reproduce_the_points_they_come_from(samples, components):
     faces = Dots(20)
     source = LandmarkSamples(faces, faces.dense, 48, 8, seed=0, negatives=0)
     mean, basis = fit_shapes(source, samples, components)
@@ -336,7 +327,7 @@ def test_shapes_reproduce_the_points_they_come_from(samples: int, components: in
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(tmp_path_factory):
     faces = Dots(60)
     folder = tmp_path_factory.mktemp("landmarks") / "new" / "checkpoints"
     train_landmarks(faces, faces.dense, folder, SMALL, log=quiet)
@@ -344,13 +335,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def graph(checkpoint: Path) -> bytes:
+def graph(checkpoint):
     path = checkpoint.with_name("landmarks.onnx")
     assert export_landmarks(checkpoint, path) < 0.1
     return path.read_bytes()
 
 
-def test_it_learns_and_the_runtime_takes_it(graph: bytes) -> None:
+def test_it_learns_and_the_runtime_takes_it(graph):
     net, faces = RuntimeNet(graph, threads=1), Dots(25)
     score = score_landmarks(net, faces, faces.dense, 25, jitter=UPRIGHT)
     assert score.nme < 0.2 and score.frontal_exact < 0.2
@@ -367,7 +358,7 @@ def test_it_learns_and_the_runtime_takes_it(graph: bytes) -> None:
     assert errors.max() < 0.2 * 36
 
 
-def test_the_exported_graph(graph: bytes) -> None:
+def test_the_exported_graph(graph):
     model = onnx.load_from_string(graph)
     assert model.opset_import[0].version >= 17
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
@@ -377,16 +368,16 @@ def test_the_exported_graph(graph: bytes) -> None:
     )
 
 
-def test_scoring_needs_faces(graph: bytes) -> None:
+def test_scoring_needs_faces(graph):
     broken = Dots(2, broken=2)
     with pytest.raises(DataError, match="no face"):
         score_landmarks(RuntimeNet(graph, threads=1), broken, broken.dense)
 
 
 @pytest.mark.parametrize(("stop", "part"), [(4, "landmarks"), (13, "what hides faces")])
-def test_interrupted_it_goes_on(tmp_path: Path, stop: int, part: str) -> None:
+def test_interrupted_it_goes_on(tmp_path, stop, part):
     class Stopping(Dots):
-        def image(self, index: int) -> npt.NDArray[np.uint8]:
+        def image(self, index):
             seen.append(index)
             if len(seen) == stop:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -409,12 +400,12 @@ def test_interrupted_it_goes_on(tmp_path: Path, stop: int, part: str) -> None:
         train_landmarks(faces, faces.dense, tmp_path, dataclasses.replace(config, hidden=8), log=quiet)
 
 
-def test_no_checkpoint_and_no_step(tmp_path: Path) -> None:
+def test_no_checkpoint_and_no_step(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint of a landmarks network"):
         export_landmarks(tmp_path, tmp_path / "out.onnx")
     with pytest.raises(ConfigError, match="at least 64 samples"):
         LandmarkConfig(samples=10)
 
 
-def test_the_default_network_is_small() -> None:
+def test_the_default_network_is_small():
     assert sum(value.numel() for value in LandmarkNet(LandmarkConfig()).state_dict().values()) < 1.5e6

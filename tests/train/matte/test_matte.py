@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 import torch
@@ -33,7 +32,7 @@ from aif.train.small_graphs import export_small
 TINY = MatteConfig(image_size=32, widths=(8, 12), samples=64, batch_size=8, learning_rate=1e-2, ema=0.5)
 
 
-def faces(count: int, size: int = 32) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def faces(count, size=32):
     """Dark hair of varying height above a light face."""
     rng = np.random.default_rng(count)
     images = np.full((count, size, size, 3), (220, 180, 160), dtype=np.uint8)
@@ -45,13 +44,13 @@ def faces(count: int, size: int = 32) -> tuple[npt.NDArray[np.uint8], npt.NDArra
     return images, masks
 
 
-def png(image: npt.NDArray[np.uint8]) -> bytes:
+def png(image):
     good, data = cv2.imencode(".png", image)
     assert good
     return bytes(data.tobytes())
 
 
-def pair_files(count: int) -> dict[str, bytes]:
+def pair_files(count):
     files = {}
     for number, (image, mask) in enumerate(zip(*faces(count), strict=True)):
         files[f"{number:05d}.webp"] = bytes(cv2.imencode(".webp", image[..., ::-1], [1, 100])[1].tobytes())
@@ -59,13 +58,13 @@ def pair_files(count: int) -> dict[str, bytes]:
     return files
 
 
-def as_zip(root: Path, split: str, files: dict[str, bytes]) -> None:
+def as_zip(root, split, files):
     with zipfile.ZipFile(root / f"{split}.zip", "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
 
 
-def as_folder(root: Path, split: str, files: dict[str, bytes]) -> None:
+def as_folder(root, split, files):
     (root / split).mkdir()
     for name, data in files.items():
         (root / split / name).write_bytes(data)
@@ -123,7 +122,7 @@ def test_a_damaged_pair_is_left_out(
 
 
 @pytest.mark.parametrize("count", [1, 12])
-def test_too_many_damaged_pairs(tmp_path: Path, count: int) -> None:
+def test_too_many_damaged_pairs(tmp_path, count):
     (tmp_path / "train.zip").write_bytes(b"no archive")
     with pytest.raises(DataError, match="no whole zip"):
         read_hair_pairs(tmp_path, "train", 32)
@@ -132,7 +131,7 @@ def test_too_many_damaged_pairs(tmp_path: Path, count: int) -> None:
         read_hair_pairs(tmp_path, "val", 32)
 
 
-def test_samples_depend_on_seed_and_number_alone() -> None:
+def test_samples_depend_on_seed_and_number_alone():
     data = faces(5)
     one, other = MatteSamples(*data, 4, 0)[3], MatteSamples(*data, 4, 0)[3]
     for field in dataclasses.fields(MatteBatch):
@@ -144,7 +143,7 @@ def test_samples_depend_on_seed_and_number_alone() -> None:
     assert set(one.known.unique().tolist()) <= {0.0, 1.0}
 
 
-def test_masks_move_with_their_images() -> None:
+def test_masks_move_with_their_images():
     """Where the mask says hair the image is dark, whatever the showing; not where something covers both."""
     samples = MatteSamples(*faces(20), 1, 0)
     agreement = []
@@ -157,12 +156,12 @@ def test_masks_move_with_their_images() -> None:
     assert np.mean(np.array(agreement) > 0) > 0.9
 
 
-def test_a_training_has_a_step() -> None:
+def test_a_training_has_a_step():
     with pytest.raises(ConfigError, match="at least 8 samples"):
         dataclasses.replace(TINY, samples=4)
 
 
-def test_the_default_network_is_small() -> None:
+def test_the_default_network_is_small():
     network = MatteNet(MatteConfig().widths).eval()
     assert 100_000 < sum(p.numel() for p in network.parameters()) < 250_000
     assert network(torch.rand(2, 3, 64, 64)).shape == (2, 1, 64, 64)
@@ -179,13 +178,13 @@ def test_the_default_network_is_small() -> None:
     ],
     ids=["right", "no hair", "wrong", "unknown", "unsure"],
 )
-def test_loss(logit: float, matte: float, known: float, low: float, high: float) -> None:
+def test_loss(logit, matte, known, low, high):
     ones = torch.ones(2, 1, 8, 8)
     batch = MatteBatch(torch.zeros(2, 3, 8, 8), ones * matte, ones * known)
     assert low <= matte_loss(ones * logit, batch, 1.0).item() <= high
 
 
-def test_it_learns_and_the_runtime_takes_its_graph(tmp_path: Path) -> None:
+def test_it_learns_and_the_runtime_takes_its_graph(tmp_path):
     data, lines = faces(16), []
     config = dataclasses.replace(TINY, samples=480)
     folder = tmp_path / "matte.checkpoints"
@@ -208,7 +207,7 @@ def test_it_learns_and_the_runtime_takes_its_graph(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["nothing", "state.json", "ema.safetensors", "other"])
-def test_checkpoints_that_are_none(tmp_path: Path, damage: str) -> None:
+def test_checkpoints_that_are_none(tmp_path, damage):
     if damage != "nothing":
         train_matte(*faces(4), tmp_path, TINY)
         (checkpoint,) = tmp_path.iterdir()
@@ -225,16 +224,16 @@ def test_checkpoints_that_are_none(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize(("images", "masks"), [faces(0), (faces(2)[0], np.zeros((2, 32, 32), np.uint8))])
-def test_nothing_to_measure(images: npt.NDArray[np.uint8], masks: npt.NDArray[np.uint8]) -> None:
+def test_nothing_to_measure(images, masks):
     with pytest.raises(DataError, match="there are none"):
         score_matte(MatteNet((8, 12)).eval(), images, masks)
 
 
-def test_measures_of_known_answers() -> None:
+def test_measures_of_known_answers():
     """A network that calls the right half hair, where the upper half is: a third."""
 
     class Right(nn.Module):
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
+        def forward(self, image):
             logits = torch.full_like(image[:, :1], -1)
             logits[..., image.shape[-1] // 2 :] = 1
             return logits
@@ -249,11 +248,11 @@ def test_measures_of_known_answers() -> None:
 class TwoAnswers(nn.Module):
     """The mean of the image, twice; the other is off by `error`, in PyTorch alone."""
 
-    def __init__(self, error: float) -> None:
+    def __init__(self, error):
         super().__init__()
         self.error = error
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, image):
         mean = image.mean((1, 2, 3))
         return mean, mean if torch.compiler.is_compiling() else mean + self.error
 
@@ -262,12 +261,10 @@ class TwoAnswers(nn.Module):
     ("error", "limit", "fits"),
     [(0.0, 1e-4, True), (0.1, 1e-4, False), (0.1, (1e-4, 0.2), True), (float("nan"), 1e-4, False)],
 )
-def test_small_graphs_are_checked(
-    tmp_path: Path, error: float, limit: float | tuple[float, float], fits: bool
-) -> None:
+def test_small_graphs_are_checked(tmp_path, error, limit, fits):
     path = tmp_path / "small.onnx"
 
-    def write() -> float:
+    def write():
         return export_small(TwoAnswers(error), (3, 8, 8), ["one", "other"], path, limit=limit)
 
     if fits:

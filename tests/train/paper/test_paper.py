@@ -1,10 +1,7 @@
 """The paper's evidence: budgets, what is done once, and that every table can be filled."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,7 +98,7 @@ class Fixed:
 
     attributes, image_size = NAMES, 64
 
-    def __init__(self, follows: bool) -> None:
+    def __init__(self, follows):
         self.follows = follows
 
     def encode(self, crops_nchw, /):
@@ -251,7 +248,7 @@ def test_a_study_names_attributes_that_the_evaluator_does_not_know(experiment):
         Study(experiment, ("Bald",), np.zeros((1, 3, 64, 64), np.float32))
 
 
-def test_the_hash_of_instruments_follows_their_weights(tmp_path: Path):
+def test_the_hash_of_instruments_follows_their_weights(tmp_path):
     one = tmp_path / "one"
     one.mkdir()
     (one / "evaluator.safetensors").write_bytes(b"a")

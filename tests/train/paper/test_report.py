@@ -1,11 +1,7 @@
 """Reports: what a cell shows, who leads a column, and that each form holds all of it and nothing harmful."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +10,7 @@ from PIL import Image
 
 from aif.train.paper.columns import Column
 from aif.train.paper.pictures import Strip, draw_strips
-from aif.train.paper.report import (
-    Picture,
-    Report,
-    Table,
-    cell,
-    leader,
-    markdown,
-    number_table,
-    write_report,
-)
+from aif.train.paper.report import Picture, Report, Table, cell, leader, markdown, number_table, write_report
 
 NAN = float("nan")
 HOSTILE = '<script>alert("1")</script> | **a** `b` & [c](https://example.com/x) $d$ _e_ </td>\n# f'
@@ -32,20 +19,20 @@ ERROR = Column("mse", "MSE", "Mean squared error.", digits=4, better="low")
 COUNT = Column("speed", "Faces/s", "Speed of training.", digits=0)
 
 
-def row(label: str = "ours", value: float = 0.9, low: float = NAN, high: float = NAN, **more: Any) -> dict:
+def row(label="ours", value=0.9, low=NAN, high=NAN, **more):
     about = {"n": 200, "seed": 0, "why": "stopped", "checkpoint": f"{label}{more.get('seed', 0)}" * 9}
     origin = {"preset": label, "data": "faces 3f9a", "faces_seen": 720_000, "command": f"aif-train {label}"}
     found = {"table": "edits", "label": label, "key": "mse", "value": value, "low": low, "high": high}
     return {**found, **about, **origin, **more}
 
 
-def made(*rows: dict, parts: tuple[Table | Picture, ...] | None = None, **changes: Any) -> Report:
+def made(*rows, parts=None, **changes):
     keys = tuple(dict.fromkeys(one["key"] for one in rows))
     parts = (Table("edits", "Edits", "What the evaluator sees.", keys),) if parts is None else parts
     return replace(Report("Five", "720,000 faces.", "aif eval all", parts, number_table(rows)), **changes)
 
 
-def text_of(report: Report) -> str:
+def text_of(report):
     return markdown(report, str)
 
 
@@ -63,7 +50,7 @@ def text_of(report: Report) -> str:
         (COUNT, 2.5, True, "3"),
     ],
 )
-def test_values_as_text(measure: Column, value: float, unit: bool, text: str) -> None:
+def test_values_as_text(measure, value, unit, text):
     assert measure.write(value, unit) == text
 
 
@@ -78,7 +65,7 @@ def test_values_as_text(measure: Column, value: float, unit: bool, text: str) ->
         ([], 200, "\N{EN DASH}"),
     ],
 )
-def test_cells(seeds: list[dict], n: int | None, text: str) -> None:
+def test_cells(seeds, n, text):
     assert cell(number_table(seeds), SHARE, n) == text
 
 
@@ -96,13 +83,13 @@ def test_cells(seeds: list[dict], n: int | None, text: str) -> None:
         ("high", [], None),
     ],
 )
-def test_the_best_leads_beyond_doubt(better: Any, ends: list[tuple[float, float]], first: str | None) -> None:
+def test_the_best_leads_beyond_doubt(better, ends, first):
     rows = [row(str(label), sum(e) / 2 if e[0] == e[0] else 0.5, *e) for label, e in enumerate(ends)]
     reference = row("real faces", 0.99, 0.98, 1.0, checkpoint=None)
     assert leader(number_table([*rows, reference]), replace(SHARE, better=better)) == first
 
 
-def test_every_form_holds_the_numbers_and_where_they_come_from(tmp_path: Path) -> None:
+def test_every_form_holds_the_numbers_and_where_they_come_from(tmp_path):
     picture = Picture("faces", "Faces [1]", "Edited.", tmp_path / "a picture).png")
     rows = [
         row("ours", 0.0128, 0.0124, 0.0133),
@@ -120,7 +107,7 @@ def test_every_form_holds_the_numbers_and_where_they_come_from(tmp_path: Path) -
     assert stored["numbers"][1]["checkpoint"] == "rival0" * 9 and stored["notes"] == ["Mind it."]
 
 
-def test_hostile_words_stay_words() -> None:
+def test_hostile_words_stay_words():
     one = row(HOSTILE, 0.5, why=HOSTILE, data=HOSTILE, command=HOSTILE, preset=HOSTILE)
     report = made(one, row(HOSTILE, NAN, key="ssim", why=HOSTILE), title=HOSTILE, notes=(HOSTILE,))
     tokens = MarkdownIt("commonmark").enable("table").parse(text_of(report))
@@ -131,7 +118,7 @@ def test_hostile_words_stay_words() -> None:
     assert shown.count(" ".join(HOSTILE.split())) >= 8
 
 
-def test_edited_faces_stand_under_their_headings(tmp_path: Path) -> None:
+def test_edited_faces_stand_under_their_headings(tmp_path):
     faces = np.zeros((2, 3, 16, 16), np.float32)
     strips = [Strip(label, {"original": faces, "Smiling on": faces}) for label in ("ours", "rival")]
     draw_strips(strips, tmp_path / "grid.png")

@@ -11,7 +11,7 @@ from aif.train.networks.modules import Networks
 from aif.train.presets import PRESETS
 
 
-def networks(**config: object) -> Networks:
+def networks(**config):
     torch.manual_seed(0)
     shape = NetworkConfig(**{"kind": "residual", "width": 4, "latent_size": 5, "aux_hidden": 8, **config})
     return Networks(shape, 2, predicts_y=False).eval()

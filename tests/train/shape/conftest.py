@@ -46,7 +46,7 @@ class SmallVerdict(nn.Module):
 
 
 @pytest.fixture(scope="session")
-def small() -> Small:
+def small():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (COUNT, len(ATTRIBUTES))).astype(np.uint8)
     frame = made_up_frame()
@@ -68,5 +68,5 @@ def small() -> Small:
 
 
 @pytest.fixture
-def verdict() -> SmallVerdict:
+def verdict():
     return SmallVerdict()

@@ -18,7 +18,7 @@ from aif.train.shape.calibrate import STRENGTHS, calibrate, chosen
 class Brightening:
     """A path whose edit adds 40 grey levels a unit of y, to crops whose level says what they have."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         infos = (
             AttributeInfo(name="Bright"),
             AttributeInfo(name="Blond_Hair", group="hair"),
@@ -28,26 +28,24 @@ class Brightening:
             attributes=tuple(info.name for info in infos), manifest=SimpleNamespace(attributes=infos)
         )
 
-    def look_at_crops(self, crops: np.ndarray) -> list[SimpleNamespace]:
+    def look_at_crops(self, crops):
         return [SimpleNamespace(fade=1.0)] * len(crops)
 
-    def cut(self, crop: np.ndarray, views: list[SimpleNamespace]) -> FaceInputs:
+    def cut(self, crop, views):
         return FaceInputs(crop.transpose(2, 0, 1)[None].astype(np.float32) / 255)
 
-    def encode(self, inputs: FaceInputs) -> Encoded:
+    def encode(self, inputs):
         y = np.zeros((len(inputs.images), 3), np.float32)
         y[:, 0] = inputs.images.mean(axis=(1, 2, 3)) > 0.5
-        return Encoded(inputs, SimpleNamespace(y=y))  # type: ignore[arg-type]
+        return Encoded(inputs, SimpleNamespace(y=y))
 
-    def change(self, encoded: Encoded, source: np.ndarray, target: np.ndarray) -> list[float]:
+    def change(self, encoded, source, target):
         return (40 * (target - source)[:, 0]).tolist()
 
-    def mode(self, wanted: object) -> str:
+    def mode(self, wanted):
         return "warp"
 
-    def apply(
-        self, crop: np.ndarray, views: object, changes: list[float], strengths: object, mode: str
-    ) -> np.ndarray:
+    def apply(self, crop, views, changes, strengths, mode):
         return (crop.astype(float) + changes[0]).clip(0, 255).astype(np.uint8)
 
 
@@ -57,18 +55,18 @@ class Faces:
     name, attributes = "grey", ("Bright", "Blond_Hair")
     labels = np.array([[k % 2, 0] for k in range(20)], np.uint8)
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self.labels)
 
-    def image(self, index: int) -> np.ndarray:
+    def image(self, index):
         return np.full((16, 16, 3), 170 if self.labels[index, 0] else 90, np.uint8)
 
-    def file_name(self, index: int) -> str:
+    def file_name(self, index):
         return str(index)
 
 
-def classifier(threshold: float) -> SimpleNamespace:
-    def predict(crops: torch.Tensor) -> torch.Tensor:
+def classifier(threshold):
+    def predict(crops):
         level = 255 * crops.mean(dim=(1, 2, 3))
         return torch.stack([(level > threshold).float(), torch.zeros(len(crops))], dim=1)
 
@@ -80,9 +78,9 @@ def classifier(threshold: float) -> SimpleNamespace:
     [(130, 1.25, 0.0), (145, 1.5, 0.0), (119, 1.0, -0.5)],
     ids=["middle", "hard to switch on", "hard to switch off"],
 )
-def test_the_weakest_strength_that_is_enough(threshold: float, on: float, off: float) -> None:
+def test_the_weakest_strength_that_is_enough(threshold, on, off):
     said: list[str] = []
-    infos, found = calibrate(Brightening(), Faces(), classifier(threshold), log=said.append)  # type: ignore[arg-type]
+    infos, found = calibrate(Brightening(), Faces(), classifier(threshold), log=said.append)
     bright, blond, unknown = infos
     assert (bright.on, bright.off) == (on, off)
     assert (blond.on, blond.off) == (1, 0)  # hair goes to its colour, not beyond
@@ -93,12 +91,12 @@ def test_the_weakest_strength_that_is_enough(threshold: float, on: float, off: f
     assert any(line.startswith("Unknown: left as it is") for line in said)
 
 
-def test_what_nobody_knows_is_left_as_it_is() -> None:
+def test_what_nobody_knows_is_left_as_it_is():
     faces, none = Faces(), SimpleNamespace(attributes=("Hat",))
     with pytest.raises(ConfigError, match="knows Hat, and nothing that the bundle edits"):
-        calibrate(Brightening(), faces, none, log=lambda _: None)  # type: ignore[arg-type]
+        calibrate(Brightening(), faces, none, log=lambda _: None)
     faces.labels = np.array([[1, 0]] * 20, np.uint8)  # nobody without it
-    infos, _ = calibrate(Brightening(), faces, classifier(130), log=lambda _: None)  # type: ignore[arg-type]
+    infos, _ = calibrate(Brightening(), faces, classifier(130), log=lambda _: None)
     assert (infos[0].on, infos[0].off) == (1, 0.0)
 
 
@@ -113,5 +111,5 @@ def test_what_nobody_knows_is_left_as_it_is() -> None:
         ({s: s / 2 for s in STRENGTHS}, 1.5),
     ],
 )
-def test_choice(shares: dict[float, float], expected: float) -> None:
+def test_choice(shares, expected):
     assert chosen(shares) == expected

@@ -1,12 +1,9 @@
 """What `aif-train --preset linear` and `best` make of the command line, and of data without dense
 landmarks."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,9 +22,7 @@ from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.shape_run import ATTRIBUTES_FILE, save_attributes
 
 
-def training(
-    preset: str, assignments: tuple[str, ...] = (), regions: tuple[str, ...] = (), **given: Any
-) -> ShapeTraining:
+def training(preset, assignments=(), regions=(), **given):
     return ShapeTraining(
         preset=preset,
         out=Path("nowhere"),
@@ -56,9 +51,7 @@ def training(
         (training("best", learning_rate=1e-3), {"rates.networks": 1e-3}),
     ],
 )
-def test_settings(
-    options: ShapeTraining, expected: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_settings(options, expected, capsys):
     train_shape_command(options)
     said = json.loads(capsys.readouterr().out)
     for name, value in expected.items():
@@ -86,27 +79,27 @@ def test_settings(
         (training("linear", regions=("Lipstick",)), "is no part"),
     ],
 )
-def test_settings_that_are_not_there(options: ShapeTraining, message: str) -> None:
+def test_settings_that_are_not_there(options, message):
     with pytest.raises(AifError, match=message) as caught:
         train_shape_command(options)
     assert caught.value.exit_code == 2
 
 
-def test_an_edit_acts_where_the_user_says() -> None:
+def test_an_edit_acts_where_the_user_says():
     names = ("Smiling", "Lipstick", "Goatee", "Big_Nose")
     regions = parse_regions(("Lipstick=mouth", "Goatee=beard+jaw"), names)
     found = {info.name: info.region for info in attribute_infos(names, regions=regions)}
     assert found == {"Smiling": (), "Lipstick": ("mouth",), "Goatee": ("beard", "jaw"), "Big_Nose": ("nose",)}
 
 
-def test_a_run_goes_on_with_the_regions_that_it_was_begun_with(tmp_path: Path) -> None:
+def test_a_run_goes_on_with_the_regions_that_it_was_begun_with(tmp_path):
     infos = attribute_infos(("Lipstick", "Goatee"), True, {"Lipstick": ("mouth",)})
     save_attributes(tmp_path, infos, {})
     before = (tmp_path / ATTRIBUTES_FILE).read_bytes()
     faces = Faces()  # whose landmarks nobody looks for before
     for regions in ({"Lipstick": ("jaw",)}, {"Goatee": ("jaw",)}):
         with pytest.raises(ConfigError, match=r"was begun with another --region of (Lipstick|Goatee)"):
-            train_best(faces, faces, None, tmp_path, ShapeConfig(), ShapeOptions(), print, regions)  # type: ignore[arg-type]
+            train_best(faces, faces, None, tmp_path, ShapeConfig(), ShapeOptions(), print, regions)
     assert (tmp_path / ATTRIBUTES_FILE).read_bytes() == before
 
 
@@ -115,67 +108,67 @@ class Faces:
 
     name, attributes = "made up", ("Black_Hair", "Blond_Hair")
 
-    def __init__(self, sides: tuple[int, ...] = (128, 128, 128)) -> None:
+    def __init__(self, sides=(128, 128, 128)):
         self.sides = sides
         self.labels = np.zeros((len(sides), 2), np.uint8)
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self.sides)
 
-    def image(self, index: int) -> np.ndarray:
+    def image(self, index):
         if index == 1:
             raise CorruptImageError("1.webp")
         return face_picture(face_points(), self.sides[index])
 
-    def file_name(self, index: int) -> str:
+    def file_name(self, index):
         return f"{index}.webp"
 
 
 class Net:
     """Finds the made-up landmarks, and doubts the last face of each batch."""
 
-    def in_crops(self, crops: np.ndarray) -> DenseFaces:
+    def in_crops(self, crops):
         found = DenseFaces.none(len(crops))
         found.points[:] = face_points()
         found.confidence[:-1] = 1
         return found
 
 
-def test_landmarks_are_found_where_the_data_bring_none(tmp_path: Path) -> None:
-    found = dense_landmarks(Faces(), tmp_path, Net, log=lambda _: None)  # type: ignore[arg-type]
+def test_landmarks_are_found_where_the_data_bring_none(tmp_path):
+    found = dense_landmarks(Faces(), tmp_path, Net, log=lambda _: None)
     assert found.sure.tolist() == [True, False, False]  # unreadable, doubted
     np.testing.assert_allclose(found.points[0], face_points())
 
 
-def test_images_of_several_sizes_have_to_be_packed(tmp_path: Path) -> None:
+def test_images_of_several_sizes_have_to_be_packed(tmp_path):
     with pytest.raises(DataError, match="size"):
-        dense_landmarks(Faces((128, 128, 64)), tmp_path, Net, log=lambda _: None)  # type: ignore[arg-type]
+        dense_landmarks(Faces((128, 128, 64)), tmp_path, Net, log=lambda _: None)
 
 
 class Coloured(Faces):
     """Faces with a cap of black or fair hair."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count):
         super().__init__((128,) * count)
         self.labels[::2, 0] = self.labels[1::2, 1] = 1
 
-    def image(self, index: int) -> np.ndarray:
+    def image(self, index):
         image = np.full((128, 128, 3), (200, 160, 140), np.uint8)
         image[:40] = (30, 25, 20) if self.labels[index, 0] else (190, 150, 90)
         return image
 
 
-def cap(crops: np.ndarray) -> np.ndarray:
+def cap(crops):
     matte = np.zeros((len(crops), 128, 128), np.float32)
     matte[:, :40] = 1
     return matte
 
 
-def test_colours_of_hair_are_those_of_the_labelled() -> None:
+def test_colours_of_hair_are_those_of_the_labelled():
     net = SimpleNamespace(matte=cap)
-    hair = measure_hair(Coloured(2 * LEAST), net, log=lambda _: None)  # type: ignore[arg-type]
+    hair = measure_hair(Coloured(2 * LEAST), net, log=lambda _: None)
     assert set(hair) == {"Black_Hair", "Blond_Hair"}
     assert hair["Black_Hair"].on.lightness < -1 < hair["Blond_Hair"].on.lightness < 0
     assert hair["Black_Hair"].off == hair["Blond_Hair"].on
     assert hair["Blond_Hair"].on.blue < hair["Black_Hair"].on.blue
-    assert measure_hair(Coloured(6), net, log=lambda _: None) == {}  # type: ignore[arg-type]
+    assert measure_hair(Coloured(6), net, log=lambda _: None) == {}

@@ -1,7 +1,5 @@
 """Composition with gradients shows what the runtime shows."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest
@@ -24,7 +22,7 @@ SIZE = 128
 FRAME = made_up_frame()
 
 
-def moves(what: str) -> np.ndarray:
+def moves(what):
     """Movements (221, 2) in units of the side."""
     moved = np.zeros((dense.COUNT, 2), np.float32)
     if what == "open":
@@ -42,7 +40,7 @@ def moves(what: str) -> np.ndarray:
     return moved
 
 
-def crop_of(opening: float) -> tuple[np.ndarray, np.ndarray]:
+def crop_of(opening):
     """A crop uint8 (128, 128, 3) RGB and its landmarks (221, 2) in units of the side."""
     face = face_points(opening)
     picture = np.ascontiguousarray(face_picture(face, 128)[..., ::-1])
@@ -50,7 +48,7 @@ def crop_of(opening: float) -> tuple[np.ndarray, np.ndarray]:
     return crop, aligned(face[None], SIZE)[0]
 
 
-def as_batch(image_hwc: np.ndarray) -> torch.Tensor:
+def as_batch(image_hwc):
     return torch.from_numpy(np.ascontiguousarray(image_hwc)).permute(2, 0, 1)[None].float()
 
 
@@ -70,65 +68,61 @@ def as_batch(image_hwc: np.ndarray) -> torch.Tensor:
         ("fold", 6, 0.0, 0.0),
     ],
 )
-def test_a_composed_crop_is_what_the_runtime_makes_of_it(
-    what: str, opening: float, gain: float, detail: float
-) -> None:
+def test_a_composed_crop_is_what_the_runtime_makes_of_it(what, opening, gain, detail):
     crop, points = crop_of(opening)
     composer = Composer(FRAME, SIZE)
     gains = np.full((SIZE, SIZE, 3), gain, np.float32) * composer.mask.numpy()[:, :, None]
-    texture = np.full((SIZE, SIZE, 3), (0.9, 0.5, 0.4), np.float32)
     shown = cv2.resize(composer.mask.numpy(), (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
     amounts = np.repeat(np.float32(detail) * shown[:, :, None], 3, axis=2)
-    edit = ShapeEdit(moves(what), gains, amounts, texture)
+    edit = ShapeEdit(moves(what), gains, amounts)
     photo = np.ascontiguousarray(crop[..., ::-1])
     apply_edit(photo, FRAME, FacePlace.of(FRAME, points * np.float32(SIZE), photo.shape), edit)
     ours = composer(
         as_batch(crop) / 255,
         torch.from_numpy(points)[None],
-        Edit(torch.from_numpy(edit.moves)[None], *map(as_batch, (gains, amounts, texture))),
+        Edit(torch.from_numpy(edit.moves)[None], *map(as_batch, (gains, amounts))),
     )
     difference = np.abs(ours[0].permute(1, 2, 0).numpy()[..., ::-1] * 255 - photo)
     assert difference.mean() < 0.6
     assert np.percentile(difference, 99) < 4
 
 
-def test_the_picture_pulls_at_landmarks_gain_and_mouth() -> None:
+def test_the_picture_pulls_at_landmarks_gain_and_detail():
     crop, points = crop_of(0.2)
     moved = torch.from_numpy(moves("open"))[None].requires_grad_()
     gain = torch.zeros(1, 3, SIZE, SIZE, requires_grad=True)
     detail = torch.zeros(1, 3, SIZE // 4, SIZE // 4, requires_grad=True)
-    texture = torch.full((1, 3, SIZE, SIZE), 0.5, requires_grad=True)
     composer = Composer(FRAME, SIZE)
     weight = torch.linspace(0, 1, SIZE)
-    shown = composer(as_batch(crop) / 255, torch.from_numpy(points)[None], Edit(moved, gain, detail, texture))
+    shown = composer(as_batch(crop) / 255, torch.from_numpy(points)[None], Edit(moved, gain, detail))
     (shown * weight).sum().backward()
-    for what in (moved, gain, detail, texture):
+    for what in (moved, gain, detail):
         assert what.grad is not None
         assert torch.isfinite(what.grad).all()
         assert what.grad.abs().max() > 0
 
 
-def test_hairs_at_a_crops_size_are_the_runtimes() -> None:
+def test_hairs_at_a_crops_size_are_the_runtimes():
     crop, points = crop_of(6)
     composer = Composer(FRAME, SIZE)
     gain = np.full((SIZE, SIZE, 3), -0.3, np.float32) * composer.mask.numpy()[:, :, None]
-    rest = np.zeros((SIZE // 4, SIZE // 4, 3), np.float32), np.zeros((SIZE, SIZE, 3), np.float32)
+    rest = np.zeros((SIZE // 4, SIZE // 4, 3), np.float32)
     still = np.zeros((dense.COUNT, 2), np.float32)
     place = FacePlace.of(FRAME, points * np.float32(SIZE), crop.shape)
     photos = []
     for hairs in (0, 1):
         photo = np.ascontiguousarray(crop[..., ::-1])
-        apply_edit(photo, FRAME, place, ShapeEdit(still, gain, *rest, hairs=hairs))
+        apply_edit(photo, FRAME, place, ShapeEdit(still, gain, rest, hairs=hairs))
         photos.append(photo)
     assert np.abs(photos[1].astype(int) - photos[0])[80:].max() > 15
     hairy = as_batch(gain) - as_batch(gain).mean(dim=1, keepdim=True) * composer.strands
-    edit = Edit(torch.from_numpy(still)[None], hairy, *map(as_batch, rest))
+    edit = Edit(torch.from_numpy(still)[None], hairy, as_batch(rest))
     ours = composer(as_batch(crop) / 255, torch.from_numpy(points)[None], edit)
     difference = np.abs(ours[0].permute(1, 2, 0).numpy()[..., ::-1] * 255 - photos[1])
     assert difference.mean() < 0.6 and np.percentile(difference, 99) < 4
 
 
-def test_an_edit_of_two_decodings_is_the_runtimes() -> None:
+def test_an_edit_of_two_decodings_is_the_runtimes():
     rng = np.random.default_rng(0)
     before, after, own = (
         cv2.GaussianBlur(rng.random((SIZE, SIZE, 3), dtype=np.float32), (0, 0), 3) * 4 - 1.5 for _ in range(3)
@@ -158,4 +152,3 @@ def test_an_edit_of_two_decodings_is_the_runtimes() -> None:
     shown = cv2.resize(detail_mask(FRAME, SIZE), (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
     amounts = amplified(amplitudes[1] - amplitudes[0]) * shown
     np.testing.assert_allclose(edit.detail.numpy(), amounts, atol=1e-5)
-    np.testing.assert_allclose(edit.texture.numpy(), as_batch(after).numpy(), atol=1e-5)

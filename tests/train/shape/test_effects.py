@@ -1,7 +1,5 @@
 """What attributes do, apart from who has them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from aif.train.shape.linear.effects import fit_maps, regress, regress_landmarks
 from aif.train.shape.linear.networks import LinearDecoder, regressors
 
 
-def people_and_smiles(count: int = 400, photos: int = 6) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
+def people_and_smiles(count=400, photos=6):
     """Numbers of people, y = (smiling, male), and how made up each is: women are, and smile more often."""
     rng = np.random.default_rng(0)
     who = np.repeat(np.arange(count), photos)
@@ -22,7 +20,7 @@ def people_and_smiles(count: int = 400, photos: int = 6) -> tuple[np.ndarray, to
     return who, torch.from_numpy(y), torch.from_numpy(made_up[who].astype(np.float32))
 
 
-def test_a_smile_is_not_taken_for_what_smiling_people_have() -> None:
+def test_a_smile_is_not_taken_for_what_smiling_people_have():
     who, y, made_up = people_and_smiles()
     noise = 0.05 * torch.randn(len(y), generator=torch.Generator().manual_seed(0))
     goal = (0.5 * y[:, 0] + 2.0 * made_up + noise)[:, None]
@@ -37,7 +35,7 @@ def test_a_smile_is_not_taken_for_what_smiling_people_have() -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_landmarks_are_found_that_are_a_linear_function(known: bool) -> None:
+def test_landmarks_are_found_that_are_a_linear_function(known):
     random = torch.Generator().manual_seed(1)
     who, y, _ = people_and_smiles()
     z = torch.randn(len(y), 8, generator=random)
@@ -51,7 +49,7 @@ def test_landmarks_are_found_that_are_a_linear_function(known: bool) -> None:
     assert (layer(regressors(z, y)) - goal).abs().mean() < 0.1
 
 
-def test_maps_of_the_mouth_come_from_open_ones() -> None:
+def test_maps_of_the_mouth_come_from_open_ones():
     who, y, made_up = people_and_smiles(count=60)
     opened = torch.arange(len(y)) % 3 == 0
     decoder = LinearDecoder(32, 8, 2)

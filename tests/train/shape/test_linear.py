@@ -1,10 +1,7 @@
 """The linear baseline on faces whose attributes are known movements and tints."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +26,7 @@ NAMES = ("Smiling", "Bushy_Eyebrows")
 SMILE, BROWS = 0, 1
 
 
-def made_up_faces(count: int = 160, size: int = 32) -> Textures:
+def made_up_faces(count=160, size=32):
     """Faces that differ in place, light and opening of the mouth; a smile lifts the corners, bushy brows are
     black."""
     rng = np.random.default_rng(0)
@@ -59,11 +56,11 @@ def fitted():
     return faces, *fit_linear(faces, config, log=lambda _: None)
 
 
-def tensors(faces: Textures) -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(faces):
     return torch.from_numpy(faces.images).permute(0, 3, 1, 2).float() / 255, torch.from_numpy(faces.points)
 
 
-def test_it_reads_the_attributes_and_rebuilds_the_face(fitted) -> None:
+def test_it_reads_the_attributes_and_rebuilds_the_face(fitted):
     faces, encoder, decoder = fitted
     image, landmarks = tensors(faces)
     code = encoder(image, landmarks)
@@ -76,7 +73,7 @@ def test_it_reads_the_attributes_and_rebuilds_the_face(fitted) -> None:
     assert (texture - image).abs().mean(dim=1)[:, torch.from_numpy(inner)].mean() < 0.08
 
 
-def test_z_has_no_linear_trace_of_y(fitted) -> None:
+def test_z_has_no_linear_trace_of_y(fitted):
     faces, encoder, _ = fitted
     z = encoder(*tensors(faces)).mean.double()
     y = torch.from_numpy(faces.labels).double()
@@ -84,7 +81,7 @@ def test_z_has_no_linear_trace_of_y(fitted) -> None:
     assert (z.T @ y / len(z)).abs().max() < 1e-4
 
 
-def test_flipping_y_moves_corners_and_darkens_brows_and_little_else(fitted) -> None:
+def test_flipping_y_moves_corners_and_darkens_brows_and_little_else(fitted):
     faces, encoder, decoder = fitted
     code = encoder(*tensors(faces))
     absent, present = torch.zeros_like(code.y), torch.zeros_like(code.y)
@@ -106,7 +103,7 @@ def test_flipping_y_moves_corners_and_darkens_brows_and_little_else(fitted) -> N
     assert (there - here).norm(dim=2).mean() * 128 < 1
 
 
-def test_between_the_lips_exaggeration_ends_at_the_values_of_labels(fitted) -> None:
+def test_between_the_lips_exaggeration_ends_at_the_values_of_labels(fitted):
     faces, encoder, decoder = fitted
     z = encoder(*tensors(faces)).mean[:4]
     one, three = torch.ones(4, 2), torch.full((4, 2), 3.0)
@@ -119,12 +116,12 @@ def test_between_the_lips_exaggeration_ends_at_the_values_of_labels(fitted) -> N
 @pytest.mark.parametrize(
     "values", [{"faces": 1}, {"ridge": 0.0}, {"shape_components": 0}, {"texture_components": 2}]
 )
-def test_settings_that_make_no_sense(values: dict[str, float]) -> None:
+def test_settings_that_make_no_sense(values):
     with pytest.raises(ConfigError):
-        LinearConfig(**values)  # type: ignore[arg-type]
+        LinearConfig(**values)
 
 
-def run_of(fitted) -> ShapeRun:
+def run_of(fitted):
     faces, encoder, decoder = fitted
     colour = HairColour(lightness=-1, red=0.1, blue=-0.1, contrast=0.3)
     return ShapeRun(
@@ -144,7 +141,7 @@ def run_of(fitted) -> ShapeRun:
     )
 
 
-def test_a_saved_model_is_the_same_when_it_is_opened(fitted, tmp_path: Path) -> None:
+def test_a_saved_model_is_the_same_when_it_is_opened(fitted, tmp_path):
     run = run_of(fitted)
     save_linear(tmp_path / "run", run)
     assert is_shape_run(tmp_path / "run")
@@ -160,9 +157,7 @@ def test_a_saved_model_is_the_same_when_it_is_opened(fitted, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("damaged", ["linear.json", "linear.safetensors", "attributes.json"])
 @pytest.mark.parametrize("content", [None, b"", b"{}"])
-def test_a_damaged_model_is_an_error_that_says_so(
-    fitted, tmp_path: Path, damaged: str, content: bytes | None
-) -> None:
+def test_a_damaged_model_is_an_error_that_says_so(fitted, tmp_path, damaged, content):
     save_linear(tmp_path, run_of(fitted))
     if content is None:
         (tmp_path / damaged).unlink()
@@ -172,7 +167,7 @@ def test_a_damaged_model_is_an_error_that_says_so(
         load_shape_run(tmp_path)
 
 
-def test_companions_and_opposites() -> None:
+def test_companions_and_opposites():
     names = ("Smiling", "Mouth_Slightly_Open", "Black_Hair", "Blond_Hair")
     smile, mouth, black, blond = attribute_infos(names)
     assert smile.takes_along == {"Mouth_Slightly_Open": 0.0}
@@ -183,7 +178,7 @@ def test_companions_and_opposites() -> None:
     assert [each.group for each in (smile, mouth, black)] == ["expression", "expression", "hair"]
 
 
-def test_an_attribute_that_brings_folds_deepens_detail_where_they_are(small) -> None:
+def test_an_attribute_that_brings_folds_deepens_detail_where_they_are(small):
     rng = np.random.default_rng(1)
     images = np.full((200, 64, 64, 3), 140, np.float32)
     labels = rng.integers(0, 2, (200, 3)).astype(np.uint8)
@@ -197,7 +192,7 @@ def test_an_attribute_that_brings_folds_deepens_detail_where_they_are(small) -> 
     assert np.abs(smiling[0, :8]).max() < 0.1 and np.abs(other).max() < 0.2
 
 
-def test_components_that_hardly_vary_are_not_blown_up() -> None:
+def test_components_that_hardly_vary_are_not_blown_up():
     faces = made_up_faces(60)
     flat = faces.points.mean(axis=0) + 1e-6 * (faces.points - faces.points.mean(axis=0))
     still = dataclasses.replace(faces, points=flat.astype(np.float32))

@@ -1,7 +1,5 @@
 """Before any training the networks are the linear baseline."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -18,7 +16,7 @@ def networks(small):
     return beginning(small.linear, small.faces.attributes, ShapeConfig(reconstruct_steps=1))
 
 
-def test_untrained_networks_are_the_baseline(small, networks) -> None:
+def test_untrained_networks_are_the_baseline(small, networks):
     encoder, decoder = (network.eval() for network in networks)
     faces = FaceStore(small.faces, None, torch.device("cpu")).batch(torch.arange(8))
     code, usual = encoder(faces.texture, faces.points), small.linear[0](faces.texture, faces.points)
@@ -33,8 +31,8 @@ def test_untrained_networks_are_the_baseline(small, networks) -> None:
 
 @pytest.mark.parametrize(("attribute", "changes"), [(0, False), (1, False), (2, True)])
 def test_before_training_only_an_attribute_of_the_skins_tone_moves_the_tone(
-    small, networks, attribute: int, changes: bool
-) -> None:
+    small, networks, attribute, changes
+):
     decoder = networks[1].eval()
     z, y = torch.zeros(1, decoder.linear.coarse.in_features), torch.full((1, 3), 0.2)
     other = y.clone()
@@ -44,7 +42,7 @@ def test_before_training_only_an_attribute_of_the_skins_tone_moves_the_tone(
     assert torch.allclose(before, after, atol=2e-3) != changes
 
 
-def test_exaggeration_leaves_the_inside_of_the_mouth(small, networks) -> None:
+def test_exaggeration_leaves_the_inside_of_the_mouth(small, networks):
     decoder = networks[1].eval()
     z = torch.zeros(1, decoder.linear.coarse.in_features)
     usual, more = (torch.tensor([[value, 0.0, 0.0]]) for value in (1.0, 3.0))
@@ -56,11 +54,11 @@ def test_exaggeration_leaves_the_inside_of_the_mouth(small, networks) -> None:
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])
-def test_the_discriminator_has_a_logit_a_place_and_one_of_all(size: int) -> None:
+def test_the_discriminator_has_a_logit_a_place_and_one_of_all(size):
     assert Discriminator(size)(torch.rand(2, 3, size, size)).shape == (2, 1 + (size // 8) ** 2)
 
 
-def test_refitting_finds_the_directions_of_y_again(small, networks) -> None:
+def test_refitting_finds_the_directions_of_y_again(small, networks):
     encoder, decoder = networks
     store, rows = FaceStore(small.faces, None, torch.device("cpu")), torch.arange(len(small.faces))
     faces = store.batch(rows)

@@ -1,7 +1,5 @@
 """Batches of faces: mirrored pictures keep their landmarks, and what is folded away does not count."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 
@@ -9,7 +7,7 @@ from aif.runtime.geometry import points as dense
 from aif.train.shape.faces.store import FaceStore, mirrored, mirrored_points
 
 
-def test_mirrored_landmarks_lie_where_the_mirrored_picture_has_them() -> None:
+def test_mirrored_landmarks_lie_where_the_mirrored_picture_has_them():
     size = 32
     points = torch.full((1, dense.COUNT, 2), 0.5)
     points[0, 36] = torch.tensor([10 / size, 20 / size])
@@ -20,7 +18,7 @@ def test_mirrored_landmarks_lie_where_the_mirrored_picture_has_them() -> None:
     assert torch.allclose(mirrored_points(mirrored_points(points)), points)
 
 
-def test_batches_hold_what_was_asked_for(small) -> None:
+def test_batches_hold_what_was_asked_for(small):
     store = FaceStore(small.faces, small.crops, torch.device("cpu"))
     rows = torch.tensor([3, 5])
     faces = store.batch(rows)

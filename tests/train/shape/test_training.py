@@ -1,7 +1,5 @@
 """Whole trainings of a few steps: what moves what, exact resuming, and what is refused."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import signal
@@ -38,15 +36,15 @@ CONFIG = ShapeConfig(
 OPTIONS = ShapeOptions(log_every=1, checkpoint_every=1, sample_every=0)
 
 
-def state_of(small, config=CONFIG) -> ShapeState:
+def state_of(small, config=CONFIG):
     return ShapeState(config, *beginning(small.linear, small.faces.attributes, config), torch.device("cpu"))
 
 
-def quiet(line: str) -> None:
+def quiet(line):
     pass
 
 
-def test_algorithm_1_reaches_the_networks_that_it_should(small) -> None:
+def test_algorithm_1_reaches_the_networks_that_it_should(small):
     state = state_of(small)
     store = FaceStore(small.faces, small.crops, torch.device("cpu"))
     p = state.players
@@ -64,7 +62,7 @@ def test_algorithm_1_reaches_the_networks_that_it_should(small) -> None:
     assert torch.equal(p.encoder.linear.z.weight, before["encoder"]["linear.z.weight"])
 
 
-def test_editing_moves_the_mixing_network_alone(small, verdict) -> None:
+def test_editing_moves_the_mixing_network_alone(small, verdict):
     state = state_of(small)
     state.step = CONFIG.reconstruct_steps
     trainer = Trainer(CONFIG, state, FaceStore(small.faces, small.crops, torch.device("cpu")), verdict)
@@ -82,7 +80,7 @@ def test_editing_moves_the_mixing_network_alone(small, verdict) -> None:
     assert changed == {"mixing"}
 
 
-def test_edits_are_trained_where_they_act(small, verdict) -> None:
+def test_edits_are_trained_where_they_act(small, verdict):
     state = state_of(small)
     state.step = CONFIG.reconstruct_steps
     infos = attribute_infos(small.faces.attributes, regions={small.faces.attributes[2]: ("nose",)})
@@ -98,8 +96,8 @@ def test_edits_are_trained_where_they_act(small, verdict) -> None:
     ("own", "after", "price"),
     [(1.0, 0.78, 0), (1.0, 0.67, 0.01), (0.6, 0.6, 0), (0.6, 0.5, 0.01), (1.0, 1.3, 0.04), (1.2, 1.2, 0)],
 )
-def test_mouths_as_wide_as_peoples_cost_nothing(own: float, after: float, price: float) -> None:
-    def mouth(width: float) -> torch.Tensor:
+def test_mouths_as_wide_as_peoples_cost_nothing(own, after, price):
+    def mouth(width):
         points = torch.zeros(1, dense.COUNT, 2)
         points[:, dense.RIGHT_EYE, 0] = 0.3
         points[:, dense.RIGHT_MOUTH, 0] = 0.3 * width
@@ -109,11 +107,11 @@ def test_mouths_as_wide_as_peoples_cost_nothing(own: float, after: float, price:
 
 
 @pytest.mark.parametrize("first", [1, 2, 3])
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(small, verdict, tmp_path, first: int) -> None:
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(small, verdict, tmp_path, first):
     arguments = (small.faces, small.crops, verdict, OPTIONS)
     whole = train_shape(CONFIG, tmp_path / "whole", *arguments, linear=small.linear, log=quiet)
 
-    def interrupt(line: str) -> None:
+    def interrupt(line):
         if f" {first} of 5" in line:
             signal.raise_signal(signal.SIGINT)
 
@@ -128,13 +126,11 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(small, verdict, t
             assert torch.equal(value, other.state_dict()[key]), key
 
 
-def test_a_signal_between_the_stages_acts_at_once_and_loses_nothing(
-    small, verdict, tmp_path, monkeypatch
-) -> None:
+def test_a_signal_between_the_stages_acts_at_once_and_loses_nothing(small, verdict, tmp_path, monkeypatch):
     arguments = (small.faces, small.crops, verdict, OPTIONS)
     whole = train_shape(CONFIG, tmp_path / "whole", *arguments, linear=small.linear, log=quiet)
 
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments):
         signal.raise_signal(signal.SIGTERM)
         raise AssertionError("it went on")
 
@@ -145,13 +141,13 @@ def test_a_signal_between_the_stages_acts_at_once_and_loses_nothing(
     assert all(torch.equal(v, parts.decoder.state_dict()[k]) for k, v in whole.decoder.state_dict().items())
 
 
-def test_a_new_training_says_how_long_its_parts_take(small, monkeypatch) -> None:
+def test_a_new_training_says_how_long_its_parts_take(small, monkeypatch):
     monkeypatch.setattr(estimates, "VERDICT", dataclasses.replace(estimates.VERDICT, width=8, faces=1))
     said = estimates.estimate(CONFIG, small.faces.frame, small.faces.attributes, 64, "cpu")
     assert re.fullmatch(r"about \d+ s here, .*: verdict network \d+ s, Algorithm 1 \d+ s, edits \d+ s", said)
 
 
-def test_edits_can_be_trained_from_the_baseline_alone_and_composed_small(small, verdict, tmp_path) -> None:
+def test_edits_can_be_trained_from_the_baseline_alone_and_composed_small(small, verdict, tmp_path):
     config = dataclasses.replace(CONFIG, reconstruct_steps=0, effect=Effect(size=32))
     options = ShapeOptions(log_every=1, checkpoint_every=1, sample_every=3)
     small_verdict = nn.Sequential(nn.Upsample(scale_factor=2), verdict)
@@ -163,7 +159,7 @@ def test_edits_can_be_trained_from_the_baseline_alone_and_composed_small(small, 
     assert (tmp_path / "metrics.jsonl").read_text().count("verdict") == 3
 
 
-def test_what_is_refused(small, verdict, tmp_path) -> None:
+def test_what_is_refused(small, verdict, tmp_path):
     with pytest.raises(ConfigError, match="verdict"):
         train_shape(CONFIG, tmp_path / "a", small.faces, small.crops, None, OPTIONS, linear=small.linear)
     with pytest.raises(CheckpointError, match="no checkpoint"):
@@ -183,12 +179,12 @@ def test_what_is_refused(small, verdict, tmp_path) -> None:
     "values",
     [{"batch_size": 1}, {"reconstruct_steps": -1}, {"reconstruct_steps": 0, "effect_steps": 0}, {"ema": 1.0}],
 )
-def test_bad_settings_are_errors(values) -> None:
+def test_bad_settings_are_errors(values):
     with pytest.raises(ConfigError):
         dataclasses.replace(CONFIG, **values)
 
 
-def test_settings_survive_json() -> None:
+def test_settings_survive_json():
     import json
 
     assert ShapeConfig.from_dict(json.loads(json.dumps(CONFIG.to_dict()))) == CONFIG

@@ -56,8 +56,7 @@ def test_a_run_writes_down_what_auto_came_to_and_keeps_it(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("changes", "devices", "message"),
-    [(["precision=16-mixed"], 1, "needs a GPU"), ([], 0, "cannot be used")],
+    ("changes", "devices", "message"), [(["precision=16-mixed"], 1, "needs a GPU"), ([], 0, "cannot be used")]
 )
 def test_devices_that_cannot_be_used(changes, devices, message):
     with pytest.raises(ConfigError, match=message):

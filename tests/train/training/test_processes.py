@@ -3,13 +3,12 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from aif.train.config import TrainConfig, override, to_dict
+from aif.train.config import override, to_dict
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.presets import RESIDUAL
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
@@ -43,7 +42,7 @@ for folder in map(Path, sys.argv[1:]):
 """
 
 
-def config(*changes: str) -> TrainConfig:
+def config(*changes):
     small = ("network.width=4", "network.latent_size=8", "network.aux_hidden=16", "optimiser.batch_size=8")
     same = ("steps=8", "precision=32-true", "network.norm=none")
     learning = ("objective.delta=0.1", "optimiser.learning_rate=1e-3")
@@ -66,7 +65,7 @@ def two_ranks(tmp_path_factory):
     return root
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
+def weights(folder):
     return load_checkpoint(list_checkpoints(folder / "checkpoints")[-1])[0]["networks"]
 
 

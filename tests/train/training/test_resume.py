@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from lightning.fabric.plugins.precision import Precision
 
 from aif.runtime.errors import CheckpointError, ConfigError, TrainingError
 from aif.runtime.signals import Terminated
-from aif.train.config import TrainConfig, override, to_dict
+from aif.train.config import override, to_dict
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.presets import RESIDUAL, WHOLE, get_preset
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -29,11 +28,11 @@ SMALL = [
 OPTIONS = {"accelerator": "cpu", "workers": 0, "cache": False}
 
 
-def small(preset: TrainConfig = WHOLE, *extra: str) -> TrainConfig:
+def small(preset=WHOLE, *extra):
     return override(preset, [*SMALL, *extra])
 
 
-def options(**changes: object) -> LoopOptions:
+def options(**changes):
     return LoopOptions(**{**OPTIONS, "log_every": 2, "checkpoint_every": 4, "sample_every": 4, **changes})
 
 
@@ -42,12 +41,12 @@ def faces():
     return SyntheticFaces(64, attributes=("Smiling",)), SyntheticFaces(16, attributes=("Smiling",), first=500)
 
 
-def state(folder: Path) -> dict[str, torch.Tensor]:
+def state(folder):
     groups, _ = load_checkpoint(list_checkpoints(folder / "checkpoints")[-1])
     return {f"{group}/{name}": tensor for group, found in groups.items() for name, tensor in found.items()}
 
 
-def assert_same(one: Path, other: Path) -> None:
+def assert_same(one, other):
     a, b = state(one), state(other)
     assert a.keys() == b.keys() and a
     assert not [name for name in a if not torch.equal(a[name], b[name])]
@@ -90,7 +89,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(name, step, tmp_path, faces):
 def test_while_z_is_cleaned_a_signal_acts_at_once_and_loses_nothing(number, tmp_path, faces, monkeypatch):
     config, cleaned = small(WHOLE), []
 
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments):
         signal.raise_signal(number)
         cleaned.append(arguments)
 
