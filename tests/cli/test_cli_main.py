@@ -23,37 +23,32 @@ HEAVY = {"torch", "cv2", "onnxruntime", "numpy", "PIL", "pydantic", "rich", "lig
 PROBE = """
 import sys
 from aif.cli import main
-entry, sys.argv = sys.argv[1], sys.argv[1:]
-try:
-    getattr(main, entry)()
-except SystemExit as stopped:
-    assert not stopped.code, stopped.code
-print("LOADED", *sorted(set(sys.modules) & HEAVY))
+for entry, *words in ASKED:
+    sys.argv = ["aif", *words]
+    print("ASKED")
+    try:
+        getattr(main, entry)()
+    except SystemExit as stopped:
+        assert not stopped.code, stopped.code
+    print("LOADED", *sorted(set(sys.modules) & HEAVY))
 """
 
 
-@pytest.mark.parametrize(
-    ("entry", "words"),
-    [
-        ("main", ["--help"]),
-        ("main", ["-h"]),
-        ("main", ["--version"]),
-        ("main", ["help"]),
-        ("main", ["help", "edit"]),
-        ("edit_main", ["--help"]),
-        ("edit_main", ["--version"]),
-        *(("main", [name, "--help"]) for name in main.COMMANDS),
-    ],
-)
-def test_help_and_version_load_nothing_heavy(entry, words):
-    code = PROBE.replace("HEAVY", repr(HEAVY))
+def test_help_and_version_load_nothing_heavy():
+    """All in one process: what one has loaded, all after it have, too."""
+    plain = (["--help"], ["-h"], ["help"], ["help", "edit"], ["--version"])
+    asked = [("main", *words) for words in (*plain, *([name, "--help"] for name in main.COMMANDS))]
+    asked += [("edit_main", "--help"), ("edit_main", "--version")]
+    code = PROBE.replace("HEAVY", repr(HEAVY)).replace("ASKED:", f"{asked!r}:")
     done = subprocess.run(
-        [sys.executable, "-c", code, entry, *words], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    said, loaded = done.stdout.rsplit("LOADED", 1)
-    assert loaded.split() == []
-    assert said.startswith("aif 0." if words == ["--version"] else "Usage: ")
+    answers = done.stdout.split("ASKED\n")[1:]
+    for words, answer in zip(asked, answers, strict=True):
+        said, loaded = answer.rsplit("LOADED", 1)
+        assert loaded.split() == [], words
+        assert said.startswith("aif 0." if "--version" in words else "Usage: "), words
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)
@@ -198,17 +193,20 @@ def test_a_missing_extra_is_named_with_its_cure(extra, module, capsys):
 @pytest.mark.parametrize(
     ("missing", "words", "extra"),
     [
-        ("python_multipart", ["serve"], "serve"),
-        ("pyvirtualcam", ["edit", "--webcam", "synthetic", "--virtual-camera", "--set", "Smiling"], "camera"),
+        ("python_multipart", ["serve", "--port", "0"], "serve"),
+        (
+            "pyvirtualcam",
+            ["edit", *["--webcam", "synthetic", "--virtual-camera", "--headless", "--end", "1"]],
+            "camera",
+        ),
     ],
 )
-def test_commands_without_their_extra(missing, words, extra, bundle):
-    """In a process where the package cannot be imported."""
-    code = f"import sys; sys.modules[{missing!r}] = None\nfrom aif.cli.main import main; main()"
-    words = [*words, "--bundle", str(bundle), *["--port", "0"] * (words[0] == "serve")]
-    command = [sys.executable, "-c", code, *words, *["--headless", "--end", "1"] * ("--webcam" in words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 1 and f'pip install "aif[{extra}]"' in done.stderr
+def test_commands_without_their_extra(missing, words, extra, run, bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    for name in [each for each in sys.modules if each.startswith("aif.runtime.serve")]:
+        monkeypatch.delitem(sys.modules, name)  # so that they are imported anew
+    done = run(*words, "--bundle", bundle)
+    assert done.code == 1 and f'pip install "aif[{extra}]"' in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -248,15 +246,13 @@ def test_ctrl_c_between_files_leaves_whole_files_and_exits_with_130(tmp_path, bu
     assert {path.read_bytes() for path in written} == {(folder / "0.png").read_bytes()}
 
 
-@pytest.mark.parametrize("verbose", [False, True])
-def test_ffmpeg_s_own_lines_need_verbose(verbose, bundle):
+@pytest.mark.parametrize("debug", [False, True])
+def test_ffmpeg_s_own_lines_need_debug_and_hold_no_password(debug, bundle):
     """A stream that is refused (nothing listens on port 9): our error alone."""
-    words = ["--webcam", "rtsp://127.0.0.1:9/x", "--set", "Smiling", "--bundle", str(bundle), "--end", "1"]
-    words += ["--headless", "--record", "never.mp4", "--detector", "haar", *["--verbose"] * verbose]
-    code = "from aif.cli.main import edit_main; edit_main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], check=False, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 1 and "cannot be opened" in done.stderr
-    assert verbose or "[tcp @" not in done.stderr  # with --verbose its last words may be lost at the end
-    assert "Traceback" not in done.stderr
+    words = ["--webcam", "rtsp://user:s3cret@127.0.0.1:9/live?key=s3cret", "--bundle", str(bundle)]
+    words += ["--headless", "--timings", "--detector", "haar", *["--debug"] * debug]
+    command = [sys.executable, "-c", "from aif.cli.main import edit_main; edit_main()", *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "rtsp://***@127.0.0.1:9/live?*** cannot be opened" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+    assert debug or not any(word in done.stderr for word in ("[tcp @", "Traceback"))

@@ -117,17 +117,3 @@ def test_a_signal_ends_it_cleanly(bundle, tmp_path):
     _, said = running.communicate(timeout=120)
     assert running.returncode == 0 and "frames" in said and "Traceback" not in said
     assert length(out) >= 1
-
-
-def test_a_password_is_never_printed(bundle):
-    """Neither by us nor by the libraries below."""
-    address = "rtsp://user:s3cret@127.0.0.1:9/live?key=s3cret"
-    done = subprocess.run(
-        command(bundle, address, "--headless", "--timings", "--debug"),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
-    assert done.returncode == 1 and "s3cret" not in done.stdout + done.stderr
-    assert "rtsp://***@127.0.0.1:9/live?***" in done.stderr
