@@ -60,6 +60,7 @@ def prepare(
     from aif.runtime.faces.detect import make_detector
     from aif.train.data.prepare import PrepareOptions
     from aif.train.data.prepare import prepare as pack
+    from aif.train.shape.faces.known import region_hint
 
     finder = make_detector("yunet" if yunet else detector, Bundle.open(bundle), yunet)  # type: ignore[arg-type]
     columns = None if attributes is None else split_names(attributes)
@@ -87,6 +88,8 @@ def prepare(
     if report.attributes:
         words = f"aif-train --data {out} --attributes {report.attributes[0]}"
         typer.echo(f"Next, for a first look within minutes: {words} --preset linear --out runs/quick")
+        if hint := region_hint(report.attributes[:1]):
+            typer.echo(hint)
     else:
         typer.echo(
             "The faces have no labels, which training needs: give a CSV with --table. As they are they "

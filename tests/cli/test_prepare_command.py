@@ -19,28 +19,18 @@ def photos(tmp_path, portrait_rgb):
     return folder
 
 
-def test_photos_become_packed_faces(photos, tmp_path, run, bundle):
+@pytest.mark.parametrize(("kept", "other", "hint"), [("Smiling", "Hat", False), ("Hat", "Smiling", True)])
+def test_photos_become_packed_faces(photos, tmp_path, run, bundle, kept, other, hint):
     out = tmp_path / "faces"
-    done = run(
-        "prepare",
-        photos,
-        "-o",
-        out,
-        "--attributes",
-        "Smiling",
-        "--size",
-        "64",
-        "--detector",
-        "haar",
-        "--bundle",
-        bundle,
-    )
+    words = ("--attributes", kept, "--size", "64", "--detector", "haar", "--bundle", bundle)
+    done = run("prepare", photos, "-o", out, *words)
     said = done.stdout.decode()
     assert done.code == 0, done.stderr
-    assert "aif-train --data" in said and "--attributes Smiling" in said
+    assert "aif-train --data" in said and f"--attributes {kept}" in said
+    assert ("--region Hat=PART" in said) == hint
     assert "14 photos: " in said and "1 without a face: blank.png" in said and "1 missing: gone.png" in said
     table = (out / "labels.csv").read_text().splitlines()
-    assert "Smiling" in table[0] and "Hat" not in table[0] and len(table) == 13
+    assert kept in table[0] and other not in table[0] and len(table) == 13
 
 
 def test_faces_without_labels_are_not_offered_for_training(photos, tmp_path, run, bundle):

@@ -11,7 +11,7 @@ from made_up_face import face_picture, face_points, made_up_frame
 from aif.runtime.bundle.manifest import HairColour, HairInfo
 from aif.runtime.errors import CheckpointError, ConfigError
 from aif.runtime.geometry import points as dense
-from aif.train.shape.faces.known import attribute_infos
+from aif.train.shape.faces.known import attribute_infos, region_hint
 from aif.train.shape.faces.mean_shape import aligned
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.detail import fit_detail
@@ -165,6 +165,20 @@ def test_a_damaged_model_is_an_error_that_says_so(fitted, tmp_path, damaged, con
         (tmp_path / damaged).write_bytes(content)
     with pytest.raises(CheckpointError):
         load_shape_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "regions", "said"),
+    [
+        (("Smiling", "Male", "Gray_Hair", "Pale_Skin", "Goatee"), (), None),
+        (("Smiling", "Lipstick"), (), "Edits of Lipstick act on all of the face"),
+        (("Smiling", "Lipstick", "Hat"), ("Lipstick",), "--region Hat=PART"),
+        (("Lipstick",), ("Lipstick",), None),
+    ],
+)
+def test_attributes_whose_place_nobody_knows_are_told_of_regions(names, regions, said):
+    hint = region_hint(names, regions)
+    assert hint is None if said is None else said in hint and "beard" in hint
 
 
 def test_companions_and_opposites():

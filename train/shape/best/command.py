@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from aif.train.shape.best.verdict import Verdict, train_verdict
 from aif.train.shape.faces.crops import make_crops
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES, measure_hair
-from aif.train.shape.faces.known import attribute_infos
+from aif.train.shape.faces.known import attribute_infos, region_hint
 from aif.train.shape.linear.training import open_textures
 from aif.train.shape.shape_run import ATTRIBUTES_FILE, load_attributes, save_attributes
 from aif.train.training.checkpoint import list_checkpoints
@@ -60,7 +60,7 @@ def train_best(
         ConfigError, DataError, TrainingError: as the parts do.
         KeyboardInterrupt: Ctrl-C or SIGTERM came.
     """
-    _check_regions(out, regions or {})
+    _check_regions(out, dataset.attributes, regions or {}, log)
     frame = Bundle.open().manifest.face_frame
     if frame is not None and not list_checkpoints(checkpoint_folder(out)):
         log(estimate(config, frame, tuple(dataset.attributes), SIZE, options.device))
@@ -97,9 +97,16 @@ def train_best(
     train_shape(config, out, faces, crops, verdict, options, infos=infos, data=about, log=log)
 
 
-def _check_regions(out: Path, regions: Mapping[str, tuple[Part, ...]]) -> None:
-    """A ConfigError where the run in `out` was begun with other regions: edits were trained within those."""
+def _check_regions(
+    out: Path, names: Sequence[str], regions: Mapping[str, tuple[Part, ...]], log: Callable[[str], None]
+) -> None:
+    """A ConfigError where the run in `out` was begun with other regions: edits were trained within those.
+
+    Of a new run, what to know of attributes without one.
+    """
     if not (out / ATTRIBUTES_FILE).exists():
+        if hint := region_hint(names, regions):
+            log(hint)
         return
     infos, _ = load_attributes(out)
     if other := [info.name for info in infos if regions.get(info.name, info.region) != info.region]:

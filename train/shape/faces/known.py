@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args
 
 from aif.runtime.bundle.attributes import AttributeInfo, Part
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
@@ -67,6 +68,19 @@ TRAINED = 1.4
 # The skin's own tone is measured, not labelled by taste, and moves all of the face: its full effect looks
 # like a mask.
 TONE_STRENGTH = 0.4
+
+
+def region_hint(names: Iterable[str], regions: Iterable[str] = ()) -> str | None:
+    """What to say of attributes whose place in the face is known neither by name nor from the user's regions;
+    None where there is none."""
+    known = {*regions, *REGIONS, *TRAINED_STRENGTHS, *EXPRESSIONS, *TONE_ATTRIBUTES, *HAIR_ATTRIBUTES}
+    if not (own := [name for name in names if name not in known]):
+        return None
+    return (
+        f"Edits of {', '.join(own)} act on all of the face, and change what goes along in these photos, too. "
+        f"Where it belongs to a part of the face: --region {own[0]}=PART, one or more (cheeks+nose) of "
+        f"{', '.join(get_args(Part))}."
+    )
 
 
 def attribute_infos(

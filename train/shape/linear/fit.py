@@ -20,6 +20,7 @@ from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.detail import fit_detail
 from aif.train.shape.linear.effects import fit_maps, regress, regress_landmarks
 from aif.train.shape.linear.networks import POSE_COMPONENTS, LinearDecoder, LinearEncoder
+from aif.train.shape.linear.predict import classify, held_out_auc, how_well
 
 # Cheeks and bridge of the nose on the mean shape: x, y and radius in pixels of a 128 px texture.
 TONE_PLACES = ((45, 79, 9), (83, 79, 9), (64, 71, 5))
@@ -61,7 +62,7 @@ def fit_linear(
 
     Args:
         faces: training faces.
-        log: gets a line for each step.
+        log: gets a line for each step, and one for each attribute.
     """
     config = config or LinearConfig()
     some = np.random.default_rng(config.seed).permutation(len(faces))[: config.faces]
@@ -84,7 +85,10 @@ def fit_linear(
         encoder.z.bias.copy_(offset)
         z = encoder.z(codes)
     log("attributes")
-    _classify(encoder.y, codes, y)
+    classify(encoder.y, codes, y)
+    aucs = held_out_auc(codes, y, faces.people_of(some), config.seed)
+    for line in how_well(faces.attributes, y, aucs):
+        log(line)
     with torch.no_grad():
         log("landmarks and textures")
         regress_landmarks(decoder.points, (z, y), points, config.ridge, faces.people_of(some))
@@ -135,22 +139,6 @@ def _standardise(layer: nn.Linear, data: Tensor) -> None:
     mean, deviation = data.mean(0), data.std(0).clamp(min=1e-6)
     layer.weight.copy_(torch.diag(1 / deviation))
     layer.bias.copy_(-mean / deviation)
-
-
-def _classify(layer: nn.Linear, codes: Tensor, y: Tensor) -> None:
-    """Logistic regression of y (N, A) on codes (N, C)."""
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.bias.copy_(torch.logit(y.mean(0).clamp(1e-3, 1 - 1e-3)))
-    optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=100, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimiser.zero_grad()
-        value = F.binary_cross_entropy_with_logits(layer(codes), y) + 1e-4 * layer.weight.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
 
 
 def _fit_textures(

@@ -21,7 +21,7 @@ from aif.train.data.base import FaceDataset
 from aif.train.data.dense import DenseLandmarks
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES, measure_hair
-from aif.train.shape.faces.known import attribute_infos
+from aif.train.shape.faces.known import attribute_infos, region_hint
 from aif.train.shape.faces.mean_shape import OPEN, aligned, make_frame
 from aif.train.shape.faces.textures import Textures, make_textures
 from aif.train.shape.linear.files import SIDECAR, save_linear
@@ -114,6 +114,8 @@ def train_baseline(
     config = config or LinearConfig()
     if out.exists() and any(out.iterdir()) and not (out / SIDECAR).exists():
         raise ConfigError(f"{out} is not empty and holds no such model.", "Choose another --out.")
+    if hint := region_hint(dataset.attributes, regions or {}):
+        log(hint)
     landmarks = dense_landmarks(dataset, root, lambda: LandmarkNet(Bundle.open()), log)
     faces = open_textures(dataset, landmarks, size, config.faces, config.seed, log)
     encoder, decoder = fit_linear(faces, config, log)
