@@ -40,6 +40,9 @@ FINE = 3.0
 # What a blur of so many pixels of a 128 px texture leaves of a gain is broad light.
 BROAD = 12.0
 
+# Colours that less than this share of the skin has are none of it.
+RARE = 0.15
+
 # The blur is made at one so-many-th of a texture's side.
 COARSE = 4
 
@@ -117,6 +120,20 @@ def dimmed(gain_hwc: Float32Array, light: float, frame: Frame) -> Float32Array:
     broad = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
     skin = gain_mask(frame, size) * (1 - lips_mask(frame, size))
     return np.asarray(gain_hwc - np.float32(1 - light) * skin[:, :, None] * broad, dtype=np.float32)
+
+
+def own_colours(gain_hwc: Float32Array, own_chw: Float32Array, frame: Frame) -> Float32Array:
+    """A gain (S, S, 3) that gives the skin no colour which it has nowhere in the photo's own texture (3, S,
+    S): an expression that took the red of lips off the skin beside them would leave it green."""
+    size = len(gain_hwc)
+    skin = gain_mask(frame, size) * (1 - lips_mask(frame, size))
+    own = np.log(own_chw.transpose(1, 2, 0) + np.float32(EPSILON))
+    own -= own.mean(axis=2, keepdims=True)
+    change = gain_hwc - gain_hwc.mean(axis=2, keepdims=True)
+    low, high = np.quantile(own[skin > 0.5], (RARE, 1 - RARE), axis=0)
+    limited = np.clip(own + change, np.minimum(low, own), np.maximum(high, own)) - own
+    limited -= limited.mean(axis=2, keepdims=True)
+    return np.asarray(gain_hwc + skin[:, :, None] * (limited - change), dtype=np.float32)
 
 
 @lru_cache(maxsize=8)

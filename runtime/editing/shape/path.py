@@ -13,7 +13,7 @@ from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, lips_mask, log_gain
+from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, lips_mask, log_gain, own_colours
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
 from aif.runtime.editing.shape.hairs import OwnHair
 from aif.runtime.editing.shape.hidden import Seen, hidden_parts, visible
@@ -124,6 +124,8 @@ class ShapePath(EditPath[FaceChange]):
             where = where * seen.texture
             tint = dimmed(np.ascontiguousarray(gain[k].transpose(1, 2, 0)), light, self.frame)
             stubble = (light - EXPRESSED) / (1 - EXPRESSED)
+            if stubble < 1:
+                tint += (1 - stubble) * (own_colours(tint, texture, self.frame) - tint)
             if max(hairs, stubble) > 0:
                 own = OwnHair.of(texture, self.frame)
                 tint = own.tint(tint, np.maximum(hairs, self.stubble * np.float32(stubble)))
@@ -133,7 +135,6 @@ class ShapePath(EditPath[FaceChange]):
                 moves[k] * (at_landmarks * seen.at_landmarks)[:, None],
                 tint * where[:, :, None],
                 np.asarray(detail[k] * shown[:, :, None], dtype=np.float32),
-                np.ascontiguousarray(target_images[k].transpose(1, 2, 0)),
                 hairs,
             )
             found.append(FaceChange(edit, hair_change(self.model.manifest, source[k], target[k])))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.editing.shape.blocks import Block, blocks, upsampled
+from aif.runtime.editing.shape.mouth import CLOSING, SHUT
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, transform_points
 from aif.runtime.geometry.frame import Frame
@@ -31,17 +32,13 @@ from aif.runtime.geometry.mesh import (
 # The coarse grid has about so many points along the longer side of the box.
 GRID = 150
 
-# A mouth whose lips are nearer than this, in pixels of a 128 px crop, is shut.
-SHUT = 1.2
-
-# The lips of a mouth that is shut part in full from the first distance on, in the same pixels, and lips that
-# close are let be from the second on: between, a slit would be left, with teeth or dark.
+# The lips of a mouth that is shut part in full from the first distance on, in pixels of a 128 px crop, and
+# lips that close are let be from the second on: between, a slit would be left, with teeth or dark.
 PARTED, SLIT = 4.5, 2.8
 
 # The inner edges of lips that close are taken from the first share of the lips' thickness inside them, at the
-# corners, which are dark, from the second, in full where the mouth closes by so many pixels of a 128 px crop
-# or more.
-INSET, INSET_CORNER, CLOSING = 0.3, 0.9, 1.5
+# corners, which are dark, from the second; in full where the mouth closes by `CLOSING`.
+INSET, INSET_CORNER = 0.3, 0.9
 
 # A mouth opens where it opens by so many pixels or more.
 OPENING = 0.3
@@ -113,6 +110,8 @@ class Warp:
             the face.
         lips: where these are exact: a block of the box, and its own offsets, (h, w, 2), NaN where the grid's
             hold; None where the mouth is open.
+        opening: how far the mouth is open then, in pixels of a 128 px crop, before lips that near each other
+            are joined.
     """
 
     place: FacePlace
@@ -121,6 +120,7 @@ class Warp:
     offsets: Float32Array
     texture_grid: Float32Array
     lips: tuple[Block, Float32Array] | None = None
+    opening: float = 0.0
 
     def apply(self, photo_hwc: UInt8Array) -> UInt8Array:
         """The photo's box with the face moved: uint8 (h, w, C), a copy."""
@@ -182,7 +182,7 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
         columns, rows = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
         there = f32(cv2.merge([*evaluate(exact, fields[:, :2], columns, rows, fill=np.nan)]))
         lips = (slice(y0, y1), slice(x0, x1)), there
-    return Warp(place, moved, step, f32(cv2.merge(grids[:2])), f32(cv2.merge(grids[2:])), lips)
+    return Warp(place, moved, step, f32(cv2.merge(grids[:2])), f32(cv2.merge(grids[2:])), lips, after)
 
 
 def _smooth_seam(block_hwc: UInt8Array, maps: Float32Array) -> None:

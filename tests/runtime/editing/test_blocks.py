@@ -53,7 +53,6 @@ def scene(scale, opening, move):
         moves,
         mask * np.float32([-0.4, 0.1, 0.2]),
         small * np.float32([-0.7, 0.15, -0.4]),
-        np.full((SIZE, SIZE, 3), 0.5, np.float32),
     )
     return photo, FacePlace.of(FRAME, points, photo.shape), edit
 

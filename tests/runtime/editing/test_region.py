@@ -8,7 +8,7 @@ import pytest
 from made_up_face import made_up_frame
 
 from aif.runtime.bundle.attributes import AttributeInfo
-from aif.runtime.editing.shape.gain import dimmed, gain_mask, lips_mask
+from aif.runtime.editing.shape.gain import dimmed, gain_mask, lips_mask, own_colours
 from aif.runtime.editing.shape.hairs import SIDES, OwnHair, strands, strands_at
 from aif.runtime.editing.shape.region import Regions, region_share
 from aif.runtime.geometry import points as dense
@@ -96,6 +96,28 @@ def test_expressions_keep_the_light_of_the_photo():
     assert not left[face[:, :, 0] == 0].any()
     assert left[81, 41].mean() - left[81, 30].mean() == pytest.approx(-0.1, abs=0.01)
     np.testing.assert_allclose(left[lips], gain[lips], atol=0.01)
+
+
+def test_an_expression_gives_skin_no_colour_of_its_own():
+    rng = np.random.default_rng(0)
+    own = np.array([0.7, 0.5, 0.4], np.float32)[:, None, None] * rng.uniform(0.9, 1.1, (1, 128, 128))
+    own = (own * (1 + 0.02 * rng.normal(size=(3, 128, 128)))).astype(np.float32)
+    reddish, skin, lips = (
+        (slice(96, 100), slice(30, 34)),
+        (slice(75, 85), slice(40, 50)),
+        lips_mask(FRAME, 128),
+    )
+    own[1:, *reddish] *= 0.75  # a fold beside the mouth
+    greener = np.zeros((128, 128, 3), np.float32) + np.float32([-0.15, 0.05, 0.1]) - np.float32(0.2)
+    given = own_colours(greener, own, FRAME)
+
+    def red(gain, where):
+        return float((gain[where][..., 0] - gain[where].mean(axis=-1)).mean())
+
+    assert red(greener, skin) == pytest.approx(-0.15, abs=1e-6) and abs(red(given, skin)) < 0.03
+    assert red(given, reddish) < -0.1  # it becomes what the rest of the skin is
+    np.testing.assert_allclose(given[skin].mean(axis=-1), -0.2, atol=1e-5)
+    np.testing.assert_allclose(given[lips > 0.99], greener[lips > 0.99], atol=0.01)
 
 
 def test_strands_are_as_fine_as_the_photo():

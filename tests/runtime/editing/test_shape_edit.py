@@ -1,4 +1,4 @@
-"""One face's edit in the photo: movement, tint, and the inside of a mouth that opens."""
+"""One face's edit in the photo: movement, tint and detail."""
 
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ FRAME = made_up_frame()
 SIZE = 64
 
 
-def an_edit(move=0.0, gain=0.0, texture=0.5, detail=0.0):
+def an_edit(move=0.0, gain=0.0, detail=0.0):
     moves = np.zeros((dense.COUNT, 2), np.float32)
     moves[dense.LOWER_LIP, 1] = moves[62:66, 1] = move
     bottom = [number for number in range(46, 56)]
@@ -26,7 +26,6 @@ def an_edit(move=0.0, gain=0.0, texture=0.5, detail=0.0):
         moves,
         np.full((SIZE, SIZE, 3), gain, np.float32) * gain_mask(FRAME, SIZE)[:, :, None],
         np.full((SIZE // 4, SIZE // 4, 3), detail, np.float32),
-        np.full((SIZE, SIZE, 3), texture, np.float32),
     )
 
 
@@ -70,22 +69,9 @@ def test_fine_detail_stays():
     assert 0.9 < detail(result) / detail(photo) < 1.25
 
 
-@pytest.mark.parametrize(("opening", "shown"), [(0.2, 1.0), (1.5, 1.0), (2.5, 0.5), (6.0, 0.0)])
-def test_the_decoded_mouth_shows_only_where_it_was_shut(opening, shown):
-    photo, place = scene(opening)
-    result = edited(photo, place, an_edit(move=0.06, texture=0.0))
-    dark = result[2 * 104 : 2 * 107, 120:136].mean()
-    if shown == 1:
-        assert dark < 40
-    elif shown == 0:
-        assert dark > 150
-    else:
-        assert dark > 40
-
-
 def test_strength_is_smooth():
     photo, place = scene(0.2)
-    edit = an_edit(move=0.06, gain=0.3, texture=0.9)
+    edit = an_edit(move=0.06, gain=0.3)
     strengths = np.linspace(0, 1, 17)
     pictures = [edited(photo, place, edit.times(s)).astype(float) for s in strengths]
     steps = [np.abs(b - a).mean() for a, b in pairwise(pictures)]
@@ -93,10 +79,10 @@ def test_strength_is_smooth():
 
 
 def test_between_two_edits():
-    one, other = an_edit(0.0, 0.0, 0.0), an_edit(0.04, 0.2, 1.0)
+    one, other = an_edit(0.0, 0.0), an_edit(0.04, 0.2)
     half = one.towards(other, 0.5)
     np.testing.assert_allclose(half.moves, other.moves / 2)
-    np.testing.assert_allclose(half.texture, 0.5)
+    np.testing.assert_allclose(half.gain, other.gain / 2)
     assert (one.towards(other, 0).gain == one.gain).all()
 
 
@@ -168,10 +154,3 @@ def test_detail_softens_and_deepens_what_is_there(amount, low, high, scale):
 def test_amounts_of_detail():
     made = amplified(np.float32([-9, -0.7, 0, 0.01, 9]))
     np.testing.assert_allclose(made, [-SOFTEST, -0.455, 0, 0.0097, DEEPEST], atol=1e-3)
-
-
-def test_a_mouth_that_the_edit_does_not_open_shows_its_own_inside():
-    photo, place = scene(2.0)
-    np.testing.assert_array_equal(edited(photo, place, an_edit(move=0.0, gain=0.0, texture=0.9)), photo)
-    tinted = edited(photo, place, an_edit(move=0.0, gain=0.1, texture=0.9))
-    np.testing.assert_array_equal(tinted, edited(photo, place, an_edit(move=0.0, gain=0.1, texture=0.1)))

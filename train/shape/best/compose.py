@@ -1,12 +1,13 @@
 """Differentiable composition: a crop edited as the runtime edits a photo, with gradients to what edits it.
 
     q = p + d_p                                     the landmarks after the edit
-    x'(q) = x(p) exp(gain),  x'(mouth) = t'         by barycentric coordinates in the triangles over q
+    x'(q) = x(p) exp(gain)                          by barycentric coordinates in the triangles over q
 
 Which triangle covers a pixel is found without gradients; the coordinates within it are in closed form, so
 that the picture pulls at the landmarks. It follows `aif.runtime.editing.shape.edit.apply_edit` step by step,
-at the size of a crop; tests hold the two together. The runtime alone takes the colour of beards from the
-person's brows, and leaves out what is hidden or at the rim of a turned face.
+at the size of a crop; tests hold the two together. The mouth is drawn as there, without gradients. The
+runtime alone takes the colour of beards from the person's brows, keeps an expression's skin within its own
+colours, and leaves out what is hidden or at the rim of a turned face.
 """
 
 from __future__ import annotations
@@ -23,12 +24,11 @@ from torch import Tensor, nn
 
 from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.editing.shape.detail import SHARE, detail_mask
-from aif.runtime.editing.shape.edit import OWN, OWN_FULLY, PARTED, SHADE
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask, lips_mask
 from aif.runtime.editing.shape.hairs import hairs_in, strands_at
+from aif.runtime.editing.shape.mouth import CLOSING, SHUT, draw_mouth
 from aif.runtime.editing.shape.region import Regions
-from aif.runtime.editing.shape.warp import CLOSING, LEAST_SHARE, OPENING, SHUT, SLIT
-from aif.runtime.editing.shape.warp import PARTED as LIPS_PARTED
+from aif.runtime.editing.shape.warp import LEAST_SHARE, OPENING, PARTED, SLIT
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import close_gaps, raster
@@ -46,13 +46,11 @@ class Edit:
         moves: (N, 221, 2) in units of the crop's side.
         gain: (N, 3, S, S) in log units, bounded, in the texture frame.
         detail: (N, 3, S/4, S/4) what is added of each band of the photo's own detail, likewise.
-        texture: (N, 3, S, S) in [0, 1], decoded for the edited faces.
     """
 
     moves: Tensor
     gain: Tensor
     detail: Tensor
-    texture: Tensor
 
 
 class Where(NamedTuple):
@@ -121,7 +119,7 @@ class Composer(nn.Module):
         gain = bounded(gain, own, self.mask) * self.mask
         gain = dimmed(gain, where.light[:, None, None, None], self.dimmed) * where.texture
         dark = F.relu(-gain.mean(dim=1, keepdim=True)) * where.hairs[:, None, None, None]
-        return Edit(moves, gain + dark * self.strands, detail, after.texture)
+        return Edit(moves, gain + dark * self.strands, detail)
 
     def forward(self, crops: Tensor, points: Tensor, edit: Edit) -> Tensor:
         """The edited crops (N, 3, S, S) in [0, 1].
@@ -135,10 +133,11 @@ class Composer(nn.Module):
         kept = self._kept_shut(self._opening(points) * 128, self._opening(wanted) * 128)
         moves = self._joined(wanted, torch.where(self._gaps(wanted) < 0, 1.0, kept[:, None])) - points
         q = points + moves * self._damping(points, moves)[:, :, None]
-        shut = self._opening(q).detach() * 128 < SHUT
+        openings = torch.stack([self._opening(points), self._opening(q)], dim=1).detach() * 128
+        shut = openings[:, 1] < SHUT
         q = self._joined(q, shut[:, None].float())
         source, target = self._vertices(points), self._vertices(q)
-        ids, cover = self._raster(target.detach(), shut)
+        ids = self._raster(target.detach(), shut)
         fields = self._fields(target, source - target)
         rows = (
             ids.clamp(min=0) + torch.arange(len(q), device=q.device)[:, None, None] * len(self.order)
@@ -154,11 +153,7 @@ class Composer(nn.Module):
         amounts = self._sample(detail, texture, "bilinear", "zeros")
         gain = gain + detail_gain(out, self.size / 128, amounts)
         out = ((out + EPSILON) * gain.exp() - EPSILON).clamp(0, 1)
-        alpha = self._mouth_alpha(self._opening(points), self._opening(q))
-        if bool((alpha > 0).any()):
-            mouth = SHADE * self._sample(edit.texture, texture, "bilinear", "border")
-            out = out + (alpha[:, None, None] * cover)[:, None] * (mouth - out)
-        return out
+        return out + self._drawn(out, target, openings)
 
     def _vertices(self, points: Tensor) -> Tensor:
         """(N, 257, 2) in pixels of the crop, whose centres stay where they are when it is resized."""
@@ -187,10 +182,10 @@ class Composer(nn.Module):
         return torch.stack([along_x, along_y, constant], dim=-1).flatten(2)
 
     @torch.no_grad()
-    def _raster(self, target: Tensor, shut: Tensor) -> tuple[Tensor, Tensor]:
-        """Which triangle of `order` covers each pixel, int64 (N, S, S), and the inside of the mouth."""
+    def _raster(self, target: Tensor, shut: Tensor) -> Tensor:
+        """Which triangle of `order` covers each pixel: int64 (N, S, S)."""
         size = self.size
-        ids, cover = [], []
+        ids = []
         for vertices, closed in zip(target.cpu().numpy(), shut.cpu().tolist(), strict=True):
             skipped = self.between if closed else 0
             found = raster(vertices, self.frame.draw_order[skipped:], (size, size))
@@ -201,14 +196,17 @@ class Composer(nn.Module):
                 cv2.fillPoly(outline, [lips], 1, shift=4)
                 close_gaps(found, outline > 0)
             ids.append(found)
-            filled = np.zeros((size, size), dtype=np.uint8)
-            inner = np.round(vertices[dense.INNER_LIP] * 16).astype(np.int32)
-            cv2.fillPoly(filled, [inner], 255, lineType=cv2.LINE_AA, shift=4)
-            cover.append(
-                cv2.GaussianBlur(filled.astype(np.float32) / 255, (0, 0), max(0.5 * size / 128, 0.3))
-            )
-        device = target.device
-        return torch.from_numpy(np.stack(ids)).long().to(device), torch.from_numpy(np.stack(cover)).to(device)
+        return torch.from_numpy(np.stack(ids)).long().to(target.device)
+
+    @torch.no_grad()
+    def _drawn(self, images: Tensor, target: Tensor, openings: Tensor) -> Tensor:
+        """What drawing the mouths adds to images (N, 3, S, S) in [0, 1]."""
+        photos = (images * 255).round().byte().permute(0, 2, 3, 1).flip(3).cpu().numpy()
+        drawn = photos.copy()
+        for photo, points, pair in zip(drawn, target.cpu().numpy(), openings.tolist(), strict=True):
+            draw_mouth(photo, points[: dense.COUNT], self.size / 128, (pair[0], pair[1]))
+        change = drawn.astype(np.float32) - photos
+        return torch.from_numpy(change).flip(3).permute(0, 3, 1, 2).to(images.device) / 255
 
     @torch.no_grad()
     def _damping(self, points: Tensor, moves: Tensor) -> Tensor:
@@ -250,7 +248,7 @@ class Composer(nn.Module):
         was_shut = 1 - (before / SHUT - 1).clamp(0, 1)
         opens = ((after - before) / OPENING).clamp(0, 1)
         closes = ((before - after) / CLOSING).clamp(0, 1)
-        parts = [((after - SHUT) / (whole - SHUT)).clamp(0, 1) for whole in (LIPS_PARTED, SLIT)]
+        parts = [((after - SHUT) / (whole - SHUT)).clamp(0, 1) for whole in (PARTED, SLIT)]
         plainly, again = (1 - part * part * (3 - 2 * part) for part in parts)
         return torch.maximum(opens * was_shut * plainly, closes * again)
 
@@ -263,14 +261,6 @@ class Composer(nn.Module):
         joined[:, dense.UPPER_LIP.tolist()] = upper + share[:, :, None] * (middle - upper)
         joined[:, dense.LOWER_LIP.tolist()] = lower + share[:, :, None] * (middle - lower)
         return joined
-
-    @staticmethod
-    def _mouth_alpha(before: Tensor, after: Tensor) -> Tensor:
-        """How much of the decoded inside of the mouth shows, (N,)."""
-        opens = ((after - before) * 128).clamp(0, 1)
-        parted = (after * 128 - PARTED).clamp(0, 1)
-        own = ((before * 128 - OWN) / (OWN_FULLY - OWN)).clamp(0, 1)
-        return opens * parted * (1 - own)
 
 
 def _areas(vertices: Tensor, triangles: Tensor) -> Tensor:

@@ -1,0 +1,110 @@
+"""The line between lips that an edit shuts, and what is between lips that it parts."""
+
+import numpy as np
+import pytest
+from made_up_face import face_picture, face_points, made_up_frame
+
+from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.mouth import closed, draw_mouth, parted
+from aif.runtime.editing.shape.warp import FacePlace
+from aif.runtime.geometry import points as dense
+
+FRAME = made_up_frame()
+SCALE = 2.5
+MIDDLE = round(64 * SCALE)
+ROW = round(101 * SCALE)
+
+
+def scene(opening):
+    points = face_points(opening) * np.float32(SCALE)
+    return face_picture(points, 320), points
+
+
+def edited(opening, move):
+    """A mouth open by `opening` px of 128 whose lower lip is moved by `move` px of 128."""
+    photo, points = scene(opening)
+    moves = np.zeros((dense.COUNT, 2), np.float32)
+    moves[[*dense.LOWER_LIP, *range(46, 56)], 1] = move / 128
+    edit = ShapeEdit(moves, np.zeros((64, 64, 3), np.float32), np.zeros((16, 16, 3), np.float32))
+    apply_edit(photo, FRAME, FacePlace.of(FRAME, points, photo.shape), edit)
+    return photo
+
+
+def light(image, rows, columns=slice(MIDDLE - 3, MIDDLE + 4)):
+    return float(image[rows, columns].mean())
+
+
+def test_lips_that_shut_meet_in_a_dark_red_line():
+    shut = edited(6.0, -6.0)
+    line = shut[ROW - 20 : ROW + 20, MIDDLE - 3 : MIDDLE + 4].astype(float).mean(axis=1)
+    darkest = line.mean(axis=1).argmin()
+    lips = np.median(line, axis=0)
+    drop = np.log((lips + 15) / (line[darkest] + 15))
+    assert drop[1] > 0.3 and drop[1] > 1.3 * drop[2]  # green more than red
+    assert 4 < darkest < 36 and line[darkest + 8].mean() > 1.2 * line[darkest].mean()
+
+
+@pytest.mark.parametrize(("opening", "move"), [(0.0, 0.0), (0.0, -2.0), (6.0, -2.0), (6.0, 0.0)])
+def test_a_mouth_that_was_shut_or_stays_open_gets_no_line_and_no_inside(opening, move, monkeypatch):
+    drawn = edited(opening, move)
+    monkeypatch.setattr("aif.runtime.editing.shape.edit.draw_mouth", lambda *args: None)
+    np.testing.assert_array_equal(drawn, edited(opening, move))
+
+
+def test_lips_that_part_show_teeth_above_and_dark_below():
+    photo, points = scene(8.0)
+    before = photo.copy()
+    draw_mouth(photo, points, SCALE, (0.0, 8.0))
+    teeth, behind, skin = light(photo, slice(ROW - 6, ROW - 2)), light(photo, slice(ROW + 5, ROW + 7)), 171
+    assert 0.75 * skin < teeth < 1.1 * skin
+    assert behind < 0.6 * teeth
+    outside = np.ones(photo.shape[:2], bool)
+    outside[ROW - 16 : ROW + 17, MIDDLE - 50 : MIDDLE + 51] = False
+    np.testing.assert_array_equal(photo[outside], before[outside])
+    aside = slice(MIDDLE + round(6.5 * SCALE), MIDDLE + round(7.5 * SCALE))
+    assert light(photo, slice(ROW - 2, ROW + 2), aside) < 0.8 * teeth
+
+
+@pytest.mark.parametrize("openings", [(0.0, 8.0), (8.0, 0.0)])
+def test_a_grey_picture_stays_grey(openings):
+    photo, points = scene(openings[1])
+    photo[:] = photo.mean(axis=2, keepdims=True)
+    before = photo.copy()
+    draw_mouth(photo, points, SCALE, openings)
+    assert (photo != before).any() and np.ptp(photo.astype(int), axis=2).max() == 0
+
+
+def test_nothing_is_drawn_beyond_the_picture_or_where_a_mouth_has_no_width():
+    photo, points = scene(8.0)
+    before = photo.copy()
+    draw_mouth(photo, points + 1000, SCALE, (0.0, 8.0))
+    draw_mouth(photo, np.full_like(points, 100), SCALE, (0.0, 8.0))
+    np.testing.assert_array_equal(photo, before)
+    draw_mouth(photo, points + np.float32((160, 0)), SCALE, (0.0, 8.0))  # half of it
+    assert (photo != before).any()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "inside", "line"),
+    [
+        (0, 0, 0, 0),
+        (0, 6, 1, 0),
+        (2.5, 6, 0.5, 0),
+        (5, 9, 0, 0),
+        (0, 1.5, 0.5, 0),
+        (6, 0, 0, 1),
+        (6, -3, 0, 1),
+        (6, 0.9, 0, 0.5),
+        (6, 3, 0, 0),
+        (0.75, 0, 0, 0.5),
+    ],
+)
+def test_how_much_is_drawn(before, after, inside, line):
+    assert parted(before, after) == pytest.approx(inside) and closed(before, after) == pytest.approx(line)
+
+
+def test_what_is_drawn_is_smooth_in_both_openings():
+    at = np.linspace(-3, 9, 241)
+    for drawn in (parted, closed):
+        values = np.array([[drawn(before, after) for after in at] for before in at])
+        assert max(np.abs(np.diff(values, axis=k)).max() for k in (0, 1)) < 0.15
