@@ -13,8 +13,9 @@ from aif.runtime.faces.detect import Detection
 FaceChoice = Literal["all", "largest"] | int
 
 VISIBLE = (
-    "Faces must look roughly at the camera and be at least about 20 pixels wide. "
-    "YuNet finds smaller ones: aif fetch yunet, once; it is used from then on."
+    "Faces are missed, or left alone, where they are turned far away, hidden (a hand, a mask, dark glasses), "
+    "blurred or narrower than about 20 pixels. YuNet finds smaller ones (aif fetch yunet, once), --detector "
+    "chooses another one; docs/composition.md has more."
 )
 """How to fix that no face was found."""
 

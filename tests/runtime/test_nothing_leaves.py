@@ -78,7 +78,7 @@ def test_a_service_that_idles_asks_nobody_anything(tmp_path, recorder):
         stderr=subprocess.PIPE,
     )
     try:
-        assert service.stderr is not None and service.stderr.readline()
+        assert service.stderr is not None and service.stderr.readline() and service.stderr.readline()
         control = Recorder()
         idle = "import onnxruntime, time; time.sleep(20)"
         subprocess.run([sys.executable, "-c", idle], env=environment(tmp_path / "bare", control), check=True)

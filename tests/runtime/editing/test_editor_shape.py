@@ -92,7 +92,7 @@ def test_what_the_landmark_network_refuses_is_no_face(editor, frame):
     for call in (lambda: editor.edit(nothing, {"Smiling": 1.0}), lambda: editor.analyse(nothing)):
         with pytest.raises(NoFaceError, match="took for a face is none, or is hidden too far") as caught:
             call()
-        assert caught.value.exit_code == 3 and "look roughly at the camera" in str(caught.value.fix)
+        assert caught.value.exit_code == 3 and "turned far away, hidden" in str(caught.value.fix)
     wide = np.zeros((240, 1200, 3), np.uint8)
     wide[:, :250] = frame[:, :250]
     nowhere = found(face_points() * SCALE + np.array([900, 20]))

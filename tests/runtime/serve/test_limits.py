@@ -151,7 +151,8 @@ def test_a_signal_ends_it_in_peace(toy_bundle, photo, number):
     )
     try:
         assert process.stderr is not None
-        said = process.stderr.readline()
+        starting, said = process.stderr.readline(), process.stderr.readline()
+        assert starting.startswith(f"Starting: loading {toy_bundle.path}, "), starting
         assert "aif serves toy at http://127.0.0.1:" in said, said + process.stderr.read()
         address = ("127.0.0.1", int(said.split("127.0.0.1:")[1].split()[0]))
         body = form(png(np.pad(decoded(photo), ((0, 900), (0, 900), (0, 0)))) + bytes(1_500_000))

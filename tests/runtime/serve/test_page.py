@@ -33,7 +33,8 @@ def address(toy_bundle):
         text=True,
     )
     assert process.stderr is not None
-    said = process.stderr.readline()
+    starting, said = process.stderr.readline(), process.stderr.readline()
+    assert starting == f"Starting: loading {toy_bundle.path} and the page, some seconds ...\n"
     assert "the page: http://127.0.0.1:" in said, said + process.stderr.read()
     place = said.split("the page: ")[1].removesuffix("/ui\n")
     yield place
