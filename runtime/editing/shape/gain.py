@@ -43,6 +43,9 @@ BROAD = 12.0
 # Colours that less than this share of the skin has are none of it.
 RARE = 0.15
 
+# An expression changes the skin's colours by this share of what the decoder says.
+COLOURS = 0.7
+
 # The blur is made at one so-many-th of a texture's side.
 COARSE = 4
 
@@ -130,8 +133,9 @@ def own_colours(gain_hwc: Float32Array, own_chw: Float32Array, frame: Frame) -> 
     own = np.log(own_chw.transpose(1, 2, 0) + np.float32(EPSILON))
     own -= own.mean(axis=2, keepdims=True)
     change = gain_hwc - gain_hwc.mean(axis=2, keepdims=True)
+    less = np.float32(COLOURS) * change
     low, high = np.quantile(own[skin > 0.5], (RARE, 1 - RARE), axis=0)
-    limited = np.clip(own + change, np.minimum(low, own), np.maximum(high, own)) - own
+    limited = np.clip(own + less, np.minimum(low, own), np.maximum(high, own)) - own
     limited -= limited.mean(axis=2, keepdims=True)
     return np.asarray(gain_hwc + skin[:, :, None] * (limited - change), dtype=np.float32)
 

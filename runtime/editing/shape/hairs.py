@@ -46,6 +46,9 @@ BROW_GROWN = 1.4
 # least this share as dark.
 DARK_BROWS, FAIR = 0.3, 0.5
 
+# A beard is so many times as dark as a gain may make skin, where brows are dark.
+GROWN = 2.0
+
 # Brows that are darker than the skin by less than this tell no colour; a channel darkens by these shares of
 # what all do at the least and at the most.
 NO_BROWS, LEAST, MOST = 0.1, 0.7, 1.35
@@ -103,10 +106,11 @@ class OwnHair(NamedTuple):
         share = float(np.clip(darker / DARK_BROWS, FAIR, 1))
         return cls(share, np.clip(colour, LEAST, MOST).astype(np.float32))
 
-    def tint(self, gain_hwc: Float32Array, hairs: Float32Array) -> Float32Array:
+    def tint(self, gain_hwc: Float32Array, hairs: Float32Array, beard: Float32Array) -> Float32Array:
         """A gain (S, S, 3) RGB whose darkening has this colour, as far as it is hair or stubble: `hairs`
-        (S, S), 0 to 1."""
+        (S, S), 0 to 1; and is as deep as dark brows allow, as far as it is a beard: `beard`, alike."""
         darker = np.minimum(gain_hwc.mean(axis=2, keepdims=True), 0)
+        darker = darker * (1 + np.float32((GROWN - 1) * self.share) * beard[:, :, None])
         coloured = np.where(darker < 0, darker * self.colour, gain_hwc)
         return np.asarray(gain_hwc + hairs[:, :, None] * (coloured - gain_hwc), dtype=np.float32)
 

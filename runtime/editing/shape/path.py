@@ -56,7 +56,7 @@ class ShapePath(EditPath[FaceChange]):
         self.net = LandmarkNet(model.bundle, threads)
         self.regions = Regions.of(model.manifest.attributes, frame, model.image_size)
         beard = frame.spread(region_share(("beard",), frame), model.image_size)
-        self.stubble = beard * (1 - lips_mask(frame, model.image_size))
+        self.beard = beard * (1 - lips_mask(frame, model.image_size))
         self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
 
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
@@ -128,7 +128,8 @@ class ShapePath(EditPath[FaceChange]):
                 tint += (1 - stubble) * (own_colours(tint, texture, self.frame) - tint)
             if max(hairs, stubble) > 0:
                 own = OwnHair.of(texture, self.frame)
-                tint = own.tint(tint, np.maximum(hairs, self.stubble * np.float32(stubble)))
+                beard = self.beard * np.float32(hairs)
+                tint = own.tint(tint, np.maximum(hairs, self.beard * np.float32(stubble)), beard)
                 hairs *= own.share
             shown = cv2.resize(skin * where, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             edit = ShapeEdit(

@@ -149,6 +149,7 @@ def test_beards_are_as_dark_and_of_the_colour_as_the_brows(brows, share, colour)
     np.testing.assert_allclose(own.colour, colour, atol=0.02)
     gain = np.zeros((2, 1, 3), np.float32) + np.array([[[-0.3, -0.2, -0.1]], [[0.1, 0, 0.2]]], np.float32)
     here = np.ones((2, 1), np.float32)
-    np.testing.assert_allclose(own.tint(gain, here)[0, 0], -0.2 * own.colour, atol=1e-6)
-    np.testing.assert_allclose(own.tint(gain, here)[1], gain[1], atol=1e-6)  # what brightens
-    np.testing.assert_allclose(own.tint(gain, 0 * here), gain, atol=1e-6)
+    np.testing.assert_allclose(own.tint(gain, here, 0 * here)[0, 0], -0.2 * own.colour, atol=1e-6)
+    np.testing.assert_allclose(own.tint(gain, here, here)[0, 0], -0.2 * (1 + share) * own.colour, atol=4e-3)
+    np.testing.assert_allclose(own.tint(gain, here, here)[1], gain[1], atol=1e-6)  # what brightens
+    np.testing.assert_allclose(own.tint(gain, 0 * here, 0 * here), gain, atol=1e-6)
