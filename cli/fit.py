@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aif.cli.options import Debug, Overwrite, Verbose, Version, check_new
+from aif.cli.options import Debug, Overwrite, Verbose, Version, check_new, check_suffix
+from aif.runtime.files import replacing
 
 if TYPE_CHECKING:
     from aif.train.data.base import FaceDataset
@@ -80,8 +81,13 @@ def fit(
         raise ConfigError(
             "The detector learns from pictures without faces, too.", "Name a folder: --others FOLDER"
         )
-    check_new(out / f"{what}.json" if what in ("evaluator", "identity") else out, overwrite)
-    instruments[what](Training(data, table, out, faces, workers, others, pictures, start))
+    if what in ("evaluator", "identity"):
+        for kind in ("safetensors", "json"):
+            check_new(out / f"{what}.{kind}", overwrite)
+    else:
+        check_suffix(out, (".onnx",))
+        check_new(out, overwrite, a_file=True)
+    instruments[what](Training(data, table, out, faces, workers, others, pictures, start, not overwrite))
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class Training:
     others: Path | None = None
     pictures: Path | None = None
     start: Path | None = None
+    new: bool = False
 
     def batches(self, size: int, seed: int) -> tuple[FaceDataset, FaceLoader, FaceDataset, Iterator[Batch]]:
         """Training faces and their loader, held-out faces and one pass over them, at `size` px."""
@@ -125,7 +132,9 @@ def _evaluator(asked: Training) -> None:
 
     config = EvaluatorConfig() if asked.faces is None else EvaluatorConfig(faces=asked.faces)
     train, loader, _, held_out = asked.batches(config.image_size * 9 // 8, config.seed)
-    made = train_evaluator(loader, held_out, train.attributes, asked.out, config, log=typer.echo)
+    made = train_evaluator(
+        loader, held_out, train.attributes, asked.out, config, log=typer.echo, new=asked.new
+    )
     for name, score in made.scores.items():
         typer.echo(f"{name}: {100 * score.accuracy:.1f}% of {score.n}")
 
@@ -136,7 +145,7 @@ def _identity(asked: Training) -> None:
     config = IdentityConfig() if asked.faces is None else IdentityConfig(faces=asked.faces)
     train, loader, validation, held_out = asked.batches(config.image_size * 9 // 8, config.seed)
     people, others = known_identities(train), known_identities(validation)
-    made = train_identity(loader, people, held_out, others, asked.out, config, log=typer.echo)
+    made = train_identity(loader, people, held_out, others, asked.out, config, log=typer.echo, new=asked.new)
     found = made.verification
     assert found is not None  # a training measures it
     typer.echo(f"verification: {100 * found.accuracy:.1f}% of {found.pairs} pairs, AUC {found.auc:.3f}")
@@ -160,7 +169,8 @@ def _landmarks(asked: Training) -> None:
         others=() if asked.others is None else others_in_pictures(asked.others),
         start=asked.start, workers=asked.workers or 0, log=typer.echo,
     )  # fmt: skip
-    error = export_landmarks(folder, asked.out)
+    with replacing(asked.out, asked.new) as part:
+        error = export_landmarks(folder, part)
     typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")
     score = score_landmarks(LandmarkNet(asked.out.read_bytes(), threads=1), validation, held_out)
     typer.echo(
@@ -180,7 +190,8 @@ def _matte(asked: Training) -> None:
     folder = asked.out.with_suffix(".checkpoints")
     train_matte(*train, folder, config, workers=asked.workers or 0, log=typer.echo)
     score = score_matte(load_matte(folder)[0], *held_out)
-    error = export_matte(folder, asked.out)
+    with replacing(asked.out, asked.new) as part:
+        error = export_matte(folder, part)
     typer.echo(f"IoU {score.iou:.3f} ({score.face_iou:.3f} a face) on {score.images} held-out faces")
     typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")
 
@@ -205,5 +216,6 @@ def _detector(asked: Training) -> None:
     )
     folder = asked.out.with_suffix(".checkpoints")
     train_detector(sources, folder, config, workers=asked.workers or 0, log=typer.echo)
-    error = export_detector(folder, asked.out)
+    with replacing(asked.out, asked.new) as part:
+        error = export_detector(folder, part)
     typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -85,19 +85,40 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def check_new(place: Path | None, overwrite: bool, option: str = "--out") -> None:
+def check_new(place: Path | None, overwrite: bool, option: str = "--out", a_file: bool = False) -> None:
     """Find what would be replaced unasked, before anything takes time; None is no place at all.
+
+    option: what names it on the command line; a_file: it is to be a file, no folder.
 
     Raises:
         ConfigError: a file is there, or a folder that holds something.
+        AifError: it cannot be written.
     """
-    if overwrite or place is None or not (any(place.iterdir()) if place.is_dir() else place.exists()):
+    if place is None:
         return
-    from aif.runtime.errors import ConfigError
+    from aif.runtime.errors import AifError, ConfigError
+    from aif.runtime.files import check_reachable
 
+    check_reachable(place)
+    if a_file and place.is_dir():
+        raise AifError(f"Cannot write {place}: it is a folder.", f"Name a file with {option}.")
+    if overwrite or not (any(place.iterdir()) if place.is_dir() else place.exists()):
+        return
     raise ConfigError(
         f"{place} exists already.", f"Add --overwrite to replace it, or choose another place with {option}."
     )
+
+
+def check_suffix(place: Path, known: Sequence[str], option: str = "--out") -> None:
+    """Find a name with another ending than such files have, in capitals or not.
+
+    Raises:
+        ConfigError: it has.
+    """
+    if place.suffix.lower() not in known:
+        from aif.runtime.errors import ConfigError
+
+        raise ConfigError(f"{option} {place}: unknown kind of file.", f"Known: {', '.join(known)}")
 
 
 def first_given(context: typer.Context, names: Collection[str]) -> str | None:

@@ -25,6 +25,7 @@ def add_engines(
     faces: FaceDataset,
     options: BuildOptions,
     report: Callable[[str], None],
+    new: bool = False,
 ) -> tuple[Sidecar, ...]:
     """Write the bundle at `path` with engines for this machine to `out`, which may be the same place.
 
@@ -39,6 +40,7 @@ def add_engines(
     Raises:
         ProviderError: TensorRT is not here.
         AifError: an engine cannot be built, or does not pass the gate; nothing is written.
+        TakenError: something has come to `out`, and it was to be `new`.
         BundleError: `path` holds no sound bundle, or `out` cannot be written.
         ConfigError: the timing cache cannot be written.
     """
@@ -54,7 +56,7 @@ def add_engines(
         for name in precisions
         for engine in make_engines(bundle, name, crops, faces.name, options, report)
     ]
-    new = tuple(sidecar for sidecar, _ in made)
-    kept = engines_kept(out, manifest, new) | engines_kept(path, manifest, new)
-    write_bundle(out, manifest, {**files, **kept, **bundle_files(made)})
-    return new
+    built = tuple(sidecar for sidecar, _ in made)
+    kept = engines_kept(out, manifest, built) | engines_kept(path, manifest, built)
+    write_bundle(out, manifest, {**files, **kept, **bundle_files(made)}, new)
+    return built

@@ -54,6 +54,8 @@ class ExportOptions:
     """Default compositing mode; None = warp for models with shape, delta for others."""
     precisions: tuple[str, ...] = ()
     """What to make beside FP32: of `aif.export.precision.choice.PRECISIONS`."""
+    new: bool = False
+    """An earlier bundle that is there by then stays."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def export_bundle(
         ExportError: the graphs differ from the network by more than 1e-4 (docs/precision.md says what float16
             weights may cost), or those of a further precision do not pass its gate; a model with shape has no
             landmark network. Nothing is written.
+        TakenError: something has come to `out`, and it was to be `new`.
         BundleError: `out` holds something that is not a bundle.
     """
     options = options or ExportOptions()
@@ -119,7 +122,7 @@ def export_bundle(
     manifest = Manifest.model_validate({**lone.model_dump(), **fields})
     if options.precisions:
         manifest, files = add_precisions(manifest, files, options.precisions, crops)
-    bundle = write_bundle(out, manifest, files)
+    bundle = write_bundle(out, manifest, files, options.new)
     size = sum(len(data) for data in files.values())
     return ExportReport(bundle.path, size, model.provenance.steps, parity, manifest.variants)
 

@@ -47,6 +47,8 @@ class ExportRequest:
     """The CSV of labels, where it is not beside the images."""
     engines: EnginePlan | None = None
     """TensorRT engines to build; None = none."""
+    new: bool = False
+    """What is at `out` by then stays."""
 
     @property
     def of_bundle(self) -> bool:
@@ -90,7 +92,7 @@ def extend(request: ExportRequest, report: Callable[[str], None]) -> Outcome:
         if wanted:
             from aif.export.precision.precision import extend_bundle
 
-            made = extend_bundle(source, place, wanted, faces).manifest.variants
+            made = extend_bundle(source, place, wanted, faces, request.new).manifest.variants
             source, variants = place, {name: made[name] for name in wanted}
         return Outcome(manifest.attribute_names, variants, _engines(request, source, faces, report))
 
@@ -113,7 +115,7 @@ def export_run(request: ExportRequest, options: ExportOptions, report: Callable[
     faces = open_crops(place, model.attribute_names, request.table, model.image_size)
     if place is None and (request.precisions or request.engines or model.frame is not None):
         check_real(faces, model.provenance.dataset)
-    options = replace(options, precisions=request.precisions)
+    options = replace(options, precisions=request.precisions, new=request.new)
     with _before_engines(request) as place:
         made = export_bundle(request.source, place, faces, options)
         engines = _engines(request, place, faces, report)
@@ -136,4 +138,4 @@ def _engines(
     plan = request.engines
     if plan is None:
         return ()
-    return add_engines(source, request.out, plan.precisions, faces, plan.options, report)
+    return add_engines(source, request.out, plan.precisions, faces, plan.options, report, request.new)

@@ -41,6 +41,16 @@ class ConfigError(AifError):
     exit_code = 2
 
 
+class TakenError(ConfigError):
+    """Something came to a result's place while it was made; it stays."""
+
+    def __init__(self, place: object) -> None:
+        super().__init__(
+            f"{place} was made by another program meanwhile; it stays.",
+            "Choose another place, or add --overwrite to replace it.",
+        )
+
+
 class BundleError(AifError):
     """A bundle is missing, damaged, tampered with or too new."""
 

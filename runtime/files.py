@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from aif.runtime.errors import AifError, TakenError
+
+log = logging.getLogger(__name__)
+
+
+def check_reachable(path: Path) -> None:
+    """Find out whether `path` may be written, as far as the folders above it say; for what takes minutes.
+
+    Raises:
+        AifError: what lies above it is no folder, or none that may be written to.
+    """
+    above = next(each for each in path.absolute().parents if each.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        reason = "may not be written to" if above.is_dir() else "is no folder"
+        raise AifError(f"Cannot write {path}: {above} {reason}.", "Choose a place you may write to.")
 
 
 def part_beside(path: Path) -> Path:
@@ -24,16 +41,32 @@ def put_in_place(part: Path, path: Path, new: bool = False) -> None:
         new: whatever came to that place in the meantime stays there.
 
     Raises:
-        FileExistsError: something did.
+        TakenError: something did.
         OSError: the disk is full, or the place cannot be written.
     """
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     if new:
-        path.open("xb").close()  # takes the place, or fails; links would do without, where there are any
+        try:
+            path.open("xb").close()  # takes the place; links would do without, where there are any
+        except FileExistsError:
+            raise TakenError(path) from None
     elif path.is_file():
         part.chmod(path.stat().st_mode & 0o777)
     part.replace(path)
+
+
+def put_in_place_or_beside(part: Path, path: Path, new: bool) -> Path:
+    """`put_in_place` for what cannot be made again: where the place is taken it gets another name, which is
+    returned, and said.
+    """
+    try:
+        put_in_place(part, path, new)
+    except TakenError:
+        taken, path = path, path.with_stem(f"{path.stem}_{os.getpid()}")
+        put_in_place(part, path, new=True)
+        log.warning("%s was made by another program meanwhile; the result is %s.", taken, path)
+    return path
 
 
 @contextlib.contextmanager
@@ -44,10 +77,10 @@ def replacing(path: Path, new: bool = False) -> Iterator[Path]:
     file is removed and `path` stays as it was. `new`: see `put_in_place`.
 
     Raises:
+        TakenError: as there.
         OSError: the place cannot be written.
     """
-    with contextlib.suppress(OSError, RuntimeError):
-        path = path.resolve()
+    path = _followed(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_beside(path)
     try:
@@ -58,29 +91,44 @@ def replacing(path: Path, new: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path, new: bool = False) -> Iterator[Path]:
     """A new folder to fill, which takes the place of `path` (a folder, or a file) when the block ends well.
 
-    What was there goes last; if anything fails, it is still there and the new folder is removed.
+    What was there goes last; if anything fails, it is still there and the new folder is removed. What a link
+    points to is replaced, not the link. `new`: whatever is there then, but an empty folder, stays.
 
     Raises:
+        TakenError: something is there.
         OSError: the place cannot be written.
     """
+    path = _followed(path)
     part, old = part_beside(path), part_beside(path)
     part.mkdir(parents=True)
     try:
         yield part
-        if path.exists():
+        if new:
+            with contextlib.suppress(OSError):
+                path.rmdir()  # an empty one; where there is more it fails
+        elif path.exists():
             path.rename(old)
         try:
-            part.rename(path)
+            part.rename(path)  # fails where there is a file, or a folder that holds something
         except OSError:
             if old.exists():
                 old.rename(path)
+            if new and path.exists():
+                raise TakenError(path) from None
             raise
     finally:
         for each in (part, old):
             shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
+
+
+def _followed(path: Path) -> Path:
+    """What a link points to; a path that cannot be looked up as it is."""
+    with contextlib.suppress(OSError, RuntimeError):
+        return path.resolve()
+    return path
 
 
 def write_bytes(path: Path, data: bytes, new: bool = False) -> None:
@@ -89,7 +137,7 @@ def write_bytes(path: Path, data: bytes, new: bool = False) -> None:
         part.write_bytes(data)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, new: bool = False) -> None:
     """Write a whole text file in UTF-8; see `replacing`."""
-    with replacing(path) as part:
+    with replacing(path, new) as part:
         part.write_text(text, encoding="utf-8")

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from aif.cli.options import BundlePath, Debug, Overwrite, Verbose, Version, Yunet, first_given, split_names
+from aif.cli.options import (
+    BundlePath,
+    Debug,
+    Overwrite,
+    Verbose,
+    Version,
+    Yunet,
+    check_new,
+    first_given,
+    split_names,
+)
 
 KINDS = ("image", "video", "live", "steadiness", "networks", "serve", "training")
 
@@ -139,11 +149,12 @@ def bench(
             4.0 if seconds is None else seconds,
         )
         return
+    if json_file not in (None, "-"):
+        check_new(Path(json_file), overwrite, "--json", a_file=True)
     from aif.cli import console
-    from aif.cli.bench.report import check_json_place, present
+    from aif.cli.bench.report import present
     from aif.runtime.bench.run import BenchPlan, run_bench
 
-    check_json_place(json_file, overwrite)
     load_run: Any = None
     if run is not None:
         from aif.export.bench import load_run_networks
@@ -170,7 +181,7 @@ def bench(
     )
     with console.progress_bar("Measuring") as progress:
         outcome = run_bench(plan, progress)
-    present(outcome, json_file)
+    present(outcome, json_file, new=not overwrite)
 
 
 def _numbers(text: str | None, option: str) -> tuple[int, ...] | None:

@@ -10,21 +10,19 @@ from typing import TYPE_CHECKING
 import typer
 
 from aif.cli.console import output_console
-from aif.cli.options import check_new
 from aif.runtime.bench.measure import Row
 from aif.runtime.bench.run import Outcome
-from aif.runtime.errors import AifError
 from aif.runtime.files import write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def present(outcome: Outcome, json_file: str | None) -> None:
+def present(outcome: Outcome, json_file: str | None, new: bool = False) -> None:
     """Print tables, or the JSON for "-"; write the JSON where a file is named.
 
     Raises:
-        AifError: the file cannot be written.
+        AifError: the file cannot be written, or has come there and was to be `new`.
     """
     if json_file == "-":
         typer.echo(outcome.as_json(), nl=False)
@@ -37,32 +35,7 @@ def present(outcome: Outcome, json_file: str | None) -> None:
     for line in [*outcome.notes, *(f"{name} has not run: {why}" for name, why in outcome.not_run.items())]:
         console.print(line, markup=False, soft_wrap=True)
     if json_file is not None:
-        try:
-            write_text(Path(json_file), outcome.as_json())
-        except OSError as error:
-            raise _cannot_write(Path(json_file), error) from error
-
-
-def check_json_place(json_file: str | None, overwrite: bool) -> None:
-    """Make the folder for the JSON before anything takes time.
-
-    Raises:
-        AifError: it cannot be made, the name is a folder's, or the file is there (ConfigError).
-    """
-    if json_file is None or json_file == "-":
-        return
-    place = Path(json_file)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _cannot_write(place, error) from error
-    if place.is_dir():
-        raise AifError(f"Cannot write {place}: it is a folder.", "Name a file with --json.")
-    check_new(place, overwrite, "--json")
-
-
-def _cannot_write(place: Path, error: OSError) -> AifError:
-    return AifError(f"Cannot write {place}: {error.strerror or error}.", "Choose another place with --json.")
+        write_text(Path(json_file), outcome.as_json(), new)
 
 
 def _heading(outcome: Outcome) -> list[str]:

@@ -262,6 +262,7 @@ def edit(
             source=live.parse_source(inputs),
             wanted=live.parse_format(camera_size, camera_fps, camera_format),
             record=record,
+            overwrite=overwrite,
             headless=headless,
             virtual_camera=virtual_camera,
             compare=compare,
@@ -274,7 +275,7 @@ def edit(
             threads=threads,
         )
         misplaced = first_given(context, _NOT_LIVE)
-        raise typer.Exit(run.edit_live(choices, misplaced, overwrite, look, machine, bundle))
+        raise typer.Exit(run.edit_live(choices, misplaced, look, machine, bundle))
     if not inputs:
         raise ConfigError(
             "Missing argument INPUT: nothing to edit was named.", "Name a picture or video, or use --webcam."

@@ -74,7 +74,6 @@ def edit_here(
 def edit_live(
     choices: LiveChoices,
     misplaced: str | None,
-    overwrite: bool,
     look: Look,
     machine: Machine,
     bundle: Path | None,
@@ -92,7 +91,7 @@ def edit_live(
 
     if machine.build_engines:
         raise ConfigError("Engines are checked on faces in pictures before a camera is opened.", NO_FACES)
-    check_live(choices, {misplaced: True} if misplaced else {}, overwrite)
+    check_live(choices, misplaced)
     opened = Bundle.open(bundle)
     edit = look.edit(opened.manifest)
     choices = replace(choices, mode=edit.mode, faces=edit.faces)

@@ -102,12 +102,12 @@ def _cell(face: FaceAnalysis | FaceEdit, name: str, settings: Mapping[str, float
 
 
 def summarised(records: Sequence[FileRecord], chosen: FaceChoice) -> str:
-    """`3 edited, 1 without a face; 7 faces, 1 of them hidden or turned away; results are in edited`."""
+    """`3 edited, 1 without a face; 7 faces, 1 of them not edited or in part; results are in edited`."""
     parts = [summary([record.status for record in records])]
     if edited := [record for record in records if record.status == "edited"]:
         count = sum(len(record.faces) for record in edited)
         odd = [exceptions(each.faces, {}, each.found if chosen == "all" else None) for each in edited]
-        other = f", {some} of them hidden or turned away" if (some := sum(map(len, odd))) else ""
+        other = f", {some} of them not edited or in part" if (some := sum(map(len, odd))) else ""
         parts.append(f"{count} face{'s' * (count != 1)}{other}")
     if folders := {str(Path(record.target).parent) for record in records if record.target}:
         parts.append(f"results are in {os.path.commonpath(folders) or '.'}")

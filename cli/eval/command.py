@@ -29,9 +29,7 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="Folder for what is found. None: print it (bundles with landmarks)."
-        ),
+        typer.Option("--out", "-o", help="Folder for what is found. None, of a model: print it."),
     ] = None,
     data: Annotated[
         Path | None,
@@ -140,4 +138,5 @@ def evaluate(
         budget=make_budget(faces_seen, width, image_size, precision, seeds),
         effort=Effort(faces, picture_faces, probe_faces),
         options=LoopOptions(accelerator=accelerator, workers=workers),
+        overwrite=overwrite,
     )

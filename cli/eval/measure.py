@@ -43,8 +43,17 @@ class Request:
     overwrite: bool = False
 
     def check_new(self, name: str) -> None:
-        """Raise a ConfigError where a report of that name would be replaced unasked."""
-        check_new(None if self.out is None else self.out / f"{name}.json", self.overwrite)
+        """Raise a ConfigError where a file of that report would be replaced unasked."""
+        figures = ("metrics.json",) if name in ("evaluation", "composed") else ()
+        for file in (f"{name}.md", f"{name}.json", *figures):
+            check_new(None if self.out is None else self.out / file, self.overwrite)
+
+    def write(self, name: str, text: str, value: object, **figures: float) -> None:
+        """Write the report of that name where there is a folder for it."""
+        from aif.train.evaluation.report import write_report
+
+        if self.out is not None:
+            write_report(self.out, name, text, value, not self.overwrite, **figures)
 
     @property
     def is_run(self) -> bool:
@@ -74,12 +83,6 @@ class Request:
         from aif.train.evaluation.counting import EditOptions
 
         return EditOptions(self.attributes, self.groups, **more)  # type: ignore[arg-type]
-
-    def folder(self) -> Path:
-        """Where what is found goes; a ConfigError without one."""
-        if self.out is None:
-            raise ConfigError("What is found needs a folder.", "Give one: --out FOLDER.")
-        return self.out
 
 
 def measure_model(asked: Request, exhibits: tuple[str, ...]) -> None:
@@ -111,7 +114,6 @@ def measure_realism(asked: Request, attributes: list[str]) -> None:
     """Train an adversary for each attribute; print its AUC, and write it where there is a folder."""
     from aif.runtime.editing.editor import Editor
     from aif.train.evaluation import realism
-    from aif.train.evaluation.report import write_report
     from aif.train.evaluators.adversary import AdversaryConfig
 
     if not asked.model.exists():
@@ -123,32 +125,27 @@ def measure_realism(asked: Request, attributes: list[str]) -> None:
         for name in attributes:
             rows.append(realism.measure_realism(editor, faces, name, config, log=say))
             typer.echo(str(rows[-1]))
-    if asked.out is not None:
-        write_report(asked.out, "realism", realism.to_markdown(rows), rows)
+    asked.write("realism", realism.to_markdown(rows), rows)
 
 
 def _composed(asked: Request, evaluator: Evaluator, network: IdentityNetwork | None) -> None:
     """Edits of held-out faces, both ways, as the user sees them."""
     from aif.train.evaluation.composed import measure_composed
-    from aif.train.evaluation.report import write_report
 
     with _as_users_see(asked, evaluator) as (editor, held_out, options, indices):
         found = measure_composed(editor, held_out, evaluator, options, indices=indices, identity=network)
     typer.echo(found.to_markdown())
-    if asked.out is not None:
-        write_report(asked.out, "composed", found.to_markdown(), found, **found.summary())
+    asked.write("composed", found.to_markdown(), found, **found.summary())
 
 
 def _robustness(asked: Request, evaluator: Evaluator, _: IdentityNetwork | None) -> None:
     """The same for faces that are spoilt first, in one way after the other."""
-    from aif.train.evaluation.report import write_report
     from aif.train.evaluation.robustness import measure_robustness, to_markdown
 
     with _as_users_see(asked, evaluator) as (editor, held_out, options, indices):
         found = measure_robustness(editor, held_out, evaluator, options, indices=indices, log=say)
     typer.echo(to_markdown(found))
-    if asked.out is not None:
-        write_report(asked.out, "robustness", to_markdown(found), found)
+    asked.write("robustness", to_markdown(found), found)
 
 
 @contextlib.contextmanager
@@ -171,9 +168,8 @@ def _as_users_see(
 def _full(asked: Request, evaluator: Evaluator, network: IdentityNetwork | None) -> None:
     """Reconstruction, edits and leaks of a model of whole crops."""
     from aif.train.evaluation.evaluate import evaluate
-    from aif.train.evaluation.report import write_report
 
-    out, model = asked.folder(), _editing_model(asked)
+    model = _editing_model(asked)
     names, size = list(model.attributes), model.image_size
     train, validation = asked.open("train", names, size), asked.open("val", names, size)
     found = evaluate(
@@ -186,8 +182,8 @@ def _full(asked: Request, evaluator: Evaluator, network: IdentityNetwork | None)
         probe_faces=asked.probe_faces,
         identity=network,
     )
-    write_report(out, "evaluation", found.to_markdown(), found, **found.summary())
     typer.echo(found.to_markdown())
+    asked.write("evaluation", found.to_markdown(), found, **found.summary())
 
 
 def _paper(asked: Request, evaluator: Evaluator, _: IdentityNetwork | None) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from aif.cli.options import check_new
 
 if TYPE_CHECKING:
     from aif.train.paper.budget import Budget
@@ -30,8 +33,13 @@ def reproduce(
     budget: Budget,
     effort: Effort,
     options: LoopOptions,
+    overwrite: bool,
 ) -> None:
-    """Train what is missing, measure it, and write the report."""
+    """Train what is missing, measure it, and write the report.
+
+    Raises:
+        ConfigError: a report of another command would be replaced unasked.
+    """
     from aif.cli.train import training_bar
     from aif.train.evaluators.evaluator import Evaluator
     from aif.train.evaluators.identity import IdentityNetwork
@@ -42,13 +50,15 @@ def reproduce(
     from aif.train.paper.portraits import found_in, held_out
 
     place = None if data is None or str(data) == "synthetic" else data.resolve()
-    exhibits = find_exhibits(name, synthetic=place is None)
+    exhibits, command = find_exhibits(name, synthetic=place is None), " ".join(["aif", *sys.argv[1:]])
+    for each in {name, *(exhibit.name for exhibit in exhibits)}:
+        earlier = out / f"{each}.json"
+        check_new(earlier, overwrite or _goes_on(earlier, command))
     instruments = Instruments(
         Evaluator.load(evaluator), None if identity is None else IdentityNetwork.load(identity)
     )
     experiment = Experiment(
-        out, place, table, instruments, folder_hash(evaluator, identity), budget, effort, options,
-        command=" ".join(["aif", *sys.argv[1:]]),
+        out, place, table, instruments, folder_hash(evaluator, identity), budget, effort, options, command
     )  # fmt: skip
     size = budget.image_size or 64
     faces = (
@@ -60,3 +70,18 @@ def reproduce(
     with training_bar() as show:
         studies.reproduce(study, exhibits, show)
     typer.echo(f"Wrote {out / name}.md and .json.")
+
+
+def _goes_on(report: Path, command: str) -> bool:
+    """Whether a report was made by the same command, whatever of the paper it was to reproduce."""
+    from aif.train.paper.exhibits import NAMES
+
+    try:
+        said = str(json.loads(report.read_bytes())["command"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    ours, theirs = (
+        [word for word in text.split() if word not in (*NAMES, "all", "--overwrite")]
+        for text in (command, said)
+    )
+    return ours == theirs

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aif.cli.options import Debug, Overwrite, Table, Verbose, Version, check_new, first_given, split_names
+from aif.cli.options import (
+    Debug,
+    Overwrite,
+    Table,
+    Verbose,
+    Version,
+    check_new,
+    check_suffix,
+    first_given,
+    split_names,
+)
 
 if TYPE_CHECKING:
     from aif.export.request import ExportRequest, Outcome
@@ -128,7 +139,11 @@ def export(
         compatible = version_compatible, hardware_compatible
         engines = engine_plan(precision, batch, workspace, timing_cache, *compatible)
     request = ExportRequest(run, out, wanted, data, table, engines)
-    check_new(out, overwrite or (request.of_bundle and out.resolve() == run.resolve()))  # adds to itself
+    overwrite |= request.of_bundle and out.resolve() == run.resolve()  # adds to itself
+    if out.suffix and not out.is_dir():
+        check_suffix(out, (".aif", ".zip"))
+    check_new(out, overwrite)
+    request = replace(request, new=not overwrite)
     if request.of_bundle:
         if option := first_given(context, _RUNS_ONLY):
             raise ConfigError(

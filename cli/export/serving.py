@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version, split_names
+from aif.cli.options import Debug, Overwrite, Verbose, Version, check_new, split_names
 
 
 def export_serving(
@@ -44,6 +44,7 @@ def export_serving(
     engines: Annotated[
         bool, typer.Option(help="Serve the bundle's TensorRT engines, too, those that can be served.")
     ] = True,
+    overwrite: Overwrite = False,
     verbose: Verbose = False,
     debug: Debug = False,
     version: Version = False,
@@ -66,6 +67,7 @@ def export_serving(
             f"There is no export for the server {server!r}.",
             "Known: triton. (aif export-serving triton BUNDLE -o model_repository)",
         )
+    check_new(out, overwrite)
     options = TritonOptions(
         instances=instances,
         device=device,  # type: ignore[arg-type]
@@ -75,7 +77,7 @@ def export_serving(
         threads=threads,
         name=name,
     )
-    report = export_triton(Bundle.open(bundle), out, options)
+    report = export_triton(Bundle.open(bundle), out, options, new=not overwrite)
     typer.echo(f"{report.path}: {len(report.models)} models, {report.bytes / 1e6:.1f} MB")
     typer.echo(
         f"ensembles: {', '.join(report.ensembles)}; on the {'GPU' if device == 'gpu' else 'processor'}"

@@ -100,18 +100,20 @@ def extend_bundle(
     out: Path,
     wanted: Sequence[str],
     faces: FaceDataset,
+    new: bool = False,
 ) -> Bundle:
     """Write the bundle at `path` with further precisions to `out`, which may be the same place.
 
     Engines of graphs that are made anew, and come out differently, go.
 
     Raises:
+        TakenError: something has come to `out`, and it was to be `new`.
         BundleError: `path` holds no sound bundle, or `out` cannot be written.
         ExportError: as `add_precisions`; nothing is written.
     """
     manifest, files = contents_of(path)
     manifest, files = add_precisions(manifest, files, wanted, faces)
-    return write_bundle(out, manifest, files | engines_kept(path, manifest))
+    return write_bundle(out, manifest, files | engines_kept(path, manifest), new)
 
 
 def measure_speedup(original: Graphs, made: Graphs, manifest: Manifest) -> float:

@@ -64,8 +64,10 @@ class TritonReport:
     bytes: int
 
 
-def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = None) -> TritonReport:
-    """Write a Triton model repository; what was exported to the same place before is replaced.
+def export_triton(
+    bundle: Bundle, out: Path, options: TritonOptions | None = None, new: bool = False
+) -> TritonReport:
+    """Write a Triton model repository; what was exported to the same place before is replaced, if not `new`.
 
     For a bundle named `smile` in FP32 there are `smile_fp32_encoder` and `smile_fp32_decoder`, as in the
     bundle; `smile_values`, which puts the values that the caller wants into the predicted y; and the ensemble
@@ -76,6 +78,7 @@ def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = Non
     Raises:
         ConfigError: an option is out of range, or the bundle has no such precision.
         BundleError: the bundle has changed since it was opened, or its graphs are not what it says.
+        TakenError: something is there that stays.
         ExportError: `out` holds something else, or cannot be written.
     """
     options = options or TritonOptions()
@@ -119,7 +122,7 @@ def export_triton(bundle: Bundle, out: Path, options: TritonOptions | None = Non
         # Triton wants a version's folder also where nothing is in it, and object stores keep no empty ones.
         files[f"{name}/1/ensemble.txt"] = b"An ensemble has no file of its own; see config.pbtxt.\n"
         ensembles.append(name)
-    path = write_repository(out, files, manifest)
+    path = write_repository(out, files, manifest, new)
     models = tuple(sorted({file.partition("/")[0] for file in files}))
     return TritonReport(path, models, tuple(ensembles), sum(len(data) for data in files.values()))
 

@@ -1,4 +1,4 @@
-"""A model repository on disk: written beside its place and renamed; nothing else is ever overwritten."""
+"""A model repository on disk: written beside its place and renamed; nothing but its like is overwritten."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ RECORD = "aif_repository.json"
 _ELSEWHERE = "Choose another place with --out, or remove it first."
 
 
-def write_repository(out: Path, files: Mapping[str, bytes], manifest: Manifest) -> Path:
+def write_repository(out: Path, files: Mapping[str, bytes], manifest: Manifest, new: bool = False) -> Path:
     """Write the files of a repository, and a record of them.
 
     Args:
         out: the folder; an earlier export there is replaced, unless somebody has changed it.
+        new: an earlier export stays, too.
 
     Raises:
+        TakenError: something is there that stays.
         ExportError: `out` is or holds something else, or cannot be written.
     """
     place = out.resolve()
-    _refuse_to_overwrite(place)
+    if not new:
+        _refuse_to_overwrite(place)
     record = {
         "schema_version": 1,
         "bundle": manifest.name,
@@ -35,7 +38,8 @@ def write_repository(out: Path, files: Mapping[str, bytes], manifest: Manifest) 
         "files": {name: sha256_of(data) for name, data in sorted(files.items())},
     }
     try:
-        put_in_place(place, {**files, RECORD: json.dumps(record, indent=2).encode() + b"\n"}, as_folder=True)
+        contents = {**files, RECORD: json.dumps(record, indent=2).encode() + b"\n"}
+        put_in_place(place, contents, as_folder=True, new=new)
     except OSError as error:
         raise ExportError(
             f"Cannot write {place}: {error.strerror or error}.", "Choose a place you may write to."

@@ -64,9 +64,8 @@ def plan_outputs(
         overwrite: existing files, and the picture itself, may be replaced.
 
     Raises:
-        ConfigError: an output exists, is itself to be edited, or serves two results; `out` is malformed; a
-            video is to go to standard output.
-        ImageError: the output's suffix is no format that aif writes.
+        ConfigError: an output exists, is itself to be edited, or serves two results; `out` is malformed, or
+            its suffix no format that aif writes; a video is to go to standard output.
     """
     if out is None:
         sources = _without_own_results(sources, tag)

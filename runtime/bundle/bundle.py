@@ -13,7 +13,7 @@ from typing import Literal
 from aif.runtime.bundle.manifest import MANIFEST_NAME, FileInfo, Manifest, check_member_name, parse_manifest
 from aif.runtime.bundle.storage import COPY_AGAIN, Store, open_store
 from aif.runtime.errors import BundleError
-from aif.runtime.files import replacing, replacing_folder, write_bytes
+from aif.runtime.files import check_reachable, replacing, replacing_folder, write_bytes
 
 MAX_MANIFEST_BYTES = 4 << 20
 
@@ -114,7 +114,9 @@ class Bundle:
             return _verified(store, info)
 
 
-def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
+def write_bundle(
+    path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes], new: bool = False
+) -> Bundle:
     """Write a bundle and open it again, which verifies it.
 
     It is written beside its place and renamed, so a bundle is never half there. The zip has no timestamps and
@@ -126,18 +128,21 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
         manifest: lists every graph with its hash.
         files: name to contents: all that the manifest lists, and further notes or engines (`*.md`, `*.txt`,
             `engines/`).
+        new: an earlier bundle that is there by then stays.
 
     Raises:
+        TakenError: such a bundle came there in the meantime.
         BundleError: something that is no bundle is in the way, a listed file is missing or has another
             hash, or the place cannot be written.
     """
     place = Path(path).resolve()
     _check_contents(place, manifest, files)
-    check_place(place)
+    if not new:
+        check_place(place)
     as_folder = place.is_dir() or not place.suffix
     contents = {MANIFEST_NAME: manifest.to_json().encode(), **{name: files[name] for name in sorted(files)}}
     try:
-        put_in_place(place, contents, as_folder)
+        put_in_place(place, contents, as_folder, new)
     except OSError as error:
         raise BundleError(
             f"Cannot write {place}: {error.strerror or error}.", "Choose a place you may write to."
@@ -145,18 +150,19 @@ def write_bundle(path: str | os.PathLike[str], manifest: Manifest, files: Mappin
     return Bundle.open(place)
 
 
-def put_in_place(place: Path, contents: Mapping[str, bytes], as_folder: bool) -> None:
+def put_in_place(place: Path, contents: Mapping[str, bytes], as_folder: bool, new: bool = False) -> None:
     """Write a folder of files, or the same as a zip, in the place of what was there.
 
     Raises:
+        TakenError: it is to be `new`, and something is there.
         OSError: the place cannot be written; what was there is still there.
     """
     if as_folder:
-        with replacing_folder(place) as part:
+        with replacing_folder(place, new) as part:
             for name, data in contents.items():
                 write_bytes(part / name, data)
         return
-    with replacing(place) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(place, new) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for name, data in contents.items():
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.create_system = 3
@@ -214,14 +220,11 @@ def check_place(path: str | os.PathLike[str]) -> None:
     """Find out whether a bundle may be written to `path`; for callers who spend minutes on it first.
 
     Raises:
-        BundleError: it holds anything but a bundle, so that a mistyped path destroys nothing; or what lies
-            above it is no folder, or none that may be written to.
+        BundleError: it holds anything but a bundle, so that a mistyped path destroys nothing.
+        AifError: what lies above it is no folder, or none that may be written to.
     """
     place = Path(path).resolve()
-    above = next(each for each in place.parents if each.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK)):
-        reason = "may not be written to" if above.is_dir() else "is no folder"
-        raise BundleError(f"Cannot write {place}: {above} {reason}.", "Choose a place you may write to.")
+    check_reachable(place)
     elsewhere = "Choose another path, or remove it first."
     if not place.exists() or (place.is_dir() and not any(place.iterdir())):
         return

@@ -125,7 +125,8 @@ def write_image(
         kind: format; None = by the path's suffix, or the picture's own where there is none.
 
     Raises:
-        ImageError: the suffix is unknown, the place cannot be written, or see `encode_image`.
+        ConfigError: the suffix is unknown.
+        ImageError: the place cannot be written, or see `encode_image`.
     """
     if target == STANDARD_STREAM:
         sys.stdout.buffer.write(encode_image(picture, pixels_hwc_bgr, kind, quality))
@@ -143,6 +144,7 @@ def write_bytes(path: Path, data: bytes, new: bool = False) -> None:
     `new`: a file that has come to that place stays there.
 
     Raises:
+        TakenError: there is one.
         ImageError: the place cannot be written.
     """
     try:

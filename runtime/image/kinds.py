@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, cast, get_args
 
-from aif.runtime.errors import ImageError, UnsupportedImageError
+from aif.runtime.errors import ConfigError, ImageError, UnsupportedImageError
 
 Format = Literal["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "TIFF", "BMP"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -106,15 +106,17 @@ def _foreign_kind(head: bytes) -> tuple[str, str]:
 
 
 def format_for(suffix_or_name: str) -> Format:
-    """The format meant by a suffix (".jpg") or a name ("jpg", "JPEG"), in any case; ImageError where there is
-    none.
+    """The format meant by a suffix (".jpg") or a name ("jpg", "JPEG"), in any case.
+
+    Raises:
+        ConfigError: there is none.
     """
     wanted = suffix_or_name.lower()
     found = SUFFIXES.get(wanted if wanted.startswith(".") else f".{wanted}")
     if found is None and wanted.upper() in FORMATS:
         found = cast(Format, wanted.upper())
     if found is None:
-        raise ImageError(
+        raise ConfigError(
             f"aif cannot write pictures of the kind {suffix_or_name!r}.",
             f"Use one of: {', '.join(SUFFIXES)}.",
         )

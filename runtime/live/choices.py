@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class LiveChoices:
         source: a camera's number, a device, an address, a file, or `synthetic`.
         wanted: size, rate and pixel format to ask the camera for.
         record: the file to record to from the start; None = only when the key is pressed.
+        overwrite: what is there already is replaced.
         compare, mirror: how the window begins; mirrored recordings, too.
         seconds: end by itself after so long; None = never.
         timings: print the figures at the end.
@@ -35,6 +36,7 @@ class LiveChoices:
     source: str
     wanted: CameraFormat
     record: Path | None = None
+    overwrite: bool = False
     headless: bool = False
     virtual_camera: bool = False
     compare: bool = False
@@ -71,22 +73,22 @@ def parse_format(size: str | None, fps: float | None, fourcc: str | None) -> Cam
     return CameraFormat(width, height, fps, None if fourcc is None else fourcc.upper())
 
 
-def check_live(choices: LiveChoices, misplaced: Mapping[str, bool], overwrite: bool) -> None:
+def check_live(choices: LiveChoices, misplaced: str | None) -> None:
     """Find what cannot work before anything is loaded.
 
-    `misplaced`: options of pictures and films, and whether they were given.
+    `misplaced`: an option of pictures and films, if one was given.
 
     Raises:
         ConfigError: options that do not go together, a recording that exists or of an unknown kind, no
             display.
     """
     record = choices.record
-    for option in (option for option, given in misplaced.items() if given):
-        fix = "Record with --record FILE." if option == "--out" else "Leave it out, or leave out --webcam."
-        raise ConfigError(f"{option} is of no use with --webcam.", fix)
+    if misplaced is not None:
+        fix = "Record with --record FILE." if misplaced == "--out" else "Leave it out, or leave out --webcam."
+        raise ConfigError(f"{misplaced} is of no use with --webcam.", fix)
     if record is not None and record.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--record {record}: unknown kind of file.", f"Known: {', '.join(SUFFIXES)}")
-    if record is not None and record.exists() and not overwrite:
+    if record is not None and record.exists() and not choices.overwrite:
         raise ConfigError(f"{record} exists.", "Choose another name, or add --overwrite.")
     if choices.seconds is not None and choices.seconds <= 0:
         raise ConfigError("--end must be after the beginning.", "Write seconds or hh:mm:ss: --end 1:00")

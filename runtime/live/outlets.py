@@ -34,6 +34,7 @@ class Outlets:
         self.camera: VirtualCamera | None = None
         self._record, self._fps = choices.record, choices.wanted.fps or 30.0
         self._coding = choices.quality, choices.codec, choices.hardware
+        self._overwrite = choices.overwrite
         self._lock = threading.Lock()
         self._ending: list[Recorder] = []
         self._said: set[Path] = set()
@@ -54,10 +55,10 @@ class Outlets:
     def start_recording(self) -> str:
         """Begin a recording; a line that says where. VideoError where the place cannot be written."""
         path = self._record or Path(f"{_dated()}.mp4")
-        if self._said or self._record is None:  # the name on the command line is the first one's
-            path = free_name(path, self._said)
+        first = not self._said and self._record is not None  # the name on the command line is the first one's
+        path = path if first else free_name(path, self._said)
         self._said.add(path)
-        recorder = Recorder(path, self._fps, *self._coding)
+        recorder = Recorder(path, self._fps, *self._coding, new=not (first and self._overwrite))
         with self._lock:
             self.recorder = recorder
         return f"Recording to {recorder.path}"
@@ -99,7 +100,7 @@ class Outlets:
         try:
             if not good:
                 raise AifError("the picture cannot be encoded.")
-            write_bytes(path, data.tobytes())
+            write_bytes(path, data.tobytes(), new=True)
         except AifError as error:
             return f"Not saved: {error.message}"
         return f"Saved {path}"

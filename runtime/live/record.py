@@ -15,8 +15,8 @@ from av.container import OutputContainer
 from av.video.frame import PictureType
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import AifError
-from aif.runtime.files import put_in_place
+from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.files import put_in_place_or_beside
 from aif.runtime.live.fit import fitted
 from aif.runtime.threads import Channel, step_back
 from aif.runtime.video.codecs import Encoding, StreamForm, choose_encoding, open_video_stream
@@ -67,26 +67,28 @@ class Recorder:
         quality: int | None = None,
         codec: str | None = None,
         hardware: str | None = None,
+        new: bool = False,
     ) -> None:
         """Create the file beside its place; the size is that of the first frame.
 
         Args:
-            path: .mp4, .m4v, .mov or .mkv; what is there is replaced in the end.
+            path: .mp4, .m4v, .mov or .mkv; what is there in the end is replaced.
             fps: about how many frames a second will come; each is shown at its own time.
             quality, codec, hardware: see `choose_encoding`.
+            new: what is there in the end stays, and the recording gets another name.
 
         Raises:
-            VideoError: another kind of file, an encoder that is not there, or a place that cannot be written.
-            ConfigError: codec, quality and suffix do not fit each other.
+            VideoError: an encoder that is not there, or a place that cannot be written.
+            ConfigError: another kind of file, or codec, quality and suffix do not fit each other.
         """
         self.path = Path(path)
         if self.path.suffix.lower() not in SUFFIXES:
-            raise VideoError(
+            raise ConfigError(
                 f"A live picture cannot be recorded as {self.path.suffix or self.path.name!r}.",
                 f"Use one of: {', '.join(SUFFIXES)}",
             )
         self._encoding: Encoding = choose_encoding(self.path, codec, quality, hardware)
-        self._fps = fps
+        self._fps, self._new = fps, new
         self._part = self.path.with_name(f"{self.path.name}.part")
         if self._part.exists():  # left behind, or another one's: both are better left alone
             self._part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(3)}.part")
@@ -216,7 +218,7 @@ class Recorder:
             if self._error is not None:
                 kept = self._frames > 0 and _plays(self._part)
             if kept:
-                put_in_place(self._part, self.path)
+                self.path = put_in_place_or_beside(self._part, self.path, self._new)
             else:
                 self._part.unlink(missing_ok=True)
         except OSError as error:

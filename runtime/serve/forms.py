@@ -22,7 +22,7 @@ from pydantic import (
 from aif.runtime.bundle.manifest import AttributeInfo, Manifest, Mode
 from aif.runtime.editing.editor import FaceChoice
 from aif.runtime.editing.options import parse_faces, parse_mode, parse_settings
-from aif.runtime.errors import ConfigError, ImageError, UnknownAttributeError
+from aif.runtime.errors import ConfigError, UnknownAttributeError
 from aif.runtime.image.kinds import FORMATS, Format, format_for
 
 
@@ -46,7 +46,7 @@ class EditOptions:
 def _parse_format(text: str) -> Format:
     try:
         return format_for(text)
-    except ImageError:
+    except ConfigError:
         known = ", ".join(name.lower() for name in FORMATS)
         raise ConfigError(f"There is no format {text[:40]!r}.", f"Known: {known}.") from None
 

@@ -115,8 +115,8 @@ def choose_encoding(
         deep: 10 bits are to be kept where codec, hardware and kind of file allow it.
 
     Raises:
-        ConfigError: an unknown or unfitting codec, quality or hardware.
-        VideoError: no such kind of file, or this build of FFmpeg lacks the encoder.
+        ConfigError: no such kind of file; an unknown or unfitting codec, quality or hardware.
+        VideoError: this build of FFmpeg lacks the encoder.
     """
     _check("codec", codec, get_args(Codec))
     _check("hardware", hardware, get_args(Hardware))
@@ -126,7 +126,7 @@ def choose_encoding(
         return _pictures(path, codec, hardware)
     container = CONTAINERS.get(path.suffix.lower())
     if container is None:
-        raise VideoError(
+        raise ConfigError(
             f"aif cannot write videos of the kind {path.suffix!r}.",
             f"Use one of: {', '.join(CONTAINERS)}, or numbered pictures: frames/%04d.png",
         )
@@ -175,7 +175,7 @@ def _on_hardware(container: Container, codec: Codec, distance: int, hardware: Ha
 
 def _pictures(path: Path, codec: str | None, hardware: str | None) -> Encoding:
     if not is_sequence(path) or path.suffix.lower() != ".png":
-        raise VideoError(
+        raise ConfigError(
             f"{path} is one picture, and a video has many."
             if path.suffix.lower() == ".png"
             else f"{path}: numbered pictures are written as PNG.",

@@ -35,7 +35,7 @@ class SequenceSink:
     """
 
     def __init__(self, path: str | os.PathLike[str], like: VideoSource) -> None:
-        """Prepare to write; VideoError where `path` is no pattern of PNG files."""
+        """Prepare to write; ConfigError where `path` is no pattern of PNG files."""
         self.path = Path(path)
         self.frames, self.new = 0, False
         choose_encoding(self.path)
@@ -48,7 +48,7 @@ class SequenceSink:
         ok, data = cv2.imencode(".png", image_hwc_bgr)
         assert ok, "PNG takes every picture of this shape"
         self.frames += 1
-        write_bytes(self.path.with_name(sequence_name(self.path, self.frames)), data.tobytes())
+        write_bytes(self.path.with_name(sequence_name(self.path, self.frames)), data.tobytes(), self.new)
 
     def __enter__(self) -> Self:
         return self

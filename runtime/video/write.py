@@ -14,7 +14,7 @@ from typing import Self
 import av
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.files import part_beside, put_in_place
+from aif.runtime.files import part_beside, put_in_place_or_beside
 from aif.runtime.video.codecs import StreamForm, choose_encoding, open_video_stream
 from aif.runtime.video.deep import deep_frame
 from aif.runtime.video.kinds import VideoError, is_sequence
@@ -202,12 +202,7 @@ class VideoSink:
             self._passage.finish(end)
             self._passage.close()  # a file that is open cannot be replaced on Windows
         self._output.close()
-        try:
-            put_in_place(self._part, self.path, self.new)
-        except FileExistsError:
-            taken, self.path = self.path, self.path.with_stem(f"{self.path.stem}_{os.getpid()}")
-            put_in_place(self._part, self.path, new=True)
-            log.warning("%s was made by another program meanwhile; the result is %s.", taken, self.path)
+        self.path = put_in_place_or_beside(self._part, self.path, self.new)
 
     def discard(self) -> None:
         """Give up: close and remove what is not in its place. Calling it twice does no harm."""

@@ -51,7 +51,7 @@ class PackedWriter:
 
     def __enter__(self) -> PackedWriter:
         try:
-            self._part = self._open.enter_context(replacing_folder(self.out))
+            self._part = self._open.enter_context(replacing_folder(self.out, not self._overwrite))
         except OSError as error:
             raise DataError(f"{self.out} cannot be made: {error.strerror or error}.") from error
         table = (self._part / "labels.csv").open("w", newline="", encoding="utf-8")
@@ -104,7 +104,8 @@ class PackedWriter:
             with self._open:
                 if error is not None:
                     raise error
-                check_target(self.out, self._overwrite)
+                if self._overwrite:
+                    check_target(self.out, True)
         except OSError as failed:
             raise DataError(f"{self.out} cannot be written: {failed.strerror or failed}.") from failed
 

@@ -23,12 +23,15 @@ def markdown_table(rows: Sequence[Mapping[str, object]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def write_report(out: Path, name: str, text: str, value: object, **figures: float) -> None:
+def write_report(out: Path, name: str, text: str, value: object, new: bool = False, **figures: float) -> None:
     """Write NAME.md and NAME.json into the folder `out`, and metrics.json where there are `figures`.
 
     None of them is ever seen half written. `figures` are what `aif export --metrics` takes.
+
+    Raises:
+        TakenError: one of them is there, and they were to be `new`.
     """
-    write_text(out / f"{name}.md", text)
-    write_text(out / f"{name}.json", to_json(value))
+    write_text(out / f"{name}.md", text, new)
+    write_text(out / f"{name}.json", to_json(value), new)
     if figures:
-        write_text(out / "metrics.json", to_json(figures))
+        write_text(out / "metrics.json", to_json(figures), new)

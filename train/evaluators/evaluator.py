@@ -217,12 +217,17 @@ def jitter(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return (out - 0.45) * contrast + 0.45 + uniform(0.1)[:, None, None, None].to(images)
 
 
-def write_network(folder: Path, name: str, network: nn.Module, about: Mapping[str, Any]) -> None:
-    """Store weights (NAME.safetensors) and what they are (NAME.json); checkpoints of the training go."""
+def write_network(
+    folder: Path, name: str, network: nn.Module, about: Mapping[str, Any], new: bool = False
+) -> None:
+    """Store weights (NAME.safetensors) and what they are (NAME.json); checkpoints of the training go.
+
+    Raises TakenError where they are to be `new` and are there.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with replacing(folder / f"{name}.safetensors") as part:
+    with replacing(folder / f"{name}.safetensors", new) as part:
         save_file(state, part)
-    write_text(folder / f"{name}.json", json.dumps(about, indent=1))
+    write_text(folder / f"{name}.json", json.dumps(about, indent=1), new)
     shutil.rmtree(folder / RESUME_FOLDER, ignore_errors=True)
 
 
@@ -235,6 +240,7 @@ def train_evaluator(
     *,
     device: torch.device | str = "cpu",
     log: Callable[[str], None] = print,
+    new: bool = False,
 ) -> Evaluator:
     """Train an evaluator on real labelled faces; store it and its held-out accuracy in the folder `out`.
 
@@ -245,8 +251,10 @@ def train_evaluator(
         train: labelled batches, gone through again and again until `config.faces` are seen.
         val: one pass over held-out faces of other people.
         attributes: names of the columns of y.
+        new: an evaluator that is in `out` by then stays.
 
     Raises:
+        TakenError: there is one that stays.
         DataError: there is no batch, or y has not one column an attribute.
         CheckpointError: `out` holds a checkpoint of another configuration.
     """
@@ -269,7 +277,7 @@ def train_evaluator(
     fit(network, loss, lambda _: endless(train), options, out / RESUME_FOLDER, about, log=log)
     scores = score_evaluator(Evaluator(network, attributes, config.image_size, device=device), val)
     about["scores"] = {name: asdict(score) for name, score in scores.items()}
-    write_network(out, "evaluator", network, about)
+    write_network(out, "evaluator", network, about, new)
     return Evaluator(network, attributes, config.image_size, scores, device)
 
 

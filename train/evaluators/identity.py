@@ -140,13 +140,15 @@ def train_identity(
     config: IdentityConfig | None = None,
     *,
     log: Callable[[str], None] = print,
+    new: bool = False,
 ) -> IdentityNetwork:
     """Train an identity network; store it and its held-out verification figures in the folder `out`.
 
     An interrupted training goes on as that of an evaluator. Person numbers (len(dataset),) are looked up by
-    the batches' `indices`; those of `train` and `val` are of other people.
+    the batches' `indices`; those of `train` and `val` are of other people. `new` as there.
 
     Raises:
+        TakenError: as there.
         DataError: there is no batch, too few people have two faces, or someone is in both splits.
         CheckpointError: `out` holds a checkpoint of another configuration.
     """
@@ -171,7 +173,7 @@ def train_identity(
     trained = IdentityNetwork(network, config.image_size, config.embedding)
     verification = score_identity(trained, val, val_identities)
     about |= {"people": len(classes.centres), "verification": asdict(verification)}
-    write_network(out, "identity", network, about)
+    write_network(out, "identity", network, about, new)
     return IdentityNetwork(network, config.image_size, config.embedding, verification)
 
 
