@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 from aif.runtime.bundle.attributes import AttributeInfo, Group
@@ -17,8 +17,8 @@ WANTED = 0.5
 # Wanted values below this one are edits towards 0, for people to read.
 OFF = 0.5
 
-# An attribute that moves by less is not said to change.
-STILL = 0.005
+# An attribute that moves by less than the first is not said to change, in the line on all faces the second.
+STILL, PLAIN = 0.005, 0.05
 
 
 def grouped(attributes: Sequence[AttributeInfo]) -> dict[Group, list[AttributeInfo]]:
@@ -28,14 +28,16 @@ def grouped(attributes: Sequence[AttributeInfo]) -> dict[Group, list[AttributeIn
 
 
 def remarks(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> list[str]:
-    """A sentence for each attribute that an edit takes along without having been asked for it."""
-    return [
-        f"{info.name} takes {name} along by {share:g}; set it yourself to keep it."
-        for info in attributes
-        if info.name in settings
-        for name in info.takes_along
-        if name not in settings and (share := _share(info, name, settings[info.name]))
-    ]
+    """A sentence for what an edit takes along, or off, without having been asked for it."""
+    said = []
+    for info in (each for each in attributes if each.name in settings):
+        for name in info.takes_along:
+            if name not in settings and (share := _share(info, name, settings[info.name])):
+                said.append(f"{info.name} takes {name} along by {share:g}; set it yourself to keep it.")
+        others = [name for name in info.excludes if name not in settings]
+        if others and settings[info.name] > 0:
+            said.append(f"{info.name} takes {', '.join(others)} off; set one yourself to keep it.")
+    return said
 
 
 def _share(info: AttributeInfo, name: str, value: float) -> float:
@@ -85,12 +87,30 @@ def changes(face: FaceAnalysis | FaceEdit, settings: Mapping[str, float]) -> dic
 
 
 def said_of(faces: Sequence[FaceAnalysis | FaceEdit], settings: Mapping[str, float]) -> str:
-    """`2 faces, Smiling 0.12 to 0.40 -> 1`."""
+    """`2 faces, Smiling 0.12 to 0.40 -> 1`, and `moves_along`."""
     text = f"{len(faces)} face{'s' * (len(faces) != 1)}"
     for name, value in settings.items() if faces else ():
-        low, high = (f"{end([predicted(face)[name] for face in faces]):.2f}" for end in (min, max))
-        text += f", {name} {low if low == high else f'{low} to {high}'} -> {value:g}"
-    return text
+        text += f", {name} {_span(predicted(face)[name] for face in faces)} -> {value:g}"
+    return ", with it ".join([text, *moves_along(faces, settings)])
+
+
+def moves_along(faces: Sequence[FaceAnalysis | FaceEdit], settings: Mapping[str, float]) -> list[str]:
+    """`Black_Hair 0.93 -> 0.00` for what changes plainly in a face without having been asked for."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for face in faces:
+        for name, value in changes(face, settings).items():
+            if name not in settings and abs(value - predicted(face)[name]) >= PLAIN:
+                found.setdefault(name, []).append((predicted(face)[name], value))
+    return [
+        f"{name} {' -> '.join(_span(ends) for ends in zip(*moves, strict=True))}"
+        for name, moves in found.items()
+    ]
+
+
+def _span(values: Iterable[float]) -> str:
+    """`0.12`, or `0.12 to 0.40`."""
+    every = sorted(values)
+    return " to ".join(dict.fromkeys(f"{value:.2f}" for value in (every[0], every[-1])))
 
 
 def exceptions(
@@ -113,8 +133,10 @@ def exceptions(
         if isinstance(face, FaceEdit):
             if face.strength < 1:
                 phrases.append(f"turned away, {'edited less' if face.strength > 0 else 'not edited'}")
-            if face.hidden:
-                phrases.append(f"{', '.join(face.hidden)} hidden, not edited there")
+            if parts := [part for part in face.hidden if part != "hair"]:
+                phrases.append(f"{', '.join(parts)} hidden, not edited there")
+            if "hair" in face.hidden:
+                phrases.append("no hair found, its colour not edited")
         if phrases:
             said.append(f"face {number}: {', '.join(phrases)}")
     if (more := (found or 0) - len(faces)) > 0:

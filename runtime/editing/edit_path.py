@@ -105,8 +105,8 @@ class EditPath(abc.ABC, Generic[C]):
         """A face whose landmarks are known: (5, 2), or (221, 2) for models with shape, in frame pixels; yaw
         in degrees; (221,) how surely each point is seen."""
 
-    def hidden(self, view: FaceView, shape: tuple[int, ...]) -> tuple[str, ...]:
-        """Which parts of a face in a frame of `shape` are hidden, and so not edited: "mouth", "left eye"."""
+    def hidden(self, frame_hwc_bgr: UInt8Array, view: FaceView, change: C, of_face: bool) -> tuple[str, ...]:
+        """What is hidden of a face, and so not changed: "hair"; of one `of_face` "mouth", "left eye"."""
         return ()
 
     @abc.abstractmethod

@@ -55,7 +55,7 @@ class FaceEdit:
         y_target: attribute values as wanted, with what the edit takes along.
         strength: how strongly the edit shows: 1, and less for a face that is turned away, down to 0.
         hidden: parts that something hides or that lie beyond the frame, and that were not edited: "mouth",
-            "left eye", "right eye", as seen in the image.
+            "left eye", "right eye", as seen in the image; and "hair", where an edit of its colour finds none.
     """
 
     detection: Detection
@@ -207,9 +207,9 @@ class Editor:
                 view.residual,
                 view.fade,
                 view.points,
-                path.hidden(view, frame_hwc_bgr.shape) if of_face else (),
+                path.hidden(frame_hwc_bgr, view, change, of_face),
             )
-            for view, before, after in zip(views, y, wanted, strict=True)
+            for view, change, before, after in zip(views, changes, y, wanted, strict=True)
         )
         return EditResult(image, edited, timings, found)
 

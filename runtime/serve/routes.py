@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import python_multipart  # noqa: F401 - without it FastAPI raises an error that names no module
 from fastapi import APIRouter, Form, Request, Response, UploadFile
 
-from aif.runtime.editing.attributes import contradictions, exceptions, remarks
+from aif.runtime.editing.attributes import contradictions, exceptions, moves_along, remarks
 from aif.runtime.image.kinds import FORMATS
 from aif.runtime.serve.errors import PRIVATE
 from aif.runtime.serve.forms import EditForm, PhotoForm, edit_form
@@ -65,6 +65,7 @@ def photo_routes(service: Service) -> APIRouter:
         done = await _run(service, request, partial(edit_photo, editor, photo, options, limit))
         service.metrics.faces.inc(len(done.faces))
         notes = contradictions(options.settings, known) + remarks(options.settings, known)
+        notes += moves_along(done.faces, options.settings)
         notes += exceptions(done.faces, options.settings, done.found, options.faces)[:MOST_EXCEPTIONS]
         headers = {
             **PRIVATE,

@@ -52,7 +52,7 @@ def test_a_summary_counts_faces_and_names_the_place():
     one = FileRecord("a.jpg", "out/x/a.jpg", "edited", (400, 300), [whole, hidden], found=2)
     two = FileRecord("b.jpg", "out/b.jpg", "edited", (200, 100), [whole], found=2)
     none = FileRecord("c.jpg", status="no_face")
-    said = "2 edited, 1 without a face; 3 faces, {} of them hidden or turned away; results are in out"
+    said = "2 edited, 1 without a face; 3 faces, {} of them not edited or in part; results are in out"
     assert summarised([one, two, none], "all") == said.format(2)
     assert summarised([one, two, none], "largest") == said.format(1)
     assert summarised([none], "all") == "1 without a face"

@@ -31,7 +31,8 @@ from aif.runtime.geometry.align import face_crops
 # Side of the crop in which hair is measured.
 SIDE = 128
 
-# A crop with less hair than this share has none to colour.
+# A crop with less hair than this share has none to colour: of 227 portraits (CelebA-HQ) none, of 15 of bald
+# people 4, of 25 with a hat 11, most of them without hair in sight.
 LEAST_HAIR = 0.012
 
 # Hair from this matte on is sure to be hair, for statistics.
@@ -122,15 +123,23 @@ def hair_colour(crop_chw: Float32Array, matte: Float32Array) -> HairColour | Non
     )
 
 
-def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change: HairChange) -> None:
-    """Colour the hair of one face, in place; nothing happens where none is seen."""
+def own_hair(
+    image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView
+) -> tuple[Float32Array, HairColour | None]:
+    """The crop (3, S, S) RGB in [0, 1] that the matte network takes of a face, and its hair's statistics."""
     matrix = view.matrix * np.float32(net.input_size / view.size)
     crop = face_crops(image_hwc_bgr, [matrix], net.input_size)
-    own = hair_colour(crop[0], net.matte(crop)[0])
+    return crop[0], hair_colour(crop[0], net.matte(crop)[0])
+
+
+def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change: HairChange) -> None:
+    """Colour the hair of one face, in place; nothing happens where none is seen."""
+    crop, own = own_hair(image_hwc_bgr, net, view)
+    matrix = view.matrix * np.float32(net.input_size / view.size)
     left, top, width, height = box = view_box(matrix, net.input_size, image_hwc_bgr.shape)
     if own is None or not width:
         return
-    if is_grey(crop[0]):
+    if is_grey(crop):
         colour = change.colour.model_copy(update={"red": own.red, "blue": own.blue})
         change = HairChange(colour, change.share)
     part = image_hwc_bgr[top : top + height, left : left + width]

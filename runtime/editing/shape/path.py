@@ -14,7 +14,7 @@ from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, lips_mask, log_gain, own_colours
-from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change
+from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, own_hair
 from aif.runtime.editing.shape.hairs import OwnHair
 from aif.runtime.editing.shape.hidden import Seen, hidden_parts, visible
 from aif.runtime.editing.shape.region import EXPRESSED, Regions, region_share
@@ -74,9 +74,15 @@ class ShapePath(EditPath[FaceChange]):
         dense = np.asarray(points, np.float32)
         return FaceView(detection, matrix, self.model.image_size, yaw_fade(yaw), dense, residual, seen)
 
-    def hidden(self, view: FaceView, shape: tuple[int, ...]) -> tuple[str, ...]:
+    def hidden(
+        self, frame_hwc_bgr: UInt8Array, view: FaceView, change: FaceChange, of_face: bool
+    ) -> tuple[str, ...]:
         assert view.points is not None  # all views of this path have them
-        return hidden_parts(visible(self.frame, view.points, view.seen, shape))
+        shares = visible(self.frame, view.points, view.seen, frame_hwc_bgr.shape) if of_face else {}
+        parts, net = hidden_parts(shares), self.matte
+        if net is None or change.hair is None or view.fade <= 0:
+            return parts
+        return parts if own_hair(frame_hwc_bgr, net, view)[1] else (*parts, "hair")
 
     def _views(self, found: DenseFaces, scores: Sequence[float]) -> list[FaceView]:
         return [

@@ -58,8 +58,16 @@ def test_groups_keep_the_order_and_leave_out_empty_ones():
         ({}, []),
         ({"Mouth": 1}, []),
         ({"Smile": 1}, ["Smile takes Mouth along by 0.76; set it yourself to keep it."]),
-        ({"Smile": 0, "Black": 1}, ["Smile takes Mouth along by 0.9; set it yourself to keep it."]),
+        (
+            {"Smile": 0, "Black": 1},
+            [
+                "Black takes Blond, Gray off; set one yourself to keep it.",
+                "Smile takes Mouth along by 0.9; set it yourself to keep it.",
+            ],
+        ),
         ({"Smile": 1, "Mouth": 0}, []),
+        ({"Blond": 1, "Gray": 0}, ["Blond takes Black off; set one yourself to keep it."]),
+        ({"Blond": 0}, []),
     ],
 )
 def test_what_is_taken_along(settings, said):
@@ -114,6 +122,12 @@ def test_what_was_edited():
     assert said_of([one], {"Smile": 1, "Mouth": 0.5}) == "1 face, Smile 0.20 -> 1, Mouth 1.00 -> 0.5"
     assert said_of([two, one], {"Smile": 0}) == "2 faces, Smile 0.20 to 0.46 -> 0"
     assert said_of([], {"Smile": 0}) == "0 faces"
+    there, here = (
+        edited({"Smile": 0.2, "Mouth": mouth, "Gray": 0.5}, {"Smile": 1.0, "Mouth": 0.9, "Gray": 0.52})
+        for mouth in (0.1, 0.3)
+    )
+    said = "2 faces, Smile 0.20 -> 1, with it Mouth 0.10 to 0.30 -> 0.90"
+    assert said_of([there, here], {"Smile": 1}) == said
 
 
 @pytest.mark.parametrize(
@@ -124,6 +138,7 @@ def test_what_was_edited():
         ({"strength": 0.4}, 1, "all", ["face 0: turned away, edited less"]),
         ({"strength": 0.0}, 1, "all", ["face 0: turned away, not edited"]),
         ({"hidden": ("mouth", "left eye")}, 1, 0, ["face 0: mouth, left eye hidden, not edited there"]),
+        ({"hidden": ("hair",)}, 1, 0, ["face 0: no hair found, its colour not edited"]),
         ({}, 3, "all", ["2 more not edited: hidden too far, or no face after all"]),
         ({}, 3, "largest", ["2 more not edited: not chosen"]),
         ({"y_source": {"Smile": 0.95}}, 1, 0, ["face 0: Smile is 0.95 already"]),

@@ -15,6 +15,7 @@ from aif.runtime.faces.landmarks import box_from_landmarks
 pytestmark = pytest.mark.skipif(not EMBEDDED_BUNDLE.exists(), reason="the embedded bundle is not here")
 
 FIVE = np.array([[203, 101], [247, 104], [225, 126], [199, 139], [246, 142]], np.float32)
+HOPPER = np.array([[221, 193], [309, 187], [268, 237], [235, 278], [302, 273]], np.float32)
 HEAD = np.s_[10:240, 120:330]
 
 
@@ -139,3 +140,11 @@ def test_a_patch_over_the_mouth_stays_as_it_is(editor, astronaut_bgr, colour):
     assert editor.edit(frame, {"Gray_Hair": 1.0}, detections=face_at(FIVE)).faces[0].hidden == ()
     whole = editor.edit(astronaut_bgr, {"Smiling": 0.0}, detections=face_at(FIVE))
     assert whole.faces[0].hidden == ()
+
+
+def test_hair_that_a_cap_hides_is_said_not_to_be_coloured(editor):
+    cbook = pytest.importorskip("matplotlib.cbook")
+    hopper = cv2.imread(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+    result = editor.edit(hopper, {"Blond_Hair": 1.0}, detections=face_at(HOPPER))
+    assert result.faces[0].hidden == ("hair",) and np.array_equal(result.image_hwc_bgr, hopper)
+    assert editor.edit(hopper, {"Smiling": 1.0}, detections=face_at(HOPPER)).faces[0].hidden == ()
