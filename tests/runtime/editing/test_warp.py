@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
@@ -35,6 +36,21 @@ def test_no_movement_changes_nothing(scale):
     warp = plan_warp(FRAME, place, STILL)
     left, top, right, bottom = place.box
     assert np.abs(warp.apply(photo).astype(int) - photo[top:bottom, left:right]).max() <= 1
+
+
+def test_a_small_face_keeps_its_fine_detail():
+    points = face_points() * 0.4
+    photo = np.random.default_rng(0).integers(0, 255, (60, 60, 3)).astype(np.uint8)
+    photo = cv2.GaussianBlur(photo, (0, 0), 0.5)
+    place = FacePlace.of(FRAME, points, photo.shape)
+    left, top, *_ = place.box
+    box = plan_warp(FRAME, place, STILL + np.float32(0.5 / 0.4 / 128)).apply(photo)  # half a pixel
+    middle = np.s_[25:45, 20:32]
+    before, after = (
+        float(np.square(cv2.Laplacian(each, cv2.CV_32F)[middle]).mean())
+        for each in (photo, cv2.copyMakeBorder(box, top, 0, left, 0, cv2.BORDER_REPLICATE))
+    )
+    assert after > 0.55 * before
 
 
 @pytest.mark.parametrize("move", [(0.0, -0.015), (0.02, 0.0), (-0.015, 0.02)])
