@@ -88,7 +88,7 @@ def evaluate(
 ) -> Float32Array:
     """The fields (5, C, T) at pixels: float32 (C, h, w), `fill` (of all, or of each) where no triangle is.
 
-    Pixels that gaps were closed with lie outside their triangle; the corners' values bound what they get.
+    The corners' values bound what pixels of a sliver get, whose slopes are steep.
 
     Args:
         ids: (h, w) from `raster`.
@@ -103,17 +103,3 @@ def evaluate(
     along_x += along_y
     along_x += constant
     return f32(np.minimum(np.maximum(along_x, least, out=along_x), most, out=along_x))
-
-
-def close_gaps(ids: Int32Array, region: npt.NDArray[np.bool_], rounds: int = 64) -> None:
-    """Let triangles grow, up and down by turns, over pixels of `region` that none covers; in place."""
-    for number in range(rounds):
-        hole = region & (ids < 0)
-        if not hole.any():
-            return
-        neighbour = np.full_like(ids, -1)
-        if number % 2:
-            neighbour[1:] = ids[:-1]
-        else:
-            neighbour[:-1] = ids[1:]
-        ids[hole] = neighbour[hole]

@@ -7,7 +7,6 @@ interpolated, but for a mouth that is shut, where it has to be exact: between li
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +20,6 @@ from aif.runtime.geometry.align import similarity_transform, transform_points
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import (
     NO_MAP,
-    Int32Array,
-    close_gaps,
     evaluate,
     linear_fields,
     raster,
@@ -175,8 +172,6 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
     ids = raster((target + 0.5) / step - 0.5, order, shape)
     xs, ys = (np.arange(n, dtype=np.float32) * step + np.float32((step - 1) / 2) for n in shape[::-1])
     fields = linear_fields(target, np.concatenate([source - target, texture], axis=1), order)
-    if shut:
-        _close(ids, (target + 0.5) / step - 0.5)
     grids = [*evaluate(ids, fields, xs, ys, fill=[0, 0, -1, -1])]
     lips = None
     mouth = target[dense.OUTER_LIP]
@@ -184,7 +179,6 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
     x1, y1 = np.minimum(np.ceil(mouth.max(axis=0)).astype(int) + step + 1, (width, height)).tolist()
     if shut and x1 > x0 and y1 > y0:
         exact = raster(target - (x0, y0), order, (y1 - y0, x1 - x0))
-        _close(exact, target - (x0, y0))
         columns, rows = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)
         there = f32(cv2.merge([*evaluate(exact, fields[:, :2], columns, rows, fill=np.nan)]))
         lips = (slice(y0, y1), slice(x0, x1)), there
@@ -249,13 +243,6 @@ def joined_lips(points: Float32Array, share: npt.NDArray[np.float64]) -> Float32
     joined[dense.UPPER_LIP] = upper + share[:, None] * (middle - upper)
     joined[dense.LOWER_LIP] = lower + share[:, None] * (middle - lower)
     return joined
-
-
-def _close(ids: Int32Array, vertices: npt.NDArray[np.floating[Any]]) -> None:
-    """Fill what is left open between joined lips, in place."""
-    outline = np.zeros(ids.shape, dtype=np.uint8)
-    cv2.fillPoly(outline, [np.round(vertices[dense.OUTER_LIP] * 16).astype(np.int32)], 1, shift=4)
-    close_gaps(ids, outline > 0)
 
 
 def _unfolded(frame: Frame, place: FacePlace, moves: Float32Array) -> Float32Array:

@@ -80,6 +80,7 @@ def test_no_teeth_show_between_lips_that_are_shut(opening, scale):
     rows = slice(*(round(v * scale) - top for v in (101 - opening / 2, 101 + opening / 2)))
     columns = slice(round(55 * scale) - left, round(73 * scale) - left)
     mouth = box[rows, columns].astype(int)
+    assert warp.lips is not None and not np.isnan(warp.lips[1]).any()  # the lips meet without a gap
     assert photo[top:][rows, left:][:, columns][..., 1].max() > 200  # there were teeth
     assert mouth[..., 1].max() < 150  # red lips alone
     assert dense.mouth_opening(warp.moved) < 0.01

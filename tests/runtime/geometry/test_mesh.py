@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aif.runtime.geometry.mesh import close_gaps, evaluate, linear_fields, raster, signed_areas
+from aif.runtime.geometry.mesh import evaluate, linear_fields, raster, signed_areas
 
 SQUARE = np.array([[0, 0], [9, 0], [9, 9], [0, 9]], np.float32)
 HALVES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
@@ -57,14 +57,3 @@ def test_signed_areas(order, sign):
     area = signed_areas(SQUARE, np.array([order], np.int32))[0]
     assert np.sign(area) == sign
     assert abs(area) == 81 * abs(sign)
-
-
-def test_gaps_close_from_both_sides_within_the_region_alone():
-    ids = np.full((9, 3), -1, np.int32)
-    ids[:2], ids[7:] = 0, 1
-    region = np.zeros((9, 3), bool)
-    region[:, :2] = True
-    close_gaps(ids, region)
-    assert (ids[:, :2] >= 0).all()
-    assert set(np.unique(ids[2:7, :2]).tolist()) == {0, 1}
-    assert (ids[2:7, 2] == -1).all()

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -31,7 +30,7 @@ from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.warp import LEAST_SHARE, OPENING, PARTED, SLIT
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
-from aif.runtime.geometry.mesh import close_gaps, raster
+from aif.runtime.geometry.mesh import raster
 from aif.train.shape.best.networks import Decoding
 from aif.train.shape.best.tint import amplified, bounded, detail_gain, dimmed
 
@@ -190,11 +189,6 @@ class Composer(nn.Module):
             skipped = self.between if closed else 0
             found = raster(vertices, self.frame.draw_order[skipped:], (size, size))
             found[found >= 0] += skipped
-            if closed:
-                outline = np.zeros((size, size), dtype=np.uint8)
-                lips = np.round(vertices[dense.OUTER_LIP] * 16).astype(np.int32)
-                cv2.fillPoly(outline, [lips], 1, shift=4)
-                close_gaps(found, outline > 0)
             ids.append(found)
         return torch.from_numpy(np.stack(ids)).long().to(target.device)
 
