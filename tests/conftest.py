@@ -31,11 +31,21 @@ def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def make_clip():
-    """Write a test video: make_clip(path, frames=12, codec="libx264", ...)."""
+def make_clip(tmp_path_factory):
+    """Write a test video: make_clip(path, frames=12, codec="libx264", ...). Each kind is encoded once."""
     av = pytest.importorskip("av")
+    folder, known = tmp_path_factory.mktemp("clips"), {}
 
-    def make(
+    def make(path, images=(), **kind):
+        pixels = np.stack(images) if images else np.empty(0)
+        key = path.suffix, str(kind), pixels.shape, pixels.tobytes()
+        if key not in known:
+            known[key] = encode(folder / f"{len(known)}{path.suffix}", images=images or None, **kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(known[key].read_bytes())
+        return path
+
+    def encode(
         path: Path,
         *,
         frames: int = 12,
@@ -59,7 +69,6 @@ def make_clip():
         format: str | None = None,
     ) -> Path:
         """Frames: `picture(i)` or `images`; sound: a rising tone; subtitles: (from ms, to ms, text)."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         if images is not None:
             frames, size = len(images), (images[0].shape[1], images[0].shape[0])
         clock = 1 / rate if time_base is None else time_base

@@ -83,12 +83,13 @@ class Running:
         self.editor.close()
 
 
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for something to become true."""
+def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
+    """Wait for something to become true; what it became."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
+    return found
 
 
 def png(pixels_hwc_bgr: np.ndarray) -> bytes:

@@ -42,6 +42,23 @@ def dense(five: Array) -> Array:
     return points.astype(np.float32)
 
 
+class Finds:
+    """A detector that has found these faces already."""
+
+    def __init__(self, *faces: Detection) -> None:
+        self.faces = list(faces)
+
+    def detect(self, frame_hwc_bgr: Array) -> list[Detection]:
+        return self.faces
+
+
+class Nobody:
+    """A detector that must not be needed."""
+
+    def detect(self, frame_hwc_bgr: Array) -> list[Detection]:
+        raise AssertionError("the faces are known")
+
+
 class Staged:
     """Sees `faces`, five landmarks each, turned by `yaw` degrees; the foremost first.
 
@@ -76,3 +93,40 @@ class Staged:
 
     def follow(self, frame: Array, places: Sequence[npt.ArrayLike]) -> DenseFaces:
         return self.refine_all(frame, [box_from_landmarks(each) for each in places])
+
+
+class Stage(Staged):
+    """Sees the faces of a script; the frame's first pixel tells its number.
+
+    Attributes:
+        detections: numbers of the frames at which the detector has looked.
+    """
+
+    def __init__(self, script, noise=0.0, doubt=0.01, turn=None):
+        super().__init__(doubt=doubt)
+        self.script, self.noise, self.turn = script, noise, turn
+        self.detections: list[int] = []
+        self.rng = np.random.default_rng(0)
+
+    def detect(self, frame):
+        self.detections.append(number_of(frame))
+        return [Detection(box_from_landmarks(each), each, 0.8) for each in self.script(number_of(frame))]
+
+    def refine_all(self, frame, boxes, passes=2):
+        self.faces = self.script(number_of(frame))
+        self.yaw = self.turn(number_of(frame)) if self.turn else 0.0
+        found = super().refine_all(frame, boxes, passes)
+        found.points[:] += self.rng.normal(0, self.noise, found.points.shape)
+        return found
+
+
+def number_of(frame):
+    return int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1])
+
+
+def frame_of(number, background=128):
+    """No two frames on end are alike, as they are not with a camera."""
+    frame = np.zeros((240, 320, 3), dtype=np.uint8)
+    frame[:] = np.minimum(background, 253) + number % 2 * 2
+    frame[0, 0] = number % 256, number // 256, 0
+    return frame

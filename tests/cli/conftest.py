@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_up_face import face_points
 from onnx import helper
+from PIL import Image
 from tiny_bundles import graph, sha256, similarity_parts
 
 from aif.cli.main import load_command
@@ -113,6 +114,25 @@ def bundle(tmp_path_factory):
     return write_bundle(place, Manifest.model_validate(manifest), files).path
 
 
+@pytest.fixture(scope="session")
+def small():
+    """What trains a tiny model: `aif train --out FOLDER` and these."""
+    return [
+        *("--preset", "residual", "--attributes", "Smiling,Eyeglasses", "--image-size", "64"),
+        *("--steps", "4", "--batch-size", "8", "--width", "4", "--precision", "32-true"),
+        *("-c", "network.latent_size=8", "-c", "network.aux_hidden=16"),
+        *("--accelerator", "cpu", "--workers", "0", "--no-cache", "--sample-every", "0"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, small):
+    """The folder of a run of four steps."""
+    out = tmp_path_factory.mktemp("runs") / "smile"
+    load_command("train")(args=["--out", str(out), *small], standalone_mode=False)
+    return out
+
+
 @pytest.fixture
 def aif_edit(run, bundle):
     """`aif-edit WORDS...` with the toy bundle and the detector that needs no download."""
@@ -128,3 +148,10 @@ def portrait_rgb():
     """A real face: uint8 (240, 200, 3) RGB, and nothing else that a detector could take for one."""
     data = pytest.importorskip("skimage.data")
     return np.ascontiguousarray(data.astronaut()[0:240, 110:310])
+
+
+@pytest.fixture
+def photo(tmp_path, portrait_rgb):
+    """The face as a PNG file in the test's own folder."""
+    Image.fromarray(portrait_rgb).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"

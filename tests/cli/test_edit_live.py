@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from films import frames_of
 
 SOURCE = "synthetic:320x240@15"
 
@@ -47,7 +48,7 @@ def test_a_recording_is_not_overwritten_unasked(aif_edit, tmp_path):
     words = ("--webcam", SOURCE, "--headless", "--record", path, "--end", "1")
     outcome = aif_edit(*words)
     assert outcome.code == 2 and "--overwrite" in outcome.stderr and path.read_bytes() == b"precious"
-    assert aif_edit(*words, "--overwrite").code == 0 and length(path) > 3
+    assert aif_edit(*words, "--overwrite").code == 0 and len(frames_of(path)) > 3
 
 
 def test_no_such_camera(aif_edit, tmp_path):
@@ -75,11 +76,6 @@ def test_headless_recording_of_a_file_at_its_own_pace(aif_edit, tmp_path, portra
         assert 5 <= len(frames) <= 20 and float(result.duration) / 1e6 <= 2.1
     changed = np.abs(frames[-1].astype(int) - portrait_rgb[:, ::-1])
     assert changed.mean() < 20 and changed.max() > 60  # mirrored; and the mouth is another one
-
-
-def length(path):
-    with av.open(str(path)) as film:
-        return sum(1 for _ in film.decode(video=0))
 
 
 def command(bundle, *words):
@@ -116,4 +112,4 @@ def test_a_signal_ends_it_cleanly(bundle, tmp_path):
     running.send_signal(signal.SIGTERM)
     _, said = running.communicate(timeout=120)
     assert running.returncode == 0 and "frames" in said and "Traceback" not in said
-    assert length(out) >= 1
+    assert len(frames_of(out)) >= 1

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 
-import av
 import cv2
 import numpy as np
 import pytest
+from films import frames_of
+from running_service import until
 
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.live.controls import Controls
@@ -141,22 +142,9 @@ class App:
         return said
 
 
-def until(condition, seconds=120.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-    return found
-
-
 def near(picture, colour):
     """How many pixels have this colour."""
     return int((np.abs(picture.astype(int) - colour).max(axis=2) < 12).sum())
-
-
-def length(path):
-    with av.open(str(path)) as film:
-        return sum(1 for _ in film.decode(video=0))
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +206,7 @@ def test_keys_and_mouse(start):
     app.key("r")
     until(lambda: app.files("aif_*.mp4"))
     until(lambda: near(app.area()[:60], ALARM) < 50)
-    assert length(app.files("aif_*.mp4")[0]) >= 3
+    assert len(frames_of(app.files("aif_*.mp4")[0])) >= 3
     app.key("p")
     until(lambda: near(app.panel(), (30, 28, 26)) < 1000)  # the sliders have gone
     app.key("q")
@@ -232,7 +220,7 @@ def test_a_window_closed_by_its_user(start):
     time.sleep(1.0)
     app.screen.ask_to_close(app.window)
     assert "out.mp4" in app.ended()
-    assert length(app.folder / "out.mp4") >= 3 and not app.files("*.part")
+    assert len(frames_of(app.folder / "out.mp4")) >= 3 and not app.files("*.part")
 
 
 def test_a_camera_that_is_lost_and_comes_back(start, broadcast):

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 from tiny_bundles import shape_parts
 
 from aif.cli.edit.show import far_away, print_attributes, summarised
@@ -101,9 +100,7 @@ def shape_bundle(tmp_path_factory):
     return write_bundle(tmp_path_factory.mktemp("shape") / "shape.aif", parts.manifest, parts.files).path
 
 
-def test_the_command_says_it(run, shape_bundle, tmp_path, portrait_rgb):
-    photo = tmp_path / "photo.png"
-    Image.fromarray(portrait_rgb).save(photo)
+def test_the_command_says_it(run, shape_bundle, photo):
     words = [photo, "--bundle", shape_bundle, "--detector", "haar", "--threads", "1", "--overwrite"]
     refused = run("edit", *words, "--set", "Smiling", "--mode", "delta")
     assert refused.code == 2 and "It composes by: warp." in refused.stderr

@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from films import frames_of, packets_of, times_of
 
 from aif.runtime.batch.plan import parse_time
 from aif.runtime.editing.editor import Editor
@@ -40,28 +41,12 @@ def street(tmp_path, make_clip):
     return make_clip(tmp_path / "street.mp4", frames=5, rate=RATE, audio="aac")
 
 
-def pixels(path):
-    """All frames: int (N, H, W, 3) BGR."""
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]).astype(int)
-
-
-def times(path):
-    with av.open(str(path)) as container:
-        return [frame.pts * Fraction(frame.time_base) for frame in container.decode(video=0)]
-
-
-def sound(path):
-    with av.open(str(path)) as container:
-        return [(each.pts or 0, bytes(each)) for each in container.demux(audio=0) if each.size]
-
-
 def test_every_frame_is_edited_and_all_else_is_left_alone(clip, aif_edit):
     out = clip.with_name("out.mp4")
     done = aif_edit(clip, "--set", "Smiling=2", "-o", out)
     assert (done.code, done.stdout) == (0, b"") and len(done.stderr.splitlines()) == 1
-    assert times(out) == times(clip) and sound(out) == sound(clip)
-    before, after = pixels(clip), pixels(out)
+    assert times_of(out) == times_of(clip) and packets_of(out, "audio") == packets_of(clip, "audio")
+    before, after = frames_of(clip), frames_of(out)
     assert before.shape == after.shape == (FRAMES, 240, 200, 3)
     for i, change in enumerate(after - before):
         rows, columns = np.nonzero(np.abs(change).max(axis=2) > 40)
@@ -72,11 +57,11 @@ def test_every_frame_is_edited_and_all_else_is_left_alone(clip, aif_edit):
 
 def test_side_by_side(clip, aif_edit):
     assert aif_edit(clip, "--set", "Smiling=2", "--compare").code == 0
-    both = pixels(clip.with_name("walk_compare.mp4"))
+    both = frames_of(clip.with_name("walk_compare.mp4"))
     assert both.shape == (FRAMES, 240, 400, 3)
     left, right = both[:, :, :200], both[:, :, 200:]
-    assert np.abs(left - pixels(clip)).mean() < 3 and np.abs(right - left)[:, 120:175].max() > 60
-    assert sound(clip.with_name("walk_compare.mp4")) == sound(clip)
+    assert np.abs(left - frames_of(clip)).mean() < 3 and np.abs(right - left)[:, 120:175].max() > 60
+    assert packets_of(clip.with_name("walk_compare.mp4"), "audio") == packets_of(clip, "audio")
 
 
 @pytest.mark.parametrize(
@@ -89,10 +74,10 @@ def test_side_by_side(clip, aif_edit):
 )
 def test_a_part(clip, aif_edit, words, kept):
     assert aif_edit(clip, "--set", "Smiling=2", *words).code == 0
-    out, every = clip.with_name("walk_edited.mp4"), times(clip)
-    assert times(out) == [every[i] - every[kept[0]] for i in kept]
-    before = pixels(clip)[:, :90]
-    for frame, wanted in zip(pixels(out)[:, :90], kept, strict=True):
+    out, every = clip.with_name("walk_edited.mp4"), times_of(clip)
+    assert times_of(out) == [every[i] - every[kept[0]] for i in kept]
+    before = frames_of(clip)[:, :90]
+    for frame, wanted in zip(frames_of(out)[:, :90], kept, strict=True):
         assert np.abs(before - frame).mean(axis=(1, 2, 3)).argmin() == wanted
 
 
@@ -111,7 +96,7 @@ def test_what_is_no_time(text):
         parse_time(text, "--end")
 
 
-@pytest.mark.parametrize("name", ["two words.mp4", "Ü 笑 ☺.MP4", "a.b.mov", "clip.mkv", "noname", "100%.mp4"])
+@pytest.mark.parametrize("name", ["Ü 笑 ☺.MP4", "clip.mkv", "noname", "100%.mp4"])
 def test_any_name_with_the_default_output(walk, tmp_path, aif_edit, name):
     path = tmp_path / name
     if name.endswith("mkv"):
@@ -126,13 +111,13 @@ def test_any_name_with_the_default_output(walk, tmp_path, aif_edit, name):
     done = aif_edit(path, "--set", "Smiling=2")
     assert done.code == 0 and f"{FRAMES} with faces" in done.stderr
     out = path.with_name(f"{path.stem}_edited{path.suffix or '.mp4'}")
-    assert sorted(tmp_path.iterdir()) == sorted([path, out]) and len(pixels(out)) == FRAMES
+    assert sorted(tmp_path.iterdir()) == sorted([path, out]) and len(frames_of(out)) == FRAMES
 
 
 def test_a_kind_that_aif_does_not_write_becomes_mp4(tmp_path, make_clip, aif_edit):
     make_clip(tmp_path / "old.avi", codec="mpeg4", rate=Fraction(25), frames=3)
     assert aif_edit(tmp_path / "old.avi", "--set", "Smiling", "--copy-unedited").code == 0
-    assert len(times(tmp_path / "old_edited.mp4")) == 3
+    assert len(times_of(tmp_path / "old_edited.mp4")) == 3
 
 
 def test_no_face_is_said_and_nothing_written_unless_asked(street, aif_edit):
@@ -143,10 +128,10 @@ def test_no_face_is_said_and_nothing_written_unless_asked(street, aif_edit):
     assert street.with_name("street_edited.mp4").read_bytes() == street.read_bytes()
     other = street.with_name("other.mkv")
     assert aif_edit(street, "--set", "Smiling", "--copy-unedited", "-o", other).code == 0
-    assert np.abs(pixels(other) - pixels(street)).mean() < 2
+    assert np.abs(frames_of(other) - frames_of(street)).mean() < 2
     part = street.with_name("part.mp4")
     assert aif_edit(street, "--set", "Smiling", "--copy-unedited", "--start", "0.1", "-o", part).code == 0
-    assert len(times(part)) == 2
+    assert len(times_of(part)) == 2
 
 
 def test_a_face_in_some_frames_is_enough(tmp_path, make_clip, portrait_rgb, aif_edit):
@@ -155,7 +140,7 @@ def test_a_face_in_some_frames_is_enough(tmp_path, make_clip, portrait_rgb, aif_
     done = aif_edit(path, "--set", "Smiling=2", "--json")
     record = json.loads(done.stdout)
     assert done.code == 0 and record["frames"] == 9 and 3 <= record["frames_with_faces"] <= 7
-    before, after = pixels(path), pixels(tmp_path / "a_edited.mp4")
+    before, after = frames_of(path), frames_of(tmp_path / "a_edited.mp4")
     assert np.abs(after - before)[[0, 1, 8]].mean() < 1 and np.abs(after - before)[6].max() > 40
 
 
@@ -167,7 +152,7 @@ def test_which_face(tmp_path, make_clip, portrait_rgb, aif_edit):
     for choice in ("all", "0", "1"):
         out = tmp_path / f"{choice}.mp4"
         assert aif_edit(path, "--set", "Smiling=2", "--faces", choice, "-o", out).code == 0
-        change = np.abs(pixels(out) - pixels(path)).max(axis=(0, 3)) > 40
+        change = np.abs(frames_of(out) - frames_of(path)).max(axis=(0, 3)) > 40
         changed[choice] = (bool(change[:, :200].any()), bool(change[:, 260:].any()))
     assert changed == {"all": (True, True), "0": (True, False), "1": (False, True)}
     assert aif_edit(path, "--set", "Smiling", "--faces", "7", "-o", tmp_path / "7.mp4").code == 3
@@ -221,7 +206,7 @@ def test_nothing_is_overwritten_unasked(clip, aif_edit):
     refused = aif_edit(clip, "--set", "Smiling=2", "-o", clip)
     assert refused.code == 2 and "--overwrite" in refused.stderr and clip.read_bytes() == before
     assert aif_edit(clip, "--set", "Smiling=2", "-o", clip, "--overwrite").code == 0
-    assert clip.read_bytes() != before and len(times(clip)) == FRAMES
+    assert clip.read_bytes() != before and len(times_of(clip)) == FRAMES
 
 
 def test_numbered_pictures_in_and_out(clip, tmp_path, aif_edit):
@@ -231,13 +216,15 @@ def test_numbered_pictures_in_and_out(clip, tmp_path, aif_edit):
     assert aif_edit(clip, "--set", "Smiling=0", "-o", pattern).code == 2, "they are there already"
     assert aif_edit(pattern, "--set", "Smiling=2", "--fps", "25").code == 0
     out = tmp_path / "frames" / "walk_edited.mp4"
-    assert times(out) == [Fraction(i, 25) for i in range(FRAMES)]
+    assert times_of(out) == [Fraction(i, 25) for i in range(FRAMES)]
     refused = aif_edit(pattern, "--set", "Smiling", "--fps", "25", "-o", pattern, "--overwrite")
     assert refused.code == 2 and "at once" in refused.stderr
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "presses", "code"),
+    [(signal.SIGINT, 1, 130), (signal.SIGINT, 2, 130), (signal.SIGTERM, 1, 143)],
+)
 def test_a_signal_leaves_a_playable_file(clip, aif_edit, monkeypatch, presses, number, code):
     begin, seen = VideoEditor.begin, []
 
@@ -255,7 +242,7 @@ def test_a_signal_leaves_a_playable_file(clip, aif_edit, monkeypatch, presses, n
     said = "Interrupted" if number == signal.SIGINT else "Terminated"
     assert done.code == code and said in done.stderr and "Traceback" not in done.stderr
     kept = 4 if presses == 1 else 3
-    assert times(out) == times(clip)[:kept]
+    assert times_of(out) == times_of(clip)[:kept]
     if presses == 1:
         assert "walk_edited.mp4 holds 4 frames, the last at 0.1 s" in done.stderr
     assert signal.getsignal(number) == before and len([*clip.parent.iterdir()]) == 2

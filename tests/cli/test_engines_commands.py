@@ -157,9 +157,8 @@ def test_without_tensorrt(run, bundle, faces, tmp_path, stand_in_card, monkeypat
     assert done.code == 1 and 'pip install "aif[trt]"' in done.stderr and "Traceback" not in done.stderr
 
 
-def test_engines_are_built_on_first_use_when_asked(aif_edit, portrait_rgb, bundle, tmp_path, stand_in_card):
-    photo, out = tmp_path / "photo.png", tmp_path / "out.png"
-    cv2.imwrite(str(photo), portrait_rgb[:, :, ::-1])
+def test_engines_are_built_on_first_use_when_asked(aif_edit, photo, tmp_path, stand_in_card):
+    out = tmp_path / "out.png"
     words = (photo, "--set", "Smiling=1", "-o", out, "--overwrite", "--provider", "tensorrt")
     done = aif_edit(*words)
     assert done.code == 1 and "--build-engines" in done.stderr and not stand_in_card.builds
@@ -176,10 +175,9 @@ def test_engines_are_built_on_first_use_when_asked(aif_edit, portrait_rgb, bundl
 
 @pytest.mark.parametrize(("provider", "builds"), [("auto", 4), ("tensorrt", 2)])
 def test_auto_builds_engines_of_its_own_beside_those_of_a_bundle(
-    provider, builds, run, bundle, faces, portrait_rgb, tmp_path, stand_in_card
+    provider, builds, run, bundle, faces, photo, tmp_path, stand_in_card
 ):
-    photo, place = tmp_path / "photo.png", tmp_path / "b.aif"
-    cv2.imwrite(str(photo), portrait_rgb[:, :, ::-1])
+    place = tmp_path / "b.aif"
     assert run("export", bundle, "-o", place, "--trt", "--data", faces).code == 0
     words = ("--show-attributes", "--bundle", place, "--provider", provider, "--build-engines")
     done = run("edit", photo, *words)

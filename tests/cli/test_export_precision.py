@@ -29,12 +29,6 @@ def crops(tmp_path_factory):
     return write_crops(tmp_path_factory.mktemp("data") / "crops", 33)
 
 
-@pytest.fixture
-def photo(tmp_path, portrait_rgb):
-    cv2.imwrite(str(tmp_path / "portrait.png"), portrait_rgb[:, :, ::-1])
-    return tmp_path / "portrait.png"
-
-
 def test_a_bundle_gets_precisions_and_edits_with_each(run, bundle, crops, photo, tmp_path):
     out = tmp_path / "all.aif"
     done = run("export", bundle, "-o", out, "--precision", "fp32,fp16,int8", "--data", crops)

@@ -187,26 +187,30 @@ def linear_folder(tmp_path_factory):
     return folder
 
 
-def test_the_gate_refuses_graphs_that_differ(linear_folder, faces):
+@pytest.fixture(scope="module")
+def linear_graphs(linear_folder):
+    return export_graphs(open_exportable(linear_folder), "{}")
+
+
+def test_the_gate_refuses_graphs_that_differ(linear_folder, linear_graphs, faces):
     run = open_exportable(linear_folder)
-    graphs = export_graphs(run, "{}")
     some = seen(run, faces)
-    assert check_parity(run, graphs, some, STORED)
+    assert check_parity(run, linear_graphs, some, STORED)
     with torch.no_grad():
         run.decoder.coarse.weight.add_(0.05)
     with pytest.raises(ExportError, match="differ from the network") as caught:
-        check_parity(run, graphs, some, STORED)
+        check_parity(run, linear_graphs, some, STORED)
     assert "Nothing was written" in str(caught.value)
 
 
-def test_large_weights_are_stored_as_half_where_they_pass(linear_folder, faces, monkeypatch):
+def test_large_weights_are_stored_as_half_where_they_pass(linear_folder, linear_graphs, faces, monkeypatch):
     """Each for itself: weights that float16 cannot hold well enough stay."""
     run = open_exportable(linear_folder)
-    plain, some = export_graphs(run, "{}"), seen(run, faces)
+    some = seen(run, faces)
     monkeypatch.setattr(stored_module, "SMALLEST", 512)
-    small = stored_as_half(run, plain, some)
+    small = stored_as_half(run, linear_graphs, some)
     assert "decoder.coarse.weight" in stored_weights(small.decoder)
-    assert len(small.decoder) < 0.8 * len(plain.decoder)
+    assert len(small.decoder) < 0.8 * len(linear_graphs.decoder)
     with torch.no_grad():
         run.decoder.coarse.weight.mul_(30)  # the error of exp() grows with its argument
     stored = stored_weights(stored_as_half(run, export_graphs(run, "{}"), some).decoder)
@@ -314,6 +318,7 @@ def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card, net
     assert ("landmarks" in stand_in_card.builds[0]["profile"]) == (run_folder.name == "linear")
 
 
+@pytest.mark.parametrize("run_folder", ["residual", "linear"], indirect=True)
 def test_attributes_can_be_left_out(tmp_path, run_folder, faces, networks):
     whole, out = open_exportable(run_folder), tmp_path / "b.aif"
     dropped, *kept = whole.attribute_names

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from tiny_bundles import Parts, sha256, shape_parts, similarity_parts
@@ -68,3 +69,17 @@ def astronaut_bgr():
     """A real face: uint8 (512, 512, 3) BGR, the eyes near (200, 103) and (246, 105)."""
     data = pytest.importorskip("skimage.data")
     return np.ascontiguousarray(data.astronaut()[:, :, ::-1])
+
+
+@pytest.fixture(scope="session")
+def portrait_bgr(astronaut_bgr):
+    """A face, and nothing else that a detector could take for one: uint8 (240, 200, 3) BGR."""
+    return np.ascontiguousarray(astronaut_bgr[:240, 110:310])
+
+
+@pytest.fixture(scope="session")
+def cloudy():
+    """Soft, pale noise with more red than blue: uint8 (240, 320, 3) BGR."""
+    noise = np.random.default_rng(1).normal(0, 60, (240, 320, 3)).astype(np.float32)
+    picture = 110 + 2 * cv2.GaussianBlur(noise, (0, 0), 4.0) + np.array([-20, 0, 15])
+    return picture.clip(30, 200).astype(np.uint8)

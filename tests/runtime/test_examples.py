@@ -16,8 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from films import frames_of
 
-from aif.runtime import VideoSource
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE
 
 FOLDER = Path(__file__).parents[2] / "docs" / "examples"
@@ -45,20 +45,10 @@ def example(request):
         del sys.modules[name]
 
 
-@pytest.fixture(scope="session")
-def portrait_bgr(astronaut_bgr):
-    return np.ascontiguousarray(astronaut_bgr[:240, 110:310])
-
-
 @pytest.fixture
 def clip(tmp_path, make_clip, portrait_bgr):
     images = [np.roll(portrait_bgr, i, axis=1) for i in range(FRAMES)]
     return make_clip(tmp_path / "clip.mp4", images=images, audio="aac", options={"crf": "10"})
-
-
-def frames_of(path):
-    with VideoSource(path) as source:
-        return np.stack([frame.image_hwc_bgr for frame in source]).astype(int)
 
 
 def is_edited(before, after):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -80,8 +81,11 @@ def test_a_service_that_idles_asks_nobody_anything(tmp_path, recorder):
     try:
         assert service.stderr is not None and service.stderr.readline() and service.stderr.readline()
         control = Recorder()
-        idle = "import onnxruntime, time; time.sleep(20)"
-        subprocess.run([sys.executable, "-c", idle], env=environment(tmp_path / "bare", control), check=True)
+        idle = [sys.executable, "-c", "import onnxruntime, time; time.sleep(20)"]
+        with subprocess.Popen(idle, env=environment(tmp_path / "bare", control)) as beside:
+            while beside.poll() is None and not control.asked:
+                time.sleep(0.1)
+            beside.kill()
         control.socket.close()
         if not control.asked:
             pytest.skip("this ONNX Runtime has no telemetry")

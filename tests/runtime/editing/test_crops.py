@@ -6,17 +6,11 @@ import cv2
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points
+from staged_faces import Nobody
 
 from aif.runtime import Detection, Editor
 from aif.runtime.errors import AifError, ConfigError, ImageError, UnknownAttributeError
 from aif.runtime.geometry.align import template
-
-
-class Nobody:
-    """A detector that must not be needed."""
-
-    def detect(self, frame_hwc_bgr):
-        raise AssertionError("crops need no detector")
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@
 
 import math
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from staged_faces import Finds
 
 from aif.runtime import Detection, Editor, EditResult
 from aif.runtime.editing.editor import choose_faces
@@ -23,29 +23,17 @@ def _face(x, y, side=80, angle=0.0):
     return Detection(box, points.astype(np.float32), 0.9)
 
 
-class FixedDetector:
-    """Finds the faces it was told of, in the order it was told them."""
-
-    def __init__(self, *faces):
-        self.faces = list(faces)
-
-    def detect(self, frame_hwc_bgr):
-        return self.faces
-
-
 THREE = (_face(240, 120, 100), _face(60, 100, 70, 0.3), _face(150, 60, 50))  # not left to right
 
 
-@pytest.fixture(scope="module")
-def frame():
-    noise = np.random.default_rng(1).normal(0, 60, (240, 320, 3)).astype(np.float32)
-    picture = 110 + 2 * cv2.GaussianBlur(noise, (0, 0), 4.0) + np.array([-20, 0, 15])
-    return picture.clip(30, 200).astype(np.uint8)
+@pytest.fixture
+def frame(cloudy):
+    return cloudy
 
 
 @pytest.fixture(scope="module")
 def editor(toy_bundle):
-    return Editor.load(toy_bundle, "cpu", FixedDetector(*THREE), threads=1)
+    return Editor.load(toy_bundle, "cpu", Finds(*THREE), threads=1)
 
 
 def _changed(before, after, face):
@@ -127,7 +115,7 @@ def test_impossible_choices(editor, frame, faces, error, says):
 
 @pytest.mark.parametrize("faces", ["all", "largest", 0])
 def test_no_face(toy_bundle, frame, faces):
-    with Editor.load(toy_bundle, "cpu", FixedDetector(), threads=1) as editor:
+    with Editor.load(toy_bundle, "cpu", Finds(), threads=1) as editor:
         for call in (
             lambda: editor.edit(frame, {"Smiling": 1}, faces=faces),
             lambda: editor.analyse(frame, faces),
@@ -203,7 +191,7 @@ def test_faces_at_the_edge_tiny_and_larger_than_the_frame(editor, frame, place, 
 
 def test_the_bundle_s_policy_and_mode_are_followed(make_bundle, frame):
     bundle = make_bundle(source_values="rounded", compositing="replace")
-    with Editor.load(bundle, "cpu", FixedDetector(THREE[0]), threads=1) as editor:
+    with Editor.load(bundle, "cpu", Finds(THREE[0]), threads=1) as editor:
         own = editor.edit(frame, {"Smiling": 1.0})
         assert own.faces[0].y_target["Blond_Hair"] in (0.0, 1.0)
         replaced = editor.edit(frame, {"Smiling": 1.0}, mode="replace").image_hwc_bgr

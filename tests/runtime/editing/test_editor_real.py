@@ -5,6 +5,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from staged_faces import Nobody
 
 from aif.runtime import Detection, Editor
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE
@@ -17,13 +18,6 @@ pytestmark = pytest.mark.skipif(not EMBEDDED_BUNDLE.exists(), reason="the embedd
 FIVE = np.array([[203, 101], [247, 104], [225, 126], [199, 139], [246, 142]], np.float32)
 HOPPER = np.array([[221, 193], [309, 187], [268, 237], [235, 278], [302, 273]], np.float32)
 HEAD = np.s_[10:240, 120:330]
-
-
-class Nobody:
-    """A detector that must not be needed."""
-
-    def detect(self, frame_hwc_bgr):
-        raise AssertionError("the face is known")
 
 
 @pytest.fixture(scope="module")

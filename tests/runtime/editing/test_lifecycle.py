@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from staged_faces import Finds
 
 from aif.runtime import (
     Detection,
@@ -28,13 +29,6 @@ from aif.runtime.geometry.align import template
 psutil = pytest.importorskip("psutil")
 
 FACE = Detection(np.array([0, 0, 96, 96], np.float32), template(96), 1.0)
-
-
-class OneFace:
-    """Finds the same face everywhere."""
-
-    def detect(self, frame_hwc_bgr):
-        return [FACE]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +55,7 @@ def nothing_kept(megabytes):
 
 
 def edit_photo_and_frames(bundle, frame, threads):
-    with Editor.load(bundle.path, "cpu", OneFace(), threads) as editor:
+    with Editor.load(bundle.path, "cpu", Finds(FACE), threads) as editor:
         assert editor.edit(frame, {"Smiling": 1.0}).faces
         with VideoEditor(editor, {"Smiling": 1.0}, threads=1) as video:
             video.process(frame, 0.0)
@@ -111,7 +105,7 @@ def test_the_files_of_many_videos(tmp_path, make_clip):
 
 
 def test_a_closed_editor_keeps_nothing_alive(toy_bundle, frame):
-    detector = OneFace()
+    detector = Finds(FACE)
     editor = Editor(FaceModel(toy_bundle, threads=1), detector)
     video = VideoEditor(editor, {"Smiling": 1.0}, threads=1)
     video.process(frame, 0.0)
@@ -127,7 +121,7 @@ def test_a_closed_editor_keeps_nothing_alive(toy_bundle, frame):
 
 
 def test_an_error_in_the_block_closes_too(toy_bundle, frame):
-    with pytest.raises(KeyError), Editor.load(toy_bundle, "cpu", OneFace(), 1) as editor:
+    with pytest.raises(KeyError), Editor.load(toy_bundle, "cpu", Finds(FACE), 1) as editor:
         raise KeyError
     with pytest.raises(AifError, match="closed"):
         editor.edit(frame, {})
@@ -143,7 +137,7 @@ def test_editor_model_and_landmark_network_in_several_threads(toy_bundle, frame)
     frames = [np.roll(frame, i, axis=1) for i in range(24)]
     crops = np.stack([each[:32, :32] for each in frames])
     net = LandmarkNet(toy_bundle, 1)
-    with Editor.load(toy_bundle, "cpu", OneFace(), 1) as editor:
+    with Editor.load(toy_bundle, "cpu", Finds(FACE), 1) as editor:
         for work in (
             lambda i: editor.edit(frames[i], {"Smiling": i / 24}).image_hwc_bgr,
             lambda i: editor.edit_crops(crops[i : i + 3], {"Smiling": i / 24}).images_nhwc_bgr,
@@ -156,7 +150,7 @@ def test_editor_model_and_landmark_network_in_several_threads(toy_bundle, frame)
 
 def test_streams_of_one_editor_in_several_threads(toy_bundle, frame):
     """One `VideoEditor` a stream, one `Editor` for all of them."""
-    with Editor.load(toy_bundle, "cpu", OneFace(), 1) as editor:
+    with Editor.load(toy_bundle, "cpu", Finds(FACE), 1) as editor:
 
         def stream(number):
             with VideoEditor(editor, {"Smiling": number / 8}, threads=1) as video:
@@ -179,7 +173,7 @@ def test_haar_detection_takes_turns(toy_bundle, astronaut_bgr):
 
 def test_closing_while_others_edit(toy_bundle, frame):
     """Whoever is at work finishes; whoever comes later is told."""
-    editor = Editor.load(toy_bundle, "cpu", OneFace(), 1)
+    editor = Editor.load(toy_bundle, "cpu", Finds(FACE), 1)
     expected = editor.edit(frame, {"Smiling": 1.0}).image_hwc_bgr
     begun, said = threading.Barrier(4), []
 
@@ -218,7 +212,7 @@ def test_a_yunet_file_for_the_library(toy_bundle, tmp_path, monkeypatch, detecto
     ("detector", "yunet", "said"),
     [
         ("haar", "yunet.onnx", "contradict"),
-        (OneFace(), "yunet.onnx", "contradict"),
+        (Finds(FACE), "yunet.onnx", "contradict"),
         ("auto", "nowhere.onnx", "YuNet cannot be loaded from nowhere.onnx"),
         ("yunet", "nowhere.onnx", "YuNet cannot be loaded from nowhere.onnx"),
         ("magic", "nowhere.onnx", "no detector 'magic'"),

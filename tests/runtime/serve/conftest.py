@@ -2,15 +2,8 @@
 
 import contextlib
 
-import numpy as np
 import pytest
 from running_service import Running, png
-
-
-@pytest.fixture(scope="session")
-def portrait_bgr(astronaut_bgr):
-    """A face, and nothing else that a detector could take for one."""
-    return np.ascontiguousarray(astronaut_bgr[0:240, 110:310])
 
 
 @pytest.fixture(scope="session")

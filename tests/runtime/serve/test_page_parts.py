@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from staged_faces import Finds
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from tiny_bundles import shape_parts, similarity_parts
@@ -23,13 +24,6 @@ from aif.runtime.serve.page.files import KEPT_SECONDS, folder_for_files, page_fi
 from aif.runtime.serve.page.guard import PageGuard
 from aif.runtime.serve.page.mount import mount_page
 from aif.runtime.serve.settings import ServeSettings
-
-
-class Nobody:
-    """A detector that sees no face."""
-
-    def detect(self, frame_hwc_bgr):
-        return []
 
 
 def test_files_are_kept_for_as_long_as_they_are_used():
@@ -110,7 +104,7 @@ def test_sliders_stand_in_groups_and_one_mode_is_no_choice(tmp_path, shape):
     smile = AttributeInfo(name="Smiling", group="expression", takes_along={"Blond_Hair": 0.5})
     parts = shape_parts(attributes=(hair, smile)) if shape else similarity_parts()
     bundle = write_bundle(tmp_path / "a.aif", parts.manifest, parts.files)
-    with Editor(FaceModel(bundle, "cpu", 1), Nobody()) as editor:
+    with Editor(FaceModel(bundle, "cpu", 1), Finds()) as editor:
         app = create_app(editor, ServeSettings())
         with mount_page(app):
             config = TestClient(app).get("/ui/config").json()["components"]

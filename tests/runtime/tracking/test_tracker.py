@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import threading
-from concurrent.futures import wait
 
 import cv2
 import numpy as np
 import pytest
-from staged_faces import Staged, dense, face
+from staged_faces import Stage, dense, face, frame_of
 
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
 from aif.runtime.errors import ConfigError, ImageError
@@ -22,43 +20,6 @@ from aif.runtime.tracking.tracker import FaceTracker, TrackedFace
 
 FPS, FADE_S, EYES = 25, 0.2, 36.0
 STEP = 1 / FPS / FADE_S  # by this much a weight changes from frame to frame
-
-
-class Stage(Staged):
-    """Sees the faces of a script; the frame's first pixel tells its number.
-
-    Attributes:
-        detections: numbers of the frames at which the detector has looked.
-    """
-
-    def __init__(self, script, noise=0.0, doubt=0.01, turn=None):
-        super().__init__(doubt=doubt)
-        self.script, self.noise, self.turn = script, noise, turn
-        self.detections: list[int] = []
-        self.rng = np.random.default_rng(0)
-
-    def detect(self, frame):
-        self.detections.append(number_of(frame))
-        return [Detection(box_from_landmarks(each), each, 0.8) for each in self.script(number_of(frame))]
-
-    def refine_all(self, frame, boxes, passes=2):
-        self.faces = self.script(number_of(frame))
-        self.yaw = self.turn(number_of(frame)) if self.turn else 0.0
-        found = super().refine_all(frame, boxes, passes)
-        found.points[:] += self.rng.normal(0, self.noise, found.points.shape)
-        return found
-
-
-def number_of(frame):
-    return int(frame[0, 0, 0]) + 256 * int(frame[0, 0, 1])
-
-
-def frame_of(number, background=128):
-    """No two frames on end are alike, as they are not with a camera."""
-    frame = np.zeros((240, 320, 3), dtype=np.uint8)
-    frame[:] = np.minimum(background, 253) + number % 2 * 2
-    frame[0, 0] = number % 256, number // 256, 0
-    return frame
 
 
 def played(script, count, doubt=0.01, turn=None, **settings):
@@ -393,112 +354,3 @@ def test_a_real_face_that_moves(astronaut_bgr):
         nearest = min(faces, key=lambda each: float(np.abs(each.landmarks - start - shift).max()))
         assert nearest.id == 0 and nearest.weight == 1
         assert float(np.abs(nearest.landmarks - start - shift).max()) < 0.06 * 47
-
-
-class Beside(Stage):
-    """A stage whose detector answers only when it is told to, as one in a slow thread does."""
-
-    def __init__(self, script):
-        super().__init__(script)
-        self.gate = threading.Semaphore(0)
-
-    def detect(self, frame):
-        assert self.gate.acquire(timeout=20)
-        return super().detect(frame)
-
-
-def answered(tracker, stage):
-    """Let the detector answer, and wait until it has."""
-    stage.gate.release()
-    beside = tracker._background
-    assert beside is not None and beside._answer is not None
-    assert wait([beside._answer], 20).done
-
-
-def test_detection_beside_keeps_no_frame_waiting():
-    """The face moves while the detector looks; it is found where it is by then, and fades in."""
-    stage = Beside(lambda i: [face(90 + 3 * i, 100)])
-    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
-    for i in range(5):
-        assert tracker.update(frame_of(i), i / FPS) == () and not tracker.detected
-    answered(tracker, stage)
-    shown = tracker.update(frame_of(5), 5 / FPS)
-    assert tracker.detected and stage.detections == [0]
-    np.testing.assert_allclose(shown[0].landmarks, face(105, 100), atol=1e-3)
-    assert 0 < shown[0].weight < 1 or shown[0].weight == pytest.approx(STEP)
-    for i in range(6, 20):
-        shown = tracker.update(frame_of(i), i / FPS)
-    assert [each.id for each in shown] == [0] and shown[0].weight == 1
-    stage.gate.release(9)
-    tracker.close()
-
-
-def test_what_the_detector_saw_long_ago_gives_no_second_number():
-    """A tracked face has moved on by more than its width when the answer comes; a newcomer is taken in."""
-    stage = Beside(lambda i: [face(60 + 4 * i, 100)] + [face(60, 200, 24)] * (i >= 20))
-    tracker = FaceTracker(stage, stage, every=15, fade_s=FADE_S, background=True)
-    ids = set()
-    for i in range(62):
-        shown = tracker.update(frame_of(i), i / FPS)
-        ids |= {each.id for each in shown}
-        if i in {1, 40, 57}:
-            answered(tracker, stage)
-    assert ids == {0, 1}
-    at = {each.id: float(each.landmarks[:, 0].mean()) for each in shown}
-    assert at[0] == pytest.approx(60 + 4 * 61, abs=6) and at[1] == pytest.approx(60, abs=1)
-    stage.gate.release(9)
-    tracker.close()
-
-
-def test_an_answer_of_a_time_that_is_over_is_dropped():
-    """The clock jumps back while the detector looks: what it finds belongs to nothing any more."""
-    stage = Beside(lambda i: [face(100, 100)] * (i < 5))
-    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
-    for i in range(5):
-        tracker.update(frame_of(i), 100 + i / FPS)
-    tracker.update(frame_of(5), 0.0)
-    answered(tracker, stage)  # of frame 0
-    assert tracker.update(frame_of(6), 1 / FPS) == () and not tracker.detected
-    answered(tracker, stage)  # of frame 6
-    assert tracker.update(frame_of(7), 2 / FPS) == () and tracker.detected
-    assert stage.detections == [0, 6]
-    stage.gate.release(9)
-    tracker.close()
-
-
-def test_beside_a_frame_that_differs_much_is_no_cut():
-    """Where frames come seldom, a face that is still there keeps its number and its strength."""
-    ramp = np.repeat(np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None], 3, axis=2)
-    stage = Beside(lambda i: [face(100, 100)])
-    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
-    for i in range(30):
-        shown = tracker.update(frame_of(i, ramp if i < 20 else ramp[:, ::-1]), i / FPS)
-        if i == 0:
-            answered(tracker, stage)
-    assert [(each.id, each.weight) for each in shown] == [(0, 1)]
-    stage.gate.release(9)
-    tracker.close()
-
-
-class Sized:
-    """A detector that keeps the frames' sizes, and finds one face where it is in them."""
-
-    def __init__(self):
-        self.sizes: list[tuple[int, ...]] = []
-
-    def detect(self, frame):
-        self.sizes.append(frame.shape[:2])
-        points = face(500, 300, 72) * np.float32(frame.shape[1] / 960)
-        return [Detection(box_from_landmarks(points), points, 0.9)]
-
-
-def test_most_detections_are_a_glance():
-    """And what is found in a frame made smaller is the face that is known."""
-    detector, stage = Sized(), Stage(lambda i: [face(500, 300, 72)])
-    tracker = FaceTracker(detector, stage, every=1)
-    for i in range(9):
-        frame = cv2.resize(frame_of(i), (960, 720), interpolation=cv2.INTER_NEAREST)
-        (only,) = tracker.update(frame, i / FPS)
-        assert only.id == 0
-    small, large = (240, 320), (720, 960)
-    assert detector.sizes == [large, small, small, small, large, small, small, small, large]

@@ -28,11 +28,9 @@ def points(x, y, eyes=26.0):
     return placed(x, y, eyes)
 
 
-@pytest.fixture(scope="module")
-def frame():
-    noise = np.random.default_rng(1).normal(0, 60, (240, 320, 3)).astype(np.float32)
-    picture = 110 + 2 * cv2.GaussianBlur(noise, (0, 0), 4.0) + np.array([-20, 0, 15])
-    return picture.clip(30, 200).astype(np.uint8)
+@pytest.fixture
+def frame(cloudy):
+    return cloudy
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,6 @@ def small():
     return Small(faces, np.stack(crops), fit_linear(faces, config, log=lambda line: None))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def verdict():
     return SmallVerdict()

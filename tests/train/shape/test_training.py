@@ -106,10 +106,16 @@ def test_mouths_as_wide_as_peoples_cost_nothing(own, after, price):
     assert mouth_term(mouth(own), mouth(after)).item() == pytest.approx(price, abs=1e-5)
 
 
-@pytest.mark.parametrize("first", [1, 2, 3])
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(small, verdict, tmp_path, first):
+@pytest.fixture(scope="module")
+def whole(small, verdict, tmp_path_factory):
+    """A training that nothing has interrupted."""
     arguments = (small.faces, small.crops, verdict, OPTIONS)
-    whole = train_shape(CONFIG, tmp_path / "whole", *arguments, linear=small.linear, log=quiet)
+    return train_shape(CONFIG, tmp_path_factory.mktemp("whole"), *arguments, linear=small.linear, log=quiet)
+
+
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(small, verdict, whole, tmp_path, first):
+    arguments = (small.faces, small.crops, verdict, OPTIONS)
 
     def interrupt(line):
         if f" {first} of 5" in line:
@@ -126,9 +132,10 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(small, verdict, t
             assert torch.equal(value, other.state_dict()[key]), key
 
 
-def test_a_signal_between_the_stages_acts_at_once_and_loses_nothing(small, verdict, tmp_path, monkeypatch):
+def test_a_signal_between_the_stages_acts_at_once_and_loses_nothing(
+    small, verdict, whole, tmp_path, monkeypatch
+):
     arguments = (small.faces, small.crops, verdict, OPTIONS)
-    whole = train_shape(CONFIG, tmp_path / "whole", *arguments, linear=small.linear, log=quiet)
 
     def interrupted(*arguments):
         signal.raise_signal(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -41,6 +42,19 @@ def faces():
     return SyntheticFaces(64, attributes=("Smiling",)), SyntheticFaces(16, attributes=("Smiling",), first=500)
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, faces):
+    """The folder of a preset's run that nothing has interrupted."""
+
+    @functools.cache
+    def run(name):
+        out = tmp_path_factory.mktemp("unbroken") / name
+        train(small(get_preset(name)), out, *faces, options())
+        return out
+
+    return run
+
+
 def state(folder):
     groups, _ = load_checkpoint(list_checkpoints(folder / "checkpoints")[-1])
     return {f"{group}/{name}": tensor for group, found in groups.items() for name, tensor in found.items()}
@@ -53,22 +67,21 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("name", ["authors", "paper", "residual", "cvae-gan", "fader", "dip-vae-2"])
-def test_a_longer_run_goes_on_bit_for_bit(name, tmp_path, faces):
+def test_a_longer_run_goes_on_bit_for_bit(name, tmp_path, faces, unbroken):
     """A run of 2N steps equals N steps, a resume with a decoding process, and N more; dropout and EMA too."""
     config = small(get_preset(name))
-    train(config, tmp_path / "whole", *faces, options())
     train(dataclasses.replace(config, steps=4), tmp_path / "parts", *faces, options(checkpoint_every=3))
     result = train(config, tmp_path / "parts", *faces, options(workers=1))
     assert result.finished and result.step == 8
     assert all(np.isfinite(value) for value in result.terms.values())
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(unbroken(name), tmp_path / "parts")
 
 
 @pytest.mark.parametrize(
     ("name", "step"),
     [("whole", 3), ("whole", 5), ("whole", 7), ("icgan", 3), ("icgan", 4), ("classifier", 2)],
 )
-def test_an_interrupted_run_resumes_bit_for_bit(name, step, tmp_path, faces):
+def test_an_interrupted_run_resumes_bit_for_bit(name, step, tmp_path, faces, unbroken):
     """Before, at and after the step where a run of two parts changes over: whole at 5, icgan at 4."""
     config = small(get_preset(name))
     assert config.freezes_at == (5 if name == "whole" else 8)
@@ -77,30 +90,30 @@ def test_an_interrupted_run_resumes_bit_for_bit(name, step, tmp_path, faces):
         if report.step == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    train(config, tmp_path / "whole", *faces, options())
     with contextlib.suppress(KeyboardInterrupt):  # where z is about to be cleaned
         first = train(config, tmp_path / "parts", *faces, options(log_every=1), stop)
         assert first.step in (step, step + 1)
     assert train(config, tmp_path / "parts", *faces, options()).finished
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(unbroken(name), tmp_path / "parts")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_z_is_cleaned_a_signal_acts_at_once_and_loses_nothing(number, tmp_path, faces, monkeypatch):
+def test_while_z_is_cleaned_a_signal_acts_at_once_and_loses_nothing(
+    number, tmp_path, faces, unbroken, monkeypatch
+):
     config, cleaned = small(WHOLE), []
 
     def interrupted(*arguments):
         signal.raise_signal(number)
         cleaned.append(arguments)
 
-    train(config, tmp_path / "whole", *faces, options())
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as caught:
         patched.setattr("aif.train.training.trainer.factorize", interrupted)
         train(config, tmp_path / "parts", *faces, options(checkpoint_every=100))
     assert isinstance(caught.value, Terminated) == (number == signal.SIGTERM) and not cleaned
     assert list_checkpoints(tmp_path / "parts/checkpoints")[-1].name == "step-0000005"
     train(config, tmp_path / "parts", *faces, options())
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(unbroken("whole"), tmp_path / "parts")
 
 
 def test_time_is_told_early_and_the_first_picture_comes_within_minutes(tmp_path, faces, monkeypatch):

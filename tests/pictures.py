@@ -1,0 +1,33 @@
+"""Pictures as arrays and as files."""
+
+import io
+
+import numpy as np
+from PIL import ImageCms
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+BOX = (slice(2, 5), slice(3, 7))
+
+
+def noise(height, width, channels, dtype=np.uint8, seed=0):
+    top = int(np.iinfo(dtype).max)
+    return np.random.default_rng(seed).integers(0, top + 1, (height, width, channels)).astype(dtype)
+
+
+def smooth(height, width):
+    """A picture that survives JPEG: slow ramps, uint8 (H, W, 3)."""
+    y, x = np.mgrid[0:height, 0:width]
+    ramps = [x * 255 / max(1, width - 1), y * 255 / max(1, height - 1), 128 + 0 * x]
+    return np.stack(ramps, axis=2).astype(np.uint8)
+
+
+def file_bytes(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def edited(picture, box, colour):
+    pixels = picture.pixels_hwc_bgr.copy()
+    pixels[box] = colour
+    return pixels
