@@ -91,7 +91,8 @@ def said_of(faces: Sequence[FaceAnalysis | FaceEdit], settings: Mapping[str, flo
     text = f"{len(faces)} face{'s' * (len(faces) != 1)}"
     for name, value in settings.items() if faces else ():
         text += f", {name} {_span(predicted(face)[name] for face in faces)} -> {value:g}"
-    return ", with it ".join([text, *moves_along(faces, settings)])
+    along = moves_along(faces, settings)
+    return f"{text}, with it {', '.join(along)}" if along else text
 
 
 def moves_along(faces: Sequence[FaceAnalysis | FaceEdit], settings: Mapping[str, float]) -> list[str]:

@@ -123,10 +123,13 @@ def test_what_was_edited():
     assert said_of([two, one], {"Smile": 0}) == "2 faces, Smile 0.20 to 0.46 -> 0"
     assert said_of([], {"Smile": 0}) == "0 faces"
     there, here = (
-        edited({"Smile": 0.2, "Mouth": mouth, "Gray": 0.5}, {"Smile": 1.0, "Mouth": 0.9, "Gray": 0.52})
+        edited(
+            {"Smile": 0.2, "Mouth": mouth, "Gray": 0.5, "Black": 0.9},
+            {"Smile": 1.0, "Mouth": 0.9, "Gray": 0.52, "Black": 0.0},
+        )
         for mouth in (0.1, 0.3)
     )
-    said = "2 faces, Smile 0.20 -> 1, with it Mouth 0.10 to 0.30 -> 0.90"
+    said = "2 faces, Smile 0.20 -> 1, with it Mouth 0.10 to 0.30 -> 0.90, Black 0.90 -> 0.00"
     assert said_of([there, here], {"Smile": 1}) == said
 
 

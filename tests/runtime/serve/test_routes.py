@@ -96,6 +96,7 @@ def test_a_bundle_with_shape(tmp_path, photo):
             answer = running.post("/edit", photo, faces="largest", **fields)
             notes = json.loads(answer.headers["x-aif-notes"])
             assert answer.status_code == 200 and notes[0].startswith(said)
+            assert ("Blond_Hair" in fields) != any(note.startswith("Blond_Hair 0.") for note in notes)
         refused = running.post("/edit", photo, Smiling="1", mode="delta").json()["error"]
         assert refused["code"] == "bad_value" and refused["fix"] == "It composes by: warp."
 
