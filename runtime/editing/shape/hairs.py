@@ -46,8 +46,9 @@ BROW_GROWN = 1.4
 # least this share as dark.
 DARK_BROWS, FAIR = 0.3, 0.5
 
-# A beard is so many times as dark as a gain may make skin, where brows are dark.
-GROWN = 2.0
+# A beard is so many times as dark as a gain may make skin, where brows are dark and the skin is bare: what is
+# darker than most of it by the second, in log units, is hair already.
+GROWN, COVERED = 2.0, 0.7
 
 # Brows that are darker than the skin by less than this tell no colour; a channel darkens by these shares of
 # what all do at the least and at the most.
@@ -88,10 +89,12 @@ class OwnHair(NamedTuple):
     Attributes:
         share: how dark, FAIR to 1.
         colour: float32 (3,) RGB, what each channel darkens by, as a share of what all do.
+        bare: float32 (S, S) how far skin is as light as most of it, 0 to 1: hair that is there is not doubled.
     """
 
     share: float
     colour: Float32Array
+    bare: Float32Array
 
     @classmethod
     def of(cls, texture_chw: Float32Array, frame: Frame) -> OwnHair:
@@ -100,17 +103,19 @@ class OwnHair(NamedTuple):
         light = np.log(np.tensordot(LUMA, texture_chw, 1) + np.float32(EPSILON))
         left, right = (frame.mask(size, ring) > 0.5 for ring in (dense.LEFT_BROW, dense.RIGHT_BROW))
         brows, skin = left | right, gain_mask(frame, size) > 0.8
-        darker = float(np.median(light[skin]) - light[brows].mean())
+        shade = np.median(light[skin]) - light
+        darker = float(shade[brows].mean())
         by = np.median(logs[:, skin], axis=1) - logs[:, brows].mean(axis=1)
         colour = by / by.mean() if by.mean() > NO_BROWS else np.ones(3)
         share = float(np.clip(darker / DARK_BROWS, FAIR, 1))
-        return cls(share, np.clip(colour, LEAST, MOST).astype(np.float32))
+        bare = np.clip(1 - shade / COVERED, 0, 1)
+        return cls(share, np.clip(colour, LEAST, MOST).astype(np.float32), bare.astype(np.float32))
 
     def tint(self, gain_hwc: Float32Array, hairs: Float32Array, beard: Float32Array) -> Float32Array:
         """A gain (S, S, 3) RGB whose darkening has this colour, as far as it is hair or stubble: `hairs`
         (S, S), 0 to 1; and is as deep as dark brows allow, as far as it is a beard: `beard`, alike."""
         darker = np.minimum(gain_hwc.mean(axis=2, keepdims=True), 0)
-        darker = darker * (1 + np.float32((GROWN - 1) * self.share) * beard[:, :, None])
+        darker = darker * (1 + np.float32((GROWN - 1) * self.share) * (beard * self.bare)[:, :, None])
         coloured = np.where(darker < 0, darker * self.colour, gain_hwc)
         return np.asarray(gain_hwc + hairs[:, :, None] * (coloured - gain_hwc), dtype=np.float32)
 

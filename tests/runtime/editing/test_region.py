@@ -144,7 +144,12 @@ def test_beards_are_as_dark_and_of_the_colour_as_the_brows(brows, share, colour)
     texture = np.full((3, 128, 128), 0.5, np.float32)
     for ring in (dense.LEFT_BROW, dense.RIGHT_BROW):
         texture[:, FRAME.mask(128, ring) > 0] = np.array(brows, np.float32)[:, None]
+    dark = FRAME.mask(128, slice(0, 36)) > 0
+    dark[:110] = False
+    texture[:, dark] = 0.1  # a beard that is there
     own = OwnHair.of(texture, FRAME)
+    assert own.bare[90, 64] == 1 and own.bare[dark].max() == 0
+    own = own._replace(bare=np.ones((2, 1), np.float32))
     assert own.share == pytest.approx(share, abs=0.02)
     np.testing.assert_allclose(own.colour, colour, atol=0.02)
     gain = np.zeros((2, 1, 3), np.float32) + np.array([[[-0.3, -0.2, -0.1]], [[0.1, 0, 0.2]]], np.float32)

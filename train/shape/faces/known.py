@@ -13,12 +13,9 @@ TONE_ATTRIBUTES = ("Pale_Skin",)
 
 EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
 
-COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.0, 0.8)}}
-"""What a person expects to change along, and by which share of its way towards 1, and towards 0.
-
-Most smiles of the training faces have open mouths, but a shut mouth that opens shows teeth that the photo
-does not have, and looks like a denture; lips and cheeks smile as well.
-"""
+COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.6, 0.8)}}
+"""What a person expects to change along, and by which share of its way towards 1, and towards 0: most people
+who smile show their teeth."""
 
 NARROW_MOUTH, WIDE_MOUTH = (0.56, 0.21), 1.1
 """Distances of the corners of the mouth in eye distances. People whose mouth is w wide when they smile have
@@ -49,15 +46,15 @@ REGIONS: dict[str, tuple[Part, ...]] = {
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (2.0, 1.5),
+    "Smiling": (1.8, 2.1),
     "Mouth_Slightly_Open": (1.3, 1.8),
-    "Bushy_Eyebrows": (1.3, 1.4),
-    "Heavy_Makeup": (1.5, 1.5),
-    "Arched_Eyebrows": (1.7, 1.4),
-    "Mustache": (1.7, 1.4),
-    "Goatee": (1.6, 1.5),
-    "Male": (1.4, 1.5),
-    "Young": (1.5, 1.1),
+    "Bushy_Eyebrows": (1.6, 1.8),
+    "Heavy_Makeup": (2.0, 2.2),
+    "Arched_Eyebrows": (2.4, 1.4),
+    "Mustache": (2.0, 1.4),
+    "Goatee": (1.8, 1.5),
+    "Male": (1.6, 2.2),
+    "Young": (2.0, 1.1),
     "Big_Nose": (1.3, 1.5),
     "Rosy_Cheeks": (1.15, 1.4),
 }
