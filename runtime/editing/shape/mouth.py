@@ -33,8 +33,11 @@ ENDS = 0.15
 # How dark it is in log units: blue, green, red. The medians are 0.75, 0.72 and 0.37; a gain adds some.
 DEPTH = np.array([0.64, 0.62, 0.32])
 
-# Shares of the skin's blue, green and red: of teeth, of what lies behind them, inside the lower lip.
-TEETH, BEHIND, BELOW = (np.array(each) for each in ([1.35, 1.2, 1.02], [0.3, 0.27, 0.42], [0.6, 0.5, 0.68]))
+# Shares of the skin's blue, green and red: of what lies behind the teeth, and inside the lower lip.
+BEHIND, BELOW = np.array([0.3, 0.27, 0.42]), np.array([0.6, 0.5, 0.68])
+
+# Teeth are so much lighter than the skin, and keep this share of its colour.
+WHITER, TINGE = 1.28, 0.35
 
 # Where the inner lips meet, left and right.
 CORNERS = dense.INNER_LIP.start, dense.INNER_LIP.start + 10
@@ -49,7 +52,7 @@ LONGEST, SHORTER, ROUND = 0.16, 0.01, 0.012
 
 # They are so bright below the upper lip, which shades them over this share of the opening; towards the
 # corners of the mouth they lose the third share, in the gaps the fourth.
-UNDER_LIP, SHADED, ASIDE, GAP = 0.72, 0.3, 0.55, 0.16
+UNDER_LIP, SHADED, ASIDE, GAP = 0.72, 0.3, 0.55, 0.14
 
 
 def parted(before: float, after: float) -> float:
@@ -89,8 +92,10 @@ def draw_mouth(
     if inside > 0:
         between = np.clip(np.minimum(mouth.top, -mouth.bottom) / scale + 0.5, 0, 1)
         cover = cv2.GaussianBlur(between, (0, 0), max(0.4 * scale, 0.3))
-        shares = _inside(mouth, points, scale)
-        part += inside * cover[:, :, None] * (skin * _without_colour(shares, grey) - part)
+        teeth, light, rest = _inside(mouth, points, scale)
+        shown = skin * _without_colour(rest, grey)
+        shown += teeth * (light * WHITER * (skin.mean() + TINGE * (skin - skin.mean())) - shown)
+        part += inside * cover[:, :, None] * (shown - part)
     if line > 0:
         away = (mouth.top + mouth.bottom) / (2 * scale)
         ends = np.clip((1 - np.abs(mouth.side)) / ENDS, 0, 1)
@@ -136,8 +141,9 @@ class Mouth(NamedTuple):
         return cls((slice(low[1], high[1]), slice(low[0], high[0])), side, *edges)
 
 
-def _inside(mouth: Mouth, points: Float32Array, scale: float) -> Float64Array:
-    """The colours between the lips as shares of the skin's: (h, w, 3)."""
+def _inside(mouth: Mouth, points: Float32Array, scale: float) -> tuple[Float64Array, ...]:
+    """What is between the lips: how far teeth are there and how much light they have, (h, w, 1) each; and the
+    colours of the rest as shares of the skin's, (h, w, 3)."""
     left, right = (points[ring].mean(axis=0) for ring in (dense.LEFT_EYE, dense.RIGHT_EYE))
     eyes = max(float(np.linalg.norm(right - left)), 1.0)
     width = float(np.linalg.norm(points[CORNERS[1]] - points[CORNERS[0]])) / eyes
@@ -155,7 +161,7 @@ def _inside(mouth: Mouth, points: Float32Array, scale: float) -> Float64Array:
     light = light * (1 - ASIDE * aside**2) * (1 - GAP * np.exp(-(gap**2)))
     below = np.clip(1 + mouth.bottom / (0.35 * height), 0, 1)[..., None]
     rest = BEHIND + below * (BELOW - BEHIND)
-    return np.asarray(rest + shown * (light[..., None] * TEETH - rest))
+    return shown, light[..., None], rest
 
 
 def _without_colour(shares: Float64Array, grey: bool) -> Float64Array:
