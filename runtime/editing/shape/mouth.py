@@ -30,8 +30,8 @@ DISTANCES = (-2.5, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 PROFILE = (0.0, 0.2, 0.42, 0.72, 1.0, 0.74, 0.34, 0.1, 0.0)
 ENDS = 0.15
 
-# How dark it is in log units: blue, green, red. The medians are 0.75, 0.72 and 0.37; a gain adds some.
-DEPTH = np.array([0.64, 0.62, 0.32])
+# How dark it is in log units: blue, green, red.
+DEPTH = np.array([0.75, 0.72, 0.37])
 
 # Shares of the skin's blue, green and red: of what lies behind the teeth, and inside the lower lip.
 BEHIND, BELOW = np.array([0.3, 0.27, 0.42]), np.array([0.6, 0.5, 0.68])
