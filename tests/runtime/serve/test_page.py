@@ -16,7 +16,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from running_service import png, until
+from running_service import until
 
 from aif.runtime.editing.editor import Editor
 
@@ -163,17 +163,25 @@ def test_a_photo_a_slider_a_sweep_and_a_download(visit, portrait, toy_bundle, ad
     assert 'aif_requests_total{endpoint="page",outcome="ok"}' in page
 
 
-def test_on_a_telephone_what_is_no_use_is_said_and_everything_stands_in_one_column(visit, portrait, tmp_path):
-    seen = visit(390)
-    for name, content, said in (
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.png", np.full((64, 64, 3), 90, np.uint8), "No face was found"),
+        ("huge.png", np.zeros((800, 800, 3), np.uint8), "at most 0.5 megapixels"),
         ("no.png", b"no picture", "a text file"),
-        ("huge.png", png(np.zeros((800, 800, 3), np.uint8)), "at most 0.5 megapixels"),
-        ("empty.png", png(np.full((64, 64, 3), 90, np.uint8)), "No face was found"),
-    ):
-        (tmp_path / name).write_bytes(content)
-        seen.page.set_input_files("#photo input[type=file]", str(tmp_path / name))
-        seen.page.get_by_text(said).first.wait_for()
-        assert not seen.page.locator("#compare").is_visible()
+    ],
+)
+def test_what_is_no_use_is_said(visit, tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else cv2.imencode(".png", content)[1].tobytes())
+    seen = visit(800)
+    seen.page.set_input_files("#photo input[type=file]", str(path))
+    seen.page.get_by_text(said).first.wait_for()
+    assert not seen.page.locator("#compare").is_visible()
+
+
+def test_on_a_telephone_everything_stands_in_one_column(visit, portrait):
+    seen = visit(390)
     seen.drop(portrait)
     places = [seen.page.locator(each).bounding_box() for each in ("#compare", "#panel", "#actions", "#sweep")]
     for above, below in pairwise(places):
