@@ -89,7 +89,7 @@ class OwnHair(NamedTuple):
     Attributes:
         share: how dark, FAIR to 1.
         colour: float32 (3,) RGB, what each channel darkens by, as a share of what all do.
-        bare: float32 (S, S) how far skin is as light as most of it, 0 to 1: hair that is there is not doubled.
+        bare: float32 (S, S) how far skin is as light as most of it, 0 to 1, not hair already.
     """
 
     share: float

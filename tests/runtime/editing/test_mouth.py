@@ -1,11 +1,12 @@
 """The line between lips that an edit shuts, and what is between lips that it parts."""
 
+import cv2
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.mouth import closed, draw_mouth, parted
+from aif.runtime.editing.shape.mouth import blurred, closed, draw_mouth, parted
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.geometry import points as dense
 
@@ -108,3 +109,16 @@ def test_what_is_drawn_is_smooth_in_both_openings():
     for drawn in (parted, closed):
         values = np.array([[drawn(before, after) for after in at] for before in at])
         assert max(np.abs(np.diff(values, axis=k)).max() for k in (0, 1)) < 0.15
+
+
+@pytest.mark.parametrize("blur", [1.5, 2.0, 2.5])
+def test_what_is_drawn_is_as_blurred_as_the_face(blur):
+    photo, points = scene(8.0)
+    soft = cv2.GaussianBlur(photo, (0, 0), blur * SCALE)
+    assert blurred(photo, points, SCALE) < 1 and blurred(soft, points, SCALE) == pytest.approx(blur, rel=0.25)
+    steepest = []
+    for image in (photo, soft):
+        before = image.astype(float)
+        draw_mouth(image, points, SCALE, (8.0, 0.0))
+        steepest.append(np.abs(np.diff(image - before, axis=0)).max())
+    assert steepest[1] < 0.6 * steepest[0]
