@@ -214,8 +214,8 @@ def test_attributes_and_timings_as_a_table_and_as_json(photo, aif_edit):
         (["--set", "Smiling", "--mode", "mix"], 2, "composes by: delta, replace"),
         (["--set", "Smiling", "--mode", "warp"], 2, "composes by: delta, replace"),
         (["--set", "Smiling", "--faces", "some"], 2, "all, largest"),
-        (["--set", "Smiling", "--format", "gif"], 1, "cannot write"),
-        (["--set", "Smiling", "-o", "x.gif"], 1, "cannot write"),
+        (["--set", "Smiling", "--format", "gif"], 2, "cannot write"),
+        (["--set", "Smiling", "-o", "x.gif"], 2, "cannot write"),
         (["--set", "Smiling", "-o", "{nome}.png"], 2, "unknown field"),
         (
             ["rtsp://user:s3cret@cam/live?k=s3cret", "--set", "Smiling"],

@@ -6,7 +6,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-from films import frames_of, sound_only
+from films import sound_only
+
+from aif.runtime.video.read import VideoSource
+
+
+def frames_of(path):
+    """All frames that our own reader gives, of a damaged file, too: int (N, H, W, 3) BGR."""
+    with VideoSource(path) as source:
+        return np.stack([frame.image_hwc_bgr for frame in source]).astype(int)
 
 
 def locked(path):

@@ -120,7 +120,7 @@ def test_mistakes(words, code, said, run, bundle, tmp_path, stand_in_card):
 @pytest.mark.parametrize(
     ("out", "words", "said"),
     [
-        ("note.txt", (), "note.txt exists already"),
+        ("note.txt", (), "note.txt: unknown kind of file"),
         ("note.txt/x.aif", (), "note.txt is no folder"),
         ("x.aif", ("--timing-cache", "note.txt/own.cache"), "timing cache cannot be kept"),
     ],
@@ -188,7 +188,7 @@ def test_auto_builds_engines_of_its_own_beside_those_of_a_bundle(
     ("words", "code", "said"),
     [
         (("--provider", "cpu"), 2, "--build-engines is for TensorRT, not for cpu"),
-        (("--provider", "tensorrt", "--webcam"), 2, "before a camera is opened"),
+        (("--provider", "tensorrt", "--webcam", "--headless", "--timings"), 2, "before a camera is opened"),
         (("--provider", "tensorrt"), 2, "no face was found in the pictures"),
         (("--provider", "tensorrt", "--precision", "int8"), 2, "symmetric INT8 only"),
         (("--provider", "tensorrt", "--precision", "fp16"), 1, "no graphs of precision 'fp16'"),
@@ -200,7 +200,8 @@ def test_engines_that_cannot_be_built_on_first_use(words, code, said, aif_edit, 
         photo = Path("demo")
     else:
         cv2.imwrite(str(photo), np.full((64, 64, 3), 90, np.uint8))
-    done = aif_edit(photo, "--set", "Smiling=1", "-o", tmp_path / "out.png", "--build-engines", *words)
+    out = () if "--webcam" in words else ("-o", tmp_path / "out.png")
+    done = aif_edit(photo, "--set", "Smiling=1", *out, "--build-engines", *words)
     assert (done.code, said in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr and not stand_in_card.builds
 

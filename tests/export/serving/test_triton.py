@@ -338,9 +338,10 @@ def test_the_command(tmp_path, capsys, small_bundle):
     assert configs(out)["small_one_fp32"].max_batch_size == 4
     for words, wanted, text in (
         (("tensorflow", bundle.path, "-o", out), 2, "Known: triton"),
-        (("triton", tmp_path / "none.aif", "-o", out), 1, "no bundle"),
-        (("triton", bundle.path, "-o", tmp_path), 2, "not overwritten"),
-        (("triton", bundle.path, "-o", out, "--precision", "int4"), 2, "int4"),
+        (("triton", tmp_path / "none.aif", "-o", tmp_path / "new"), 1, "no bundle"),
+        (("triton", bundle.path, "-o", out), 2, "--overwrite"),
+        (("triton", bundle.path, "-o", tmp_path, "--overwrite"), 2, "not overwritten"),
+        (("triton", bundle.path, "-o", tmp_path / "new", "--precision", "int4"), 2, "int4"),
     ):
         code, said = run(*words)
         assert code == wanted and text in said and "Traceback" not in said

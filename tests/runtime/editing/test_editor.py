@@ -214,19 +214,6 @@ def test_impossible_settings(toy_bundle, settings, error):
         Editor.load(**{"bundle": toy_bundle, "provider": "cpu", "detector": "haar", **settings})
 
 
-@pytest.mark.parametrize("mode", ["delta", "replace"])
-def test_a_real_portrait_from_end_to_end(toy_bundle, astronaut_bgr, mode):
-    """Path of the bundle, Haar cascades, landmark network, encoder, decoder and compositing, all real."""
-    with Editor.load(toy_bundle.path, "cpu", "haar", threads=1) as editor:
-        # The toy network tells no false alarm from a face, so there may be more than the one.
-        boxes = [face.box_xywh for face in editor.detect(astronaut_bgr)]
-        number = next(i for i, (x, y, w, h) in enumerate(boxes) if x < 225 < x + w and y < 115 < y + h)
-        result = editor.edit(astronaut_bgr, {"Smiling": 1.0}, mode=mode, faces=number)
-        assert len(result.faces) == 1
-        assert (result.image_hwc_bgr[60:200, 150:300] != astronaut_bgr[60:200, 150:300]).any()
-        np.testing.assert_array_equal(result.image_hwc_bgr[300:], astronaut_bgr[300:])
-
-
 @pytest.mark.parametrize(("narrow", "strength"), [(1.0, 1.0), (0.8, 1.0), (0.45, 0.56), (0.3, 0.0)])
 def test_a_face_turned_away_is_edited_less(editor, frame, narrow, strength):
     points = THREE[1].landmarks.copy()
