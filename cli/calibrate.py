@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Table, Verbose, Version
+from aif.cli.options import Debug, Table, Verbose, Version, check_there
 
 
 def calibrate(
@@ -29,6 +29,12 @@ def calibrate(
 
     Example: aif calibrate runs/quick --bundle quick.aif --data faces --classifier runs/verdict
     """
+    check_there(run, "run", "Train one with aif-train.")
+    check_there(bundle, "bundle", f"Export it: aif-export {run} -o {bundle}")
+    check_there(classifier, "evaluator", "Train one with `aif fit evaluator`.")
+    from aif.train.data.open import find_layout
+
+    find_layout(data, table)
     from aif.runtime import Editor
     from aif.train.data.open import open_faces
     from aif.train.evaluators.evaluator import Evaluator

@@ -87,6 +87,10 @@ def fit(
     else:
         check_suffix(out, (".onnx",))
         check_new(out, overwrite, a_file=True)
+    if what != "matte":  # which learns from pictures of another layout
+        from aif.train.data.open import find_layout
+
+        find_layout(data, table)  # before PyTorch, which takes seconds to load
     instruments[what](Training(data, table, out, faces, workers, others, pictures, start, not overwrite))
 
 

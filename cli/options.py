@@ -109,6 +109,19 @@ def check_new(place: Path | None, overwrite: bool, option: str = "--out", a_file
     )
 
 
+def check_there(place: Path | None, what: str, fix: str) -> None:
+    """Find out whether a run, a bundle or a network is there at all, before PyTorch is loaded, which takes
+    seconds; None is no place at all.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    if place is not None and not place.exists():
+        from aif.runtime.errors import CheckpointError
+
+        raise CheckpointError(f"There is no {what} {place}.", fix)
+
+
 def check_suffix(place: Path, known: Sequence[str], option: str = "--out") -> None:
     """Find a name with another ending than such files have, in capitals or not.
 

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import BundlePath, Debug, Detector, Precision, Provider, Verbose, Version, Yunet
+from aif.cli.options import (
+    BundlePath,
+    Debug,
+    Detector,
+    Precision,
+    Provider,
+    Verbose,
+    Version,
+    Yunet,
+    check_there,
+)
 
 
 def serve(
@@ -58,14 +68,16 @@ def serve(
     typer.echo(f"Starting: loading {what}{' and the page' if ui else ''}, some seconds ...", err=True)
 
     from aif.runtime.batch.machine import Machine
+
+    machine = Machine(provider, detector, yunet, threads, precision)
+    machine.check()
+    check_there(bundle, "bundle", "Make one with aif-export.")
     from aif.runtime.bundle.bundle import Bundle
     from aif.runtime.machine import core_count
     from aif.runtime.serve.address import bind, known_hosts
     from aif.runtime.serve.server import serve_editor
     from aif.runtime.serve.settings import ServeSettings
 
-    machine = Machine(provider, detector, yunet, threads, precision)
-    machine.check()
     settings = ServeSettings(
         workers=core_count() if workers is None else workers,
         queue=queue,

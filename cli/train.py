@@ -94,13 +94,17 @@ def train(
     }
     given = {name: value for name, value in wanted.items() if value is not None}
     if preset in SHAPE_PRESETS:
-        from aif.train.shape.command import ShapeTraining, train_shape_command
-
         if option := first_given(context, _WHOLE_ONLY):
             raise ConfigError(
                 f"{option} does nothing for preset {preset}.",
                 "Leave it out, or choose a preset of whole crops.",
             )
+        if not dry_run:
+            from aif.train.data.open import find_layout
+
+            find_layout(data, table)  # before PyTorch, which takes seconds to load
+        from aif.train.shape.command import ShapeTraining, train_shape_command
+
         training = ShapeTraining(
             preset=preset,
             out=out,

@@ -9,18 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from aif.export.add_engines import add_engines
-from aif.export.graphs.crops import open_crops
-from aif.export.precision.choice import check_mode, check_real
-from aif.runtime.bundle.bundle import Bundle, check_place
-from aif.runtime.bundle.manifest import Variant
 from aif.runtime.errors import ConfigError
-from aif.runtime.tensorrt.build import BuildOptions
-from aif.runtime.tensorrt.sidecar import Sidecar
-from aif.train.data.base import FaceDataset
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a request is checked before all this is loaded
     from aif.export.bundle import ExportOptions, ExportReport
+    from aif.runtime.bundle.manifest import Variant
+    from aif.runtime.tensorrt.build import BuildOptions
+    from aif.runtime.tensorrt.sidecar import Sidecar
+    from aif.train.data.base import FaceDataset
 
 
 @dataclass(frozen=True)
@@ -73,6 +69,10 @@ def extend(request: ExportRequest, report: Callable[[str], None]) -> Outcome:
         ConfigError: nothing is to be added.
         AifError: as `extend_bundle` and `add_engines`; nothing is written.
     """
+    from aif.export.graphs.crops import open_crops
+    from aif.export.precision.choice import check_real
+    from aif.runtime.bundle.bundle import Bundle, check_place
+
     check_place(request.out)
     if not (request.precisions or request.engines):
         raise ConfigError(
@@ -105,8 +105,11 @@ def export_run(request: ExportRequest, options: ExportOptions, report: Callable[
         AifError: as `export_bundle` and `add_engines`; nothing is written.
     """
     from aif.export.bundle import export_bundle
+    from aif.export.graphs.crops import open_crops
     from aif.export.graphs.exportable import open_exportable
     from aif.export.graphs.subset import without
+    from aif.export.precision.choice import check_mode, check_real
+    from aif.runtime.bundle.bundle import check_place
 
     check_place(request.out)
     model = without(open_exportable(request.source), options.without)
@@ -138,4 +141,6 @@ def _engines(
     plan = request.engines
     if plan is None:
         return ()
+    from aif.export.add_engines import add_engines
+
     return add_engines(source, request.out, plan.precisions, faces, plan.options, report, request.new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import logging
 import os
 import secrets
@@ -10,9 +11,20 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from aif.runtime.errors import AifError, TakenError
+from aif.runtime.errors import AifError, ImageError, TakenError
 
 log = logging.getLogger(__name__)
+
+
+def missing_file(path: Path) -> ImageError:
+    """The error for a file that is not there: names what lies beside it under a similar name."""
+    if not path.parent.is_dir():
+        return ImageError(f"There is no file {path}.", f"There is no folder {path.parent} either.")
+    beside: list[str] = []
+    with contextlib.suppress(OSError):
+        beside = [entry.name for entry in path.parent.iterdir()]
+    close = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.75)
+    return ImageError(f"There is no file {path}.", f"Did you mean {' or '.join(close)}?" if close else None)
 
 
 def check_reachable(path: Path) -> None:

@@ -7,6 +7,12 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
+
+Provider = Literal["cpu", "cuda", "tensorrt", "openvino", "ort-tensorrt", "auto"]
+"""Where a user may ask networks to run."""
+DetectorName = Literal["auto", "aif", "yunet", "haar"]
+"""What a user may ask to find faces."""
 
 
 def read_text(path: str | Path) -> str:

@@ -224,10 +224,9 @@ def edit(
     143 terminated.
     """
     from aif.cli.edit import run
-    from aif.cli.edit.show import Show
     from aif.runtime.batch.machine import Machine
     from aif.runtime.batch.places import Files
-    from aif.runtime.batch.plan import Look, Output, VideoChoices, parse_time
+    from aif.runtime.batch.plan import Look, Output, Show, VideoChoices, parse_time
     from aif.runtime.errors import ConfigError
     from aif.runtime.image.kinds import format_for
 

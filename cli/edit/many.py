@@ -7,12 +7,9 @@ import sys
 from pathlib import Path
 
 from aif.cli import console
-from aif.cli.edit.show import announce
 from aif.runtime.batch.machine import Machine
 from aif.runtime.batch.places import Files
 from aif.runtime.batch.plan import EditPlan, Look, Output
-from aif.runtime.batch.run import summary
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError, NoFaceError
 
 MOST_SHOWN = 10
@@ -32,6 +29,9 @@ def edit_many(
     if not look:
         raise ConfigError("There is nothing to do.", "Say what to change: --set Smiling=1")
     look.check()
+    from aif.cli.edit.show import announce
+    from aif.runtime.batch.run import summary
+    from aif.runtime.bundle.bundle import Bundle
     from aif.runtime.ray.job import run_job
     from aif.runtime.ray.places import Place
     from aif.runtime.ray.setup import Setup

@@ -7,22 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# What takes long to load (OpenCV, ONNX Runtime ...) is imported once the command line makes sense.
 from aif.cli import console
-from aif.cli.edit.progress import bars
-from aif.cli.edit.show import MORE_FACES, Show, announce, far_away, print_timings, summarised
-from aif.runtime.batch.build_engines import NO_FACES, build_for
 from aif.runtime.batch.machine import Machine
 from aif.runtime.batch.places import Files, Job, plan_outputs
-from aif.runtime.batch.plan import EditPlan, Look, Output, VideoChoices
-from aif.runtime.batch.record import FileRecord
-from aif.runtime.batch.run import edit_files, exit_code
+from aif.runtime.batch.plan import EditPlan, Look, Output, Show, VideoChoices
 from aif.runtime.batch.sources import find_sources
-from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import ConfigError
-from aif.runtime.faces.detect import resolve_detector
-from aif.runtime.threads import shared_threads
 
 if TYPE_CHECKING:
+    from aif.runtime.batch.record import FileRecord
     from aif.runtime.live.choices import LiveChoices
 
 
@@ -41,12 +35,21 @@ def edit_here(
         AifError: options that contradict each other, no input, or the only input failed.
     """
     _check(files, look, show)
-    opened = Bundle.open(bundle)
-    edit, known = look.edit(opened.manifest), opened.manifest.attributes
     sources = find_sources(files.inputs, files.recursive)
     jobs = [Job(source, None) for source in sources]
-    if edit:
-        jobs = plan_outputs(sources, files.out, edit.tag, output.kind, files.overwrite)
+    if look:
+        jobs = plan_outputs(sources, files.out, look.tag, output.kind, files.overwrite)
+    from aif.runtime.bundle.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    edit, known = look.edit(opened.manifest), opened.manifest.attributes
+    from aif.cli.edit.progress import bars
+    from aif.cli.edit.show import MORE_FACES, announce, far_away, print_record, print_timings, summarised
+    from aif.runtime.batch.build_engines import build_for
+    from aif.runtime.batch.run import edit_files, exit_code
+    from aif.runtime.faces.detect import resolve_detector
+    from aif.runtime.threads import shared_threads
+
     if any(source.is_video for source in sources):
         machine = replace(machine, threads=shared_threads(machine.threads))
     plan = EditPlan(edit, output, video, machine.threads)
@@ -57,7 +60,7 @@ def edit_here(
     with machine.load(opened) as editor, bars(len(jobs)) as progress:
 
         def finished(record: FileRecord) -> None:
-            show.record(record, known, edit.faces, alone=len(jobs) == 1)
+            print_record(record, show, known, edit.faces, alone=len(jobs) == 1)
             progress.advance()
 
         records = edit_files(editor, plan, jobs, finished, progress.frames)
@@ -87,13 +90,20 @@ def edit_live(
         AifError: a wrong option, the camera cannot be opened, there is no display.
     """
     from aif.runtime.live.choices import check_live
-    from aif.runtime.live.run import run_live
 
-    if machine.build_engines:
-        raise ConfigError("Engines are checked on faces in pictures before a camera is opened.", NO_FACES)
     check_live(choices, misplaced)
+    if machine.build_engines:
+        from aif.runtime.batch.build_engines import NO_FACES
+
+        raise ConfigError("Engines are checked on faces in pictures before a camera is opened.", NO_FACES)
+    from aif.runtime.bundle.bundle import Bundle
+
     opened = Bundle.open(bundle)
     edit = look.edit(opened.manifest)
+    from aif.cli.edit.show import announce
+    from aif.runtime.live.run import run_live
+    from aif.runtime.threads import shared_threads
+
     choices = replace(choices, mode=edit.mode, faces=edit.faces)
     announce(edit.settings, opened.manifest.attributes)
     with replace(machine, threads=shared_threads(machine.threads)).load(opened) as editor:

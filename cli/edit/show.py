@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from aif.cli import console
+from aif.runtime.batch.plan import Show
 from aif.runtime.batch.record import STAGES, FileRecord
 from aif.runtime.batch.run import UnexpectedError, summary
 from aif.runtime.batch.sources import STREAM
@@ -33,40 +33,31 @@ MORE_FACES = "Is a face missing? YuNet finds more of the small ones: aif fetch y
 _FACE_WIDTH = 18
 
 
-@dataclass(frozen=True)
-class Show:
-    """What to print: a table of attributes, a line of JSON a file, the time of each stage."""
+def print_record(
+    record: FileRecord, show: Show, attributes: Sequence[AttributeInfo], chosen: FaceChoice, alone: bool
+) -> None:
+    """Print what became of one file.
 
-    attributes: bool = False
-    as_json: bool = False
-    timings: bool = False
-
-    def record(
-        self, record: FileRecord, attributes: Sequence[AttributeInfo], chosen: FaceChoice, alone: bool
-    ) -> None:
-        """Print what became of one file.
-
-        Args:
-            chosen: which faces were to be edited.
-            alone: it is the only file, whose failure ends the run; else a failure is printed here.
-        """
-        if self.as_json:
-            print(record.as_json(self.timings), flush=True)
-        elif self.attributes and record.faces:
-            print_attributes(record, attributes)
-        if record.video is not None and record.video.stopped_s is not None:
-            frames = f"{record.video.frames} {'frame' if record.video.frames == 1 else 'frames'}"
-            what = f"{record.target} holds {frames}, the last at {record.video.stopped_s:.1f} s"
-            console.say(
-                f"{record.source}: stopped; {what if record.video.frames else 'nothing was written'}."
-            )
-        elif not self.as_json and (alone or console.state.verbose):
-            _print_line(record, chosen)
-        if record.failure is not None and not alone:
-            if isinstance(record.failure, UnexpectedError):
-                console.show_traceback(record.failure.__cause__ or record.failure)
-                record.failure.fix = console.REPORT
-            console.show_error(record.failure)
+    Args:
+        show: what to print.
+        chosen: which faces were to be edited.
+        alone: it is the only file, whose failure ends the run; else a failure is printed here.
+    """
+    if show.as_json:
+        print(record.as_json(show.timings), flush=True)
+    elif show.attributes and record.faces:
+        print_attributes(record, attributes)
+    if record.video is not None and record.video.stopped_s is not None:
+        frames = f"{record.video.frames} {'frame' if record.video.frames == 1 else 'frames'}"
+        what = f"{record.target} holds {frames}, the last at {record.video.stopped_s:.1f} s"
+        console.say(f"{record.source}: stopped; {what if record.video.frames else 'nothing was written'}.")
+    elif not show.as_json and (alone or console.state.verbose):
+        _print_line(record, chosen)
+    if record.failure is not None and not alone:
+        if isinstance(record.failure, UnexpectedError):
+            console.show_traceback(record.failure.__cause__ or record.failure)
+            record.failure.fix = console.REPORT
+        console.show_error(record.failure)
 
 
 def print_attributes(record: FileRecord, attributes: Sequence[AttributeInfo]) -> None:

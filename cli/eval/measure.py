@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from aif.cli.console import say
-from aif.cli.options import check_new
-from aif.runtime.errors import CheckpointError, ConfigError, nearest_names
+from aif.cli.options import check_new, check_there
+from aif.runtime.errors import ConfigError, nearest_names
 
 if TYPE_CHECKING:
     from aif.runtime.bundle.bundle import Bundle
@@ -87,23 +87,22 @@ class Request:
 
 def measure_model(asked: Request, exhibits: tuple[str, ...]) -> None:
     """Measure a run or a bundle, print what was found, and write it where there is a folder for it."""
-    from aif.train.evaluators.evaluator import Evaluator
-    from aif.train.evaluators.identity import IdentityNetwork
-
     if asked.protocol not in PROTOCOLS:
         raise ConfigError(
             f"There is no protocol {asked.protocol!r}.", nearest_names(asked.protocol, PROTOCOLS)
         )
     if asked.identity is not None and asked.protocol in ("paper", "robustness"):
         raise ConfigError(f"--protocol {asked.protocol} compares no people.", "Leave --identity out.")
-    if not asked.model.exists():
-        raise CheckpointError(
-            f"There is no run or bundle {asked.model}.", nearest_names(str(asked.model), exhibits)
-        )
+    check_there(asked.model, "run or bundle", nearest_names(str(asked.model), exhibits))
+    check_there(asked.evaluator, "evaluator", "Train one with `aif fit evaluator`.")
+    check_there(asked.identity, "identity network", "Train one with `aif fit identity`.")
     protocol = asked.protocol
     if protocol == "full" and not asked.is_run and asked.bundle().manifest.frame == "shape":
         protocol = "composed"
     asked.check_new("evaluation" if protocol == "full" else protocol)
+    from aif.train.evaluators.evaluator import Evaluator
+    from aif.train.evaluators.identity import IdentityNetwork
+
     assert asked.evaluator is not None
     evaluator = Evaluator.load(asked.evaluator)
     network = None if asked.identity is None else IdentityNetwork.load(asked.identity)
@@ -112,13 +111,12 @@ def measure_model(asked: Request, exhibits: tuple[str, ...]) -> None:
 
 def measure_realism(asked: Request, attributes: list[str]) -> None:
     """Train an adversary for each attribute; print its AUC, and write it where there is a folder."""
+    check_there(asked.model, "bundle", "Make one with aif-export.")
+    asked.check_new("realism")
     from aif.runtime.editing.editor import Editor
     from aif.train.evaluation import realism
     from aif.train.evaluators.adversary import AdversaryConfig
 
-    if not asked.model.exists():
-        raise CheckpointError(f"There is no bundle {asked.model}.", "Make one with aif-export.")
-    asked.check_new("realism")
     bundle, rows, config = asked.bundle(), [], AdversaryConfig()
     faces = asked.open("val", attributes, config.image_size)
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:

@@ -17,6 +17,7 @@ from aif.cli.options import (
     Version,
     check_new,
     check_suffix,
+    check_there,
     first_given,
     split_names,
 )
@@ -142,6 +143,7 @@ def export(
     overwrite |= request.of_bundle and out.resolve() == run.resolve()  # adds to itself
     if out.suffix and not out.is_dir():
         check_suffix(out, (".aif", ".zip"))
+    check_there(run, "run or bundle", "Train one: aif-train --out DIR")
     check_new(out, overwrite)
     request = replace(request, new=not overwrite)
     if request.of_bundle:

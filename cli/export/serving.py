@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Overwrite, Verbose, Version, check_new, split_names
+from aif.cli.options import Debug, Overwrite, Verbose, Version, check_new, check_there, split_names
 
 
 def export_serving(
@@ -58,8 +58,6 @@ def export_serving(
 
     docs/triton.md tells what the models take and give.
     """
-    from aif.export.triton.repository import TritonOptions, export_triton
-    from aif.runtime.bundle.bundle import Bundle
     from aif.runtime.errors import ConfigError
 
     if server != "triton":
@@ -67,7 +65,11 @@ def export_serving(
             f"There is no export for the server {server!r}.",
             "Known: triton. (aif export-serving triton BUNDLE -o model_repository)",
         )
+    check_there(bundle, "bundle", "Make one with aif-export.")
     check_new(out, overwrite)
+    from aif.export.triton.repository import TritonOptions, export_triton
+    from aif.runtime.bundle.bundle import Bundle
+
     options = TritonOptions(
         instances=instances,
         device=device,  # type: ignore[arg-type]

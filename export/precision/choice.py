@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aif.runtime.errors import ConfigError, ExportError, nearest_names
-from aif.train.data.base import FaceDataset
-from aif.train.data.synthetic import SyntheticFaces
+
+if TYPE_CHECKING:
+    from aif.train.data.base import FaceDataset
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -38,6 +41,8 @@ def check_real(faces: FaceDataset, trained_on: str) -> None:
     Raises:
         ExportError: the faces are synthetic, and the model was trained on others.
     """
+    from aif.train.data.synthetic import SyntheticFaces
+
     if isinstance(faces, SyntheticFaces) and trained_on != faces.name:
         raise ExportError(
             f"FP16, INT8 and engines are checked, and INT8 is calibrated, on real faces; the model was "

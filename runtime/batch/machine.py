@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
-from aif.runtime.bundle.bundle import Bundle
-from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import ConfigError
-from aif.runtime.faces.detect import DetectorName
-from aif.runtime.networks.sessions import Provider
+from aif.runtime.machine import DetectorName, Provider
+
+if TYPE_CHECKING:
+    from aif.runtime.bundle.bundle import Bundle
+    from aif.runtime.editing.editor import Editor
 
 
 @dataclass(frozen=True)
@@ -63,5 +64,7 @@ class Machine:
         Raises:
             AifError: see `Editor.load`; a ConfigError when the YuNet file cannot be used.
         """
+        from aif.runtime.editing.editor import Editor
+
         provider, detector = cast(Provider, self.provider), cast(DetectorName, self.detector)
         return Editor.load(bundle, provider, detector, self.threads, self.precision, yunet=self.yunet)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aif.runtime.batch.places import Job
-from aif.runtime.bundle.manifest import Manifest, Mode
-from aif.runtime.editing.editor import FaceChoice
 from aif.runtime.editing.options import (
     find_attribute,
     modes_of,
@@ -20,6 +19,10 @@ from aif.runtime.editing.options import (
 from aif.runtime.errors import ConfigError
 from aif.runtime.image.kinds import Format
 from aif.runtime.video.kinds import is_sequence
+
+if TYPE_CHECKING:
+    from aif.runtime.bundle.manifest import Manifest, Mode
+    from aif.runtime.faces.choice import FaceChoice
 
 _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 
@@ -51,11 +54,6 @@ class Edit:
         """What changes, with a swept attribute as present."""
         return {**self.settings, **({} if self.sweep is None else {self.sweep[0]: 1.0})}
 
-    @property
-    def tag(self) -> str:
-        """What names of results get, where none is given."""
-        return "_sweep" if self.sweep else "_compare" if self.compare else "_edited"
-
 
 @dataclass(frozen=True)
 class Look:
@@ -71,6 +69,11 @@ class Look:
     def __bool__(self) -> bool:
         """Whether there is something to edit."""
         return bool(self.settings) or self.sweep is not None
+
+    @property
+    def tag(self) -> str:
+        """What names of results get, where none is given."""
+        return "_sweep" if self.sweep else "_compare" if self.compare else "_edited"
 
     def check(self) -> None:
         """Find what contradicts itself before a bundle is opened.
@@ -140,6 +143,15 @@ class VideoChoices:
     codec: str | None = None
     hardware: str | None = None
     fps: float | None = None
+
+
+@dataclass(frozen=True)
+class Show:
+    """What to print: a table of attributes, a line of JSON a file, the time of each stage."""
+
+    attributes: bool = False
+    as_json: bool = False
+    timings: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aif.runtime.errors import ConfigError, ImageError
-from aif.runtime.image.io import missing_file
+from aif.runtime.files import missing_file
 from aif.runtime.image.kinds import SUFFIXES, sniff_format
 from aif.runtime.video.kinds import VIDEO_SUFFIXES, is_sequence, is_video
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import ConfigError, nearest_names
-from aif.runtime.machine import core_count, load_average, processor_name, read_text
+from aif.runtime.machine import Provider, core_count, load_average, processor_name, read_text
 from aif.runtime.model.model import AnyDevice
-from aif.runtime.networks.sessions import Provider, check_threads
+from aif.runtime.networks.sessions import check_threads
 
 Name = TypeVar("Name", bound=Hashable)
 Result = TypeVar("Result")

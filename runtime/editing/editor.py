@@ -19,9 +19,9 @@ from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.values import decode_values, value_columns, wanted_values
 from aif.runtime.errors import AifError, ConfigError, NoFaceError
 from aif.runtime.faces.choice import VISIBLE, FaceChoice, choose_faces, left_to_right
-from aif.runtime.faces.detect import Detection, Detector, DetectorName, check_frame, make_detector
+from aif.runtime.faces.detect import Detection, Detector, check_frame, make_detector
+from aif.runtime.machine import DetectorName, Provider
 from aif.runtime.model.model import FaceModel
-from aif.runtime.networks.sessions import Provider
 
 __all__ = ["EditResult", "Editor", "FaceAnalysis", "FaceChoice", "FaceEdit", "choose_faces"]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
-from aif.runtime.bundle.manifest import AttributeInfo, Manifest, Mode
-from aif.runtime.editing.editor import FaceChoice
-from aif.runtime.editing.values import check_value
 from aif.runtime.errors import ConfigError, UnknownAttributeError
+from aif.runtime.faces.choice import FaceChoice
+
+if TYPE_CHECKING:
+    from aif.runtime.bundle.manifest import AttributeInfo, Manifest, Mode
 
 _ON, _OFF = ("on", "yes", "true"), ("off", "no", "false")
 _SYNTAX = (
@@ -65,6 +66,8 @@ def _value(text: str, wanted: str, info: AttributeInfo) -> float:
         value = float(wanted)
     except ValueError:
         raise ConfigError(f"{text!r} has no value that aif understands.", _SYNTAX) from None
+    from aif.runtime.editing.values import check_value
+
     check_value(info, value)
     return value
 
@@ -124,7 +127,7 @@ def parse_mode(text: str | None, modes: Sequence[Mode], option: str = "--mode") 
         raise ConfigError(
             f"{option} cannot be {text[:40]!r} with this bundle.", f"It composes by: {', '.join(modes)}."
         )
-    return cast(Mode | None, text)
+    return cast("Mode | None", text)
 
 
 def describe(settings: Mapping[str, float]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from aif.runtime.errors import ConfigError, NoFaceError
-from aif.runtime.faces.detect import Detection
+
+if TYPE_CHECKING:
+    from aif.runtime.faces.detection import Detection
 
 FaceChoice = Literal["all", "largest"] | int
 
@@ -39,7 +39,7 @@ def choose_faces(detections: Sequence[Detection], faces: FaceChoice) -> list[Det
     if faces == "all":
         return list(detections)
     if faces == "largest":
-        return [max(detections, key=lambda face: float(np.prod(face.box_xywh[2:])))]
+        return [max(detections, key=lambda face: float(face.box_xywh[2] * face.box_xywh[3]))]
     if int(faces) >= len(detections):
         count = "is 1 face" if len(detections) == 1 else f"are {len(detections)} faces"
         raise NoFaceError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
 from aif.runtime.errors import ConfigError
@@ -16,6 +16,7 @@ from aif.runtime.faces.detectors.own import OwnDetector, ProposalNet
 from aif.runtime.faces.detectors.yunet import YuNetDetector
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.fetch import yunet_path
+from aif.runtime.machine import DetectorName
 
 __all__ = [
     "SAME_FACE",
@@ -37,8 +38,6 @@ __all__ = [
     "suppress",
     "turned_copy",
 ]
-
-DetectorName = Literal["auto", "aif", "yunet", "haar"]
 
 
 def make_detector(

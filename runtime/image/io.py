@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import importlib.util
 import logging
 import os
@@ -63,22 +61,11 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise missing_file(path) from error
+        raise files.missing_file(path) from error
     except IsADirectoryError as error:
         raise ImageError(f"{path} is a folder, not a picture.") from error
     except (OSError, ValueError) as error:
         raise ImageError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
-
-
-def missing_file(path: Path) -> ImageError:
-    """The error for a file that is not there: names what lies beside it under a similar name."""
-    if not path.parent.is_dir():
-        return ImageError(f"There is no file {path}.", f"There is no folder {path.parent} either.")
-    beside: list[str] = []
-    with contextlib.suppress(OSError):
-        beside = [entry.name for entry in path.parent.iterdir()]
-    close = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.75)
-    return ImageError(f"There is no file {path}.", f"Did you mean {' or '.join(close)}?" if close else None)
 
 
 def encode_image(

@@ -7,10 +7,11 @@ import logging
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import Manifest
 from aif.runtime.errors import AifError, ProviderError
+from aif.runtime.machine import Provider
 from aif.runtime.model.autoencoder import Autoencoder
 from aif.runtime.model.codes import Decoded, Encoding
 from aif.runtime.networks.cpu import multiplies_int8
-from aif.runtime.networks.network import MAX_BATCH, AnyDevice, Device, Network, Provider
+from aif.runtime.networks.network import MAX_BATCH, AnyDevice, Device, Network
 from aif.runtime.networks.sessions import Session, choose_devices
 
 __all__ = ["INT8_PAYS", "MAX_BATCH", "AnyDevice", "Decoded", "Encoding", "FaceModel", "preferred_precision"]

@@ -11,8 +11,6 @@ Device = Literal["cpu", "cuda", "openvino", "ort-tensorrt"]
 """Where ONNX Runtime runs a graph."""
 AnyDevice = Device | Literal["tensorrt"]
 """The same, and TensorRT without ONNX Runtime."""
-Provider = Literal["cpu", "cuda", "tensorrt", "openvino", "ort-tensorrt", "auto"]
-"""What a user may ask for."""
 
 Shape = tuple[int | None, ...]
 """Of a tensor; None is a dynamic dimension, as the batch is."""

@@ -11,8 +11,9 @@ import onnxruntime as ort
 
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError, first_line
+from aif.runtime.machine import Provider
 from aif.runtime.networks.cpu import multiplies_int8
-from aif.runtime.networks.network import AnyDevice, Device, Provider, Shape
+from aif.runtime.networks.network import AnyDevice, Device, Shape
 from aif.runtime.networks.providers import check_placed, placed_nodes, provider_list, require
 
 __all__ = ["Device", "Provider", "Session", "check_threads", "choose_devices"]

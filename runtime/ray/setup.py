@@ -15,7 +15,8 @@ from aif.runtime.batch.plan import EditPlan
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import BundleError
-from aif.runtime.faces.detect import DetectorName, resolve_detector
+from aif.runtime.faces.detect import resolve_detector
+from aif.runtime.machine import DetectorName
 
 
 @dataclass(frozen=True)

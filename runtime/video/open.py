@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from aif.runtime.image.io import missing_file
+from aif.runtime.files import missing_file
 from aif.runtime.video.kinds import VideoError, is_sequence, sequence_files
 
 log = logging.getLogger(__name__)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aif.runtime.errors import DataError
-from aif.train.data.base import FaceDataset
-from aif.train.data.celeba import ATTRIBUTE_FILE, CelebAFaces, Crop, find_celeba
-from aif.train.data.folder import FolderFaces
-from aif.train.data.packed import PackedFaces
-from aif.train.data.synthetic import VALIDATION_START, SyntheticFaces
+
+if TYPE_CHECKING:  # what a folder lacks is said before pandas and OpenCV are loaded
+    from aif.train.data.base import FaceDataset
+    from aif.train.data.celeba import Crop
 
 Split = Literal["train", "val", "test"]
 Layout = Literal["synthetic", "packed", "celeba", "folder"]
@@ -32,6 +31,8 @@ def find_layout(data: Path | str | None, table: Path | None = None) -> Layout:
         )
     if table is not None:
         return "folder"
+    from aif.train.data.celeba import ATTRIBUTE_FILE, find_celeba
+
     if (root / "labels.csv").is_file() and "shard" in _header(root / "labels.csv"):
         return "packed"
     if find_celeba(root) is not None:
@@ -68,6 +69,11 @@ def open_faces(
         UnknownAttributeError: an attribute is not among those there.
     """
     layout = find_layout(data, table)
+    from aif.train.data.celeba import CelebAFaces
+    from aif.train.data.folder import FolderFaces
+    from aif.train.data.packed import PackedFaces
+    from aif.train.data.synthetic import VALIDATION_START, SyntheticFaces
+
     if layout == "synthetic":
         start = {"train": 0, "val": VALIDATION_START, "test": 2 * VALIDATION_START}[split]
         count = SYNTHETIC_TRAIN if split == "train" else SYNTHETIC_VAL
