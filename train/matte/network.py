@@ -18,7 +18,6 @@ from aif.train.evaluators.fitting import FitOptions, fit, load_fitted, numbered,
 from aif.train.matte.data import MatteBatch, MatteSamples
 from aif.train.small_graphs import export_small
 
-
 # The matte may differ by so much once the weights are stored as float16.
 HALF_LIMIT = 1e-2
 
