@@ -73,7 +73,7 @@ def detect(bundle, frame):
     [
         (60, 150, 4, partial(edit_photo_and_frames, threads=1)),
         (5, 20, 6, partial(edit_photo_and_frames, threads=3)),
-        (10, 30, 6, detect),
+        (4, 8, 6, detect),
     ],
     ids=["one thread", "three threads", "detectors"],
 )
