@@ -1,4 +1,4 @@
-"""The packages: folders at the top of the repository that install as the namespace package `aif`."""
+"""The packages: folders at the top of the repository; `package` is `aif` itself, the others lie in it."""
 
 from setuptools import find_packages, setup
 
@@ -6,10 +6,10 @@ TOPS = ("cli", "export", "runtime", "train")
 
 setup(
     packages=[
-        "aif",  # holds __main__.py
+        "aif",
         *(f"aif.{name}" for top in TOPS for name in (top, *(f"{top}.{sub}" for sub in find_packages(top)))),
     ],
-    package_dir={f"aif.{top}": top for top in TOPS},
+    package_dir={"aif": "package", **{f"aif.{top}": top for top in TOPS}},
     package_data={
         "aif.cli": ["py.typed"],
         "aif.export": ["py.typed"],

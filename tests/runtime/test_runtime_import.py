@@ -14,7 +14,9 @@ def test_every_public_name_is_there(name):
 
 
 def test_the_version_is_that_of_the_package():
-    assert aif.runtime.__version__ == version("aif")
+    assert aif.__version__ == aif.runtime.__version__ == version("aif")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        aif.nothing  # noqa: B018
 
 
 @pytest.mark.parametrize("name", ["editor_", "Nothing", "torch"])
