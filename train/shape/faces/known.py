@@ -54,7 +54,7 @@ TRAINED_STRENGTHS = {
     "Mustache": (2.0, 1.4),
     "Goatee": (1.8, 1.5),
     "Male": (1.6, 2.2),
-    "Young": (2.0, 1.1),
+    "Young": (1.5, 1.1),
     "Big_Nose": (1.3, 1.5),
     "Rosy_Cheeks": (1.15, 1.4),
 }
