@@ -1,4 +1,5 @@
-"""Edit one attribute of a face and nothing else: `aif.runtime` edits, `aif.train` trains, `aif.export` packs."""
+"""Edit one attribute of a face and nothing else:
+`aif.runtime` edits, `aif.train` trains, `aif.export` packs."""
 
 
 def __getattr__(name: str) -> str:

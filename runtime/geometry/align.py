@@ -25,7 +25,7 @@ TEMPLATE_128: Float32Array = np.array(
 FRONTAL, PROFILE = 0.17, 0.27
 
 # The same for the yaw in degrees, where it is known: beyond, the far half of the face is folded away.
-FRONTAL_YAW, PROFILE_YAW = 26.0, 46.0
+FRONTAL_YAW, PROFILE_YAW = 30.0, 46.0
 
 
 def template(size: int) -> Float32Array:
