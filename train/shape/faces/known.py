@@ -46,7 +46,7 @@ REGIONS: dict[str, tuple[Part, ...]] = {
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (1.7, 2.0),
+    "Smiling": (1.7, 1.7),
     "Mouth_Slightly_Open": (1.3, 1.8),
     "Bushy_Eyebrows": (1.6, 1.8),
     "Heavy_Makeup": (2.0, 2.2),
