@@ -41,7 +41,7 @@ class FaceChange:
 
 
 class ShapePath(EditPath[FaceChange]):
-    """Moves the photo's landmarks, multiplies its colours, and decodes only what it never showed."""
+    """Moves the photo's landmarks, multiplies its colours, and draws what it never showed."""
 
     modes = ("warp",)
     lasting = True
