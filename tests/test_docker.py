@@ -65,7 +65,17 @@ def test_what_is_copied_is_there_and_not_ignored(path):
         if word == "COPY" and not rest.startswith("--from") and rest != ". .":
             source = rest.split()[0]
             assert (ROOT / source).is_file(), source
-    names = ("aif", "cli", "export", "runtime", "train", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+    names = (
+        "package",
+        "cli",
+        "export",
+        "runtime",
+        "train",
+        "setup.py",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+    )
     for part in names:
         assert (ROOT / part).exists() and f"!{part}" in ignored
     assert "!docker/overrides-*.txt" in ignored

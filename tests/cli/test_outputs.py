@@ -46,7 +46,7 @@ def words_for(tmp_path, bundle, portrait_rgb, make_clip):
         (["fit", "evaluator", "--data", "synthetic", "-o", "{out}"], "/evaluator.json"),
         (["fit", "identity", "--data", "synthetic", "-o", "{out}"], "/identity.safetensors"),
         (["eval", "{bundle}", "--realism", "Smiling", "-o", "{out}"], "/realism.md"),
-        (["eval", "{bundle}", "--evaluator", "x", "-o", "{out}"], "/metrics.json"),
+        (["eval", "{bundle}", "--evaluator", "{run}", "-o", "{out}"], "/metrics.json"),
         (["eval", "table1", "--evaluator", "x", "-o", "{out}"], "/table1.json"),
         (["edit", "{photo}", "--set", "Smiling", "-o", "{out}.png"], ".png"),
         (["edit", "{film}", "--set", "Smiling", "-o", "{out}.mp4"], ".mp4"),
