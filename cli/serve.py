@@ -64,14 +64,13 @@ def serve(
     --ui adds a page for people who would rather look than type. Nothing asks for a password: to serve others
     than yourself put it behind a proxy that does. docs/serving.md tells the rest.
     """
-    what = "aif's own bundle" if bundle is None else str(bundle)
-    typer.echo(f"Starting: loading {what}{' and the page' if ui else ''}, some seconds ...", err=True)
-
     from aif.runtime.batch.machine import Machine
 
     machine = Machine(provider, detector, yunet, threads, precision)
     machine.check()
     check_there(bundle, "bundle", "Make one with aif-export.")
+    what = "aif's own bundle" if bundle is None else str(bundle)
+    typer.echo(f"Starting: loading {what}{' and the page' if ui else ''}, some seconds ...", err=True)
     from aif.runtime.bundle.bundle import Bundle
     from aif.runtime.machine import core_count
     from aif.runtime.serve.address import bind, known_hosts
