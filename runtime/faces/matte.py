@@ -92,6 +92,7 @@ def photo_matte(
     box_xywh: tuple[int, int, int, int],
     *,
     wide: bool = True,
+    known: Float32Array | None = None,
 ) -> Float32Array:
     """The matte of one face's hair in a box of the photo, refined: float32 (h, w) in [0, 1].
 
@@ -102,6 +103,7 @@ def photo_matte(
         matrix: (2, 3), photo to crop pixel coordinates: `similarity_transform(points, net.input_size)`.
         box_xywh: left, top, width and height in whole pixels, inside the photo; see `view_box`.
         wide: look at the wider view as well; without, hair ends where the crop ends, in half the time.
+        known: float32 (S, S) the crop's own matte, where it was looked at already.
 
     Raises:
         ValueError: the box reaches beyond the photo.
@@ -113,8 +115,10 @@ def photo_matte(
     if not width or not height:
         return np.zeros((height, width), dtype=np.float32)
     near = np.asarray(matrix, dtype=np.float64)
-    views = [near, _wide_view(near, net.input_size)] if wide else [near]
+    views = [near] if known is None else []
+    views += [_wide_view(near, net.input_size)] if wide else []
     found = net.matte(face_crops(photo_hwc_bgr, [m.astype(np.float32) for m in views], net.input_size))
+    found = found if known is None else np.concatenate([known[None], found])
     canvas, corner = _joined(found)
     seen = near.copy()
     seen[:, 2] += near[:, :2] @ (x, y) + corner

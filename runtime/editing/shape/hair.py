@@ -125,16 +125,18 @@ def hair_colour(crop_chw: Float32Array, matte: Float32Array) -> HairColour | Non
 
 def own_hair(
     image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView
-) -> tuple[Float32Array, HairColour | None]:
-    """The crop (3, S, S) RGB in [0, 1] that the matte network takes of a face, and its hair's statistics."""
+) -> tuple[Float32Array, Float32Array, HairColour | None]:
+    """The crop (3, S, S) RGB in [0, 1] that the matte network takes of a face, its matte (S, S), statistics
+    of its hair."""
     matrix = view.matrix * np.float32(net.input_size / view.size)
     crop = face_crops(image_hwc_bgr, [matrix], net.input_size)
-    return crop[0], hair_colour(crop[0], net.matte(crop)[0])
+    matte = net.matte(crop)[0]
+    return crop[0], matte, hair_colour(crop[0], matte)
 
 
 def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change: HairChange) -> None:
     """Colour the hair of one face, in place; nothing happens where none is seen."""
-    crop, own = own_hair(image_hwc_bgr, net, view)
+    crop, near, own = own_hair(image_hwc_bgr, net, view)
     matrix = view.matrix * np.float32(net.input_size / view.size)
     left, top, width, height = box = view_box(matrix, net.input_size, image_hwc_bgr.shape)
     if own is None or not width:
@@ -143,7 +145,7 @@ def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change:
         colour = change.colour.model_copy(update={"red": own.red, "blue": own.blue})
         change = HairChange(colour, change.share)
     part = image_hwc_bgr[top : top + height, left : left + width]
-    matte, hair = decided(part, photo_matte(net, image_hwc_bgr, matrix, box))
+    matte, hair = decided(part, photo_matte(net, image_hwc_bgr, matrix, box, known=near))
     part[:] = recoloured(part, matte, hair, own, change)
 
 

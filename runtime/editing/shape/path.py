@@ -82,7 +82,7 @@ class ShapePath(EditPath[FaceChange]):
         parts, net = hidden_parts(shares), self.matte
         if net is None or change.hair is None or view.fade <= 0:
             return parts
-        return parts if own_hair(frame_hwc_bgr, net, view)[1] else (*parts, "hair")
+        return parts if own_hair(frame_hwc_bgr, net, view)[2] else (*parts, "hair")
 
     def _views(self, found: DenseFaces, scores: Sequence[float]) -> list[FaceView]:
         return [

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 from aif.runtime.errors import BundleError
 from aif.runtime.faces.matte import MatteNet, photo_matte, refine_matte, view_box
-from aif.runtime.geometry.align import TEMPLATE_128, similarity_transform
+from aif.runtime.geometry.align import TEMPLATE_128, face_crops, similarity_transform
 
 SIZE = 32
 SKIN, HAIR, WALL = (150, 170, 220), (30, 40, 60), (200, 190, 180)
@@ -88,6 +88,8 @@ def test_a_matte_lies_where_its_hair_is(net, angle, scale, away, wide):
     photo = disc_at(tuple(turn @ away * scale + (250, 230)), 14 * scale)
     box = view_box(matrix, SIZE, photo.shape, wide=wide)
     found = photo_matte(net, photo, matrix, box, wide=wide)
+    near = net.matte(face_crops(photo, [matrix.astype(np.float32)], SIZE))[0]
+    np.testing.assert_allclose(photo_matte(net, photo, matrix, box, wide=wide, known=near), found, atol=1e-5)
     x, y, width, height = box
     red = photo[y : y + height, x : x + width, 2] > 127
     assert found.shape == (height, width) and found.dtype == np.float32
