@@ -18,6 +18,7 @@ import numpy.typing as npt
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import BundleError
+from aif.runtime.faces.lips import along_edges
 from aif.runtime.geometry.align import similarity_transform, transform_points, warp_crop
 from aif.runtime.geometry.points import COUNT, five_points
 from aif.runtime.networks.sessions import Session
@@ -259,7 +260,7 @@ class LandmarkNet:
             for index, points in zip(moving, five, strict=True):
                 known[index] = points
             moving = moving[moved > SETTLED * sides]
-        return faces
+        return _with_lips([frame_hwc_bgr] * len(views), faces)
 
     def in_crops(self, crops_nhwc_bgr: npt.NDArray[np.uint8]) -> DenseFaces:
         """Find the landmarks of faces in aligned face crops, in pixels of these.
@@ -273,7 +274,8 @@ class LandmarkNet:
         side = CLOSER * TEMPLATE_BOX_SIDE
         corner = (centre - side / 2 for centre in TEMPLATE_BOX_CENTRE)
         view: View = (np.array([*corner, side, side]) * scale, 0.0)
-        return self._look(list(crops_nhwc_bgr), [view] * len(crops_nhwc_bgr))
+        crops = list(crops_nhwc_bgr)
+        return _with_lips(crops, self._look(crops, [view] * len(crops)))
 
     def run(self, crops_nhwc_bgr: npt.NDArray[np.uint8]) -> DenseFaces:
         """The bare network on crops of its own size: points as fractions of the side, roll as in the crop.
@@ -306,6 +308,13 @@ class LandmarkNet:
             points[index] = transform_points(seen.points[index] * self.input_size, inverse)
         turns = np.array([[0, 0, math.degrees(angle)] for _, angle in views], dtype=np.float32)
         return DenseFaces(points, seen.pose + turns, seen.confidence, seen.seen)
+
+
+def _with_lips(frames: Sequence[UInt8Array], faces: DenseFaces) -> DenseFaces:
+    """The faces, one of each frame, with their lips along the frame's own edges."""
+    for frame, points in zip(frames, faces.points, strict=True):
+        points[:] = along_edges(frame, points)
+    return faces
 
 
 def _next_view(landmarks: Float32Array, last: View) -> View:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from aif.runtime.errors import ConfigError
 from aif.runtime.geometry.points import COUNT
+from aif.train.evaluators.evaluator import half_precision
 from aif.train.evaluators.fitting import load_fitted, require_a_batch
 from aif.train.small_graphs import export_small
 from aif.train.training.checkpoint import list_checkpoints
@@ -27,13 +29,13 @@ SEEN = "seen"
 class LandmarkConfig:
     """How a landmark network is built and trained."""
 
-    input_size: int = 96
+    input_size: int = 112
     """Side of its input in pixels, a multiple of 16."""
-    widths: tuple[int, ...] = (16, 32, 64, 128)
+    widths: tuple[int, ...] = (20, 40, 80, 144)
     """Channels after each halving."""
     depths: tuple[int, ...] = (0, 2, 2, 1)
     """Residual blocks after each halving."""
-    fine: int = 16
+    fine: int = 10
     """Channels that the third map is reduced to; the fourth one is to 32."""
     hidden: int = 160
     """Features that all outputs are linear in."""
@@ -41,7 +43,7 @@ class LandmarkConfig:
     """Directions of the linear basis of shapes (in every place and turn) that the points are made of."""
     shapes: int = 2000
     """Samples that the basis of shapes is fitted to."""
-    samples: int = 420_000
+    samples: int = 900_000
     """Training length in samples, with and without a face."""
     batch_size: int = 64
     """Samples a step."""
@@ -173,9 +175,11 @@ class LandmarkNet(nn.Module):
         (N,) and of each point's being seen (N, 221), which teach `seen` only."""
         x = (image - 0.45) / 0.25
         maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
+        with half_precision(image.device) if self.training else nullcontext():  # points need all bits
+            for stage in self.stages:
+                x = stage(x)
+                maps.append(x)
+        x, maps = x.float(), [each.float() for each in maps]
         cells = torch.cat([self.fine(maps[2]).flatten(1), self.coarse(x).flatten(1)], dim=1)
         hidden = F.relu(self.hidden(F.relu(cells)))
         points = self.mean + self.shape(hidden) @ self.basis

@@ -30,8 +30,9 @@ from aif.runtime.geometry.mesh import (
 GRID = 150
 
 # The lips of a mouth that is shut part in full from the first distance on, in pixels of a 128 px crop, and
-# lips that close are let be from the second on: between, a slit would be left, with teeth or dark.
-PARTED, SLIT = 4.5, 2.8
+# lips that close are let be from the second on, or from the third, a share of what they were apart: between,
+# a slit would be left, with teeth or dark.
+PARTED, SLIT, HALF_OPEN = 4.5, 2.8, 0.45
 
 # The inner edges of lips that close are taken from the first share of the lips' thickness inside them, at the
 # corners, which are dark, from the second; in full where the mouth closes by `CLOSING`.
@@ -225,7 +226,10 @@ def kept_shut(before: float, after: float) -> float:
     was_shut = 1 - min(max(before / SHUT - 1, 0.0), 1.0)
     opens = min(max((after - before) / OPENING, 0.0), 1.0)
     closes = min(max((before - after) / CLOSING, 0.0), 1.0)
-    return max(opens * was_shut * (1 - _ramp(after, PARTED)), closes * (1 - _ramp(after, SLIT)))
+    return max(
+        opens * was_shut * (1 - _ramp(after, PARTED)),
+        closes * (1 - _ramp(after, max(SLIT, HALF_OPEN * before))),
+    )
 
 
 def _ramp(opening: float, whole: float) -> float:

@@ -27,7 +27,7 @@ from aif.runtime.editing.shape.gain import EPSILON, gain_mask, lips_mask
 from aif.runtime.editing.shape.hairs import hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import CLOSING, SHUT, draw_mouth
 from aif.runtime.editing.shape.region import Regions
-from aif.runtime.editing.shape.warp import LEAST_SHARE, OPENING, PARTED, SLIT
+from aif.runtime.editing.shape.warp import HALF_OPEN, LEAST_SHARE, OPENING, PARTED, SLIT
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import raster
@@ -242,7 +242,8 @@ class Composer(nn.Module):
         was_shut = 1 - (before / SHUT - 1).clamp(0, 1)
         opens = ((after - before) / OPENING).clamp(0, 1)
         closes = ((before - after) / CLOSING).clamp(0, 1)
-        parts = [((after - SHUT) / (whole - SHUT)).clamp(0, 1) for whole in (PARTED, SLIT)]
+        slit = (HALF_OPEN * before).clamp(min=SLIT)
+        parts = [((after - SHUT) / (whole - SHUT)).clamp(0, 1) for whole in (PARTED, slit)]
         plainly, again = (1 - part * part * (3 - 2 * part) for part in parts)
         return torch.maximum(opens * was_shut * plainly, closes * again)
 

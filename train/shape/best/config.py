@@ -61,7 +61,7 @@ class Effect:
     mouth_along: float = 1.4
     """How far an edit of Smiling towards 0 shuts Mouth_Slightly_Open in training, four times of five; beyond
     1, as calibrated values go beyond 0."""
-    without: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Gray_Hair", "Eyeglasses")
+    without: tuple[str, ...] = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Eyeglasses")
     """Attributes not trained for effect: what they are about is not in the face's texture and shape."""
 
 

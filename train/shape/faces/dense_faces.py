@@ -4,12 +4,14 @@ network."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from aif.runtime.errors import DataError
 from aif.runtime.faces.landmarks import LandmarkNet
+from aif.runtime.faces.lips import along_edges
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import FILE, DenseLandmarks, read_dense
 from aif.train.progress import counted
@@ -27,7 +29,7 @@ def dense_landmarks(
     net: Callable[[], LandmarkNet],
     log: Callable[[str], None] = print,
 ) -> DenseLandmarks:
-    """The dense landmarks of a dataset, row by row.
+    """The dense landmarks of a dataset, row by row, with lips along the edges of each picture.
 
     Args:
         dataset: aligned faces.
@@ -39,7 +41,7 @@ def dense_landmarks(
         DataError: the file is damaged or lacks a face, or no image can be read.
     """
     if root is not None and (root / FILE).exists():
-        return read_dense(root, dataset)
+        return _with_lips(read_dense(root, dataset), dataset, log)
     network, count = net(), len(dataset)
     points = np.zeros((count, 221, 2), dtype=np.float32)
     pose, score = np.zeros((count, 3), np.float32), np.zeros(count, np.float32)
@@ -61,3 +63,14 @@ def dense_landmarks(
         points[rows], pose[rows] = found.points, found.pose
         score[rows] = np.where(found.confidence >= SURE, 100.0, 0.0)
     return DenseLandmarks(points, pose, score)
+
+
+def _with_lips(landmarks: DenseLandmarks, dataset: FaceDataset, log: Callable[[str], None]) -> DenseLandmarks:
+    points = landmarks.points.copy()
+    rows = np.flatnonzero(landmarks.sure).tolist()
+    for row in counted(rows, "lips", len(rows), log):
+        try:
+            points[row] = along_edges(np.ascontiguousarray(dataset.image(row)[..., ::-1]), points[row])
+        except CorruptImageError:
+            continue
+    return replace(landmarks, points=points)

@@ -13,7 +13,10 @@ TONE_ATTRIBUTES = ("Pale_Skin",)
 
 EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
 
-COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.6, 0.8)}}
+COMPANIONS = {
+    "Smiling": {"Mouth_Slightly_Open": (0.6, 0.8)},
+    "Heavy_Makeup": {"Wearing_Lipstick": (1.0, 1.0)},
+}
 """What a person expects to change along, and by which share of its way towards 1, and towards 0: most people
 who smile show their teeth."""
 
@@ -38,7 +41,9 @@ REGIONS: dict[str, tuple[Part, ...]] = {
     "Big_Lips": ("mouth",),
     "Wearing_Lipstick": ("mouth",),
     "Rosy_Cheeks": ("cheeks", "nose"),
+    "Chubby": ("cheeks", "jaw"),
     "Double_Chin": ("jaw",),
+    "Young": ("eyes", "nose", "cheeks", "mouth", "jaw"),
 }
 """The parts of the face that an attribute is about; of those that are not named, all of it."""
 
@@ -55,7 +60,9 @@ TRAINED_STRENGTHS = {
     "Goatee": (1.8, 1.5),
     "Male": (1.6, 2.2),
     "Young": (1.5, 1.1),
-    "Big_Nose": (1.3, 1.5),
+    "Big_Nose": (2.6, 3.0),
+    "Narrow_Eyes": (3.5, 3.0),
+    "Big_Lips": (3.2, 3.2),
     "Rosy_Cheeks": (1.15, 1.4),
 }
 """The same of edits that are trained for effect, towards 1 and towards 0: as strong as still looks natural on
