@@ -22,10 +22,10 @@ import numpy.typing as npt
 from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.bundle.manifest import HairColour, Manifest
 from aif.runtime.editing.edit_path import FaceView
-from aif.runtime.editing.shape.beard import beard_mask
 from aif.runtime.editing.shape.blocks import ROWS
 from aif.runtime.editing.shape.gain import EPSILON, is_grey
 from aif.runtime.editing.shape.hidden import smoothstep
+from aif.runtime.editing.shape.strays import without_strays
 from aif.runtime.faces.matte import MatteNet, photo_matte, view_box
 from aif.runtime.geometry.align import face_crops, transform_points
 
@@ -148,12 +148,9 @@ def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change:
     part = image_hwc_bgr[top : top + height, left : left + width]
     matte, hair = decided(part, photo_matte(net, image_hwc_bgr, matrix, box, known=near))
     if view.points is not None:
-        beard = beard_mask(near, transform_points(view.points, matrix))
-        if beard.any():
-            placed = matrix.astype(np.float64)
-            placed[:, 2] += placed[:, :2] @ (left, top)
-            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-            matte = matte * (1 - f32(cv2.warpAffine(beard, placed, (width, height), flags=flags)))
+        place = matrix.astype(np.float64)
+        place[:, 2] += place[:, :2] @ (left, top)
+        matte = without_strays(matte, near, transform_points(view.points, matrix), place)
     part[:] = recoloured(part, matte, hair, own, change)
 
 

@@ -95,7 +95,7 @@ class ShapeConfig:
     """The baseline that the networks begin as."""
     reconstruct_steps: int = 0
     """Steps of Algorithm 1; 0 = encoder and decoder are the linear baseline's."""
-    effect_steps: int = 2_400
+    effect_steps: int = 2_800
     """Steps of training edits for effect; 0 = none."""
     batch_size: int = 24
     """Faces of a step."""

@@ -13,10 +13,7 @@ TONE_ATTRIBUTES = ("Pale_Skin",)
 
 EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
 
-COMPANIONS = {
-    "Smiling": {"Mouth_Slightly_Open": (0.6, 0.8)},
-    "Heavy_Makeup": {"Wearing_Lipstick": (1.0, 1.0)},
-}
+COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.6, 0.8)}}
 """What a person expects to change along, and by which share of its way towards 1, and towards 0: most people
 who smile show their teeth."""
 

@@ -1,11 +1,11 @@
-"""Beards keep their colour where hair is coloured: matte networks take parts of them for hair, in patches."""
+"""What matte networks take for hair and is none to colour: beards, in patches; now and then a shirt or a neck."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from aif.runtime.arrays import Float32Array, f32
+from aif.runtime.arrays import Float32Array, Float64Array, f32
 from aif.runtime.editing.shape.hidden import smoothstep
 from aif.runtime.geometry import points as dense
 
@@ -16,6 +16,26 @@ NO_BEARD, BEARD = 0.05, 0.12
 # The face's outline is grown by this factor, as beards are larger than chins, and softened by so many pixels
 # of a 128 px crop.
 GROWN, SOFT = 1.1, 2.5
+
+# Hair hangs together where the matte is beyond the first; it is looked at with so many pixels a side.
+JOINED, COARSE = 0.3, 160
+
+
+def without_strays(
+    matte: Float32Array, near: Float32Array, points: Float32Array, place: Float64Array
+) -> Float32Array:
+    """The matte (h, w) of a box, in [0, 1], without them.
+
+    Args:
+        near: (S, S), the matte of an upright crop.
+        points: (221, 2) landmarks in pixels of that crop.
+        place: (2, 3), pixels of the box to pixels of the crop.
+    """
+    beard = beard_mask(near, points)
+    if beard.any():
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        matte = matte * (1 - f32(cv2.warpAffine(beard, place, matte.shape[::-1], flags=flags)))
+    return matte * from_the_head(matte, points, place)
 
 
 def beard_mask(matte: Float32Array, points: Float32Array) -> Float32Array:
@@ -37,6 +57,24 @@ def beard_mask(matte: Float32Array, points: Float32Array) -> Float32Array:
         return np.zeros_like(matte)
     grown = _filled(_below(outline, eyes, GROWN), len(matte))
     return f32(share * cv2.GaussianBlur(grown, (0, 0), SOFT * len(matte) / 128))
+
+
+def from_the_head(matte: Float32Array, points: Float32Array, place: Float64Array) -> Float32Array:
+    """What of a matte (h, w) hangs together with hair above the eyes: float32 (h, w) in [0, 1]; arguments as
+    of `without_strays`."""
+    scale = COARSE / max(matte.shape)
+    size = tuple(max(1, round(side * scale)) for side in matte.shape[::-1])
+    coarse = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
+    _, pieces = cv2.connectedComponents((coarse > JOINED).astype(np.uint8))
+    rows, columns = np.indices(coarse.shape) / scale
+    height = place[1, 0] * columns + place[1, 1] * rows + place[1, 2]
+    eyes = np.concatenate([points[dense.LEFT_EYE], points[dense.RIGHT_EYE]])[:, 1].mean()
+    apart = np.setdiff1d(pieces, pieces[height < eyes])
+    other = cv2.dilate(np.isin(pieces, apart[apart > 0]).astype(np.float32), np.ones((5, 5), np.uint8))
+    if not other.any():
+        return np.ones_like(matte)
+    other = cv2.GaussianBlur(other, (0, 0), 1.0)
+    return f32(1 - cv2.resize(other, matte.shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def _below(outline: Float32Array, height: float, scale: float) -> Float32Array:

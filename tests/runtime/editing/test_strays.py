@@ -1,11 +1,11 @@
-"""Beards are left out where hair is coloured; long hair beside a face is not."""
+"""Beards, shirts and shaded necks are left out where hair is coloured; long hair beside a face is not."""
 
 import cv2
 import numpy as np
 import pytest
 from made_up_face import face_points
 
-from aif.runtime.editing.shape.beard import beard_mask
+from aif.runtime.editing.shape.strays import beard_mask, from_the_head, without_strays
 from aif.runtime.geometry import points as dense
 
 POINTS = face_points()
@@ -63,3 +63,36 @@ def test_any_size_of_crop(size):
     small, usual = beard_mask(matte, POINTS * np.float32(size / 128)), beard_mask(full_beard(), POINTS)
     again = cv2.resize(usual, (size, size), interpolation=cv2.INTER_AREA)
     assert np.abs(small - again).mean() < 0.02
+
+
+def box_of(matte, scale):
+    """A larger picture of the crop's matte, and its pixels' places in the crop."""
+    whole = cv2.resize(matte, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    return whole, np.array([[1 / scale, 0, 0.5 / scale - 0.5], [0, 1 / scale, 0.5 / scale - 0.5]])
+
+
+@pytest.mark.parametrize("scale", [0.7, 1.0, 5.0])
+def test_what_hangs_from_the_head_is_hair_and_what_lies_below_alone_is_none(scale):
+    matte = beside_the_face()
+    matte[-12:, 45:80] = 1  # a shirt
+    whole, place = box_of(matte, scale)
+    kept = from_the_head(whole, POINTS, place)
+    rows, columns = np.indices(whole.shape) / scale
+    assert kept[(rows > 118) & (columns > 47) & (columns < 78)].max() < 0.1
+    assert kept[(rows < 112) | (columns < 20) | (columns > 108)].min() > 0.9
+
+
+def test_nothing_else_is_touched():
+    for matte in (on_scalp(), beside_the_face(), 0 * on_scalp()):
+        whole, place = box_of(matte, 2.0)
+        np.testing.assert_array_equal(without_strays(whole, matte, POINTS, place), whole)
+
+
+def test_a_turned_picture_has_its_own_above():
+    matte = beside_the_face()
+    matte[-12:, 45:80] = 1
+    turned = np.ascontiguousarray(np.rot90(matte))
+    place = np.array([[0.0, -1.0, 127.0], [1.0, 0.0, 0.0]])  # x of the crop is 127 - y of the picture
+    np.testing.assert_allclose(
+        from_the_head(turned, POINTS, place), np.rot90(from_the_head(matte, POINTS, np.eye(2, 3))), atol=1e-5
+    )
