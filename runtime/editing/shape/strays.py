@@ -1,4 +1,4 @@
-"""What matte networks take for hair and is none to colour: beards, in patches; now and then a shirt or a neck."""
+"""What matte networks take for hair and is none: beards, in patches; now and then a shirt or a neck."""
 
 from __future__ import annotations
 
