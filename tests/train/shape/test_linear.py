@@ -11,13 +11,14 @@ from made_up_face import face_picture, face_points, made_up_frame
 from aif.runtime.bundle.manifest import HairColour, HairInfo
 from aif.runtime.errors import CheckpointError, ConfigError
 from aif.runtime.geometry import points as dense
+from aif.train.evaluators.probe import probe
 from aif.train.shape.faces.known import attribute_infos, region_hint
 from aif.train.shape.faces.mean_shape import aligned
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.detail import fit_detail
 from aif.train.shape.linear.files import save_linear
-from aif.train.shape.linear.fit import LinearConfig, fit_linear
-from aif.train.shape.linear.networks import LinearDecoder
+from aif.train.shape.linear.fit import LinearConfig, clean, fit_linear
+from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 from aif.train.shape.model import is_shape_run, load_shape_run
 from aif.train.shape.shape_run import ShapeRun
 
@@ -79,6 +80,33 @@ def test_z_has_no_linear_trace_of_y(fitted):
     y = torch.from_numpy(faces.labels).double()
     z, y = z - z.mean(0), y - y.mean(0)
     assert (z.T @ y / len(z)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("steps, read", [(0, (0.85, 1.0)), (300, (0.4, 0.75))])
+def test_the_game_takes_out_of_z_what_no_line_divides(steps, read):
+    config = LinearConfig(shape_components=3, texture_components=3, game_steps=steps)
+    random = torch.Generator().manual_seed(0)
+    codes = torch.randn(4_000, 9, generator=random)
+    y = (codes[:, :1].abs() > 0.67).float()
+    encoder = LinearEncoder(32, 3, 3, 1, config.features).requires_grad_(True)
+    z = clean(encoder, codes, y, config, lambda _: None)
+    values, labels = z.numpy(), y[:, 0].numpy()
+    found = probe(values[:3_000], labels[:3_000], values[3_000:], labels[3_000:]).balanced_accuracy
+    assert read[0] <= found <= read[1]
+    known = torch.cat([z, y], dim=1)
+    rest = codes[:, 1:] - known @ torch.linalg.lstsq(known, codes[:, 1:]).solution
+    assert rest.square().mean() < 0.4  # what does not tell y stays
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_a_model_with_a_game_is_the_same_when_it_is_opened(fitted, tmp_path, steps):
+    config = LinearConfig(shape_components=8, texture_components=12, game_steps=steps)
+    faces = fitted[0]
+    encoder, decoder = fit_linear(faces, config, log=lambda _: None)
+    save_linear(tmp_path, run_of((faces, encoder, decoder)))
+    opened = load_shape_run(tmp_path)
+    torch.testing.assert_close(opened.encoder(*tensors(faces)).mean, encoder(*tensors(faces)).mean)
+    assert encoder.z.in_features == opened.encoder.z.in_features == 23 + config.features
 
 
 def test_flipping_y_moves_corners_and_darkens_brows_and_little_else(fitted):

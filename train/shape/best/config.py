@@ -91,8 +91,8 @@ class ShapeConfig:
 
     faces: int = 44_000
     """Training faces that are used, at the most; textures and crops of 44,000 take 4.3 GB on disk."""
-    linear: LinearConfig = field(default_factory=LinearConfig)
-    """The baseline that the networks begin as."""
+    linear: LinearConfig = field(default_factory=lambda: LinearConfig(game_steps=5_000))
+    """The baseline that the networks begin as, and the game that cleans z of y."""
     reconstruct_steps: int = 0
     """Steps of Algorithm 1; 0 = encoder and decoder are the linear baseline's."""
     effect_steps: int = 2_800

@@ -35,7 +35,7 @@ def estimate(config: ShapeConfig, frame: Frame, attributes: tuple[str, ...], siz
     faces = Textures(images, points, labels.astype(np.uint8), np.arange(count), attributes, frame)
     store = FaceStore(faces, images, torch.device(device))
     c = config.linear
-    linear = LinearEncoder(size, c.shape_components, c.texture_components, len(attributes))
+    linear = LinearEncoder(size, c.shape_components, c.texture_components, len(attributes), c.features)
     baseline = LinearDecoder(size, linear.z.out_features, len(attributes))
     state = ShapeState(config, *beginning((linear, baseline), attributes, config), torch.device(device))
     parts: dict[str, float] = {}

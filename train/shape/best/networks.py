@@ -76,8 +76,10 @@ class ShapeEncoder(nn.Module):
     def __init__(self, linear: LinearEncoder, size: int, deep: bool = True) -> None:
         super().__init__()
         self.deep = deep
-        codes, attributes = linear.z.in_features, linear.y.out_features
-        self.linear = LinearEncoder(size, linear.points.out_features, linear.texture.out_features, attributes)
+        codes, attributes = linear.z.out_features, linear.y.out_features
+        random = linear.z.in_features - codes
+        shape, texture = linear.points.out_features, linear.texture.out_features
+        self.linear = LinearEncoder(size, shape, texture, attributes, random)
         self.linear.load_state_dict(linear.state_dict())
         layers: list[nn.Module] = []
         before = 3
@@ -90,7 +92,7 @@ class ShapeEncoder(nn.Module):
             nn.Linear(codes, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN // 2), nn.ReLU()
         )
         self.mean = _extended(linear.z, HIDDEN + HIDDEN // 2)
-        self.y = _extended(linear.y, HIDDEN + HIDDEN // 2)
+        self.y = _extended(linear.y, random + HIDDEN + HIDDEN // 2)
         self.log_variance = nn.Linear(self.mean.in_features, codes)
         nn.init.zeros_(self.log_variance.weight)
         nn.init.constant_(self.log_variance.bias, -3.0)
@@ -102,7 +104,8 @@ class ShapeEncoder(nn.Module):
         codes = self.linear.codes(image, landmarks)
         with _mixed(self, image.device):
             seen = self.trunk((image * 4 - 2).contiguous(memory_format=torch.channels_last))
-        return torch.cat([codes, self.look(seen.float().flatten(1)), self.points(codes)], dim=1)
+        known = self.linear.features(codes)
+        return torch.cat([known, self.look(seen.float().flatten(1)), self.points(codes)], dim=1)
 
     def heads(self, features: Tensor) -> Code:
         """The code of features (N, F)."""

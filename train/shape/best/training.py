@@ -263,10 +263,9 @@ def _begin(
     if linear is None and list_checkpoints(checkpoint_folder(out)):
         there = config.linear
         codes = there.shape_components + there.texture_components + 3
+        sizes = faces.size, there.shape_components, there.texture_components, len(faces.attributes)
         linear = (
-            LinearEncoder(
-                faces.size, there.shape_components, there.texture_components, len(faces.attributes)
-            ),
+            LinearEncoder(*sizes, there.features),
             LinearDecoder(faces.size, codes, len(faces.attributes)),
         )
     elif linear is None:

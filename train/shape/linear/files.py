@@ -59,10 +59,11 @@ def load_linear(folder: Path) -> ShapeRun:
     attributes, hair = load_attributes(folder)
     shape, texture = about["components"]
     size = plain["image_size"]
-    encoder = LinearEncoder(size, shape, texture, len(attributes))
-    decoder = LinearDecoder(size, encoder.z.out_features, len(attributes))
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+    features = tensors["encoder.z.weight"].shape[1] - len(tensors["encoder.z.weight"])
+    encoder = LinearEncoder(size, shape, texture, len(attributes), features)
+    decoder = LinearDecoder(size, encoder.z.out_features, len(attributes))
     for part, network in (("encoder.", encoder), ("decoder.", decoder)):
         own = {name.removeprefix(part): t for name, t in tensors.items() if name.startswith(part)}
         network.load_state_dict(own)

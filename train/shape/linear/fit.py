@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.errors import ConfigError
 from aif.runtime.geometry import points as dense
-from aif.train.algorithm.factorize import erasure
+from aif.train.algorithm.factorize import Game, erasure, factorize
 from aif.train.shape.faces.known import TONE_ATTRIBUTES
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.detail import fit_detail
@@ -24,6 +24,9 @@ from aif.train.shape.linear.predict import classify, held_out_auc, how_well
 
 # Cheeks and bridge of the nose on the mean shape: x, y and radius in pixels of a 128 px texture.
 TONE_PLACES = ((45, 79, 9), (83, 79, 9), (64, 71, 5))
+
+FEATURES = 256
+"""Random features, and units of each of the auxiliary network's hidden layers, where there is a game."""
 
 # Components that vary less are not stretched to unit variance: of landmarks, in units of the crop's side, it
 # is far below what can be seen, and float32 would add noise of the same size.
@@ -42,6 +45,11 @@ class LinearConfig:
     """Training faces whose textures are used, at the most."""
     ridge: float = 1e-3
     """Penalty of squared coefficients of standardised regressors, relative to the number of faces."""
+    game_steps: int = 0
+    """Steps of Algorithm 1's game between what makes z and an auxiliary network, on stored components; 0 =
+    only what is linear is erased."""
+    game_weight: float = 1.0
+    """Weight of the adversarial term in that game; what z loses is counted in shares of its variance."""
     detail: float = 3.0
     """What measured changes of the amplitude of fine detail are multiplied with: noisy labels shrink them."""
     seed: int = 0
@@ -51,8 +59,15 @@ class LinearConfig:
         for name in ("shape_components", "texture_components", "faces"):
             if getattr(self, name) < POSE_COMPONENTS:
                 raise ConfigError(f"{name} must be at least {POSE_COMPONENTS}, not {getattr(self, name)}.")
+        if self.game_steps < 0:
+            raise ConfigError(f"game_steps cannot be negative, got {self.game_steps}.")
         if not self.ridge > 0:
             raise ConfigError(f"The ridge penalty must be above 0, not {self.ridge}.")
+
+    @property
+    def features(self) -> int:
+        """Random features that z is made of beside the components."""
+        return FEATURES if self.game_steps else 0
 
 
 def fit_linear(
@@ -70,7 +85,10 @@ def fit_linear(
     points = torch.from_numpy(faces.points[some]).flatten(1)
     y = torch.from_numpy(faces.labels[some].astype(np.float32))
     size = faces.size
-    encoder = LinearEncoder(size, config.shape_components, config.texture_components, y.shape[1])
+    torch.manual_seed(config.seed)
+    encoder = LinearEncoder(
+        size, config.shape_components, config.texture_components, y.shape[1], config.features
+    )
     encoder.tone_weight.copy_(inner_face(faces, size // 2))
     decoder = LinearDecoder(size, encoder.z.out_features, y.shape[1])
     with torch.no_grad():
@@ -80,12 +98,9 @@ def fit_linear(
         _components(encoder.texture, coarse, config.texture_components)
         _standardise(encoder.tone, tone)
         codes = torch.cat([encoder.points(points), encoder.texture(coarse), encoder.tone(tone)], dim=1)
-        matrix, offset = erasure(codes, y)
-        encoder.z.weight.copy_(matrix)
-        encoder.z.bias.copy_(offset)
-        z = encoder.z(codes)
     log("attributes")
     classify(encoder.y, codes, y)
+    z = clean(encoder, codes, y, config, log)
     aucs = held_out_auc(codes, y, faces.people_of(some), config.seed)
     for line in how_well(faces.attributes, y, aucs):
         log(line)
@@ -95,6 +110,33 @@ def fit_linear(
         _fit_textures(decoder, faces, some, (z, y, coarse, tone), config.ridge)
         fit_detail(decoder, faces, some, config.detail, config.ridge)
     return encoder.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
+
+
+def clean(
+    encoder: LinearEncoder,
+    codes: Tensor,
+    y: Tensor,
+    config: LinearConfig,
+    log: Callable[[str], None],
+) -> Tensor:
+    """Make z of components (N, C) so that it does not tell y (N, A); returns it, (N, Z)."""
+    z: Tensor
+    with torch.no_grad():
+        known = encoder.features(codes)
+        if not config.game_steps:
+            matrix, offset = erasure(codes, y)
+            encoder.z.weight.copy_(matrix)
+            encoder.z.bias.copy_(offset)
+            z = encoder.z(known)
+            return z
+        encoder.z.weight.copy_(torch.eye(*encoder.z.weight.shape))
+        encoder.z.bias.zero_()
+        predicted = encoder.y(codes).sigmoid()
+    game = Game(config.game_steps, config.game_weight, FEATURES, seed=config.seed)
+    factorize(encoder.z, known, y, predicted, game, log)
+    with torch.no_grad():
+        z = encoder.z(known)
+    return z
 
 
 def inner_face(faces: Textures, size: int) -> Tensor:

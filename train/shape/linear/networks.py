@@ -1,7 +1,8 @@
 """The linear baseline: encoder and decoder without a hidden layer, fitted in closed form in a few minutes of
 one core.
 
-z are principal components of landmarks and texture and the skin's tone, freed of every linear trace of y;
+z are principal components of landmarks and texture and the skin's tone, freed of every linear trace of y, and
+with a game against an auxiliary network of others, too;
 the decoder is a ridge regression of landmarks and log texture on z and y. So an edit is one straight line an
 attribute, the same for everybody but for the landmarks, whose line bends a little with the pose. A network
 has to beat it.
@@ -44,9 +45,10 @@ class LinearEncoder(nn.Module):
         size: side of the texture in pixels.
         shape, texture: numbers of components.
         attributes: number of attributes.
+        features: fixed random features of the components, of which z may be made beside them; 0 = none.
     """
 
-    def __init__(self, size: int, shape: int, texture: int, attributes: int) -> None:
+    def __init__(self, size: int, shape: int, texture: int, attributes: int, features: int = 0) -> None:
         super().__init__()
         half, codes = size // 2, shape + texture + 3
         self.tone_weight: Tensor
@@ -54,7 +56,15 @@ class LinearEncoder(nn.Module):
         self.points = nn.Linear(2 * dense.COUNT, shape)
         self.texture = nn.Linear(3 * half * half, texture)
         self.tone = nn.Linear(3, 3)
-        self.z = nn.Linear(codes, codes)
+        self.random = None
+        if features:
+            self.random = nn.Sequential(
+                nn.Linear(codes, features),
+                nn.LeakyReLU(0.2),
+                nn.Linear(features, features),
+                nn.LeakyReLU(0.2),
+            )
+        self.z = nn.Linear(codes + features, codes)
         self.y = nn.Linear(codes, attributes)
 
     def measured_tone(self, image: Tensor) -> Tensor:
@@ -69,10 +79,14 @@ class LinearEncoder(nn.Module):
             [self.points(landmarks.flatten(1)), self.texture(texture.flatten(1)), self.tone(tone)], dim=1
         )
 
+    def features(self, codes: Tensor) -> Tensor:
+        """What z is linear in: the components (N, C), and random features of them, if there are any."""
+        return codes if self.random is None else torch.cat([codes, self.random(codes)], dim=1)
+
     def forward(self, image: Tensor, landmarks: Tensor) -> Code:
         """image (N, 3, S, S) texture in [0, 1], landmarks (N, 221, 2) in units of the crop's side."""
         codes = self.codes(image, landmarks)
-        z = self.z(codes)
+        z = self.z(self.features(codes))
         return Code(z, torch.full_like(z, -20), self.y(codes).sigmoid())
 
 
