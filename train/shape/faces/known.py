@@ -48,19 +48,20 @@ REGIONS: dict[str, tuple[Part, ...]] = {
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (1.7, 1.7),
+    "Smiling": (1.7, 1.9),
     "Mouth_Slightly_Open": (1.3, 1.8),
     "Bushy_Eyebrows": (1.6, 1.8),
-    "Heavy_Makeup": (2.0, 2.2),
+    "Heavy_Makeup": (2.4, 2.4),
     "Arched_Eyebrows": (2.4, 1.4),
     "Mustache": (2.0, 1.4),
     "Goatee": (1.8, 1.5),
     "Male": (1.6, 2.2),
-    "Young": (1.5, 1.1),
+    "Young": (1.5, 1.4),
     "Big_Nose": (2.6, 3.0),
     "Narrow_Eyes": (3.5, 3.0),
     "Big_Lips": (3.2, 3.2),
     "Rosy_Cheeks": (1.15, 1.4),
+    "5_o_Clock_Shadow": (1.2, 1.4),
 }
 """The same of edits that are trained for effect, towards 1 and towards 0: as strong as still looks natural on
 large portraits. Those that are not named: 1.4."""
