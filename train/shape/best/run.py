@@ -113,7 +113,9 @@ def load_trained(out: Path) -> Trained:
         shape, texture = info["components"]
         size = int(about["size"])
         config = ShapeConfig.from_dict(about["config"])
-        linear = LinearEncoder(size, shape, texture, len(attributes), config.linear.features)
+        linear = LinearEncoder(
+            size, shape, texture, len(attributes), int(info.get("features", config.linear.features))
+        )
         baseline = LinearDecoder(size, linear.z.out_features, len(attributes))
         encoder, decoder = beginning((linear, baseline), attributes, config)
         encoder.load_state_dict(groups["ema_encoder"])

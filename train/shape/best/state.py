@@ -150,6 +150,7 @@ class ShapeState:
         info = {
             "phase": self.phase.name,
             "components": [sizes.points.out_features, sizes.texture.out_features],
+            "features": sizes.z.in_features - sizes.z.out_features,
             "texture_size": self.players.decoder.size,
         }
         save_checkpoint(folder, self.step, tensors, info)
