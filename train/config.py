@@ -46,9 +46,6 @@ class NetworkConfig(Settings):
     """What y is read from: the trunk's features; a trunk of its own; or the posterior mean, untouched."""
     detach_y: bool = True
     """Whether the y head reads detached trunk features (authors), so that L_class moves that head alone."""
-    erase_y: bool = False
-    """Whether what a linear probe reads of y in the posterior mean is erased in closed form, in every step
-    (`aif.train.networks.modules.Erasure`)."""
     aux_hidden: int = 1000
     """Units of each of the auxiliary network's two hidden layers."""
     aux_dropout: float = 0.0

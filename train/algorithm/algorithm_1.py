@@ -41,7 +41,7 @@ def algorithm_1(state: TrainState, batch: StepBatch, o: IfcVaeGan) -> Losses:
     found: Losses = {}
 
     with frozen(discriminator, aux), fabric.autocast():
-        code = encoder(image, y)  # q(z | x) and y_hat <- E(x)
+        code = encoder(image)  # q(z | x) and y_hat <- E(x)
         z = code.sample(noise.z)  # z ~ q(z | x)
         y_hat = y if o.decoder_y == "label" else code.y
         if o.delta > 0:  # x_hat <- D(y_hat, z), and a face of the prior, x_p <- D(y, z_p)

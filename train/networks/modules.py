@@ -37,58 +37,11 @@ def encoder_trunk(config: NetworkConfig) -> nn.Module:
     return ResidualTrunk(config.image_size, config.width, config.norm)
 
 
-class Erasure(nn.Module):
-    """Takes out of codes z (N, Z) what a linear probe reads of y, in closed form and while they change.
-
-        z - C (C^T S^-1 C)^-1 C^T S^-1 (z - m)        C = cov(z, y), S = cov(z, z), m = E z
-
-    is what LEACE erases (Belrose et al., 2023, theorem 4.3); the moments are running ones of the codes in
-    training.
-    """
-
-    MOMENTUM = 0.02
-    """What a batch counts in the moments."""
-
-    def __init__(self, latent_size: int, attributes: int) -> None:
-        super().__init__()
-        self.mean_z: Tensor
-        self.mean_y: Tensor
-        self.zz: Tensor
-        self.zy: Tensor
-        self.matrix: Tensor
-        self.register_buffer("mean_z", torch.zeros(latent_size))
-        self.register_buffer("mean_y", torch.full((attributes,), 0.5))
-        self.register_buffer("zz", torch.eye(latent_size))
-        self.register_buffer("zy", torch.zeros(latent_size, attributes))
-        self.register_buffer("matrix", torch.eye(latent_size))
-
-    def forward(self, z: Tensor, y: Tensor | None) -> Tensor:
-        """y (N, A): labels that the moments go on with; None = they stay."""
-        with torch.autocast(z.device.type, enabled=False):
-            z = z.float()
-            if y is not None and self.training:
-                self._go_on(z.detach(), y.float())
-            return self.mean_z + (z - self.mean_z) @ self.matrix.T
-
-    @torch.no_grad()
-    def _go_on(self, z: Tensor, y: Tensor) -> None:
-        self.mean_z.lerp_(z.mean(0), self.MOMENTUM)
-        self.mean_y.lerp_(y.mean(0), self.MOMENTUM)
-        z, y = z - self.mean_z, y - self.mean_y
-        self.zz.lerp_(z.T @ z / len(z), self.MOMENTUM)
-        self.zy.lerp_(z.T @ y / len(z), self.MOMENTUM)
-        scale = self.zz.diagonal().mean()
-        eye = torch.eye(len(self.zz), device=z.device)
-        inverse = torch.linalg.solve(self.zz + 1e-3 * scale * eye, self.zy)
-        known = self.zy.T @ inverse + 1e-6 * torch.eye(self.zy.shape[1], device=z.device)
-        self.matrix.copy_(eye - self.zy @ torch.linalg.solve(known, inverse.T))
-
-
 class Encoder(nn.Module):
     """E: image (N, 3, S, S) in [0, 1] -> latent code and attribute values.
 
-    Training gives the labels. Where z is conditioned on y (`NetworkConfig.y_to`), the encoder's own
-    predictions take their place in use, when nobody knows them; where y is erased from z, labels say what.
+    Where z is conditioned on y (`NetworkConfig.y_to`), training gives the labels; in use, where nobody knows
+    them, the encoder's own predictions take their place.
     """
 
     def __init__(self, config: NetworkConfig, attributes: int) -> None:
@@ -101,7 +54,6 @@ class Encoder(nn.Module):
         inputs = flat + (attributes if self.conditioned else 0)
         self.mean = nn.Linear(inputs, config.latent_size)
         self.log_variance = nn.Linear(inputs, config.latent_size)
-        self.erasure = Erasure(config.latent_size, attributes) if config.erase_y else None
         self.y_trunk = encoder_trunk(config) if config.y_head == "own" else None
         self.y = nn.Linear(config.latent_size if config.y_head == "code" else flat, attributes)
 
@@ -115,8 +67,6 @@ class Encoder(nn.Module):
             known = (y_logits > 0).to(flat.dtype) if y is None else y.to(flat.dtype)
             flat = torch.cat([flat, known], dim=1)
         mean = self.mean(flat)
-        if self.erasure is not None:
-            mean = self.erasure(mean, y)
         if self.y_head == "code":
             y_logits = self.y(mean.detach())
         # log-variance is kept where exp() is harmless in half precision
