@@ -56,7 +56,8 @@ def estimate(config: ShapeConfig, frame: Frame, attributes: tuple[str, ...], siz
         trainer.prepare_effect(_quiet)
         parts["edits"] = config.effect_steps * _seconds(trainer.one_step, device)
     each = ", ".join(f"{name} {lasting(seconds)}" for name, seconds in parts.items())
-    return f"about {lasting(sum(parts.values()))} here, after minutes of textures and regressions: {each}"
+    before = "after minutes of textures, regressions and the game of L_aux"
+    return f"about {lasting(sum(parts.values()))} here, {before}: {each}"
 
 
 def _seconds(step: Callable[[], object], device: str) -> float:

@@ -269,7 +269,9 @@ def _begin(
             LinearDecoder(faces.size, codes, len(faces.attributes)),
         )
     elif linear is None:
-        linear = fit_linear(faces, config.linear, log)
+        # A short training has a short game.
+        steps = min(config.linear.game_steps, 2 * config.steps)
+        linear = fit_linear(faces, replace(config.linear, game_steps=steps), log)
     state = ShapeState(config, *beginning(linear, faces.attributes, config), device)
     if state.resume(checkpoint_folder(out)):
         log(f"going on at step {state.step}")
