@@ -15,8 +15,9 @@ from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.geometry.mesh import NO_MAP
 from aif.runtime.geometry.points import INNER_LIP, LEFT_MOUTH, OUTER_LIP, RIGHT_MOUTH
 
-# Mouths are looked at in so many pixels at the most, and those below so many stay as they are.
-WIDEST, NARROWEST = 96.0, 14.0
+# Mouths are looked at in so many pixels at the most; those below so many stay as they are, and those from so
+# many on are changed in full, if they are as far from the picture's border as the last share of their width.
+WIDEST, NARROWEST, WIDE, INSIDE = 96.0, 14.0, 20.0, 0.15
 
 # Along a line: 0 = the inner lip, 1 = the outer lip as the network has it. What certainly is lip, and skin.
 LINE = np.linspace(0.0, 1.8, 37, dtype=np.float32)
@@ -58,8 +59,10 @@ def along_edges(image_hwc_bgr: UInt8Array, points: Float32Array) -> Float32Array
     reach = inner[:, None] + LINE[None, :, None] * (outer - inner)[:, None]
     low, high = np.floor(reach.min(axis=(0, 1))) - 1, np.ceil(reach.max(axis=(0, 1))) + 2
     shape = np.array(image_hwc_bgr.shape[1::-1])
-    if width < NARROWEST or (low < 0).any() or (high > shape).any():
+    room = float(min(low.min(), (shape - high).min()))
+    if not (width >= NARROWEST and room >= 0):  # NaN is neither
         return points
+    change = min((width - NARROWEST) / (WIDE - NARROWEST), room / (INSIDE * width), 1.0)
     (left, top), (right, bottom) = low.astype(int), high.astype(int)
     shrink = min(1.0, WIDEST / width)
     size = [max(1, round(shrink * side)) for side in (right - left, bottom - top)]
@@ -71,7 +74,7 @@ def along_edges(image_hwc_bgr: UInt8Array, points: Float32Array) -> Float32Array
         share[lip] = _boundary(colours[lip])
     share[_BESIDE] = (share[_CORNERS] + share[_INWARDS]) / 2
     found = points.copy()
-    found[OUTER_LIP] = inner + share[:, None] * (outer - inner)
+    found[OUTER_LIP] = inner + (1 + change * (share - 1))[:, None] * (outer - inner)
     return found
 
 

@@ -17,8 +17,8 @@ NO_BEARD, BEARD = 0.05, 0.12
 # of a 128 px crop.
 GROWN, SOFT = 1.1, 2.5
 
-# Hair hangs together where the matte is beyond the first; it is looked at with so many pixels a side.
-JOINED, COARSE = 0.3, 160
+# Hair hangs together where the matte is beyond these, on average; it is looked at with so many pixels a side.
+JOINED, COARSE = (0.15, 0.25, 0.35, 0.45), 160
 
 
 def without_strays(
@@ -51,7 +51,10 @@ def beard_mask(matte: Float32Array, points: Float32Array) -> Float32Array:
     )
     lips = _filled(points[dense.OUTER_LIP], len(matte))
     skin = _filled(_below(outline, nose, 0.8), len(matte)) * (1 - lips)
-    covered = float((matte * skin).sum() / max(float(skin.sum()), 1.0))
+    # On both sides: hair that falls over one cheek is no beard.
+    middle = np.arange(len(matte)) < outline[:, 0].mean()
+    halves = (skin * middle, skin * ~middle)
+    covered = min(float((matte * half).sum() / max(float(half.sum()), 1.0)) for half in halves)
     share = float(smoothstep(np.array(covered, np.float32), NO_BEARD, BEARD))
     if share == 0:
         return np.zeros_like(matte)
@@ -60,20 +63,22 @@ def beard_mask(matte: Float32Array, points: Float32Array) -> Float32Array:
 
 
 def from_the_head(matte: Float32Array, points: Float32Array, place: Float64Array) -> Float32Array:
-    """What of a matte (h, w) hangs together with hair above the eyes: float32 (h, w) in [0, 1]; arguments as
-    of `without_strays`."""
+    """What of a matte (h, w) hangs together with something above the tip of the nose, as hair does, below a
+    hat, too: float32 (h, w) in [0, 1]; arguments as of `without_strays`."""
     scale = COARSE / max(matte.shape)
     size = tuple(max(1, round(side * scale)) for side in matte.shape[::-1])
     coarse = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
-    _, pieces = cv2.connectedComponents((coarse > JOINED).astype(np.uint8))
     rows, columns = np.indices(coarse.shape) / scale
     height = place[1, 0] * columns + place[1, 1] * rows + place[1, 2]
-    eyes = np.concatenate([points[dense.LEFT_EYE], points[dense.RIGHT_EYE]])[:, 1].mean()
-    apart = np.setdiff1d(pieces, pieces[height < eyes])
-    other = cv2.dilate(np.isin(pieces, apart[apart > 0]).astype(np.float32), np.ones((5, 5), np.uint8))
+    above, other = height < points[dense.NOSE_TIP, 1], np.zeros(coarse.shape, dtype=np.float32)
+    for least in JOINED:  # several, or a lock whose matte is near to one would come and go in films
+        _, pieces = cv2.connectedComponents((coarse > least).astype(np.uint8))
+        apart = np.setdiff1d(pieces, pieces[above])
+        found = np.isin(pieces, apart[apart > 0]).astype(np.float32)
+        other += f32(cv2.dilate(found, np.ones((5, 5), np.uint8))) / np.float32(len(JOINED))
     if not other.any():
         return np.ones_like(matte)
-    other = cv2.GaussianBlur(other, (0, 0), 1.0)
+    other = f32(cv2.GaussianBlur(other, (0, 0), 1.0))
     return f32(1 - cv2.resize(other, matte.shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 

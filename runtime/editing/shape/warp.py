@@ -221,8 +221,8 @@ _INSETS = INSET + (INSET_CORNER - INSET) * _INSETS
 
 def kept_shut(before: float, after: float) -> float:
     """How far lips are kept together, 0 to 1, if a mouth's opening goes from `before` to `after`, in pixels
-    of a 128 px crop: those of a shut one until they part plainly, those of one that closes once it has all
-    but closed."""
+    of a 128 px crop: those of a shut one until they part plainly, those of one that closes once it has for
+    the most part."""
     was_shut = 1 - min(max(before / SHUT - 1, 0.0), 1.0)
     opens = min(max((after - before) / OPENING, 0.0), 1.0)
     closes = min(max((before - after) / CLOSING, 0.0), 1.0)

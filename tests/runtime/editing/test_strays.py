@@ -35,7 +35,13 @@ def moustache_in_patches():
     return matte
 
 
-@pytest.mark.parametrize("matte", [on_scalp(), beside_the_face(), 0 * on_scalp()])
+def over_one_cheek():
+    matte = beside_the_face()
+    matte[:, :52] = 1
+    return matte
+
+
+@pytest.mark.parametrize("matte", [on_scalp(), beside_the_face(), over_one_cheek(), 0 * on_scalp()])
 def test_without_a_beard_all_hair_counts(matte):
     assert not beard_mask(matte, POINTS).any()
 
@@ -80,6 +86,18 @@ def test_what_hangs_from_the_head_is_hair_and_what_lies_below_alone_is_none(scal
     rows, columns = np.indices(whole.shape) / scale
     assert kept[(rows > 118) & (columns > 47) & (columns < 78)].max() < 0.1
     assert kept[(rows < 112) | (columns < 20) | (columns > 108)].min() > 0.9
+
+
+def test_hair_below_a_hat_stays_and_a_thin_bridge_fades_it_by_degrees():
+    beside = np.zeros((128, 128), np.float32)
+    beside[64:, :22] = beside[64:, 106:] = 1
+    assert from_the_head(beside, POINTS, np.eye(2, 3)).min() == 1
+    kept = []
+    for bridge in np.linspace(0, 1, 21, dtype=np.float32):
+        matte = on_scalp()
+        matte[100:, 45:80], matte[40:100, 60:64] = 1, bridge
+        kept.append(float(from_the_head(matte, POINTS, np.eye(2, 3))[112, 62]))
+    assert kept[0] < 0.1 and kept[-1] > 0.9 and np.diff(kept).max() < 0.4
 
 
 def test_nothing_else_is_touched():

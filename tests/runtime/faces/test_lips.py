@@ -93,3 +93,21 @@ def test_without_an_edge_the_network_is_believed():
 )
 def test_mouths_that_are_not_in_the_picture_stay_as_they_are(image, points):
     assert along_edges(image, points) is points
+
+
+def moved(image, points):
+    return float(np.abs(along_edges(image, points) - points).max())
+
+
+def test_they_come_by_degrees_with_size_and_with_room():
+    sizes = [moved(*mouth(scale)) / scale for scale in np.linspace(0.4, 1.0, 31)]
+    assert sizes[0] == 0 and sizes[-1] > 0.5 and np.abs(np.diff(sizes)).max() < 0.5
+    image, points = mouth(2.0)
+    rooms = [moved(image[:height], points) for height in range(226, 257, 2)]
+    assert rooms[0] == 0 and rooms[-1] > 2 and np.abs(np.diff(rooms)).max() < 1.2
+
+
+def test_points_that_are_none_are_given_back():
+    image, points = mouth()
+    points[OUTER_LIP.start + 4] = np.nan
+    assert along_edges(image, points) is points

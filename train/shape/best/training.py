@@ -35,7 +35,7 @@ from aif.train.shape.faces.store import Faces, FaceStore
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.fit import fit_linear
 from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
-from aif.train.training.checkpoint import list_checkpoints
+from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
 from aif.train.training.logs import CHECKPOINT, FIRST_SAMPLE, STOPPING, RunLog, not_finite
 
 GOAL_FACES = 2_000
@@ -260,12 +260,12 @@ def _begin(
     log: Callable[[str], None],
 ) -> ShapeState:
     """The state to go on from: the newest checkpoint's, or the linear baseline."""
-    if linear is None and list_checkpoints(checkpoint_folder(out)):
+    if linear is None and (found := list_checkpoints(checkpoint_folder(out))):
         there = config.linear
         codes = there.shape_components + there.texture_components + 3
         sizes = faces.size, there.shape_components, there.texture_components, len(faces.attributes)
         linear = (
-            LinearEncoder(*sizes, there.features),
+            LinearEncoder(*sizes, int(load_checkpoint(found[-1])[1].get("features", there.features))),
             LinearDecoder(faces.size, codes, len(faces.attributes)),
         )
     elif linear is None:

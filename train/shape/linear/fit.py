@@ -59,8 +59,9 @@ class LinearConfig:
         for name in ("shape_components", "texture_components", "faces"):
             if getattr(self, name) < POSE_COMPONENTS:
                 raise ConfigError(f"{name} must be at least {POSE_COMPONENTS}, not {getattr(self, name)}.")
-        if self.game_steps < 0:
-            raise ConfigError(f"game_steps cannot be negative, got {self.game_steps}.")
+        for name in ("game_steps", "game_weight"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} cannot be negative, got {getattr(self, name)}.")
         if not self.ridge > 0:
             raise ConfigError(f"The ridge penalty must be above 0, not {self.ridge}.")
 
@@ -85,10 +86,11 @@ def fit_linear(
     points = torch.from_numpy(faces.points[some]).flatten(1)
     y = torch.from_numpy(faces.labels[some].astype(np.float32))
     size = faces.size
-    torch.manual_seed(config.seed)
-    encoder = LinearEncoder(
-        size, config.shape_components, config.texture_components, y.shape[1], config.features
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        encoder = LinearEncoder(
+            size, config.shape_components, config.texture_components, y.shape[1], config.features
+        )
     encoder.tone_weight.copy_(inner_face(faces, size // 2))
     decoder = LinearDecoder(size, encoder.z.out_features, y.shape[1])
     with torch.no_grad():
@@ -123,9 +125,10 @@ def clean(
     z: Tensor
     with torch.no_grad():
         known = encoder.features(codes)
-        if not config.game_steps:
+        if not (config.game_steps and config.game_weight):
             matrix, offset = erasure(codes, y)
-            encoder.z.weight.copy_(matrix)
+            encoder.z.weight.zero_()
+            encoder.z.weight[:, : codes.shape[1]] = matrix
             encoder.z.bias.copy_(offset)
             z = encoder.z(known)
             return z

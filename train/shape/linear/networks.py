@@ -45,7 +45,7 @@ class LinearEncoder(nn.Module):
         size: side of the texture in pixels.
         shape, texture: numbers of components.
         attributes: number of attributes.
-        features: fixed random features of the components, of which z may be made beside them; 0 = none.
+        features: random features of the components, of which z may be made beside them; 0 = none.
     """
 
     def __init__(self, size: int, shape: int, texture: int, attributes: int, features: int = 0) -> None:
