@@ -10,7 +10,7 @@ from aif.runtime.editing.shape.hidden import smoothstep
 from aif.runtime.geometry import points as dense
 
 # Shares of the skin between nose and chin that the matte covers: up to the first there is no beard, from the
-# second on there is. 175 faces without one (CelebA-HQ) have up to 0.06, half of the bearded more than 0.007.
+# second on there is. 175 faces without one (CelebA-HQ) have up to 0.033, 17 of 45 with one more than 0.05.
 NO_BEARD, BEARD = 0.05, 0.12
 
 # The face's outline is grown by this factor, as beards are larger than chins, and softened by so many pixels

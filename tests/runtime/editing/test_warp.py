@@ -161,7 +161,17 @@ def test_lips_that_cross_meet_in_a_line():
 
 @pytest.mark.parametrize(
     ("own", "further", "opening"),
-    [(0.2, 0.8, 0), (0.2, 1.6, 0), (0.2, 4.5, 4.7), (3, 0.6, 3.6), (5, -3.3, 0), (5, -1.5, 3.5), (2, 0, 2)],
+    [
+        (0.2, 0.8, 0),
+        (0.2, 1.6, 0),
+        (0.2, 4.5, 4.7),
+        (3, 0.6, 3.6),
+        (5, -3.3, 0),
+        (5, -1.5, 3.5),
+        (2, 0, 2),
+        (12, -9.5, 0),
+        (12, -7, 5),
+    ],
 )
 def test_lips_part_plainly_or_not_at_all(own, further, opening):
     points = face_points(own)

@@ -91,6 +91,16 @@ def prepare_folder(out: Path, config: ShapeConfig, store: FaceStore, data: Mappi
     write_text(path, json.dumps(about))
 
 
+def unfitted(
+    info: Mapping[str, Any], size: int, attributes: int, config: ShapeConfig
+) -> tuple[LinearEncoder, LinearDecoder]:
+    """A baseline of the sizes that a checkpoint's `info` tells, for its weights to be put in."""
+    shape, texture = info["components"]
+    features = int(info.get("features", config.linear.features))
+    encoder = LinearEncoder(size, shape, texture, attributes, features)
+    return encoder, LinearDecoder(size, encoder.z.out_features, attributes)
+
+
 def load_trained(out: Path) -> Trained:
     """What a training has learnt so far, from its newest checkpoint.
 
@@ -110,14 +120,9 @@ def load_trained(out: Path) -> Trained:
             np.array(about["mean"], np.float32).reshape(dense.COUNT, 2),
             np.array(about["triangles"], np.int32),
         )
-        shape, texture = info["components"]
         size = int(about["size"])
         config = ShapeConfig.from_dict(about["config"])
-        linear = LinearEncoder(
-            size, shape, texture, len(attributes), int(info.get("features", config.linear.features))
-        )
-        baseline = LinearDecoder(size, linear.z.out_features, len(attributes))
-        encoder, decoder = beginning((linear, baseline), attributes, config)
+        encoder, decoder = beginning(unfitted(info, size, len(attributes), config), attributes, config)
         encoder.load_state_dict(groups["ema_encoder"])
         decoder.load_state_dict(groups["ema_decoder"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:

@@ -27,7 +27,7 @@ from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.effect import Editing, Goals, Request, effect_step
 from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
 from aif.train.shape.best.refit import refit
-from aif.train.shape.best.run import Trained, checkpoint_folder, load_trained, prepare_folder
+from aif.train.shape.best.run import Trained, checkpoint_folder, load_trained, prepare_folder, unfitted
 from aif.train.shape.best.samples import sample_grid
 from aif.train.shape.best.state import ShapeState, beginning
 from aif.train.shape.best.step import algorithm1_step
@@ -261,13 +261,8 @@ def _begin(
 ) -> ShapeState:
     """The state to go on from: the newest checkpoint's, or the linear baseline."""
     if linear is None and (found := list_checkpoints(checkpoint_folder(out))):
-        there = config.linear
-        codes = there.shape_components + there.texture_components + 3
-        sizes = faces.size, there.shape_components, there.texture_components, len(faces.attributes)
-        linear = (
-            LinearEncoder(*sizes, int(load_checkpoint(found[-1])[1].get("features", there.features))),
-            LinearDecoder(faces.size, codes, len(faces.attributes)),
-        )
+        _, info = load_checkpoint(found[-1])
+        linear = unfitted(info, faces.size, len(faces.attributes), config)
     elif linear is None:
         # A short training has a short game.
         steps = min(config.linear.game_steps, 2 * config.steps)

@@ -122,23 +122,20 @@ def clean(
     log: Callable[[str], None],
 ) -> Tensor:
     """Make z of components (N, C) so that it does not tell y (N, A); returns it, (N, Z)."""
-    z: Tensor
+    layer = encoder.z
     with torch.no_grad():
-        known = encoder.features(codes)
+        known, predicted = encoder.features(codes), encoder.y(codes).sigmoid()
+        layer.weight.copy_(torch.eye(*layer.weight.shape))
+        layer.bias.zero_()
         if not (config.game_steps and config.game_weight):
             matrix, offset = erasure(codes, y)
-            encoder.z.weight.zero_()
-            encoder.z.weight[:, : codes.shape[1]] = matrix
-            encoder.z.bias.copy_(offset)
-            z = encoder.z(known)
-            return z
-        encoder.z.weight.copy_(torch.eye(*encoder.z.weight.shape))
-        encoder.z.bias.zero_()
-        predicted = encoder.y(codes).sigmoid()
-    game = Game(config.game_steps, config.game_weight, FEATURES, seed=config.seed)
-    factorize(encoder.z, known, y, predicted, game, log)
+            layer.weight[:, : codes.shape[1]] = matrix
+            layer.bias.copy_(offset)
+    # Without any weight it changes nothing.
+    weight = config.game_weight if config.game_steps else 0
+    factorize(layer, known, y, predicted, Game(config.game_steps, weight, FEATURES, seed=config.seed), log)
     with torch.no_grad():
-        z = encoder.z(known)
+        z: Tensor = layer(known)
     return z
 
 
