@@ -398,14 +398,3 @@ def test_interrupted_it_goes_on(tmp_path, stop, part):
     assert all(name.startswith("seen.") for name in changed) == (part != "landmarks")
     with pytest.raises(CheckpointError, match="other settings"):
         train_landmarks(faces, faces.dense, tmp_path, dataclasses.replace(config, hidden=8), log=quiet)
-
-
-def test_no_checkpoint_and_no_step(tmp_path):
-    with pytest.raises(CheckpointError, match="no checkpoint of a landmarks network"):
-        export_landmarks(tmp_path, tmp_path / "out.onnx")
-    with pytest.raises(ConfigError, match="at least 64 samples"):
-        LandmarkConfig(samples=10)
-
-
-def test_the_default_network_is_small():
-    assert sum(value.numel() for value in LandmarkNet(LandmarkConfig()).state_dict().values()) < 1.5e6
