@@ -15,6 +15,7 @@ import typer
 from PIL import Image
 from running_service import until
 
+import aif.runtime
 from aif.cli import console, main
 from aif.runtime.errors import AifError, ConfigError, NoFaceError, UnknownAttributeError
 
@@ -203,6 +204,8 @@ def test_a_missing_extra_is_named_with_its_cure(extra, module, capsys):
 )
 def test_commands_without_their_extra(missing, words, extra, run, bundle, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
+    if hasattr(aif.runtime, "serve"):  # as the package knows it: that is put back, too
+        monkeypatch.setattr(aif.runtime, "serve", aif.runtime.serve)
     for name in [each for each in sys.modules if each.startswith("aif.runtime.serve")]:
         monkeypatch.delitem(sys.modules, name)  # so that they are imported anew
     done = run(*words, "--bundle", bundle)
