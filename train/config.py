@@ -37,6 +37,8 @@ class NetworkConfig(Settings):
     """Length of the latent code z."""
     norm: Literal["batch", "none"] = "batch"
     """Normalisation in the decoder (and, when residual, the encoder). Batch norm folds away at export."""
+    discriminator_norm: Literal["batch", "none"] = "none"
+    """Normalisation in the discriminator; none in the paper, batch in IcGAN."""
     y_to: tuple[Literal["encoder", "decoder", "discriminator"], ...] = ("decoder",)
     """What is conditioned on y. An encoder that is gets the label in training, its own prediction in use; a
     decoder that is not is a plain autoencoder's."""

@@ -74,7 +74,12 @@ def evaluate(
     width: Annotated[int | None, typer.Option(help="Tables only: channels of the first layer.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Tables only: face crop in pixels.")] = None,
     precision: Annotated[str | None, typer.Option(help="Tables only: arithmetic of the training.")] = None,
-    seeds: Annotated[str, typer.Option(help="Tables only: seeds, separated by commas.")] = "0",
+    seeds: Annotated[
+        str,
+        typer.Option(
+            help="Tables only: seeds, separated by commas; all but the first only with and without L_aux."
+        ),
+    ] = "0",
     picture_faces: Annotated[
         int, typer.Option(help="Tables only: faces for likeness and Frechet distance.")
     ] = 1_000,

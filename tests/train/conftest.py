@@ -17,7 +17,7 @@ NETWORKS = ("encoder", "decoder", "discriminator", "auxiliary")
 class OneStep:
     """A trainer and a batch; the learning rate is so small that only gradients remain to be looked at."""
 
-    def __init__(self, preset: TrainConfig, **objective: object) -> None:
+    def __init__(self, preset: TrainConfig, rate: float = 1e-12, **objective: object) -> None:
         network = dataclasses.replace(
             preset.network, width=8, latent_size=6, aux_hidden=16, aux_dropout=0.0,
             detach_y=objective.pop("detach_y", preset.network.detach_y),
@@ -26,7 +26,7 @@ class OneStep:
             preset,
             network=network,
             objective=dataclasses.replace(preset.objective, **objective),
-            optimiser=dataclasses.replace(preset.optimiser, batch_size=8, learning_rate=1e-12, decay_last=0),
+            optimiser=dataclasses.replace(preset.optimiser, batch_size=8, learning_rate=rate, decay_last=0),
             data=dataclasses.replace(preset.data, attributes=("Smiling", "Eyeglasses")),
             precision="32-true",
         )

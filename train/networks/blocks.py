@@ -33,14 +33,20 @@ def norm_layer(kind: str, channels: int) -> nn.Module:
 
 
 class DcganTrunk(nn.Module):
-    """Convolutions of stride 2 without normalisation, down to 4x4 (5x5: the authors' encoder trunk).
+    """Convolutions of stride 2 down to 4x4 (5x5: the authors' encoder trunk), all but the first normalised.
 
     Input (N, 3, S, S) and, where conditioned on attributes, y (N, A), joined to the first map as planes (as
     in IcGAN's discriminator); output: the last map in one row, (N, F).
     """
 
     def __init__(
-        self, image_size: int, width: int, kernel: int = 5, slope: float = 0.0, attributes: int = 0
+        self,
+        image_size: int,
+        width: int,
+        kernel: int = 5,
+        slope: float = 0.0,
+        attributes: int = 0,
+        norm: str = "none",
     ) -> None:
         super().__init__()
         self.slope, self.attributes = slope, attributes
@@ -50,14 +56,15 @@ class DcganTrunk(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv2d(i, o, kernel, stride=2, padding=padding) for i, o in zip(inputs, channels, strict=True)
         )
+        self.norms = nn.ModuleList([nn.Identity(), *(norm_layer(norm, o) for o in channels[1:])])
 
     def forward(self, image: Tensor, y: Tensor | None = None) -> Tensor:
         x = image
-        for number, convolution in enumerate(self.convolutions):
+        for number, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             if self.attributes and y is not None and number == 1:
                 planes = y[:, :, None, None].expand(-1, -1, *x.shape[2:])
                 x = torch.cat([x, planes.to(x.dtype)], dim=1)
-            x = F.leaky_relu(convolution(x), self.slope)
+            x = F.leaky_relu(norm(convolution(x)), self.slope)
         return x.flatten(1)
 
 

@@ -88,7 +88,8 @@ class Discriminator(nn.Module):
         super().__init__()
         kernel, slope = (5, 0.0) if config.kind == "dcgan" else (4, 0.2)
         conditions = attributes if "discriminator" in config.y_to else 0
-        self.trunk = DcganTrunk(config.image_size, config.width, kernel, slope, conditions)
+        norm = config.discriminator_norm
+        self.trunk = DcganTrunk(config.image_size, config.width, kernel, slope, conditions, norm)
         flat = stage_channels(config.width, config.image_size)[-1] * 16
         self.real = nn.Linear(flat, 1)
         self.y = nn.Linear(flat, attributes) if predicts_y else None

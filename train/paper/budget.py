@@ -29,7 +29,8 @@ class Budget:
     precision: Precision | None = None
     """Arithmetic of the networks."""
     seeds: tuple[int, ...] = (0,)
-    """One training each; their spread is reported."""
+    """Of the systems with and without L_aux, one training each, whose spread is reported; of all others, the
+    first."""
 
     def __post_init__(self) -> None:
         if self.faces_seen is not None and self.faces_seen < 1:
@@ -43,7 +44,9 @@ class Budget:
             "the preset's own width" if self.width is None else f"{self.width} channels in the first layer",
             "64 px" if self.image_size is None else f"{self.image_size} px",
             "the preset's own precision" if self.precision is None else self.precision,
-            f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''} a system",
+            "one seed a system"
+            if len(self.seeds) == 1
+            else f"{len(self.seeds)} seeds with and without L_aux",
         ]
         return ", ".join(parts)
 

@@ -23,7 +23,7 @@ from aif.train.training.run import load_run
 OnProgress = Callable[[str, Progress], None]
 """Called with a preset and where its training stands."""
 Found = list[tuple[System, list[Measured]]]
-"""The systems of an exhibit, each measured once a seed."""
+"""The systems of an exhibit, each measured with its seeds."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def report(
 def _measured(
     study: Study, shown: System, learnt: tuple[str, ...], progress: OnProgress | None
 ) -> list[Measured]:
-    seeds = study.experiment.budget.seeds
+    seeds = study.experiment.budget.seeds if shown.repeated else study.experiment.budget.seeds[:1]
     return [
         system(study.experiment, shown.preset, seed, learnt, study.attributes, progress) for seed in seeds
     ]

@@ -1,7 +1,8 @@
 """IcGAN (Perarnau et al., 2016): a conditional GAN first, then encoders that find its inputs again.
 
 The generator is the decoder, the inverse is the encoder: z is regressed on generated faces, whose z is known,
-and y learnt on real faces, whose labels are known.
+and y learnt on real faces, whose labels are known. As there, real faces with wrong labels count as fake for
+the discriminator, so that it cannot ignore y.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from aif.train.algorithm.update import (
     detached,
     frozen,
     minimise,
-    update_discriminator,
 )
 from aif.train.objectives import IcGan
 
@@ -32,11 +32,19 @@ def icgan_step(state: TrainState, batch: StepBatch, o: IcGan) -> Losses:
 def _gan_step(state: TrainState, batch: StepBatch) -> Losses:
     """Section 3 there: the generator G(z, y) against a discriminator conditioned on y."""
     decoder, discriminator = state.networks.decoder, state.networks.discriminator
+    image, y = batch.image, batch.y
     with frozen(discriminator), state.fabric.autocast():
-        generated = decoder(batch.noise.z_prior, batch.y)
-        found = {"gan": losses.gan_generator(discriminator(generated, batch.y).real)}
+        generated = decoder(batch.noise.z_prior, y)
+        found = {"gan": losses.gan_generator(discriminator(generated, y).real)}
     minimise(state, found["gan"], state.optimisers.autoencoder, [decoder])
-    return detached(found | update_discriminator(state, batch, (generated,)))
+    with state.fabric.autocast():
+        found["gan_real"] = losses.gan_real(discriminator(image, y).real)
+        found["gan_fake"] = losses.gan_fake(discriminator(generated.detach(), y).real)
+        wrong_y = torch.where(batch.noise.flip, 1 - y, y)
+        found["gan_wrong_y"] = losses.gan_fake(discriminator(image, wrong_y).real)
+        loss = found["gan_real"] + 0.5 * (found["gan_fake"] + found["gan_wrong_y"])
+    minimise(state, loss, state.optimisers.discriminator, [discriminator])
+    return detached(found)
 
 
 def _inverse_step(state: TrainState, batch: StepBatch, o: IcGan) -> Losses:

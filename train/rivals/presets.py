@@ -25,7 +25,10 @@ def rivals(base: TrainConfig) -> tuple[TrainConfig, ...]:
     fader = Fader(aux_ramp_steps=base.steps // 2)
     return (
         rival("cvae-gan", CvaeGan(), y_to=("encoder", "decoder"), **own),
-        rival("icgan", IcGan(), y_to=("decoder", "discriminator"), **own),
+        dataclasses.replace(  # Adam and batch norm there, too: without them its GAN does not begin to learn
+            rival("icgan", IcGan(), y_to=("decoder", "discriminator"), discriminator_norm="batch", **own),
+            optimiser=dataclasses.replace(base.optimiser, name="adam"),
+        ),
         rival("fader", fader, inject_y=True, aux_dropout=0.3, **own),
         rival("vae", Vae(), **code),
         rival("beta-vae", Vae(beta=4.0), **code),

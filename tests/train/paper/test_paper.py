@@ -225,7 +225,7 @@ def test_a_study_becomes_reports(experiment):
     two = dataclasses.replace(experiment, budget=dataclasses.replace(experiment.budget, seeds=(0, 1)))
     study = Study(two, NAMES, np.random.default_rng(0).random((2, 3, 64, 64), dtype=np.float32))
     exhibits = [
-        dataclasses.replace(exhibit, systems=(System("vae", "VAE"),), several=False)
+        dataclasses.replace(exhibit, systems=(System("vae", "VAE", repeated=True),), several=False)
         for exhibit in EXHIBITS
         if exhibit.name in ("table3", "figure4", "figure7", "quality", "truth")
     ]

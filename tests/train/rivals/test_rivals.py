@@ -87,6 +87,21 @@ def test_a_deterministic_code_has_no_noise(one_step):
     assert quiet.step()["rec"] == loud.step()["rec"]
 
 
+def test_icgans_discriminator_learns_which_label_belongs_to_a_face(one_step):
+    """Without wrong labels as fakes, it would tell generated faces by their looks alone."""
+    made = one_step(PRESETS["icgan"], rate=2e-3)
+    y = made.batch.y
+    image = made.batch.image * 0.2 + 0.6 * y[:, :1, None, None]  # the first attribute is brightness
+    noise = dataclasses.replace(made.batch.noise, flip=torch.tensor([[True, False]]).expand(8, 2))
+    made.batch = dataclasses.replace(made.batch, image=image, noise=noise)
+    for number in range(20):
+        made.step(number)
+    other = torch.where(noise.flip, 1 - y, y)
+    with torch.no_grad():
+        right, wrong = (made.networks.discriminator(image, labels).real for labels in (y, other))
+    assert (right > 0).all() and (wrong < 0).all()
+
+
 @pytest.mark.parametrize("preset", ["vae", "icgan"])
 def test_other_methods_do_not_freeze_the_encoder(preset):
     with pytest.raises(ConfigError, match="needs Algorithm 1"):
