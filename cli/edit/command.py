@@ -23,16 +23,8 @@ from aif.cli.options import (
 # Parameters by where they make sense.
 _LIVE_ONLY = ("camera_size", "camera_fps", "camera_format", "record", "headless", "virtual_camera", "mirror")
 _NOT_LIVE = (
-    "out",
-    "sweep",
-    "show_attributes",
-    "as_json",
-    "recursive",
-    "copy_unedited",
-    "strip_location",
-    "kind",
-    "start",
-    "fps",
+    *("out", "sweep", "show_attributes", "as_json", "recursive", "copy_unedited", "strip_location", "kind"),
+    *("start", "fps"),
 )
 _NOT_RAY = (
     *("build_engines", "show_attributes", "as_json", "timings", "start", "end", "codec"),
@@ -246,19 +238,24 @@ def edit(
     if engine not in ("local", "ray"):
         raise ConfigError(f"There is no engine {engine!r}.", "Known: --engine local, ray.")
     if engine == "ray":
-        from aif.cli.edit.many import edit_many
-
         if option := first_given(context, _NOT_RAY):
             fix = "Leave it out, or leave out --engine ray."
             raise ConfigError(f"{option} makes no sense with --engine ray.", fix)
-        raise typer.Exit(edit_many(files, look, output, machine, bundle, workers))
+        raise typer.Exit(run.edit_many(files, look, output, machine, bundle, workers))
     if workers is not None:
         raise ConfigError("--workers is for --engine ray.", "Known: --engine local, ray.")
     if webcam:
+        if option := first_given(context, _NOT_LIVE):
+            fix = "Leave it out, or leave out --webcam."
+            fix = "Record with --record FILE." if option == "--out" else fix
+            raise ConfigError(f"{option} is of no use with --webcam.", fix)
+        if len(inputs) > 1:
+            fix = "Name one number, device, address or file: --webcam 1"
+            raise ConfigError("--webcam takes one camera at a time.", fix)
         from aif.runtime.live import choices as live
 
         choices = live.LiveChoices(
-            source=live.parse_source(inputs),
+            source=inputs[0] if inputs else "0",
             wanted=live.parse_format(camera_size, camera_fps, camera_format),
             record=record,
             overwrite=overwrite,
@@ -273,8 +270,7 @@ def edit(
             hardware=hardware,
             threads=threads,
         )
-        misplaced = first_given(context, _NOT_LIVE)
-        raise typer.Exit(run.edit_live(choices, misplaced, look, machine, bundle))
+        raise typer.Exit(run.edit_live(choices, look, machine, bundle))
     if not inputs:
         raise ConfigError(
             "Missing argument INPUT: nothing to edit was named.", "Name a picture or video, or use --webcam."

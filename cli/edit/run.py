@@ -1,7 +1,8 @@
-"""Edit files or a camera's picture on this machine, and print how it went."""
+"""Edit files, a camera's picture, or many pictures on a cluster, and print how it went."""
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,15 @@ from aif.runtime.batch.machine import Machine
 from aif.runtime.batch.places import Files, Job, plan_outputs
 from aif.runtime.batch.plan import EditPlan, Look, Output, Show, VideoChoices
 from aif.runtime.batch.sources import find_sources
-from aif.runtime.errors import ConfigError
+from aif.runtime.errors import AifError, ConfigError, NoFaceError
 
 if TYPE_CHECKING:
     from aif.runtime.batch.record import FileRecord
     from aif.runtime.live.choices import LiveChoices
+
+
+MOST_SHOWN = 10
+"""Failures that are printed; the report has all of them."""
 
 
 def edit_here(
@@ -57,13 +62,13 @@ def edit_here(
     announce(edit.all_settings, known)
     if machine.build_engines:
         build_for(opened, sources, machine, output.max_megapixels, console.notice)
-    with machine.load(opened) as editor, bars(len(jobs)) as progress:
+    with machine.load(opened) as editor, bars(len(jobs)) as (advance, frames):
 
         def finished(record: FileRecord) -> None:
             print_record(record, show, known, edit.faces, alone=len(jobs) == 1)
-            progress.advance()
+            advance()
 
-        records = edit_files(editor, plan, jobs, finished, progress.frames)
+        records = edit_files(editor, plan, jobs, finished, frames)
     if show.timings and not show.as_json:
         print_timings(records)
     if len(jobs) > 1:
@@ -74,24 +79,15 @@ def edit_here(
     return exit_code(records)
 
 
-def edit_live(
-    choices: LiveChoices,
-    misplaced: str | None,
-    look: Look,
-    machine: Machine,
-    bundle: Path | None,
-) -> int:
+def edit_live(choices: LiveChoices, look: Look, machine: Machine, bundle: Path | None) -> int:
     """Edit a camera's picture until the user ends it; the exit code.
-
-    Args:
-        misplaced: an option that makes no sense here, if one was given.
 
     Raises:
         AifError: a wrong option, the camera cannot be opened, there is no display.
     """
     from aif.runtime.live.choices import check_live
 
-    check_live(choices, misplaced)
+    check_live(choices)
     if machine.build_engines:
         from aif.runtime.batch.build_engines import NO_FACES
 
@@ -127,3 +123,64 @@ def _check(files: Files, look: Look, show: Show) -> None:
         raise ConfigError(
             "The picture would go to the terminal.", "Name a file with --out, or pipe it: ... | display"
         )
+
+
+def edit_many(
+    files: Files, look: Look, output: Output, machine: Machine, bundle: Path | None, workers: int | None
+) -> int:
+    """Edit pictures on a Ray cluster; the exit code, as `aif edit` has it.
+
+    Raises:
+        ConfigError: an option at odds with another.
+        AifError: nothing to edit, or the cluster cannot be reached.
+    """
+    source, destination = _places(files)
+    if not look:
+        raise ConfigError("There is nothing to do.", "Say what to change: --set Smiling=1")
+    look.check()
+    from aif.cli.edit.show import announce
+    from aif.runtime.batch.run import summary
+    from aif.runtime.bundle.bundle import Bundle
+    from aif.runtime.ray.job import run_job
+    from aif.runtime.ray.places import Place
+    from aif.runtime.ray.setup import Setup
+    from aif.runtime.ray.tasks import find_tasks
+
+    opened = Bundle.open(bundle)
+    edit = look.edit(opened.manifest)
+    announce(edit.all_settings, opened.manifest.attributes)
+    here = os.environ.get("RAY_ADDRESS", "local") in ("", "local")
+    setup = Setup.of(EditPlan(edit, output), machine, opened, bundle, here)
+    tasks = find_tasks(Place(source), Place(destination), files.recursive, files.overwrite, output.kind)
+    if tasks.others:
+        counts = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in tasks.others.items())
+        console.say(f"Left out, as --engine ray edits pictures: {counts}.")
+    if tasks.done:
+        console.say(f"{tasks.done} pictures have a result already; --overwrite makes it anew.")
+    result = run_job(tasks, setup, workers, sys.stderr.isatty())
+    for record in result.failures[:MOST_SHOWN]:
+        error = str(record["error"])
+        console.show_error(AifError(error if record["input"] in error else f"{record['input']}: {error}"))
+    if result.failures:
+        report = tasks.destination.name(tasks.report)
+        count = f"Without a result: {len(result.failures)} pictures, named in {report}"
+        console.say(f"{count}; the same command tries them again.")
+    console.notice(summary(result.statuses) or "nothing was left to do")
+    if "failed" in result.statuses:
+        return 1
+    return NoFaceError.exit_code if "no_face" in result.statuses else 0
+
+
+def _places(files: Files) -> tuple[str, str]:
+    """Source and destination."""
+    words = [*files.inputs, *([] if files.out is None else [files.out])]
+    if len(words) != 2 or not files.inputs:
+        raise ConfigError(
+            f"--engine ray takes one source and one destination, not {len(words)} places.",
+            "Write: aif-edit --engine ray SRC DST --set Smiling=1 (folders, or s3://bucket/folder ...)",
+        )
+    if "-" in words or words[0] == "demo":
+        raise ConfigError(
+            "--engine ray edits files, no streams and no demo.", "Name folders, or leave out --engine ray."
+        )
+    return words[0], words[1]

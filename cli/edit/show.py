@@ -36,21 +36,18 @@ _FACE_WIDTH = 18
 def print_record(
     record: FileRecord, show: Show, attributes: Sequence[AttributeInfo], chosen: FaceChoice, alone: bool
 ) -> None:
-    """Print what became of one file.
-
-    Args:
-        show: what to print.
-        chosen: which faces were to be edited.
-        alone: it is the only file, whose failure ends the run; else a failure is printed here.
+    """Print what became of one file; `alone`: it is the only one, whose failure ends the run, else that is
+    printed here.
     """
     if show.as_json:
         print(record.as_json(show.timings), flush=True)
     elif show.attributes and record.faces:
         print_attributes(record, attributes)
     if record.video is not None and record.video.stopped_s is not None:
-        frames = f"{record.video.frames} {'frame' if record.video.frames == 1 else 'frames'}"
-        what = f"{record.target} holds {frames}, the last at {record.video.stopped_s:.1f} s"
-        console.say(f"{record.source}: stopped; {what if record.video.frames else 'nothing was written'}.")
+        count = record.video.frames
+        frames = f"{count} frame{'s' * (count != 1)}, the last at {record.video.stopped_s:.1f} s"
+        what = f"{record.target} holds {frames}" if count else "nothing was written"
+        console.say(f"{record.source}: stopped; {what}.")
     elif not show.as_json and (alone or console.state.verbose):
         _print_line(record, chosen)
     if record.failure is not None and not alone:
@@ -144,16 +141,9 @@ def _print_line(record: FileRecord, chosen: FaceChoice) -> None:
     if record.status == "copied":
         console.say(f"{record.source}: no face, copied to {place}")
     elif record.status == "edited":
-        video = record.video
-        what = (
-            ""
-            if video is None
-            else (
-                f"{video.frames} frames, {video.with_faces} with faces, {video.fps:.1f} a second; at first "
-            )
-        )
-        parts = [
-            what + said_of(record.faces, record.settings),
-            *exceptions(record.faces, record.settings, record.found, chosen),
-        ]
-        console.say(f"{record.source} -> {place}: {'; '.join(parts)}")
+        said, video = said_of(record.faces, record.settings), record.video
+        if video is not None:
+            speed = f"{video.fps:.1f} a second"
+            said = f"{video.frames} frames, {video.with_faces} with faces, {speed}; at first {said}"
+        odd = exceptions(record.faces, record.settings, record.found, chosen)
+        console.say(f"{record.source} -> {place}: {'; '.join([said, *odd])}")

@@ -51,17 +51,17 @@ class Captured:
 
 
 class Camera(Protocol):
-    """What live editing takes frames from. `read` waits for the next frame; None: none will come."""
+    """What live editing takes frames from. `read` waits for the next frame; None: none will come.
+
+    `endless`: an end is a fault, after which it is worth while to open the camera again.
+    """
 
     @property
     def name(self) -> str: ...
     @property
     def granted(self) -> CameraFormat: ...
     @property
-    def endless(self) -> bool:
-        """Whether an end is a fault, after which it is worth while to open the camera again."""
-        ...
-
+    def endless(self) -> bool: ...
     def read(self) -> Captured | None: ...
     def close(self) -> None: ...
 
@@ -81,64 +81,62 @@ def open_camera(source: str | int, wanted: CameraFormat | None = None) -> Camera
     Raises:
         CameraError: it cannot be opened; says what to look at.
         ConfigError: the words after `synthetic:` make no sense.
+        AifError: the portrait of the synthetic camera is not installed.
     """
-    wanted = wanted or CameraFormat()
-    text = str(source)
+    wanted, text = wanted or CameraFormat(), str(source)
     if text.split(":", 1)[0] == "synthetic":
-        return SyntheticCamera.from_words(text, wanted)
-    return CaptureCamera(int(text) if text.isdigit() else text, wanted)
+        return _synthetic(text, wanted)
+    return CaptureCamera(text, wanted)
 
 
 class CaptureCamera:
     """Whatever OpenCV's VideoCapture can open. Not thread-safe: one thread reads and closes."""
 
-    def __init__(self, source: str | int, wanted: CameraFormat) -> None:
+    def __init__(self, source: str, wanted: CameraFormat) -> None:
         self.name = public_name(source)
-        self._stream = isinstance(source, str) and "://" in source
-        self._file = isinstance(source, str) and not self._stream and not source.startswith("/dev/")
+        device, stream = re.fullmatch(r"(?:/dev/video)?(\d+)", source), "://" in source
+        self._file = not (device or stream or source.startswith("/dev/"))
         self.endless = not self._file
-        if self._file and not Path(str(source)).exists():
-            raise CameraError(
-                f"There is no file {self.name}.", "Give a camera number, a stream or a video file."
-            )
-        index = _device_number(source)
-        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_SECONDS * 1000)]
-        options += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_SECONDS * 1000)]
-        try:
-            if index is not None:
-                self._capture = cv2.VideoCapture(index)
-            elif self._stream:
-                self._capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG, options)
-            else:
-                self._capture = cv2.VideoCapture(str(source))
-        except cv2.error as error:
-            raise CameraError(f"{self.name} cannot be opened: {error.err}.") from error
-        if not self._capture.isOpened():
-            self._capture.release()
-            raise CameraError(f"{self.name} cannot be opened.", _advice(self._stream, index))
-        self._ask(wanted)
         self._start: float | None = None
+        fix = "Is it a video? Try to play it with another program."
+        if device:
+            fix = (
+                "Is it plugged in, is no other program using it, and may you read /dev/video*? "
+                "Try another number: --webcam 1."
+            )
+            self._capture = cv2.VideoCapture(int(device[1]))
+        elif stream:
+            fix = "Check address, user name and password, and whether another program can play it."
+            options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_SECONDS * 1000)]
+            options += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_SECONDS * 1000)]
+            self._capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
+        elif self._file and not Path(source).exists():
+            fix = "Give a camera number, a stream or a video file."
+            raise CameraError(f"There is no file {self.name}.", fix)
+        else:
+            self._capture = cv2.VideoCapture(source)
+        if not self._capture.isOpened():
+            raise CameraError(f"{self.name} cannot be opened.", fix)
+        if not (self._file or stream):
+            self._ask(wanted)
 
     def _ask(self, wanted: CameraFormat) -> None:
-        if self._file or self._stream:
-            return
         if wanted.fourcc:
             self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*wanted.fourcc))
         for prop, value in (
             (cv2.CAP_PROP_FRAME_WIDTH, wanted.width),
             (cv2.CAP_PROP_FRAME_HEIGHT, wanted.height),
             (cv2.CAP_PROP_FPS, wanted.fps),
+            (cv2.CAP_PROP_BUFFERSIZE, 1),  # old frames are worth nothing
         ):
             if value:
                 self._capture.set(prop, float(value))
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old frames are worth nothing
 
     @property
     def granted(self) -> CameraFormat:
         """What the driver says that it gives."""
         get = self._capture.get
-        code = int(get(cv2.CAP_PROP_FOURCC))
-        letters = "".join(chr((code >> shift) & 0xFF) for shift in (0, 8, 16, 24)) if code > 0 else ""
+        letters = max(0, int(get(cv2.CAP_PROP_FOURCC))).to_bytes(4, "little").decode("latin-1")
         return CameraFormat(
             int(get(cv2.CAP_PROP_FRAME_WIDTH)) or None,
             int(get(cv2.CAP_PROP_FRAME_HEIGHT)) or None,
@@ -184,25 +182,6 @@ class SyntheticCamera:
         self._number = -1
         self._noise = np.random.default_rng(0).integers(0, 5, (height + 64, width + 64, 3), dtype=np.uint8)
 
-    @classmethod
-    def from_words(cls, words: str, wanted: CameraFormat) -> SyntheticCamera:
-        """`synthetic` or `synthetic:WIDTHxHEIGHT@FPS`, showing the public-domain portrait of the demo.
-
-        Raises:
-            ConfigError: size or rate make no sense.
-            AifError: the portrait is not installed.
-        """
-        from aif.runtime.image.io import demo_picture
-
-        found = re.fullmatch(r"synthetic(?::(\d+)x(\d+)(?:@(\d+(?:\.\d+)?))?)?", words)
-        if found is None:
-            raise ConfigError(f"{words!r} is no synthetic camera.", "Write synthetic:1280x720@30.")
-        width, height = int(found[1] or wanted.width or 1280), int(found[2] or wanted.height or 720)
-        fps = float(found[3] or wanted.fps or 30.0)
-        if not (32 <= width <= 7680 and 32 <= height <= 4320 and 0.1 <= fps <= 240):
-            raise ConfigError(f"{words!r} is out of range.", "32 to 7680 px, 0.1 to 240 frames/s.")
-        return cls(demo_picture().pixels_hwc_bgr, width, height, fps)
-
     def read(self) -> Captured | None:
         """The newest frame that is due; waits for the next one where that was fetched already."""
         number = int((time.monotonic() - self._start) / self._period)
@@ -234,19 +213,15 @@ class SyntheticCamera:
         """Nothing is held."""
 
 
-def _device_number(source: str | int) -> int | None:
-    if isinstance(source, int):
-        return source
-    found = re.fullmatch(r"/dev/video(\d+)", source)
-    return int(found[1]) if found else None
+def _synthetic(words: str, wanted: CameraFormat) -> SyntheticCamera:
+    """`synthetic` or `synthetic:WIDTHxHEIGHT@FPS`, showing the public-domain portrait of the demo."""
+    from aif.runtime.image.io import demo_picture
 
-
-def _advice(stream: bool, index: int | None) -> str:
-    if stream:
-        return "Check address, user name and password, and whether another program can play it."
-    if index is not None:
-        return (
-            "Is it plugged in, is no other program using it, and may you read /dev/video*? "
-            "Try another number: --webcam 1."
-        )
-    return "Is it a video? Try to play it with another program."
+    found = re.fullmatch(r"synthetic(?::(\d+)x(\d+)(?:@(\d+(?:\.\d+)?))?)?", words)
+    if found is None:
+        raise ConfigError(f"{words!r} is no synthetic camera.", "Write synthetic:1280x720@30.")
+    width, height = int(found[1] or wanted.width or 1280), int(found[2] or wanted.height or 720)
+    fps = float(found[3] or wanted.fps or 30.0)
+    if not (32 <= width <= 7680 and 32 <= height <= 4320 and 0.1 <= fps <= 240):
+        raise ConfigError(f"{words!r} is out of range.", "32 to 7680 px, 0.1 to 240 frames/s.")
+    return SyntheticCamera(demo_picture().pixels_hwc_bgr, width, height, fps)

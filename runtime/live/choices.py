@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +18,14 @@ _SIZE = re.compile(r"(\d{2,5})[x*](\d{2,5})")
 
 @dataclass(frozen=True)
 class LiveChoices:
-    """What was asked for of a live picture.
+    """What was asked for of a live picture: its source (see `open_camera`), what the window shows at first
+    (mirrored recordings, too), and what becomes of it.
 
     Attributes:
-        source: a camera's number, a device, an address, a file, or `synthetic`.
-        wanted: size, rate and pixel format to ask the camera for.
         record: the file to record to from the start; None = only when the key is pressed.
-        overwrite: what is there already is replaced.
-        compare, mirror: how the window begins; mirrored recordings, too.
         seconds: end by itself after so long; None = never.
-        timings: print the figures at the end.
-        quality, codec, hardware: of recordings, see `Recorder`.
-        mode, faces, threads: see `LiveEdit`.
+        quality, codec, hardware: of recordings, see `choose_encoding`.
+        mode, faces, threads: see `VideoEditor`.
     """
 
     source: str
@@ -51,15 +46,6 @@ class LiveChoices:
     threads: int | None = None
 
 
-def parse_source(inputs: Sequence[str]) -> str:
-    """The one camera, stream or file; camera 0 where none is named, ConfigError where there are several."""
-    if len(inputs) > 1:
-        raise ConfigError(
-            "--webcam takes one camera at a time.", "Name one number, device, address or file: --webcam 1"
-        )
-    return inputs[0] if inputs else "0"
-
-
 def parse_format(size: str | None, fps: float | None, fourcc: str | None) -> CameraFormat:
     """What to ask a camera for, from the command line's words; ConfigError where they make no sense."""
     found = None if size is None else _SIZE.fullmatch(size.strip().lower())
@@ -73,19 +59,14 @@ def parse_format(size: str | None, fps: float | None, fourcc: str | None) -> Cam
     return CameraFormat(width, height, fps, None if fourcc is None else fourcc.upper())
 
 
-def check_live(choices: LiveChoices, misplaced: str | None) -> None:
+def check_live(choices: LiveChoices) -> None:
     """Find what cannot work before anything is loaded.
-
-    `misplaced`: an option of pictures and films, if one was given.
 
     Raises:
         ConfigError: options that do not go together, a recording that exists or of an unknown kind, no
             display.
     """
     record = choices.record
-    if misplaced is not None:
-        fix = "Record with --record FILE." if misplaced == "--out" else "Leave it out, or leave out --webcam."
-        raise ConfigError(f"{misplaced} is of no use with --webcam.", fix)
     if record is not None and record.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--record {record}: unknown kind of file.", f"Known: {', '.join(SUFFIXES)}")
     if record is not None and record.exists() and not choices.overwrite:

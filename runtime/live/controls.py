@@ -29,45 +29,37 @@ SWITCHES = {
 
 @dataclass(frozen=True)
 class Key:
-    """One line of the help; `codes` as OpenCV's waitKeyEx gives them on X11, Windows and macOS."""
+    """One line of the help; letters and codes as OpenCV's waitKeyEx gives them on X11, Windows and macOS."""
 
     label: str
     action: Action
     meaning: str
-    codes: tuple[int, ...]
+    letters: str = ""
+    codes: tuple[int, ...] = ()
 
 
-def _key(label: str, action: Action, meaning: str, letters: str, *codes: int) -> Key:
-    return Key(label, action, meaning, (*map(ord, letters), *codes))
-
-
+_DELETE = (0xFF08, 0xFFFF, 0x2E0000, 0xF728)
 KEYS = (
-    _key("Up", Action.PREVIOUS, "choose the attribute above", "", 0xFF52, 0x260000, 0xF700),
-    _key("Down", Action.NEXT, "choose the attribute below", "", 0xFF54, 0x280000, 0xF701),
-    _key("Left  -", Action.LESS, "less of it", "-", 0xFF51, 0x250000, 0xF702, 0xFFAD),
-    _key("Right  +", Action.MORE, "more of it", "+=", 0xFF53, 0x270000, 0xF703, 0xFFAB),
-    _key("0", Action.ABSENT, "absent", "0"),
-    _key("1", Action.PRESENT, "present", "1"),
-    _key(
-        "Backspace",
-        Action.RELEASE,
-        "leave it as the face has it",
-        "\b\x7f",
-        *(0xFF08, 0xFFFF, 0x2E0000, 0xF728),
-    ),
-    _key("X", Action.RELEASE_ALL, "leave all as the face has them", "x"),
-    _key("Space", Action.TOGGLE, "edits on and off", " "),
-    _key("C", Action.COMPARE, "original beside the result", "c"),
-    _key("M", Action.MIRROR, "mirror the picture", "m"),
-    _key("R", Action.RECORD, "start and stop recording", "r"),
-    _key("S", Action.SCREENSHOT, "save a picture", "s"),
-    _key("P", Action.PANEL, "sliders on and off", "p"),
-    _key("I", Action.FIGURES, "frames a second, latency by stage", "i"),
-    _key("F  F11", Action.FULL_SCREEN, "full screen", "f", 0xFFC8, 0x7A0000, 0xF70E),
-    _key("H  ?", Action.HELP, "this help", "h?"),
-    _key("Q  Esc", Action.QUIT, "quit", "q\x1b"),
+    Key("Up", Action.PREVIOUS, "choose the attribute above", codes=(0xFF52, 0x260000, 0xF700)),
+    Key("Down", Action.NEXT, "choose the attribute below", codes=(0xFF54, 0x280000, 0xF701)),
+    Key("Left  -", Action.LESS, "less of it", "-", (0xFF51, 0x250000, 0xF702, 0xFFAD)),
+    Key("Right  +", Action.MORE, "more of it", "+=", (0xFF53, 0x270000, 0xF703, 0xFFAB)),
+    Key("0", Action.ABSENT, "absent", "0"),
+    Key("1", Action.PRESENT, "present", "1"),
+    Key("Backspace", Action.RELEASE, "leave it as the face has it", "\b\x7f", _DELETE),
+    Key("X", Action.RELEASE_ALL, "leave all as the face has them", "x"),
+    Key("Space", Action.TOGGLE, "edits on and off", " "),
+    Key("C", Action.COMPARE, "original beside the result", "c"),
+    Key("M", Action.MIRROR, "mirror the picture", "m"),
+    Key("R", Action.RECORD, "start and stop recording", "r"),
+    Key("S", Action.SCREENSHOT, "save a picture", "s"),
+    Key("P", Action.PANEL, "sliders on and off", "p"),
+    Key("I", Action.FIGURES, "frames a second, latency by stage", "i"),
+    Key("F  F11", Action.FULL_SCREEN, "full screen", "f", (0xFFC8, 0x7A0000, 0xF70E)),
+    Key("H  ?", Action.HELP, "this help", "h?"),
+    Key("Q  Esc", Action.QUIT, "quit", "q\x1b"),
 )
-_BY_CODE = {code: key.action for key in KEYS for code in key.codes}
+_BY_CODE = {code: key.action for key in KEYS for code in (*map(ord, key.letters), *key.codes)}
 
 
 def action_for(code: int) -> Action | None:
@@ -91,7 +83,6 @@ class Controls:
         self,
         attributes: Sequence[AttributeInfo],
         values: Mapping[str, float],
-        *,
         compare: bool = False,
         mirror: bool = False,
     ) -> None:
@@ -119,14 +110,10 @@ class Controls:
             case Action.PREVIOUS | Action.NEXT:
                 step = 1 if action is Action.NEXT else -1
                 self.chosen = (self.chosen + step) % len(self.attributes)
-            case Action.LESS:
-                self.set_value(self.chosen, value - STEP)
-            case Action.MORE:
-                self.set_value(self.chosen, value + STEP)
-            case Action.ABSENT:
-                self.set_value(self.chosen, 0.0)
-            case Action.PRESENT:
-                self.set_value(self.chosen, 1.0)
+            case Action.LESS | Action.MORE:
+                self.set_value(self.chosen, value + (STEP if action is Action.MORE else -STEP))
+            case Action.ABSENT | Action.PRESENT:
+                self.set_value(self.chosen, float(action is Action.PRESENT))
             case Action.RELEASE:
                 self.release(self.chosen)
             case Action.RELEASE_ALL:

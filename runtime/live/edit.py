@@ -31,8 +31,7 @@ class LiveEdit:
         threads: int | None = None,
     ) -> None:
         """Begin; faces are detected in a thread of their own where the bundle has a landmark network.
-
-        Arguments and errors as `VideoEditor`; the editor stays the caller's to close.
+        Arguments and errors as `VideoEditor`.
         """
         self._tracker = FaceTracker(editor, landmark_finder(editor, threads), background=True)
         self._frames = VideoEditor(editor, edits, mode, faces, tracker=self._tracker)

@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from array import array
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import AifError
+from aif.runtime.errors import AifError, first_line
 from aif.runtime.image.io import write_bytes
-from aif.runtime.live.camera import CameraFormat
+from aif.runtime.live.camera import CameraError, CameraFormat
 from aif.runtime.live.choices import LiveChoices
-from aif.runtime.live.fit import mirrored
+from aif.runtime.live.drawing import fitted, mirrored
 from aif.runtime.live.loop import LiveFrame
 from aif.runtime.live.record import Recorder, Recording
-from aif.runtime.live.virtual_camera import VirtualCamera
+from aif.runtime.threads import Channel
+
+_NEEDS = {
+    "linux": "It needs the kernel module v4l2loopback: sudo apt install v4l2loopback-dkms && "
+    "sudo modprobe v4l2loopback exclusive_caps=1",
+    "darwin": "It needs OBS Studio 30 or later: start its virtual camera once, stop it, and close OBS.",
+    "win32": "It needs OBS Studio, which brings a virtual camera.",
+}
 
 
 class Outlets:
-    """Takes every edited frame from the editing thread and passes it on; a fault of one is said and survived.
-
-    `latencies`: of all edited frames, seconds from capture to the end of the edit.
-    """
+    """Passes every edited frame on; a fault of one outlet is said and survived."""
 
     def __init__(self, choices: LiveChoices) -> None:
         """Prepare; nothing is opened yet."""
-        self.mirror, self.latencies = choices.mirror, array("f")
+        self.mirror = choices.mirror
         self.recorder: Recorder | None = None
         self.camera: VirtualCamera | None = None
-        self._record, self._fps = choices.record, choices.wanted.fps or 30.0
-        self._coding = choices.quality, choices.codec, choices.hardware
-        self._overwrite = choices.overwrite
-        self._lock = threading.Lock()
+        self._choices = choices
         self._ending: list[Recorder] = []
         self._said: set[Path] = set()
 
     def each(self, frame: LiveFrame) -> None:
         """Take a frame; in the editing thread."""
-        self.latencies.append(frame.edited_s - frame.captured_s)
-        with self._lock:
-            recorder, camera = self.recorder, self.camera
+        recorder, camera = self.recorder, self.camera  # another thread may take them away
         if recorder is None and camera is None:
             return
         image = mirrored(frame.image) if self.mirror else frame.image
@@ -54,14 +54,14 @@ class Outlets:
 
     def start_recording(self) -> str:
         """Begin a recording; a line that says where. VideoError where the place cannot be written."""
-        path = self._record or Path(f"{_dated()}.mp4")
-        first = not self._said and self._record is not None  # the name on the command line is the first one's
+        choices = self._choices
+        path = choices.record or Path(f"{_dated()}.mp4")
+        first = not self._said and choices.record is not None  # what the command line names is the first one
         path = path if first else free_name(path, self._said)
         self._said.add(path)
-        recorder = Recorder(path, self._fps, *self._coding, new=not (first and self._overwrite))
-        with self._lock:
-            self.recorder = recorder
-        return f"Recording to {recorder.path}"
+        fps, new = choices.wanted.fps or 30.0, not (first and choices.overwrite)
+        self.recorder = Recorder(path, fps, choices.quality, choices.codec, choices.hardware, new)
+        return f"Recording to {path}"
 
     def open_virtual_camera(self, form: CameraFormat) -> str:
         """Begin to send to a virtual camera of that form; a line that says which. Errors as there."""
@@ -70,8 +70,7 @@ class Outlets:
 
     def stop_recording(self) -> str | None:
         """Have the recording finished, which `news` will tell of; None where there was none."""
-        with self._lock:
-            recorder, self.recorder = self.recorder, None
+        recorder, self.recorder = self.recorder, None
         if recorder is None:
             return None
         recorder.end()
@@ -86,20 +85,17 @@ class Outlets:
         self._ending = [recorder for recorder in self._ending if recorder not in over]
         found = [described(recorder.close()) for recorder in over]
         if self.camera is not None and self.camera.error is not None:
-            with self._lock:
-                camera, self.camera = self.camera, None
+            camera, self.camera = self.camera, None
             camera.close()
             found.append(f"The virtual camera stopped: {camera.error}")
         return found
 
     def save(self, picture_hwc_bgr: UInt8Array) -> str:
         """Save a screenshot as PNG, beside the recording or in the current folder; a line that says where."""
-        folder = self._record.parent if self._record is not None else Path()
-        path = free_name(folder / f"{_dated()}.png")
-        good, data = cv2.imencode(".png", picture_hwc_bgr)
+        record = self._choices.record
+        path = free_name((record.parent if record else Path()) / f"{_dated()}.png")
+        _, data = cv2.imencode(".png", picture_hwc_bgr)
         try:
-            if not good:
-                raise AifError("the picture cannot be encoded.")
             write_bytes(path, data.tobytes(), new=True)
         except AifError as error:
             return f"Not saved: {error.message}"
@@ -135,3 +131,50 @@ def free_name(path: Path, taken: Collection[Path] = ()) -> Path:
 
 def _dated() -> str:
     return time.strftime("aif_%Y%m%d_%H%M%S")
+
+
+class VirtualCamera:
+    """Sends the newest picture to a virtual camera, which video-call programs list like any other, from a
+    thread of its own. `put` never waits or fails; `error` is why sending stopped, None while it goes on.
+    """
+
+    def __init__(self, width: int, height: int, fps: float = 30.0) -> None:
+        """Open it for pictures of this size (others are fitted into it) and about this rate.
+
+        Raises:
+            AifError: the package pyvirtualcam is not installed.
+            CameraError: there is no virtual camera on this machine, or another program uses it.
+        """
+        try:
+            import pyvirtualcam
+        except ImportError as error:
+            fix = 'Install it with: pip install "aif[camera]"'
+            raise AifError("--virtual-camera needs the package pyvirtualcam.", fix) from error
+        try:
+            self._camera: Any = pyvirtualcam.Camera(width, height, fps, fmt=pyvirtualcam.PixelFormat.BGR)
+        except (RuntimeError, ValueError) as error:
+            raise CameraError(f"No virtual camera: {first_line(error)}", _NEEDS.get(sys.platform)) from error
+        self.device = str(self._camera.device)
+        self.error: str | None = None
+        self._size = (width, height)
+        self._newest: Channel[UInt8Array] = Channel()
+        self._thread = threading.Thread(target=self._work, name="aif-virtual-camera", daemon=True)
+        self._thread.start()
+
+    def put(self, image_hwc_bgr: UInt8Array) -> None:
+        """Show a picture, uint8 (H, W, 3) BGR, which is not to be changed afterwards."""
+        self._newest.put(image_hwc_bgr, "drop")
+
+    def close(self) -> None:
+        """Give the virtual camera back. Calling it twice does no harm."""
+        self._newest.close()
+        self._thread.join(timeout=5)
+
+    def _work(self) -> None:
+        try:
+            for image in self._newest:
+                self._camera.send(fitted(image, self._size))
+        except Exception as error:  # whatever it is, the view goes on
+            self.error = first_line(error)
+        finally:
+            self._camera.close()

@@ -11,7 +11,7 @@ import numpy as np
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.live.controls import Controls
-from aif.runtime.live.text import (
+from aif.runtime.live.drawing import (
     ACCENT,
     ALARM,
     DIM,
@@ -40,9 +40,8 @@ class Panel:
     def __init__(self, controls: Controls, height: int) -> None:
         """Prepare for a window of this height; rows that do not fit scroll with the chosen one."""
         self._controls, self.height = controls, height
-        count = len(controls.attributes)
-        room = height - _HEAD - _FOOT
-        self._row = min(_ROW, max(_LEAST_ROW, room // max(1, count)))
+        count, room = len(controls.attributes), height - _HEAD - _FOOT
+        self._row = min(_ROW, max(_LEAST_ROW, room // count))
         self._rows = max(1, min(count, room // self._row))
         self._key: object = None
         self._drawn_s = 0.0
@@ -51,9 +50,8 @@ class Panel:
     @property
     def first(self) -> int:
         """The attribute in the uppermost row."""
-        return max(
-            0, min(self._controls.chosen - self._rows // 2, len(self._controls.attributes) - self._rows)
-        )
+        last = len(self._controls.attributes) - self._rows
+        return max(0, min(self._controls.chosen - self._rows // 2, last))
 
     def row_at(self, x: int, y: int) -> int | None:
         """The attribute at a place of the panel; None between, beside and beyond the rows."""
@@ -76,16 +74,12 @@ class Panel:
 
         `seen`: the values that the model predicts, None = no face in sight; `status`: a line on the camera.
         """
-        controls = self._controls
+        picture, controls = self._picture, self._controls
         now = time.monotonic()
         key = tuple(controls.values.items()), controls.chosen, controls.on, status, connected
-        if key != self._key or now - self._drawn_s >= AGAIN_S:
-            self._key, self._drawn_s = key, now
-            self._draw(seen, status, connected)
-        return self._picture
-
-    def _draw(self, seen: Mapping[str, float] | None, status: str, connected: bool) -> None:
-        picture, controls = self._picture, self._controls
+        if key == self._key and now - self._drawn_s < AGAIN_S:
+            return picture
+        self._key, self._drawn_s = key, now
         picture[:] = _BACK
         cv2.circle(picture, (_LEFT + 4, 22), 5, GOOD if connected else ALARM, -1, cv2.LINE_AA)
         name, _, form = status.partition(": ")
@@ -94,13 +88,14 @@ class Panel:
         state, colour = ("edits on", ACCENT) if controls.on else ("edits off: original", ALARM)
         draw_text(picture, state, _LEFT, 60, 13, colour)
         draw_text(picture, "model sees", WIDTH - 16, 60, 12, SEEN, "right")
-        for row in range(self._rows):
-            index = self.first + row
-            self._draw_row(index, None if seen is None else seen.get(controls.attributes[index].name))
+        end = self.first + self._rows
+        for index in range(self.first, end):
+            self._draw_row(index, (seen or {}).get(controls.attributes[index].name))
         if self._rows < len(controls.attributes):
-            text = f"{self.first + 1} to {self.first + self._rows} of {len(controls.attributes)}"
+            text = f"{self.first + 1} to {end} of {len(controls.attributes)}"
             draw_text(picture, text, WIDTH - 16, self.height - 26, 12, DIM, "right")
         draw_text(picture, "H  help", _LEFT, self.height - 26, 12, GREY)
+        return picture
 
     def _draw_row(self, index: int, seen: float | None) -> None:
         picture, info = self._picture, self._controls.attributes[index]
@@ -118,10 +113,8 @@ class Panel:
         draw_text(picture, shown, _RIGHT, text_top, 14, DIM if wanted is None else ACCENT, "right")
         _, y = self.slider(index, 0)
         cv2.line(picture, (_LEFT, y), (_RIGHT, y), _TRACK, 3, cv2.LINE_AA)
-        for mark in (0.0, 1.0):
-            if info.minimum <= mark <= info.maximum:
-                x = _place(info, mark)
-                cv2.line(picture, (x, y - 5), (x, y + 5), _TRACK, 1, cv2.LINE_AA)
+        for x in (_place(info, mark) for mark in (0.0, 1.0) if info.minimum <= mark <= info.maximum):
+            cv2.line(picture, (x, y - 5), (x, y + 5), _TRACK, 1, cv2.LINE_AA)
         if wanted is not None:
             cv2.line(picture, (_place(info, 0.0), y), (_place(info, wanted), y), ACCENT, 3, cv2.LINE_AA)
         if seen is not None:
@@ -136,6 +129,5 @@ class Panel:
 
 
 def _place(info: AttributeInfo, value: float) -> int:
-    span = info.maximum - info.minimum
-    share = (value - info.minimum) / span if span else 0.0
+    share = (value - info.minimum) / (info.maximum - info.minimum)
     return round(_LEFT + min(max(share, 0.0), 1.0) * (_RIGHT - _LEFT))

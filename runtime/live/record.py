@@ -15,11 +15,11 @@ from av.container import OutputContainer
 from av.video.frame import PictureType
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.errors import first_line
 from aif.runtime.files import put_in_place_or_beside
-from aif.runtime.live.fit import fitted
+from aif.runtime.live.drawing import fitted
 from aif.runtime.threads import Channel, step_back
-from aif.runtime.video.codecs import Encoding, StreamForm, choose_encoding, open_video_stream
+from aif.runtime.video.codecs import StreamForm, choose_encoding, open_video_stream
 from aif.runtime.video.kinds import VideoError
 from aif.runtime.video.pixels import MATRIX_BT709, RANGE_LIMITED, Colour, bgr_to_yuv420p
 
@@ -41,7 +41,7 @@ _LIVE_OPTIONS = {"libx264": {"preset": "superfast", "bf": "0"}, "libx265": {"pre
 @dataclass(frozen=True)
 class Recording:
     """What was recorded: the file (not `kept` where nothing could be), frames and seconds given to the
-    encoder, frames for which it was too slow, and why it stopped by itself, if it did.
+    encoder, frames for which it was too slow, and why it stopped by itself.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class Recorder:
 
     While it is being written the file is called NAME.part, and plays up to its last second even when the
     program is killed (MP4 and MOV are written in fragments); in the end it becomes an ordinary file of its
-    name.
+    name. `error`: why recording stopped by itself; None while it goes on.
     """
 
     def __init__(
@@ -72,22 +72,17 @@ class Recorder:
         """Create the file beside its place; the size is that of the first frame.
 
         Args:
-            path: .mp4, .m4v, .mov or .mkv; what is there in the end is replaced.
+            path: of one of `SUFFIXES`; what is there in the end is replaced, or stays where this is to be
+                `new`, and the recording gets another name.
             fps: about how many frames a second will come; each is shown at its own time.
             quality, codec, hardware: see `choose_encoding`.
-            new: what is there in the end stays, and the recording gets another name.
 
         Raises:
             VideoError: an encoder that is not there, or a place that cannot be written.
-            ConfigError: another kind of file, or codec, quality and suffix do not fit each other.
+            ConfigError: codec, quality and suffix do not fit each other.
         """
         self.path = Path(path)
-        if self.path.suffix.lower() not in SUFFIXES:
-            raise ConfigError(
-                f"A live picture cannot be recorded as {self.path.suffix or self.path.name!r}.",
-                f"Use one of: {', '.join(SUFFIXES)}",
-            )
-        self._encoding: Encoding = choose_encoding(self.path, codec, quality, hardware)
+        self._encoding = choose_encoding(self.path, codec, quality, hardware)
         self._fps, self._new = fps, new
         self._part = self.path.with_name(f"{self.path.name}.part")
         if self._part.exists():  # left behind, or another one's: both are better left alone
@@ -96,20 +91,16 @@ class Recorder:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._part.touch(exist_ok=False)
         except OSError as error:
-            fix = "Choose another place."
-            raise VideoError(f"Cannot write {self.path}: {error.strerror}.", fix) from error
+            raise VideoError(
+                f"Cannot write {self.path}: {error.strerror}.", "Choose another place."
+            ) from error
         self._waiting: Channel[tuple[UInt8Array, float]] = Channel(WAITING)
-        self._error: str | None = None
+        self.error: str | None = None
         self._frames = self._left_out = 0
         self._first_s = self._last_s = 0.0
         self._output: OutputContainer | None = None
         self._thread = threading.Thread(target=self._work, name="aif-record", daemon=True)
         self._thread.start()
-
-    @property
-    def error(self) -> str | None:
-        """Why recording stopped by itself; None while it goes on."""
-        return self._error
 
     @property
     def seconds(self) -> float:
@@ -118,12 +109,9 @@ class Recorder:
 
     def put(self, image_hwc_bgr: UInt8Array, time_s: float) -> None:
         """Record a frame, uint8 (H, W, 3), not to be changed afterwards, taken at `time_s` of a clock that
-        does not go back.
-
-        It is left out when the encoder is far behind, or recording has stopped; one of another size is fitted
-        in.
+        does not go back; it is left out when the encoder is far behind, fitted in where its size is another.
         """
-        if self._waiting.closed or self._error is not None:
+        if self._waiting.closed or self.error is not None:
             return
         if not self._waiting.put((image_hwc_bgr, time_s), "refuse"):
             self._left_out += 1
@@ -146,27 +134,21 @@ class Recorder:
     def _work(self) -> None:
         step_back()
         for item in self._waiting:
-            if self._error is not None:
+            if self.error is not None:
                 continue
             try:
                 self._encode(*item)
-            except AifError as error:
-                self._error = error.message
-            except OSError as error:
-                self._error = error.strerror or str(error)
             except Exception as error:  # whatever it is, the view goes on
-                self._error = f"the encoder failed: {error}"
+                self.error = _reason(error)
         self._result = self._finish()
 
     def _encode(self, image: UInt8Array, time_s: float) -> None:
         if self._output is None:
-            self._open(image)
-            self._first_s, self._size = time_s, (image.shape[1], image.shape[0])
+            self._open(image.shape[1], image.shape[0])
+            self._first_s = self._last_s = time_s
             self._pts, self._key_s = -1, -FRAGMENT_S
-        if (image.shape[1], image.shape[0]) != self._size:
-            image = fitted(image, self._size)
         at = time_s - self._first_s
-        picture = bgr_to_yuv420p(image, _COLOUR, True)
+        picture = bgr_to_yuv420p(fitted(image, self._size), _COLOUR, True)
         self._pts = max(self._pts + 1, round(at / _TICKS))
         picture.pts, picture.time_base = self._pts, _TICKS
         picture.duration = round(1 / self._fps / _TICKS)
@@ -175,26 +157,20 @@ class Recorder:
         self._mux(picture)
         self._frames, self._last_s = self._frames + 1, time_s
 
-    def _open(self, image: UInt8Array) -> None:
+    def _open(self, width: int, height: int) -> None:
         encoding = self._encoding
         assert encoding.container is not None
-        options = dict(encoding.options) | _LIVE_OPTIONS.get(encoding.encoder, {})
-        fragments = {"movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"}
         kind = encoding.container.format
-        output = av.open(
-            str(self._part), "w", kind, container_options={} if kind == "matroska" else fragments
-        )
-        form = StreamForm(
-            image.shape[1],
-            image.shape[0],
-            Fraction(self._fps).limit_denominator(1000),
-            _TICKS,
-            max(1, round(10 * FRAGMENT_S * self._fps)),  # key frames are set by the clock
-            _COLOUR,
-        )
-        self._output = output  # from here on it is to be closed
-        encoding = dataclasses.replace(encoding, options=options, even=True)
-        self._stream = open_video_stream(output, encoding, form)
+        fragments = {"movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"}
+        options = {} if kind == "matroska" else fragments
+        self._output = av.open(str(self._part), "w", kind, container_options=options)
+        self._size = width, height
+        rate = Fraction(self._fps).limit_denominator(1000)
+        between_keys = max(1, round(10 * FRAGMENT_S * self._fps))  # most are set by the clock
+        form = StreamForm(width, height, rate, _TICKS, between_keys, _COLOUR)
+        live = dict(encoding.options) | _LIVE_OPTIONS.get(encoding.encoder, {})
+        encoding = dataclasses.replace(encoding, options=live, even=True)
+        self._stream = open_video_stream(self._output, encoding, form)
 
     def _mux(self, picture: av.VideoFrame | None) -> None:
         assert self._output is not None
@@ -205,25 +181,28 @@ class Recorder:
 
         FFmpeg writes nothing more to a file once a write has failed, so that what came before stays good.
         """
-        kept = False
+        kept = self._frames > 0
         try:
             if self._output is not None:
                 with contextlib.closing(self._output):
-                    if self._error is None:
+                    if self.error is None:
                         self._mux(None)
-                kept = self._frames > 0
         except (OSError, ValueError) as error:
-            self._error = self._error or getattr(error, "strerror", None) or str(error)
+            self.error = self.error or _reason(error)
         try:
-            if self._error is not None:
-                kept = self._frames > 0 and _plays(self._part)
+            if self.error is not None:
+                kept = kept and _plays(self._part)
             if kept:
                 self.path = put_in_place_or_beside(self._part, self.path, self._new)
             else:
                 self._part.unlink(missing_ok=True)
         except OSError as error:
-            self._error, kept = self._error or f"{self.path}: {error.strerror}", False
-        return Recording(self.path, kept, self._frames, self.seconds, self._left_out, self._error)
+            self.error, kept = self.error or f"{self.path}: {error.strerror}", False
+        return Recording(self.path, kept, self._frames, self.seconds, self._left_out, self.error)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or first_line(error)
 
 
 def _plays(path: Path) -> bool:

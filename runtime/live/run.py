@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from array import array
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -24,13 +24,7 @@ Say = Callable[[str], None]
 
 
 def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float], say: Say) -> int:
-    """Edit until the user has had enough; the exit code.
-
-    Args:
-        editor: detector and model; it stays the caller's to close.
-        choices: what was asked for.
-        settings: attribute to value, to begin with.
-        say: takes each line for the user.
+    """Edit until the user has had enough; the exit code. `say` takes each line for the user.
 
     Raises:
         AifError: the camera cannot be opened at first, a place cannot be written, there is no display.
@@ -51,30 +45,27 @@ def run_live(editor: Editor, choices: LiveChoices, settings: Mapping[str, float]
             say(outlets.start_recording())
         if choices.virtual_camera:
             say(outlets.open_virtual_camera(session.granted))
-        begin, shown = time.monotonic(), array("f")
-        end = begin + (float("inf") if choices.seconds is None else choices.seconds)
+        begin = time.monotonic()
 
         def over() -> bool:
-            return stop.is_set() or time.monotonic() >= end
+            return stop.is_set() or (choices.seconds or math.inf) <= time.monotonic() - begin
 
+        code = 0
         if choices.headless:
             alone = choices.record is not None and not (choices.virtual_camera or choices.timings)
             code = _headless(session, outlets, over, alone, say)
         else:
-            code = 0
             controls = Controls(
                 editor.model.manifest.attributes, settings, compare=choices.compare, mirror=choices.mirror
             )
             with contextlib.closing(Viewer(session, edit, controls, outlets)) as viewer:
                 viewer.run(over)
-            shown = viewer.latencies
         if session.ended and not code:
             session.next(0)  # raises what ended it
             say(session.status)
-        for line in (
-            _report(session, outlets.latencies, shown, time.monotonic() - begin) if choices.timings else ()
-        ):
-            say(line)
+        if choices.timings:
+            for line in _report(session, time.monotonic() - begin):
+                say(line)
     return code
 
 
@@ -101,14 +92,14 @@ def _negotiated(session: LiveSession, wanted: CameraFormat) -> str:
     return session.status + ("" if same else f" (asked for: {wanted})")
 
 
-def _report(session: LiveSession, edited: array[float], shown: array[float], seconds: float) -> Iterator[str]:
-    """The whole run's figures; latencies in seconds, from capture to the end of the edit and to display."""
-    stats = session.stats()
+def _report(session: LiveSession, seconds: float) -> Iterator[str]:
+    """The whole run's figures."""
+    stats, clock = session.stats(), session.clock
     yield (
         f"{stats.captured} frames captured, {stats.edited} edited in {seconds:.1f} s "
         f"({stats.edited / seconds:.1f}/s), {stats.dropped} overtaken by a newer one"
     )
-    for name, times in (("edited", edited), ("displayed", shown)):
+    for name, times in (("edited", clock.edited_s), ("displayed", clock.shown_s)):
         if times:
             median, high, higher = 1000 * np.percentile(times, (50, 95, 99))
             yield (

@@ -8,9 +8,8 @@ import cv2
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.live.controls import KEYS
-from aif.runtime.live.figures import LiveStats
-from aif.runtime.live.fit import fit_into
-from aif.runtime.live.text import ACCENT, ALARM, GREY, WHITE, Colour, draw_text, text_width, wrapped
+from aif.runtime.live.drawing import ACCENT, ALARM, GREY, WHITE, draw_text, fit_into, text_width, wrapped
+from aif.runtime.live.loop import LiveStats
 
 # Stages as the video editor calls them, and in words that say what takes the time.
 _STAGES = {
@@ -34,28 +33,28 @@ def place_both(area: UInt8Array, original: UInt8Array, result: UInt8Array) -> No
         label(area[:, x:], name, 14, 14)
 
 
-def darken(area: UInt8Array, x: int, y: int, width: int, height: int) -> None:
+def _darken(area: UInt8Array, x: int, y: int, width: int, height: int) -> None:
     """Darken a rectangle, as far as it lies in the area."""
     part = area[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
     if part.size:
         part[:] = cv2.convertScaleAbs(part, alpha=0.28)
 
 
-def label(area: UInt8Array, text: str, x: int, y: int, colour: Colour = WHITE, dot: bool = False) -> None:
-    """A word or two on a dark ground, after a dot where wanted."""
-    darken(area, x, y, text_width(text, 15) + 20 + 16 * dot, 30)
+def label(area: UInt8Array, text: str, x: int, y: int, dot: bool = False) -> None:
+    """A word or two on a dark ground, after a red dot where wanted."""
+    _darken(area, x, y, text_width(text, 15) + 20 + 16 * dot, 30)
     if dot:
-        cv2.circle(area, (x + 15, y + 15), 6, colour, -1, cv2.LINE_AA)
-    draw_text(area, text, x + 10 + 16 * dot, y + 6, 15, WHITE if dot else colour)
+        cv2.circle(area, (x + 15, y + 15), 6, ALARM, -1, cv2.LINE_AA)
+    draw_text(area, text, x + 10 + 16 * dot, y + 6, 15)
 
 
-def banner(area: UInt8Array, text: str, colour: Colour = ALARM) -> None:
+def banner(area: UInt8Array, text: str) -> None:
     """A message across the middle of the area."""
     lines = wrapped(text, 18, area.shape[1] - 80)
     height = 26 * len(lines) + 28
     top = max(0, (area.shape[0] - height) // 2)
-    darken(area, 0, 0, area.shape[1], area.shape[0])
-    area[top : top + 3] = area[min(top + height, area.shape[0] - 3) : top + height + 3] = colour
+    _darken(area, 0, 0, area.shape[1], area.shape[0])
+    area[top : top + 3] = area[min(top + height, area.shape[0] - 3) : top + height + 3] = ALARM
     _centred(area, lines, top + 16, 18, 26)
 
 
@@ -64,7 +63,7 @@ def note(area: UInt8Array, text: str) -> None:
     lines = wrapped(text, 15, area.shape[1] - 60)
     height, width = 22 * len(lines) + 16, max(text_width(line, 15) for line in lines) + 32
     top = area.shape[0] - height - 14
-    darken(area, (area.shape[1] - width) // 2, top, width, height)
+    _darken(area, (area.shape[1] - width) // 2, top, width, height)
     _centred(area, lines, top + 8, 15, 22)
 
 
@@ -82,7 +81,7 @@ def table(area: UInt8Array, rows: Rows, middle: bool = False) -> None:
     x = (area.shape[1] - width) // 2 if middle else area.shape[1] - width - 14
     y = max(0, (area.shape[0] - height) // 2) if middle else 14
     for _ in range(1 + middle):
-        darken(area, x, y, width, height)
+        _darken(area, x, y, width, height)
     at = x + (names + 32 if middle else width - 16)
     for number, (name, text) in enumerate(rows):
         top = y + 10 + step * number

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from array import array
 from collections.abc import Callable
 
 import numpy as np
@@ -13,12 +11,11 @@ from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import AifError
 from aif.runtime.live import view
 from aif.runtime.live.controls import Action, Controls, action_for
+from aif.runtime.live.drawing import fit_into, mirrored
 from aif.runtime.live.edit import LiveEdit
-from aif.runtime.live.fit import fit_into, mirrored
 from aif.runtime.live.loop import LiveFrame, LiveSession
 from aif.runtime.live.outlets import Outlets
 from aif.runtime.live.panel import WIDTH, Panel
-from aif.runtime.live.text import ALARM
 from aif.runtime.live.window import DRAG, PRESS, RIGHT, Window
 from aif.runtime.video.editor import VideoFrameResult
 
@@ -34,20 +31,14 @@ NOTE_S = 4.0
 
 
 class Viewer:
-    """Shows a session in a window until the user closes it, or the session ends.
+    """Shows a session in a window until the user closes it, or the session ends."""
 
-    `latencies`: of all frames shown, seconds from capture to display.
-    """
-
-    def __init__(
-        self, session: LiveSession, edit: LiveEdit, controls: Controls, outlets: Outlets, title: str = "aif"
-    ) -> None:
+    def __init__(self, session: LiveSession, edit: LiveEdit, controls: Controls, outlets: Outlets) -> None:
         """Open the window, large enough for the camera's picture and the sliders; errors as `Window`."""
         self._session, self._edit, self._controls, self._outlets = session, edit, controls, outlets
         width, height = session.granted.width or 1280, session.granted.height or 720
         size = min(max(width, LEAST[0]) + WIDTH, MOST[0]), min(max(height, LEAST[1]), MOST[1])
-        self._window = Window(title, size)
-        size = self._window.size
+        self._window = Window("aif", size)
         self._panel = Panel(controls, size[1])
         self._canvas = np.zeros((size[1], size[0], 3), dtype=np.uint8)
         self._frame: LiveFrame | None = None
@@ -58,7 +49,6 @@ class Viewer:
         self._note, self._note_until = "H shows the keys", time.monotonic() + NOTE_S
         self._dragged: int | None = None
         self._done = False
-        self.latencies = array("f")
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Show frames until the window is closed, the session ends or `stop` says so. Raises what the edit
@@ -70,28 +60,26 @@ class Viewer:
             if frame is not None:
                 self._take(frame)
             for line in self._outlets.news():
-                self.say(line)
+                self._say(line)
             changed = self._obey()
             now = time.monotonic()
             if frame is not None or changed or now - drawn > 0.1:
                 drawn = now
-                self._window.show(self.draw())
+                self._window.show(self._draw())
             self._key(self._window.poll())
             if frame is not None:
                 self._session.shown(frame)
                 passed = time.monotonic() - frame.edited_s
                 self._draw_ms += 0.1 * (1000 * passed - self._draw_ms)
-                self.latencies.append(time.monotonic() - frame.captured_s)
 
-    def say(self, text: str) -> None:
-        """Show a message for some seconds."""
+    def _say(self, text: str) -> None:
         self._note, self._note_until = text, time.monotonic() + NOTE_S
 
     def close(self) -> None:
         """Close the window."""
         self._window.close()
 
-    def draw(self) -> UInt8Array:
+    def _draw(self) -> UInt8Array:
         """The inside of the window as it should be now: uint8 (H, W, 3) BGR, used again for the next one."""
         width, height = self._window.size
         if self._canvas.shape != (height, width, 3):
@@ -103,20 +91,17 @@ class Viewer:
             status, connected = self._session.status, self._session.connected
             self._canvas[:, :left] = self._panel.draw(self._seen, status, connected)
         area = self._canvas[:, left:]
-        self._draw_picture(area)
-        self._draw_words(area)
-        return self._canvas
-
-    def _panel_width(self) -> int:
-        return WIDTH if self._controls.panel and self._canvas.shape[1] > WIDTH + 64 else 0
-
-    def _draw_picture(self, area: UInt8Array) -> None:
         if self._frame is None:
             area[:] = 0
         elif self._controls.compare:
             view.place_both(area, *self._pictures(self._frame))
         else:
             fit_into(area, self._pictures(self._frame)[1])
+        self._draw_words(area)
+        return self._canvas
+
+    def _panel_width(self) -> int:
+        return WIDTH if self._controls.panel and self._canvas.shape[1] > WIDTH + 64 else 0
 
     def _draw_words(self, area: UInt8Array) -> None:
         controls, session = self._controls, self._session
@@ -124,7 +109,7 @@ class Viewer:
         x, y = 14, 52 if controls.compare else 14
         if recorder is not None:
             seconds = int(recorder.seconds)
-            view.label(area, f"{seconds // 60}:{seconds % 60:02d}", x, y, ALARM, dot=True)
+            view.label(area, f"{seconds // 60}:{seconds % 60:02d}", x, y, dot=True)
             x += 90
         if not controls.on:
             view.label(area, "edits off", x, y)
@@ -150,8 +135,7 @@ class Viewer:
         """A new frame: what it says of faces and times."""
         self._frame = frame
         result = frame.details
-        if not isinstance(result, VideoFrameResult):
-            return
+        assert isinstance(result, VideoFrameResult)  # as LiveEdit gives it
         faces = [face for face in result.faces if face.id in result.y]
         largest = max(faces, key=lambda face: float(face.box[2]), default=None)
         self._seen = None if largest is None else result.y[largest.id]
@@ -165,29 +149,27 @@ class Viewer:
         events = self._window.mouse()
         for event, x, y in events:
             row = self._panel.row_at(x, y) if self._panel_width() else None
-            if event == PRESS:
-                self._dragged = row
-            if event == RIGHT and row is not None:
-                self._controls.release(row)
-            if event in {PRESS, DRAG} and self._dragged is not None:
-                self._controls.drag(self._dragged, self._panel.value_at(self._dragged, x))
-            elif event not in {PRESS, DRAG}:
+            if event in {PRESS, DRAG}:
+                self._dragged = row if event == PRESS else self._dragged
+                if self._dragged is not None:
+                    self._controls.drag(self._dragged, self._panel.value_at(self._dragged, x))
+            else:
                 self._dragged = None
+                if event == RIGHT and row is not None:
+                    self._controls.release(row)
         if events:
             self._apply()
         return bool(events)
 
     def _key(self, code: int) -> None:
         action = action_for(code)
-        if action is None:
-            return
         if action is Action.QUIT:
             self._done = True
         elif action is Action.RECORD:
             self._toggle_recording()
         elif action is Action.SCREENSHOT:
             self._screenshot()
-        else:
+        elif action is not None:
             self._controls.apply(action, self._seen)
             if action is Action.FULL_SCREEN:
                 self._window.set_full_screen(self._controls.full_screen)
@@ -197,18 +179,17 @@ class Viewer:
         """Let the editing thread know."""
         self._edit.on = self._controls.on
         self._outlets.mirror = self._controls.mirror
-        with contextlib.suppress(AifError):  # closing
-            self._edit.set_edits(self._controls.values)
+        self._edit.set_edits(self._controls.values)
 
     def _toggle_recording(self) -> None:
         try:
-            self.say(self._outlets.stop_recording() or self._outlets.start_recording())
+            self._say(self._outlets.stop_recording() or self._outlets.start_recording())
         except AifError as error:
-            self.say(error.message)
+            self._say(error.message)
 
     def _screenshot(self) -> None:
         if self._frame is None:
-            self.say("There is no picture yet.")
+            self._say("There is no picture yet.")
             return
         original, result = self._pictures(self._frame)
-        self.say(self._outlets.save(np.hstack([original, result]) if self._controls.compare else result))
+        self._say(self._outlets.save(np.hstack([original, result]) if self._controls.compare else result))

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import os
-import socket
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import cv2
 
@@ -23,48 +18,42 @@ FRAME = (20, 100)
 
 # The events of the mouse that matter: left button pressed, moved with it, released; right button pressed.
 PRESS, DRAG, LOOSE, RIGHT = "press", "drag", "loose", "right"
+_EVENTS = {
+    cv2.EVENT_LBUTTONDOWN: PRESS,
+    cv2.EVENT_MOUSEMOVE: DRAG,
+    cv2.EVENT_LBUTTONUP: LOOSE,
+    cv2.EVENT_RBUTTONDOWN: RIGHT,
+}
 
 
-def check_display() -> None:
-    """Raise ConfigError where there is no display that answers, for Qt would end the whole program."""
+def check_display() -> tuple[int, int] | None:
+    """Width and height of the screen in pixels, on Windows and X11; None where that is not to be had.
+
+    Raises:
+        ConfigError: there is no display that answers, for which Qt would end the whole program.
+    """
+    if sys.platform == "win32":
+        metrics = ctypes.windll.user32.GetSystemMetrics
+        return metrics(0), metrics(1)
     if sys.platform != "linux":
-        return
+        return None
     name = os.environ.get("DISPLAY", "")
     if not name:
         raise ConfigError(
             "There is no display to open a window on (DISPLAY is not set).",
             f"Run it in a desktop session, or with ssh -X. {_HEADLESS}",
         )
-    host, _, rest = name.rpartition(":")
-    number = rest.partition(".")[0]
-    if host not in {"", "unix"} or not number.isdigit():
-        return  # elsewhere: not looked at
-    path = Path("/tmp/.X11-unix") / f"X{number}"
-    for address in (str(path), f"\0{path}"):
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(address)
-            except OSError:
-                continue
-            return
-    raise ConfigError(f"The display {name} does not answer.", f"Is DISPLAY right? {_HEADLESS}")
-
-
-def screen_size() -> tuple[int, int] | None:
-    """Width and height of the screen in pixels, of X11 and Windows; None where that is not to be had."""
     try:
-        if sys.platform == "win32":
-            return ctypes.windll.user32.GetSystemMetrics(0), ctypes.windll.user32.GetSystemMetrics(1)
-        x11 = ctypes.CDLL(ctypes.util.find_library("X11") or "")
-        x11.XOpenDisplay.restype = ctypes.c_void_p
-        display = ctypes.c_void_p(x11.XOpenDisplay(None))
-        if sys.platform != "linux" or not display:
-            return None
-        size = x11.XDisplayWidth(display, 0), x11.XDisplayHeight(display, 0)
-        x11.XCloseDisplay(display)
-        return size
-    except (OSError, AttributeError):
+        x11 = ctypes.CDLL("libX11.so.6")
+    except OSError:
         return None
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    display = ctypes.c_void_p(x11.XOpenDisplay(None))
+    if not display:
+        raise ConfigError(f"The display {name} does not answer.", f"Is DISPLAY right? {_HEADLESS}")
+    size = x11.XDisplayWidth(display, 0), x11.XDisplayHeight(display, 0)
+    x11.XCloseDisplay(display)
+    return size
 
 
 class Window:
@@ -76,13 +65,11 @@ class Window:
         Raises:
             ConfigError: there is no display, or this OpenCV knows no windows.
         """
-        check_display()
+        wide, high = check_display() or (size[0] + FRAME[0], size[1] + FRAME[1])
         os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")  # fonts that OpenCV's Qt does not need
-        wide, high = screen_size() or (size[0] + FRAME[0], size[1] + FRAME[1])
         size = min(size[0], wide - FRAME[0]), min(size[1], high - FRAME[1])
         self._title, self._asked, self._shown = title, size, False
         self._mouse: list[tuple[str, int, int]] = []
-        self._held = False
         try:
             cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL | cv2.WINDOW_FREERATIO)
         except cv2.error as error:
@@ -92,8 +79,7 @@ class Window:
                 f'"opencv-python<5". {_HEADLESS}',
             ) from error
         cv2.resizeWindow(title, *size)
-        handler: Callable[..., Any] = self._on_mouse
-        cv2.setMouseCallback(title, handler)
+        cv2.setMouseCallback(title, self._on_mouse)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -141,13 +127,6 @@ class Window:
             return  # the user was faster
 
     def _on_mouse(self, event: int, x: int, y: int, flags: int, _: object) -> None:
-        if event == cv2.EVENT_LBUTTONDOWN:
-            self._held = True
-            self._mouse.append((PRESS, x, y))
-        elif event == cv2.EVENT_MOUSEMOVE and self._held:
-            self._mouse.append((DRAG, x, y))
-        elif event == cv2.EVENT_LBUTTONUP:
-            self._held = False
-            self._mouse.append((LOOSE, x, y))
-        elif event == cv2.EVENT_RBUTTONDOWN:
-            self._mouse.append((RIGHT, x, y))
+        dragged = event != cv2.EVENT_MOUSEMOVE or flags & cv2.EVENT_FLAG_LBUTTON
+        if event in _EVENTS and dragged:
+            self._mouse.append((_EVENTS[event], x, y))

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import Image
 from pillow_heif import register_heif_opener
 
 from aif.runtime.editing.editor import Editor
@@ -30,11 +30,6 @@ def pixels(path):
     return np.asarray(Image.open(path).convert("RGB")).astype(int)
 
 
-def nothing(size=(60, 80)):
-    """A picture without a face."""
-    return np.full((*size, 3), 120, np.uint8)
-
-
 def test_a_face_is_edited_and_all_else_is_left_alone(photo, portrait_rgb, aif_edit):
     out = photo.with_name("out.png")
     done = aif_edit(photo, "--set", "Smiling=2", "-o", out)
@@ -47,28 +42,15 @@ def test_a_face_is_edited_and_all_else_is_left_alone(photo, portrait_rgb, aif_ed
     assert len(rows) < 0.2 * change[:, :, 0].size
 
 
-def test_several_attributes_in_a_mode(photo, portrait_rgb, aif_edit):
-    out = photo.with_name("out.png")
-    done = aif_edit(photo, "-s", "Smiling=2", "-s", "Blond_Hair", "-o", out, "--mode", "replace", "-v")
-    assert done.code == 0 and f"{photo} -> {out}: 1 face, Smiling " in done.stderr
-    changed = np.abs(pixels(out) - portrait_rgb).max(axis=2) > 5
-    assert changed[:80].any() and changed[130:].any()
-
-
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [
-        ("Üb ung/笑顔 😀.webp", "WEBP"),
-        ("UPPER.JPEG", "JPEG"),
-        ("no suffix", "BMP"),
-        ("IMG_1.HEIC", "HEIF"),
-    ],
+    [("Üb ung/笑顔 😀.webp", "WEBP"), ("UPPER.JPEG", "JPEG"), ("no suffix", "BMP"), ("IMG_1.HEIC", "HEIF")],
 )
 def test_any_name_and_kind_with_the_default_output(tmp_path, portrait_rgb, aif_edit, name, kind):
     path = save(tmp_path / name, portrait_rgb, format=kind)
-    done = aif_edit(path, "--set", "Smiling=2")
+    done = aif_edit(path, "--set", "Smiling=2", "-v")
     out = path.with_name(f"{path.stem}_edited{path.suffix}")
-    assert done.code == 0 and done.stderr.startswith(f"{path} -> {out}: 1 face")
+    assert done.code == 0 and f"{path} -> {out}: 1 face" in done.stderr
     assert sorted(path.parent.iterdir()) == sorted([path, out])
     assert Image.open(out).format == kind and np.abs(pixels(out) - pixels(path)).max() > 40
 
@@ -109,46 +91,6 @@ def test_16_bits_and_transparency(tmp_path, portrait_rgb, aif_edit):
     assert lossy.code == 0 and "Warning: " in lossy.stderr and "transparency" in lossy.stderr
 
 
-def test_black_and_white_stays_so(tmp_path, portrait_rgb, aif_edit):
-    path, out = tmp_path / "grey.png", tmp_path / "grey_edited.png"
-    Image.fromarray(portrait_rgb).convert("L").convert("RGB").save(path)
-    assert aif_edit(path, "--set", "Smiling=2").code == 0
-    assert Image.open(out).mode == "RGB" and np.ptp(pixels(out), axis=2).max() == 0
-    assert np.abs(pixels(out) - pixels(path)).max() > 20
-
-
-def test_a_turned_photo_is_edited_upright(tmp_path, portrait_rgb, aif_edit):
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    exif[ExifTags.Base.Artist] = "Someone"
-    path = tmp_path / "turned.jpg"
-    Image.fromarray(portrait_rgb).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
-    assert aif_edit(path, "--set", "Smiling=2").code == 0
-    out = Image.open(tmp_path / "turned_edited.jpg")
-    assert out.size == (200, 240)
-    assert out.getexif()[ExifTags.Base.Orientation] == 1 and out.getexif()[ExifTags.Base.Artist] == "Someone"
-    change = np.abs(np.asarray(out).astype(int) - portrait_rgb).max(axis=2)
-    assert 110 < np.argmax(change.mean(axis=1)) < 175
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_picture_of_108_megapixels(tmp_path, portrait_rgb, aif_edit):
-    large = Image.new("RGB", (12000, 9000), (120, 120, 120))
-    large.paste(Image.fromarray(portrait_rgb).resize((4000, 4800)), (1000, 2000))
-    path = tmp_path / "large.jpg"
-    large.save(path)
-    assert aif_edit(path, "--set", "Smiling=2").code == 0
-    eighths = []
-    for each in (path, tmp_path / "large_edited.jpg"):
-        with Image.open(each) as picture:
-            assert picture.size == (12000, 9000)
-            picture.draft("RGB", (1500, 1125))
-            eighths.append(np.asarray(picture).astype(int))
-    rows, columns = np.nonzero(np.abs(eighths[1] - eighths[0]).max(axis=2) > 30)
-    assert rows.min() > 250 and rows.max() < 850 and columns.min() > 125 and columns.max() < 625
-
-
 def test_standard_input_to_standard_output(photo, aif_edit):
     done = aif_edit("-", "--set", "Smiling=2", stdin=photo.read_bytes())
     assert aif_edit(photo, "--set", "Smiling=2").code == 0
@@ -161,8 +103,8 @@ def test_standard_input_to_standard_output(photo, aif_edit):
 def test_the_demo(tmp_path, monkeypatch, aif_edit):
     pytest.importorskip("skimage")
     monkeypatch.chdir(tmp_path)
-    done = aif_edit("demo", "--set", "Smiling=0", "--faces", "largest", "-o", "demo.jpg", "--compare")
-    assert done.code == 0
+    words = ("demo", "--set", "Smiling=0", "-s", "Blond_Hair", "--mode", "replace", "--faces", "largest")
+    assert aif_edit(*words, "-o", "demo.jpg", "--compare").code == 0
     sheet = Image.open("demo.jpg")
     assert sheet.width > 2 * 512 and sheet.height > 512
 
@@ -209,37 +151,29 @@ def test_attributes_and_timings_as_a_table_and_as_json(photo, aif_edit):
     ("words", "code", "said"),
     [
         (["--set", "Smilng=1"], 2, "Did you mean Smiling?"),
-        (["--set", "Smiling=3"], 2, "out of range"),
         (["--sweep", "Smilng"], 2, "Did you mean Smiling?"),
         (["--set", "Smiling", "--mode", "mix"], 2, "composes by: delta, replace"),
-        (["--set", "Smiling", "--mode", "warp"], 2, "composes by: delta, replace"),
         (["--set", "Smiling", "--faces", "some"], 2, "all, largest"),
-        (["--set", "Smiling", "--format", "gif"], 2, "cannot write"),
-        (["--set", "Smiling", "-o", "x.gif"], 2, "cannot write"),
         (["--set", "Smiling", "-o", "{nome}.png"], 2, "unknown field"),
         (
-            ["rtsp://user:s3cret@cam/live?k=s3cret", "--set", "Smiling"],
+            ["rtsp://user:s3cret@cam/live?k=s3cret", "-s", "Smiling"],
             2,
-            "rtsp://***@cam/live?*** is an address",
+            "rtsp://***@cam/live?*** is an",
         ),
         (["x" * 300 + ".jpg", "--set", "Smiling"], 1, "File name too long"),
         (["--set", "Smiling", "-o", "x" * 300 + ".jpg"], 1, "File name too long"),
         (["--set", "Smiling", "--bundle", "x" * 300], 1, "File name too long"),
         (["--set", "Smiling", "--bundle", "nowhere.aif"], 1, "no bundle at nowhere.aif"),
         (["--set", "Smiling", "--yunet", "nowhere.onnx"], 2, "contradict"),
-        (["--set", "Smiling", "--detector", "dlib"], 2, "Known: auto, aif, yunet, haar"),
         (["--set", "Smiling", "--provider", "gpu"], 2, "Known: cpu, cuda, tensorrt, openvino"),
         (["--set", "Smiling", "--threads", "0"], 2, "at least 1"),
         (["--set", "Smiling", "--quality", "0"], 2, "1 to 100"),
-        (["--set", "Smiling", "--quality", "101"], 2, "1 to 100"),
         (["--set", "Smiling", "--compare", "--sweep", "Blond_Hair"], 2, "different sheets"),
         (["--show-attributes", "--compare"], 2, "nothing to compare"),
         (["--set", "Smiling", "-o", "-", "--json"], 2, "Standard output cannot carry"),
-        (["--set", "Smiling", "--mirror"], 2, "--mirror is for live pictures"),
         (["--set", "Smiling", "--start", "1"], 2, "--start is for videos"),
         (["--set", "Smiling", "--workers", "2"], 2, "--workers is for --engine ray"),
         (["--set", "Smiling", "--engine", "dask"], 2, "no engine 'dask'"),
-        ([], 2, "nothing to do"),
     ],
 )
 def test_wrong_words_are_reported_before_any_picture_is_read(
@@ -256,9 +190,7 @@ def test_wrong_words_are_reported_before_any_picture_is_read(
     assert list(photo.parent.iterdir()) == [photo]
 
 
-def test_no_input_and_a_missing_detector_are_named(photo, run, bundle):
-    done = run("edit", photo, "--set", "Smiling", "--bundle", bundle, "--yunet", "nowhere.onnx")
-    assert done.code == 2 and "nowhere.onnx" in done.stderr
+def test_no_input_is_named(run, bundle):
     done = run("edit", "--set", "Smiling", "--bundle", bundle)
     assert done.code == 2 and "Missing argument INPUT" in done.stderr
 
@@ -270,17 +202,15 @@ def test_a_picture_does_not_go_to_a_terminal(photo, aif_edit, monkeypatch):
     assert done.code == 2 and "to the terminal" in done.stderr and done.stdout == b""
 
 
-def test_nothing_is_overwritten_unasked(photo, aif_edit):
+def test_a_picture_takes_its_own_place_where_it_may(photo, aif_edit):
     before = photo.read_bytes()
-    refused = aif_edit(photo, "--set", "Smiling=2", "-o", photo)
-    assert refused.code == 2 and "--overwrite" in refused.stderr and photo.read_bytes() == before
     assert aif_edit(photo, "--set", "Smiling=2", "-o", photo, "--overwrite").code == 0
     assert photo.read_bytes() != before
 
 
 @pytest.mark.parametrize("size", [(1, 1), (60, 80)])
 def test_no_face_is_said_and_nothing_written_unless_asked(tmp_path, aif_edit, size):
-    path = save(tmp_path / "empty.jpg", nothing(size), quality=33)
+    path = save(tmp_path / "empty.jpg", np.full((*size, 3), 120, np.uint8), quality=33)
     done = aif_edit(path, "--set", "Smiling")
     assert done.code == 3 and "empty.jpg: No face was found." in done.stderr
     assert "Traceback" not in done.stderr and list(tmp_path.iterdir()) == [path]
@@ -305,22 +235,13 @@ def test_what_a_picture_does_not_have(photo, aif_edit, words, code, said):
     assert done.code == code and said in done.stderr
 
 
-def test_quality_makes_a_smaller_file(photo, aif_edit):
-    sizes = []
-    for quality in ("20", "95"):
-        out = photo.with_name(f"{quality}.jpg")
-        assert aif_edit(photo, "--set", "Smiling", "-o", out, "--quality", quality).code == 0
-        sizes.append(out.stat().st_size)
-    assert sizes[0] < sizes[1] / 2
-
-
 @pytest.fixture
 def album(tmp_path, portrait_rgb):
     """A folder with two portraits, one of them deeper, an empty scene, a damaged file and a note."""
     folder = tmp_path / "my album"
     save(folder / "a.png", portrait_rgb)
     save(folder / "in" / "d.png", portrait_rgb[:, ::-1])
-    save(folder / "b.png", nothing())
+    save(folder / "b.png", np.full((60, 80, 3), 120, np.uint8))
     (folder / "c.jpg").write_bytes(b"\xff\xd8\xff damaged")
     (folder / "note.txt").write_text("no picture")
     return folder
@@ -329,10 +250,8 @@ def album(tmp_path, portrait_rgb):
 def test_many_files_each_failure_is_reported_and_the_rest_done(album, tmp_path, aif_edit):
     out = tmp_path / "out"
     done = aif_edit(album, "--recursive", "--set", "Smiling=2", "-o", out, "--json", "-v")
-    assert (
-        done.code == 1
-        and f"2 edited, 1 without a face, 1 failed; 2 faces; results are in {out}" in done.stderr
-    )
+    said = f"2 edited, 1 without a face, 1 failed; 2 faces; results are in {out}"
+    assert done.code == 1 and said in done.stderr
     assert "b.png: No face was found." in done.stderr and "c.jpg begins like a JPEG" in done.stderr
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*.*")) == ["a.png", "in/d.png"]
     records = [json.loads(line) for line in done.stdout.splitlines()]

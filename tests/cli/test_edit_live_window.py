@@ -17,8 +17,8 @@ from running_service import until
 
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.live.controls import Controls
+from aif.runtime.live.drawing import ACCENT, ALARM
 from aif.runtime.live.panel import WIDTH, Panel
-from aif.runtime.live.text import ACCENT, ALARM
 
 _ABSENT = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
 pytestmark = pytest.mark.skipif(bool(_ABSENT), reason=f"needs {_ABSENT} (Debian: apt install xvfb xdotool)")

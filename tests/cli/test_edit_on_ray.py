@@ -68,11 +68,8 @@ def test_pictures_are_edited_as_on_one_machine(source, bundle, tmp_path, aif_edi
         assert cv2.getNumThreads() == 1, "as many as the worker has"
     finally:
         cv2.setNumThreads(before)
-    assert {name: record["status"] for name, record in records.items()} == {
-        "broken": "failed",
-        "face": "edited",
-        "grey": "no_face",
-    }
+    found = {name: record["status"] for name, record in records.items()}
+    assert found == {"broken": "failed", "face": "edited", "grey": "no_face"}
     assert "error" in records["broken"] and records["face"]["output"].endswith("/out/face.png")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["face.png"]
     words = ("--set", "Smiling=1", "--provider", "cpu", "-o", tmp_path / "local.png")
@@ -95,31 +92,10 @@ def test_copies_comparisons_and_sweeps(source, bundle, tmp_path, plan, name, wid
         assert (tmp_path / "out" / "grey.png").read_bytes() == (source / "grey.png").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"fingerprint": "other"}, "is not the one"),
-        ({"machine": Machine("cuda", "haar")}, "There is no NVIDIA"),
-    ],
-)
-def test_a_worker_that_cannot_start_says_why(source, bundle, change, said):
-    if "machine" in change and "cuda" in _devices():
-        pytest.skip("CUDA is here")
-    for record in work(replace(setup(bundle), **change), source).values():
-        assert (
-            record["status"] == "failed" and "cannot start: " in record["error"] and said in record["error"]
-        )
-
-
-def _devices():
-    from aif.runtime.networks.sessions import choose_devices
-
-    return choose_devices("auto")
-
-
-def test_a_result_that_cannot_be_put_is_a_failure(source, bundle, tmp_path):
-    (tmp_path / "out" / "face.png").mkdir(parents=True)
-    assert work(setup(bundle), source)["face"]["status"] == "failed"
+def test_a_worker_that_cannot_start_says_why(source, bundle):
+    for record in work(replace(setup(bundle), fingerprint="other"), source).values():
+        assert record["status"] == "failed"
+        assert "cannot start: " in record["error"] and "is not the one" in record["error"]
 
 
 def test_all_workers_have_the_same_detector_and_precision(bundle, tmp_path, monkeypatch):
@@ -142,13 +118,9 @@ def test_all_workers_have_the_same_detector_and_precision(bundle, tmp_path, monk
         (("src",), "one source and one destination"),
         (("src", "dst", "-o", "more"), "not 3 places"),
         (("demo", "dst"), "no streams and no demo"),
-        (("-", "dst"), "no streams and no demo"),
         (("src", "dst", "--webcam"), "--webcam makes no sense"),
         (("src", "dst", "--json"), "--json makes no sense"),
-        (("src", "dst", "--start", "3"), "--start makes no sense"),
         (("src", "dst", "--workers", "0"), "--workers must be at least 1"),
-        (("src", "dst", "--mode", "magic"), "--mode"),
-        (("src", "dst", "--precision", "int3"), "int3"),
         (("src", "dst", "--set", "Smilling"), "Did you mean Smiling"),
         (("memory://a", "dst"), "one process's memory"),
         (("nosuch://a", "dst"), "cannot be opened"),
@@ -167,13 +139,11 @@ def test_options_that_make_no_sense(aif_edit, tmp_path, monkeypatch, words, said
 @pytest.mark.parametrize(
     ("resources", "workers", "threads", "on_gpus", "size"),
     [
-        ({"CPU": 8.0}, None, 1, False, 8),
         ({"CPU": 8.0}, None, 3, False, 2),
         ({"CPU": 8.0}, 3, 2, False, 3),
         ({"CPU": 8.0}, 5, 2, False, None),
         ({"CPU": 2.0}, None, 4, False, None),
         ({"CPU": 8.0, "GPU": 2.0}, None, 1, True, 2),
-        ({"CPU": 8.0, "GPU": 2.0}, 3, 1, True, None),
         ({"CPU": 8.0}, None, 1, True, None),
     ],
 )
@@ -261,11 +231,9 @@ def test_a_worker_is_killed_and_nothing_is_lost(tmp_path, job, aif_edit):
     while not list(out.glob("*.png")):
         assert time.monotonic() < end and job.poll() is None, job.stderr and job.stderr.read()[-3000:]
         time.sleep(0.02)
-    workers = [
-        each
-        for each in psutil.Process(job.pid).children(recursive=True)
-        if each.status() != psutil.STATUS_ZOMBIE and "EditWorker" in " ".join(each.cmdline())
-    ]
+    below = psutil.Process(job.pid).children(recursive=True)
+    alive = (each for each in below if each.status() != psutil.STATUS_ZOMBIE)
+    workers = [each for each in alive if "EditWorker" in " ".join(each.cmdline())]
     os.kill(workers[0].pid, signal.SIGKILL)
     before = len(list(out.glob("*.png")))
     _, said = job.communicate(timeout=400)

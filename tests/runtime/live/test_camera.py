@@ -5,6 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from running_service import until
 
 from aif.runtime.errors import ConfigError
 from aif.runtime.live.camera import (
@@ -31,39 +32,38 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
         ("http://cam/video?token=secret", "http://cam/video?***"),
         ("http://user:sec@ret@cam/video", "http://***@cam/video"),
         ("clip.mp4", "clip.mp4"),
+        ("rtsp://user:sec/ret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://user:sec#ret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://user:sec?ret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://user:se@c/ret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://user:secret@[cam/live", "rtsp://***@[cam/live"),
+        ("http://cam/video?mail=a@b&token=secret", "http://cam/video?***"),
+        ("http://cam/video#secret", "http://cam/video#***"),
+        ("http://:secret@cam", "http://***@cam"),
     ],
 )
 def test_names_hide_secrets(source, name):
     assert public_name(source) == name
-    assert "sec" not in public_name(source)
 
 
 @pytest.mark.parametrize(
-    ("words", "size"),
+    ("words", "wanted", "size"),
     [
-        ("synthetic", (1280, 720, 30.0)),
-        ("synthetic:320x240", (320, 240, 30.0)),
-        ("synthetic:320x240@12.5", (320, 240, 12.5)),
+        ("synthetic", CameraFormat(160, 120, 15), (160, 120, 15)),
+        ("synthetic:320x240", None, (320, 240, 30)),
+        ("synthetic:320x240@12.5", CameraFormat(160, 120, 15), (320, 240, 12.5)),
     ],
 )
-def test_synthetic_cameras_by_words(words, size):
-    camera = open_camera(words)
-    granted = camera.granted
-    assert (granted.width, granted.height, granted.fps) == size
-    captured = camera.read()
-    assert captured is not None and captured.image_hwc_bgr.shape == (size[1], size[0], 3)
+def test_synthetic_cameras_by_words(words, wanted, size):
+    camera = open_camera(words, wanted)
+    assert camera.granted == CameraFormat(*size)
+    assert camera.read().image_hwc_bgr.shape == (size[1], size[0], 3)
 
 
-@pytest.mark.parametrize(
-    "words", ["synthetic:big", "synthetic:0x0", "synthetic:100x100@0", "synthetic:9x9x9"]
-)
+@pytest.mark.parametrize("words", ["synthetic:big", "synthetic:0x0", "synthetic:100x100@0"])
 def test_synthetic_cameras_that_make_no_sense(words):
     with pytest.raises(ConfigError, match="synthetic"):
         open_camera(words)
-
-
-def test_wishes_reach_the_synthetic_camera():
-    assert str(open_camera("synthetic", CameraFormat(160, 120, 15)).granted) == "160x120, 15 frames/s"
 
 
 def test_synthetic_frames_move_and_are_repeatable():
@@ -91,12 +91,6 @@ def test_what_cannot_be_opened(source, match, tmp_path, monkeypatch):
         open_camera(source)
 
 
-def test_secrets_stay_out_of_errors():
-    with pytest.raises(CameraError) as caught:
-        open_camera("rtsp://user:secret@127.0.0.1:9/live")
-    assert "secret" not in str(caught.value) and "***@127.0.0.1" in str(caught.value)
-
-
 def test_a_file_comes_at_its_own_pace_and_ends(tmp_path):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (48, 64))
@@ -112,24 +106,6 @@ def test_a_file_comes_at_its_own_pace_and_ends(tmp_path):
     camera.close()
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "rtsp://user:sec/ret@cam/live",
-        "rtsp://user:sec#ret@cam/live",
-        "rtsp://user:sec?ret@cam/live",
-        "rtsp://user:se@c/ret@cam/live",
-        "rtsp://user:secret@[cam/live",
-        "http://cam/video?mail=a@b&token=secret",
-        "http://cam/video#secret",
-        "http://:secret@cam",
-    ],
-)
-def test_passwords_with_odd_characters_stay_hidden(source):
-    name = public_name(source)
-    assert "sec" not in name and "ret" not in name and "***" in name
-
-
 def test_a_stream_cut_in_mid_picture_comes_back(broadcast, monkeypatch, capfd):
     """Real sockets, decoder and threads: the picture stops, the reason is said, the picture is back."""
     monkeypatch.setattr("aif.runtime.live.loop.FIRST_WAIT", 0.1)
@@ -137,13 +113,16 @@ def test_a_stream_cut_in_mid_picture_comes_back(broadcast, monkeypatch, capfd):
     server.pictures = 30
     said, sizes = set(), set()
     with LiveSession(lambda: open_camera(server.url), lambda image, _: lambda: (image, None)) as session:
-        deadline = time.monotonic() + 30
-        while server.served < 3 and time.monotonic() < deadline:
+
+        def back():
             if (frame := session.next(0.1)) is not None:
                 sizes.add(frame.image.shape)
             said.add(session.status)
             server.on = server.served != 1 or any("Attempt" in line for line in said)  # away for a while
-    assert server.served >= 3 and sizes == {(64, 96, 3)}
+            return server.served >= 3
+
+        until(back, 30)
+    assert sizes == {(64, 96, 3)}
     assert any("gives no more frames" in line for line in said)
     assert any("cannot be opened" in line for line in said)
     assert not any("secret" in line for line in said) and "secret" not in "".join(capfd.readouterr())

@@ -1,14 +1,19 @@
 """Live editing: the newest frame wins, delay does not grow, faults are said and mended."""
 
+import contextlib
 import threading
 import time
 
 import numpy as np
 import pytest
+from running_service import until
 
-from aif.runtime.live.camera import CameraError, CameraFormat, Captured
-from aif.runtime.live.figures import WINDOW, LiveClock
-from aif.runtime.live.loop import LiveSession
+from aif.runtime import Editor
+from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
+from aif.runtime.errors import UnknownAttributeError
+from aif.runtime.live.camera import CameraError, CameraFormat, Captured, SyntheticCamera
+from aif.runtime.live.edit import LiveEdit
+from aif.runtime.live.loop import WINDOW, LiveClock, LiveSession
 
 
 class Scripted:
@@ -33,15 +38,11 @@ def copy(image, _time):
     return lambda: (image.copy(), None)
 
 
-def take(session, count):
-    return [frame for frame in (session.next(5) for _ in range(count)) if frame is not None]
-
-
 def test_frames_come_in_order_and_edited():
     with LiveSession(Scripted, lambda image, _: lambda: (255 - image, "note")) as session:
-        frames = take(session, 10)
+        frames = [session.next(5) for _ in range(10)]
     times = [frame.captured_s for frame in frames]
-    assert len(frames) == 10 and times == sorted(times) and len(set(times)) == 10
+    assert times == sorted(set(times))
     assert all(np.array_equal(f.image, 255 - f.original) and f.details == "note" for f in frames)
 
 
@@ -52,12 +53,11 @@ def test_a_slow_edit_drops_frames_and_delay_does_not_grow(look_s, make_s):
         return lambda: (time.sleep(make_s), (image, None))[1]
 
     with LiveSession(lambda: Scripted(fps=200), slow) as session:
-        delays = [frame.edited_s - frame.captured_s for frame in take(session, 25)]
+        delays = [frame.edited_s - frame.captured_s for frame in (session.next(5) for _ in range(25))]
         stats = session.stats()
     assert np.median(delays[-8:]) < 0.2 and np.median(delays[-8:]) < 2 * np.median(delays[2:10])
     assert stats.dropped > 20 and stats.captured > stats.edited > 0
-    assert 5 < stats.edited_fps < 21 < stats.captured_fps and 49 <= stats.edit_ms < 200
-    assert stats.latency_p95_ms >= stats.latency_ms >= stats.edit_ms * 0.9
+    assert 5 < stats.edited_fps < 21 < stats.captured_fps
 
 
 def test_a_file_ends_the_session():
@@ -71,25 +71,19 @@ def test_a_file_ends_the_session():
 def test_a_lost_camera_comes_back(monkeypatch):
     monkeypatch.setattr("aif.runtime.live.loop.FIRST_WAIT", 0.02)
     cameras = [Scripted(count=3), CameraError("scripted cannot be opened.", "Plug it in."), Scripted()]
-    opened = []
+    left, said = cameras.copy(), []
 
     def connect():
-        found = cameras.pop(0)
-        opened.append(found)
+        found = left.pop(0)
         if isinstance(found, CameraError):
             raise found
         return found
 
-    said = []
     with LiveSession(connect, copy) as session:
-        deadline = time.monotonic() + 20
-        while len(opened) < 3 and time.monotonic() < deadline:
-            session.next(0.05)
-            said.append(session.status)
-        assert len(take(session, 3)) == 3
-        assert session.status.startswith("scripted: 8x8")
+        until(lambda: said.append(session.status) or not left, 20)
+        assert session.next(5) is not None and session.status.startswith("scripted: 8x8")
     assert any("cannot be opened" in line and "Attempt 1" in line for line in said)
-    assert opened[0].closed and opened[2].closed
+    assert cameras[0].closed and cameras[2].closed
 
 
 def test_a_camera_that_cannot_be_opened_at_first_is_the_callers():
@@ -135,10 +129,72 @@ def test_a_clock_forgets_what_is_long_ago():
     stats = clock.stats(7)
     assert (stats.captured, stats.edited, stats.dropped) == (10 * WINDOW, 10 * WINDOW, 7)
     assert stats.captured_fps == pytest.approx(30) == stats.edited_fps == stats.shown_fps
-    assert (
-        stats.wait_ms,
-        stats.edit_ms,
-        stats.latency_ms,
-        stats.shown_ms,
-        stats.shown_p95_ms,
-    ) == pytest.approx((2, 20, 22, 30, 30))
+    assert (stats.wait_ms, stats.shown_ms, stats.shown_p95_ms) == pytest.approx((2, 30, 30))
+
+
+SMILE = {"Smiling": 0.0}
+
+
+@pytest.fixture(scope="module")
+def editor():
+    if not EMBEDDED_BUNDLE.exists():
+        pytest.skip("the embedded bundle is not here")
+    with Editor.load(Bundle.open(None), "cpu", "haar", threads=1) as loaded:
+        yield loaded
+
+
+def face_in(frame):
+    """Whether a face of the frame is edited at full strength."""
+    return any(face.weight == 1 for face in frame.details.faces) and bool(frame.details.y)
+
+
+@pytest.fixture
+def running(editor):
+    """Start a session on a camera: running(connect) -> (session, edit)."""
+    with contextlib.ExitStack() as stack:
+
+        def start(connect):
+            edit = stack.enter_context(contextlib.closing(LiveEdit(editor, SMILE, threads=1)))
+            return stack.enter_context(LiveSession(connect, edit)), edit
+
+        yield start
+
+
+def test_a_face_is_found_edited_and_let_alone_at_once(running, astronaut_bgr):
+    session, edit = running(lambda: SyntheticCamera(astronaut_bgr, 320, 240, 15))
+    frame = until(lambda: (f := session.next(1)) is not None and face_in(f) and f)
+    changed = np.abs(frame.image.astype(int) - frame.original).max(axis=2) > 0
+    assert 50 < changed.sum() < 0.5 * changed.size
+    assert frame.captured_s <= frame.begun_s <= frame.edited_s
+    edit.on = False
+    frames = [session.next(5) for _ in range(3)]
+    assert np.array_equal(frames[-1].image, frames[-1].original) and face_in(frames[-1])
+    edit.on = True
+    edit.set_edits({"Smiling": 0.5})
+    frames = [session.next(5) for _ in range(3)]
+    assert not np.array_equal(frames[-1].image, frames[-1].original)
+    with pytest.raises(UnknownAttributeError):
+        edit.set_edits({"Smilling": 1.0})
+
+
+def test_a_camera_without_faces_and_then_with_one(running, astronaut_bgr):
+    """Nothing is changed and nothing held up while there is none; then it is found."""
+    noise = np.random.default_rng(0).integers(90, 110, (240, 320, 3), dtype=np.uint8)
+    cameras = [SyntheticCamera(each, 320, 240, 20) for each in (noise, astronaut_bgr)]
+    now = threading.Event()
+
+    class Scene:
+        name, granted, endless = "scene", cameras[0].granted, True
+
+        def read(self):
+            return cameras[now.is_set()].read()
+
+        def close(self):
+            pass
+
+    session, _ = running(Scene)
+    empty = [frame for frame in (session.next(5) for _ in range(30)) if frame is not None]
+    assert len(empty) == 30 and all(np.array_equal(frame.image, frame.original) for frame in empty)
+    assert max(frame.edited_s - frame.begun_s for frame in empty) < 2
+    now.set()
+    until(lambda: (f := session.next(1)) is not None and face_in(f))

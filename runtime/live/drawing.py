@@ -1,4 +1,6 @@
-"""Readable text on OpenCV pictures: Pillow's own font, smooth, each text drawn once."""
+"""OpenCV pictures fitted into a place, mirrored, and with readable text: Pillow's own font, smooth, each text
+drawn once.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import math
 from functools import lru_cache
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -85,3 +88,33 @@ def draw_text(
     mask = mask[: part.shape[0], : part.shape[1]]
     if part.size:
         part[:] = part + mask * (np.array(colour, dtype=np.float32) - part) + np.float32(0.5)
+
+
+def fit_into(area_hwc_bgr: UInt8Array, picture_hwc_bgr: UInt8Array) -> None:
+    """Draw a picture as large as it fits into the middle of an area, on black; the area is changed."""
+    rows, columns = picture_hwc_bgr.shape[:2]
+    scale = min(area_hwc_bgr.shape[0] / rows, area_hwc_bgr.shape[1] / columns)
+    width, height = max(1, round(columns * scale)), max(1, round(rows * scale))
+    left, top = (area_hwc_bgr.shape[1] - width) // 2, (area_hwc_bgr.shape[0] - height) // 2
+    inner = area_hwc_bgr[top : top + height, left : left + width]
+    if inner.shape != area_hwc_bgr.shape:
+        area_hwc_bgr[:] = 0
+    if scale == 1:
+        inner[:] = picture_hwc_bgr
+    else:
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        cv2.resize(picture_hwc_bgr, (width, height), dst=inner, interpolation=how)
+
+
+def fitted(image_hwc_bgr: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+    """The picture as large as it fits into (width, height), on black; itself where it has that size."""
+    if image_hwc_bgr.shape[:2] == size[::-1]:
+        return image_hwc_bgr
+    area = np.empty((size[1], size[0], 3), dtype=np.uint8)
+    fit_into(area, image_hwc_bgr)
+    return area
+
+
+def mirrored(image_hwc_bgr: UInt8Array) -> UInt8Array:
+    """The picture as a mirror shows it."""
+    return np.asarray(cv2.flip(image_hwc_bgr, 1), dtype=np.uint8)
