@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -73,18 +72,17 @@ def serve(
     typer.echo(f"Starting: loading {what}{' and the page' if ui else ''}, some seconds ...", err=True)
     from aif.runtime.bundle.bundle import Bundle
     from aif.runtime.machine import core_count
-    from aif.runtime.serve.address import bind, known_hosts
-    from aif.runtime.serve.server import serve_editor
+    from aif.runtime.serve.server import bind, known_hosts, serve_editor
     from aif.runtime.serve.settings import ServeSettings
 
+    bound = bind(host, port)
     settings = ServeSettings(
-        workers=core_count() if workers is None else workers,
+        workers=workers or core_count(),
         queue=queue,
         max_megapixels=max_megapixels,
         max_bytes=max_bytes,
         timeout=timeout,
+        hosts=known_hosts(bound.getsockname()[0], allow_host or []),
     )
-    bound = bind(host, port)
-    settings = replace(settings, hosts=known_hosts(bound.getsockname()[0], allow_host or []))
     with machine.load(Bundle.open(bundle)) as editor:
         serve_editor(editor, settings, bound, ui, lambda text: typer.echo(text, err=True))

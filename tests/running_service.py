@@ -18,9 +18,8 @@ from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import Editor
 from aif.runtime.faces.detect import Detection, make_detector
 from aif.runtime.model.model import FaceModel
-from aif.runtime.serve.address import bind
 from aif.runtime.serve.app import create_app
-from aif.runtime.serve.server import Server
+from aif.runtime.serve.server import Server, bind
 from aif.runtime.serve.settings import ServeSettings
 
 OPENING = b'--cut\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n'

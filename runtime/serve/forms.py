@@ -28,13 +28,7 @@ from aif.runtime.image.kinds import FORMATS, Format, format_for
 
 @dataclass(frozen=True)
 class EditOptions:
-    """What to do with a photo.
-
-    Attributes:
-        mode: how to blend; None = the bundle's default.
-        kind: format of the answer; None = the photo's own.
-        quality: of lossy formats; None = as the photo was coded.
-    """
+    """What to do with a photo; None: the bundle's own mode, the photo's own format and quality."""
 
     settings: dict[str, float] = field(default_factory=dict)
     faces: FaceChoice = "all"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aif.runtime.editing.editor import Editor, FaceAnalysis, FaceChoice, FaceEdit
 from aif.runtime.errors import ImageError, ImageTooLargeError
@@ -13,34 +13,28 @@ from aif.runtime.image.kinds import Format
 from aif.runtime.image.picture import Picture
 from aif.runtime.serve.errors import ServiceError
 from aif.runtime.serve.forms import EditOptions
-from aif.runtime.serve.places import Checkpoint
+from aif.runtime.serve.service import Checkpoint
 
 
 @dataclass
 class Edited:
-    """What became of a photo.
-
-    Attributes:
-        data, kind: the edited file and its format; none where it was only looked at.
-        found: how many faces there are, with those that were not edited; None where it was only looked at.
-        seconds: by stage: "read", those of `Editor.edit` ("decode_faces" is the decoder network), "write".
+    """What became of a photo: its faces, and how many there are with those that were not edited; the edited
+    file and its format; and seconds by stage: "read", those of `Editor.edit` ("decode_faces" is the decoder
+    network), "write". Of one that was only looked at there are no file and no such number.
     """
 
     size: tuple[int, int]
     faces: Sequence[FaceAnalysis | FaceEdit]
+    seconds: dict[str, float]
     data: bytes = b""
     kind: Format = "JPEG"
-    seconds: dict[str, float] = field(default_factory=dict)
     found: int | None = None
 
 
 def edit_photo(
     editor: Editor, photo: bytes, options: EditOptions, megapixels: float, checkpoint: Checkpoint
 ) -> Edited:
-    """Read, edit and write a photo.
-
-    Args:
-        checkpoint: called between the stages; ends the work where it raises.
+    """Read, edit and write a photo; the checkpoint is called between the stages.
 
     Raises:
         AifError: as `read_picture` and `Editor.edit`.
@@ -60,8 +54,8 @@ def edit_photo(
     except ImageError as error:
         raise ServiceError("cannot_write", error.message, error.fix) from error
     seconds["write"] = time.perf_counter() - begin
-    kind = options.kind or picture.format
-    return Edited((picture.width, picture.height), result.faces, data, kind, seconds, result.found)
+    size, kind = (picture.width, picture.height), options.kind or picture.format
+    return Edited(size, result.faces, seconds, data, kind, result.found)
 
 
 def analyse_photo(
@@ -74,16 +68,11 @@ def analyse_photo(
     checkpoint()
     found = editor.analyse(picture.pixels_hwc_bgr, faces)
     seconds = {"read": middle - begin, "analyse": time.perf_counter() - middle}
-    return Edited((picture.width, picture.height), found, seconds=seconds)
+    return Edited((picture.width, picture.height), found, seconds)
 
 
 def read_picture(photo: bytes, megapixels: float) -> Picture:
-    """The picture, upright.
-
-    Raises:
-        ImageError: see `read_image`; of what is too large it says what a client can do, not what the
-            command can.
-    """
+    """The picture, upright. ImageError as `read_image`; of a large one it says what a client can do."""
     try:
         return read_image(photo, "The photo", megapixels)
     except ImageTooLargeError as error:

@@ -1,12 +1,14 @@
-"""Run the service: its signals, and its end."""
+"""Run the service: where it listens, by which names it may be called, its signals, and its end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
+import re
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import h11
@@ -15,11 +17,13 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aif.runtime.editing.editor import Editor
+from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.serve import settings
-from aif.runtime.serve.address import address_of
 from aif.runtime.serve.app import create_app
 from aif.runtime.serve.service import Service
 from aif.runtime.serve.settings import ANSWER_SECONDS, PAGE, ServeSettings
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 def serve_editor(
@@ -28,7 +32,6 @@ def serve_editor(
     """Serve until SIGTERM or SIGINT; then finish the requests that are there, and return.
 
     Args:
-        editor: loaded; left open.
         bound: see `bind`; closed at the end.
         say: called with a line of text once requests are taken.
     """
@@ -36,19 +39,20 @@ def serve_editor(
     service: Service = app.state.service
     address, name = address_of(bound), editor.model.manifest.name
     text = f"aif serves {name} at {address} ({settings.workers} at once, {settings.queue} waiting)"
+    let_go: list[Callable[[], None]] = []
+
+    def stop() -> None:
+        service.places.stopping = True
+        for each in let_go:
+            each()
+
     with contextlib.ExitStack() as stack:
-        let_go: Callable[[], None] = lambda: None  # noqa: E731
+        stack.enter_context(bound)
         if page:
             from aif.runtime.serve.page.mount import mount_page
 
-            let_go = stack.enter_context(mount_page(app))
+            let_go.append(stack.enter_context(mount_page(app)))
             text += f"; the page: {address}{PAGE}"
-
-        def stop() -> None:
-            service.places.stopping = True
-            let_go()
-
-        stack.enter_context(bound)
         Server(app, settings.timeout, stop, lambda: say(text)).run([bound])
 
 
@@ -114,3 +118,54 @@ class Server(uvicorn.Server):
         self._on_stop()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that is bound and does not listen yet; port 0 takes any free one.
+
+    Raises:
+        AifError: the address is taken, not this machine's, or not to be used.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise AifError(
+            f"Cannot listen at {host}:{port}: {error.strerror}.",
+            "Choose another --host or --port; --port 0 takes a free one.",
+        ) from error
+    return bound
+
+
+def address_of(bound: socket.socket) -> str:
+    """`http://127.0.0.1:8000`."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def known_hosts(address: str, more: Sequence[str]) -> tuple[str, ...] | None:
+    """The names to answer to; None = any.
+
+    A page on the web can make its own name point to this machine and then read what its visitor's service
+    says; the browser still sends the page's name. So a service for this machine only (`address`: where it
+    listens, as an IP address) answers to this machine's names, and one for others to any, until names are
+    given: `more`, without port.
+
+    Raises:
+        ConfigError: no name of a host.
+    """
+    for name in more:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", name):
+            raise ConfigError(
+                f"--allow-host takes a name without scheme and port, not {name!r}.",
+                "For example: --allow-host photos.example.org",
+            )
+    listens = ipaddress.ip_address(address.partition("%")[0])
+    if not listens.is_loopback and not more:
+        return None
+    own = f"[{listens}]" if listens.version == 6 else str(listens)
+    return (*LOOPBACK, own, *more)

@@ -19,15 +19,9 @@ PAGE = "/ui"
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """Limits of the service.
-
-    Attributes:
-        workers: threads that edit, one picture each.
-        queue: requests that may wait beside those in work; more are refused.
-        max_megapixels: larger pictures are refused before any pixel is decoded.
-        max_bytes: larger files are refused while they arrive.
-        timeout: seconds from the first byte of a request to its answer.
-        hosts: names to answer to; None = any.
+    """Limits of the service: threads that edit one picture each, requests that may wait beside, the size of
+    pictures (before any pixel is decoded) and files (while they arrive), seconds from the first byte of a
+    request to its answer, and names to answer to (None = any).
     """
 
     workers: int = 1

@@ -77,7 +77,7 @@ def build(service: Service, files: PageFiles) -> Any:
                 gr.HTML("<h2>Attributes</h2>", padding=False)
                 gr.HTML(_HINT, elem_id="hint", padding=False)
                 faces = gr.Radio(
-                    [("all", ALL)],
+                    [ALL],
                     value=ALL,
                     label="Faces, from the left, as --faces counts them",
                     visible=False,

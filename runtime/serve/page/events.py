@@ -18,8 +18,7 @@ from aif.runtime.serve.errors import ServiceError
 from aif.runtime.serve.forms import EditOptions
 from aif.runtime.serve.page.files import PageFiles
 from aif.runtime.serve.page.opened import Opened, jpeg, open_photo, show_edit, show_sweep, whole_file
-from aif.runtime.serve.places import Checkpoint
-from aif.runtime.serve.service import Service
+from aif.runtime.serve.service import Checkpoint, Service
 
 ALL = "all"
 _FORGOTTEN = "The photo is not at hand, or has been forgotten by now: drop it again."
@@ -42,38 +41,35 @@ class Events:
         """A photo was dropped, or taken by the camera: the whole page."""
         if upload is None:
             return self.clear()
-        limit = self._service.settings.max_megapixels
-        editor = self._service.editor
+        limit, editor = self._service.settings.max_megapixels, self._service.editor
         opened = await self._run(lambda check: open_photo(editor, Path(upload["path"]), limit, check))
         before = self._files.write("photo.jpg", jpeg(opened.shown, opened.shown.pixels_hwc_bgr))
-        opened = replace(opened, before=Path(before))
-        choices = [("all", ALL), *((str(n), str(n)) for n in range(len(opened.faces)))]
-        return [
-            opened,
-            gr.update(visible=False),
-            gr.update(value=(before, before), visible=True, slider_position=opened.before_share()),
-            gr.update(visible=True),
-            gr.update(visible=True),
-            "",
-            gr.update(choices=choices, value=ALL, visible=len(opened.faces) > 1),
-            gr.update(interactive=True),
-            self._marks(opened, ALL),
-            *self._standing(opened, ALL),
-        ]
+        return self._whole(replace(opened, before=Path(before)))
 
     def clear(self) -> list[Any]:
         """Back to the empty page."""
+        return self._whole(None)
+
+    def _whole(self, opened: Opened | None) -> list[Any]:
+        """The whole page, with a photo or without."""
+        there, count = opened is not None, 0 if opened is None else len(opened.faces)
+        if opened is None:
+            compare = gr.update(value=None, visible=False)
+            marks_and_sliders = ["", *(gr.update(value=0.0, interactive=False) for _ in self._attributes)]
+        else:
+            both = str(opened.before), str(opened.before)
+            compare = gr.update(value=both, visible=True, slider_position=opened.before_share())
+            marks_and_sliders = self._standing(opened, ALL)
         return [
-            None,
-            gr.update(value=None, visible=True),
-            gr.update(value=None, visible=False),
-            gr.update(visible=False),
-            gr.update(visible=False),
+            opened,
+            gr.update(visible=False) if there else gr.update(value=None, visible=True),
+            compare,
+            gr.update(visible=there),
+            gr.update(visible=there),
             "",
-            gr.update(choices=[("all", ALL)], value=ALL, visible=False),
-            gr.update(interactive=False),
-            "",
-            *(gr.update(value=0.0, interactive=False) for _ in self._attributes),
+            gr.update(choices=[ALL, *map(str, range(count))], value=ALL, visible=count > 1),
+            gr.update(interactive=there),
+            *marks_and_sliders,
         ]
 
     async def edit(self, opened: Opened | None, faces: str, mode: Mode, *values: float) -> tuple[str, str]:
@@ -85,11 +81,7 @@ class Events:
     def choose(self, opened: Opened | None, faces: str) -> list[Any]:
         """Another face was chosen, or all sliders are to go back: the photo as it came."""
         opened = self._at_hand(opened)
-        return [
-            (str(opened.before), str(opened.before)),
-            self._marks(opened, faces),
-            *self._standing(opened, faces),
-        ]
+        return [(str(opened.before), str(opened.before)), *self._standing(opened, faces)]
 
     async def sweep(self, name: str, opened: Opened | None, faces: str, mode: Mode, *values: float) -> str:
         """The strip was asked for: its pictures, which need no files."""
@@ -134,18 +126,15 @@ class Events:
         return opened
 
     def _standing(self, opened: Opened, faces: str) -> list[Any]:
-        """Every slider at its predicted value."""
+        """The predicted values: where they are marked, as style, and every slider at its own."""
         seen = opened.predicted(_choice(faces))
-        return [gr.update(value=round(seen[info.name], 2), interactive=True) for info in self._attributes]
-
-    def _marks(self, opened: Opened, faces: str) -> str:
-        """Where the predicted values are marked, as style."""
-        seen = opened.predicted(_choice(faces))
-        rules = []
+        rules, sliders = [], []
         for index, info in enumerate(self._attributes):
-            share = (seen[info.name] - info.minimum) / (info.maximum - info.minimum)
-            rules.append(f"#attribute-{index} {{ --marked: visible; --seen: {min(max(share, 0), 1):.4f}; }}")
-        return f"<style>{' '.join(rules)}</style>"
+            value = seen[info.name]
+            share = min(max((value - info.minimum) / (info.maximum - info.minimum), 0), 1)
+            rules.append(f"#attribute-{index} {{ --marked: visible; --seen: {share:.4f}; }}")
+            sliders.append(gr.update(value=round(value, 2), interactive=True))
+        return [f"<style>{' '.join(rules)}</style>", *sliders]
 
 
 def _choice(faces: str) -> FaceChoice:

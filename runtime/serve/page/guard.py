@@ -18,8 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aif.runtime.serve.errors import ServiceError
 from aif.runtime.serve.limits import bounded
 from aif.runtime.serve.page.files import PageFiles
-from aif.runtime.serve.page.style import POLICY
 from aif.runtime.serve.settings import PAGE, ServeSettings
+
+# The page may load and send nothing from or to elsewhere, whatever Gradio's code would like.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self' data: blob:; worker-src 'self' blob:; frame-ancestors 'self'; form-action 'self'"
+)
 
 # Gradio takes recordings and more at other addresses, which the page does not use.
 _UPLOAD, _CALL = f"{PAGE}/gradio_api/upload", f"{PAGE}/gradio_api/queue/join"

@@ -19,7 +19,7 @@ from aif.runtime.image.kinds import SUFFIXES
 from aif.runtime.image.picture import Picture
 from aif.runtime.serve.forms import EditOptions
 from aif.runtime.serve.photo import Edited, edit_photo, read_picture
-from aif.runtime.serve.places import Checkpoint
+from aif.runtime.serve.service import Checkpoint
 
 # Longest side of what the page shows; the file to download has the photo's own size.
 SHOWN = 1280
@@ -32,13 +32,8 @@ SWEEP_STEPS = 7
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A photo on the page.
-
-    Attributes:
-        path: its file, as the browser sent it.
-        shown: at most `SHOWN` px long, upright, 8 bits, as a JPEG would be.
-        faces: in `shown`, left to right.
-        before: the file that the browser shows as the original.
+    """A photo on the page: its file, as the browser sent it; as it is shown (at most `SHOWN` px long,
+    upright, 8 bits), with the faces there, left to right; and the file that the browser has of that.
     """
 
     path: Path
@@ -74,11 +69,7 @@ class Opened:
 
 
 def open_photo(editor: Editor, path: Path, megapixels: float, checkpoint: Checkpoint) -> Opened:
-    """Read a photo and find its faces.
-
-    Raises:
-        AifError: no picture, too large, damaged, or without a face.
-    """
+    """Read a photo and find its faces; errors as of `read_picture` and `Editor.analyse`."""
     picture = read_picture(path.read_bytes(), megapixels)
     checkpoint()
     pixels = picture.pixels_hwc_bgr

@@ -10,9 +10,7 @@ from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.serve.errors import add_error_handlers
 from aif.runtime.serve.forms import EditOptions, edit_form
 from aif.runtime.serve.limits import PhotoRoute
-from aif.runtime.serve.metrics import Metrics
-from aif.runtime.serve.places import Places
-from aif.runtime.serve.service import Service
+from aif.runtime.serve.service import Metrics, Places, Service
 from aif.runtime.serve.settings import ServeSettings
 
 PHOTO = {"photo": ("a.jpg", b"pixels")}
@@ -40,59 +38,36 @@ def client(toy_parts):
 
 
 @pytest.mark.parametrize(
-    ("fields", "wanted"),
+    ("fields", "settings", "others"),
     [
-        ({"Smiling": "1"}, EditOptions({"Smiling": 1.0})),
-        ({"smiling": "1", "5_O_CLOCK_shadow": "0"}, {"Smiling": 1.0, "5_o_Clock_Shadow": 0.0}),
-        (
-            {"Smiling": "on", "5_o_Clock_Shadow": "off"},
-            EditOptions({"Smiling": 1.0, "5_o_Clock_Shadow": 0.0}),
-        ),
-        (
-            {"edits": '{"Smiling": -0.5, "5_o_Clock_Shadow": true}'},
-            {"Smiling": -0.5, "5_o_Clock_Shadow": 1.0},
-        ),
-        ({"edits": '{"Smiling": "off"}', "5_o_Clock_Shadow": "1"}, {"Smiling": 0.0, "5_o_Clock_Shadow": 1.0}),
-        (
-            {"Smiling": "1", "faces": "largest", "mode": "delta"},
-            EditOptions({"Smiling": 1.0}, "largest", "delta"),
-        ),
-        (
-            {"Smiling": "1", "faces": "2", "format": "jpg", "quality": "80"},
-            EditOptions({"Smiling": 1.0}, 2, None, "JPEG", 80),
-        ),
-        ({"Smiling": "1", "format": "PNG"}, EditOptions({"Smiling": 1.0}, kind="PNG")),
+        ({"smiling": "1", "5_O_CLOCK_shadow": "off"}, {"Smiling": 1, "5_o_Clock_Shadow": 0}, {}),
+        ({"edits": '{"Smiling": true}', "5_o_Clock_Shadow": "1"}, {"Smiling": 1, "5_o_Clock_Shadow": 1}, {}),
+        ({"edits": '{"Smiling": "off"}'}, {"Smiling": 0}, {}),
+        ({"Smiling": "1", "faces": "2", "mode": "delta"}, {"Smiling": 1}, {"faces": 2, "mode": "delta"}),
+        ({"Smiling": "1", "format": "jpg", "quality": "80"}, {"Smiling": 1}, {"kind": "JPEG", "quality": 80}),
     ],
 )
-def test_forms(client, fields, wanted):
-    wanted = wanted if isinstance(wanted, EditOptions) else EditOptions(wanted)
+def test_forms(client, fields, settings, others):
     answer = client.post("/", data=fields, files=PHOTO)
-    assert EditOptions(**answer.json()) == wanted
+    assert EditOptions(**answer.json()) == EditOptions(settings, **others)
 
 
 @pytest.mark.parametrize(
     ("fields", "code", "said"),
     [
         ({"Smilng": "1"}, "unknown_attribute", "Did you mean Smiling"),
-        ({"Smiling": "1", "fcaes": "all"}, "unknown_attribute", "Did you mean faces"),
         ({"edits": '{"Smilng": 1}'}, "unknown_attribute", "Did you mean Smiling"),
         ({}, "bad_value", "Say what to change"),
-        ({"format": "png"}, "bad_value", "Say what to change"),
         ({"Smiling": "3"}, "bad_value", "-1 to 2"),
-        ({"Smiling": "nan"}, "bad_value", "out of range"),
         ({"edits": '{"Smiling": NaN}'}, "bad_value", "out of range"),
-        ({"Smiling": "much"}, "bad_value", "no value"),
         ({"Smiling": "1", "edits": '{"Smiling": 0}'}, "bad_value", "set twice"),
-        ({"edits": "Smiling=1"}, "bad_value", "Invalid JSON"),
         ({"edits": "[" * 100_000}, "bad_value", "Invalid JSON"),
         ({"edits": "[1]"}, "bad_value", "valid dictionary"),
         ({"edits": '{"Smiling": null}'}, "bad_value", "'edits'"),
         ({"Smiling": "1", "faces": "9" * 5000}, "bad_value", "no choice of faces"),
-        ({"Smiling": "1", "mode": "magic"}, "bad_value", "composes by: delta, replace"),
         ({"Smiling": "1", "mode": "warp"}, "bad_value", "mode cannot be 'warp'"),
         ({"Smiling": "1", "format": "gif"}, "bad_value", "jpeg, png"),
         ({"Smiling": "1", "quality": "0"}, "bad_value", "greater than or equal to 1"),
-        ({"Smiling": "1", "quality": "²"}, "bad_value", "valid integer"),
     ],
 )
 def test_forms_that_are_refused(client, fields, code, said):
@@ -109,14 +84,9 @@ FORM = "multipart/form-data; boundary=cut"
     ("body", "kind", "code"),
     [
         (b"", FORM, "no_photo"),
-        (b"no form at all", FORM, "bad_request"),
         (b"--cut\r\nContent-Disposition\r\n\r\nx\r\n--cut--\r\n", FORM, "bad_request"),
         (b'--cut\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\npix', FORM, "no_photo"),
-        (
-            b'--cut\r\nContent-Disposition: form-data; name="photo"\r\n\r\npix\r\n--cut--\r\n',
-            FORM,
-            "no_photo",
-        ),
+        (b'--cut\r\nContent-Disposition: form-data; name="photo"\r\n\r\n\r\n--cut--\r\n', FORM, "no_photo"),
         (b"", "multipart/form-data", "bad_request"),
         (b"pixels", "image/jpeg", "not_a_form"),
         (b"Smiling=1", "application/x-www-form-urlencoded", "not_a_form"),

@@ -125,14 +125,6 @@ def test_a_large_upload_gets_its_answer_and_not_a_broken_pipe(start, sent):
     assert service.places.taken == 0 and service.outcomes("too_large") == 1
 
 
-def test_an_upload_that_is_too_slow(start):
-    service = start(timeout=0.3)
-    with service.call(head(1000) + OPENING) as call:
-        status, _, said = answer_of(call)
-    assert status == 504 and b'"code":"timeout"' in said
-    assert service.places.taken == 0
-
-
 # Any write to a file is an error from here on.
 NO_FILES = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
 
