@@ -6,17 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import (
-    BundlePath,
-    Debug,
-    Detector,
-    Precision,
-    Provider,
-    Verbose,
-    Version,
-    Yunet,
-    check_there,
-)
+from aif.cli import options
 
 
 def serve(
@@ -29,11 +19,11 @@ def serve(
         typer.Option(metavar="NAME", help="Also answer to this name (a proxy's), beside this machine's own."),
     ] = None,
     ui: Annotated[bool, typer.Option("--ui", help="Also a page to look at, at /ui.")] = False,
-    bundle: BundlePath = None,
-    provider: Provider = "auto",
-    precision: Precision = None,
-    detector: Detector = "auto",
-    yunet: Yunet = None,
+    bundle: options.BundlePath = None,
+    provider: options.Provider = "auto",
+    precision: options.Precision = None,
+    detector: options.Detector = "auto",
+    yunet: options.Yunet = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Photos edited at once. Default: one a core.", min=1)
     ] = None,
@@ -49,9 +39,9 @@ def serve(
         float,
         typer.Option(metavar="S", help="Seconds of a request, upload and waiting included.", min=0.1),
     ] = 30.0,
-    verbose: Verbose = False,
-    debug: Debug = False,
-    version: Version = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+    version: options.Version = False,
 ) -> None:
     """Edit photos over HTTP, until SIGTERM or Ctrl-C; what is in work then is finished.
 
@@ -67,7 +57,7 @@ def serve(
 
     machine = Machine(provider, detector, yunet, threads, precision)
     machine.check()
-    check_there(bundle, "bundle", "Make one with aif-export.")
+    options.check_there(bundle, "bundle", "Make one with aif-export.")
     what = "aif's own bundle" if bundle is None else str(bundle)
     typer.echo(f"Starting: loading {what}{' and the page' if ui else ''}, some seconds ...", err=True)
     from aif.runtime.bundle.bundle import Bundle

@@ -7,18 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import (
-    BuildEngines,
-    BundlePath,
-    Debug,
-    Detector,
-    Precision,
-    Provider,
-    Verbose,
-    Version,
-    Yunet,
-    first_given,
-)
+from aif.cli import options
 
 # Parameters by where they make sense.
 _LIVE_ONLY = ("camera_size", "camera_fps", "camera_format", "record", "headless", "virtual_camera", "mirror")
@@ -64,7 +53,7 @@ def edit(
             "for standard output. Default: {stem}_edited{ext} beside the picture.",
         ),
     ] = None,
-    bundle: BundlePath = None,
+    bundle: options.BundlePath = None,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -76,15 +65,15 @@ def edit(
     faces: Annotated[
         str, typer.Option(metavar="all|largest|N", help="Which faces; N counts from the left, from 0 on.")
     ] = "all",
-    detector: Detector = "auto",
-    yunet: Yunet = None,
-    provider: Provider = "auto",
-    build_engines: BuildEngines = False,
+    detector: options.Detector = "auto",
+    yunet: options.Yunet = None,
+    provider: options.Provider = "auto",
+    build_engines: options.BuildEngines = False,
     threads: Annotated[
         int | None,
         typer.Option(metavar="N", help="Threads of the networks. Default: one a core; beside films half."),
     ] = None,
-    precision: Precision = None,
+    precision: options.Precision = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Write original and result side by side, also of videos.")
     ] = False,
@@ -190,9 +179,9 @@ def edit(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Of --engine ray. Default: one a GPU, or a processor.")
     ] = None,
-    verbose: Verbose = False,
-    debug: Debug = False,
-    version: Version = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+    version: options.Version = False,
 ) -> None:
     """Edit attributes of the faces in pictures and videos and leave everything else alone.
 
@@ -238,14 +227,14 @@ def edit(
     if engine not in ("local", "ray"):
         raise ConfigError(f"There is no engine {engine!r}.", "Known: --engine local, ray.")
     if engine == "ray":
-        if option := first_given(context, _NOT_RAY):
+        if option := options.first_given(context, _NOT_RAY):
             fix = "Leave it out, or leave out --engine ray."
             raise ConfigError(f"{option} makes no sense with --engine ray.", fix)
         raise typer.Exit(run.edit_many(files, look, output, machine, bundle, workers))
     if workers is not None:
         raise ConfigError("--workers is for --engine ray.", "Known: --engine local, ray.")
     if webcam:
-        if option := first_given(context, _NOT_LIVE):
+        if option := options.first_given(context, _NOT_LIVE):
             fix = "Leave it out, or leave out --webcam."
             fix = "Record with --record FILE." if option == "--out" else fix
             raise ConfigError(f"{option} is of no use with --webcam.", fix)
@@ -275,7 +264,7 @@ def edit(
         raise ConfigError(
             "Missing argument INPUT: nothing to edit was named.", "Name a picture or video, or use --webcam."
         )
-    if option := first_given(context, _LIVE_ONLY):
+    if option := options.first_given(context, _LIVE_ONLY):
         raise ConfigError(f"{option} is for live pictures.", "Add --webcam, or leave it out.")
     show = Show(show_attributes, as_json, timings)
     raise typer.Exit(run.edit_here(files, look, output, video, machine, bundle, show))

@@ -35,7 +35,7 @@ Make = Callable[[], tuple[UInt8Array, object]]
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """One frame as captured and edited, when it was captured, its edit begun and ended, in seconds of
+    """One frame as captured and edited, when it was captured and its edit ended, in seconds of
     `time.monotonic`, and what the edit function gave beside the picture.
     """
 
@@ -44,7 +44,6 @@ class LiveFrame:
     captured_s: float
     edited_s: float
     details: object = None
-    begun_s: float = 0.0
 
 
 class LiveSession:
@@ -208,7 +207,7 @@ class LiveSession:
             image, details = make()
             end = time.monotonic()
             self.clock.edit(frame.time_s, start, end)
-            edited = LiveFrame(frame.image_hwc_bgr, image, frame.time_s, end, details, start)
+            edited = LiveFrame(frame.image_hwc_bgr, image, frame.time_s, end, details)
             if self._each is not None:
                 self._each(edited)
             self._done.put(edited, "drop")

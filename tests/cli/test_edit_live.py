@@ -32,13 +32,6 @@ def test_wrong_words(aif_edit, words, message):
     assert outcome.code == 2 and message in outcome.stderr and "Traceback" not in outcome.stderr
 
 
-def test_without_a_display_the_way_out_is_named(aif_edit, monkeypatch):
-    monkeypatch.setattr("aif.runtime.live.window.sys.platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    outcome = aif_edit("--webcam", SOURCE)
-    assert outcome.code == 2 and "DISPLAY" in outcome.stderr and "--headless" in outcome.stderr
-
-
 def test_no_such_camera(aif_edit, tmp_path):
     outcome = aif_edit("--webcam", "987", "--headless", "--record", tmp_path / "out.mp4")
     assert outcome.code == 1 and "camera 987" in outcome.stderr and "plugged in" in outcome.stderr
