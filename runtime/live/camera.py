@@ -94,7 +94,7 @@ class CaptureCamera:
 
     def __init__(self, source: str, wanted: CameraFormat) -> None:
         self.name = public_name(source)
-        device, stream = re.fullmatch(r"(?:/dev/video)?(\d+)", source), "://" in source
+        device, stream = re.fullmatch(r"(?:/dev/video)?(\d{1,9})", source), "://" in source
         self._file = not (device or stream or source.startswith("/dev/"))
         self.endless = not self._file
         self._start: float | None = None
