@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from aif.runtime.bundle.bundle import Bundle
@@ -10,6 +12,7 @@ from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.faces.detect import make_detector
 from aif.runtime.fetch import yunet_path
+from aif.runtime.machine import DetectorName
 
 
 def check_bundle(bundle: str) -> list[Finding]:
@@ -33,7 +36,26 @@ def check_bundle(bundle: str) -> list[Finding]:
 
 def check_detectors(bundle: str) -> list[Finding]:
     """The bundle's own, Haar with its landmark network, and YuNet."""
-    return [_own(bundle), _haar(bundle), _yunet(bundle)]
+    own = _loaded(bundle, "aif", "face detector", "the bundle's own loads")
+    haar = _loaded(bundle, "haar", "haar", "OpenCV's cascades and the bundle's landmark network load")
+    try:
+        path = yunet_path()
+    except AifError as error:
+        return [own, haar, Finding("yunet", "problem", error.message, error.fix)]
+    if path is None:
+        text = "not fetched; it is better on small faces"
+        return [own, haar, Finding("yunet", "absent", text, "aif fetch yunet")]
+    return [own, haar, _loaded(bundle, "yunet", "yunet", f"loads from {path}", path)]
+
+
+def _loaded(bundle: str, kind: DetectorName, name: str, text: str, yunet: Path | None = None) -> Finding:
+    try:
+        make_detector(kind, Bundle.open(bundle or None), yunet)
+    except AifError as error:
+        if kind == "aif" and isinstance(error, ConfigError):
+            return Finding(name, "absent", "the bundle brings none; the others look for the faces")
+        return Finding(name, "problem", error.message.splitlines()[0], error.fix)
+    return Finding(name, "ok", text, facts={} if yunet is None else {"path": str(yunet)})
 
 
 def check_editing(bundle: str) -> list[Finding]:
@@ -48,32 +70,3 @@ def check_editing(bundle: str) -> list[Finding]:
         if edited.shape != crop.shape:
             raise AifError(f"A crop of {crop.shape} came back as {edited.shape}.")
     return [Finding("editing", "ok", "a face crop was edited on the processor", facts={"attribute": name})]
-
-
-def _own(bundle: str) -> Finding:
-    try:
-        make_detector("aif", Bundle.open(bundle or None))
-    except ConfigError:
-        return Finding("face detector", "absent", "the bundle brings none; the others look for the faces")
-    except AifError as error:
-        return Finding("face detector", "problem", error.message, error.fix)
-    return Finding("face detector", "ok", "the bundle's own loads")
-
-
-def _haar(bundle: str) -> Finding:
-    try:
-        make_detector("haar", Bundle.open(bundle or None))
-    except AifError as error:
-        return Finding("haar", "problem", error.message, error.fix)
-    return Finding("haar", "ok", "OpenCV's cascades and the bundle's landmark network load")
-
-
-def _yunet(bundle: str) -> Finding:
-    try:
-        path = yunet_path()
-        if path is None:
-            return Finding("yunet", "absent", "not fetched; it is better on small faces", "aif fetch yunet")
-        make_detector("yunet", Bundle.open(bundle or None), path)
-    except AifError as error:
-        return Finding("yunet", "problem", error.message.splitlines()[0], error.fix)
-    return Finding("yunet", "ok", f"loads from {path}", facts={"path": str(path)})

@@ -25,7 +25,7 @@ CHECKS: dict[str, str] = {
     "bundle": "bundle:check_bundle",
     "engines": "engines:check_engines",
     "detectors": "bundle:check_detectors",
-    "cameras": "cameras:check_cameras",
+    "cameras": "machine:check_cameras",
     "codecs": "video:check_codecs",
     "hardware-codecs": "video:check_hardware_codecs",
     "display": "video:check_window",

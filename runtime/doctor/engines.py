@@ -26,17 +26,14 @@ def check_engines(bundle: str) -> list[Finding]:
         machine = load_library()
     except ProviderError as error:
         text = f"{len(files)} engine{'s' * (len(files) > 1)}; {error.message}"
-        wanted = has_nvidia_card()
-        status = "problem" if wanted else "absent"
-        fix = error.fix if wanted else None
-        return [*faults, Finding("engines", status, text, fix, {"files": files})]  # type: ignore[arg-type]
+        if has_nvidia_card():
+            return [*faults, Finding("engines", "problem", text, error.fix, {"files": files})]
+        return [*faults, Finding("engines", "absent", text, None, {"files": files})]
     wrong = [judged(opened, each, machine)[1] for each in listing.engines]
     fitting = {_name(each) for each, reasons in zip(listing.engines, wrong, strict=True) if not reasons}
-    findings = [
-        _finding(opened, each, machine, reasons, _name(each) in fitting)
-        for each, reasons in zip(listing.engines, wrong, strict=True)
-    ]
-    return [*faults, *findings]
+    for each, reasons in zip(listing.engines, wrong, strict=True):
+        faults.append(_finding(opened, each, machine, reasons, _name(each) in fitting))
+    return faults
 
 
 def _name(stored: Stored) -> str:
@@ -52,8 +49,8 @@ def _finding(bundle: Bundle, stored: Stored, machine: Machine, wrong: list[str],
         "compute_capability": sidecar.capability,
         "gpu": sidecar.gpu,
         "here": {"tensorrt": machine.tensorrt, "compute_capability": machine.capability, "gpu": machine.gpu},
+        "fits": not wrong,
     }
-    facts["fits"] = not wrong
     if wrong:
         text = f"{stored.where}: {', and '.join(wrong)}"
         if other:

@@ -13,13 +13,7 @@ is wrong that editing survives. broken: editing cannot work."""
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report.
-
-    Attributes:
-        text: what was found, in words.
-        fix: the command that fixes it; None where nothing needs fixing.
-        facts: numbers and names for machines, JSON values only.
-    """
+    """One line of the report: words, the command that fixes it (if any), and JSON values for machines."""
 
     name: str
     status: Status

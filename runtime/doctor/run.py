@@ -34,12 +34,9 @@ def patience() -> float:
     return min(MOST_SECONDS, SECONDS * max(1.0, load))
 
 
-def run_all(bundle: str, seconds: float | None = None) -> Findings:
-    """All checks, in the order of the report: check to its findings as JSON values.
-
-    seconds: for each group of checks; None = `patience()`.
-    """
-    seconds = patience() if seconds is None else seconds
+def run_all(bundle: str) -> Findings:
+    """All checks, in the order of the report: check to its findings as JSON values."""
+    seconds = patience()
     with ThreadPoolExecutor(len(GROUPS)) as pool:
         found = pool.map(lambda group: run_group(group, bundle, seconds), GROUPS)
         together = {name: findings for part in found for name, findings in part.items()}
@@ -49,10 +46,8 @@ def run_all(bundle: str, seconds: float | None = None) -> Findings:
 def run_group(names: Sequence[str], bundle: str, seconds: float, command: Sequence[str] = CHILD) -> Findings:
     """Run these checks in one process, and go on in another one after a check that ended or stopped it.
 
-    Args:
-        bundle: the path of a bundle, or "" for the embedded one.
-        seconds: for each process.
-        command: of the process; it gets the bundle and the names, and prints a line of JSON for each check.
+    `command` is the process's: it gets the bundle and the names, and prints a line of JSON for each check.
+    `seconds` are for each process.
     """
     found: Findings = {}
     left = list(names)
@@ -106,10 +101,7 @@ def _run_child(command: Sequence[str], seconds: float) -> tuple[Findings, str, s
 def _described(code: int) -> str:
     if code >= 0:
         return f"It ended early, with exit code {code}."
-    try:
-        return f"It crashed ({signal.Signals(-code).name})."
-    except ValueError:
-        return f"It crashed (signal {-code})."
+    return f"It crashed ({signal.Signals(-code).name})."
 
 
 def _with_library(finding: dict[str, Any], complaints: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import platform
 import sys
 from importlib.metadata import distributions
 
-from aif.runtime.doctor.finding import Finding
+from aif.runtime.doctor.finding import Finding, Status
 
 _NEEDED = ("numpy", "opencv", "onnxruntime", "av", "pillow", "pydantic", "rich", "typer")
 _OPTIONAL = (
@@ -18,9 +18,9 @@ _OPTIONAL = (
 # Packages that write into one folder of the same name: the last one installed wins, or all are broken.
 _ORT = ("-gpu", "", "-openvino", "-directml", "-qnn", "-rocm", "-training")
 _CV = ("python", "contrib-python", "python-headless", "contrib-python-headless")
-_FAMILIES = {
-    "onnxruntime": ("ONNX Runtime", tuple(f"onnxruntime{build}" for build in _ORT)),
-    "opencv": ("OpenCV", tuple(f"opencv-{build}" for build in _CV)),
+_BUILDS = {
+    "onnxruntime": [f"onnxruntime{build}" for build in _ORT],
+    "opencv": [f"opencv-{build}" for build in _CV],
 }
 
 
@@ -39,12 +39,8 @@ def telemetry(setting: str) -> Finding:
 
 def installed() -> dict[str, str]:
     """Every installed package: lower-case name to version."""
-    found: dict[str, str] = {}
-    for each in distributions():
-        name = each.metadata["Name"] if each.metadata else None
-        if name:
-            found.setdefault(str(name).lower().replace("_", "-"), each.version)
-    return found
+    names = [(each.metadata["Name"] if each.metadata else None, each) for each in distributions()]
+    return {str(name).lower().replace("_", "-"): each.version for name, each in reversed(names) if name}
 
 
 def findings_on(packages: dict[str, str]) -> list[Finding]:
@@ -56,36 +52,32 @@ def findings_on(packages: dict[str, str]) -> list[Finding]:
         if "aif" in packages
         else Finding("aif", "unknown", "runs from its sources; not installed as a package"),
     ]
-    members = {name: [each for each in family if each in packages] for name, (_, family) in _FAMILIES.items()}
-    names = [each for name in _NEEDED for each in members.get(name, [name])]
-    here = {name: packages[name] for name in names if name in packages}
-    text = ", ".join(f"{name} {version}" for name, version in here.items())
-    findings.append(Finding("packages", "ok", text or "none", facts={"versions": here}))
-    for name in _NEEDED:
-        if not members.get(name, [name] if name in packages else []):
-            findings.append(Finding(name, "problem", "is not installed", f'pip install "{_wanted(name)}"'))
+    found = {name: [each for each in _BUILDS.get(name, [name]) if each in packages] for name in _NEEDED}
+    here = {each: packages[each] for builds in found.values() for each in builds}
     extras = {name: packages[name] for name in _OPTIONAL if name in packages}
-    listed = ", ".join(f"{name} {version}" for name, version in extras.items())
-    findings.append(
-        Finding("optional", "ok" if extras else "absent", listed or "none", facts={"versions": extras})
-    )
-    return findings + [
-        _side_by_side(_FAMILIES[name][0], found) for name, found in members.items() if len(found) > 1
-    ]
+    findings.append(Finding("packages", "ok", _listed(here), facts={"versions": here}))
+    for name, builds in found.items():
+        if not builds:
+            findings.append(Finding(name, "problem", "is not installed", f'pip install "{_wanted(name)}"'))
+    status: Status = "ok" if extras else "absent"
+    findings.append(Finding("optional", status, _listed(extras), facts={"versions": extras}))
+    return findings + [_side_by_side(builds) for builds in found.values() if len(builds) > 1]
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "none"
 
 
 def _wanted(name: str) -> str:
     """The package that aif depends on, as pip takes it."""
     plain = sys.platform == "darwin" or platform.machine() not in {"x86_64", "AMD64"}
-    return {
-        "opencv": "opencv-python<5",
-        "onnxruntime": "onnxruntime" if plain else "onnxruntime-gpu",
-    }.get(name, name)
+    runtime = "onnxruntime" if plain else "onnxruntime-gpu"
+    return {"opencv": "opencv-python<5", "onnxruntime": runtime}.get(name, name)
 
 
-def _side_by_side(what: str, names: list[str]) -> Finding:
+def _side_by_side(names: list[str]) -> Finding:
     keep = names[0]
-    below = '"<5"' if keep.startswith("opencv") else ""
+    what, below = ("OpenCV", '"<5"') if keep.startswith("opencv") else ("ONNX Runtime", "")
     return Finding(
         "side by side",
         "problem",

