@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from aif.export.graphs.graphs import DecoderGraph, EncoderGraph, export_graphs
 from aif.export.graphs.pair import Graphs
 from aif.export.graphs.parity import STORED, check_parity
 from aif.runtime.arrays import Float32Array
-from aif.runtime.bench.measure import Setup
-from aif.runtime.bench.networks import Call, OnnxNetworks, network_inputs
+from aif.runtime.bench.networks import Call, RunNetworks, network_inputs
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, ConfigError, first_line
 from aif.runtime.model.codes import FaceInputs
@@ -68,26 +66,6 @@ class TorchNetworks:
         return partial(run, encoder, *seen), partial(run, decoder, *codes)
 
 
-@dataclass(frozen=True)
-class RunNetworks:
-    """A run for a benchmark.
-
-    Attributes:
-        difference: largest difference between graphs and networks, as `Parity.worst`.
-    """
-
-    image_size: int
-    step: int
-    difference: float
-    eager: TorchNetworks
-    compiled: TorchNetworks
-    graphs: Graphs
-
-    def onnx(self, setup: Setup) -> dict[str, OnnxNetworks]:
-        """The exported graphs in a setup, as "aif"."""
-        return {"aif": OnnxNetworks.of_graphs(self.graphs.encoder, self.graphs.decoder, (), setup)}
-
-
 def load_run_networks(folder: Path, bundle: Bundle | None = None) -> RunNetworks:
     """The newest checkpoint of a run and its FP32 graphs, compared with each other.
 
@@ -115,7 +93,8 @@ def load_run_networks(folder: Path, bundle: Bundle | None = None) -> RunNetworks
         ) from error
     worst = max(each.worst for each in parity)
     rivals = TorchNetworks(model), TorchNetworks(model, compiled=True)
-    return RunNetworks(model.image_size, model.provenance.steps, worst, *rivals, graphs)
+    pair = graphs.encoder, graphs.decoder
+    return RunNetworks(model.image_size, model.provenance.steps, worst, *rivals, pair)
 
 
 def _faces(model: ExportableModel) -> FaceInputs:

@@ -16,15 +16,7 @@ STAGES = ("read", *EDIT, "write")
 def bench_image(
     editors: Mapping[Setup, Editor], data: bytes, name: str, edits: Mapping[str, float], rounds: Rounds
 ) -> list[Row]:
-    """Edit one picture again and again in every setup; docs/benchmarks.md has the figures.
-
-    Args:
-        data: of an image file, decoded and written in its own format each time.
-
-    Raises:
-        NoFaceError: the picture has none.
-        AifError: as `read_image` and `Editor.edit`.
-    """
+    """Edit the bytes of an image file again and again in every setup; docs/benchmarks.md has the figures."""
 
     def edit_once(editor: Editor, watch: Stopwatch) -> None:
         with watch.time("read"):

@@ -39,14 +39,7 @@ def bench_live(
 ) -> list[Row]:
     """Edit a camera's frames as they come, and in between as fast as possible, in every setup.
 
-    docs/benchmarks.md has the figures.
-
-    Args:
-        connect: opens the camera; called for each session and once before.
-
-    Raises:
-        NoFaceError: no frame had a face.
-        CameraError: the camera cannot be opened or gives no frames.
+    docs/benchmarks.md has the figures. `connect` opens the camera: once before, and for each session.
     """
     held, period = _held(connect)
     seconds = rounds.seconds or LONGEST_FREE_RUN
@@ -55,8 +48,9 @@ def bench_live(
         live = partial(LiveEdit, editor, edits, threads=setup.threads)
         _free(live, held, period, 0.5)  # warms up
         free = partial(_free, live, held, period, min(seconds, LONGEST_FREE_RUN))
-        turns[setup, "free"] = partial(_as_alone, setup, free)
-        turns[setup, "session"] = partial(_as_alone, setup, partial(_session, live, connect, seconds))
+        session = partial(_session, live, connect, seconds)
+        turns[setup, "free"] = partial(_with_cores_shared, setup, free)
+        turns[setup, "session"] = partial(_with_cores_shared, setup, session)
     found = rounds.take_turns(turns)
     return [
         editor_row(setup, editor, STAGES, [*found[setup, "session"], *found[setup, "free"]])
@@ -64,8 +58,8 @@ def bench_live(
     ]
 
 
-def _as_alone(setup: Setup, turn: Callable[[], Turn]) -> Turn:
-    """A turn with the cores shared as in a live window."""
+def _with_cores_shared(setup: Setup, turn: Callable[[], Turn]) -> Turn:
+    """A turn as in a live window."""
     with shared_cores(setup.threads):
         return turn()
 
@@ -124,7 +118,7 @@ def _session(live: Callable[[], LiveEdit], connect: Callable[[], Camera], second
                 with_faces += bool(shown.details.y)
                 renewed += bool(shown.details.renewed)
                 watch.add_edit(shown.details.timings)
-                watch.add("capture_to_edited", shown.edited_s - shown.captured_s)
+                watch.seconds["capture_to_edited"].append(shown.edited_s - shown.captured_s)
             if not memory_s or now - begin - memory_s[-1] >= 1:
                 memory_s.append(now - begin)
                 memory.append(resident_mib() or 0.0)
@@ -153,11 +147,9 @@ def _session(live: Callable[[], LiveEdit], connect: Callable[[], Camera], second
 
 
 def first_and_last(times_s: Sequence[float], values: Sequence[float], seconds: float) -> tuple[float, float]:
-    """Medians of the values in the first and in the last minute of a session.
+    """Medians of the values in the first and in the last minute of a session, or in its halves.
 
-    Args:
-        times_s, values: at least one; times from the start of the session on, rising.
-        seconds: length of the session; in one shorter than two minutes its halves are compared.
+    `times_s` rise from the start of the session on; there is at least one.
     """
     times, found = np.asarray(times_s), np.asarray(values)
     window = min(WINDOW, seconds / 2)

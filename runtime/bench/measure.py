@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,6 @@ Progress = Callable[[int, int], None]
 """Called with (done, in all)."""
 Spread = dict[str, float]
 """Of the times of one thing: `n` of them, median, 95th and 99th percentile in milliseconds."""
-
 PROVIDERS: tuple[str, ...] = tuple(name for name in get_args(Provider) if name != "auto")
 NETWORKS = ("encode", "decode_faces")
 """The stages that are encoder and decoder."""
@@ -41,13 +41,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one rival.
-
-    Attributes:
-        labels: what it is: its setup, batch size, film ...
-        figures: name to value, each the median of the rounds; names end in their unit where they have one.
-        stages: times by stage, of all rounds together.
-    """
+    """What was measured of the rival that `labels` name: figures (medians of rounds), times by stage."""
 
     labels: dict[str, str | int]
     figures: dict[str, float]
@@ -64,28 +58,24 @@ def spread(seconds: Sequence[float]) -> Spread:
 class Stopwatch:
     """Seconds by stage, one entry each time. Each stage belongs to one thread."""
 
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, stage: str, *seconds: float) -> None:
-        """Further times of a stage."""
-        self.seconds.setdefault(stage, []).extend(seconds)
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def add_edit(self, timings: Mapping[str, float]) -> None:
         """The stages of an edit that took time; its "decode" is the decoder's, not a file's."""
         for stage, seconds in timings.items():
             if seconds > 0:
-                self.add("decode_faces" if stage == "decode" else stage, seconds)
+                self.seconds["decode_faces" if stage == "decode" else stage].append(seconds)
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
         """Time the `with` block."""
         start = time.perf_counter()
         yield
-        self.add(stage, time.perf_counter() - start)
+        self.seconds[stage].append(time.perf_counter() - start)
 
     def total(self, stages: Sequence[str]) -> float:
         """Seconds in these stages."""
-        return sum(sum(self.seconds.get(stage, ())) for stage in stages)
+        return sum(sum(self.seconds[stage]) for stage in stages)
 
 
 @dataclass(frozen=True)
@@ -98,17 +88,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class Rounds:
-    """How often and how long everything is measured.
-
-    Attributes:
-        count: turns of each rival, at least one.
-        seconds: length of one turn; None = until its work is done.
-        progress: called as rivals finish.
-    """
+    """Turns of each rival, at least one, and seconds of a turn; None = until its work is done."""
 
     count: int
     seconds: float | None
-    progress: Progress | None = None
+    progress: Progress = lambda done, total: None
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -116,18 +100,13 @@ class Rounds:
         if self.seconds is not None and not 0 < self.seconds < float("inf"):
             raise ConfigError(f"--seconds must be above 0, not {self.seconds:g}.")
 
-    def say(self, done: int, total: int) -> None:
-        """Report progress, where somebody wants it."""
-        if self.progress is not None:
-            self.progress(done, total)
-
     def take_turns(self, rivals: Mapping[Name, Callable[[], Result]]) -> dict[Name, list[Result]]:
         """Call every rival once a round, that a disturbance hits all alike; every other round backwards."""
         found: dict[Name, list[Result]] = {name: [] for name in rivals}
         for number in range(self.count):
             names = list(rivals)
             for place, name in enumerate(names[::-1] if number % 2 else names):
-                self.say(number * len(names) + place, self.count * len(names))
+                self.progress(number * len(names) + place, self.count * len(names))
                 found[name].append(rivals[name]())
         return found
 
@@ -153,7 +132,7 @@ def editor_row(setup: Setup, editor: Editor, stages: Sequence[str], turns: Seque
     watch = Stopwatch()
     for turn in turns:
         for stage, seconds in turn.watch.seconds.items():
-            watch.add(stage, *seconds)
+            watch.seconds[stage] += seconds
     labels = {**setup.__dict__, "precision": editor.model.precision}
     timed = {stage: spread(watch.seconds[stage]) for stage in stages if watch.seconds.get(stage)}
     return Row(labels, median_figures([turn.figures for turn in turns]), timed)
@@ -162,12 +141,7 @@ def editor_row(setup: Setup, editor: Editor, stages: Sequence[str], turns: Seque
 def plan_setups(threads: Sequence[int] | None, providers: Sequence[str] | None) -> list[Setup]:
     """Every setup to measure: on the processor one for each number of threads, elsewhere one.
 
-    Args:
-        threads: of the networks; None = 1, 2, 4, ... up to one a core.
-        providers: None = all that aif knows.
-
-    Raises:
-        ConfigError: fewer than one thread, or an unknown provider.
+    Without threads: 1, 2, 4 ... up to one a core; without providers: all. A ConfigError for unknown ones.
     """
     cores = core_count()
     counts = list(dict.fromkeys(threads or [*(n for n in (1, 2, 4, 8, 16, 32, 64) if n < cores), cores]))

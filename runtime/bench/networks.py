@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Protocol
@@ -36,14 +37,14 @@ class Networks(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class OnnxNetworks:
     """Two loaded networks, called as they are: no batch is cut into pieces, but by TensorRT's engines."""
 
-    def __init__(
-        self, encoder: Network, decoder: Network, features: Sequence[str], precision: str = "fp32"
-    ) -> None:
-        self.precision, self._features = precision, tuple(features)
-        self._encoder, self._decoder = encoder, decoder
+    encoder: Network
+    decoder: Network
+    features: Sequence[str]
+    precision: str = "fp32"
 
     @classmethod
     def of_graphs(cls, encoder: bytes, decoder: bytes, features: Sequence[str], setup: Setup) -> OnnxNetworks:
@@ -65,11 +66,30 @@ class OnnxNetworks:
 
     def calls(self, images_nchw: Float32Array, threads: int) -> tuple[Call, Call]:
         """As `Networks.calls`; the number of threads was given to the sessions."""
-        names = ["z", "y", *self._features]
-        seen = network_inputs(images_nchw, "landmarks" in self._encoder.inputs)
-        codes = dict(zip(names, self._encoder.run(names, seen), strict=True))
+        names = ["z", "y", *self.features]
+        seen = network_inputs(images_nchw, "landmarks" in self.encoder.inputs)
+        codes = dict(zip(names, self.encoder.run(names, seen), strict=True))
         # What goes into the encoder comes out of the decoder.
-        return partial(self._encoder.run, names, seen), partial(self._decoder.run, list(seen), codes)
+        return partial(self.encoder.run, names, seen), partial(self.decoder.run, list(seen), codes)
+
+
+@dataclass(frozen=True)
+class RunNetworks:
+    """The networks of a training run: its FP32 graphs (encoder and decoder), and PyTorch's.
+
+    `difference`: the largest between graphs and PyTorch.
+    """
+
+    image_size: int
+    step: int
+    difference: float
+    eager: Networks
+    compiled: Networks
+    graphs: tuple[bytes, bytes]
+
+    def onnx(self, setup: Setup) -> dict[str, Networks]:
+        """The graphs in a setup, as "aif"."""
+        return {"aif": OnnxNetworks.of_graphs(*self.graphs, (), setup)}
 
 
 def network_inputs(images_nchw: Float32Array, shaped: bool) -> dict[str, Float32Array]:
@@ -79,7 +99,7 @@ def network_inputs(images_nchw: Float32Array, shaped: bool) -> dict[str, Float32
     return {"image": images_nchw, "landmarks": np.full((len(images_nchw), COUNT, 2), 0.5, np.float32)}
 
 
-def networks_of(bundle: Bundle, setup: Setup) -> dict[str, OnnxNetworks]:
+def networks_of(bundle: Bundle, setup: Setup) -> dict[str, Networks]:
     """All precisions of a bundle: FP32, which others are compared with, as "aif", INT8 as "aif int8" ...
 
     Without FP32 the first one in the manifest is "aif". On TensorRT, those with engines that fit.
@@ -102,23 +122,17 @@ def networks_of(bundle: Bundle, setup: Setup) -> dict[str, OnnxNetworks]:
 def bench_networks(
     rivals: Mapping[Setup, Mapping[str, Networks]], image_size: int, batches: Sequence[int], rounds: Rounds
 ) -> list[Row]:
-    """Time encoder and decoder of every rival at every batch size; within a size they take turns.
+    """Time encoder and decoder of every rival, by setup and name; within a batch size they take turns.
 
-    Figures: `faces_per_second`, and `ratio`, that of "aif" over the rival's.
-
-    Args:
-        rivals: by setup and name; "aif" is what the others are compared with.
-        image_size: side of a face crop in pixels; the crops are noise, for speed does not depend on them.
-
-    Raises:
-        ConfigError: a batch size below 1 or above 1024.
+    Figures: `faces_per_second`, and `ratio`, that of the rival "aif" over its own. `image_size` is the side
+    of a face crop in pixels; the crops are noise, for speed does not depend on them.
     """
     for batch in batches:
         if not 1 <= batch <= LARGEST_BATCH:
             raise ConfigError(f"A batch has 1 to {LARGEST_BATCH} faces, not {batch}.")
     rows: list[Row] = []
     for number, (setup, batch) in enumerate((s, b) for s in rivals for b in batches):
-        rounds.say(number, len(rivals) * len(batches))
+        rounds.progress(number, len(rivals) * len(batches))
         images = np.random.default_rng(0).random((batch, 3, image_size, image_size), dtype=np.float32)
         turns: dict[tuple[str, str], Callable[[], list[float]]] = {}
         for name, networks in rivals[setup].items():

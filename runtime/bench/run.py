@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from aif.runtime.bench.image import bench_image
 from aif.runtime.bench.live import bench_live
 from aif.runtime.bench.measure import Progress, Rounds, Row, Setup, describe_machine, plan_setups
-from aif.runtime.bench.networks import BATCHES, Networks, bench_networks, networks_of
+from aif.runtime.bench.networks import BATCHES, Networks, RunNetworks, bench_networks, networks_of
 from aif.runtime.bench.steadiness import bench_steadiness
 from aif.runtime.bench.video import bench_video
 from aif.runtime.bundle.bundle import Bundle
@@ -35,22 +35,6 @@ Loaded = TypeVar("Loaded")
 
 # Where --seconds was not given; a film is measured whole.
 _SECONDS = {"image": 2.0, "live": 20.0, "networks": 0.3, "serve": 10.0}
-
-
-class RunNetworks(Protocol):
-    """The networks of a training run: its exported graphs by name, and PyTorch's."""
-
-    @property
-    def image_size(self) -> int: ...
-    @property
-    def step(self) -> int: ...
-    @property
-    def difference(self) -> float: ...
-    @property
-    def eager(self) -> Networks: ...
-    @property
-    def compiled(self) -> Networks: ...
-    def onnx(self, setup: Setup) -> Mapping[str, Networks]: ...
 
 
 @dataclass(frozen=True)
@@ -82,14 +66,9 @@ class BenchPlan:
 
 @dataclass
 class Outcome:
-    """One benchmark.
+    """One benchmark: a row a setup, network, number of clients or film, and what the figures hang on.
 
-    Attributes:
-        machine: as `describe_machine`, and the load after the run.
-        settings: what was measured with what.
-        rows: one a setup, network, number of clients or film.
-        not_run: providers that are not there, with the reason.
-        notes: what else a reader should know.
+    `not_run` has the providers that are not there, with the reason.
     """
 
     what: str
@@ -108,27 +87,14 @@ class Outcome:
             "settings": self.settings,
             "not_run": self.not_run,
             "notes": self.notes,
-            "results": [
-                {**row.labels, "figures": _short(row.figures), "stages": _short(row.stages)}
-                for row in self.rows
-            ],
+            "results": [{**row.labels, "figures": row.figures, "stages": row.stages} for row in self.rows],
         }
-        return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _short(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _short(each) for name, each in value.items()}
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+        short = json.loads(json.dumps(record), parse_float=lambda text: float(f"{float(text):.6g}"))
+        return json.dumps(short, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def run_bench(plan: BenchPlan, progress: Progress) -> Outcome:
-    """Run one benchmark.
-
-    Raises:
-        AifError: options that make no sense, a source, bundle or run that cannot be used, a provider that was
-            asked for and is not there, no face.
-    """
+    """Run one benchmark; an AifError for options, sources, bundles and providers that cannot be used."""
     bench = _Bench(plan, progress)
     outcome = bench.outcome
     outcome.rows = bench.networks() if plan.what == "networks" else bench.editing()
@@ -213,7 +179,7 @@ class _Bench:
         return bench_steadiness(editor, films, self.edits, setup.threads, self.rounds)
 
     def _serve(self) -> list[Row]:
-        from aif.runtime.bench.serve import CLIENTS, ServeLoad, bench_serve
+        from aif.runtime.bench.serve import CLIENTS, bench_serve
         from aif.runtime.serve.settings import ServeSettings
 
         plan, clients = self.plan, self.plan.clients or CLIENTS
@@ -226,9 +192,11 @@ class _Bench:
         data, _ = self._photo()
         self.settings |= {"workers": limits.workers, "queue": limits.queue}
         self.notes.append("Service, clients and bare editor share the processor of this machine.")
-        load = ServeLoad(plan.bundle, plan.detector, plan.yunet, limits.workers, limits.queue)
+        words = ["--detector", plan.detector, "--workers", str(limits.workers), "--queue", str(limits.queue)]
+        for option, value in (("--bundle", plan.bundle), ("--yunet", plan.yunet)):
+            words += [option, str(value)] if value is not None else []
         ((setup, editor),) = self.editors.items()
-        return bench_serve(editor, setup, load, data, self.edits, clients, self.rounds)
+        return bench_serve(editor, setup, words, limits.workers, data, self.edits, clients, self.rounds)
 
     def _photo(self) -> tuple[bytes, str]:
         """A photo's bytes and what to call it."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
+from itertools import chain
 
-from aif.runtime.bench.measure import Rounds, Row, Setup, median_figures, spread
+from aif.runtime.bench.measure import Rounds, Row, Setup, spread
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import AifError
 from aif.runtime.serve.forms import EditOptions
@@ -33,29 +34,17 @@ _Client = Callable[[], tuple[int, bytes, float]]
 
 @dataclass
 class _Load:
-    """One turn: seconds of each answer with a photo, refused and lost requests, length of the turn."""
+    """One turn: status (0: lost) and seconds of each request, and the seconds of the turn."""
 
-    seconds: list[float] = field(default_factory=list)
-    refused: int = 0
-    lost: int = 0
-    whole: float = 0.0
-
-
-@dataclass(frozen=True)
-class ServeLoad:
-    """What is served: the options of `aif serve` beside the setup."""
-
-    bundle: Path | None
-    detector: str
-    yunet: Path | None
-    workers: int
-    queue: int
+    answers: list[tuple[int, float]]
+    whole: float
 
 
 def bench_serve(
     editor: Editor,
     setup: Setup,
-    load: ServeLoad,
+    words: Sequence[str],
+    workers: int,
     photo: bytes,
     edits: Mapping[str, float],
     clients: Sequence[int],
@@ -67,7 +56,8 @@ def bench_serve(
     docs/benchmarks.md has the figures; `clients` is 0 for the bare editor in as many threads as workers.
 
     Args:
-        editor: of the same setup, for the bare rate: read, edit and write in `load.workers` threads.
+        editor: of the same setup, for the bare rate: read, edit and write in `workers` threads.
+        words: further options of `aif serve`.
 
     Raises:
         AifError: the photo cannot be edited, the service does not start, or does not answer.
@@ -77,24 +67,27 @@ def bench_serve(
         edit_photo(editor, photo, EditOptions(dict(edits)), _MEGAPIXELS, lambda: None)
 
     edit()  # warms up, finds what cannot be edited
-    with _service(setup, load) as address:
+    with _service(setup, words) as address:
         client = _client(address, photo, edits)
         status, said, _ = client()
         if status != 200:
             raise AifError(f"The service answered {status}: {said.decode(errors='replace')}")
-        turns: dict[int, Callable[[], _Load]] = {0: partial(_bare, edit, load.workers, rounds)}
+        turns: dict[int, Callable[[], _Load]] = {0: partial(_bare, edit, workers, rounds)}
         turns |= {count: partial(_together, client, count, rounds.seconds or 0) for count in clients}
         found = rounds.take_turns(turns)
     rows: list[Row] = []
     for count, loads in found.items():
-        times = [seconds for each in loads for seconds in each.seconds]
-        figures = median_figures([{"photos_per_second": len(each.seconds) / each.whole} for each in loads])
+        answered = [[seconds for status, seconds in each.answers if status == 200] for each in loads]
+        rates = [len(each) / load.whole for each, load in zip(answered, loads, strict=True)]
+        times, figures = [*chain(*answered)], {"photos_per_second": statistics.median(rates)}
         if count:
+            statuses = [status for each in loads for status, _ in each.answers]
+            refused = statuses.count(503)
             figures |= {
                 "ratio_to_editor": figures["photos_per_second"] / rows[0].figures["photos_per_second"],
                 "answered": float(len(times)),
-                "refused": float(sum(each.refused for each in loads)),
-                "lost": float(sum(each.lost for each in loads)),
+                "refused": float(refused),
+                "lost": float(len(statuses) - len(times) - refused),
             }
         labels = {"clients": count, **setup.__dict__, "precision": editor.model.precision}
         rows.append(Row(labels, figures, {"answer": spread(times)} if times else {}))
@@ -106,37 +99,29 @@ def _bare(edit: Callable[[], None], workers: int, rounds: Rounds) -> _Load:
     begin = time.perf_counter()
     with ThreadPoolExecutor(workers) as threads:
         found = list(threads.map(rounds.repeat, [edit] * workers))
-    return _Load([seconds for each in found for seconds in each], whole=time.perf_counter() - begin)
+    return _Load([(200, seconds) for seconds in chain(*found)], time.perf_counter() - begin)
 
 
 def _together(client: _Client, count: int, seconds: float) -> _Load:
     """So many clients for so long; what is under way at the end is waited for."""
     begin = time.perf_counter()
     with ThreadPoolExecutor(count) as threads:
-        loads = list(threads.map(partial(_one, client), [begin + seconds] * count))
-    return _Load(
-        [value for each in loads for value in each.seconds],
-        sum(each.refused for each in loads),
-        sum(each.lost for each in loads),
-        time.perf_counter() - begin,
-    )
+        found = list(threads.map(partial(_one, client), [begin + seconds] * count))
+    return _Load([*chain(*found)], time.perf_counter() - begin)
 
 
-def _one(client: _Client, until: float) -> _Load:
-    """One request after the other, each over a connection of its own."""
-    load = _Load()
+def _one(client: _Client, until: float) -> list[tuple[int, float]]:
+    """One request after the other, each over a connection of its own: status and seconds."""
+    answers = []
     while (start := time.perf_counter()) < until:
         try:
             status, _, wait = client()
         except (OSError, HTTPException):
             status, wait = 0, 0.05
-        if status == 200:
-            load.seconds.append(time.perf_counter() - start)
-            continue
-        load.refused += status == 503
-        load.lost += status != 503
-        time.sleep(max(0.0, min(wait, until - time.perf_counter())))
-    return load
+        answers.append((status, time.perf_counter() - start))
+        if status != 200:
+            time.sleep(max(0.0, min(wait, until - time.perf_counter())))
+    return answers
 
 
 def _client(address: str, photo: bytes, edits: Mapping[str, float]) -> _Client:
@@ -157,11 +142,7 @@ def _client(address: str, photo: bytes, edits: Mapping[str, float]) -> _Client:
 
 
 def address_in(said: Iterable[str]) -> str:
-    """Host and port out of the lines that the service writes; others may come before.
-
-    Raises:
-        AifError: it ended without; tells what it said.
-    """
+    """Host and port out of the lines that the service writes; an AifError with them where it ends without."""
     lines = []
     for line in said:
         lines.append(line)
@@ -171,19 +152,12 @@ def address_in(said: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def _service(setup: Setup, load: ServeLoad) -> Iterator[str]:
-    """`aif serve` on a free port: its host and port.
-
-    Raises:
-        AifError: it does not start; tells what it said.
-    """
-    words = ["serve", "--port", "0", "--provider", setup.provider, "--threads", str(setup.threads)]
-    words += ["--detector", load.detector, "--workers", str(load.workers), "--queue", str(load.queue)]
-    words += ["--max-megapixels", f"{_MEGAPIXELS:g}", "--max-bytes", str(1 << 30), "--timeout", str(_TIMEOUT)]
-    for option, value in (("--bundle", load.bundle), ("--yunet", load.yunet)):
-        words += [option, str(value)] if value is not None else []
+def _service(setup: Setup, words: Sequence[str]) -> Iterator[str]:
+    """`aif serve` on a free port: its host and port."""
+    where = ["--port", "0", "--provider", setup.provider, "--threads", str(setup.threads)]
+    limits = ["--max-megapixels", f"{_MEGAPIXELS:g}", "--max-bytes", str(1 << 30), "--timeout", str(_TIMEOUT)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "aif.cli.main", *words],
+        [sys.executable, "-m", "aif.cli.main", "serve", *where, *limits, *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -32,9 +32,7 @@ STILL = 2.0
 class FrameEditor(Protocol):
     """Anything that edits the frames of a stream one after the other, as `VideoEditor` does."""
 
-    def process(self, frame_hwc_bgr: UInt8Array, time_s: float) -> VideoFrameResult:
-        """The edited frame, and its faces with numbers that stay."""
-        ...
+    def process(self, frame_hwc_bgr: UInt8Array, time_s: float) -> VideoFrameResult: ...
 
 
 class FrameByFrame:
@@ -78,14 +76,7 @@ def bench_steadiness(
 ) -> list[Row]:
     """Edit every film in three ways; figures as `measure_steadiness`.
 
-    Args:
-        films: at least three frames with a face each.
-        rounds: its seconds are how much of each film; None = all.
-
-    Raises:
-        VideoError: a film cannot be read.
-        DataError: a film has fewer than three frames or no edited face.
-        AifError: as `Editor.edit`.
+    The seconds of `rounds` are how much of each film, None = all.
     """
     net = landmark_finder(editor, threads)
     ways: dict[str, Callable[[], FrameEditor]] = {
@@ -96,7 +87,7 @@ def bench_steadiness(
     rows: list[Row] = []
     for film in films:
         for way, make in ways.items():
-            rounds.say(len(rows), len(films) * len(ways))
+            rounds.progress(len(rows), len(films) * len(ways))
             figures = measure_steadiness(_frames(film, rounds.seconds), make())
             rows.append(Row({"film": film.name, "way": way}, figures))
     return rows
@@ -120,12 +111,8 @@ def measure_steadiness(frames: Iterable[tuple[UInt8Array, float]], editor: Frame
     the boxes. `frames`, and `renewed`, the share of those with edited faces in which encoder and decoder
     have run. What cannot be said is left out.
 
-    Args:
-        frames: (frame, time in seconds) pairs with rising times; each uint8 (H, W, 3), all of one size.
-        editor: one that has seen nothing yet.
-
-    Raises:
-        DataError: fewer than three frames, or no edited face.
+    `frames` are (frame, time in seconds) pairs with rising times; each uint8 (H, W, 3), all of one size. A
+    DataError for fewer than three, or no edited face.
     """
     paths: list[tuple[float, dict[int, Float32Array]]] = []
     changes: list[float] = []

@@ -13,12 +13,11 @@ import numpy as np
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.bench.measure import NETWORKS, Rounds, Row, Setup, Stopwatch, Turn, editor_row
 from aif.runtime.editing.editor import Editor
-from aif.runtime.errors import ConfigError, NoFaceError
+from aif.runtime.errors import NoFaceError
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.threads import shared_cores
-from aif.runtime.video.codecs import choose_encoding
 from aif.runtime.video.editor import VideoEditor, VideoFrameResult, face_view
-from aif.runtime.video.kinds import VideoError
+from aif.runtime.video.kinds import WRITTEN_SUFFIXES
 from aif.runtime.video.pipeline import Making, run_pipeline
 from aif.runtime.video.read import VideoFrame, VideoSource
 from aif.runtime.video.write import VideoSink
@@ -38,17 +37,12 @@ def bench_video(
     """Edit a film from file to file, as aif-edit does, and in between run the networks alone, and the codecs.
 
     docs/benchmarks.md has the figures. The stages are timed where they happen, in four threads side by side:
-    they add up to more than a frame's time, and each waits for a core where there are too few.
-
-    Args:
-        rounds: how often; their seconds are how much of the film, None = all.
-
-    Raises:
-        NoFaceError: no frame has a face.
-        AifError: the film cannot be read, or written in its own kind of file or as MP4.
+    they add up to more than a frame's time, and each waits for a core where there are too few. The seconds
+    of `rounds` are how much of the film, None = all.
     """
     with TemporaryDirectory(prefix="aif-bench-") as folder:
-        target = Path(folder) / f"film{_suffix(path)}"
+        known = path.suffix.lower() in WRITTEN_SUFFIXES and path.suffix.lower() != ".gif"
+        target = Path(folder) / f"film{path.suffix if known else '.mp4'}"
         film = partial(_run, path, target)
         turns: dict[tuple[Setup | None, str], Callable[[], Turn]] = {
             (None, "copy"): partial(_copy, film, rounds.seconds)
@@ -150,8 +144,8 @@ def _timed_frames(source: VideoSource, watch: Stopwatch) -> Iterator[VideoFrame]
         if frame is None:
             return
         convert_s = source.convert_s - before
-        watch.add("to_bgr", convert_s)
-        watch.add("read", time.perf_counter() - start - convert_s)
+        watch.seconds["to_bgr"].append(convert_s)
+        watch.seconds["read"].append(time.perf_counter() - start - convert_s)
         yield frame
 
 
@@ -165,14 +159,5 @@ class _TimedSink:
         start, before = time.perf_counter(), self._sink.convert_s
         self._sink.write(image_hwc_bgr, frame)
         convert_s = self._sink.convert_s - before
-        self._watch.add("to_yuv", convert_s)
-        self._watch.add("write", time.perf_counter() - start - convert_s)
-
-
-def _suffix(path: Path) -> str:
-    """The film's own suffix where such a file can be written, else MP4's."""
-    try:
-        choose_encoding(path)
-    except (ConfigError, VideoError):
-        return ".mp4"
-    return path.suffix if path.suffix.lower() != ".gif" and "%" not in path.name else ".mp4"
+        self._watch.seconds["to_yuv"].append(convert_s)
+        self._watch.seconds["write"].append(time.perf_counter() - start - convert_s)
