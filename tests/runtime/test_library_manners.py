@@ -1,4 +1,4 @@
-"""The runtime as a guest in another program: it prints nothing, logs under its own name, keeps no globals."""
+"""The runtime as a guest in another program: it prints nothing and logs under its own name."""
 
 import ast
 import subprocess
@@ -11,65 +11,20 @@ import aif.runtime
 
 FOLDER = Path(aif.runtime.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))
-ROOT_LOGGER = {"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "basicConfig"}
-
-
-def faults(source):
-    """What a library should not do, one line of text each."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Global):
-            yield f"line {node.lineno}: global"
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.name for alias in node.names]
-            module = getattr(node, "module", None) or ""
-            for name in [module, *names]:
-                if name.split(".")[0] in {"torch", "torchvision", "lightning", "typer", "rich", "onnx"}:
-                    yield f"line {node.lineno}: imports {name}"
-            if module == "logging" and ROOT_LOGGER & {*names}:
-                yield f"line {node.lineno}: a function of the root logger"
-        if not isinstance(node, ast.Call):
-            continue
-        called = ast.unparse(node.func)
-        if called in {"print", "pprint", "pprint.pprint", "sys.stdout.write", "sys.stderr.write", "input"}:
-            yield f"line {node.lineno}: {called}"
-        if called.startswith("logging.") and called.removeprefix("logging.") in ROOT_LOGGER:
-            yield f"line {node.lineno}: the root logger"
-        if called.endswith("getLogger") and not _named(node):
-            yield f"line {node.lineno}: a logger that is not the module's"
-
-
-def _named(call):
-    """Whether the logger is the module's own, or one of another library that is made quieter."""
-    (name,) = call.args or [ast.Constant("")]
-    if isinstance(name, ast.Constant):
-        return str(name.value).split(".")[0] not in {"", "aif"}
-    return ast.unparse(name) == "__name__"
+ROOT_LOGGER = {"debug", "info", "warning", "error", "exception", "critical", "log", "basicConfig"}
+RUDE = {"print", "input", "sys.stdout.write", "sys.stderr.write"}.union(f"logging.{n}" for n in ROOT_LOGGER)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_no_printing_no_root_logger_no_globals(path):
-    assert list(faults(path.read_text(encoding="utf-8"))) == []
-
-
-@pytest.mark.parametrize(
-    ("source", "count"),
-    [
-        ("", 0),
-        ("import logging\nlog = logging.getLogger(__name__)\nlog.info('a')", 0),
-        ("# print('a')\n'print(1)'\nself.print(1)", 0),
-        ("print(1)", 1),
-        ("import sys\nsys.stdout.write('a')", 1),
-        ("import logging\nlogging.info('a')", 1),
-        ("import logging\nlogging.getLogger().info('a')", 1),
-        ("import logging\nlogging.getLogger('aif')", 1),
-        ("from logging import warning", 1),
-        ("def f():\n    global x\n    x = 1", 1),
-        ("def f():\n    import torch.nn", 1),
-        ("from typer import echo", 1),
-    ],
-)
-def test_the_check_itself(source, count):
-    assert len(list(faults(source))) == count
+def test_no_printing_and_no_root_logger(path):
+    """ruff looks for globals, import-linter for imports of torch and typer."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    assert not RUDE & {ast.unparse(call.func) for call in calls}
+    loggers = [call for call in calls if ast.unparse(call.func) == "logging.getLogger"]
+    asked = {ast.unparse(argument) for call in loggers for argument in call.args or [ast.Constant("")]}
+    assert asked <= {"__name__", "'ray.data'", "'Polygraphy'"}, (
+        "the module's own, or one that is made quieter"
+    )
 
 
 def _run(code):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -10,8 +9,7 @@ import time
 import cv2
 import pytest
 
-from aif.runtime.errors import ConfigError
-from aif.runtime.threads import Channel, Failure, shared_cores, shared_threads
+from aif.runtime.threads import Channel, Failure, shared_cores
 
 
 @pytest.mark.parametrize(
@@ -46,11 +44,6 @@ def test_an_item_is_done_with_when_the_next_is_asked_for():
     assert room.take(0.01) is None and room.join(0.01)
 
 
-def test_a_depth_that_cannot_be():
-    with pytest.raises(ConfigError, match="at least 1"):
-        Channel(0)
-
-
 def test_the_first_failure_is_raised_once():
     failure = Failure()
     failure.keep(ValueError("first"))
@@ -58,12 +51,6 @@ def test_the_first_failure_is_raised_once():
     with pytest.raises(ValueError, match="first"):
         failure.raise_once()
     failure.raise_once()
-
-
-@pytest.mark.parametrize("threads", [None, 1, 5])
-def test_half_the_cores_are_left_to_others(threads):
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert shared_threads(threads) == (threads or max(1, cores // 2))
 
 
 def test_opencv_keeps_to_its_share_for_a_time():
