@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Table, Verbose, Version, check_there
+from aif.cli.options import Table, check_there
 
 
 def calibrate(
@@ -19,9 +19,6 @@ def calibrate(
     ],
     table: Table = None,
     faces: Annotated[int, typer.Option(help="Faces for each attribute and direction.", min=1)] = 60,
-    version: Version = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Find the weakest values of y at which edits are seen, and keep them with the run; then export it again.
 

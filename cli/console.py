@@ -168,23 +168,21 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
     Elsewhere a line every half minute.
     """
-    console, printed = error_console(), time.monotonic()
-    if not console.is_terminal:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        def line(done: int, total: int) -> None:
+    console, printed = error_console(), time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None, visible=False)
+
+        def show(done: int, total: int) -> None:
             nonlocal printed
-            if time.monotonic() - printed >= LINE_EVERY:
+            bar.update(task, completed=done, total=total, visible=total > 1)
+            if not console.is_terminal and time.monotonic() - printed >= LINE_EVERY:
                 printed = time.monotonic()
                 say(f"{what}: {done} of {total}")
 
-        yield line
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=total > 1)
+        yield show
 
 
 def _of_the_user(error: Exception) -> AifError | None:

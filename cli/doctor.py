@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from aif.cli.options import Debug, Verbose, Version
 
 if TYPE_CHECKING:
     from aif.runtime.doctor.run import Findings
@@ -47,9 +45,6 @@ def doctor(
     json_wanted: Annotated[
         bool, typer.Option("--json", help="Print JSON, as documented in docs/doctor.md.")
     ] = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
-    version: Version = False,
 ) -> None:
     """Look at versions, devices, providers, bundle, cameras, codecs and display, and try an edit.
 
@@ -58,20 +53,13 @@ def doctor(
 
     The exit code is 0 where editing works and 1 where it cannot.
     """
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as version_of
-
     from aif.runtime.doctor.run import run_all
 
     start = time.perf_counter()
     found = run_all("" if bundle is None else str(bundle.absolute()))
     seconds = time.perf_counter() - start
     if json_wanted:
-        try:
-            number: str | None = version_of("aif")
-        except PackageNotFoundError:
-            number = None
-        typer.echo(as_json(found, number, seconds), nl=False)
+        typer.echo(as_json(found, seconds), nl=False)
     else:
         show(found, seconds)
     if not editing_works(found):
@@ -83,11 +71,13 @@ def editing_works(found: Findings) -> bool:
     return bool(found["editing"]) and all(each["status"] == "ok" for each in found["editing"])
 
 
-def as_json(found: Findings, version: str | None, seconds: float) -> str:
+def as_json(found: Findings, seconds: float) -> str:
     """Everything, as documented in docs/doctor.md."""
     record = {
         "schema": SCHEMA,
-        "aif": version,
+        "aif": next(
+            (each["facts"].get("version") for each in found["versions"] if each["name"] == "aif"), None
+        ),
         "editing_works": editing_works(found),
         "seconds": round(seconds, 2),
         "checks": found,
@@ -126,7 +116,8 @@ def show(found: Findings, seconds: float) -> None:
     for fix, names in _by_fix(each for each in every if each["status"] == "absent" and each["fix"]):
         console.print(Text.assemble((f"Could be added, {names}: ", "dim"), fix))
     works = editing_works(found)
-    words = f"Editing {'works' if works else 'cannot work'}; {_counted(wrong)} ({seconds:.1f} s)."
+    problems = f"{len(wrong) or 'no'} problem{'s' * (len(wrong) != 1)}"
+    words = f"Editing {'works' if works else 'cannot work'}; {problems} ({seconds:.1f} s)."
     console.print(Text(words, "bold green" if works else "bold red"))
 
 
@@ -136,7 +127,3 @@ def _by_fix(findings: Iterable[dict[str, Any]]) -> Iterable[tuple[str, str]]:
     for each in findings:
         names.setdefault(each["fix"] or _NO_FIX, {})[each["name"]] = None
     return ((fix, ", ".join(those)) for fix, those in names.items())
-
-
-def _counted(wrong: Sequence[object]) -> str:
-    return f"{len(wrong) or 'no'} problem{'s' * (len(wrong) != 1)}"

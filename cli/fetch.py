@@ -6,22 +6,16 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Verbose, Version
+from aif.runtime.errors import ConfigError, nearest_names
 
 
-def fetch(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="What to fetch: yunet.")],
-    verbose: Verbose = False,
-    debug: Debug = False,
-    version: Version = False,
-) -> None:
+def fetch(what: Annotated[str, typer.Argument(metavar="WHAT", help="What to fetch: yunet.")]) -> None:
     """Download an optional model, checked against its pinned SHA-256, into the cache folder.
 
     yunet: OpenCV's face detector YuNet (230 kB, MIT licence), used from then on instead of the bundle's own.
 
     AIF_CACHE names another cache folder. Prints the path of the file.
     """
-    from aif.runtime.errors import ConfigError, nearest_names
     from aif.runtime.fetch import fetch_yunet
 
     known = {"yunet": fetch_yunet}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aif.cli.options import Debug, Overwrite, Verbose, Version, check_new, check_suffix
+from aif.cli.options import Overwrite, Table, Workers, check_new, check_suffix
+from aif.runtime.errors import ConfigError, nearest_names
 from aif.runtime.files import replacing
 
 if TYPE_CHECKING:
@@ -22,21 +23,15 @@ def fit(
     what: Annotated[str, typer.Argument(help="evaluator, identity, landmarks, matte or detector.")],
     data: Annotated[Path, typer.Option(help="Labelled faces with a train and a val split.")],
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Evaluator, identity: a folder. The others: an .onnx file."),
+        Path, typer.Option("--out", "-o", help="Evaluator, identity: a folder. The others: an .onnx file.")
     ],
-    table: Annotated[
-        Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")
-    ] = None,
+    table: Table = None,
     faces: Annotated[
         int | None, typer.Option(help="Training length in faces seen; None: the default.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that decode images. None: one a core.")
-    ] = None,
+    workers: Workers = None,
     others: Annotated[
-        Path | None,
-        typer.Option(help="Landmarks, detector: a folder of pictures without faces."),
+        Path | None, typer.Option(help="Landmarks, detector: a folder of pictures without faces.")
     ] = None,
     pictures: Annotated[
         Path | None,
@@ -47,9 +42,6 @@ def fit(
         typer.Option(help="Landmarks: checkpoints of an earlier network whose weights to start from."),
     ] = None,
     overwrite: Overwrite = False,
-    version: Version = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Train the evaluator or identity network, which measure edits, or one of a bundle: landmarks, matte or
     detector.
@@ -62,8 +54,6 @@ def fit(
     aif fit matte --data hair128 -o matte.onnx;
     aif fit detector --data faces128 --others scenes -o detector.onnx
     """
-    from aif.runtime.errors import ConfigError, nearest_names
-
     instruments = {
         "evaluator": _evaluator,
         "identity": _identity,
@@ -96,17 +86,17 @@ def fit(
 
 @dataclass(frozen=True)
 class Training:
-    """What the command line says of data, place and effort."""
+    """What the command line says."""
 
     data: Path
     table: Path | None
     out: Path
     faces: int | None
     workers: int | None
-    others: Path | None = None
-    pictures: Path | None = None
-    start: Path | None = None
-    new: bool = False
+    others: Path | None
+    pictures: Path | None
+    start: Path | None
+    new: bool
 
     def batches(self, size: int, seed: int) -> tuple[FaceDataset, FaceLoader, FaceDataset, Iterator[Batch]]:
         """Training faces and their loader, held-out faces and one pass over them, at `size` px."""
@@ -124,11 +114,19 @@ class Training:
         """Training and held-out faces."""
         from aif.train.data.open import open_faces
 
-        train, val = (
-            open_faces(self.data, split, None, table=self.table, image_size=size)
-            for split in ("train", "val")
-        )
-        return train, val
+        train = open_faces(self.data, "train", None, table=self.table, image_size=size)
+        return train, open_faces(self.data, "val", None, table=self.table, image_size=size)
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder beside a network's file."""
+        return self.out.with_suffix(".checkpoints")
+
+    def export(self, write: Callable[[Path, Path], float]) -> None:
+        """Put a network in its place: `write` gets the checkpoints and a new file."""
+        with replacing(self.out, self.new) as part:
+            error = write(self.checkpoints, part)
+        typer.echo(f"{self.out}: largest difference from the network {error:.1e}")
 
 
 def _evaluator(asked: Training) -> None:
@@ -167,15 +165,12 @@ def _landmarks(asked: Training) -> None:
     config = LandmarkConfig() if asked.faces is None else LandmarkConfig(samples=asked.faces)
     train, validation = asked.splits()
     dense, held_out = read_dense(asked.data, train), read_dense(asked.data, validation)
-    folder = asked.out.with_suffix(".checkpoints")
     train_landmarks(
-        cached(train), dense, folder, config,
+        cached(train), dense, asked.checkpoints, config,
         others=() if asked.others is None else others_in_pictures(asked.others),
         start=asked.start, workers=asked.workers or 0, log=typer.echo,
     )  # fmt: skip
-    with replacing(asked.out, asked.new) as part:
-        error = export_landmarks(folder, part)
-    typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")
+    asked.export(export_landmarks)
     score = score_landmarks(LandmarkNet(asked.out.read_bytes(), threads=1), validation, held_out)
     typer.echo(
         f"error in eye distances: all points {100 * score.nme:.2f}%, frontal lips and eyes "
@@ -191,13 +186,10 @@ def _matte(asked: Training) -> None:
 
     config = MatteConfig() if asked.faces is None else MatteConfig(samples=asked.faces)
     train, held_out = (read_hair_pairs(asked.data, split, config.image_size) for split in ("train", "val"))
-    folder = asked.out.with_suffix(".checkpoints")
-    train_matte(*train, folder, config, workers=asked.workers or 0, log=typer.echo)
-    score = score_matte(load_matte(folder)[0], *held_out)
-    with replacing(asked.out, asked.new) as part:
-        error = export_matte(folder, part)
+    train_matte(*train, asked.checkpoints, config, workers=asked.workers or 0, log=typer.echo)
+    score = score_matte(load_matte(asked.checkpoints)[0], *held_out)
+    asked.export(export_matte)
     typer.echo(f"IoU {score.iou:.3f} ({score.face_iou:.3f} a face) on {score.images} held-out faces")
-    typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")
 
 
 def _detector(asked: Training) -> None:
@@ -218,8 +210,5 @@ def _detector(asked: Training) -> None:
         f"detector: {len(sources.aligned)} aligned faces, {len(sources.scenes)} pictures with faces, "
         f"{len(sources.others)} without"
     )
-    folder = asked.out.with_suffix(".checkpoints")
-    train_detector(sources, folder, config, workers=asked.workers or 0, log=typer.echo)
-    with replacing(asked.out, asked.new) as part:
-        error = export_detector(folder, part)
-    typer.echo(f"{asked.out}: largest difference from the network {error:.1e}")
+    train_detector(sources, asked.checkpoints, config, workers=asked.workers or 0, log=typer.echo)
+    asked.export(export_detector)

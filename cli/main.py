@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from aif.cli.console import guard
-from aif.cli.options import Debug, Verbose, Version
+from aif.cli.options import with_common_options
 from aif.runtime.errors import without_passwords
 
 # Command to "module:function". The function's signature makes its options, its docstring its help. Its module
@@ -58,7 +59,9 @@ def load_command(name: str, add_completion: bool = False) -> Any:
     """
     module, function = COMMANDS[name].split(":")
     app = typer.Typer(add_completion=add_completion, pretty_exceptions_enable=False, **_PLAIN)
-    app.command(name, cls=_Command)(guard(getattr(importlib.import_module(module), function)))
+    app.command(name, cls=_Command)(
+        with_common_options(guard(getattr(importlib.import_module(module), function)))
+    )
     return typer.main.get_command(app)
 
 
@@ -67,9 +70,8 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands = cast(
-            Any, dict.fromkeys(COMMANDS)
-        )  # names alone: a mistyped one is corrected from them
+        # Names alone: a mistyped one is corrected from them.
+        self.commands = cast(Any, dict.fromkeys(COMMANDS))
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names, in the order of the table."""
@@ -85,7 +87,8 @@ def build_app() -> typer.Typer:
     app = typer.Typer(cls=LazyGroup, no_args_is_help=True, pretty_exceptions_enable=False, **_PLAIN)
 
     @app.callback()
-    def aif(version: Version = False, verbose: Verbose = False, debug: Debug = False) -> None:
+    @with_common_options
+    def aif() -> None:
         """Edit one attribute of a face and nothing else. `aif COMMAND --help` explains each command."""
 
     return app
@@ -116,19 +119,12 @@ def main() -> None:
         _run(typer.main.get_command(build_app()), "aif", words)
 
 
-def train_main() -> None:
-    """Entry point of `aif-train`."""
-    _run(load_command("train", add_completion=True), "aif-train", sys.argv[1:])
+def _alone(name: str) -> Callable[[], None]:
+    """The entry point of a command that stands for itself, as `aif-train`."""
+    return lambda: _run(load_command(name, add_completion=True), f"aif-{name}", sys.argv[1:])
 
 
-def export_main() -> None:
-    """Entry point of `aif-export`."""
-    _run(load_command("export", add_completion=True), "aif-export", sys.argv[1:])
-
-
-def edit_main() -> None:
-    """Entry point of `aif-edit`."""
-    _run(load_command("edit", add_completion=True), "aif-edit", sys.argv[1:])
+train_main, export_main, edit_main = _alone("train"), _alone("export"), _alone("edit")
 
 
 if __name__ == "__main__":

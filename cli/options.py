@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from aif.cli import console
+from aif.runtime.errors import AifError, CheckpointError, ConfigError
+
+Result = TypeVar("Result")
 
 
 def _print_version(wanted: bool) -> None:
@@ -19,25 +24,36 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _be_verbose(wanted: bool) -> None:
-    if wanted:
-        console.state.verbose = True
+COMMON = {
+    "verbose": Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what is done.")],
+    "debug": Annotated[bool, typer.Option("--debug", help="Show Python's traceback of every error.")],
+    "version": Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ],
+}
+"""What every command takes."""
 
 
-def _debug(wanted: bool) -> None:
-    if wanted:
-        console.state.debug = True
+def with_common_options(command: Callable[..., Result]) -> Callable[..., Result]:
+    """The command with the options in `COMMON`, which it never sees itself."""
+    signature = inspect.signature(command, eval_str=True)
+    common = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        for name, kind in COMMON.items()
+    ]
+
+    @functools.wraps(command)
+    def without_them(verbose: bool, debug: bool, version: bool, **options: Any) -> Result:
+        console.state.verbose |= verbose
+        console.state.debug |= debug
+        return command(**options)
+
+    parameters = [*signature.parameters.values(), *common]
+    without_them.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return without_them
 
 
-# For a command's signature: `verbose: Verbose = False, debug: Debug = False, version: Version = False`.
-Verbose = Annotated[
-    bool,
-    typer.Option("--verbose", "-v", help="Say more about what is done.", callback=_be_verbose, is_eager=True),
-]
-Debug = Annotated[
-    bool,
-    typer.Option("--debug", help="Show Python's traceback of every error.", callback=_debug, is_eager=True),
-]
 BuildEngines = Annotated[
     bool,
     typer.Option(
@@ -45,11 +61,6 @@ BuildEngines = Annotated[
         help="Build TensorRT engines first where none fit, checked on faces in the pictures; takes minutes.",
     ),
 ]
-Version = Annotated[
-    bool,
-    typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
-]
-
 BundlePath = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Model bundle. Default: the one that came with aif.")
 ]
@@ -77,6 +88,7 @@ Precision = Annotated[
     ),
 ]
 Table = Annotated[Path | None, typer.Option(help="The CSV of labels, where it is not beside the images.")]
+Workers = Annotated[int | None, typer.Option(help="Processes that decode images. None: one a core.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 
 
@@ -86,17 +98,12 @@ def split_names(text: str) -> tuple[str, ...]:
 
 
 def check_new(place: Path | None, overwrite: bool, option: str = "--out", a_file: bool = False) -> None:
-    """Find what would be replaced unasked, before anything takes time; None is no place at all.
+    """Raise an AifError for what would be replaced unasked or cannot be written; None is no place at all.
 
     option: what names it on the command line; a_file: it is to be a file, no folder.
-
-    Raises:
-        ConfigError: a file is there, or a folder that holds something.
-        AifError: it cannot be written.
     """
     if place is None:
         return
-    from aif.runtime.errors import AifError, ConfigError
     from aif.runtime.files import check_reachable
 
     check_reachable(place)
@@ -110,28 +117,18 @@ def check_new(place: Path | None, overwrite: bool, option: str = "--out", a_file
 
 
 def check_there(place: Path | None, what: str, fix: str) -> None:
-    """Find out whether a run, a bundle or a network is there at all, before PyTorch is loaded, which takes
-    seconds; None is no place at all.
+    """Raise a CheckpointError where there is no such run or bundle, before PyTorch is loaded (seconds).
 
-    Raises:
-        CheckpointError: it is not.
+    None is no place at all.
     """
     if place is not None and not place.exists():
-        from aif.runtime.errors import CheckpointError
-
         raise CheckpointError(f"There is no {what} {place}.", fix)
 
 
-def check_suffix(place: Path, known: Sequence[str], option: str = "--out") -> None:
-    """Find a name with another ending than such files have, in capitals or not.
-
-    Raises:
-        ConfigError: it has.
-    """
+def check_suffix(place: Path, known: Sequence[str]) -> None:
+    """Raise a ConfigError for a name with another ending than such files have, in capitals or not."""
     if place.suffix.lower() not in known:
-        from aif.runtime.errors import ConfigError
-
-        raise ConfigError(f"{option} {place}: unknown kind of file.", f"Known: {', '.join(known)}")
+        raise ConfigError(f"--out {place}: unknown kind of file.", f"Known: {', '.join(known)}")
 
 
 def first_given(context: typer.Context, names: Collection[str]) -> str | None:

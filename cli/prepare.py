@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Detector, Verbose, Version, Yunet, split_names
+from aif.cli.options import Detector, Yunet, split_names
 
 
 def prepare(
@@ -43,9 +43,6 @@ def prepare(
         typer.Option(metavar="PATH", help="Bundle whose networks find the faces. Default: aif's own."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace packed faces at --out.")] = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
-    version: Version = False,
 ) -> None:
     """Find, align and pack the faces of photos, exactly as editing will align them.
 

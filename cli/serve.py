@@ -39,9 +39,6 @@ def serve(
         float,
         typer.Option(metavar="S", help="Seconds of a request, upload and waiting included.", min=0.1),
     ] = 30.0,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
-    version: options.Version = False,
 ) -> None:
     """Edit photos over HTTP, until SIGTERM or Ctrl-C; what is in work then is finished.
 

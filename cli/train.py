@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aif.cli.options import Debug, Table, Verbose, Version, first_given, split_names
+from aif.cli.options import Table, Workers, first_given, split_names
+from aif.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aif.train.config import TrainConfig
     from aif.train.training.loop import Progress
 
 
@@ -55,17 +57,12 @@ def train(
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     devices: Annotated[int, typer.Option(help="Devices of this machine to use.")] = 1,
     nodes: Annotated[int, typer.Option(help="Machines, each started with torchrun.")] = 1,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes that decode images. None: one a core.")
-    ] = None,
+    workers: Workers = None,
     cache: Annotated[bool, typer.Option(help="Keep decoded faces in a temporary file.")] = True,
     log_every: Annotated[int, typer.Option(help="Steps between log lines.")] = 50,
     checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 500,
     sample_every: Annotated[int, typer.Option(help="Steps between sample grids; 0 for none.")] = 1000,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
-    version: Version = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Train a model, or go on with one that was interrupted: run the same command again.
 
@@ -78,7 +75,6 @@ def train(
     aif-train --data faces --attributes Smiling --out runs/smile                   (hours; it says how many)
     """
     from aif.cli.console import say
-    from aif.runtime.errors import ConfigError
     from aif.train.config import override
     from aif.train.presets import SHAPE_PRESETS, get_preset
 
@@ -127,11 +123,11 @@ def train(
             f"--region does nothing for preset {preset}.", "Leave it out, or choose best or linear."
         )
     assignments = [f"{name}={value}" for name, value in given.items()]
-    start = _with_data(get_preset(preset), data, names)
+    path = None if data is None or str(data) == "synthetic" else str(data.resolve())
+    start = get_preset(preset)
+    start = dataclasses.replace(start, data=dataclasses.replace(start.data, path=path, attributes=names))
     settings = override(start, [*assignments, *(config or [])])
     if dry_run:
-        import json
-
         from aif.train.config import to_dict
 
         typer.echo(json.dumps(to_dict(settings), indent=2))
@@ -164,13 +160,6 @@ def train(
         typer.echo(f"Stopped at step {result.step} of {settings.steps}; the same command goes on from there.")
     if result.stopped is not None:
         raise result.stopped
-
-
-def _with_data(preset: TrainConfig, data: Path | None, names: tuple[str, ...]) -> TrainConfig:
-    import dataclasses
-
-    place = None if data is None or str(data) == "synthetic" else str(data.resolve())
-    return dataclasses.replace(preset, data=dataclasses.replace(preset.data, path=place, attributes=names))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Small videos, made with PyAV when a test asks for them, and a camera on the network."""
+"""A real face, small videos, made with PyAV when a test asks for them, and a camera on the network."""
 
 from __future__ import annotations
 
@@ -28,6 +28,19 @@ def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
     image[:side, -side:] = (40, 180, 40)  # top right: green
     image[-side:, :side] = (40, 40, 220)  # bottom left: red
     return image
+
+
+@pytest.fixture(scope="session")
+def astronaut_bgr():
+    """A real face: uint8 (512, 512, 3) BGR, the eyes near (200, 103) and (246, 105)."""
+    data = pytest.importorskip("skimage.data")
+    return np.ascontiguousarray(data.astronaut()[:, :, ::-1])
+
+
+@pytest.fixture(scope="session")
+def portrait_bgr(astronaut_bgr):
+    """A face, and nothing else that a detector could take for one: uint8 (240, 200, 3) BGR."""
+    return np.ascontiguousarray(astronaut_bgr[:240, 110:310])
 
 
 @pytest.fixture(scope="session")
@@ -66,13 +79,12 @@ def make_clip(tmp_path_factory):
         subtitles: Sequence[tuple[int, int, str]] = (),
         metadata: dict[str, str] | None = None,
         chapters: Sequence[dict[str, Any]] = (),
-        format: str | None = None,
     ) -> Path:
         """Frames: `picture(i)` or `images`; sound: a rising tone; subtitles: (from ms, to ms, text)."""
         if images is not None:
             frames, size = len(images), (images[0].shape[1], images[0].shape[0])
         clock = 1 / rate if time_base is None else time_base
-        with av.open(str(path), "w", format=format, container_options=container_options or {}) as out:
+        with av.open(str(path), "w", container_options=container_options or {}) as out:
             # On its own threads x265 gave two frames, now and then, in a form that cannot be muxed.
             alone = {"x265-params": "frame-threads=1:pools=none:bframes=0:log-level=none"}
             usual = {"g": "6", **(alone if codec == "libx265" else {})}

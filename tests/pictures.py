@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 from PIL import ImageCms
 
@@ -31,3 +32,12 @@ def edited(picture, box, colour):
     pixels = picture.pixels_hwc_bgr.copy()
     pixels[box] = colour
     return pixels
+
+
+def write_crops(folder, count, width=32):
+    """Soft made-up crops as PNG files, 32 px high; the folder."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        corners = noise(3, 3, 3, seed=number)
+        cv2.imwrite(str(folder / f"{number:02}.png"), cv2.resize(corners, (width, 32)))
+    return folder

@@ -36,8 +36,11 @@ GRID_CODES = 3 * GRID * GRID
 DETAIL = (3, SIZE // 4, SIZE // 4)
 SHAPE_CODES = GRID_CODES + 2 * dense.COUNT
 ATTRIBUTES = ("Smiling", "Blond_Hair")
+FILES = ("encoder.onnx", "decoder.onnx", "landmarks.onnx")
 SMILE = 0.03
 """How far a smile moves the corners of the mouth, outwards and up, in units of the crop's side."""
+
+node = helper.make_node
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,6 @@ def _scales(factor: float) -> np.ndarray:
 
 def _reading() -> tuple[list[Any], dict[str, Any]]:
     """Nodes and constants of the grid and y, the same in both encoders."""
-    node = helper.make_node
     side = SIZE // GRID
     nodes = [
         node("AveragePool", ["image"], ["grid"], kernel_shape=[side] * 2, strides=[side] * 2),
@@ -104,7 +106,6 @@ def _reading() -> tuple[list[Any], dict[str, Any]]:
 
 def similarity_encoder() -> bytes:
     """z: the picture on a 4x4 grid; feature_0: the rest at half size."""
-    node = helper.make_node
     nodes, constants = _reading()
     nodes += [
         node("Identity", ["codes"], ["z"]),
@@ -123,7 +124,6 @@ def similarity_encoder() -> bytes:
 
 def _painting(parts: list[str]) -> tuple[list[Any], dict[str, Any]]:
     """Nodes and constants that sum `parts` and y times the patterns to `image`, within 0 and 1."""
-    node = helper.make_node
     nodes = [
         node("MatMul", ["y", "patterns"], ["flat"]),
         node("Reshape", ["flat", "image_shape"], ["paint"]),
@@ -143,7 +143,6 @@ def _painting(parts: list[str]) -> tuple[list[Any], dict[str, Any]]:
 
 def similarity_decoder() -> bytes:
     """The picture again, with each attribute's pattern painted in y times."""
-    node = helper.make_node
     nodes, constants = _painting(["coarse", "rest"])
     return graph(
         [
@@ -161,7 +160,6 @@ def similarity_decoder() -> bytes:
 
 def shape_encoder() -> bytes:
     """z: the texture on a 4x4 grid, then the landmarks as they are."""
-    node = helper.make_node
     nodes, constants = _reading()
     nodes += [node("Flatten", ["landmarks"], ["points"]), node("Concat", ["codes", "points"], ["z"], axis=1)]
     return graph(
@@ -175,7 +173,6 @@ def shape_encoder() -> bytes:
 def shape_decoder() -> bytes:
     """The coarse texture with the patterns painted in, the landmarks with the moves, a little more detail: y
     times."""
-    node = helper.make_node
     nodes, constants = _painting(["coarse"])
     return graph(
         [
@@ -205,7 +202,6 @@ def landmark_net(size: int = NET_SIZE) -> bytes:
 
     It fills the crop as a close view does (120 of the template's pixels), so another look finds it there.
     """
-    node = helper.make_node
     template = face_points()
     offsets = (template - np.array([64, 79])) / 120
     steps = np.arange(size, dtype=np.float32) / size
@@ -244,7 +240,6 @@ def landmark_net(size: int = NET_SIZE) -> bytes:
 
 def matte_net(size: int = NET_SIZE) -> bytes:
     """The upper third of the crop is hair, whatever it shows."""
-    node = helper.make_node
     hair = np.zeros((1, 1, size, size), np.float32)
     hair[:, :, : size // 3] = 1
     return graph(
@@ -263,7 +258,6 @@ def matte_net(size: int = NET_SIZE) -> bytes:
 
 def detector_net() -> bytes:
     """An upright face of four cells' side wherever a cell of 8 px is red all over."""
-    node = helper.make_node
     upright = np.array([0, 0, math.log(4), 1, 0], np.float32).reshape(1, 5, 1, 1)
     return graph(
         [
@@ -287,16 +281,13 @@ def sha256(data: bytes) -> str:
 
 
 def _manifest(files: dict[str, bytes], **fields: Any) -> Manifest:
-    pair = {
-        part: GraphFile(file=f"{part}.onnx", sha256=sha256(files[f"{part}.onnx"]))
-        for part in ("encoder", "decoder")
-    }
+    encoder, decoder = (GraphFile(file=name, sha256=sha256(files[name])) for name in FILES[:2])
     values: dict[str, Any] = {
         "name": "toy",
         "version": "1",
         "image_size": SIZE,
         "attributes": tuple(AttributeInfo(name=name) for name in ATTRIBUTES),
-        "graphs": {"fp32": GraphPair(**pair)},
+        "graphs": {"fp32": GraphPair(encoder=encoder, decoder=decoder)},
         "landmarks": LandmarkInfo(
             file="landmarks.onnx", sha256=sha256(files["landmarks.onnx"]), input_size=NET_SIZE
         ),
@@ -315,22 +306,15 @@ def _manifest(files: dict[str, bytes], **fields: Any) -> Manifest:
 
 def similarity_parts(**fields: Any) -> Parts:
     """The bundle of whole crops; `fields` of its manifest may be changed."""
-    files = {
-        "encoder.onnx": similarity_encoder(),
-        "decoder.onnx": similarity_decoder(),
-        "landmarks.onnx": landmark_net(),
-    }
+    networks = similarity_encoder(), similarity_decoder(), landmark_net()
+    files = dict(zip(FILES, networks, strict=True))
     known = {"latent_size": GRID_CODES, "features": ("feature_0",)}
     return Parts(_manifest(files, **{**known, **fields}), files)
 
 
 def shape_parts(matte: bool = True, **fields: Any) -> Parts:
     """The bundle of textures and landmarks, with hair colours of Blond_Hair, and with `matte` its network."""
-    files = {
-        "encoder.onnx": shape_encoder(),
-        "decoder.onnx": shape_decoder(),
-        "landmarks.onnx": landmark_net(),
-    }
+    files = dict(zip(FILES, (shape_encoder(), shape_decoder(), landmark_net()), strict=True))
     blond = HairColour(lightness=-0.1, red=0.25, blue=-0.35, contrast=0.3)
     dark = HairColour(lightness=-1.2, red=0.15, blue=-0.1, contrast=0.4)
     known: dict[str, Any] = {

@@ -7,17 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from aif.cli.options import (
-    BundlePath,
-    Debug,
-    Overwrite,
-    Verbose,
-    Version,
-    Yunet,
-    check_new,
-    first_given,
-    split_names,
-)
+from aif.cli.options import BundlePath, Overwrite, Yunet, check_new, first_given, split_names
+from aif.runtime.errors import ConfigError, nearest_names
 
 KINDS = ("image", "video", "live", "steadiness", "networks", "serve", "training")
 
@@ -110,9 +101,6 @@ def bench(
     width: Annotated[int | None, typer.Option(help="training: channels of the first layer (64).")] = None,
     batch_size: Annotated[int | None, typer.Option(help="training: faces a step (64).")] = None,
     overwrite: Overwrite = False,
-    version: Version = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Measure speed; whatever is compared takes turns in one run, and is given as a ratio.
 
@@ -131,8 +119,6 @@ def bench(
 
     docs/benchmarks.md says what each figure means.
     """
-    from aif.runtime.errors import ConfigError, nearest_names
-
     if what not in KINDS:
         raise ConfigError(f"There is no benchmark {what!r}.", nearest_names(what, KINDS))
     for name, kinds in _TAKEN_BY.items():
@@ -142,12 +128,12 @@ def bench(
     if len(sources) > 1 and what != "steadiness":
         raise ConfigError(f"aif bench {what} takes one source, not {len(sources)}.", "Name one at a time.")
     if what == "training":
-        _training(
-            64 if width is None else width,
-            64 if batch_size is None else batch_size,
-            3 if rounds is None else rounds,
-            4.0 if seconds is None else seconds,
-        )
+        from aif.train.training.bench import bench_training
+
+        wanted = {"width": width, "batch_size": batch_size, "rounds": rounds, "seconds": seconds}
+        given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        for row in bench_training(**given):
+            typer.echo(f"{row.name:18} {row.faces_per_second:7.1f} faces/s   ratio {row.ratio:.2f}")
         return
     if json_file not in (None, "-"):
         check_new(Path(json_file), overwrite, "--json", a_file=True)
@@ -155,11 +141,8 @@ def bench(
     from aif.cli.bench.report import present
     from aif.runtime.bench.run import BenchPlan, run_bench
 
-    load_run: Any = None
     if run is not None:
         from aif.export.bench import load_run_networks
-
-        load_run = load_run_networks
     plan = BenchPlan(
         what=what,
         sources=tuple(sources),
@@ -177,7 +160,7 @@ def bench(
         clients=_numbers(clients, "--clients"),
         workers=workers,
         queue=queue,
-        load_run=load_run,
+        load_run=None if run is None else load_run_networks,
     )
     with console.progress_bar("Measuring") as progress:
         outcome = run_bench(plan, progress)
@@ -186,7 +169,6 @@ def bench(
 
 def _numbers(text: str | None, option: str) -> tuple[int, ...] | None:
     """Whole numbers separated by commas; None stays None."""
-    from aif.runtime.errors import ConfigError
 
     if text is None:
         return None
@@ -194,10 +176,3 @@ def _numbers(text: str | None, option: str) -> tuple[int, ...] | None:
     if not all(part.removeprefix("-").isdecimal() for part in parts):
         raise ConfigError(f"{option} {text} is no list of whole numbers.", f"Write {option} 1,2,4")
     return tuple(int(part) for part in parts)
-
-
-def _training(width: int, batch_size: int, rounds: int, seconds: float) -> None:
-    from aif.train.training.bench import bench_training
-
-    for row in bench_training(width, batch_size, rounds, seconds=seconds):
-        typer.echo(f"{row.name:18} {row.faces_per_second:7.1f} faces/s   ratio {row.ratio:.2f}")

@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 
 def present(outcome: Outcome, json_file: str | None, new: bool = False) -> None:
-    """Print tables, or the JSON for "-"; write the JSON where a file is named.
-
-    Raises:
-        AifError: the file cannot be written, or has come there and was to be `new`.
-    """
+    """Print tables, or the JSON for "-"; write the JSON where a file is named."""
     if json_file == "-":
         typer.echo(outcome.as_json(), nl=False)
         return
@@ -61,10 +57,8 @@ def _tables(outcome: Outcome) -> Iterator[Table]:
     """A line a row where there are many rows, else a column a row; a table a film."""
     for _, group in itertools.groupby(outcome.rows, lambda row: row.labels.get("film")):
         rows = list(group)
-        titles, cells = (
-            [" ".join(map(str, row.labels.values())) for row in rows],
-            [_cells(row) for row in rows],
-        )
+        titles = [" ".join(map(str, row.labels.values())) for row in rows]
+        cells = [_cells(row) for row in rows]
         names = list(dict.fromkeys(name for each in cells for name in each))
         table = [[name, *(each.get(name, "") for each in cells)] for name in names]
         lines = [["", *titles], *table]

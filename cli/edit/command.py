@@ -179,9 +179,6 @@ def edit(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Of --engine ray. Default: one a GPU, or a processor.")
     ] = None,
-    verbose: options.Verbose = False,
-    debug: options.Debug = False,
-    version: options.Version = False,
 ) -> None:
     """Edit attributes of the faces in pictures and videos and leave everything else alone.
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Overwrite, Table, Verbose, Version, split_names
+from aif.cli.options import Overwrite, Table, split_names
+from aif.runtime.errors import ConfigError
 
 EXHIBITS = (
     *("table1", "table2", "table3", "figure2", "figure3", "figure4", "figure5", "figure6", "figure7"),
@@ -28,12 +29,10 @@ def evaluate(
         typer.Option(help="Folder of an evaluator (aif fit evaluator); only --realism does without."),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for what is found. None, of a model: print it."),
+        Path | None, typer.Option("--out", "-o", help="Folder for what is found. None, of a model: print it.")
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(help="Labelled faces with a train and a val split. None: synthetic."),
+        Path | None, typer.Option(help="Labelled faces with a train and a val split. None: synthetic.")
     ] = None,
     table: Table = None,
     attributes: Annotated[
@@ -41,8 +40,7 @@ def evaluate(
         typer.Option(help="Attributes, separated by commas. A model: None = all. Tables: None = Smiling."),
     ] = None,
     groups: Annotated[
-        str | None,
-        typer.Option(help="Model only: attributes by whose labels success is also counted apart."),
+        str | None, typer.Option(help="Model only: attributes by whose labels success is also counted apart.")
     ] = None,
     faces: Annotated[int | None, typer.Option(help="Validation faces to edit; None: all.")] = None,
     probe_faces: Annotated[int, typer.Option(help="Training faces that the probes are fitted on.")] = 10_000,
@@ -88,9 +86,6 @@ def evaluate(
         int | None, typer.Option(help="Tables only: processes that decode images. None: one a core.")
     ] = None,
     overwrite: Overwrite = False,
-    version: Version = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Measure a model, or reproduce a table or figure of the paper.
 
@@ -105,7 +100,6 @@ def evaluate(
     aif eval table1 --data faces128 --evaluator runs/evaluator --faces-seen 100000 --width 32 -o results
     """
     from aif.cli.eval.measure import Request, measure_model, measure_realism
-    from aif.runtime.errors import ConfigError
 
     names = None if attributes is None else split_names(attributes)
     groupings = split_names(groups or "")
@@ -133,15 +127,9 @@ def evaluate(
 
     reproduce(
         target,
-        data,
-        evaluator,
-        out,
-        table=table,
-        identity=identity,
-        attributes=names or ("Smiling",),
-        portraits=portraits,
-        budget=make_budget(faces_seen, width, image_size, precision, seeds),
-        effort=Effort(faces, picture_faces, probe_faces),
-        options=LoopOptions(accelerator=accelerator, workers=workers),
-        overwrite=overwrite,
+        asked,
+        portraits or [],
+        make_budget(faces_seen, width, image_size, precision, seeds),
+        Effort(faces, picture_faces, probe_faces),
+        LoopOptions(accelerator=accelerator, workers=workers),
     )

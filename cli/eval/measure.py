@@ -78,12 +78,6 @@ class Request:
         columns = [*names, *(name for name in self.groups if name not in names)]
         return open_faces(self.data, split, columns, table=self.table, image_size=size)
 
-    def options(self, **more: object) -> EditOptions:
-        """What to edit, and how to count."""
-        from aif.train.evaluation.counting import EditOptions
-
-        return EditOptions(self.attributes, self.groups, **more)  # type: ignore[arg-type]
-
 
 def measure_model(asked: Request, exhibits: tuple[str, ...]) -> None:
     """Measure a run or a bundle, print what was found, and write it where there is a folder for it."""
@@ -152,7 +146,7 @@ def _as_users_see(
 ) -> Iterator[tuple[Editor, FaceDataset, EditOptions, range]]:
     """A bundle's editor, held-out faces, what to edit in them, and in which of them."""
     from aif.runtime.editing.editor import Editor
-    from aif.train.evaluation.counting import first_faces
+    from aif.train.evaluation.counting import EditOptions, first_faces
 
     bundle = asked.bundle()
     manifest = bundle.manifest
@@ -160,11 +154,12 @@ def _as_users_see(
     along = {info.name: sorted(info.others & set(evaluator.attributes)) for info in manifest.attributes}
     indices = first_faces(held_out, asked.faces)
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:
-        yield editor, held_out, asked.options(along=along), indices
+        yield editor, held_out, EditOptions(asked.attributes, asked.groups, along=along), indices
 
 
 def _full(asked: Request, evaluator: Evaluator, network: IdentityNetwork | None) -> None:
     """Reconstruction, edits and leaks of a model of whole crops."""
+    from aif.train.evaluation.counting import EditOptions
     from aif.train.evaluation.evaluate import evaluate
 
     model = _editing_model(asked)
@@ -175,7 +170,7 @@ def _full(asked: Request, evaluator: Evaluator, network: IdentityNetwork | None)
         train,
         validation,
         evaluator,
-        asked.options(),
+        EditOptions(asked.attributes, asked.groups),
         edit_faces=asked.faces,
         probe_faces=asked.probe_faces,
         identity=network,

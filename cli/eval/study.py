@@ -12,6 +12,7 @@ import typer
 from aif.cli.options import check_new
 
 if TYPE_CHECKING:
+    from aif.cli.eval.measure import Request
     from aif.train.paper.budget import Budget
     from aif.train.paper.measures import Effort
     from aif.train.training.loop import LoopOptions
@@ -21,25 +22,9 @@ PORTRAITS = 4
 
 
 def reproduce(
-    name: str,
-    data: Path | None,
-    evaluator: Path,
-    out: Path,
-    *,
-    table: Path | None,
-    identity: Path | None,
-    attributes: tuple[str, ...],
-    portraits: list[str] | None,
-    budget: Budget,
-    effort: Effort,
-    options: LoopOptions,
-    overwrite: bool,
+    name: str, asked: Request, portraits: list[str], budget: Budget, effort: Effort, options: LoopOptions
 ) -> None:
-    """Train what is missing, measure it, and write the report.
-
-    Raises:
-        ConfigError: a report of another command would be replaced unasked.
-    """
+    """Train what is missing, measure it, and write the report; no report of another command is replaced."""
     from aif.cli.train import training_bar
     from aif.train.evaluators.evaluator import Evaluator
     from aif.train.evaluators.identity import IdentityNetwork
@@ -49,23 +34,25 @@ def reproduce(
     from aif.train.paper.measures import Instruments
     from aif.train.paper.portraits import found_in, held_out
 
-    place = None if data is None or str(data) == "synthetic" else data.resolve()
+    out, evaluator, identity = asked.out, asked.evaluator, asked.identity
+    assert out is not None and evaluator is not None
+    place = None if asked.data is None or str(asked.data) == "synthetic" else asked.data.resolve()
     exhibits, command = find_exhibits(name, synthetic=place is None), " ".join(["aif", *sys.argv[1:]])
     for each in {name, *(exhibit.name for exhibit in exhibits)}:
         earlier = out / f"{each}.json"
-        check_new(earlier, overwrite or _goes_on(earlier, command))
+        check_new(earlier, asked.overwrite or _goes_on(earlier, command))
     instruments = Instruments(
         Evaluator.load(evaluator), None if identity is None else IdentityNetwork.load(identity)
     )
+    judges = folder_hash(evaluator, identity)
     experiment = Experiment(
-        out, place, table, instruments, folder_hash(evaluator, identity), budget, effort, options, command
+        out, place, asked.table, instruments, judges, budget, effort, options, command
     )  # fmt: skip
-    size = budget.image_size or 64
-    faces = (
-        found_in(list(portraits), size)
-        if portraits
-        else held_out(experiment.faces(attributes).validation, PORTRAITS, size)
-    )
+    size, attributes = budget.image_size or 64, asked.attributes or ("Smiling",)
+    if portraits:
+        faces = found_in([*portraits], size)
+    else:
+        faces = held_out(experiment.faces(attributes).validation, PORTRAITS, size)
     study = studies.Study(experiment, attributes, faces)
     with training_bar() as show:
         studies.reproduce(study, exhibits, show)

@@ -9,21 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aif.cli.options import (
-    Debug,
-    Overwrite,
-    Table,
-    Verbose,
-    Version,
-    check_new,
-    check_suffix,
-    check_there,
-    first_given,
-    split_names,
-)
+from aif.cli.options import Overwrite, Table, check_new, check_suffix, check_there, first_given, split_names
+from aif.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aif.export.request import ExportRequest, Outcome
+    from aif.export.request import EnginePlan, ExportRequest, Outcome
+    from aif.runtime.tensorrt.sidecar import BatchProfile
 
 
 # Parameters by where they make sense.
@@ -111,9 +102,6 @@ def export(
         bool, typer.Option("--hardware-compatible", help="Engines for every card from Ampere on.")
     ] = False,
     overwrite: Overwrite = False,
-    version: Version = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Turn a training run into a bundle: two ONNX graphs, checked against the network on real faces.
 
@@ -127,10 +115,8 @@ def export(
     docs/precision.md says what each precision gives away, docs/tensorrt.md where engines fit.
     """
     from aif.cli.console import notice
-    from aif.cli.export.engine_plan import engine_plan
     from aif.export.precision.choice import parse_precisions
     from aif.export.request import ExportRequest, export_run, extend
-    from aif.runtime.errors import ConfigError
 
     wanted = parse_precisions(precision)
     if not trt and (option := first_given(context, _ENGINES_ONLY)):
@@ -138,7 +124,7 @@ def export(
     engines = None
     if trt:
         compatible = version_compatible, hardware_compatible
-        engines = engine_plan(precision, batch, workspace, timing_cache, *compatible)
+        engines = _engine_plan(precision, batch, workspace, timing_cache, *compatible)
     request = ExportRequest(run, out, wanted, data, table, engines)
     overwrite |= request.of_bundle and out.resolve() == run.resolve()  # adds to itself
     if out.suffix and not out.is_dir():
@@ -207,3 +193,55 @@ def _show(request: ExportRequest, outcome: Outcome) -> None:
 
 def _figures(gate: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.2g}" for name, value in gate.items())
+
+
+def _engine_plan(
+    precision: str,
+    batch: str | None,
+    workspace: str | None,
+    timing_cache: Path | None,
+    version_compatible: bool,
+    hardware_compatible: bool,
+) -> EnginePlan:
+    """The plan for the command line's options; TensorRT and its timing cache are looked for already here."""
+    from aif.export.request import EnginePlan
+    from aif.runtime.tensorrt.build import DEFAULT_PROFILE, BuildOptions, check_timing_cache
+    from aif.runtime.tensorrt.library import load_library
+    from aif.runtime.tensorrt.store import check_buildable
+
+    names = tuple(dict.fromkeys(split_names(precision.lower())))
+    check_buildable(names)
+    options = BuildOptions(
+        profile=DEFAULT_PROFILE if batch is None else _parse_batch(batch),
+        workspace=None if workspace is None else _parse_size(workspace),
+        timing_cache=timing_cache,
+        version_compatible=version_compatible,
+        hardware_compatible=hardware_compatible,
+    )
+    check_timing_cache(options, load_library())  # before minutes are spent on anything else
+    return EnginePlan(names, options)
+
+
+def _parse_batch(text: str) -> BatchProfile:
+    """A profile from "1,2,16"; one number alone is a fixed batch."""
+    from aif.runtime.tensorrt.sidecar import BatchProfile
+
+    try:
+        numbers = [int(part) for part in text.split(",")]
+        low, middle, high = numbers * 3 if len(numbers) == 1 else numbers
+        return BatchProfile(min=low, opt=middle, max=high)
+    except ValueError as error:  # pydantic's is one, too
+        raise ConfigError(
+            f"--batch {text!r} is not understood.",
+            "Write three rising numbers of faces from 1 to 1024, such as 1,2,16, or one for a fixed batch.",
+        ) from error
+
+
+def _parse_size(text: str) -> int:
+    """Bytes from "512M" or "2G" (MiB, GiB), or a plain number of MiB."""
+
+    units = {"M": 1 << 20, "G": 1 << 30}
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in units else (text, "M")
+    if not number.isdecimal() or int(number) == 0:
+        raise ConfigError(f"--workspace {text!r} is not understood.", "Write 512M or 2G.")
+    return int(number) * units[unit]

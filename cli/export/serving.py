@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from aif.cli.options import Debug, Overwrite, Verbose, Version, check_new, check_there, split_names
+from aif.cli.options import Overwrite, check_new, check_there, split_names
+from aif.runtime.errors import ConfigError
 
 
 def export_serving(
@@ -45,9 +46,6 @@ def export_serving(
         bool, typer.Option(help="Serve the bundle's TensorRT engines, too, those that can be served.")
     ] = True,
     overwrite: Overwrite = False,
-    verbose: Verbose = False,
-    debug: Debug = False,
-    version: Version = False,
 ) -> None:
     """Write a model repository for NVIDIA Triton: encoder, decoder and an ensemble of them.
 
@@ -58,8 +56,6 @@ def export_serving(
 
     docs/triton.md tells what the models take and give.
     """
-    from aif.runtime.errors import ConfigError
-
     if server != "triton":
         raise ConfigError(
             f"There is no export for the server {server!r}.",

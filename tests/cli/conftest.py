@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_up_face import face_points
-from onnx import helper
 from PIL import Image
-from tiny_bundles import graph, sha256, similarity_parts
+from tiny_bundles import graph, node, sha256, similarity_parts
 
 from aif.cli.main import load_command
 from aif.runtime.bundle.bundle import write_bundle
@@ -76,7 +75,6 @@ def aif(run):
 
 def _landmarks(size: int = 48) -> bytes:
     """Always an upright face that fills the crop as a close view does (120 of the template's pixels)."""
-    node = helper.make_node
     points = (face_points() - (64, 74)) / 120 + 0.5
     return graph(
         [
@@ -144,10 +142,9 @@ def aif_edit(run, bundle):
 
 
 @pytest.fixture(scope="session")
-def portrait_rgb():
-    """A real face: uint8 (240, 200, 3) RGB, and nothing else that a detector could take for one."""
-    data = pytest.importorskip("skimage.data")
-    return np.ascontiguousarray(data.astronaut()[0:240, 110:310])
+def portrait_rgb(portrait_bgr):
+    """The same face: uint8 (240, 200, 3) RGB."""
+    return np.ascontiguousarray(portrait_bgr[:, :, ::-1])
 
 
 @pytest.fixture

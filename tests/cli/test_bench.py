@@ -26,14 +26,6 @@ def bench(run, bundle):
 
 
 @pytest.fixture(scope="session")
-def photo(tmp_path_factory, portrait_rgb):
-    """The portrait as a file."""
-    path = tmp_path_factory.mktemp("photo") / "portrait.png"
-    cv2.imwrite(str(path), cv2.cvtColor(portrait_rgb, cv2.COLOR_RGB2BGR))
-    return path
-
-
-@pytest.fixture(scope="session")
 def film(tmp_path_factory, make_clip, portrait_rgb):
     """Six frames with a face, with sound."""
     images = [np.roll(portrait_rgb[:, :, ::-1], i, axis=1) for i in range(6)]
@@ -173,7 +165,6 @@ def test_networks_beside_pytorch_on_the_same_weights(run, tiny_run):
         (["networks", "--providers", "cud"], 2, "Did you mean cuda"),
         (["networks", "--batches", "0"], 2, "1 to 1024"),
         (["image", "--seconds", "0"], 2, "above 0"),
-        (["image", "--rounds", "0"], 2, "1 round"),
         (["image", "--bundle", "{tmp}/none.aif"], 1, "There is no bundle"),
         (["image", "{tmp}/none.jpg"], 1, "none.jpg"),
         (["image", "{tmp}/grey.png"], 3, "No face"),
@@ -183,7 +174,6 @@ def test_networks_beside_pytorch_on_the_same_weights(run, tiny_run):
         (["steadiness"], 2, "Which film"),
         (["steadiness", "{tmp}/a.mp4", "--threads", "1"], 2, "takes no --threads"),
         (["image", "{tmp}/a.jpg", "{tmp}/b.jpg"], 2, "one source, not 2"),
-        (["networks", "photo.jpg"], 2, "takes no 'photo.jpg'"),
         (["networks", "--run", "{tmp}/none"], 1, "not a training run"),
         (["training", "--threads", "1"], 2, "takes no --threads"),
         (["image", "--clients", "1"], 2, "takes no --clients"),
@@ -198,16 +188,15 @@ def test_networks_beside_pytorch_on_the_same_weights(run, tiny_run):
         (["image", "--json", "{tmp}/grey.png/x.json"], 1, "is no folder"),
     ],
 )
-def test_mistakes(run, bundle, tmp_path, make_clip, words, code, said):
+def test_mistakes(aif, bundle, tmp_path, make_clip, words, code, said):
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 64, 3), 128, np.uint8))
     if any("street" in word for word in words):
         make_clip(tmp_path / "street.mp4", frames=3)
     words = [word.replace("{tmp}", str(tmp_path)) for word in words]
     if "--bundle" not in words and "--run" not in words and words[0] != "training":
         words += ["--bundle", str(bundle)]
-    done = run("bench", *words)
-    assert (done.code, done.stdout) == (code, b"")
-    assert said in done.stderr and "Traceback" not in done.stderr
+    done = aif("bench", *words, code=code)
+    assert done.stdout == b"" and said in done.stderr
 
 
 def test_a_provider_that_is_asked_for_must_be_there(bench, monkeypatch):

@@ -98,6 +98,11 @@ def test_a_worker_that_cannot_start_says_why(source, bundle):
         assert "cannot start: " in record["error"] and "is not the one" in record["error"]
 
 
+def test_a_result_that_cannot_be_put_is_a_failure(source, bundle, tmp_path):
+    (tmp_path / "out" / "face.png").mkdir(parents=True)
+    assert work(setup(bundle), source)["face"]["status"] == "failed"
+
+
 def test_all_workers_have_the_same_detector_and_precision(bundle, tmp_path, monkeypatch):
     opened, machine = Bundle.open(bundle), Machine("auto", "auto")
     monkeypatch.setenv("AIF_CACHE", str(tmp_path / "empty"))
@@ -140,7 +145,6 @@ def test_options_that_make_no_sense(aif_edit, tmp_path, monkeypatch, words, said
     ("resources", "workers", "threads", "on_gpus", "size"),
     [
         ({"CPU": 8.0}, None, 3, False, 2),
-        ({"CPU": 8.0}, 3, 2, False, 3),
         ({"CPU": 8.0}, 5, 2, False, None),
         ({"CPU": 2.0}, None, 4, False, None),
         ({"CPU": 8.0, "GPU": 2.0}, None, 1, True, 2),

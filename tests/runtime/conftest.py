@@ -1,4 +1,4 @@
-"""Tiny bundles of both kinds (tests/tiny_bundles.py), and a real face."""
+"""Tiny bundles of both kinds (tests/tiny_bundles.py)."""
 
 from __future__ import annotations
 
@@ -62,19 +62,6 @@ def _maker(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
         return write_bundle(tmp_path_factory.mktemp("bundle") / "made.aif", manifest, files)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def astronaut_bgr():
-    """A real face: uint8 (512, 512, 3) BGR, the eyes near (200, 103) and (246, 105)."""
-    data = pytest.importorskip("skimage.data")
-    return np.ascontiguousarray(data.astronaut()[:, :, ::-1])
-
-
-@pytest.fixture(scope="session")
-def portrait_bgr(astronaut_bgr):
-    """A face, and nothing else that a detector could take for one: uint8 (240, 200, 3) BGR."""
-    return np.ascontiguousarray(astronaut_bgr[:240, 110:310])
 
 
 @pytest.fixture(scope="session")
