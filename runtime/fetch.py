@@ -27,11 +27,7 @@ def cache_folder() -> Path:
 
 
 def yunet_path() -> Path | None:
-    """The YuNet file to use: the one that `AIF_YUNET` names, else the fetched one, else None.
-
-    Raises:
-        ConfigError: `AIF_YUNET` names no file, or the fetched file is damaged.
-    """
+    """The YuNet file to use: the one that `AIF_YUNET` names, else the fetched one, else None."""
     named = os.environ.get("AIF_YUNET")
     if named:
         if not Path(named).is_file():
@@ -49,17 +45,9 @@ def yunet_path() -> Path | None:
 
 
 def fetch_yunet(url: str = YUNET_URL) -> Path:
-    """Download YuNet (230 kB, MIT licence) from OpenCV's model zoo into the cache, unless it is there.
+    """Download YuNet (230 kB, MIT licence) from OpenCV's model zoo into the cache, unless it is there."""
+    import pooch
 
-    Raises:
-        AifError: pooch is not installed, the network fails, or the file is not the pinned one.
-    """
-    try:
-        import pooch
-    except ImportError as error:
-        raise AifError(
-            "Fetching needs the package pooch.", 'Install it with: pip install "aif[fetch]"'
-        ) from error
     try:
         return Path(pooch.retrieve(url, f"sha256:{YUNET_SHA256}", _YUNET_FILE, cache_folder()))
     except Exception as error:  # requests' errors, ValueError for a wrong hash, OSError for the folder

@@ -28,11 +28,7 @@ def missing_file(path: Path) -> ImageError:
 
 
 def check_reachable(path: Path) -> None:
-    """Find out whether `path` may be written, as far as the folders above it say; for what takes minutes.
-
-    Raises:
-        AifError: what lies above it is no folder, or none that may be written to.
-    """
+    """Raise an AifError where `path` cannot be written, as far as the folders above it say."""
     above = next(each for each in path.absolute().parents if each.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         reason = "may not be written to" if above.is_dir() else "is no folder"
@@ -47,14 +43,7 @@ def part_beside(path: Path) -> Path:
 def put_in_place(part: Path, path: Path, new: bool = False) -> None:
     """Let a finished file take the place of `path`, on the disk for good, with the mode of what was there.
 
-    Args:
-        part: the file.
-        path: its place.
-        new: whatever came to that place in the meantime stays there.
-
-    Raises:
-        TakenError: something did.
-        OSError: the disk is full, or the place cannot be written.
+    new: whatever came to that place in the meantime stays there, and a TakenError is raised.
     """
     with part.open("rb+") as file:
         os.fsync(file.fileno())
@@ -87,10 +76,6 @@ def replacing(path: Path, new: bool = False) -> Iterator[Path]:
 
     Missing folders are made; what a link points to is replaced, not the link. If the block fails, the new
     file is removed and `path` stays as it was. `new`: see `put_in_place`.
-
-    Raises:
-        TakenError: as there.
-        OSError: the place cannot be written.
     """
     path = _followed(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,11 +92,8 @@ def replacing_folder(path: Path, new: bool = False) -> Iterator[Path]:
     """A new folder to fill, which takes the place of `path` (a folder, or a file) when the block ends well.
 
     What was there goes last; if anything fails, it is still there and the new folder is removed. What a link
-    points to is replaced, not the link. `new`: whatever is there then, but an empty folder, stays.
-
-    Raises:
-        TakenError: something is there.
-        OSError: the place cannot be written.
+    points to is replaced, not the link. `new`: whatever is there then, but an empty folder, stays, and a
+    TakenError is raised.
     """
     path = _followed(path)
     part, old = part_beside(path), part_beside(path)

@@ -15,12 +15,7 @@ class Terminated(KeyboardInterrupt):
 
 
 class Stop(threading.Event):
-    """Set by Ctrl-C, SIGTERM and SIGHUP.
-
-    Attributes:
-        terminated: whether SIGTERM or SIGHUP came.
-        eager: whether a signal raises `interrupt` at once, as in `at_once`.
-    """
+    """Set by Ctrl-C, SIGTERM and SIGHUP (`terminated`); while `eager`, a signal raises at once."""
 
     terminated = eager = False
 
@@ -47,12 +42,9 @@ class Stop(threading.Event):
 @contextlib.contextmanager
 def stop_on_signals(word: str = "") -> Iterator[Stop]:
     """An event that Ctrl-C, SIGTERM and SIGHUP set (not where nohup has that ignored); a second signal raises
-    `Stop.interrupt` at once.
+    `Stop.interrupt` at once. Outside the main thread, where Python sets no handlers, nothing sets it.
 
     `word`: a line that the first signal puts on standard error.
-
-    The handlers before it are put back at the end. Outside the main thread, where Python sets no handlers,
-    nothing sets the event.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

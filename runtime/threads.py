@@ -137,8 +137,8 @@ def shared_cores(threads: int) -> Iterator[None]:
         sys.setswitchinterval(interval)
 
 
-def step_back(niceness: int = NICENESS) -> None:
+def step_back() -> None:
     """Let this thread, and those that it starts, go behind the others of the process; on Linux alone."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -29,14 +29,7 @@ def build_for(
 ) -> None:
     """Build engines into the user's cache, unless some that fit are there, or in a bundle with "tensorrt".
 
-    Args:
-        sources: pictures with faces to check the engines on.
-        max_megapixels: larger pictures are left out; None = no limit.
-
-    Raises:
-        ProviderError: TensorRT is not here.
-        ConfigError: a precision that TensorRT cannot take, or no face in the pictures.
-        AifError: an engine cannot be built, or is not exact enough; nothing is kept.
+    They are checked on the faces in `sources`; if that fails, nothing is kept.
     """
     from aif.runtime.model.make_engines import make_engines
     from aif.runtime.tensorrt.library import load_library
@@ -58,11 +51,7 @@ def build_for(
 
 
 def _faces(editor: Editor, sources: Sequence[Source], max_megapixels: float | None) -> FaceInputs:
-    """The first faces in the pictures, as the encoder will see them.
-
-    Raises:
-        ConfigError: there is no face.
-    """
+    """The first faces in the pictures, as the encoder will see them."""
     from aif.runtime.editing.similarity.exposure import Exposure
 
     found: list[FaceInputs] = []

@@ -16,16 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Machine:
-    """The options of every command that edits; words are checked by `check`.
-
-    Attributes:
-        provider: where the networks run; "auto" = the fastest that is here.
-        detector: "auto", "aif", "yunet" or "haar".
-        yunet: YuNet's file; None = where `aif fetch` put it.
-        threads: of the networks; None = one a core.
-        precision: of the bundle's graphs; None = what pays here, else FP32.
-        build_engines: build TensorRT engines first where none fit.
-    """
+    """The options of every command that edits, as `aif-edit --help` has them; `check` looks at the words."""
 
     provider: str = "auto"
     detector: str = "auto"
@@ -35,11 +26,7 @@ class Machine:
     build_engines: bool = False
 
     def check(self) -> None:
-        """Find what is unknown, out of range or contradictory, before anything is loaded.
-
-        Raises:
-            ConfigError: the first such option.
-        """
+        """Raise a ConfigError for what is unknown, out of range or contradictory."""
         for option, value, known in (
             ("--detector", self.detector, get_args(DetectorName)),
             ("--provider", self.provider, get_args(Provider)),
@@ -59,11 +46,7 @@ class Machine:
             )
 
     def load(self, bundle: Bundle) -> Editor:
-        """The editor.
-
-        Raises:
-            AifError: see `Editor.load`; a ConfigError when the YuNet file cannot be used.
-        """
+        """The editor; errors as `Editor.load`."""
         from aif.runtime.editing.editor import Editor
 
         provider, detector = cast(Provider, self.provider), cast(DetectorName, self.detector)

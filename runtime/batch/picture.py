@@ -48,11 +48,7 @@ def edit_picture(editor: Editor, plan: EditPlan, job: Job, record: FileRecord) -
 
 
 def read_source(source: Source, max_megapixels: float | None) -> tuple[Picture, bytes]:
-    """A picture, and the bytes that it was read from (of the demo: none).
-
-    Raises:
-        ImageError: it cannot be read, or is larger than `max_megapixels` (None = no limit).
-    """
+    """A picture, and the bytes that it was read from (of the demo: none)."""
     if source.path is None and source.label == DEMO:
         return demo_picture(), b""
     data = sys.stdin.buffer.read() if source.path is None else read_bytes(source.path)
@@ -62,14 +58,9 @@ def read_source(source: Source, max_megapixels: float | None) -> tuple[Picture, 
 def edited_bytes(
     editor: Editor, plan: EditPlan, picture: Picture, data: bytes, suffix: str, record: FileRecord
 ) -> bytes:
-    """The file to write; the record gets its status, faces and times.
+    """The file to write; the record gets its status, faces and times. Errors as `edit_picture`.
 
-    Args:
-        data: the bytes that it was read from; empty = not known.
-
-    Raises:
-        NoFaceError: there is no wanted face, and the picture is not to be copied then.
-        ImageError: the format cannot hold the result.
+    `data`: the bytes that it was read from; empty = not known.
     """
     kind = plan.output.kind or SUFFIXES.get(suffix.lower()) or picture.format
     try:

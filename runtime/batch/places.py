@@ -21,10 +21,7 @@ FIELDS = ("stem", "name", "ext", "index")
 
 @dataclass(frozen=True)
 class Job:
-    """One picture or video to read, and the place for its result: a path, or None for standard output.
-
-    `new`: nothing may be there when the result is written, either.
-    """
+    """A picture or video to read, and the place for its result, where none may be if `new`; None: stdout."""
 
     source: Source
     target: Path | None
@@ -33,12 +30,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Files:
-    """What to read and where to write, in a user's words.
-
-    Attributes:
-        recursive: look into folders within folders.
-        overwrite: existing results, and a picture itself, may be replaced.
-    """
+    """What to read and where to write, in a user's words."""
 
     inputs: Sequence[str]
     out: str | None = None
@@ -54,18 +46,13 @@ class Files:
 def plan_outputs(
     sources: Sequence[Source], out: str | None, tag: str, kind: Format | None, overwrite: bool
 ) -> list[Job]:
-    """Where each result goes.
+    """Where each result goes; a ConfigError where it cannot.
 
     Args:
         out: a file, a folder (existing, ending in a slash, or for several pictures), a pattern with {stem},
             {name}, {ext} or {index}, "-" for standard output; None = beside each picture, named with `tag`.
-        tag: what to add to a picture's name when `out` is None ("_edited").
         kind: format that the user asked for; its suffix then replaces a picture's own.
         overwrite: existing files, and the picture itself, may be replaced.
-
-    Raises:
-        ConfigError: an output exists, is itself to be edited, or serves two results; `out` is malformed, or
-            its suffix no format that aif writes; a video is to go to standard output.
     """
     if out is None:
         sources = _without_own_results(sources, tag)
@@ -152,13 +139,9 @@ def _without_own_results(sources: Sequence[Source], tag: str) -> list[Source]:
 
 
 def check_distinct(pairs: Iterable[tuple[str, str, str, str]]) -> None:
-    """Find two results for one place, and a result in the place of another input.
+    """Raise a ConfigError for two results for one place, and for a result in the place of another input.
 
-    Args:
-        pairs: of each picture its identity and its name, and those of its result.
-
-    Raises:
-        ConfigError: there is one.
+    pairs: of each picture its identity and its name, and those of its result.
     """
     pairs = list(pairs)
     inputs = {identity: name for identity, name, _, _ in pairs if identity}

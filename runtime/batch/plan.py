@@ -29,14 +29,9 @@ _TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 
 @dataclass(frozen=True)
 class Edit:
-    """Which edit of which faces.
+    """Which edit of which faces: attribute to value, and the attribute and values of a sweep.
 
-    Attributes:
-        settings: attribute to wanted value.
-        faces: which faces to edit.
-        mode: how to compose; None = the bundle's default.
-        sweep: attribute to show through its range, and the values; None = no sweep.
-        compare: original and result side by side.
+    `mode` is how to compose, None = the bundle's default; `compare` puts original and result side by side.
     """
 
     settings: Mapping[str, float] = field(default_factory=dict)
@@ -76,11 +71,7 @@ class Look:
         return "_sweep" if self.sweep else "_compare" if self.compare else "_edited"
 
     def check(self) -> None:
-        """Find what contradicts itself before a bundle is opened.
-
-        Raises:
-            ConfigError: the first such option.
-        """
+        """Raise a ConfigError for what contradicts itself, before a bundle is opened."""
         if self.compare and self.sweep is not None:
             raise ConfigError("--compare and --sweep make different sheets.", "Use one of them.")
         if self.compare and not self:
@@ -88,12 +79,7 @@ class Look:
         parse_faces(self.faces)
 
     def edit(self, manifest: Manifest) -> Edit:
-        """What the words mean for a bundle.
-
-        Raises:
-            UnknownAttributeError: with the nearest names.
-            ConfigError: a value out of range, an unknown mode or choice of faces.
-        """
+        """What the words mean for a bundle; a ConfigError or UnknownAttributeError for wrong ones."""
         known, where = manifest.attributes, f"the bundle {manifest.name}"
         values = parse_settings(self.settings, known, where)
         mode = parse_mode(self.mode, modes_of(manifest))
@@ -106,15 +92,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Output:
-    """How results are written.
-
-    Attributes:
-        kind: format of pictures; None = by the output's suffix, else as read.
-        quality: 1 to 100, of lossy pictures (None = as read) and of videos (None = looks like the original).
-        max_megapixels: larger pictures are refused; None = no limit.
-        copy_unedited: a picture without a face is copied to its output.
-        strip_location: results say no GPS position and no place.
-    """
+    """How results are written, as `aif-edit --help` has it; `max_megapixels` None = no limit."""
 
     kind: Format | None = None
     quality: int | None = None
@@ -130,13 +108,7 @@ class Output:
 
 @dataclass(frozen=True)
 class VideoChoices:
-    """What was asked for of videos; None = not asked.
-
-    Attributes:
-        start, end: of the part to keep, in seconds from the start of the video.
-        codec, hardware: see `choose_encoding`.
-        fps: frames a second of numbered pictures.
-    """
+    """What was asked for of videos; None = not asked. `start` and `end` are in seconds from the start."""
 
     start: float | None = None
     end: float | None = None
@@ -164,13 +136,7 @@ class EditPlan:
     threads: int | None = None
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Find what cannot work on these inputs, before anything is loaded.
-
-        Raises:
-            ConfigError: options of videos without a video, a sweep of a video, an end before the start, a
-                codec that does not fit the file, a sequence without --fps.
-            VideoError: such a file cannot be written here.
-        """
+        """Raise a ConfigError or VideoError for what cannot work on these inputs, before anything loads."""
         videos, choices = [job for job in jobs if job.source.is_video], self.video
         if not videos:
             if given := [name for name, value in vars(choices).items() if value is not None]:
@@ -198,11 +164,7 @@ class EditPlan:
 
 
 def parse_time(text: str | None, option: str) -> float | None:
-    """Seconds, from "90", "90.5", "1:30" or "0:01:30.5"; None stays None.
-
-    Raises:
-        ConfigError: none of these; `option` is what to call it.
-    """
+    """Seconds, from "90", "90.5", "1:30" or "0:01:30.5"; None stays None. `option` is what to call it."""
     if text is None:
         return None
     found = _TIME.fullmatch(text.strip())

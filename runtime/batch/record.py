@@ -23,8 +23,7 @@ _RENAMED = {"decode": "decode_faces", "track": "detect"}
 
 @dataclass
 class VideoFigures:
-    """Of a video: frames edited or looked at, how many had a wanted face, frames a second in all, and the
-    time of the last frame in seconds where a signal ended it early (else None)."""
+    """Of a video: `with_faces` frames had a wanted one; at `stopped_s` a signal ended it (else None)."""
 
     frames: int = 0
     with_faces: int = 0
@@ -37,15 +36,10 @@ class FileRecord:
     """One picture's or video's record.
 
     Attributes:
-        source: what it is called.
         target: where its result went; None for nowhere, "-" for standard output.
         status: "edited", "analysed", "copied" (no face, copied as asked), "no_face" or "failed".
         size: width and height in pixels, once known.
-        faces: the faces, edited or only looked at; of a video those of the first frame with a face.
-        settings: the attributes that were set, with their values.
-        seconds: time by stage.
-        failure: what went wrong.
-        video: of videos only.
+        faces: edited or only looked at; of a video those of the first frame with a face.
         found: of edited pictures, how many faces there are, with those that were not edited.
     """
 

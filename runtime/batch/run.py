@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from aif.runtime.batch.picture import edit_picture
 from aif.runtime.batch.places import Job
@@ -12,7 +11,7 @@ from aif.runtime.batch.record import FileRecord
 from aif.runtime.batch.video import FrameProgress, edit_video
 from aif.runtime.editing.editor import Editor
 from aif.runtime.errors import AifError, NoFaceError, file_error
-from aif.runtime.signals import Stop, stop_on_signals
+from aif.runtime.signals import stop_on_signals
 
 STATUSES = {
     "edited": "edited",
@@ -28,35 +27,38 @@ class UnexpectedError(AifError):
     """A fault of aif itself in one file of many; its cause is the exception."""
 
 
-@contextlib.contextmanager
-def _no_progress(name: str, frames: int | None) -> Iterator[Callable[[int], None]]:
-    yield lambda done: None
-
-
 def edit_files(
     editor: Editor,
     plan: EditPlan,
     jobs: Sequence[Job],
-    finished: Callable[[FileRecord], None] = lambda record: None,
-    progress: FrameProgress = _no_progress,
+    finished: Callable[[FileRecord], None],
+    progress: FrameProgress,
 ) -> list[FileRecord]:
     """Edit pictures and videos one after the other; a record each.
 
     Ctrl-C and SIGTERM end the run after the picture, or at the frame, under way; a second one at once.
     Whatever was written is whole.
 
-    Args:
-        finished: called with each record, failures too, as soon as its file is done.
-
-    Raises:
-        AifError: the only file failed.
-        KeyboardInterrupt: a signal came (`Terminated`: it was SIGTERM).
+    `finished` is called with each record as soon as its file is done. If the only file fails, its AifError is
+    raised; after a signal KeyboardInterrupt (`Terminated`: it was SIGTERM).
     """
     records, go_on = [], len(jobs) > 1
     with stop_on_signals() as stop:
         for job in jobs:
             record = FileRecord(job.source.label, settings=plan.edit.settings)
-            _edit_file(editor, plan, job, record, go_on, stop, progress)
+            try:
+                if job.source.is_video:
+                    edit_video(editor, plan, job, record, stop, progress)
+                else:
+                    edit_picture(editor, plan, job, record)
+            except (AifError, OSError) as error:
+                _failed(record, file_error(error) if isinstance(error, OSError) else error)
+            except Exception as error:
+                if not go_on:
+                    raise
+                unexpected = UnexpectedError(f"{type(error).__name__}: {error}")
+                unexpected.__cause__ = error
+                _failed(record, unexpected)
             records.append(record)
             finished(record)
             if record.failure is not None and not go_on:
@@ -65,34 +67,11 @@ def edit_files(
     return records
 
 
-def _edit_file(
-    editor: Editor,
-    plan: EditPlan,
-    job: Job,
-    record: FileRecord,
-    go_on: bool,
-    stop: Stop,
-    progress: FrameProgress,
-) -> None:
-    try:
-        if job.source.is_video:
-            edit_video(editor, plan, job, record, stop, progress)
-        else:
-            edit_picture(editor, plan, job, record)
-        return
-    except AifError as error:
-        failure = error
-    except OSError as error:
-        failure = file_error(error)
-    except Exception as error:
-        if not go_on:
-            raise
-        failure = UnexpectedError(f"{type(error).__name__}: {error}")
-        failure.__cause__ = error
+def _failed(record: FileRecord, failure: AifError) -> None:
     record.status = "no_face" if isinstance(failure, NoFaceError) else "failed"
     record.target, record.failure = None, failure
-    if job.source.label not in failure.message:
-        failure.message = f"{job.source.label}: {failure.message}"
+    if record.source not in failure.message:
+        failure.message = f"{record.source}: {failure.message}"
 
 
 def exit_code(records: Sequence[FileRecord]) -> int:

@@ -30,7 +30,7 @@ class Source:
     Attributes:
         label: what to call it in messages.
         path: the file; None for the demo portrait and standard input.
-        place: its name below the folder that was given, or its file name: where it goes in an output folder.
+        place: where its result goes in an output folder.
         listed: it was found in a folder or by a pattern, not named itself.
     """
 
@@ -46,17 +46,11 @@ class Source:
 
 
 def find_sources(words: Sequence[str], recursive: bool) -> list[Source]:
-    """The pictures and videos that the words mean, each once, in order.
+    """The pictures and videos that the words mean, each once, in order; an error for one that means nothing.
 
-    Args:
-        words: paths of files and folders, glob patterns (`*` `?` `[...]`, `**` for any depth), patterns of
-            numbered pictures (`frame_%04d.png`) for a video, `demo` for the portrait, `-` for standard input.
-            A file called demo is `./demo`.
-        recursive: look into folders within folders.
-
-    Raises:
-        ImageError: a word that means nothing, or a folder without pictures.
-        ConfigError: an address.
+    words: paths of files and folders, glob patterns (`*` `?` `[...]`, `**` for any depth), patterns of
+    numbered pictures (`frame_%04d.png`) for a video, `demo` for the portrait, `-` for standard input. A file
+    called demo is `./demo`.
     """
     sources: list[Source] = []
     for word in words:

@@ -86,8 +86,7 @@ def edit_video(
 ) -> None:
     """Edit one video, or look at it where nothing is to be edited; the record is filled in.
 
-    Args:
-        record: to fill in; `stopped_s` is set if `stop` ended the video, which then holds what came before.
+    Where `stop` ended the video, the record says so, and the video holds what came before.
 
     Raises:
         NoFaceError: not one frame has a wanted face, and the video is not to be copied then.

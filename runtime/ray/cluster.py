@@ -25,14 +25,7 @@ _QUIET = {
 
 @contextlib.contextmanager
 def cluster(processors: int) -> Iterator[Mapping[str, float]]:
-    """Join the cluster that RAY_ADDRESS names, or start one on this machine; its resources by name.
-
-    Args:
-        processors: a cluster that is started here offers at least so many.
-
-    Raises:
-        AifError: the cluster does not answer, or Ray cannot be started.
-    """
+    """Join the cluster that RAY_ADDRESS names, or start one of so many processors; resources by name."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS") or "local"
@@ -51,15 +44,13 @@ def _joined(address: str, processors: int) -> Iterator[Mapping[str, float]]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         options |= {"include_dashboard": False, "num_cpus": max(processors, os.cpu_count() or 1)}
-    tries = LOCAL_TRIES if address == "local" else 1
-    while tries:
-        tries -= 1
+    for left in reversed(range(LOCAL_TRIES if address == "local" else 1)):
         try:
             ray.init(address=address, **options)
             break
         except Exception as error:  # connection errors, Ray's own, a port that is taken
             ray.shutdown()
-            if not tries:
+            if not left:
                 raise _unreachable(address, error) from error
     try:
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -82,8 +73,7 @@ def _unreachable(address: str, error: Exception) -> AifError:
 def pool_size(resources: Mapping[str, float], workers: int | None, threads: int, on_gpus: bool) -> int:
     """How many workers to start: as asked for, else one a GPU, or as many as the processors feed.
 
-    Raises:
-        AifError: there are fewer GPUs or processors than that takes; Ray would wait for more for ever.
+    An AifError where there is no room for them: Ray would wait for more for ever.
     """
     gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
     if on_gpus and not gpus:

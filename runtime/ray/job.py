@@ -29,11 +29,7 @@ _LOST = (
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a run went.
-
-    Attributes:
-        failures: a record of each picture that has no result: "input", "status" and "error".
-    """
+    """How a run went; `failures` has "input", "status" and "error" of each picture without a result."""
 
     statuses: tuple[str, ...]
     failures: tuple[Mapping[str, Any], ...]
@@ -43,14 +39,7 @@ def run_job(tasks: Tasks, setup: Setup, workers: int | None, progress: bool = Fa
     """Edit the pictures on the cluster that RAY_ADDRESS names, or one that is started on this machine.
 
     What failed is written to `tasks.report`, a line of JSON a picture; that of an earlier run is replaced, or
-    removed where nothing failed.
-
-    Args:
-        workers: how many; None = one a GPU, or as many as the processors feed.
-
-    Raises:
-        ConfigError: `workers` is below 1.
-        AifError: the cluster cannot be reached, has no room, or is lost.
+    removed where nothing failed. An AifError where the cluster cannot be reached, has no room, or is lost.
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers must be at least 1, not {workers}.")

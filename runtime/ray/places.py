@@ -23,18 +23,15 @@ _FIX = (
 class Place:
     """A folder, file or pattern in a file system, as a user names it: `photos/`, `s3://bucket/photos`.
 
+    What cannot be looked at or written raises an ImageError.
+
     Attributes:
         path: the same in its file system's own words, without the protocol.
         fs: the file system, of fsspec.
     """
 
     def __init__(self, url: str) -> None:
-        """Open the file system that an address means; nothing is looked up yet.
-
-        Raises:
-            ConfigError: fsspec does not know the protocol, its package is missing, or other processes cannot
-                see the place.
-        """
+        """Open the file system that an address means; nothing is looked up yet."""
         from fsspec.core import url_to_fs
 
         self.path: str
@@ -67,11 +64,7 @@ class Place:
         return re.split(r"[*?\[{]", self.path, maxsplit=1)[0].rpartition("/")[0]
 
     def find(self, recursive: bool) -> list[str]:
-        """The paths of the files that the place means, sorted; those of hidden folders are left out.
-
-        Raises:
-            ImageError: there is nothing, or it cannot be looked at.
-        """
+        """The paths of the files that the place means, sorted; those of hidden folders are left out."""
         if self.is_folder():
             depth = None if recursive else 1
             infos = self._try(self.fs.find, self.path, maxdepth=depth, withdirs=False, detail=True)
@@ -88,11 +81,7 @@ class Place:
         return sorted(path for path, info in infos.items() if shown(path, info))
 
     def existing(self, folder: str) -> set[str]:
-        """The paths of every file below a folder; empty where there is no such folder.
-
-        Raises:
-            ImageError: it cannot be looked at.
-        """
+        """The paths of every file below a folder; empty where there is no such folder."""
         self.fs.invalidate_cache()
         try:
             return set(self._try(self.fs.find, folder, withdirs=False))
@@ -106,9 +95,6 @@ class Place:
 
         new: one that is there stays; no fault if it holds the same, from a worker that was started again.
             In object stores it is looked for just before.
-
-        Raises:
-            ImageError: the place cannot be written, or another file is there.
         """
         if new and self._try(self.fs.exists, path):
             if self._try(self.fs.cat_file, path) == data:

@@ -40,13 +40,7 @@ class Setup:
     def of(cls, plan: EditPlan, machine: Machine, bundle: Bundle, path: Path | None, here: bool) -> Setup:
         """Decide what was left open: the detector; the precision where cards are not known beforehand.
 
-        Args:
-            path: where the workers find it; None = the embedded one.
-            here: the workers run on this machine; else "auto" says nothing of theirs, and means FP32.
-
-        Raises:
-            ConfigError: YuNet is wanted and not at hand, or its file cannot be read.
-            BundleError: the bundle has no such precision.
+        here: the workers run on this machine; else "auto" says nothing of theirs, and means FP32.
         """
         name, yunet = resolve_detector(cast(DetectorName, machine.detector), bundle, machine.yunet)
         precision, known = machine.precision, bundle.manifest.graphs
@@ -64,12 +58,7 @@ class Setup:
         return cls(plan, decided, None if path is None else path.resolve(), _fingerprint(bundle))
 
     def load(self) -> Editor:
-        """The editor of one worker.
-
-        Raises:
-            BundleError: the bundle is another one on this machine.
-            AifError: see `Editor.load`; a ConfigError where the YuNet file is not here.
-        """
+        """The editor of one worker; a BundleError where the bundle is another one on this machine."""
         bundle = Bundle.open(self.bundle)
         if _fingerprint(bundle) != self.fingerprint:
             here = f"The bundle {bundle.path} on {socket.gethostname()}"

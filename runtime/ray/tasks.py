@@ -19,14 +19,10 @@ FAILURES = "aif_failures.jsonl"
 
 @dataclass(frozen=True)
 class Tasks:
-    """The pictures of a run.
+    """The pictures of a run: `outputs` has the path of each one and of its result.
 
-    Attributes:
-        outputs: path of each picture to do and of its result, in their file systems' words.
-        done: how many have a result already, and are left out.
-        others: how many files of each other suffix were found, which are left out too.
-        report: path of the report of failures, in the destination's file system.
-        new: what comes to a result's place while it is made stays there.
+    Left out are those `done` already, and files of other suffixes (counted in `others`). `report` is the path
+    for failures, in the destination. `new`: what comes to a result's place while it is made stays there.
     """
 
     source: Place
@@ -41,16 +37,9 @@ class Tasks:
 def find_tasks(
     source: Place, destination: Place, recursive: bool, overwrite: bool, kind: Format | None
 ) -> Tasks:
-    """Find the pictures and where each result goes; every clash is found before any work.
+    """Find the pictures and where each result goes, named as on one machine; clashes are found first.
 
-    Args:
-        source, destination: folders, files or patterns. Results are named as on one machine.
-        overwrite: make results anew that are there already; else their pictures are left out.
-        kind: format to write; None = each picture's own.
-
-    Raises:
-        ImageError: nothing to edit.
-        ConfigError: a result serves two pictures, or would replace one that is to be edited.
+    overwrite: make results anew that are there already; else their pictures are left out.
     """
     for place, url in ((source, source.name(source.path)), (destination, destination.name(destination.path))):
         if place.in_one_process:

@@ -27,9 +27,7 @@ class EditWorker:
     def __init__(self, setup: Setup, source: str, outputs: Mapping[str, str]) -> None:
         """Load the editor; where that fails, every picture's record says why.
 
-        Args:
-            source: any address in the file system of the pictures.
-            outputs: path of each picture and of its result.
+        source: any address in the file system of the pictures; outputs: each one's path, and its result's.
         """
         self._setup, self._source, self._outputs = setup, Place(source), outputs
         self._failure: AifError | None = None
@@ -42,19 +40,15 @@ class EditWorker:
     def __call__(self, table: pa.Table) -> dict[str, list[Any]]:
         """Edit the files of a table with the columns path and bytes.
 
-        Returns:
-            A row a file: path of the input, path of the result, its bytes (empty: none is made), and the
-            record as JSON.
+        A row a file: input and output (paths), data (empty: none is made), and the record as JSON.
         """
-        made: dict[str, list[Any]] = {"input": [], "output": [], "data": [], "record": []}
+        rows = []
         for row in table.to_pylist():
             output = self._outputs[row["path"]]
             record = FileRecord(self._source.name(row["path"]), settings=self._setup.plan.edit.settings)
             data = self._edit(row["bytes"], suffix_of(output), record)
-            for name, value in (("input", row["path"]), ("output", output), ("data", data)):
-                made[name].append(value)
-            made["record"].append(record.as_json())
-        return made
+            rows.append({"input": row["path"], "output": output, "data": data, "record": record.as_json()})
+        return {name: [row[name] for row in rows] for name in ("input", "output", "data", "record")}
 
     def _edit(self, data: bytes, suffix: str, record: FileRecord) -> bytes:
         try:
@@ -71,11 +65,7 @@ class EditWorker:
 
 
 class ResultSink(Datasink[list[dict[str, Any]]]):
-    """Puts results in their place, each whole or not at all, and collects the records.
-
-    Attributes:
-        records: of the pictures that have an outcome, by path, once the run is over.
-    """
+    """Puts results in their place, each whole or not at all, and collects the records by picture's path."""
 
     def __init__(self, destination: str, new: bool = True) -> None:
         """Results go to the file system of this address; `new`: see `Place.put`."""

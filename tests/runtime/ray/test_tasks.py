@@ -82,17 +82,14 @@ def test_missing_and_forbidden_places(tmp_path):
         Place(str(tmp_path)).put(f"{tmp_path}/file/x.png", b"")
 
 
-@pytest.mark.parametrize(
-    "error", [PermissionError(13, "Permission denied"), RuntimeError("Unable to locate credentials")]
-)
-def test_a_destination_that_may_not_be_looked_at(memory, monkeypatch, error):
+def test_a_destination_that_may_not_be_looked_at(memory, monkeypatch):
     place = Place(f"{memory}bucket")
 
     def refuse(*_, **__):
-        raise error
+        raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(place.fs, "find", refuse)
-    with pytest.raises(ImageError, match=r"memory://.*(denied|credentials)") as caught:
+    with pytest.raises(ImageError, match=r"memory://.*denied") as caught:
         place.existing(place.path)
     assert "credentials" in (caught.value.fix or "")
 
