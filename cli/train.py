@@ -99,24 +99,24 @@ def train(
             from aif.train.data.open import find_layout
 
             find_layout(data, table)  # before PyTorch, which takes seconds to load
-        from aif.train.shape.command import ShapeTraining, train_shape_command
+        from aif.train.shape.command import train_shape_command
 
-        training = ShapeTraining(
-            preset=preset,
-            out=out,
-            data=data,
-            table=table,
-            attributes=names,
-            regions=tuple(region or ()),
+        train_shape_command(
+            preset,
+            out,
+            data,
+            table,
+            names,
+            regions=region or (),
             given={name.rpartition(".")[2]: value for name, value in given.items()},
-            assignments=tuple(config or ()),
+            assignments=config or (),
             accelerator=accelerator,
             checkpoint_every=checkpoint_every,
             log_every=log_every,
             sample_every=sample_every,
             dry_run=dry_run,
+            log=say,
         )
-        train_shape_command(training, say)
         return
     if region:
         raise ConfigError(

@@ -8,15 +8,12 @@ that is enough is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from aif.runtime.arrays import UInt8Array
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.edit_path import EditPath
 from aif.runtime.editing.values import decode_values
@@ -44,25 +41,14 @@ USUAL = 1.5
 strength."""
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Shares of faces on which an attribute's edit succeeded, by direction and strength."""
-
-    attribute: str
-    on: Mapping[float, float]
-    off: Mapping[float, float]
-    faces: tuple[int, int]
-
-
 def calibrate(
     path: EditPath[Any],
     dataset: FaceDataset,
     classifier: Evaluator,
     *,
     faces: int = 60,
-    seed: int = 0,
     log: Callable[[str], None] = print,
-) -> tuple[tuple[AttributeInfo, ...], tuple[Calibration, ...]]:
+) -> tuple[AttributeInfo, ...]:
     """Find the strengths of a bundle's attributes.
 
     Args:
@@ -70,39 +56,33 @@ def calibrate(
         dataset: training faces; labels include the attributes.
         classifier: predicts the attributes of composed crops.
         faces: how many for each attribute and direction, at the most.
-        seed: of their choice.
-        log: gets a line an attribute.
 
     Raises:
         ConfigError: the classifier or the faces know none of the attributes.
     """
-    infos = list(path.model.manifest.attributes)
-    found = []
-    for column, info in counted(enumerate(list(infos)), "attributes", len(infos), log):
-        if info.name not in classifier.attributes or info.name not in dataset.attributes:
-            log(f"{info.name}: left as it is; the classifier or the faces do not know it")
-            continue
-        label = dataset.labels[:, list(dataset.attributes).index(info.name)] > 0
-        shares: dict[bool, dict[float, float]] = {}
-        counts = []
-        for on in (True, False):
-            rows = np.random.default_rng([seed, column, on]).permutation(np.flatnonzero(label != on))[:faces]
-            shares[on], count = _shares(path, dataset, classifier, rows.tolist(), column, on)
-            counts.append(count)
-        if info.group != "hair":
-            on_value = chosen(shares[True]) if shares[True] else info.on
-            off_value = 1 - chosen(shares[False]) if shares[False] else info.off
-            infos[column] = info.model_copy(update={"on": on_value, "off": off_value})
-        found.append(Calibration(info.name, shares[True], shares[False], (counts[0], counts[1])))
-        taken = infos[column]
-        on_text, off_text = _text(shares[True], taken.on), _text(shares[False], 1 - taken.off)
-        log(f"{info.name}: edits that are seen, by strength: on, {on_text}; off, {off_text}")
-    if not found:
+    infos, known = list(path.model.manifest.attributes), set(classifier.attributes) & set(dataset.attributes)
+    if not known & {info.name for info in infos}:
         raise ConfigError(
             f"The classifier knows {', '.join(classifier.attributes)}, and nothing that the bundle edits.",
             "Fit one on these faces: aif fit evaluator",
         )
-    return tuple(infos), tuple(found)
+    for column, info in counted(enumerate(list(infos)), "attributes", len(infos), log):
+        if info.name not in known:
+            log(f"{info.name}: left as it is; the classifier or the faces do not know it")
+            continue
+        label = dataset.labels[:, list(dataset.attributes).index(info.name)] > 0
+        shares = []
+        for on in (True, False):
+            rows = np.random.default_rng([0, column, on]).permutation(np.flatnonzero(label != on))[:faces]
+            shares.append(_shares(path, dataset, classifier, rows.tolist(), column, on))
+        to_on, to_off = shares
+        if info.group != "hair":
+            update = {"on": chosen(to_on)} if to_on else {}
+            update |= {"off": 1 - chosen(to_off)} if to_off else {}
+            infos[column] = info.model_copy(update=update)
+        on_text, off_text = _text(to_on, infos[column].on), _text(to_off, 1 - infos[column].off)
+        log(f"{info.name}: edits that are seen, by strength: on, {on_text}; off, {off_text}")
+    return tuple(infos)
 
 
 def calibrate_run(
@@ -123,13 +103,13 @@ def calibrate_run(
     run = load_shape_run(folder)
     if [info.name for info in run.attributes] != list(path.model.attributes):
         raise ConfigError(f"The bundle has other attributes than {folder}.", "Export that run: aif-export")
-    infos, _ = calibrate(path, dataset, classifier, faces=faces, log=log)
+    infos = calibrate(path, dataset, classifier, faces=faces, log=log)
     save_attributes(folder, infos, run.hair)
 
 
 def chosen(shares: Mapping[float, float]) -> float:
     """The weakest strength that is enough, or that gives nearly as much as the best; else the usual one."""
-    best = max(shares.values(), default=0.0)
+    best = max(shares.values(), default=0)
     if best < 0.5:
         return USUAL
     goal = min(ENOUGH, best - GAIN)
@@ -143,41 +123,32 @@ def _shares(
     rows: Sequence[int],
     column: int,
     on: bool,
-) -> tuple[dict[float, float], int]:
-    """Success by strength on the faces at `rows`, and how many there were."""
+) -> dict[float, float]:
+    """Success by strength on the faces at `rows`; empty without any."""
     side = dataset.image(rows[0]).shape[0] if rows else 0
     crops = [np.ascontiguousarray(crop[..., ::-1]) for _, crop in readable_crops(dataset, side, rows)]
     if not crops:
-        return {}, 0
-    name = path.model.attributes[column]
-    known = list(classifier.attributes).index(name)
+        return {}
+    known = list(classifier.attributes).index(path.model.attributes[column])
     views = path.look_at_crops(np.stack(crops))
     pairs = list(zip(crops, views, strict=True))
     encoded = path.encode(FaceInputs.joined([path.cut(crop, [view]) for crop, view in pairs]))
-    infos = path.model.manifest.attributes
     shares = {}
     for strength in STRENGTHS:
-        tried = [
-            info.model_copy(update={"on": strength, "off": 1 - strength}) if k == column else info
-            for k, info in enumerate(infos)
-        ]
+        tried = list(path.model.manifest.attributes)
+        tried[column] = tried[column].model_copy(update={"on": strength, "off": 1 - strength})
         source, target = decode_values(encoded.encoding.y, {column: float(on)}, tried)
         changes = path.change(encoded, source, target)
-        mode = path.mode(None)
         images = [
-            path.apply(crop, [view], [change], [view.fade], mode)
+            path.apply(crop, [view], [change], [view.fade], path.mode(None))
             for (crop, view), change in zip(pairs, changes, strict=True)
         ]
-        verdict = classifier.predict(_nchw(images))[:, known].numpy() > 0.5
-        shares[strength] = float((verdict == on).mean())
+        rgb = torch.from_numpy(np.stack(images)[..., ::-1].transpose(0, 3, 1, 2).copy())
+        seen = classifier.predict(rgb.float() / 255)[:, known].numpy() > 0.5
+        shares[strength] = float((seen == on).mean())
         if shares[strength] >= ENOUGH:
             break
-    return shares, len(crops)
-
-
-def _nchw(images_bgr: Sequence[UInt8Array]) -> torch.Tensor:
-    stacked: npt.NDArray[np.uint8] = np.stack(images_bgr)[..., ::-1].transpose(0, 3, 1, 2)
-    return torch.from_numpy(np.ascontiguousarray(stacked)).float() / 255
+    return shares
 
 
 def _text(shares: Mapping[float, float], taken: float) -> str:

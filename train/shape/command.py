@@ -1,10 +1,10 @@
-"""What `aif-train` asks of the presets of shape and appearance, `best` and `linear`."""
+"""`aif-train --preset best` and `linear`: labelled faces in, a model of shape and appearance out."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -13,67 +13,126 @@ import torch
 from aif.runtime.bundle.attributes import Part
 from aif.runtime.errors import ConfigError, UnknownAttributeError
 from aif.train.config import assign, read_settings
+from aif.train.data.base import FaceDataset
 from aif.train.data.open import open_faces
 from aif.train.shape.best.command import SIZE, train_best
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.training import ShapeOptions
-from aif.train.shape.linear.fit import LinearConfig
-from aif.train.shape.linear.training import train_baseline
+from aif.train.shape.faces.dense_faces import dense_landmarks
+from aif.train.shape.faces.hair_colours import measure_hair
+from aif.train.shape.faces.known import attribute_infos, region_hint
+from aif.train.shape.faces.textures import make_textures
+from aif.train.shape.linear.files import SIDECAR, save_linear
+from aif.train.shape.linear.fit import LinearConfig, fit_linear
+from aif.train.shape.shape_run import ShapeRun
+
+Regions = dict[str, tuple[Part, ...]]
 
 
-@dataclass(frozen=True)
-class ShapeTraining:
-    """The command line's words."""
+def train_shape_command(
+    preset: str,
+    out: Path,
+    data: Path | None,
+    table: Path | None,
+    attributes: tuple[str, ...],
+    regions: Sequence[str],
+    given: Mapping[str, Any],
+    assignments: Sequence[str],
+    *,
+    accelerator: str,
+    checkpoint_every: int,
+    log_every: int,
+    sample_every: int,
+    dry_run: bool,
+    log: Callable[[str], None] = print,
+) -> None:
+    """Train a model of shape and appearance, or go on with one.
 
-    preset: str
-    """best or linear."""
-    out: Path
-    """Folder of the run; a run there is resumed."""
-    data: Path | None
-    """Labelled faces with dense landmarks; None = synthetic."""
-    table: Path | None
-    """The CSV of labels, where it is not beside the images."""
-    attributes: tuple[str, ...]
-    """Columns of y, in this order."""
-    regions: tuple[str, ...]
-    """NAME=PART+PART: where the edits of an attribute act."""
-    given: Mapping[str, Any]
-    """Of steps, batch_size, learning_rate, image_size, width, precision and seed those that were given."""
-    assignments: tuple[str, ...]
-    """Any other setting, such as losses.kl=0.1."""
-    accelerator: str
-    """auto, cpu, cuda or mps."""
-    checkpoint_every: int
-    """Steps between checkpoints."""
-    log_every: int
-    """Steps between log lines."""
-    sample_every: int
-    """Steps between pictures of edits."""
-    dry_run: bool
-    """Whether to print the resolved settings and stop."""
-
-
-def train_shape_command(options: ShapeTraining, log: Callable[[str], None] = print) -> None:
-    """Train a model of shape and appearance, or go on with one; `log` gets lines while it is under way.
+    Args (the others are as `aif-train --help` has them):
+        preset: best or linear.
+        regions: NAME=PART+PART, where the edits of an attribute act.
+        given: of steps, batch_size, learning_rate, image_size, width, precision and seed those that are.
+        assignments: any other setting, such as effect.mixing=0.02.
+        log: gets lines while it is under way.
 
     Raises:
         ConfigError: a setting is out of range, or one that the preset does not have.
         DataError: the data cannot be read.
     """
-    if options.preset == "linear":
-        _linear(options, log)
+    where = parse_regions(regions, attributes)
+    size = given.get("image_size", SIZE)
+    linear = preset == "linear"
+    config = _linear_config(given, assignments) if linear else _best_config(given, assignments)
+    if dry_run:
+        sized = {"image_size": size} if linear else {}
+        print(json.dumps({"preset": preset, **sized, **asdict(config)}, indent=2))
+        return
+    faces = open_faces(data, "train", attributes, table=table, image_size=size)
+    if isinstance(config, LinearConfig):
+        train_baseline(faces, data, out, size, config, where, log)
     else:
-        _best(options, log)
+        held_out = open_faces(data, "val", attributes, table=table, image_size=size)
+        device = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+        options = ShapeOptions(device, log_every, checkpoint_every, sample_every)
+        train_best(faces, held_out, data, out, config, options, where, log)
+    print(f"Next: aif-export {out} -o {out.name}.aif")
 
 
-def parse_regions(texts: Sequence[str], attributes: Sequence[str]) -> dict[str, tuple[Part, ...]]:
+def train_baseline(
+    dataset: FaceDataset,
+    root: Path | None,
+    out: Path,
+    size: int,
+    config: LinearConfig,
+    regions: Mapping[str, tuple[Part, ...]],
+    log: Callable[[str], None] = print,
+) -> None:
+    """Fit the linear baseline on a dataset and write its folder, in minutes of one core.
+
+    Args:
+        dataset: aligned faces with labels.
+        root: the dataset's folder, which may hold `dense.npz`.
+        out: folder to write; a model of this kind there is replaced.
+        size: side of the textures in pixels.
+        regions: parts of the face that attributes are about, where a user says so.
+
+    Raises:
+        ConfigError: `out` holds something else, or there are too few faces.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / SIDECAR).exists():
+        raise ConfigError(f"{out} is not empty and holds no such model.", "Choose another --out.")
+    if hint := region_hint(dataset.attributes, regions):
+        log(hint)
+    faces = make_textures(dataset, dense_landmarks(dataset, root, log), size, config.faces, config.seed, log)
+    encoder, decoder = fit_linear(faces, config, log)
+    run = ShapeRun(
+        encoder=encoder,
+        decoder=decoder,
+        frame=faces.frame,
+        attributes=attribute_infos(dataset.attributes, regions=regions),
+        image_size=size,
+        latent_size=encoder.z.out_features,
+        preset="linear",
+        steps=1,
+        faces_seen=len(faces),
+        seed=config.seed,
+        data_name=dataset.name,
+        data_fingerprint=dataset.fingerprint,
+        data_path=None if root is None else str(root.resolve()),
+        hair=measure_hair(dataset, config.seed, log),
+    )
+    save_linear(out, run)
+    log(f"wrote {out / SIDECAR}")
+
+
+def parse_regions(texts: Sequence[str], attributes: Sequence[str]) -> Regions:
     """Attribute to parts of the face, from texts like `Lipstick=mouth` and `Blush=cheeks+nose`.
 
     Raises:
         UnknownAttributeError: it is not among `attributes`.
         ConfigError: there is no such part; the message names them all.
     """
-    regions: dict[str, tuple[Part, ...]] = {}
+    regions: Regions = {}
     for text in texts:
         name, _, words = (part.strip() for part in text.partition("="))
         if name not in attributes:
@@ -88,36 +147,7 @@ def parse_regions(texts: Sequence[str], attributes: Sequence[str]) -> dict[str, 
     return regions
 
 
-def _best(options: ShapeTraining, log: Callable[[str], None]) -> None:
-    config, regions = _best_config(options), parse_regions(options.regions, options.attributes)
-    if options.dry_run:
-        print(json.dumps({"preset": "best", **config.to_dict()}, indent=2))
-        return
-    train_best(
-        open_faces(options.data, "train", options.attributes, table=options.table, image_size=SIZE),
-        open_faces(options.data, "val", options.attributes, table=options.table, image_size=SIZE),
-        options.data,
-        options.out,
-        config,
-        ShapeOptions(
-            device="cuda" if options.accelerator != "cpu" and torch.cuda.is_available() else "cpu",
-            log_every=options.log_every,
-            checkpoint_every=options.checkpoint_every,
-            sample_every=options.sample_every,
-        ),
-        log,
-        regions,
-    )
-    print(f"Next: aif-export {options.out} -o {options.out.name}.aif")
-
-
-def _best_config(options: ShapeTraining) -> ShapeConfig:
-    """The settings that the command line asks for.
-
-    Raises:
-        ConfigError: one is unknown, or out of its range, or not to be chosen.
-    """
-    given = options.given
+def _best_config(given: Mapping[str, Any], assignments: Sequence[str]) -> ShapeConfig:
     if given.get("image_size", SIZE) != SIZE or "width" in given:
         raise ConfigError(
             f"The networks of preset best are of {SIZE} px and one width.",
@@ -125,29 +155,20 @@ def _best_config(options: ShapeTraining) -> ShapeConfig:
         )
     if given.get("precision", "auto") != "auto":
         raise ConfigError("Preset best chooses its precision by the processor.", "Leave --precision out.")
-    values = ShapeConfig().to_dict()
+    values = asdict(ShapeConfig())
     if "steps" in given:
         values["effect_steps"] = given["steps"]
     values |= {name: given[name] for name in ("batch_size", "seed") if name in given}
     values["rates"]["networks"] = given.get("learning_rate", values["rates"]["networks"])
-    return ShapeConfig.from_dict(assign(values, options.assignments))
+    return read_settings(ShapeConfig, assign(values, assignments))
 
 
-def _linear(options: ShapeTraining, log: Callable[[str], None]) -> None:
+def _linear_config(given: Mapping[str, Any], assignments: Sequence[str]) -> LinearConfig:
     for name in ("steps", "batch_size", "learning_rate", "width"):
-        if name in options.given:
+        if name in given:
             raise ConfigError(
                 f"--{name.replace('_', '-')} means nothing to a model that is fitted in closed form.",
                 "Leave it out.",
             )
-    values = asdict(LinearConfig())
-    values["seed"] = options.given.get("seed", values["seed"])
-    config = read_settings(LinearConfig, assign(values, options.assignments))
-    regions = parse_regions(options.regions, options.attributes)
-    size = options.given.get("image_size", 128)
-    if options.dry_run:
-        print(json.dumps({"preset": "linear", "image_size": size, **asdict(config)}, indent=2))
-        return
-    faces = open_faces(options.data, "train", options.attributes, table=options.table, image_size=size)
-    train_baseline(faces, options.data, options.out, size=size, config=config, regions=regions, log=log)
-    print(f"Next: aif-export {options.out} -o {options.out.name}.aif")
+    values = asdict(LinearConfig(seed=given.get("seed", 0)))
+    return read_settings(LinearConfig, assign(values, assignments))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 from torch import nn
 
 from aif.runtime.bundle.manifest import AttributeInfo, HairInfo
@@ -47,21 +46,22 @@ class ShapeRun:
     data_path: str | None = None
 
 
+class _About(BaseModel):
+    attributes: tuple[AttributeInfo, ...]
+    hair: dict[str, HairInfo]
+
+
 def save_attributes(folder: Path, attributes: tuple[AttributeInfo, ...], hair: dict[str, HairInfo]) -> None:
     """Write what a model's manifest will say of its attributes: calibration, companions, colours of hair."""
-    about = {
-        "attributes": [each.model_dump() for each in attributes],
-        "hair": {name: each.model_dump() for name, each in hair.items()},
-    }
-    write_text(folder / ATTRIBUTES_FILE, json.dumps(about, indent=1) + "\n")
+    about = _About(attributes=attributes, hair=hair)
+    write_text(folder / ATTRIBUTES_FILE, about.model_dump_json(indent=1) + "\n")
 
 
 def load_attributes(folder: Path) -> tuple[tuple[AttributeInfo, ...], dict[str, HairInfo]]:
     """What `save_attributes` wrote.
 
     Raises:
-        OSError, ValueError, KeyError: it is missing or damaged.
+        OSError, ValueError: it is missing or damaged.
     """
-    about = json.loads((folder / ATTRIBUTES_FILE).read_text(encoding="utf-8"))
-    attributes = TypeAdapter(tuple[AttributeInfo, ...]).validate_python(about["attributes"])
-    return attributes, TypeAdapter(dict[str, HairInfo]).validate_python(about["hair"])
+    about = _About.model_validate_json((folder / ATTRIBUTES_FILE).read_bytes())
+    return about.attributes, about.hair

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from made_up_face import face_picture, face_points, made_up_frame
-from torch import Tensor, nn
+from torch import nn
 
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, warp_crop
@@ -20,6 +20,7 @@ from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 
 SIZE, COUNT = 64, 40
 ATTRIBUTES = ("Smiling", "Mouth_Slightly_Open", "Pale_Skin")
+LINEAR = LinearConfig(shape_components=5, texture_components=6)
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,6 @@ class Small:
     faces: Textures
     crops: np.ndarray
     linear: tuple[LinearEncoder, LinearDecoder]
-
-
-class SmallVerdict(nn.Module):
-    """Crops to three logits; any differentiable network will do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(3)
-        self.layers = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(3 * 64, len(ATTRIBUTES)))
-        self.requires_grad_(False)
-
-    def forward(self, crops: Tensor) -> Tensor:
-        logits: Tensor = self.layers(crops)
-        return logits
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +50,12 @@ def small():
     faces = Textures(
         np.stack(textures), aligned(np.stack(points), 128), labels, np.arange(COUNT), ATTRIBUTES, frame
     )
-    config = LinearConfig(shape_components=5, texture_components=6, faces=COUNT)
-    return Small(faces, np.stack(crops), fit_linear(faces, config, log=lambda line: None))
+    return Small(faces, np.stack(crops), fit_linear(faces, LINEAR))
 
 
 @pytest.fixture(scope="session")
 def verdict():
-    return SmallVerdict()
+    """Crops to three logits; any differentiable network will do."""
+    torch.manual_seed(3)
+    layers = nn.AvgPool2d(8), nn.Flatten(), nn.Linear(3 * 64, len(ATTRIBUTES))
+    return nn.Sequential(*layers).requires_grad_(False)

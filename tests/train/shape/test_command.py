@@ -15,17 +15,19 @@ from aif.train.data.base import CorruptImageError
 from aif.train.shape.best.command import train_best
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.training import ShapeOptions
-from aif.train.shape.command import ShapeTraining, parse_regions, train_shape_command
+from aif.train.shape.command import parse_regions, train_shape_command
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import LEAST, measure_hair
 from aif.train.shape.faces.known import attribute_infos
-from aif.train.shape.shape_run import ATTRIBUTES_FILE, save_attributes
+from aif.train.shape.faces.textures import make_crops
+from aif.train.shape.shape_run import save_attributes
 
 
 def training(preset, assignments=(), regions=(), **given):
-    return ShapeTraining(
-        preset=preset,
-        out=Path("nowhere"),
+    """What is resolved of the command line's words, printed as --dry-run does."""
+    train_shape_command(
+        preset,
+        Path("nowhere"),
         data=None,
         table=None,
         attributes=("Smiling", "Lipstick"),
@@ -41,18 +43,18 @@ def training(preset, assignments=(), regions=(), **given):
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("preset", "words", "expected"),
     [
-        (training("linear"), {"preset": "linear", "image_size": 128}),
-        (training("linear", seed=7, assignments=("faces=5000",)), {"seed": 7, "faces": 5000}),
-        (training("best"), {"preset": "best", "batch_size": 24}),
-        (training("best", steps=100, seed=3), {"reconstruct_steps": 0, "effect_steps": 100, "seed": 3}),
-        (training("best", assignments=("effect.mixing=0.25",)), {"effect.mixing": 0.25}),
-        (training("best", learning_rate=1e-3), {"rates.networks": 1e-3}),
+        ("linear", {}, {"preset": "linear", "image_size": 128}),
+        ("linear", {"seed": 7, "assignments": ("faces=5000",)}, {"seed": 7, "faces": 5000}),
+        ("best", {}, {"preset": "best", "batch_size": 24}),
+        ("best", {"steps": 100, "seed": 3}, {"reconstruct_steps": 0, "effect_steps": 100, "seed": 3}),
+        ("best", {"assignments": ("effect.mixing=0.25",)}, {"effect.mixing": 0.25}),
+        ("best", {"learning_rate": 1e-3}, {"rates.networks": 1e-3}),
     ],
 )
-def test_settings(options, expected, capsys):
-    train_shape_command(options)
+def test_settings(preset, words, expected, capsys):
+    training(preset, **words)
     said = json.loads(capsys.readouterr().out)
     for name, value in expected.items():
         found = said
@@ -62,26 +64,31 @@ def test_settings(options, expected, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("preset", "words", "message"),
     [
-        (training("linear", steps=5), "--steps"),
-        (training("linear", width=16), "--width"),
-        (training("linear", assignments=("face=5",)), "face"),
-        (training("linear", assignments=("faces",)), "no assignment"),
-        (training("linear", assignments=("ridge=-1",)), "ridge"),
-        (training("best", image_size=64), "128 px"),
-        (training("best", precision="16-mixed"), "precision"),
-        (training("best", assignments=("effect.mixng=1",)), "mixng"),
-        (training("best", assignments=("nothing.gain=1",)), "nothing"),
-        (training("best", batch_size=1), "two faces"),
-        (training("best", regions=("Lipstik=mouth",)), "Did you mean Lipstick"),
-        (training("linear", regions=("Lipstick=lips",)), "Parts: brows, eyes, nose, cheeks, mouth"),
-        (training("linear", regions=("Lipstick",)), "is no part"),
+        ("linear", {"steps": 5}, "--steps"),
+        ("linear", {"width": 16}, "--width"),
+        ("linear", {"assignments": ("face=5",)}, "face"),
+        ("linear", {"assignments": ("faces",)}, "no assignment"),
+        ("linear", {"assignments": ("ridge=-1",)}, "ridge"),
+        ("best", {"image_size": 64}, "128 px"),
+        ("best", {"precision": "16-mixed"}, "precision"),
+        ("best", {"assignments": ("effect.mixng=1",)}, "mixng"),
+        ("best", {"assignments": ("effect.mixing=much",)}, "effect.mixing = 'much'"),
+        ("best", {"assignments": ("nothing.gain=1",)}, "nothing"),
+        ("best", {"batch_size": 1}, "two faces"),
+        ("best", {"steps": 0}, "one step"),
+        ("best", {"steps": -1}, "effect_steps cannot be negative"),
+        ("best", {"assignments": ("ema=1",)}, "ema"),
+        ("linear", {"assignments": ("texture_components=2",)}, "at least 3"),
+        ("best", {"regions": ("Lipstik=mouth",)}, "Did you mean Lipstick"),
+        ("linear", {"regions": ("Lipstick=lips",)}, "Parts: brows, eyes, nose, cheeks, mouth"),
+        ("linear", {"regions": ("Lipstick",)}, "is no part"),
     ],
 )
-def test_settings_that_are_not_there(options, message):
+def test_settings_that_are_not_there(preset, words, message):
     with pytest.raises(AifError, match=message) as caught:
-        train_shape_command(options)
+        training(preset, **words)
     assert caught.value.exit_code == 2
 
 
@@ -92,15 +99,19 @@ def test_an_edit_acts_where_the_user_says():
     assert found == {"Smiling": (), "Lipstick": ("mouth",), "Goatee": ("beard", "jaw"), "Big_Nose": ("nose",)}
 
 
-def test_a_run_goes_on_with_the_regions_that_it_was_begun_with(tmp_path):
-    infos = attribute_infos(("Lipstick", "Goatee"), True, {"Lipstick": ("mouth",)})
-    save_attributes(tmp_path, infos, {})
-    before = (tmp_path / ATTRIBUTES_FILE).read_bytes()
-    faces = Faces()  # whose landmarks nobody looks for before
-    for regions in ({"Lipstick": ("jaw",)}, {"Goatee": ("jaw",)}):
-        with pytest.raises(ConfigError, match=r"was begun with another --region of (Lipstick|Goatee)"):
-            train_best(faces, faces, None, tmp_path, ShapeConfig(), ShapeOptions(), print, regions)
-    assert (tmp_path / ATTRIBUTES_FILE).read_bytes() == before
+@pytest.mark.parametrize(
+    ("names", "regions", "message"),
+    [
+        (("Smiling", "Black_Hair"), {"Smiling": ("jaw",)}, "was begun with another --region of Smiling"),
+        (("Smiling",), {}, "different: attributes"),
+        (("Black_Hair", "Gray_Hair"), {}, "are not trained for effect"),
+    ],
+)
+def test_a_run_goes_on_as_it_was_begun(tmp_path, names, regions, message):
+    faces = SimpleNamespace(attributes=names)  # at which nobody looks before
+    save_attributes(tmp_path, attribute_infos(("Smiling", "Black_Hair"), True), {})
+    with pytest.raises(ConfigError, match=message):
+        train_best(faces, faces, None, tmp_path, ShapeConfig(), ShapeOptions("cpu", 1, 1, 1), regions)
 
 
 class Faces:
@@ -135,14 +146,16 @@ class Net:
 
 
 def test_landmarks_are_found_where_the_data_bring_none(tmp_path):
-    found = dense_landmarks(Faces(), tmp_path, Net, log=lambda _: None)
+    found = dense_landmarks(Faces(), tmp_path, net=Net())
     assert found.sure.tolist() == [True, False, False]  # unreadable, doubted
     np.testing.assert_allclose(found.points[0], face_points())
+    crops, rows = make_crops(Faces(), found, np.arange(3), 32)
+    assert (rows.tolist(), crops.shape) == ([0, 2], (2, 32, 32, 3))
 
 
 def test_images_of_several_sizes_have_to_be_packed(tmp_path):
     with pytest.raises(DataError, match="size"):
-        dense_landmarks(Faces((128, 128, 64)), tmp_path, Net, log=lambda _: None)
+        dense_landmarks(Faces((128, 128, 64)), tmp_path, net=Net())
 
 
 class Coloured(Faces):
@@ -166,9 +179,9 @@ def cap(crops):
 
 def test_colours_of_hair_are_those_of_the_labelled():
     net = SimpleNamespace(matte=cap)
-    hair = measure_hair(Coloured(2 * LEAST), net, log=lambda _: None)
+    hair = measure_hair(Coloured(2 * LEAST), 0, net=net)
     assert set(hair) == {"Black_Hair", "Blond_Hair"}
     assert hair["Black_Hair"].on.lightness < -1 < hair["Blond_Hair"].on.lightness < 0
     assert hair["Black_Hair"].off == hair["Blond_Hair"].on
     assert hair["Blond_Hair"].on.blue < hair["Black_Hair"].on.blue
-    assert measure_hair(Coloured(6), net, log=lambda _: None) == {}
+    assert measure_hair(Coloured(6), 0, net=net) == {}

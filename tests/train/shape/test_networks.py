@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from aif.train.shape.best.config import ShapeConfig
-from aif.train.shape.best.networks import Discriminator
 from aif.train.shape.best.refit import refit
 from aif.train.shape.best.state import beginning
 from aif.train.shape.faces.store import FaceStore
@@ -18,7 +17,7 @@ def networks(small):
 
 def test_untrained_networks_are_the_baseline(small, networks):
     encoder, decoder = (network.eval() for network in networks)
-    faces = FaceStore(small.faces, None, torch.device("cpu")).batch(torch.arange(8))
+    faces = FaceStore(small.faces, small.crops, torch.device("cpu")).batch(torch.arange(8))
     code, usual = encoder(faces.texture, faces.points), small.linear[0](faces.texture, faces.points)
     assert torch.allclose(code.mean, usual.mean, atol=1e-4)
     assert torch.allclose(code.y, usual.y, atol=1e-4)
@@ -37,7 +36,7 @@ def test_before_training_only_an_attribute_of_the_skins_tone_moves_the_tone(
     z, y = torch.zeros(1, decoder.linear.coarse.in_features), torch.full((1, 3), 0.2)
     other = y.clone()
     other[0, attribute] = 0.9
-    weight = inner_face(small.faces, small.faces.size)
+    weight = inner_face(small.faces.size)
     before, after = ((decoder.decode(z, value)[0] * weight).sum(dim=(2, 3)) for value in (y, other))
     assert torch.allclose(before, after, atol=2e-3) != changes
 
@@ -53,14 +52,9 @@ def test_exaggeration_leaves_the_inside_of_the_mouth(small, networks):
     assert difference.max() > 0
 
 
-@pytest.mark.parametrize("size", [32, 64, 128])
-def test_the_discriminator_has_a_logit_a_place_and_one_of_all(size):
-    assert Discriminator(size)(torch.rand(2, 3, size, size)).shape == (2, 1 + (size // 8) ** 2)
-
-
 def test_refitting_finds_the_directions_of_y_again(small, networks):
     encoder, decoder = networks
-    store, rows = FaceStore(small.faces, None, torch.device("cpu")), torch.arange(len(small.faces))
+    store, rows = FaceStore(small.faces, small.crops, torch.device("cpu")), torch.arange(len(small.faces))
     faces = store.batch(rows)
     z = encoder(faces.texture, faces.points).mean
     goal = small.linear[1]

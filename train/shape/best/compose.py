@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.editing.shape.detail import SHARE, detail_mask
@@ -31,21 +32,21 @@ from aif.runtime.editing.shape.warp import HALF_OPEN, LEAST_SHARE, OPENING, PART
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import raster
-from aif.train.shape.best.networks import Decoding
+from aif.train.shape.best.networks import Decoding, ShapeDecoder, ShapeEncoder
 from aif.train.shape.best.tint import amplified, bounded, detail_gain, dimmed
+from aif.train.shape.faces.store import FaceStore, signed_areas
 
 _LEAST_AREA = 1e-3
+
+SAMPLES = 6
+"""Faces that a training shows."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """What changes in N faces.
-
-    Attributes:
-        moves: (N, 221, 2) in units of the crop's side.
-        gain: (N, 3, S, S) in log units, bounded, in the texture frame.
-        detail: (N, 3, S/4, S/4) what is added of each band of the photo's own detail, likewise.
-    """
+    """What changes in N faces: moves (N, 221, 2) in units of the crop's side; gain (N, 3, S, S) in log units,
+    bounded, in the texture frame; and what is added of each band of the photo's own detail (N, 3, S/4, S/4),
+    likewise."""
 
     moves: Tensor
     gain: Tensor
@@ -62,19 +63,18 @@ class Where(NamedTuple):
     light: Tensor
 
     @classmethod
-    def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int) -> Where:
+    def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int, device: torch.device) -> Where:
         """A row for each attribute."""
         found = Regions.of(attributes, frame, size)
-        texture = torch.from_numpy(found.texture)[:, None]
-        others = (torch.from_numpy(each) for each in (found.at_landmarks, found.hairs, found.light))
-        return cls(texture, *others)
+        parts = (found.texture[:, None], found.at_landmarks, found.hairs, found.light)
+        return cls(*(torch.from_numpy(part).to(device) for part in parts))
 
     def rows(self, numbers: Tensor) -> Where:
         """Those of int64 (N,)."""
         return Where(*(part[numbers] for part in self))
 
 
-class Composer(nn.Module):
+class Composer:
     """Composes edits into crops of one frame.
 
     Args:
@@ -83,29 +83,21 @@ class Composer(nn.Module):
         size: side at which crops are composed; those given are of this size. None = the textures'.
     """
 
-    def __init__(self, frame: Frame, texture_size: int, size: int | None = None) -> None:
-        super().__init__()
-        size = size or texture_size
-        self.frame, self.size, self.texture_size = frame, size, texture_size
-        self.order: Tensor
-        self.anchors: Tensor
-        self.mean: Tensor
-        self.mask: Tensor
-        self.grid: Tensor
-        self.register_buffer("order", torch.from_numpy(frame.draw_order.astype(np.int64)))
-        self.register_buffer("anchors", torch.tensor(frame.anchors))
-        self.register_buffer("mean", torch.tensor(frame.vertices(frame.mean, 1.0)))
-        self.register_buffer("mask", torch.tensor(gain_mask(frame, texture_size)))
-        self.dimmed: Tensor
-        self.register_buffer("dimmed", self.mask * (1 - torch.tensor(lips_mask(frame, texture_size))))
-        self.skin: Tensor
-        self.register_buffer("skin", torch.tensor(detail_mask(frame, texture_size)))
-        self.strands: Tensor
+    def __init__(
+        self, frame: Frame, texture_size: int, size: int | None = None, device: torch.device | str = "cpu"
+    ) -> None:
+        self.frame, self.size, self.texture_size = frame, size or texture_size, texture_size
+        self.order = torch.tensor(frame.draw_order, dtype=torch.int64, device=device)
+        self.anchors = torch.tensor(frame.anchors, device=device)
+        self.mean = torch.tensor(frame.vertices(frame.mean, 1.0), device=device)
+        self.mask = torch.tensor(gain_mask(frame, texture_size), device=device)
+        self.dimmed = self.mask * (1 - torch.tensor(lips_mask(frame, texture_size), device=device))
+        self.skin = torch.tensor(detail_mask(frame, texture_size), device=device)
         pixels = np.stack(np.meshgrid(*[np.arange(texture_size, dtype=np.float32)] * 2), axis=-1)
         hairs = hairs_in(pixels / np.float32(texture_size), strands_at(frame, 1.0))
-        self.register_buffer("strands", torch.from_numpy(hairs))
-        line = torch.arange(size, dtype=torch.float32)
-        self.register_buffer("grid", torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1))
+        self.strands = torch.from_numpy(hairs).to(device)
+        line = torch.arange(self.size, dtype=torch.float32, device=device)
+        self.grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)
         self.between = int(frame.inner_mouth.sum())
 
     def edit(self, before: Decoding, after: Decoding, own: Tensor, where: Where) -> Edit:
@@ -120,7 +112,7 @@ class Composer(nn.Module):
         dark = F.relu(-gain.mean(dim=1, keepdim=True)) * where.hairs[:, None, None, None]
         return Edit(moves, gain + dark * self.strands, detail)
 
-    def forward(self, crops: Tensor, points: Tensor, edit: Edit) -> Tensor:
+    def __call__(self, crops: Tensor, points: Tensor, edit: Edit) -> Tensor:
         """The edited crops (N, 3, S, S) in [0, 1].
 
         Args:
@@ -138,9 +130,8 @@ class Composer(nn.Module):
         source, target = self._vertices(points), self._vertices(q)
         ids = self._raster(target.detach(), shut)
         fields = self._fields(target, source - target)
-        rows = (
-            ids.clamp(min=0) + torch.arange(len(q), device=q.device)[:, None, None] * len(self.order)
-        ).flatten()
+        first = torch.arange(len(q), device=q.device)[:, None, None] * len(self.order)
+        rows = (ids.clamp(min=0) + first).flatten()
         there = fields.flatten(0, 1).index_select(0, rows).reshape(*ids.shape, 4, 3)
         value = there[..., 0] * self.grid[..., :1] + there[..., 1] * self.grid[..., 1:] + there[..., 2]
         inside = (ids >= 0)[..., None]
@@ -207,15 +198,14 @@ class Composer(nn.Module):
         """(N, 221) factors below 1 at corners of triangles that would fold."""
         triangles = self.order[self.between :]
         before = self._vertices(points)
-        area = _areas(before, triangles)
+        area = signed_areas(before, triangles)
         sign = area.median(dim=1, keepdim=True).values.sign()
         usable = area * sign > 1e-3 * area.abs().mean(dim=1, keepdim=True)
         factor = torch.ones_like(before[:, :, 0])
-        none = torch.zeros(len(points), self.anchors.shape[0], 2, device=points.device)
-        full = torch.cat([moves * self.size, none], dim=1)
+        full = F.pad(moves * self.size, (0, 0, 0, len(self.anchors)))
         for _ in range(4):
-            share = _areas(before + full * factor[:, :, None], triangles) / torch.where(area == 0, 1.0, area)
-            bad = usable & (share < LEAST_SHARE)
+            now = signed_areas(before + full * factor[:, :, None], triangles)
+            bad = usable & (now / torch.where(area == 0, 1.0, area) < LEAST_SHARE)
             if not bool(bad.any()):
                 break
             hit = torch.zeros_like(factor).scatter_add_(
@@ -250,16 +240,31 @@ class Composer(nn.Module):
     @staticmethod
     def _joined(points: Tensor, share: Tensor) -> Tensor:
         """The landmarks with the pairs of inner lips brought together by a share, (N, 9) or (N, 1)."""
-        joined = points.clone()
-        upper, lower = points[:, dense.UPPER_LIP.tolist()], points[:, dense.LOWER_LIP.tolist()]
-        middle = (upper + lower) / 2
-        joined[:, dense.UPPER_LIP.tolist()] = upper + share[:, :, None] * (middle - upper)
-        joined[:, dense.LOWER_LIP.tolist()] = lower + share[:, :, None] * (middle - lower)
+        joined, lips = points.clone(), (dense.UPPER_LIP.tolist(), dense.LOWER_LIP.tolist())
+        middle = (points[:, lips[0]] + points[:, lips[1]]) / 2
+        for lip in lips:
+            joined[:, lip] = points[:, lip] + share[:, :, None] * (middle - points[:, lip])
         return joined
 
 
-def _areas(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """Twice the signed area of each triangle: (N, T) of vertices (N, V, 2)."""
-    a, b, c = vertices[:, triangles].unbind(dim=2)
-    one, other = b - a, c - a
-    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+@torch.no_grad()
+def sample_grid(encoder: ShapeEncoder, decoder: ShapeDecoder, store: FaceStore) -> npt.NDArray[np.uint8]:
+    """One row a face: the crop, the decoded texture, then each attribute set to its other value.
+
+    uint8 (H, W, 3) RGB. The networks are used as they are (pass them in eval mode).
+    """
+    rows = torch.arange(min(SAMPLES, len(store)))
+    faces = store.batch(rows)
+    composer = Composer(store.frame, store.size, device=store.device)
+    where = Where.of(store.infos, store.frame, store.size, store.device)
+    code = encoder(faces.texture, faces.points)
+    before = decoder.decode(code.mean, code.y)
+    columns = [faces.crop, before.texture]
+    for number in range(len(store.attributes)):
+        y = code.y.clone()
+        y[:, number] = 1 - y[:, number].round()
+        here = where.rows(torch.full((len(rows),), number))
+        edit = composer.edit(before, decoder.decode(code.mean, y), faces.texture, here)
+        columns.append(composer(faces.crop, faces.points, edit))
+    picture = torch.cat(columns, dim=3).permute(0, 2, 3, 1).reshape(-1, store.size * len(columns), 3)
+    return np.asarray((picture.cpu() * 255).round().clamp(0, 255).to(torch.uint8).numpy())

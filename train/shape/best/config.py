@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from aif.runtime.errors import ConfigError
 from aif.train.algorithm.factorize import Game
+from aif.train.objectives import Settings, require
 from aif.train.shape.linear.fit import LinearConfig
 
 
 @dataclass(frozen=True)
-class Algorithm1:
+class Algorithm1(Settings):
     """Weights of the paper's losses, and what goes with them; each term is near 1 when training begins."""
 
     texture: float = 40.0
@@ -35,7 +32,7 @@ class Algorithm1:
 
 
 @dataclass(frozen=True)
-class Effect:
+class Effect(Settings):
     """Weights of what edits are trained for, on composed crops."""
 
     size: int | None = 96
@@ -66,7 +63,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Rates:
+class Rates(Settings):
     """Learning rates (Adam's)."""
 
     networks: float = 4e-4
@@ -82,7 +79,7 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class ShapeConfig:
+class ShapeConfig(Settings):
     """Everything that decides the outcome of a training; the defaults are what the embedded bundle has.
 
     Its three stages: Algorithm 1 on textures and landmarks; z cleaned of y with a frozen backbone; edits
@@ -116,41 +113,13 @@ class ShapeConfig:
 
     def __post_init__(self) -> None:
         for name in ("reconstruct_steps", "effect_steps"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} cannot be negative, got {getattr(self, name)}.")
-        if self.steps < 1 or self.batch_size < 2:
-            raise ConfigError("A training needs at least one step, and batches at least two faces.")
-        if not 0 <= self.ema < 1:
-            raise ConfigError(f"ema must lie in [0, 1), got {self.ema}.")
+            value = getattr(self, name)
+            require(value >= 0, f"{name} cannot be negative, got {value}.")
+        enough = self.steps >= 1 and self.batch_size >= 2
+        require(enough, "A training needs at least one step, and batches at least two faces.")
+        require(0 <= self.ema < 1, f"ema must lie in [0, 1), got {self.ema}.")
 
     @property
     def steps(self) -> int:
         """Steps of all stages."""
         return self.reconstruct_steps + self.effect_steps
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ShapeConfig:
-        """What `to_dict` gave.
-
-        Raises:
-            ConfigError: a setting is unknown or of the wrong kind.
-        """
-        kinds = {
-            "linear": LinearConfig,
-            "algorithm1": Algorithm1,
-            "game": Game,
-            "effect": Effect,
-            "rates": Rates,
-        }
-        try:
-            parts = {name: kinds[name](**v) if name in kinds else v for name, v in values.items()}
-            if "effect" in parts:
-                e = parts["effect"]
-                parts["effect"] = dataclasses.replace(e, without=tuple(e.without), broad=tuple(e.broad))
-            return cls(**parts)
-        except TypeError as error:
-            raise ConfigError(f"These are not the settings of a shape model: {error}.") from error

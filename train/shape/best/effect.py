@@ -6,12 +6,12 @@ the verdicts on the others, and mix in no more of the other attributes than that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from aif.runtime.bundle.attributes import AttributeInfo
@@ -33,11 +33,7 @@ LEAST_GOAL = 0.5
 
 @dataclass(frozen=True)
 class Goals:
-    """What verdicts on untouched faces are like.
-
-    Attributes:
-        absent, present: (A,) typical logits of faces without and with each attribute.
-    """
+    """What verdicts on untouched faces are like: (A,) typical logits without and with each attribute."""
 
     absent: Tensor
     present: Tensor
@@ -76,57 +72,47 @@ class Request:
     shift: tuple[int, int] = (0, 0)
 
 
-class Editing(nn.Module):
+class Editing:
     """What the third stage has beside encoder and decoder: composition, verdicts, goals; not trained."""
 
     def __init__(
         self,
         composer: Composer,
-        verdict: nn.Module,
+        verdict: Callable[[Tensor], Tensor],
         goals: Goals,
         attributes: Sequence[AttributeInfo],
         effect: Effect,
     ) -> None:
-        super().__init__()
-        self.composer, self.verdict = composer, verdict
-        self.goals, self.strength = goals, effect.strength
-        names = [info.name for info in attributes]
-        self.narrow: Tensor
-        self.register_buffer("narrow", torch.tensor([0.25 if n in effect.broad else 1.0 for n in names]))
-        self.texture: Tensor
-        self.at_landmarks: Tensor
-        self.hairs: Tensor
-        self.light: Tensor
-        where = Where.of(attributes, composer.frame, composer.texture_size)
-        for part, values in where._asdict().items():
-            self.register_buffer(part, values)
+        self.composer, self.verdict, self.goals, self.effect = composer, verdict, goals, effect
+        names, device = [info.name for info in attributes], goals.absent.device
+        self.narrow = torch.tensor([0.25 if name in effect.broad else 1.0 for name in names], device=device)
+        self.every = Where.of(attributes, composer.frame, composer.texture_size, device)
         self.smiling = names.index("Smiling") if "Smiling" in names else -1
         self.mouth = names.index("Mouth_Slightly_Open") if "Mouth_Slightly_Open" in names else -1
 
     def where(self, request: Request) -> Where:
         """Where the edits may act."""
-        every = Where(self.texture, self.at_landmarks, self.hairs, self.light)
-        found = every.rows(request.attribute)
+        found = self.every.rows(request.attribute)
         return found._replace(hairs=found.hairs * request.value)
 
     def wanted(self, y: Tensor, request: Request) -> Tensor:
         """y (N, A) as requested."""
         y = y.clone()
         here = torch.arange(len(y), device=y.device)
-        y[here, request.attribute] = 0.5 + self.strength * (2 * request.value - 1) / 2
+        y[here, request.attribute] = 0.5 + self.effect.strength * (2 * request.value - 1) / 2
         if self.mouth >= 0:
             y[:, self.mouth] += request.along * (request.value - y[:, self.mouth])
         return y
 
-    def prices(self, request: Request, own: float) -> Tensor:
-        """What mixing a bit of each attribute in costs, (N, A): 1, `own` for the edited one.
+    def prices(self, request: Request) -> Tensor:
+        """What mixing a bit of each attribute in costs, (N, A): 1, and less for the edited one.
 
         The mouth costs most: a shut one that opens shows teeth that the photo does not have.
         """
         prices = self.narrow.new_ones(len(request.attribute), len(self.narrow))
         if self.mouth >= 0:
             prices[:, self.mouth] = MOUTH_PRICE
-        prices[torch.arange(len(prices), device=prices.device), request.attribute] = own
+        prices[torch.arange(len(prices), device=prices.device), request.attribute] = self.effect.own
         return prices
 
 
@@ -136,15 +122,8 @@ def effect_step(
     faces: Faces,
     request: Request,
     editing: Editing,
-    weights: Effect,
 ) -> dict[str, Tensor]:
-    """One iteration: the decoder's mixing network learns; returns the terms.
-
-    Args:
-        networks: encoder and decoder.
-        faces: a batch with crops.
-        request: what is edited in each.
-    """
+    """One iteration: the decoder's mixing network learns; returns the terms."""
     encoder, decoder = networks
     with torch.no_grad():
         code = encoder(faces.texture, faces.points)
@@ -156,14 +135,18 @@ def effect_step(
     edit = editing.composer.edit(source, target, faces.texture, editing.where(request))
     composed = editing.composer(crop, faces.points, edit)
     logits = editing.verdict(composed.roll(request.shift, dims=(2, 3)))
-    terms: dict[str, Tensor] = {}
-    terms["verdict"], terms["others"] = verdict_terms(logits, before_logits, request, editing)
-    terms["mouth"] = mouth_term(faces.points, faces.points + edit.moves)
+    lacking, gone = verdict_terms(logits, before_logits, request, editing)
     at_rest, edited = (torch.stack(decoder.mixed(z, y), dim=1) for y in (code.y, asked))
-    price = editing.prices(request, weights.own)[:, None]
-    terms["mixing"] = ((edited - at_rest).square() * price).sum(dim=(1, 2)).mean()
-    terms["rest"] = at_rest.square().sum(dim=(1, 2)).mean()
-    move(optimiser, sum((getattr(weights, name) * term for name, term in terms.items()), torch.zeros(())))
+    price = editing.prices(request)[:, None]
+    terms = {
+        "verdict": lacking,
+        "others": gone,
+        "mouth": mouth_term(faces.points, faces.points + edit.moves),
+        "mixing": ((edited - at_rest).square() * price).sum(dim=(1, 2)).mean(),
+        "rest": at_rest.square().sum(dim=(1, 2)).mean(),
+    }
+    weighted = (getattr(editing.effect, name) * term for name, term in terms.items())
+    move(optimiser, sum(weighted, torch.zeros(())))
     return {name: term.detach() for name, term in terms.items()}
 
 
@@ -173,9 +156,8 @@ def mouth_term(before: Tensor, after: Tensor) -> Tensor:
     A mouth that was narrower or wider before may stay so.
     """
     eyes = (before[:, dense.LEFT_EYE].mean(dim=1) - before[:, dense.RIGHT_EYE].mean(dim=1)).norm(dim=1)
-    own, new = (
-        (p[:, dense.LEFT_MOUTH] - p[:, dense.RIGHT_MOUTH]).norm(dim=1) / eyes for p in (before, after)
-    )
+    corners = (p[:, dense.LEFT_MOUTH] - p[:, dense.RIGHT_MOUTH] for p in (before, after))
+    own, new = (corner.norm(dim=1) / eyes for corner in corners)
     offset, slope = NARROW_MOUTH
     low = torch.minimum(own, offset + slope * own)
     beyond = F.relu(low - new) + F.relu(new - own.clamp(min=WIDE_MOUTH))
@@ -189,17 +171,14 @@ def verdict_terms(
 
     Both in units of the distance between typical faces without and with the attribute.
     """
-    goals = editing.goals
+    goals, edited = editing.goals, request.attribute
     here = torch.arange(len(logits), device=logits.device)
-    wanted = torch.where(
-        request.value > 0.5, goals.present[request.attribute], goals.absent[request.attribute]
-    )
+    wanted = torch.where(request.value > 0.5, goals.present[edited], goals.absent[edited])
     sign = request.value * 2 - 1
-    distance = goals.distance[request.attribute]
-    lacking = F.relu(sign * (wanted - logits[here, request.attribute])) / distance
+    lacking = F.relu(sign * (wanted - logits[here, edited])) / goals.distance[edited]
     other = torch.ones_like(logits)
-    other[here, request.attribute] = 0
+    other[here, edited] = 0
     if editing.mouth >= 0:
         other[:, editing.mouth] *= (request.along == 0).float()
     gone = ((logits - before) / goals.distance).square() * other
-    return lacking.mean(), (gone.sum(dim=1) * editing.narrow[request.attribute]).mean()
+    return lacking.mean(), (gone.sum(dim=1) * editing.narrow[edited]).mean()

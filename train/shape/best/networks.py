@@ -27,12 +27,7 @@ from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.geometry import points as dense
 from aif.runtime.networks.cpu import multiplies_bf16
 from aif.train.shape.faces.known import TONE_ATTRIBUTES
-from aif.train.shape.linear.networks import (
-    Code,
-    LinearDecoder,
-    LinearEncoder,
-    regressors,
-)
+from aif.train.shape.linear.networks import Code, LinearDecoder, LinearEncoder, regressors
 
 ENCODER_CHANNELS = (12, 24, 48, 96, 128)
 DECODER_CHANNELS = (128, 96, 64, 32, 16)
@@ -65,12 +60,9 @@ class Decoding(NamedTuple):
 class ShapeEncoder(nn.Module):
     """Texture and landmarks to z and y: q(z | t, p) and E_y(t, p).
 
-    The features are the baseline's components beside those of a small convolutional network.
-
-    Args:
-        linear: the fitted baseline, copied.
-        size: side of the texture in pixels, a multiple of 32.
-        deep: False = the baseline alone, for trainings without Algorithm 1's stage.
+    The features are the components of the fitted baseline `linear`, which is copied, beside those of a small
+    convolutional network of textures of `size` px, a multiple of 32. Not `deep`, for trainings without
+    Algorithm 1's stage, it is the baseline alone.
     """
 
     def __init__(self, linear: LinearEncoder, size: int, deep: bool = True) -> None:
@@ -82,22 +74,21 @@ class ShapeEncoder(nn.Module):
         self.linear = LinearEncoder(size, shape, texture, attributes, random)
         self.linear.load_state_dict(linear.state_dict())
         layers: list[nn.Module] = []
-        before = 3
-        for stage, channels in enumerate(ENCODER_CHANNELS):
-            layers += _encoder_stage(before, channels, again=2 <= stage <= 3, first=stage == 0)
-            before = channels
+        for stage, (before, channels) in enumerate(pairwise((3, *ENCODER_CHANNELS))):
+            layers += _convolution(before, channels, 5 if stage == 0 else 3, 2)
+            if stage in (2, 3):
+                layers += _convolution(channels, channels, 3, 1)
         self.trunk = nn.Sequential(*layers)
-        self.look = nn.Sequential(nn.Linear(before * (size // 32) ** 2, HIDDEN), nn.ReLU())
-        self.points = nn.Sequential(
-            nn.Linear(codes, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN // 2), nn.ReLU()
-        )
+        self.look = nn.Sequential(nn.Linear(ENCODER_CHANNELS[-1] * (size // 32) ** 2, HIDDEN), nn.ReLU())
+        first, second = nn.Linear(codes, HIDDEN), nn.Linear(HIDDEN, HIDDEN // 2)
+        self.points = nn.Sequential(first, nn.ReLU(), second, nn.ReLU())
         self.mean = _extended(linear.z, HIDDEN + HIDDEN // 2)
         self.y = _extended(linear.y, random + HIDDEN + HIDDEN // 2)
         self.log_variance = nn.Linear(self.mean.in_features, codes)
         nn.init.zeros_(self.log_variance.weight)
         nn.init.constant_(self.log_variance.bias, -3.0)
-        for unused in (self.linear.z, self.linear.y):
-            unused.requires_grad_(False)
+        self.linear.z.requires_grad_(False)
+        self.linear.y.requires_grad_(False)
 
     def features(self, image: Tensor, landmarks: Tensor) -> Tensor:
         """What the heads read, (N, F), of image (N, 3, S, S) in [0, 1] and landmarks (N, 221, 2)."""
@@ -114,10 +105,10 @@ class ShapeEncoder(nn.Module):
 
     def forward(self, image: Tensor, landmarks: Tensor) -> Code:
         """image (N, 3, S, S) texture in [0, 1], landmarks (N, 221, 2) in units of the crop's side."""
-        if not self.deep:
-            code: Code = self.linear(image, landmarks)
-            return code
-        return self.heads(self.features(image, landmarks))
+        found: Code = (
+            self.heads(self.features(image, landmarks)) if self.deep else self.linear(image, landmarks)
+        )
+        return found
 
 
 class ShapeDecoder(nn.Module):
@@ -143,10 +134,8 @@ class ShapeDecoder(nn.Module):
         self.size = size
         self.linear = LinearDecoder(size, codes, count)
         self.linear.load_state_dict(linear.state_dict())
-        self.tonal: Tensor
-        self.learnt: Tensor
-        self.register_buffer("learnt", torch.tensor([float(name not in without) for name in attributes]))
-        self.register_buffer("tonal", torch.tensor([float(name in TONE_ATTRIBUTES) for name in attributes]))
+        self.learnt = nn.Buffer(torch.tensor([float(name not in without) for name in attributes]))
+        self.tonal = nn.Buffer(torch.tensor([float(name in TONE_ATTRIBUTES) for name in attributes]))
         self.mixing = nn.Sequential(
             nn.Linear(codes + count, HIDDEN),
             nn.LeakyReLU(0.2),
@@ -163,14 +152,11 @@ class ShapeDecoder(nn.Module):
         )
         self.out = nn.Conv2d(DECODER_CHANNELS[-1], 12, 3, padding=1)
         self.move = nn.Sequential(
-            nn.Linear(codes, HIDDEN),
-            nn.LeakyReLU(0.2),
-            nn.Linear(HIDDEN, 2 * dense.COUNT),
+            nn.Linear(codes, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, 2 * dense.COUNT)
         )
         for layer in (self.out, self.move[-1], self.mixing[-1]):
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
-        self.linear.requires_grad_(True)
 
     def mixed(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """What is added to y (N, A) for the shape, and for the texture."""
@@ -200,7 +186,12 @@ class ShapeDecoder(nn.Module):
             return coarse
         # The convolutional part has four numbers for each place and colour of the half-sized map.
         with _mixed(self, z.device):
-            fine = F.pixel_shuffle(self._convolve(z), 2)
+            x = self.start(self.hidden(z)).unflatten(1, (-1, self.side, self.side))
+            x = x.contiguous(memory_format=torch.channels_last)
+            for stage, convolution in enumerate(self.convolutions):
+                x = convolution(F.leaky_relu(x, 0.2) if stage else x)
+                x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            fine = F.pixel_shuffle(self.out(F.leaky_relu(x, 0.2)), 2)
         return fine.float() + coarse
 
     def movement(self, z: Tensor) -> Tensor:
@@ -208,39 +199,25 @@ class ShapeDecoder(nn.Module):
         movement: Tensor = self.move(z) * 0.01
         return movement
 
-    def _convolve(self, z: Tensor) -> Tensor:
-        x = self.start(self.hidden(z)).unflatten(1, (-1, self.side, self.side))
-        x = x.contiguous(memory_format=torch.channels_last)
-        for stage, convolution in enumerate(self.convolutions):
-            x = convolution(F.leaky_relu(x, 0.2) if stage else x)
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        out: Tensor = self.out(F.leaky_relu(x, 0.2))
-        return out
-
-    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
+    def forward(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Texture, landmarks and detail."""
         decoding = self.decode(z, y)
         return decoding.texture, decoding.points, decoding.detail
 
 
 class Discriminator(nn.Module):
-    """The discriminator: image (N, 3, S, S) in [0, 1] to real/fake logits (N, P), one a place and one of all.
-
-    Args:
-        size: side of the image in pixels, a multiple of 32.
-    """
+    """The discriminator: image (N, 3, S, S) in [0, 1], S a multiple of 32, to real/fake logits (N, P), one a
+    place and one of all."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = 3
-        for channels in CRITIC_CHANNELS:
+        for before, channels in pairwise((3, *CRITIC_CHANNELS)):
             layers += [nn.Conv2d(before, channels, 3, 2, 1), nn.LeakyReLU(0.2)]
-            before = channels
         self.near = nn.Sequential(*layers[:6])
         self.far = nn.Sequential(*layers[6:])
         self.places = nn.Conv2d(CRITIC_CHANNELS[2], 1, 1)
-        self.whole = nn.Linear(before * (size // 32) ** 2, 1)
+        self.whole = nn.Linear(CRITIC_CHANNELS[-1] * (size // 32) ** 2, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         with _mixed(self, image.device):
@@ -256,17 +233,9 @@ def _mixed(network: nn.Module, device: torch.device) -> AbstractContextManager[o
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def _encoder_stage(before: int, channels: int, again: bool, first: bool) -> list[nn.Module]:
-    """Halve the side; `again`: a second convolution at the new side."""
-    kernel = 5 if first else 3
-    layers: list[nn.Module] = [
-        nn.Conv2d(before, channels, kernel, 2, kernel // 2, bias=False),
-        nn.BatchNorm2d(channels),
-        nn.ReLU(),
-    ]
-    if again:
-        layers += [nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
-    return layers
+def _convolution(before: int, channels: int, kernel: int, stride: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(before, channels, kernel, stride, kernel // 2, bias=False)
+    return [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
 
 
 def _extended(layer: nn.Linear, more: int) -> nn.Linear:

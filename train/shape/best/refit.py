@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from aif.runtime.editing.shape.gain import EPSILON
-from aif.runtime.geometry.points import mouth_opening
 from aif.train.progress import counted
 from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
-from aif.train.shape.faces.mean_shape import OPEN
+from aif.train.shape.faces.mean_shape import open_mouths
 from aif.train.shape.faces.store import FaceStore
 from aif.train.shape.linear.effects import fit_maps, regress_landmarks
 
@@ -29,14 +28,13 @@ def refit(
     ridge: float,
     log: Callable[[str], None] = print,
 ) -> None:
-    """Fit what y does to landmarks and texture, leaving all that z does to the texture.
+    """Fit what y does to landmarks and texture in the decoder, leaving all that z does to the texture.
 
     Args:
-        networks: encoder, and the decoder, which is changed in place.
+        networks: encoder and decoder.
         rows: int64 (N,) faces of the store, on the CPU.
         z: (N, Z) their clean codes.
         ridge: penalty, as in `LinearConfig`.
-        log: gets a line now and then.
     """
     encoder, decoder = networks
     here = rows.to(store.device)
@@ -44,7 +42,7 @@ def refit(
     y, points = store.y[here].float(), store.points[here]
     moved = points.flatten(1) - decoder.movement(z)
     regress_landmarks(decoder.linear.points, (z, y), moved, ridge, people)
-    opened = torch.from_numpy(mouth_opening(points.cpu().numpy()) > OPEN).to(store.device)
+    opened = torch.from_numpy(open_mouths(points.cpu().numpy())).to(store.device)
 
     def textures() -> Iterator[tuple[Tensor, Tensor]]:
         parts = torch.split(torch.arange(len(rows)), 100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,50 +12,17 @@ import numpy as np
 
 from aif.runtime.errors import CheckpointError, ConfigError
 from aif.runtime.files import write_text
-from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
+from aif.train.config import read_settings
 from aif.train.shape.best.config import ShapeConfig
-from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
 from aif.train.shape.best.state import beginning
 from aif.train.shape.faces.store import FaceStore
-from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
+from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder, unfitted
+from aif.train.shape.shape_run import ShapeRun, load_attributes
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
+from aif.train.training.run import checkpoint_folder
 
 FILE = "shape.json"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """Encoder and decoder of a training as they are exported (moving averages), in eval mode, on the CPU.
-
-    Attributes:
-        encoder, decoder: the networks.
-        frame: the textures' frame.
-        attributes: names of y.
-        size: side of a texture in pixels.
-        config: the training's settings.
-        step: steps done.
-        data: `name`, `fingerprint` and number (`faces`) of the training faces.
-    """
-
-    encoder: ShapeEncoder
-    decoder: ShapeDecoder
-    frame: Frame
-    attributes: tuple[str, ...]
-    size: int
-    config: ShapeConfig
-    step: int
-    data: dict[str, Any]
-
-    @property
-    def faces_seen(self) -> int:
-        """How many faces the training has seen, repetitions counted."""
-        return self.step * self.config.batch_size
-
-
-def checkpoint_folder(out: Path) -> Path:
-    """Where a training's checkpoints lie."""
-    return out / "checkpoints"
 
 
 def prepare_folder(out: Path, config: ShapeConfig, store: FaceStore, data: Mapping[str, str]) -> None:
@@ -68,7 +35,7 @@ def prepare_folder(out: Path, config: ShapeConfig, store: FaceStore, data: Mappi
         ConfigError: it holds another training.
     """
     about = {
-        "config": config.to_dict(),
+        "config": asdict(config),
         "attributes": list(store.attributes),
         "size": store.size,
         "mean": store.frame.mean.tolist(),
@@ -91,21 +58,20 @@ def prepare_folder(out: Path, config: ShapeConfig, store: FaceStore, data: Mappi
     write_text(path, json.dumps(about))
 
 
-def unfitted(
+def unfitted_of(
     info: Mapping[str, Any], size: int, attributes: int, config: ShapeConfig
 ) -> tuple[LinearEncoder, LinearDecoder]:
     """A baseline of the sizes that a checkpoint's `info` tells, for its weights to be put in."""
     shape, texture = info["components"]
-    features = int(info.get("features", config.linear.features))
-    encoder = LinearEncoder(size, shape, texture, attributes, features)
-    return encoder, LinearDecoder(size, encoder.z.out_features, attributes)
+    return unfitted(size, shape, texture, attributes, info.get("features", config.linear.features))
 
 
-def load_trained(out: Path) -> Trained:
-    """What a training has learnt so far, from its newest checkpoint.
+def load_trained(out: Path) -> ShapeRun:
+    """What a training has learnt so far, from its newest checkpoint: the moving averages.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
+        OSError, ValueError, KeyError, RuntimeError: its files do not fit each other, or one is missing.
     """
     checkpoints = list_checkpoints(checkpoint_folder(out))
     if not checkpoints or not (out / FILE).exists():
@@ -114,28 +80,27 @@ def load_trained(out: Path) -> Trained:
         )
     about = _read(out / FILE)
     groups, info = load_checkpoint(checkpoints[-1])
-    try:
-        attributes = tuple(about["attributes"])
-        frame = Frame(
-            np.array(about["mean"], np.float32).reshape(dense.COUNT, 2),
-            np.array(about["triangles"], np.int32),
-        )
-        size = int(about["size"])
-        config = ShapeConfig.from_dict(about["config"])
-        encoder, decoder = beginning(unfitted(info, size, len(attributes), config), attributes, config)
-        encoder.load_state_dict(groups["ema_encoder"])
-        decoder.load_state_dict(groups["ema_decoder"])
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"{checkpoints[-1]} does not fit {FILE} ({error}).") from error
-    return Trained(
+    names, size, data = tuple(about["attributes"]), int(about["size"]), about["data"]
+    config = read_settings(ShapeConfig, about["config"])
+    encoder, decoder = beginning(unfitted_of(info, size, len(names), config), names, config)
+    encoder.load_state_dict(groups["ema_encoder"])
+    decoder.load_state_dict(groups["ema_decoder"])
+    attributes, hair = load_attributes(out)
+    return ShapeRun(
         encoder.eval().requires_grad_(False),
         decoder.eval().requires_grad_(False),
-        frame,
+        Frame(np.array(about["mean"], np.float32), np.array(about["triangles"], np.int32)),
         attributes,
-        size,
-        config,
-        int(info["step"]),
-        about["data"],
+        image_size=size,
+        latent_size=encoder.mean.out_features,
+        preset="best",
+        steps=int(info["step"]),
+        faces_seen=int(info["step"]) * config.batch_size,
+        seed=config.seed,
+        data_name=str(data["name"]),
+        data_fingerprint=str(data.get("fingerprint", "")),
+        hair=hair,
+        data_path=data.get("path"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from aif.train.shape.best.networks import Discriminator, ShapeDecoder, ShapeEnco
 from aif.train.shape.best.step import Players
 from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
 from aif.train.training.checkpoint import (
-    list_checkpoints,
     load_checkpoint,
     optimiser_tensors,
     restore_optimiser,
@@ -62,27 +61,31 @@ class ShapeState:
 
     Args:
         config: the training's settings.
-        encoder, decoder: as they begin.
+        linear: the baseline that the networks begin as.
+        attributes: names of y.
         device: where they are trained.
     """
 
     def __init__(
-        self, config: ShapeConfig, encoder: ShapeEncoder, decoder: ShapeDecoder, device: torch.device
+        self,
+        config: ShapeConfig,
+        linear: tuple[LinearEncoder, LinearDecoder],
+        attributes: tuple[str, ...],
+        device: torch.device,
     ) -> None:
         self.config, self.device = config, device
-        codes, attributes = encoder.mean.out_features, encoder.y.out_features
+        encoder, decoder = beginning(linear, attributes, config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             discriminator = Discriminator(decoder.size)
-            auxiliary = Auxiliary(codes, attributes, config.algorithm1.hidden)
-        layout = torch.channels_last
+            auxiliary = Auxiliary(encoder.mean.out_features, len(attributes), config.algorithm1.hidden)
         for network in (encoder, decoder, discriminator):
-            network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.players = Players(encoder, decoder, discriminator, auxiliary.to(device))
         self.ema_encoder, self.ema_decoder = Ema(encoder, config.ema), Ema(decoder, config.ema)
         self.goals: Goals | None = None
         self.step = 0
-        self.phase = self._phase("reconstruct")
+        self.phase = self._reconstruct()
         if config.reconstruct_steps == 0:
             self.begin_effect()
 
@@ -94,36 +97,32 @@ class ShapeState:
         assert isinstance(decoder, ShapeDecoder)
         return encoder, decoder
 
-    def _phase(self, name: str) -> Phase:
-        """A stage's beginning, with fresh optimisers."""
-        config, p, r = self.config, self.players, self.config.rates
-        p.decoder.requires_grad_(name == "reconstruct")
-        p.decoder.mixing.requires_grad_(name == "effect")
-        if name == "reconstruct":
-            start, steps = 0, config.reconstruct_steps
-            maps = list(p.decoder.linear.fine.parameters())
-            groups = [_group(maps, r.maps)]
-            for network in (p.encoder, p.decoder):
-                linear = {id(q): q for q in network.linear.parameters()}
-                others = {id(q): q for q in network.parameters() if id(q) not in linear}
-                groups.append(_group(_trained(others.values()), r.networks))
-                groups.append(_group([q for q in _trained(linear.values()) if q not in set(maps)], r.linear))
-        else:
-            start, steps = config.reconstruct_steps, config.effect_steps
-            groups = [_group(list(p.decoder.mixing.parameters()), r.mixing)]
-        learning = {"autoencoder": groups}
-        if name == "reconstruct":
-            for player in ("discriminator", "auxiliary"):
-                learning[player] = [_group(list(getattr(p, player).parameters()), r.discriminator)]
-        optimisers = {player: Adam(groups, lr=r.networks, betas=BETAS) for player, groups in learning.items()}
-        return Phase(name, start, steps, optimisers)
+    def _reconstruct(self) -> Phase:
+        """The first stage: Algorithm 1's four networks learn."""
+        p, rates = self.players, self.config.rates
+        p.decoder.mixing.requires_grad_(False)
+        groups = [_group(p.decoder.linear.fine.parameters(), rates.maps)]
+        for network in (p.encoder, p.decoder):
+            trained = {name: q for name, q in network.named_parameters() if q.requires_grad}
+            linear = [name for name in trained if name.startswith("linear.")]
+            groups.append(_group((trained[name] for name in trained if name not in linear), rates.networks))
+            rest = (trained[name] for name in linear if not name.startswith("linear.fine."))
+            groups.append(_group(rest, rates.linear))
+        optimisers = {"autoencoder": Adam(groups, betas=BETAS)}
+        for name in ("discriminator", "auxiliary"):
+            group = _group(getattr(p, name).parameters(), rates.discriminator)
+            optimisers[name] = Adam([group], betas=BETAS)
+        return Phase("reconstruct", 0, self.config.reconstruct_steps, optimisers)
 
     def begin_effect(self) -> None:
-        """The third stage, with the averages of the first as its networks and the encoder at rest."""
-        self.players.encoder.load_state_dict(self.ema_encoder.module.state_dict())
-        self.players.decoder.load_state_dict(self.ema_decoder.module.state_dict())
-        self.players.encoder.eval().requires_grad_(False)
-        self.phase = self._phase("effect")
+        """The third stage, with the averages of the first as its networks; only the mixing network learns."""
+        encoder, decoder, config = self.players.encoder, self.players.decoder, self.config
+        encoder.load_state_dict(self.ema_encoder.module.state_dict())
+        decoder.load_state_dict(self.ema_decoder.module.state_dict())
+        encoder.eval().requires_grad_(False)
+        decoder.requires_grad_(False).mixing.requires_grad_(True)
+        adam = Adam([_group(decoder.mixing.parameters(), config.rates.mixing)], betas=BETAS)
+        self.phase = Phase("effect", config.reconstruct_steps, config.effect_steps, {"autoencoder": adam})
 
     def average(self) -> None:
         """Move the averages after a step."""
@@ -139,13 +138,13 @@ class ShapeState:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""
-        tensors: dict[str, dict[str, Tensor]] = {
-            name: dict(module.state_dict()) for name, module in self._modules().items()
+        tensors: dict[str, Mapping[str, Tensor]] = {
+            name: module.state_dict() for name, module in self._modules().items()
         }
         for name, optimiser in self.phase.optimisers.items():
             tensors[f"optimiser_{name}"] = optimiser_tensors(optimiser)
         if self.goals is not None:
-            tensors["goals"] = {"absent": self.goals.absent, "present": self.goals.present}
+            tensors["goals"] = vars(self.goals)
         sizes = self.players.encoder.linear
         info = {
             "phase": self.phase.name,
@@ -155,16 +154,13 @@ class ShapeState:
         }
         save_checkpoint(folder, self.step, tensors, info)
 
-    def resume(self, folder: Path) -> bool:
-        """Take up the newest checkpoint; False where there is none."""
-        found = list_checkpoints(folder)
-        if not found:
-            return False
-        groups, info = load_checkpoint(found[-1])
+    def resume(self, checkpoint: Path) -> None:
+        """Take up a checkpoint."""
+        groups, info = load_checkpoint(checkpoint)
         if info["phase"] == "effect" and self.phase.name != "effect":
             self.begin_effect()
         if info["phase"] != self.phase.name:
-            raise ConfigError(f"{found[-1]} is in a stage that this configuration does not have.")
+            raise ConfigError(f"{checkpoint} is in a stage that this configuration does not have.")
         try:
             for name, module in self._modules().items():
                 module.load_state_dict(groups[name])
@@ -172,23 +168,19 @@ class ShapeState:
                 restore_optimiser(optimiser, groups[f"optimiser_{name}"])
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(
-                f"{found[-1]} is of another version ({error}).", "Choose another --out."
+                f"{checkpoint} is of another version ({error}).", "Choose another --out."
             ) from error
         if "goals" in groups:
-            goals = groups["goals"]
-            self.goals = Goals(goals["absent"].to(self.device), goals["present"].to(self.device))
+            self.goals = Goals(**{name: each.to(self.device) for name, each in groups["goals"].items()})
         self.step = int(info["step"])
-        return True
 
     def _modules(self) -> dict[str, nn.Module]:
         """The networks that the stage needs: edits use no discriminator and no auxiliary network."""
-        names = (
-            "encoder",
-            "decoder",
-            *(("discriminator", "auxiliary") if self.phase.name == "reconstruct" else ()),
-        )
-        averages = {"ema_encoder": self.ema_encoder.module, "ema_decoder": self.ema_decoder.module}
-        return {name: getattr(self.players, name) for name in names} | averages
+        p = self.players
+        found: dict[str, nn.Module] = {"encoder": p.encoder, "decoder": p.decoder}
+        if self.phase.name == "reconstruct":
+            found |= {"discriminator": p.discriminator, "auxiliary": p.auxiliary}
+        return found | {"ema_encoder": self.ema_encoder.module, "ema_decoder": self.ema_decoder.module}
 
 
 def beginning(
@@ -202,9 +194,5 @@ def beginning(
         return encoder, ShapeDecoder(linear[1], attributes, config.effect.without, deep)
 
 
-def _group(parameters: list[nn.Parameter], rate: float) -> dict[str, Any]:
-    return {"params": parameters, "lr": rate, "base": rate}
-
-
-def _trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    return [p for p in parameters if p.requires_grad]
+def _group(parameters: Iterable[nn.Parameter], rate: float) -> dict[str, Any]:
+    return {"params": list(parameters), "lr": rate, "base": rate}

@@ -71,9 +71,8 @@ def algorithm1_step(
         with torch.no_grad():
             sample = decoder.decode(noise[1], faces.y).texture  # x_tilde <- D(y, z ~ N(0, I))
         real = losses.gan_real(discriminator(seen(faces.texture, faces)))
-        made = [
-            losses.gan_fake(discriminator(seen(image.detach(), faces))) for image in (x_hat.texture, sample)
-        ]
+        images = (x_hat.texture.detach(), sample)
+        made = [losses.gan_fake(discriminator(seen(image, faces))) for image in images]
         terms["discriminator"] = real + (made[0] + made[1]) / 2
         move(optimisers.discriminator, terms["discriminator"])  # theta_C <- descend L_gan
 

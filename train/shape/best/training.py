@@ -13,30 +13,30 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from aif.runtime.bundle.attributes import AttributeInfo
-from aif.runtime.errors import ConfigError
 from aif.runtime.signals import stop_on_signals
 from aif.train.algorithm.factorize import factorize
 from aif.train.algorithm.update import Optimisers
 from aif.train.evaluators.evaluator import resize_area
 from aif.train.progress import EVERY, FIRST, counted, lasting
-from aif.train.shape.best.compose import Composer
+from aif.train.shape.best.compose import Composer, sample_grid
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.effect import Editing, Goals, Request, effect_step
 from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
 from aif.train.shape.best.refit import refit
-from aif.train.shape.best.run import Trained, checkpoint_folder, load_trained, prepare_folder, unfitted
-from aif.train.shape.best.samples import sample_grid
-from aif.train.shape.best.state import ShapeState, beginning
+from aif.train.shape.best.run import prepare_folder, unfitted_of
+from aif.train.shape.best.state import ShapeState
 from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.faces.store import Faces, FaceStore
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.fit import fit_linear
-from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder
+from aif.train.shape.shape_run import load_attributes
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
 from aif.train.training.logs import CHECKPOINT, FIRST_SAMPLE, STOPPING, RunLog, not_finite
+from aif.train.training.run import checkpoint_folder
+
+Verdict = Callable[[Tensor], Tensor]
 
 GOAL_FACES = 2_000
 """Faces that tell what verdicts are typical."""
@@ -44,16 +44,14 @@ GOAL_FACES = 2_000
 
 @dataclass(frozen=True)
 class ShapeOptions:
-    """How a training is carried out; nothing here changes its outcome."""
+    """How a training is carried out, which does not change its outcome: on which device, cpu or cuda, and how
+    many steps lie between log lines, checkpoints (one more at the end of a stage and on interruption) and
+    pictures of edits (some more in the first minutes; 0 = none)."""
 
-    device: str = "cpu"
-    """Where it runs: cpu or cuda."""
-    log_every: int = 20
-    """Steps between log lines."""
-    checkpoint_every: int = 250
-    """Steps between checkpoints; one is also written at the end of a stage and on interruption."""
-    sample_every: int = 500
-    """Steps between pictures of edits, with some more in the first minutes; 0 = none."""
+    device: str
+    log_every: int
+    checkpoint_every: int
+    sample_every: int
 
 
 def train_shape(
@@ -61,49 +59,41 @@ def train_shape(
     out: Path,
     faces: Textures,
     crops: npt.NDArray[np.uint8],
-    verdict: nn.Module | None,
-    options: ShapeOptions | None = None,
-    *,
-    linear: tuple[LinearEncoder, LinearDecoder] | None = None,
-    infos: tuple[AttributeInfo, ...] | None = None,
-    data: Mapping[str, str] | None = None,
+    verdict: Verdict | None,
+    options: ShapeOptions,
+    data: Mapping[str, str],
     log: Callable[[str], None] = print,
-) -> Trained:
+) -> None:
     """Train into the folder `out`; a training that is already there is resumed.
 
     SIGINT and SIGTERM end it after the step in hand, with a checkpoint, and between its stages at once.
 
     Args:
+        out: holds what the attributes are like (`save_attributes`).
         faces: textures of the training split.
         crops: uint8 (N, S, S, 3) RGB crops of the same faces, as `make_crops` cuts them.
         verdict: crops (N, 3, S, S) -> logits (N, A) of the same attributes; None where effect_steps is 0.
-        linear: the fitted baseline; None = it is fitted first.
-        infos: what the attributes are about; None = what is known by their names.
         data: `name`, `fingerprint` and `path` of the faces, to be noted.
         log: gets a line now and then.
 
     Raises:
-        ConfigError: `out` holds another training, or a verdict network is missing.
+        ConfigError: `out` holds another training.
         TrainingError: a loss is no longer finite; the last checkpoint is kept.
         KeyboardInterrupt: a signal came.
     """
-    options = options or ShapeOptions()
-    if config.effect_steps and verdict is None:
-        raise ConfigError(
-            "Training edits for effect needs a verdict network.", "Give one, or effect_steps=0."
-        )
-    device = torch.device(options.device)
-    store = FaceStore(faces, crops, device, infos)
-    prepare_folder(out, config, store, data or {"name": "faces", "fingerprint": ""})
-    state = _begin(config, out, faces, linear, device, log)
-    trainer = Trainer(config, state, store, None if verdict is None else verdict.to(device))
+    infos, _ = load_attributes(out)
+    store = FaceStore(faces, crops, torch.device(options.device), infos)
+    prepare_folder(out, config, store, data)
+    checkpoints = checkpoint_folder(out)
+    state = _begin(config, checkpoints, faces, store.device, log)
+    trainer = Trainer(config, state, store, verdict)
     pace = state.pace()
     with RunLog(out, state.step) as run_log, stop_on_signals(STOPPING) as stop:
         while state.step < config.steps:
-            if state.step >= config.reconstruct_steps and not trainer.editing_ready:
+            if state.step >= config.reconstruct_steps and trainer.editing is None:
                 with stop.at_once():
                     trainer.prepare_effect(log)
-                state.save(checkpoint_folder(out))
+                state.save(checkpoints)
                 pace = state.pace()
             terms = trainer.one_step()
             state.step += 1
@@ -117,7 +107,7 @@ def train_shape(
             if logged or pace.due("line", EVERY, FIRST):
                 values = {key: value.item() for key, value in terms.items()}
                 if not all(math.isfinite(value) for value in values.values()):
-                    raise not_finite(f"a loss is not finite ({_line(values)})", step, checkpoint_folder(out))
+                    raise not_finite(f"a loss is not finite ({_line(values)})", step, checkpoints)
                 if logged:
                     run_log.scalars(step, {**values, "faces_per_second": pace.rate})
                 log(
@@ -125,7 +115,7 @@ def train_shape(
                     f"about {lasting(pace.left)} left of this stage: {_line(values)}"
                 )
             if saving:
-                state.save(checkpoint_folder(out))
+                state.save(checkpoints)
             if options.sample_every:
                 early = pace.due("sample", pace.elapsed, FIRST_SAMPLE)
                 if early or done or step % options.sample_every == 0:
@@ -133,14 +123,13 @@ def train_shape(
             if stopping and step < config.steps:
                 log(f"stopped at step {step} of {config.steps}; the same command goes on from there")
                 raise stop.interrupt()
-    return load_trained(out)
 
 
 class Trainer:
-    """One step after the other, of whichever stage the training is in."""
+    """One step after the other, of whichever stage the training is in; `editing` is there in the third."""
 
     def __init__(
-        self, config: ShapeConfig, state: ShapeState, store: FaceStore, verdict: nn.Module | None
+        self, config: ShapeConfig, state: ShapeState, store: FaceStore, verdict: Verdict | None
     ) -> None:
         self.config, self.state, self.store, self.verdict = config, state, store, verdict
         self.editing: Editing | None = None
@@ -155,11 +144,6 @@ class Trainer:
         if state.goals is not None:
             self._make_editing(state.goals)
 
-    @property
-    def editing_ready(self) -> bool:
-        """Whether the third stage has begun."""
-        return self.editing is not None
-
     def one_step(self) -> dict[str, Tensor]:
         """The next step; returns its terms."""
         state, config = self.state, self.config
@@ -173,12 +157,10 @@ class Trainer:
             noise = torch.randn(2, len(rows), codes, generator=random).to(self.store.device)
             optimisers = Optimisers(**state.phase.optimisers)
             return algorithm1_step(state.players, optimisers, faces, noise, self._rate, config.algorithm1)
-        request, rows = self._requests(random)
+        request, rows = self._requests(random, self.editing.smiling)
         networks = (state.players.encoder, state.players.decoder)
         optimiser = state.phase.optimisers["autoencoder"]
-        return effect_step(
-            networks, optimiser, self._batch(rows, random), request, self.editing, config.effect
-        )
+        return effect_step(networks, optimiser, self._batch(rows, random), request, self.editing)
 
     def prepare_effect(self, log: Callable[[str], None]) -> None:
         """The second stage and the beginning of the third: z is cleaned of y; typical verdicts are found."""
@@ -201,7 +183,6 @@ class Trainer:
         """Algorithm 1's game of the layer that makes z and a fresh auxiliary network, the erasure, and the
         decoder's directions of y fitted to the clean z."""
         config, store = self.config, self.store
-        encoder.eval()
         random = torch.Generator().manual_seed(config.seed)
         # A short training has a short game, and cleans z on no more faces than it has seen.
         game = replace(config.game, steps=min(config.game.steps, config.reconstruct_steps))
@@ -222,17 +203,16 @@ class Trainer:
 
     def _make_editing(self, goals: Goals) -> None:
         assert self.verdict is not None
-        composer = Composer(self.store.frame, self.store.size, self.config.effect.size)
-        editing = Editing(composer, self.verdict, goals, self.store.infos, self.config.effect)
-        self.editing = editing.to(self.store.device).requires_grad_(False)
-        self.state.players.encoder.eval()
+        store, effect = self.store, self.config.effect
+        composer = Composer(store.frame, store.size, effect.size, store.device)
+        self.editing = Editing(composer, self.verdict, goals, store.infos, effect)
 
     def _batch(self, rows: Tensor, random: torch.Generator) -> Faces:
         mirror = torch.rand(len(rows), generator=random) < 0.5
         bright = (1 + 0.1 * (2 * torch.rand(len(rows), generator=random) - 1))[:, None, None, None]
         return self.store.batch(rows, mirror, bright)
 
-    def _requests(self, random: torch.Generator) -> tuple[Request, Tensor]:
+    def _requests(self, random: torch.Generator, smiling: int) -> tuple[Request, Tensor]:
         """Attributes and directions in equal shares, and faces whose labels are the other way."""
         count, device = self.config.batch_size, self.store.device
         which = torch.randint(len(self._effects), (count,), generator=random)
@@ -241,34 +221,27 @@ class Trainer:
         place = torch.rand(count, generator=random)
         pools = [self._with[int(a)][1 - int(v)] for a, v in zip(attribute, value, strict=True)]
         rows = torch.stack([pool[int(u * len(pool))] for pool, u in zip(pools, place.tolist(), strict=True)])
-        smiling = self.editing.smiling if self.editing is not None else -1
         along = (attribute == smiling) & (value == 0) & (torch.rand(count, generator=random) < 0.8)
         share = along.float() * self.config.effect.mouth_along
         down, right = torch.randint(-2, 3, (2,), generator=random).tolist()
-        request = Request(
-            attribute.to(device), value.float().to(device), share.to(device), (int(down), int(right))
-        )
+        request = Request(attribute.to(device), value.float().to(device), share.to(device), (down, right))
         return request, rows
 
 
 def _begin(
-    config: ShapeConfig,
-    out: Path,
-    faces: Textures,
-    linear: tuple[LinearEncoder, LinearDecoder] | None,
-    device: torch.device,
-    log: Callable[[str], None],
+    config: ShapeConfig, checkpoints: Path, faces: Textures, device: torch.device, log: Callable[[str], None]
 ) -> ShapeState:
     """The state to go on from: the newest checkpoint's, or the linear baseline."""
-    if linear is None and (found := list_checkpoints(checkpoint_folder(out))):
-        _, info = load_checkpoint(found[-1])
-        linear = unfitted(info, faces.size, len(faces.attributes), config)
-    elif linear is None:
+    found = list_checkpoints(checkpoints)
+    if found:
+        linear = unfitted_of(load_checkpoint(found[-1])[1], faces.size, len(faces.attributes), config)
+    else:
         # A short training has a short game.
         steps = min(config.linear.game_steps, 2 * config.steps)
         linear = fit_linear(faces, replace(config.linear, game_steps=steps), log)
-    state = ShapeState(config, *beginning(linear, faces.attributes, config), device)
-    if state.resume(checkpoint_folder(out)):
+    state = ShapeState(config, linear, faces.attributes, device)
+    if found:
+        state.resume(found[-1])
         log(f"going on at step {state.step}")
     return state
 

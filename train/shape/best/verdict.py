@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aif.train.evaluators.evaluator import (
     Evaluator,
@@ -27,48 +28,45 @@ from aif.train.evaluators.evaluator import (
 VERDICT = EvaluatorConfig(image_size=64, width=16, faces=120_000, warm_size=48, warm_share=0.5, seed=101)
 """How a verdict network is trained by default."""
 
+BATCH = 128
+
+
+class CropBatch(NamedTuple):
+    """images uint8 (N, 3, S, S) RGB, y uint8 (N, A)."""
+
+    images: Tensor
+    y: Tensor
+
 
 @dataclass
 class CropBatches:
-    """Batches of labelled crops: `shuffled` by a seed that changes with every pass, or in order.
+    """Batches of labelled crops: shuffled by a seed that changes with every pass, or in order.
 
     Attributes:
         crops: uint8 (N, S, S, 3) RGB.
         labels: uint8 (N, A).
         size: side in pixels that batches have.
-        batch_size: faces of a batch; the last one may be smaller, and is left out of shuffled passes.
-        seed: of the shuffling; None = in order.
+        seed: of the shuffling, which leaves a last, smaller batch out; None = in order.
     """
 
     crops: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]
     size: int
-    batch_size: int = 128
     seed: int | None = None
     passes: int = field(default=0, init=False)
 
     def __iter__(self) -> Iterator[CropBatch]:
-        count = len(self.labels)
-        if self.seed is None:
-            order = np.arange(count)
-        else:
+        order = np.arange(len(self.labels))
+        if self.seed is not None:
             self.passes += 1
-            order = np.random.default_rng([self.seed, self.passes]).permutation(count)
-            order = order[: count - count % self.batch_size]
-        for part in np.split(order, range(self.batch_size, len(order), self.batch_size)):
+            order = np.random.default_rng([self.seed, self.passes]).permutation(order)
+            order = order[: len(order) - len(order) % BATCH]
+        for part in np.split(order, range(BATCH, len(order), BATCH)):
             rows = np.sort(part)
             images = torch.from_numpy(self.crops[rows]).permute(0, 3, 1, 2)
             if images.shape[-1] != self.size:
-                images = (resize_area(images.float(), self.size)).round().to(torch.uint8)
+                images = resize_area(images.float(), self.size).round().to(torch.uint8)
             yield CropBatch(images, torch.from_numpy(self.labels[rows]))
-
-
-@dataclass(frozen=True)
-class CropBatch:
-    """images uint8 (N, 3, S, S) RGB, y uint8 (N, A)."""
-
-    images: Tensor
-    y: Tensor
 
 
 def train_verdict(
@@ -91,32 +89,19 @@ def train_verdict(
         DataError, CheckpointError: as `train_evaluator`.
     """
     size = config.image_size * 9 // 8
-    batches = CropBatches(*train, size, seed=config.seed)
+    batches = CropBatches(*train, size, config.seed)
     return train_evaluator(
         batches, CropBatches(*held_out, size), attributes, out, config, device=device, log=log
     )
 
 
-class Verdict(nn.Module):
-    """A frozen verdict network on crops: differentiable logits.
+def logits_of(evaluator: Evaluator) -> Callable[[Tensor], Tensor]:
+    """A frozen verdict network, differentiable: crops (N, 3, S, S) RGB in [0, 1] to logits (N, A)."""
+    network, size = evaluator.network.requires_grad_(False), evaluator.image_size
 
-    Args:
-        evaluator: a trained one.
-        attributes: whose logits are given, in this order; all known to the evaluator.
-    """
-
-    def __init__(self, evaluator: Evaluator, attributes: tuple[str, ...]) -> None:
-        super().__init__()
-        self.network = evaluator.network.eval().requires_grad_(False)
-        self.size = evaluator.image_size
-        self._columns = [evaluator.attributes.index(name) for name in attributes]
-
-    def train(self, mode: bool = True) -> Verdict:
-        """It is always in evaluation mode."""
-        return self
-
-    def forward(self, crops: Tensor) -> Tensor:
-        """Logits (N, A) of crops (N, 3, S, S) RGB in [0, 1]."""
+    def logits(crops: Tensor) -> Tensor:
         with half_precision(crops.device):
-            logits: Tensor = self.network(normalise(resize_area(crops, self.size)))
-        return logits[:, self._columns].float()
+            found: Tensor = network(normalise(resize_area(crops, size)))
+        return found.float()
+
+    return logits

@@ -3,12 +3,15 @@ network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from aif.runtime.arrays import UInt8Array
+from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import DataError
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.faces.lips import along_edges
@@ -26,51 +29,44 @@ SURE = 0.8
 def dense_landmarks(
     dataset: FaceDataset,
     root: Path | None,
-    net: Callable[[], LandmarkNet],
     log: Callable[[str], None] = print,
+    net: LandmarkNet | None = None,
 ) -> DenseLandmarks:
     """The dense landmarks of a dataset, row by row, with lips along the edges of each picture.
 
-    Args:
-        dataset: aligned faces.
-        root: its folder, which may hold `dense.npz`; None = it has none.
-        net: opens a landmark network; called only where there is no such file.
-        log: gets a line now and then.
+    They are those of `dense.npz` in its folder `root`; without it `net`, or the embedded bundle's network,
+    finds them.
 
     Raises:
         DataError: the file is damaged or lacks a face, or no image can be read.
     """
     if root is not None and (root / FILE).exists():
         return _with_lips(read_dense(root, dataset), dataset, log)
-    network, count = net(), len(dataset)
+    net, count = net or LandmarkNet(Bundle.open()), len(dataset)
     points = np.zeros((count, 221, 2), dtype=np.float32)
     pose, score = np.zeros((count, 3), np.float32), np.zeros(count, np.float32)
-    for start in counted(
-        range(0, count, BATCH), f"landmarks, in batches of {BATCH}", -(-count // BATCH), log
-    ):
-        rows, crops = [], []
-        for row in range(start, min(start + BATCH, count)):
-            try:
-                crops.append(np.ascontiguousarray(dataset.image(row)[..., ::-1]))
-                rows.append(row)
-            except CorruptImageError:
-                continue
-        if not rows:
+    starts = range(0, count, BATCH)
+    for start in counted(starts, f"landmarks, in batches of {BATCH}", len(starts), log):
+        images = dict(_readable(dataset, range(start, min(start + BATCH, count))))
+        if not images:
             continue
-        if len({crop.shape for crop in crops}) > 1:
+        if len({image.shape for image in images.values()}) > 1:
             raise DataError(f"The images of {dataset.name} differ in size.", "Pack them first: aif prepare")
-        found = network.in_crops(np.stack(crops))
+        found, rows = net.in_crops(np.stack(list(images.values()))), list(images)
         points[rows], pose[rows] = found.points, found.pose
         score[rows] = np.where(found.confidence >= SURE, 100.0, 0.0)
     return DenseLandmarks(points, pose, score)
 
 
 def _with_lips(landmarks: DenseLandmarks, dataset: FaceDataset, log: Callable[[str], None]) -> DenseLandmarks:
-    points = landmarks.points.copy()
-    rows = np.flatnonzero(landmarks.sure).tolist()
-    for row in counted(rows, "lips", len(rows), log):
-        try:
-            points[row] = along_edges(np.ascontiguousarray(dataset.image(row)[..., ::-1]), points[row])
-        except CorruptImageError:
-            continue
+    points, rows = landmarks.points.copy(), np.flatnonzero(landmarks.sure).tolist()
+    for row, image in _readable(dataset, counted(rows, "lips", len(rows), log)):
+        points[row] = along_edges(image, points[row])
     return replace(landmarks, points=points)
+
+
+def _readable(dataset: FaceDataset, rows: Iterable[int]) -> Iterator[tuple[int, UInt8Array]]:
+    """Rows and images uint8 (H, W, 3) BGR, those that can be read."""
+    for row in rows:
+        with contextlib.suppress(CorruptImageError):
+            yield row, np.ascontiguousarray(dataset.image(row)[..., ::-1])

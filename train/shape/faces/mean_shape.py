@@ -15,6 +15,12 @@ from aif.runtime.geometry.frame import RING, Frame
 OPEN = 0.02
 
 
+def open_mouths(points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Whose mouths are open far enough for their inside to be seen, bool (N,), of landmarks (N, 221, 2) in
+    units of the crop's side."""
+    return dense.mouth_opening(points) > OPEN
+
+
 def aligned(points: npt.ArrayLike, size: int) -> npt.NDArray[np.float32]:
     """Landmarks (N, 221, 2) in pixels of any image, each moved to its own crop: units of the crop's side.
 
@@ -42,7 +48,7 @@ def make_frame(points: npt.ArrayLike) -> Frame:
         DataError: fewer than ten faces have an open mouth, or their mean mouth has no inside of its own.
     """
     faces = np.asarray(points, dtype=np.float64)
-    faces = faces[dense.mouth_opening(faces) > OPEN]
+    faces = faces[open_mouths(faces)]
     if len(faces) < 10:
         raise DataError(
             f"A mean shape needs at least ten faces with an open mouth; there are {len(faces)}.",

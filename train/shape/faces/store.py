@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.geometry import points as dense
-from aif.runtime.geometry.frame import FOLDED, SEEN, Frame
+from aif.runtime.geometry.frame import FOLDED, SEEN
 from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.textures import Textures
 
@@ -25,7 +25,7 @@ class Faces:
 
     Attributes:
         texture: (N, 3, S, S) RGB in [0, 1].
-        crop: (N, 3, S, S) RGB in [0, 1]; textures where the store has no crops.
+        crop: (N, 3, S, S) RGB in [0, 1].
         points: (N, 221, 2) in units of the side.
         y: (N, A), 0 or 1.
         weight: (N, 1, S, S) how much each texture pixel counts in losses.
@@ -43,7 +43,7 @@ class FaceStore:
 
     Args:
         faces: textures, landmarks, labels.
-        crops: uint8 (N, S, S, 3) RGB crops of the same faces; None where only textures are needed.
+        crops: uint8 (N, S, S, 3) RGB crops of the same faces.
         device: where batches go.
         infos: what the attributes are about; None = what is known by their names.
     """
@@ -51,35 +51,24 @@ class FaceStore:
     def __init__(
         self,
         faces: Textures,
-        crops: npt.NDArray[np.uint8] | None,
+        crops: npt.NDArray[np.uint8],
         device: torch.device,
         infos: tuple[AttributeInfo, ...] | None = None,
     ) -> None:
-        if crops is not None and crops.shape != faces.images.shape:
-            raise ValueError(f"crops {crops.shape} are not those of textures {faces.images.shape}")
         self.attributes, self.frame, self.size = faces.attributes, faces.frame, faces.size
         self.people, self.infos = faces.people, infos or attribute_infos(faces.attributes)
         self.device = device
-        self._images, self._crops = self._resident(faces.images), None
-        if crops is not None:
-            self._crops = self._resident(crops)
-        self.points = torch.from_numpy(np.array(faces.points)).to(device)
-        self.y = torch.from_numpy(np.array(faces.labels)).to(device)
-        self._visibility = Visibility(faces.frame, faces.size, device)
+        self._images, self._crops, self.points, self.y = (
+            torch.from_numpy(each).to(device) for each in (faces.images, crops, faces.points, faces.labels)
+        )
+        ids, count = faces.frame.triangle_ids(faces.size), len(faces.frame.triangles)
+        self._ids = torch.from_numpy(np.where(ids < 0, count, ids)).long().to(device)
+        self._triangles = torch.tensor(faces.frame.triangles, dtype=torch.int64, device=device)
+        self._anchors = torch.tensor(faces.frame.anchors, device=device)
+        self._usual = self._areas(torch.tensor(faces.frame.mean, device=device)[None])
 
     def __len__(self) -> int:
         return len(self.points)
-
-    def _resident(self, array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | Tensor:
-        return array if self.device.type == "cpu" else torch.from_numpy(np.array(array)).to(self.device)
-
-    def _take(self, source: npt.NDArray[np.uint8] | Tensor, rows: Tensor) -> Tensor:
-        some = (
-            source[rows.to(self.device)]
-            if isinstance(source, Tensor)
-            else torch.from_numpy(source[rows.numpy()])
-        )
-        return some.permute(0, 3, 1, 2).float() / 255
 
     def batch(self, rows: Tensor, mirror: Tensor | None = None, bright: Tensor | None = None) -> Faces:
         """The faces of some rows.
@@ -89,9 +78,10 @@ class FaceStore:
             mirror: bool (N,) which of them are mirrored; None = none.
             bright: (N, 1, 1, 1) factors of brightness; None = as they are.
         """
-        texture = self._take(self._images, rows)
-        crop = texture if self._crops is None else self._take(self._crops, rows)
         here = rows.to(self.device)
+        texture, crop = (
+            images[here].permute(0, 3, 1, 2).float() / 255 for images in (self._images, self._crops)
+        )
         points, y = self.points[here], self.y[here].float()
         if mirror is not None:
             chosen = mirror.to(self.device)
@@ -104,30 +94,23 @@ class FaceStore:
             texture, crop = (texture * factor).clamp(max=1), (crop * factor).clamp(max=1)
         return Faces(texture, crop, points, y, self._visibility(points)[:, None])
 
-
-class Visibility:
-    """`Frame.visibility` for batches on a device."""
-
-    def __init__(self, frame: Frame, size: int, device: torch.device) -> None:
-        ids = frame.triangle_ids(size)
-        count = len(frame.triangles)
-        self._ids = torch.from_numpy(np.where(ids < 0, count, ids).astype(np.int64)).to(device)
-        self._triangles = torch.from_numpy(frame.triangles.astype(np.int64)).to(device)
-        self._anchors = torch.tensor(frame.anchors, device=device)
-        self._usual = self._areas(torch.tensor(frame.mean, device=device)[None])
-
-    def _areas(self, points: Tensor) -> Tensor:
-        vertices = torch.cat([points, self._anchors.expand(len(points), -1, -1)], dim=1)
-        a, b, c = vertices[:, self._triangles].unbind(dim=2)
-        one, other = b - a, c - a
-        return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
-
-    def __call__(self, points: Tensor) -> Tensor:
-        """(N, S, S) in [0, 1] of points (N, 221, 2) in units of the side: 0 where the face is folded away."""
+    def _visibility(self, points: Tensor) -> Tensor:
+        """`Frame.visibility` of points (N, 221, 2), in units of the side: (N, S, S) in [0, 1]."""
         ratio = self._areas(points) / torch.where(self._usual == 0, 1.0, self._usual)
         seen = ((ratio - FOLDED) / (SEEN - FOLDED)).clamp(0, 1)
         padded = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
         return padded[:, self._ids]
+
+    def _areas(self, points: Tensor) -> Tensor:
+        vertices = torch.cat([points, self._anchors.expand(len(points), -1, -1)], dim=1)
+        return signed_areas(vertices, self._triangles)
+
+
+def signed_areas(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """Twice the signed area of each triangle: (N, T) of vertices (N, V, 2)."""
+    a, b, c = vertices[:, triangles].unbind(dim=2)
+    one, other = b - a, c - a
+    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
 
 
 def mirrored(images: Tensor) -> Tensor:

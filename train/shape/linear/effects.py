@@ -14,17 +14,32 @@ Source: generalised least squares of random effects (Laird and Ware, 1982).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aif.runtime.arrays import Float32Array
+from aif.runtime.editing.shape.detail import SHARE, SIGMAS
+from aif.runtime.editing.shape.gain import EPSILON, LUMA
+from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.networks import POSE_COMPONENTS, LinearDecoder, regressors
 
 ALIKE = 0.5
 """r: the share of the unexplained variance that is taken to be the person's."""
+
+DETAIL_FACES = 12_000
+"""Faces that detail is fitted to, at the most."""
+
+AROUND = 3.0
+"""A band's energy is averaged over so many pixels of a 128 px texture."""
+
+LEAST = 1e-5
+"""Energies, squared log units, below this are noise."""
 
 People = npt.NDArray[np.int64]
 
@@ -43,7 +58,8 @@ def within(x: Tensor, people: People | None) -> Tensor:
 def regress(layer: nn.Linear, x: Tensor, goal: Tensor, ridge: float, people: People | None = None) -> None:
     """Ridge regression with intercept: layer(x) = goal, for x (N, F), goal (N, D)."""
     known = F.pad(x, (1, 0), value=1.0)
-    solved = solve(*moments(within(known, people), known, goal), len(x), ridge)
+    star = within(known, people).double()
+    solved = solve(star.T @ known.double(), (star.float().T @ goal).double(), len(x), ridge)
     layer.weight.copy_(solved[1:].T)
     layer.bias.copy_((goal - x @ solved[1:]).mean(0))
 
@@ -108,14 +124,43 @@ def fit_maps(
     decoder.fine.bias.copy_(biases[0] * (1 - mouth) + biases[1] * mouth)
 
 
-def moments(star: Tensor, x: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-    """sum x* x' (F, F) and sum x* y' (F, D), in float64."""
-    star = star.double()
-    return star.T @ x.double(), (star.float().T @ goal).double()
+def fit_detail(
+    decoder: LinearDecoder, faces: Textures, some: npt.NDArray[np.int64], times: float, ridge: float
+) -> None:
+    """Set `decoder.detail`: a regression of the log energy of fine bands on y, over `some` of the faces.
+
+    Labels are noisy and folds run elsewhere in everybody, so that means shrink: what is decoded is so many
+    `times` what was measured.
+    """
+    rows = some[:: max(1, len(some) // DETAIL_FACES)]
+    brightness = np.empty((len(rows), 1), dtype=np.float32)
+    energy = np.empty((len(rows), decoder.detail.out_features), dtype=np.float32)
+    for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // 500)):
+        logs = np.log(faces.images[rows[part]].astype(np.float32) / 255 @ LUMA + np.float32(EPSILON))
+        brightness[part, 0] = logs.mean(axis=(1, 2))
+        energy[part] = [log_energies(luma).ravel() for luma in logs]
+    known = torch.from_numpy(np.concatenate([faces.labels[rows], brightness], axis=1, dtype=np.float32))
+    effect = nn.Linear(known.shape[1], energy.shape[1])
+    with torch.no_grad():
+        regress(effect, known, torch.from_numpy(energy), ridge, faces.people_of(rows))
+        decoder.detail.weight.copy_(times / 2 * effect.weight[:, :-1])
+
+
+def log_energies(log_luma: Float32Array) -> Float32Array:
+    """Log energy of a texture's bands, (3, S/4, S/4), of its log luminance (S, S)."""
+    scale = len(log_luma) / 128
+    side = len(log_luma) // SHARE
+    blurred = [log_luma, *(cv2.GaussianBlur(log_luma, (0, 0), sigma * scale) for sigma in SIGMAS)]
+    found = []
+    for fine, coarse in pairwise(blurred):
+        energy = cv2.GaussianBlur((fine - coarse) ** 2, (0, 0), AROUND * scale)
+        found.append(cv2.resize(np.log(energy + LEAST), (side, side), interpolation=cv2.INTER_AREA))
+    return np.stack(found)
 
 
 def solve(xx: Tensor, xy: Tensor, count: int, ridge: float) -> Tensor:
-    """Coefficients (F, D), float32; the first regressor is 1 and has no penalty."""
+    """Coefficients (F, D), float32, of sum x* x' (F, F) and sum x* y' (F, D), float64; the first regressor is
+    1 and has no penalty."""
     penalty = ridge * count * torch.ones(len(xx), dtype=torch.float64, device=xx.device)
     penalty[0] = 0
     solved: Tensor = torch.linalg.solve(xx + torch.diag(penalty), xy)

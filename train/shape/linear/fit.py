@@ -7,19 +7,20 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aif.runtime.editing.shape.gain import EPSILON
-from aif.runtime.errors import ConfigError
 from aif.runtime.geometry import points as dense
 from aif.train.algorithm.factorize import Game, erasure, factorize
+from aif.train.objectives import Settings, require
 from aif.train.shape.faces.known import TONE_ATTRIBUTES
+from aif.train.shape.faces.mean_shape import open_mouths
 from aif.train.shape.faces.textures import Textures
-from aif.train.shape.linear.detail import fit_detail
-from aif.train.shape.linear.effects import fit_maps, regress, regress_landmarks
-from aif.train.shape.linear.networks import POSE_COMPONENTS, LinearDecoder, LinearEncoder
+from aif.train.shape.linear.effects import fit_detail, fit_maps, regress, regress_landmarks
+from aif.train.shape.linear.networks import POSE_COMPONENTS, LinearDecoder, LinearEncoder, unfitted
 from aif.train.shape.linear.predict import classify, held_out_auc, how_well
 
 # Cheeks and bridge of the nose on the mean shape: x, y and radius in pixels of a 128 px texture.
@@ -34,7 +35,7 @@ LEAST_DEVIATION = 4e-3
 
 
 @dataclass(frozen=True)
-class LinearConfig:
+class LinearConfig(Settings):
     """How the baseline is fitted."""
 
     shape_components: int = 40
@@ -57,42 +58,36 @@ class LinearConfig:
 
     def __post_init__(self) -> None:
         for name in ("shape_components", "texture_components", "faces"):
-            if getattr(self, name) < POSE_COMPONENTS:
-                raise ConfigError(f"{name} must be at least {POSE_COMPONENTS}, not {getattr(self, name)}.")
+            value = getattr(self, name)
+            require(value >= POSE_COMPONENTS, f"{name} must be at least {POSE_COMPONENTS}, not {value}.")
         for name in ("game_steps", "game_weight"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} cannot be negative, got {getattr(self, name)}.")
-        if not self.ridge > 0:
-            raise ConfigError(f"The ridge penalty must be above 0, not {self.ridge}.")
+            value = getattr(self, name)
+            require(value >= 0, f"{name} cannot be negative, got {value}.")
+        require(self.ridge > 0, f"The ridge penalty must be above 0, not {self.ridge}.")
 
     @property
     def features(self) -> int:
         """Random features that z is made of beside the components."""
         return FEATURES if self.game_steps else 0
 
+    def networks(self, size: int, attributes: int) -> tuple[LinearEncoder, LinearDecoder]:
+        """Encoder and decoder of textures of `size` px, not fitted."""
+        return unfitted(size, self.shape_components, self.texture_components, attributes, self.features)
+
 
 def fit_linear(
-    faces: Textures, config: LinearConfig | None = None, log: Callable[[str], None] = print
+    faces: Textures, config: LinearConfig, log: Callable[[str], None] = print
 ) -> tuple[LinearEncoder, LinearDecoder]:
-    """Fit the baseline.
-
-    Args:
-        faces: training faces.
-        log: gets a line for each step, and one for each attribute.
-    """
-    config = config or LinearConfig()
+    """Fit the baseline to training faces; `log` gets a line for each step, and one for each attribute."""
     some = np.random.default_rng(config.seed).permutation(len(faces))[: config.faces]
     some.sort()
     points = torch.from_numpy(faces.points[some]).flatten(1)
     y = torch.from_numpy(faces.labels[some].astype(np.float32))
-    size = faces.size
+    people = faces.people_of(some)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        encoder = LinearEncoder(
-            size, config.shape_components, config.texture_components, y.shape[1], config.features
-        )
-    encoder.tone_weight.copy_(inner_face(faces, size // 2))
-    decoder = LinearDecoder(size, encoder.z.out_features, y.shape[1])
+        encoder, decoder = config.networks(faces.size, y.shape[1])
+    encoder.tone_weight.copy_(inner_face(faces.size // 2))
     with torch.no_grad():
         log(f"components of {len(some)} faces")
         _components(encoder.points, points, config.shape_components)
@@ -103,23 +98,18 @@ def fit_linear(
     log("attributes")
     classify(encoder.y, codes, y)
     z = clean(encoder, codes, y, config, log)
-    aucs = held_out_auc(codes, y, faces.people_of(some), config.seed)
-    for line in how_well(faces.attributes, y, aucs):
+    for line in how_well(faces.attributes, y, held_out_auc(codes, y, people, config.seed)):
         log(line)
     with torch.no_grad():
         log("landmarks and textures")
-        regress_landmarks(decoder.points, (z, y), points, config.ridge, faces.people_of(some))
+        regress_landmarks(decoder.points, (z, y), points, config.ridge, people)
         _fit_textures(decoder, faces, some, (z, y, coarse, tone), config.ridge)
         fit_detail(decoder, faces, some, config.detail, config.ridge)
     return encoder.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
 
 
 def clean(
-    encoder: LinearEncoder,
-    codes: Tensor,
-    y: Tensor,
-    config: LinearConfig,
-    log: Callable[[str], None],
+    encoder: LinearEncoder, codes: Tensor, y: Tensor, config: LinearConfig, log: Callable[[str], None]
 ) -> Tensor:
     """Make z of components (N, C) so that it does not tell y (N, A); returns it, (N, Z)."""
     layer = encoder.z
@@ -139,7 +129,7 @@ def clean(
     return z
 
 
-def inner_face(faces: Textures, size: int) -> Tensor:
+def inner_face(size: int) -> Tensor:
     """Weights (1, 1, size, size), summing to 1, of cheeks and bridge of the nose: their mean is the skin's
     tone.
 
@@ -153,9 +143,7 @@ def inner_face(faces: Textures, size: int) -> Tensor:
     return torch.from_numpy(weight)[None, None]
 
 
-def _coarse(
-    faces: Textures, some: np.ndarray[tuple[int], np.dtype[np.int64]], weight: Tensor
-) -> tuple[Tensor, Tensor]:
+def _coarse(faces: Textures, some: npt.NDArray[np.int64], weight: Tensor) -> tuple[Tensor, Tensor]:
     """Log textures at half the side without the tone (n, 3 * half^2), and the tone (n, 3)."""
     textures, tones = [], []
     for part in np.array_split(some, max(1, len(some) // 500)):
@@ -186,23 +174,20 @@ def _standardise(layer: nn.Linear, data: Tensor) -> None:
 def _fit_textures(
     decoder: LinearDecoder,
     faces: Textures,
-    some: np.ndarray[tuple[int], np.dtype[np.int64]],
+    some: npt.NDArray[np.int64],
     known: tuple[Tensor, Tensor, Tensor, Tensor],
     ridge: float,
 ) -> None:
     """The texture's layers. The inside of the mouth is fitted on open mouths alone."""
     z, y, coarse, tone = known
-    kept = [name in TONE_ATTRIBUTES for name in faces.attributes]
-    tonal = torch.cat([z, y * torch.tensor(kept)], dim=1)
-    regress(decoder.tone, tonal, tone, ridge)
-    decoder.tone.weight[:, z.shape[1] :] *= torch.tensor(kept)
-    size, opened = faces.size, torch.from_numpy(faces.open_mouths()[some])
+    kept = torch.tensor([name in TONE_ATTRIBUTES for name in faces.attributes])
+    regress(decoder.tone, torch.cat([z, y * kept], dim=1), tone, ridge)
+    decoder.tone.weight[:, z.shape[1] :] *= kept
+    size, opened = faces.size, torch.from_numpy(open_mouths(faces.points[some]))
     # z is uncorrelated with y, so both parts may be fitted on their own.
     decoder.mouth.copy_(torch.from_numpy(faces.frame.mask(size, dense.INNER_LIP, blur=0.7)))
-    mouth = decoder.mouth[0].expand(3, -1, -1).reshape(-1)
-    half_mouth = F.avg_pool2d(mouth.reshape(1, 3, size, size), 2).flatten()
     regress(decoder.coarse, z, coarse, ridge)
-    at_mouth = half_mouth > 0.02
+    at_mouth = F.avg_pool2d(decoder.mouth, 2).expand(-1, 3, -1, -1).flatten() > 0.02
     inside = nn.Linear(z.shape[1], int(at_mouth.sum()))
     regress(inside, z[opened], coarse[opened][:, at_mouth], ridge)
     decoder.coarse.weight[at_mouth] = inside.weight

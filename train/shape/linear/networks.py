@@ -2,10 +2,9 @@
 one core.
 
 z are principal components of landmarks and texture and the skin's tone, freed of every linear trace of y, and
-with a game against an auxiliary network of others, too;
-the decoder is a ridge regression of landmarks and log texture on z and y. So an edit is one straight line an
-attribute, the same for everybody but for the landmarks, whose line bends a little with the pose. A network
-has to beat it.
+with a game against an auxiliary network of others, too; the decoder is a ridge regression of landmarks and
+log texture on z and y. So an edit is one straight line an attribute, the same for everybody but for the
+landmarks, whose line bends a little with the pose. A network has to beat it.
 
 Source: active appearance models (Cootes, Edwards and Taylor, 1998) with the attribute as a regressor beside
     the components; LEACE for the erasure (Belrose et al., 2023).
@@ -35,7 +34,6 @@ class Code:
     mean: Tensor
     log_variance: Tensor
     y: Tensor
-    features: tuple[Tensor, ...] = ()
 
 
 class LinearEncoder(nn.Module):
@@ -51,19 +49,14 @@ class LinearEncoder(nn.Module):
     def __init__(self, size: int, shape: int, texture: int, attributes: int, features: int = 0) -> None:
         super().__init__()
         half, codes = size // 2, shape + texture + 3
-        self.tone_weight: Tensor
-        self.register_buffer("tone_weight", torch.zeros(1, 1, half, half))
+        self.tone_weight = nn.Buffer(torch.zeros(1, 1, half, half))
         self.points = nn.Linear(2 * dense.COUNT, shape)
         self.texture = nn.Linear(3 * half * half, texture)
         self.tone = nn.Linear(3, 3)
         self.random = None
         if features:
-            self.random = nn.Sequential(
-                nn.Linear(codes, features),
-                nn.LeakyReLU(0.2),
-                nn.Linear(features, features),
-                nn.LeakyReLU(0.2),
-            )
+            first, second = nn.Linear(codes, features), nn.Linear(features, features)
+            self.random = nn.Sequential(first, nn.LeakyReLU(0.2), second, nn.LeakyReLU(0.2))
         self.z = nn.Linear(codes + features, codes)
         self.y = nn.Linear(codes, attributes)
 
@@ -75,9 +68,8 @@ class LinearEncoder(nn.Module):
         """Standardised components (N, C) of image (N, 3, S, S) in [0, 1] and landmarks (N, 221, 2)."""
         tone = self.measured_tone(image)
         texture = (F.avg_pool2d(image, 2) + EPSILON).log() - tone[:, :, None, None]
-        return torch.cat(
-            [self.points(landmarks.flatten(1)), self.texture(texture.flatten(1)), self.tone(tone)], dim=1
-        )
+        parts = (self.points(landmarks.flatten(1)), self.texture(texture.flatten(1)), self.tone(tone))
+        return torch.cat(parts, dim=1)
 
     def features(self, codes: Tensor) -> Tensor:
         """What z is linear in: the components (N, C), and random features of them, if there are any."""
@@ -106,19 +98,14 @@ class LinearDecoder(nn.Module):
         self.fine = nn.Linear(attributes, 3 * size**2)
         self.tone = nn.Linear(codes + attributes, 3)
         self.detail = nn.Linear(attributes, len(SIGMAS) * (size // SHARE) ** 2, bias=False)
-        self.mouth: Tensor
-        self.register_buffer("mouth", torch.zeros(1, 1, size, size))
+        self.mouth = nn.Buffer(torch.zeros(1, 1, size, size))
 
-    def forward(self, z: Tensor, y: Tensor, features: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
+    def forward(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Texture, landmarks and detail."""
         points = self.points(regressors(z, y)).unflatten(1, (dense.COUNT, 2))
         half = self.size // 2
-        coarse = F.interpolate(
-            self.coarse(z).unflatten(1, (3, half, half)),
-            scale_factor=2.0,
-            mode="bilinear",
-            align_corners=False,
-        )
+        coarse = self.coarse(z).unflatten(1, (3, half, half))
+        coarse = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
         tone = self.tone(torch.cat([z, y], dim=1))[:, :, None, None]
         shape = (3, self.size, self.size)
         face, mouth = (self.fine(value).unflatten(1, shape) for value in (y, y.clamp(0, 1)))
@@ -130,6 +117,14 @@ class LinearDecoder(nn.Module):
         side = self.size // SHARE
         amplitudes: Tensor = self.detail(y).unflatten(1, (len(SIGMAS), side, side))
         return amplitudes
+
+
+def unfitted(
+    size: int, shape: int, texture: int, attributes: int, features: int = 0
+) -> tuple[LinearEncoder, LinearDecoder]:
+    """A baseline of these sizes (as `LinearEncoder` has them), for weights to be put in."""
+    encoder = LinearEncoder(size, shape, texture, attributes, features)
+    return encoder, LinearDecoder(size, encoder.z.out_features, attributes)
 
 
 def regressors(z: Tensor, y: Tensor) -> Tensor:

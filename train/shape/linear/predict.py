@@ -45,14 +45,8 @@ def held_out_auc(
 ) -> list[float]:
     """The area under the ROC curve of each attribute, predicted for faces of people who were held out.
 
-    Args:
-        codes: (N, C), of which `MOST_FACES` are taken.
-        y: (N, A), 0 or 1.
-        people: (N,) numbers of the people; None = one a face.
-        seed: of the parts.
-
-    Returns:
-        A values in [0, 1]; NaN where all labels are the same.
+    Of codes (N, C), `MOST_FACES` of them, y (N, A), 0 or 1, and the numbers (N,) of the people, None = one a
+    face. NaN where all labels are the same.
     """
     some = torch.from_numpy(np.random.default_rng(seed).permutation(len(y))[:MOST_FACES])
     codes, y = codes[some], y[some]
