@@ -179,9 +179,7 @@ class ShapeDecoder(nn.Module):
 
     def person(self, z: Tensor) -> Tensor:
         """What z says of the log texture, (N, 3, S, S), without the skin's tone."""
-        half = self.size // 2
-        coarse = self.linear.coarse(z).unflatten(1, (3, half, half))
-        coarse = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        coarse = self.linear.person(z)
         if not self.deep:
             return coarse
         # The convolutional part has four numbers for each place and colour of the half-sized map.

@@ -48,7 +48,7 @@ def refit(
         parts = torch.split(torch.arange(len(rows)), 100)
         for part in counted(parts, "texture of y, in hundreds of faces", len(parts), log):
             texture = store.batch(rows[part]).texture
-            tone = encoder.linear.measured_tone(texture)[:, :, None, None]
-            yield (texture + EPSILON).log() - tone, decoder.person(z[part])
+            _, tone = encoder.linear.split(texture)
+            yield (texture + EPSILON).log() - tone[:, :, None, None], decoder.person(z[part])
 
     fit_maps(decoder.linear, y, opened, textures(), ridge, people)

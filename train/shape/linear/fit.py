@@ -91,7 +91,9 @@ def fit_linear(
     with torch.no_grad():
         log(f"components of {len(some)} faces")
         _components(encoder.points, points, config.shape_components)
-        coarse, tone = _coarse(faces, some, encoder.tone_weight)
+        batches = np.array_split(some, max(1, len(some) // 500))
+        parts = [encoder.split(_images(faces, rows)) for rows in batches]
+        coarse, tone = (torch.cat(each) for each in zip(*parts, strict=True))
         _components(encoder.texture, coarse, config.texture_components)
         _standardise(encoder.tone, tone)
         codes = torch.cat([encoder.points(points), encoder.texture(coarse), encoder.tone(tone)], dim=1)
@@ -143,16 +145,9 @@ def inner_face(size: int) -> Tensor:
     return torch.from_numpy(weight)[None, None]
 
 
-def _coarse(faces: Textures, some: npt.NDArray[np.int64], weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Log textures at half the side without the tone (n, 3 * half^2), and the tone (n, 3)."""
-    textures, tones = [], []
-    for part in np.array_split(some, max(1, len(some) // 500)):
-        image = torch.from_numpy(faces.images[part]).permute(0, 3, 1, 2).float() / 255
-        texture = (F.avg_pool2d(image, 2) + EPSILON).log()
-        tone = (texture * weight).sum(dim=(2, 3))
-        textures.append((texture - tone[:, :, None, None]).flatten(1))
-        tones.append(tone)
-    return torch.cat(textures), torch.cat(tones)
+def _images(faces: Textures, rows: npt.NDArray[np.int64]) -> Tensor:
+    """Textures (n, 3, S, S) in [0, 1]."""
+    return torch.from_numpy(faces.images[rows]).permute(0, 3, 1, 2).float() / 255
 
 
 def _components(layer: nn.Linear, data: Tensor, count: int) -> None:
@@ -195,9 +190,7 @@ def _fit_textures(
 
     def textures() -> Iterator[tuple[Tensor, Tensor]]:
         for part in torch.split(torch.arange(len(some)), 500):
-            image = torch.from_numpy(faces.images[some[part.numpy()]]).permute(0, 3, 1, 2).float() / 255
-            half = decoder.coarse(z[part]).unflatten(1, (3, size // 2, size // 2))
-            said = F.interpolate(half, scale_factor=2.0, mode="bilinear", align_corners=False)
-            yield (image + EPSILON).log() - tone[part][:, :, None, None], said
+            logs = (_images(faces, some[part.numpy()]) + EPSILON).log()
+            yield logs - tone[part][:, :, None, None], decoder.person(z[part])
 
     fit_maps(decoder, y, opened, textures(), ridge, faces.people_of(some))

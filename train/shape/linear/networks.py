@@ -60,16 +60,17 @@ class LinearEncoder(nn.Module):
         self.z = nn.Linear(codes + features, codes)
         self.y = nn.Linear(codes, attributes)
 
-    def measured_tone(self, image: Tensor) -> Tensor:
-        """The skin's own tone: mean log colour (N, 3) of cheeks and bridge of the nose."""
-        return ((F.avg_pool2d(image, 2) + EPSILON).log() * self.tone_weight).sum(dim=(2, 3))
+    def split(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Log textures at half the side without the tone, (N, 3 * half^2), and the skin's own tone, (N, 3):
+        mean log colour of cheeks and bridge of the nose."""
+        texture = (F.avg_pool2d(image, 2) + EPSILON).log()
+        tone = (texture * self.tone_weight).sum(dim=(2, 3))
+        return (texture - tone[:, :, None, None]).flatten(1), tone
 
     def codes(self, image: Tensor, landmarks: Tensor) -> Tensor:
         """Standardised components (N, C) of image (N, 3, S, S) in [0, 1] and landmarks (N, 221, 2)."""
-        tone = self.measured_tone(image)
-        texture = (F.avg_pool2d(image, 2) + EPSILON).log() - tone[:, :, None, None]
-        parts = (self.points(landmarks.flatten(1)), self.texture(texture.flatten(1)), self.tone(tone))
-        return torch.cat(parts, dim=1)
+        texture, tone = self.split(image)
+        return torch.cat([self.points(landmarks.flatten(1)), self.texture(texture), self.tone(tone)], dim=1)
 
     def features(self, codes: Tensor) -> Tensor:
         """What z is linear in: the components (N, C), and random features of them, if there are any."""
@@ -103,14 +104,16 @@ class LinearDecoder(nn.Module):
     def forward(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Texture, landmarks and detail."""
         points = self.points(regressors(z, y)).unflatten(1, (dense.COUNT, 2))
-        half = self.size // 2
-        coarse = self.coarse(z).unflatten(1, (3, half, half))
-        coarse = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
         tone = self.tone(torch.cat([z, y], dim=1))[:, :, None, None]
         shape = (3, self.size, self.size)
         face, mouth = (self.fine(value).unflatten(1, shape) for value in (y, y.clamp(0, 1)))
-        texture = (coarse + face + self.mouth * (mouth - face) + tone).exp() - EPSILON
+        texture = (self.person(z) + face + self.mouth * (mouth - face) + tone).exp() - EPSILON
         return texture.clamp(0, 1), points, self.amplitudes(y)
+
+    def person(self, z: Tensor) -> Tensor:
+        """What z says of the log texture, (N, 3, S, S), without the skin's tone."""
+        coarse = self.coarse(z).unflatten(1, (3, self.size // 2, self.size // 2))
+        return F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
 
     def amplitudes(self, y: Tensor) -> Tensor:
         """The detail of y (N, A)."""
