@@ -1,8 +1,4 @@
-"""The typed configuration of a training run: networks, objective, optimisation.
-
-Every field has its unit and the meaning of None under it. A configuration is checked when it is made, and
-errors are in plain English.
-"""
+"""The typed configuration of a training run; checked when it is made, with errors in plain English."""
 
 from __future__ import annotations
 
@@ -54,17 +50,16 @@ class NetworkConfig(Settings):
     """Dropout rate in the auxiliary network."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.image_size in (64, 128, 256), f"image size {self.image_size} is not 64, 128 or 256")
         require(
             self.width >= 4 and self.width % 4 == 0, f"width {self.width} is not a multiple of 4 from 4 up"
         )
         require(self.latent_size >= 1, f"latent size {self.latent_size} is not at least 1")
         require(self.aux_hidden >= 1, f"auxiliary units {self.aux_hidden} are not at least 1")
-        require(0 <= self.aux_dropout < 1, f"auxiliary dropout {self.aux_dropout} is not in [0, 1)")
-        require(
-            not ("encoder" in self.y_to and self.y_head == "code"),
-            "z cannot know a y that is read from z",
-        )
+        require(self.aux_dropout < 1, f"auxiliary dropout {self.aux_dropout} is not in [0, 1)")
+        circular = "encoder" in self.y_to and self.y_head == "code"
+        require(not circular, "z cannot know a y that is read from z")
 
 
 @dataclass(frozen=True)
@@ -87,9 +82,10 @@ class OptimiserConfig(Settings):
     """Decay a step of the moving average of weights that is exported; None = export the last weights."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(0 < self.learning_rate < 1e31, f"learning rate {self.learning_rate} is not above 0")
-        require(0 <= self.smoothing < 1, f"smoothing {self.smoothing} is not in [0, 1)")
-        require(0 <= self.decay_last <= 1, f"decay_last {self.decay_last} is not in [0, 1]")
+        require(self.smoothing < 1, f"smoothing {self.smoothing} is not in [0, 1)")
+        require(self.decay_last <= 1, f"decay_last {self.decay_last} is not in [0, 1]")
         require(self.batch_size >= 1, f"batch size {self.batch_size} is not at least 1")
         require(self.clip is None or self.clip > 0, f"clip {self.clip} is not above 0")
         require(
@@ -115,8 +111,9 @@ class DataConfig(Settings):
     """Whether faces with rare attribute values are sampled more often."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(bool(self.attributes), "at least one attribute is needed")
-        require(0 <= self.jitter <= 5, f"jitter {self.jitter} is not in [0, 5]")
+        require(self.jitter <= 5, f"jitter {self.jitter} is not in [0, 5]")
 
 
 @dataclass(frozen=True)
@@ -139,10 +136,9 @@ class FreezeConfig(Settings):
     """Probability with which each attribute is set to its other value there (at least one is)."""
 
     def __post_init__(self) -> None:
-        require(0 <= self.at <= 1, f"freeze.at {self.at} is not in [0, 1]")
-        require(0 <= self.edit_rate <= 1, f"edit_rate {self.edit_rate} is not in [0, 1]")
-        for name in ("game_steps", "game_weight", "delta", "edit_class", "edit_keep"):
-            require(getattr(self, name) >= 0, f"{name} {getattr(self, name)} is negative")
+        super().__post_init__()
+        require(self.at <= 1, f"freeze.at {self.at} is not in [0, 1]")
+        require(self.edit_rate <= 1, f"edit_rate {self.edit_rate} is not in [0, 1]")
         needless = self.edit_class == self.edit_keep == 0
         require(self.delta > 0 or needless, "edit_class and edit_keep need freeze.delta above 0")
 
@@ -166,8 +162,8 @@ class TrainConfig(Settings):
     """Arithmetic of the networks; a run's config.json never says auto, but what that came to."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.steps >= 1, f"steps {self.steps} is not at least 1")
-        require(self.seed >= 0, f"seed {self.seed} is negative")
         plain = self.network.y_head == "trunk" and self.network.y_to == ("decoder",)
         require(
             self.freeze.at == 1 or (plain and self.objective.method == "algorithm-1"),
@@ -187,8 +183,7 @@ class TrainConfig(Settings):
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
     """The configuration as plain JSON values."""
-    plain: dict[str, Any] = dataclasses.asdict(config)
-    return plain
+    return dataclasses.asdict(config)
 
 
 def from_dict(values: dict[str, Any]) -> TrainConfig:

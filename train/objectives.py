@@ -1,8 +1,4 @@
-"""Settings of each training method, a class each: the paper's IFcVAE-GAN, then its rivals.
-
-What a rival's preset says of its networks stands in `aif.train.rivals.presets`, its step in the file of its
-name there. Nothing here imports PyTorch.
-"""
+"""Settings of each training method, a class each: the paper's IFcVAE-GAN, then its rivals."""
 
 from __future__ import annotations
 
@@ -16,13 +12,10 @@ from aif.runtime.errors import ConfigError
 
 
 class Settings:
-    """Base of all groups of settings: an unknown name is an error when one is read."""
+    """Base of all groups of settings: no number is negative, and an unknown name is an error when one is
+    read."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-
-class Weights(Settings):
-    """Settings of a loss: no number is negative."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
@@ -37,7 +30,7 @@ def require(condition: bool, message: str) -> None:
 
 
 @dataclass(frozen=True)
-class IfcVaeGan(Weights):
+class IfcVaeGan(Settings):
     """Algorithm 1: weights of its terms, and what the paper leaves open (names as there, section 3)."""
 
     method: Literal["algorithm-1"] = "algorithm-1"
@@ -86,7 +79,7 @@ class IfcVaeGan(Weights):
 
 
 @dataclass(frozen=True)
-class CvaeGan(Weights):
+class CvaeGan(Settings):
     """cVAE-GAN (Bao et al., 2017): pairwise and mean feature matching, no adversary on z.
 
     Pixels lie in [0, 1] here and in [-1, 1] there, which makes a squared error four times as large there.
@@ -106,7 +99,7 @@ class CvaeGan(Weights):
 
 
 @dataclass(frozen=True)
-class IcGan(Weights):
+class IcGan(Settings):
     """IcGAN (Perarnau et al., 2016): a conditional GAN, then independent encoders of z and y."""
 
     method: Literal["icgan"] = "icgan"
@@ -121,7 +114,7 @@ class IcGan(Weights):
 
 
 @dataclass(frozen=True)
-class Fader(Weights):
+class Fader(Settings):
     """Fader Networks (Lample et al., 2017): an autoencoder whose adversary predicts y from z."""
 
     method: Literal["fader"] = "fader"
@@ -136,7 +129,7 @@ class Fader(Weights):
 
 
 @dataclass(frozen=True)
-class Vae(Weights):
+class Vae(Settings):
     """VAE (Kingma and Welling, 2014), beta-VAE (Higgins et al., 2017), DIP-VAE (Kumar et al., 2018)."""
 
     method: Literal["vae"] = "vae"
@@ -153,7 +146,7 @@ class Vae(Weights):
 
 
 @dataclass(frozen=True)
-class Classifier(Weights):
+class Classifier(Settings):
     """The encoder's trunk as an attribute classifier: what a network of this size predicts alone."""
 
     method: Literal["classifier"] = "classifier"

@@ -10,8 +10,7 @@ from typing import Any
 
 from aif.runtime.errors import ConfigError, nearest_names
 from aif.train.config import DataConfig, FreezeConfig, NetworkConfig, OptimiserConfig, TrainConfig
-from aif.train.objectives import IfcVaeGan
-from aif.train.rivals.presets import rivals
+from aif.train.objectives import Classifier, CvaeGan, Fader, IcGan, IfcVaeGan, Objective, Vae
 
 
 def _variant(of: TrainConfig, name: str, **objective: Any) -> TrainConfig:
@@ -78,9 +77,32 @@ ABLATIONS = (
 )
 """One thing changed in each: without L_aux, with L_class on the reconstruction too, without L_KL, ..."""
 
-PRESETS = {
-    preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, WHOLE, *ABLATIONS, *rivals(RESIDUAL))
-}
+
+def _rival(name: str, objective: Objective, **network: Any) -> TrainConfig:
+    """Another method on the networks, data and optimiser of `residual`, so that only methods are compared."""
+    networks = dataclasses.replace(RESIDUAL.network, **network)
+    return dataclasses.replace(RESIDUAL, preset=name, network=networks, objective=objective)
+
+
+_CODE: dict[str, Any] = {"y_to": (), "y_head": "code"}
+_OWN: dict[str, Any] = {"y_head": "own"}  # a trunk for y alone: photos in use bring no label
+
+RIVALS = (
+    _rival("cvae-gan", CvaeGan(), y_to=("encoder", "decoder"), **_OWN),
+    dataclasses.replace(  # Adam and batch norm there, too: without them its GAN does not begin to learn
+        _rival("icgan", IcGan(), y_to=("decoder", "discriminator"), discriminator_norm="batch", **_OWN),
+        optimiser=dataclasses.replace(RESIDUAL.optimiser, name="adam"),
+    ),
+    _rival("fader", Fader(aux_ramp_steps=RESIDUAL.steps // 2), inject_y=True, aux_dropout=0.3, **_OWN),
+    _rival("vae", Vae(), **_CODE),
+    _rival("beta-vae", Vae(beta=4.0), **_CODE),
+    _rival("dip-vae-1", Vae(dip="mean", dip_off=10.0, dip_diagonal=100.0), **_CODE),
+    _rival("dip-vae-2", Vae(dip="sample", dip_off=10.0, dip_diagonal=10.0), **_CODE),
+    _rival("classifier", Classifier()),
+)
+"""The methods that the paper is compared with: what is conditioned on y, the losses and their weights."""
+
+PRESETS = {preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, WHOLE, *ABLATIONS, *RIVALS)}
 
 SHAPE_PRESETS = ("best", "linear")
 """Names of the presets of shape and appearance, which have no `TrainConfig`."""

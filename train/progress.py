@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import TypeVar
 
@@ -30,22 +29,17 @@ def counted(items: Iterable[T], what: str, total: int, log: Callable[[str], None
         yield item
 
 
-@dataclass
 class Pace:
     """How fast work goes that is `done` of `total`, and what is due by the clock.
 
-    The first bit of it is timed apart, for it waits for data and for caches to fill.
+    The first bit of it is timed apart, for it waits for data and for caches to fill. `rate`: what is done in
+    a second; 0 before anything is.
     """
 
-    done: int
-    total: int
-    rate: float = field(default=0.0, init=False)
-    """What is done in a second; 0 before anything is."""
-
-    def __post_init__(self) -> None:
-        self._began = monotonic()
+    def __init__(self, done: int, total: int) -> None:
+        self.done, self.total, self.rate = done, total, 0.0
+        self._start, self._began = done, monotonic()
         self._from: tuple[int, float] | None = None
-        self._start = self.done
         self._due: dict[str, float] = {}
 
     def at(self, done: int) -> bool:

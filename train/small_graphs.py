@@ -34,8 +34,6 @@ def export_small(
     Args:
         module: takes a batch of images in [0, 1], gives a tensor, or a tuple of as many as `outputs`.
         shape: channels, height and width of an image.
-        outputs: names of the outputs, in order.
-        path: the .onnx file, written beside its place and renamed.
         multiple: height and width may be any multiples of it; None = those of `shape` only.
         limit: the largest difference from PyTorch that is allowed, one for all outputs or one each.
         half_limit: the same after large weights are stored as float16 (they become float32 when the graph is
@@ -83,22 +81,19 @@ def _check(
     """The largest difference between ONNX Runtime and PyTorch; an ExportError beyond the limits."""
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    worst = [0.0] * len(outputs)
+    worst = np.zeros(len(outputs))
     for count in (1, 3, 16):
         image = torch.rand(count, *shape, generator=torch.Generator().manual_seed(count))
         with torch.no_grad():
             expected = module(image)
         tensors = (expected,) if isinstance(expected, torch.Tensor) else expected
         given = session.run(list(outputs), {"image": image.numpy()})
-        for place, (g, e) in enumerate(zip(given, tensors, strict=True)):
-            # a NaN is no agreement, and max() would pass over it
-            difference = float(np.nan_to_num(np.abs(g - e.numpy()), nan=np.inf).max())
-            worst[place] = max(worst[place], difference)
-    limits = [limit] * len(outputs) if isinstance(limit, float) else list(limit)
-    for name, error, most in zip(outputs, worst, limits, strict=True):
-        if not error <= most:
+        errors = [np.abs(g - e.numpy()).max() for g, e in zip(given, tensors, strict=True)]
+        worst = np.maximum(worst, errors)
+    for name, error, most in zip(outputs, worst, np.broadcast_to(limit, worst.shape), strict=True):
+        if not error <= most:  # a NaN is no agreement
             raise ExportError(f"The exported {name} differs from PyTorch by {error:.2g} (limit {most:.2g}).")
-    return max(worst)
+    return float(worst.max())
 
 
 def _store_as_half(graph: onnx.GraphProto, smallest: int = 1024) -> None:

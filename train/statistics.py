@@ -27,7 +27,7 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     # The ends are exact where everything or nothing succeeded; rounding must not move them.
     low = 0.0 if successes == 0 else (centre - reach) / (1 + spread)
     high = 1.0 if successes == n else (centre + reach) / (1 + spread)
-    return max(0.0, low), min(1.0, high)
+    return low, high
 
 
 @pydantic.dataclasses.dataclass(frozen=True)
@@ -66,13 +66,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over faces and how far it can be trusted.
+    """A mean over n faces (NaN without any) and its 95 % interval by the normal approximation.
 
-    Attributes:
-        mean: of the values, one a face; NaN where there is none.
-        n: how many faces.
-        low, high: 95 % interval of the mean by the normal approximation, mean -+ 1.96 s / sqrt(n) with the
-            sample's standard deviation s; NaN for fewer than two faces, whose spread is unknown.
+    low, high: mean -+ 1.96 s / sqrt(n) with the sample's standard deviation s; NaN for fewer than two faces.
     """
 
     mean: float

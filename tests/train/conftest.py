@@ -9,6 +9,7 @@ from lightning.fabric import Fabric
 from aif.train.algorithm.noise import step_noise
 from aif.train.algorithm.update import Losses, StepBatch
 from aif.train.config import TrainConfig
+from aif.train.data.synthetic import SyntheticFaces
 from aif.train.training.trainer import Trainer
 
 NETWORKS = ("encoder", "decoder", "discriminator", "auxiliary")
@@ -40,19 +41,22 @@ class OneStep:
         return self.trainer.step(dataclasses.replace(self.batch, step=number))
 
     def gradients(self) -> dict[str, torch.Tensor]:
-        return {
-            name: torch.cat(
-                [
-                    torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten()
-                    for p in getattr(self.networks, name).parameters()
-                ]
-            ).clone()
-            for name in NETWORKS
-        }
+        found = {}
+        for name in NETWORKS:
+            parameters = getattr(self.networks, name).parameters()
+            known = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+            found[name] = torch.cat([gradient.flatten() for gradient in known])
+        return found
 
     def moved(self) -> set[str]:
         """The networks whose gradients are not zero."""
         return {name for name, gradient in self.gradients().items() if gradient.abs().max() > 0}
+
+
+@pytest.fixture(scope="session")
+def faces():
+    """64 synthetic faces to train on, and 16 others."""
+    return SyntheticFaces(64, attributes=("Smiling",)), SyntheticFaces(16, attributes=("Smiling",), first=500)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,9 @@ from aif.train.presets import PRESETS, get_preset
         ("whole", "freeze.edit_rate=2", "edit_rate"),
         ("icgan", "objective.gan_share=1.5", "gan_share"),
         ("vae", "objective.aux_weight=1", "aux_weight"),
+        ("vae", 'network.y_to=["encoder"]', "read from z"),
+        ("vae", "freeze.at=0.5", "needs Algorithm 1"),
+        ("icgan", "freeze.at=0.5", "needs Algorithm 1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(preset, assignment, message):

@@ -20,6 +20,7 @@ from aif.train.algorithm.update import (
     detached,
     frozen,
     minimise,
+    to_device,
     update_discriminator,
 )
 from aif.train.config import TrainConfig
@@ -48,10 +49,10 @@ def encoder_features(
     encoder.eval()
     features, y, y_hat = [], [], []
     for batch in batches:
-        image = batch.images.to(device).float().div_(255).contiguous(memory_format=torch.channels_last)
+        image, labels = to_device(batch, device)
         flat = encoder.trunk(image)
         features.append(flat.to(torch.bfloat16))
-        y.append(batch.y.to(device))
+        y.append(labels)
         y_hat.append(encoder.y(flat).float().sigmoid())
     return torch.cat(features), torch.cat(y).float(), torch.cat(y_hat)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -48,9 +47,8 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
 
 
-@dataclass(frozen=True)
-class Scales:
-    """Factors from the means that the loss functions return to the sums of the paper."""
+class Scales(NamedTuple):
+    """Factors of L_rec, L_KL, and L_gan for the decoder and for the discriminator."""
 
     rec: float
     kl: float
@@ -59,29 +57,20 @@ class Scales:
 
 
 def scales(reduction: Literal["authors", "mean"], batch: int) -> Scales:
-    """The factors of L_rec, L_KL and L_gan (for the decoder, for the discriminator) at a batch of that size.
-
-    authors: L_rec of three channels summed and divided by side^2, L_KL summed and divided by the size of z,
-    both over the batch; L_gan summed x 0.5 and x 0.3. mean: means.
-    """
+    """From the means that the functions here return to the sums of `IfcVaeGan.reduction`."""
     if reduction == "authors":
         return Scales(3.0 * batch, float(batch), 0.5 * batch, 0.3 * batch)
     return Scales(1.0, 1.0, 1.0, 1.0)
 
 
-def bernoulli(logits: Tensor, goal: Tensor) -> Tensor:
-    """Binary cross-entropy of logits (N, A) against goals in [0, 1], averaged over N, summed over A."""
-    return logits.shape[1] * F.binary_cross_entropy_with_logits(logits.float(), goal)
-
-
 def classification(y_logits: Tensor, y: Tensor) -> Tensor:
     """L_class = BCE(E_y(x), y), averaged over faces, summed over attributes. Logits and y are (N, A)."""
-    return bernoulli(y_logits, y)
+    return y_logits.shape[1] * F.binary_cross_entropy_with_logits(y_logits.float(), y)
 
 
 def auxiliary(a_logits: Tensor, y: Tensor) -> Tensor:
     """L_aux = BCE(A(z), y), averaged over faces, summed over attributes: what A minimises. Both (N, A)."""
-    return bernoulli(a_logits, y)
+    return classification(a_logits, y)
 
 
 def encoder_adversary(
@@ -93,8 +82,8 @@ def encoder_adversary(
     flip: BCE(A(z), 1 - y), as Fader Networks. `y_rate` (A,) is each attribute's rate in the training data.
     """
     if target == "ascend":
-        return -bernoulli(a_logits, y)
-    return bernoulli(a_logits, y_rate.expand_as(y) if target == "prior" else 1 - y)
+        return -auxiliary(a_logits, y)
+    return auxiliary(a_logits, y_rate.expand_as(y) if target == "prior" else 1 - y)
 
 
 def edit_keep(edited: Tensor, reconstruction: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from aif.train.algorithm import losses
 from aif.train.algorithm.noise import StepNoise
 from aif.train.config import TrainConfig
+from aif.train.data.batch import Batch
 from aif.train.networks.modules import Networks
 
 STILL = 0.1
@@ -115,6 +116,12 @@ def update_auxiliary(state: TrainState, z: Tensor, y: Tensor) -> Tensor:
         loss = losses.auxiliary(aux(z.detach()), y)
     minimise(state, loss, state.optimisers.auxiliary, [aux])
     return loss
+
+
+def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images (N, 3, S, S) as float32 in [0, 1], channels last, and labels (N, A), on `device`."""
+    image = batch.images.to(device, non_blocking=True).float().div_(255)
+    return image.contiguous(memory_format=torch.channels_last), batch.y.to(device, non_blocking=True)
 
 
 def detached(found: Losses) -> Losses:

@@ -36,7 +36,7 @@ class Throughput:
 
 
 def bench_training(
-    width: int = 64, batch_size: int = 64, rounds: int = 3, attributes: int = 1, seconds: float = 4.0
+    width: int = 64, batch_size: int = 64, rounds: int = 3, seconds: float = 4.0
 ) -> list[Throughput]:
     """Time training steps of the authors' networks on random pictures, on the CPU.
 
@@ -51,7 +51,6 @@ def bench_training(
         AUTHORS,
         network=dataclasses.replace(AUTHORS.network, width=width),
         optimiser=dataclasses.replace(AUTHORS.optimiser, batch_size=batch_size),
-        data=dataclasses.replace(AUTHORS.data, attributes=tuple(f"a{k}" for k in range(attributes))),
     )
     steps: dict[str, Callable[[], None]] = {
         "plain PyTorch": _plain_step(config),
@@ -71,13 +70,13 @@ def bench_training(
 
 def _batch(config: TrainConfig) -> tuple[Tensor, Tensor]:
     size, n = config.network.image_size, config.optimiser.batch_size
-    return torch.rand(n, 3, size, size), (torch.rand(n, len(config.data.attributes)) < 0.5).float()
+    return torch.rand(n, 3, size, size), (torch.rand(n, 1) < 0.5).float()
 
 
 def _our_step(config: TrainConfig) -> Callable[[], None]:
     """A step as the loop takes it."""
     fabric = Fabric(accelerator="cpu", devices=1, precision=resolve_precision(config.precision, "cpu"))
-    trainer = Trainer(config, fabric, torch.full((len(config.data.attributes),), 0.5))
+    trainer = Trainer(config, fabric, torch.tensor([0.5]))
     image, y = _batch(config)
     image = image.contiguous(memory_format=torch.channels_last)
     counter = itertools.count()
@@ -99,18 +98,16 @@ def _plain_step(config: TrainConfig) -> Callable[[], None]:
     latent, o = config.network.latent_size, config.objective
     assert isinstance(o, IfcVaeGan)
     n = networks_of(config)
-    smoothing = config.optimiser.smoothing
-    groups = (n.encoder, n.decoder, n.discriminator, n.auxiliary)
-    optimisers = [RMSprop(g.parameters(), 2e-4, alpha=smoothing, foreach=False) for g in groups]
+    rms = partial(RMSprop, lr=2e-4, alpha=config.optimiser.smoothing, foreach=False)
+    autoencoder = rms([*n.encoder.parameters(), *n.decoder.parameters()])
+    gan, auxiliary = rms(n.discriminator.parameters()), rms(n.auxiliary.parameters())
     image, y = _batch(config)
     side = config.network.image_size
 
-    def move(loss: Tensor, *which: int) -> None:
-        for k in which:
-            optimisers[k].zero_grad()
+    def move(optimiser: RMSprop, loss: Tensor) -> None:
+        optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        for k in which:
-            optimisers[k].step()
+        optimiser.step()
 
     def step() -> None:
         code = n.encoder(image)
@@ -124,10 +121,10 @@ def _plain_step(config: TrainConfig) -> Callable[[], None]:
         l_class = F.binary_cross_entropy_with_logits(code.y_logits, y)
         l_gan = sum(F.softplus(-n.discriminator(picture).real).mean() for picture in (rec, sample))
         l_aux = F.binary_cross_entropy_with_logits(n.auxiliary(z_second), y)
-        move(l_rec + o.alpha * l_kl + o.rho * l_class + o.delta * l_gan - l_aux, 0, 1)
+        move(autoencoder, l_rec + o.alpha * l_kl + o.rho * l_class + o.delta * l_gan - l_aux)
         real = F.softplus(-n.discriminator(image).real).mean()
         fake = sum(F.softplus(n.discriminator(picture.detach()).real).mean() for picture in (rec, sample))
-        move(real + fake, 2)
-        move(F.binary_cross_entropy_with_logits(n.auxiliary(z_second.detach()), y), 3)
+        move(gan, real + fake)
+        move(auxiliary, F.binary_cross_entropy_with_logits(n.auxiliary(z_second.detach()), y))
 
     return step

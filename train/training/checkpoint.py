@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from aif.runtime.errors import CheckpointError
 
-FORMAT = 1
+FORMAT, KEPT = 1, 2
 _NAME = re.compile(r"step-(\d{7})")
 
 
@@ -32,12 +32,9 @@ def save_checkpoint(
     step: int,
     tensors: Mapping[str, Mapping[str, Tensor]],
     info: Mapping[str, Any],
-    keep: int = 2,
 ) -> Path:
-    """Write `folder/step-STEP` (one safetensors file for each entry of `tensors`, and state.json).
-
-    Older checkpoints beyond the newest `keep` are removed. Returns the new checkpoint's folder.
-    """
+    """Write `folder/step-STEP` (one safetensors file for each entry of `tensors`, and state.json), and return
+    it; all but the newest two are removed."""
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{step:07d}"
     partial = folder / f".{final.name}.partial"
@@ -54,7 +51,7 @@ def save_checkpoint(
     if final.exists():
         _remove(final)
     partial.rename(final)
-    for old in list_checkpoints(folder)[:-keep]:
+    for old in list_checkpoints(folder)[:-KEPT]:
         _remove(old)
     return final
 
@@ -69,9 +66,7 @@ def _remove(checkpoint: Path) -> None:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints in `folder`, oldest first."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:

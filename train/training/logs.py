@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from torchvision.utils import make_grid
 
+from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import TrainingError
 from aif.runtime.files import write_text
 from aif.train.networks.modules import Encoder
@@ -42,7 +43,9 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         path = folder / "metrics.jsonl"
-        kept = (line for line in _lines(path) if _step(line) <= resume_step)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]  # the last one may be half written
+        kept = [line for line in whole if json.loads(line)["step"] <= resume_step]
         write_text(path, "".join(kept))  # lines after the checkpoint will be written anew
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
@@ -54,44 +57,23 @@ class RunLog:
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
-    def grid(self, step: int, grid_hwc_rgb: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
+    def grid(self, step: int, grid_hwc_rgb: UInt8Array) -> None:
         """Save a picture of sample faces."""
         folder = self._folder / "samples"
         folder.mkdir(exist_ok=True)
         cv2.imwrite(str(folder / f"step-{step:07d}.png"), cv2.cvtColor(grid_hwc_rgb, cv2.COLOR_RGB2BGR))
         self._board.add_image("samples", grid_hwc_rgb, step, dataformats="HWC")
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         self._board.close()
 
 
-def _step(line: str) -> float:
-    """The step of a log line; infinite for a line that is none."""
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
-
-
-def _lines(path: Path) -> list[str]:
-    """Complete lines of a JSON-lines file; a half-written last line is dropped."""
-    if not path.exists():
-        return []
-    return [
-        line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
-    ]
-
-
 @torch.no_grad()
-def sample_grid(
-    encoder: Encoder, decoder: torch.nn.Module, image: Tensor
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def sample_grid(encoder: Encoder, decoder: torch.nn.Module, image: Tensor) -> UInt8Array:
     """One row a face: original, reconstruction, then each attribute off and on. uint8 (H, W, 3) RGB.
 
     image (N, 3, S, S) in [0, 1]; the networks are used as they are (pass them in eval mode).
@@ -103,6 +85,6 @@ def sample_grid(
             y = code.y.clone()
             y[:, attribute] = value
             columns.append(decoder(code.mean, y))
-    rows = torch.cat([column.float() for column in columns], dim=3)  # (N, 3, S, S * columns)
-    picture = rows.permute(0, 2, 3, 1).reshape(-1, rows.shape[3], 3)
-    return np.asarray((picture * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
+    cells = torch.stack([column.float() for column in columns], dim=1).flatten(0, 1)
+    grid = make_grid(cells, nrow=len(columns), padding=0).permute(1, 2, 0)
+    return np.asarray((grid * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())

@@ -19,7 +19,7 @@ from torch import Tensor
 from aif.runtime.errors import ConfigError
 from aif.runtime.signals import stop_on_signals
 from aif.train.algorithm.noise import step_noise, step_seed
-from aif.train.algorithm.update import StepBatch
+from aif.train.algorithm.update import StepBatch, to_device
 from aif.train.config import TrainConfig
 from aif.train.data.augment import Augmentation
 from aif.train.data.base import FaceDataset
@@ -30,11 +30,10 @@ from aif.train.progress import Pace
 from aif.train.training.fabric import resolve_precision, start_fabric
 from aif.train.training.logs import CHECKPOINT, FIRST_SAMPLE, STOPPING, RunLog
 from aif.train.training.run import prepare_run, stored_precision
-from aif.train.training.trainer import Trainer, require_finite, to_device
+from aif.train.training.trainer import Trainer, require_finite
 
 REPORT = 1.0
 """Seconds between reports, if steps are that fast."""
-
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,6 @@ class TrainResult:
 
     step: int
     stopped: KeyboardInterrupt | None
-    folder: Path
     terms: dict[str, float]
     main_process: bool
 
@@ -104,7 +102,7 @@ def train(
     out: Path,
     data: FaceDataset,
     validation: FaceDataset,
-    options: LoopOptions | None = None,
+    options: LoopOptions,
     progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> TrainResult:
@@ -120,7 +118,6 @@ def train(
         DataError: too many unreadable images.
         KeyboardInterrupt: a second signal came, or one while z was cleaned.
     """
-    options = options or LoopOptions()
     if config.precision == "auto":
         found = stored_precision(out) or resolve_precision("auto", options.accelerator)
         config = dataclasses.replace(config, precision=found)
@@ -131,7 +128,7 @@ def train(
     trainer = Trainer(config, fabric, _label_rate(data, config.data.balance))
     start = trainer.resume(out)
     if start >= config.steps:
-        return TrainResult(start, None, out, {}, fabric.is_global_zero)
+        return TrainResult(start, None, {}, fabric.is_global_zero)
     source = cached(data) if options.cache else data
     loader = _loader(config, source, options, fabric, start)
     share = slice(fabric.global_rank, None, fabric.world_size)
@@ -173,7 +170,7 @@ def train(
                 stopped = None if done == config.steps else stop.interrupt()
                 break
     fabric.barrier()
-    return TrainResult(step + 1, stopped, out, values, fabric.is_global_zero)
+    return TrainResult(step + 1, stopped, values, fabric.is_global_zero)
 
 
 def _loader(

@@ -53,11 +53,13 @@ def exported(networks: Networks) -> nn.ModuleDict:
     return nn.ModuleDict({"encoder": networks.encoder, "decoder": networks.decoder})
 
 
+def _holds_run(out: Path) -> bool:
+    return (out / "config.json").exists() and bool(list_checkpoints(checkpoint_folder(out)))
+
+
 def stored_precision(out: Path) -> Precision | None:
     """The precision of the run in the folder, None where there is no checkpoint of one."""
-    if not (out / "config.json").exists() or not list_checkpoints(checkpoint_folder(out)):
-        return None
-    return read_config(out).precision
+    return read_config(out).precision if _holds_run(out) else None
 
 
 def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
@@ -75,12 +77,9 @@ def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
             f"{', '.join(config.data.attributes)}."
         )
     wanted = to_dict(config)
-    path = out / "config.json"
-    about = {"name": data.name, "fingerprint": data.fingerprint, "faces": len(data)}
-    if path.exists() and list_checkpoints(checkpoint_folder(out)):
+    if _holds_run(out):
         there = to_dict(read_config(out))  # settings that are newer than the run take their defaults
-        different = sorted(_differences(there, wanted) - {"steps", "data.path"})
-        if different:
+        if different := sorted(_differences(there, wanted) - {"steps", "data.path"}):
             raise ConfigError(
                 f"{out} holds a run of another configuration (different: {', '.join(different)}).",
                 "Choose another --out, or give the same options to resume that run.",
@@ -89,8 +88,9 @@ def prepare_run(config: TrainConfig, out: Path, data: FaceDataset) -> None:
             raise ConfigError(f"{out} holds a run that was trained on other data.", "Choose another --out.")
     elif out.exists() and {one.name for one in out.iterdir() if not one.name.startswith(".")} - _OURS:
         raise ConfigError(f"{out} is not empty and holds no run.", "Choose another --out.")
-    for place, values in ((out / "data.json", about), (path, wanted)):
-        write_text(place, json.dumps(values, indent=2) + "\n")
+    about = {"name": data.name, "fingerprint": data.fingerprint, "faces": len(data)}
+    for name, values in (("data.json", about), ("config.json", wanted)):
+        write_text(out / name, json.dumps(values, indent=2) + "\n")
 
 
 def read_config(out: Path) -> TrainConfig:
@@ -150,7 +150,7 @@ def _differences(a: dict[str, Any], b: dict[str, Any], prefix: str = "") -> set[
         one, other = a.get(key), b.get(key)
         if isinstance(one, dict) and isinstance(other, dict):
             found |= _differences(one, other, f"{prefix}{key}.")
-        elif json.dumps(one) != json.dumps(other):
+        elif json.dumps(one) != json.dumps(other):  # a tuple is a list there
             found.add(f"{prefix}{key}")
     return found
 

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -13,14 +14,17 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer, RMSprop
 
 from aif.runtime.arrays import UInt8Array
+from aif.train.algorithm.algorithm_1 import algorithm_1
 from aif.train.algorithm.factorize import factorize
-from aif.train.algorithm.frozen_encoder import FACES, encoder_features, game_of
-from aif.train.algorithm.update import Losses, Optimisers, StepBatch, TrainState
+from aif.train.algorithm.frozen_encoder import FACES, decoder_step, encoder_features, game_of
+from aif.train.algorithm.update import Losses, Optimisers, StepBatch, TrainState, to_device
 from aif.train.config import OptimiserConfig, TrainConfig
 from aif.train.data.base import FaceDataset
-from aif.train.data.batch import Batch, evaluation_batches
+from aif.train.data.batch import evaluation_batches
 from aif.train.networks.modules import Networks
 from aif.train.progress import counted
+from aif.train.rivals.icgan import icgan_step
+from aif.train.rivals.steps import classifier_step, cvae_gan_step, fader_step, vae_step
 from aif.train.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
@@ -30,19 +34,24 @@ from aif.train.training.checkpoint import (
 )
 from aif.train.training.ema import Ema
 from aif.train.training.logs import not_finite, sample_grid
-from aif.train.training.methods import training_step
 from aif.train.training.run import checkpoint_folder, exported, networks_of
 
 log = logging.getLogger(__name__)
+
+RIVALS: dict[str, Callable[[TrainState, StepBatch, Any], Losses]] = {
+    "cvae-gan": cvae_gan_step,
+    "icgan": icgan_step,
+    "fader": fader_step,
+    "vae": vae_step,
+    "classifier": classifier_step,
+}
+"""The steps of the methods other than Algorithm 1."""
 
 
 class Trainer:
     """A configuration's networks, optimisers and moving average.
 
-    Args:
-        config: the run's; its seed decides the random weights.
-        fabric: started.
-        y_rate: (A,), each attribute's mean in the training data.
+    y_rate: (A,), each attribute's mean in the training data.
     """
 
     def __init__(self, config: TrainConfig, fabric: Fabric, y_rate: Tensor) -> None:
@@ -66,7 +75,9 @@ class Trainer:
         for optimiser in self._optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = config.learning_rate * left
-        found = training_step(self.state, batch)
+        objective: Any = self.config.objective
+        ours = algorithm_1 if batch.step < self.config.freezes_at else decoder_step
+        found = RIVALS.get(objective.method, ours)(self.state, batch, objective)
         if self.ema is not None:
             self.ema.update(exported(self.state.networks), batch.step)
         return found
@@ -107,11 +118,7 @@ class Trainer:
         return int(info["step"])
 
     def save(self, out: Path, step: int) -> None:
-        """Write a checkpoint, unless the step has ruined the weights: then the one before stays.
-
-        Raises:
-            TrainingError: a weight is not finite.
-        """
+        """Write a checkpoint; a TrainingError where a weight is not finite: then the one before stays."""
         weights = self.state.networks.state_dict()
         for name, value in weights.items():
             if not value.isfinite().all():
@@ -131,13 +138,10 @@ class Trainer:
         batch = next(iter(evaluation_batches(validation, self.config.network.image_size, 8, indices)))
         image, _ = to_device(batch, self.fabric.device)
         pair = self.ema.module if self.ema is not None else exported(self.state.networks)
-        networks = (pair["encoder"], pair["decoder"])  # type: ignore[index]
-        modes = [network.training for network in networks]
         pair.eval()
         with self.fabric.autocast():
-            grid = sample_grid(*networks, image)
-        for network, mode in zip(networks, modes, strict=True):
-            network.train(mode)
+            grid = sample_grid(pair["encoder"], pair["decoder"], image)  # type: ignore[index]
+        self.state.networks.train()  # where the encoder is frozen, the next step sets it back by itself
         return grid
 
 
@@ -157,20 +161,9 @@ def make_optimisers(config: OptimiserConfig, networks: Networks) -> dict[str, Op
     }
 
 
-def to_device(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images (N, 3, S, S) as float32 in [0, 1], channels last, and labels (N, A), on `device`."""
-    image = batch.images.to(device, non_blocking=True).float().div_(255)
-    return image.contiguous(memory_format=torch.channels_last), batch.y.to(device, non_blocking=True)
-
-
 def require_finite(found: Losses, step: int, out: Path) -> None:
-    """Stop a training whose losses are no longer finite.
-
-    Raises:
-        TrainingError: one is not.
-    """
+    """Raise a TrainingError where a loss is no longer finite."""
     if math.isfinite(torch.stack([term.float() for term in found.values()]).sum().item()):
         return
     bad = [name for name, term in found.items() if not math.isfinite(term.item())]
-    what = f"{', '.join(bad) or 'the sum of the terms'} is no longer finite"
-    raise not_finite(what, step, checkpoint_folder(out))
+    raise not_finite(f"{', '.join(bad)} is no longer finite", step, checkpoint_folder(out))

@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import load_file
 
 from aif.train.config import override, to_dict
-from aif.train.data.synthetic import SyntheticFaces
 from aif.train.presets import RESIDUAL
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
 from aif.train.training.loop import LoopOptions, train
@@ -71,21 +70,16 @@ def weights(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("aux_input", ["second", "mean"])
-def test_two_processes_train_what_one_does(aux_input, two_ranks, tmp_path):
+def test_two_processes_train_what_one_does(aux_input, two_ranks, tmp_path, faces):
     """torchrun, gloo: both hold the same weights, which are those of one process with the whole batch."""
     ranks = [load_file(two_ranks / aux_input / f"rank-{rank}.safetensors") for rank in (0, 1)]
     assert all(torch.equal(ranks[0][name], ranks[1][name]) for name in ranks[0])
-    faces = (
-        SyntheticFaces(64, attributes=("Smiling",)),
-        SyntheticFaces(16, attributes=("Smiling",), first=500),
-    )
     options = LoopOptions(accelerator="cpu", workers=0, cache=False, sample_every=0)
     for name, steps in (("one", 8), ("start", 1)):
         changes = config(f"objective.aux_input={aux_input}", f"steps={steps}")
         train(changes, tmp_path / name, *faces, options)
-    start, one, two = (
-        weights(f) for f in (tmp_path / "start", tmp_path / "one", two_ranks / aux_input / "two")
-    )
+    folders = tmp_path / "start", tmp_path / "one", two_ranks / aux_input / "two"
+    start, one, two = (weights(folder) for folder in folders)
     assert max((one[name] - start[name]).abs().max() for name in one) > 1e-3  # far beyond the tolerance
     far = [((two[n] - tensor).abs() > 2e-5 + 1e-3 * tensor.abs()).flatten() for n, tensor in one.items()]
     # RMSprop divides by the gradient's size, so where that is nearly 0 (a dead filter) float errors grow
