@@ -115,7 +115,7 @@ def measure_realism(asked: Request, attributes: list[str]) -> None:
     faces = asked.open("val", attributes, config.image_size)
     with Editor.load(bundle, provider="cpu", detector="haar") as editor:
         for name in attributes:
-            rows.append(realism.measure_realism(editor, faces, name, config, log=say))
+            rows.append(realism.measure_realism(editor, faces, name, config, say))
             typer.echo(str(rows[-1]))
     asked.write("realism", realism.to_markdown(rows), rows)
 

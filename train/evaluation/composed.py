@@ -15,8 +15,8 @@ from aif.runtime.editing.crops import EditedCrops
 from aif.runtime.errors import DataError
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import Batch
-from aif.train.evaluation.counting import AttributeEvaluator, EditOptions, count_edits
-from aif.train.evaluation.measure_report import Measurement, View
+from aif.train.evaluation.counting import AttributeEvaluator, Edit, EditOptions, count_edits
+from aif.train.evaluation.report import Measurement, View
 from aif.train.evaluators.identity import IdentityNetwork
 
 
@@ -46,20 +46,17 @@ def measure_composed(
     """
     options = options or EditOptions()
 
-    def opened(batch: Batch) -> _Crops:
-        return _Crops(composer, batch)
+    def open_batch(batch: Batch) -> tuple[Mapping[View, Tensor | None], Edit]:
+        bgr = np.ascontiguousarray(batch.images.numpy()[:, ::-1].transpose(0, 2, 3, 1))
 
-    counted = count_edits(
-        opened, composer.attributes, dataset, evaluator, options, indices=indices, identity=identity
-    )
-    return Measurement(
-        dataset=dataset.name,
-        dataset_fingerprint=dataset.fingerprint,
-        faces=counted.faces,
-        evaluator_accuracy=evaluator.accuracy,
-        along={name: tuple(others) for name, others in options.along.items()},
-        edits=counted.edits,
-    )
+        def edit(rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[View, Tensor]:
+            shown = edited_crops(composer, bgr[rows], [{attribute: value}] * len(rows))
+            rgb = np.ascontiguousarray(shown[..., ::-1].transpose(0, 3, 1, 2))
+            return {"composed": torch.from_numpy(rgb).float() / 255}
+
+        return {"composed": None}, edit
+
+    return count_edits(open_batch, composer.attributes, dataset, evaluator, options, indices, identity)
 
 
 def edited_crops(
@@ -73,18 +70,3 @@ def edited_crops(
             "be compared."
         )
     return shown
-
-
-class _Crops:
-    """One batch; without an edit the photo stays as it is."""
-
-    unedited: Mapping[View, Tensor | None] = {"composed": None}
-
-    def __init__(self, composer: Composer, batch: Batch) -> None:
-        self._composer = composer
-        self._bgr = np.ascontiguousarray(batch.images.numpy()[:, ::-1].transpose(0, 2, 3, 1))
-
-    def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[View, Tensor]:
-        shown = edited_crops(self._composer, self._bgr[rows], [{attribute: value}] * len(rows))
-        rgb = np.ascontiguousarray(shown[..., ::-1].transpose(0, 3, 1, 2))
-        return {"composed": torch.from_numpy(rgb).float() / 255}

@@ -12,7 +12,7 @@ from aif.train.data.batch import evaluation_batches
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluation.counting import check_known
 from aif.train.evaluation.measure import EditingModel, unit
-from aif.train.evaluation.measure_report import Direction
+from aif.train.evaluation.report import Direction
 from aif.train.statistics import Mean
 
 

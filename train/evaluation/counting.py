@@ -7,10 +7,11 @@ model was trained with; detail and person kept stand beside it.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.errors import ConfigError, DataError, UnknownAttributeError
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import Batch, evaluation_batches
-from aif.train.evaluation.measure_report import DIRECTIONS, Direction, EditScore, View
+from aif.train.evaluation.report import DIRECTIONS, Direction, EditScore, Measurement, View
 from aif.train.evaluators.identity import IdentityNetwork
 from aif.train.evaluators.identity_kept import IdentityScore, derangement
 from aif.train.evaluators.quality import INNER_FACE, detail_kept
@@ -45,15 +46,9 @@ class AttributeEvaluator(Protocol):
     def predict(self, crops_nchw: Tensor, /) -> Tensor: ...
 
 
-class EditedBatch(Protocol):
-    """One batch of faces, ready for edits."""
-
-    @property
-    def unedited(self) -> Mapping[View, Tensor | None]:
-        """What each view shows without an edit: float (N, 3, P, P) in [0, 1]; None: the photo itself."""
-
-    def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[View, Tensor]:
-        """The faces `rows` with one attribute at another value, as each view shows them."""
+Edit = Callable[[npt.NDArray[np.intp], str, float], Mapping[View, Tensor]]
+"""Rows of a batch, an attribute and its new value to the faces as each view shows them: float (N, 3, P, P) in
+[0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -70,26 +65,15 @@ class EditOptions:
     """Faces at a time."""
 
 
-@dataclass(frozen=True)
-class Counted:
-    """Scores by attribute, direction and view; how many faces were seen; and, by view, how often each of the
-    evaluator's predictions differs between the photo and what the view shows without an edit."""
+class _Edited(NamedTuple):
+    """The edited faces of a batch for one attribute, direction and view, one row a face."""
 
-    faces: int
-    edits: tuple[EditScore, ...]
-    unedited_flips: Mapping[View, Mapping[str, float]]
-
-
-@dataclass
-class _Tally:
-    """Edited faces of one attribute, direction and view as they come in, one entry a batch."""
-
-    hits: list[BoolArray] = field(default_factory=list)
-    flips: list[BoolArray] = field(default_factory=list)
-    groups: list[BoolArray] = field(default_factory=list)
-    detail: list[Float32Array] = field(default_factory=list)
-    edited_cosines: list[Float32Array] = field(default_factory=list)
-    plain_cosines: list[Float32Array] = field(default_factory=list)
+    hits: BoolArray
+    flips: BoolArray
+    groups: BoolArray
+    detail: Float32Array
+    cosines: Float32Array
+    unedited_cosines: Float32Array
 
 
 def first_faces(dataset: FaceDataset, faces: int | None) -> range:
@@ -108,19 +92,20 @@ def check_known(names: Sequence[str], *places: tuple[Sequence[str], str]) -> Non
 
 
 def count_edits(
-    open_batch: Callable[[Batch], EditedBatch],
+    open_batch: Callable[[Batch], tuple[Mapping[View, Tensor | None], Edit]],
     attributes: Sequence[str],
     dataset: FaceDataset,
     evaluator: AttributeEvaluator,
     options: EditOptions,
-    *,
-    indices: Sequence[int] | None = None,
-    identity: IdentityNetwork | None = None,
-) -> Counted:
+    indices: Sequence[int] | None,
+    identity: IdentityNetwork | None,
+) -> Measurement:
     """Edit the faces at `indices` (None: all) at the dataset's own size, and count.
 
     Args:
-        open_batch: readies what is measured for the edits of a batch.
+        open_batch: a batch to what each view shows of it without an edit (None: the photo itself), and to
+            its edits.
+        attributes: what can be edited.
         dataset: held-out faces whose labels include the attributes and groups.
         identity: measures how much of the person is left; None leaves that out.
 
@@ -139,10 +124,28 @@ def count_edits(
     people = np.arange(len(dataset)) if dataset.identities is None else dataset.identities
     if identity is not None:
         derangement(people[list(chosen)])  # too few people is better found out now
-    counter = _Counter(evaluator, options, list(dataset.attributes), identity)
+    counter = _Counter(evaluator, dataset, options, identity, wanted)
     for batch in evaluation_batches(dataset, dataset.image(chosen[0]).shape[0], options.batch_size, chosen):
-        counter.add(open_batch(batch), batch, dataset.labels[batch.indices.numpy()] > 0, wanted)
-    return counter.result(people, wanted)
+        counter.add(batch, *open_batch(batch))
+    seen = np.concatenate(counter.indices)
+    other = None
+    if identity is not None:
+        own = torch.cat(counter.embeddings)
+        other = Mean.of((own * own[derangement(people[seen])]).sum(1).numpy())
+    keys = [(name, side, view) for name in wanted for side in DIRECTIONS for view in counter.unedited_flips]
+    rebuilt: dict[str, float] = {}
+    if "decoded" in counter.unedited_flips:
+        rates = np.concatenate(counter.unedited_flips["decoded"]).mean(axis=0).tolist()
+        rebuilt = dict(zip(evaluator.attributes, rates, strict=True))
+    return Measurement(
+        dataset=dataset.name,
+        dataset_fingerprint=dataset.fingerprint,
+        faces=len(seen),
+        evaluator_accuracy=evaluator.accuracy,
+        along={name: tuple(others) for name, others in options.along.items()},
+        edits=tuple(counter.score(*key, other) for key in keys),
+        reconstruction_flips=rebuilt,
+    )
 
 
 def skin_lightness(crops_nhwc_rgb: UInt8Array) -> Float32Array:
@@ -160,104 +163,85 @@ class _Counter:
     def __init__(
         self,
         evaluator: AttributeEvaluator,
+        dataset: FaceDataset,
         options: EditOptions,
-        columns: list[str],
         identity: IdentityNetwork | None,
+        wanted: Sequence[str],
     ) -> None:
-        self._evaluator, self._options, self._columns, self._identity = evaluator, options, columns, identity
+        self._evaluator, self._options, self._identity, self._wanted = evaluator, options, identity, wanted
         self._names = list(evaluator.attributes)
-        self._tallies: dict[tuple[str, Direction, View], _Tally] = defaultdict(_Tally)
-        self._unedited: dict[View, list[BoolArray]] = defaultdict(list)
-        self._own: list[Tensor] = []
-        self._indices: list[npt.NDArray[np.int64]] = []
+        self._labels = {name: dataset.labels[:, k] > 0 for k, name in enumerate(dataset.attributes)}
+        self._edited: dict[tuple[str, Direction, View], list[_Edited]] = defaultdict(list)
         self._groups = (*(n for g in options.groups for n in (g, f"not {g}")), *SKIN_GROUPS)
+        self.unedited_flips: dict[View, list[BoolArray]] = defaultdict(list)
+        self.embeddings: list[Tensor] = []
+        self.indices: list[npt.NDArray[np.int64]] = []
 
-    def add(self, faces: EditedBatch, batch: Batch, labels: BoolArray, wanted: Sequence[str]) -> None:
+    def add(self, batch: Batch, unedited: Mapping[View, Tensor | None], edit: Edit) -> None:
         photos = batch.images.float() / 255
+        labels = {name: column[batch.indices.numpy()] for name, column in self._labels.items()}
         real, groups = self._predicted(photos), self._members(batch.images, labels)
-        own = None if self._identity is None else self._identity.embed(photos)
-        self._indices.append(batch.indices.numpy())
-        if own is not None:
-            self._own.append(own)
-        plain = {view: real if x is None else self._predicted(x) for view, x in faces.unedited.items()}
-        cosines = {view: self._cosines(own, x) for view, x in faces.unedited.items()}
+        own = torch.empty(len(photos), 0) if self._identity is None else self._identity.embed(photos)
+        self.indices.append(batch.indices.numpy())
+        self.embeddings.append(own)
+        plain = {view: real if x is None else self._predicted(x) for view, x in unedited.items()}
+        cosines = {view: self._cosines(own, x) for view, x in unedited.items()}
         for view, predicted in plain.items():
-            self._unedited[view].append(predicted != real)
-        for name in wanted:
-            column, present = self._names.index(name), labels[:, self._columns.index(name)]
-            for direction in DIRECTIONS:
-                on = direction == "on"
-                rows = np.flatnonzero((present != on) & (real[:, column] != on))
-                if not len(rows):
-                    continue
-                for view, pictures in faces.edited(rows, name, float(on)).items():
-                    tally, predicted = self._tallies[name, direction, view], self._predicted(pictures)
-                    tally.hits.append(predicted[:, column] == on)
-                    tally.flips.append(predicted != plain[view][rows])
-                    tally.groups.append(groups[rows])
-                    if pictures.shape[2:] == photos.shape[2:]:
-                        tally.detail.append(detail_kept(pictures, photos[rows]).numpy())
-                    if own is not None:
-                        tally.edited_cosines.append(self._cosines(own[rows], pictures))
-                        tally.plain_cosines.append(cosines[view][rows])
+            self.unedited_flips[view].append(predicted != real)
+        for name, direction in itertools.product(self._wanted, DIRECTIONS):
+            column, on = self._names.index(name), direction == "on"
+            rows = np.flatnonzero((labels[name] != on) & (real[:, column] != on))
+            for view, pictures in edit(rows, name, float(on)).items() if len(rows) else ():
+                predicted = self._predicted(pictures)
+                same_size = pictures.shape[2:] == photos.shape[2:]
+                self._edited[name, direction, view].append(
+                    _Edited(
+                        hits=predicted[:, column] == on,
+                        flips=predicted != plain[view][rows],
+                        groups=groups[rows],
+                        detail=detail_kept(pictures, photos[rows]).numpy() if same_size else np.empty(0, "f"),
+                        cosines=self._cosines(own[rows], pictures),
+                        unedited_cosines=cosines[view][rows],
+                    )
+                )
 
-    def result(self, people: npt.NDArray[np.integer], wanted: Sequence[str]) -> Counted:
-        seen = np.concatenate(self._indices)
-        other = None
-        if self._identity is not None:
-            own = torch.cat(self._own)
-            other = Mean.of((own * own[derangement(people[seen])]).sum(1).numpy())
-        keys = [(name, side, view) for name in wanted for side in DIRECTIONS for view in self._unedited]
-        flips = {view: np.concatenate(parts).mean(axis=0) for view, parts in self._unedited.items()}
-        return Counted(
-            faces=len(seen),
-            edits=tuple(self._score(*key, other) for key in keys),
-            unedited_flips={
-                view: dict(zip(self._names, map(float, rates), strict=True)) for view, rates in flips.items()
-            },
+    def score(self, name: str, direction: Direction, view: View, other: Mean | None) -> EditScore:
+        parts = self._edited.get((name, direction, view))
+        if parts is None:
+            none = dict.fromkeys(self._groups, Share(0, 0))
+            return EditScore(name, direction, view, Share(0, 0), float("nan"), (), Mean.of([]), None, none)
+        found = _Edited(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        rates = zip(self._names, found.flips.mean(axis=0).tolist(), strict=True)
+        skipped = (name, *self._options.along.get(name, ()))
+        others = [(each, rate) for each, rate in rates if each not in skipped]
+        worst = sorted((pair for pair in others if pair[1] > 0), key=lambda pair: -pair[1])[:3]
+        person = None
+        if other is not None:
+            person = IdentityScore(Mean.of(found.cosines), Mean.of(found.unedited_cosines), other)
+        groups = zip(self._groups, found.groups.T, strict=True)
+        return EditScore(
+            attribute=name,
+            direction=direction,
+            view=view,
+            success=Share.of(found.hits),
+            collateral=float(np.mean([rate for _, rate in others])) if others else 0.0,
+            most_flipped=tuple(worst),
+            detail=Mean.of(found.detail[np.isfinite(found.detail)]),
+            identity=person,
+            groups={group: Share.of(found.hits[inside]) for group, inside in groups},
         )
 
     def _predicted(self, images_nchw: Tensor) -> BoolArray:
         return np.asarray(self._evaluator.predict(images_nchw).numpy() > 0.5)
 
-    def _cosines(self, own: Tensor | None, pictures: Tensor | None) -> Float32Array:
-        """Cosines with the photos; 1 for the photos themselves."""
-        if own is None or self._identity is None:
-            return np.empty(0, dtype=np.float32)
-        if pictures is None:
+    def _cosines(self, own: Tensor, pictures: Tensor | None) -> Float32Array:
+        """Cosines with the photos' embeddings; 1 for the photos themselves."""
+        if pictures is None or self._identity is None:
             return np.ones(len(own), dtype=np.float32)
         return np.asarray((own * self._identity.embed(pictures)).sum(1).numpy())
 
-    def _members(self, images: Tensor, labels: BoolArray) -> BoolArray:
+    def _members(self, images: Tensor, labels: Mapping[str, BoolArray]) -> BoolArray:
         """Which of the groups each face is in: (N, groups)."""
         level = np.digitize(skin_lightness(images.numpy().transpose(0, 2, 3, 1)), SKIN_EDGES)
-        columns = [labels[:, self._columns.index(name)] for name in self._options.groups]
-        both = [side for column in columns for side in (column, ~column)]
+        both = [side for name in self._options.groups for side in (labels[name], ~labels[name])]
         return np.stack([*both, *(level == k for k in range(len(SKIN_GROUPS)))], axis=1)
-
-    def _score(self, name: str, direction: Direction, view: View, other: Mean | None) -> EditScore:
-        tally = self._tallies.get((name, direction, view))
-        if tally is None:
-            none = dict.fromkeys(self._groups, Share(0, 0))
-            return EditScore(name, direction, view, Share(0, 0), float("nan"), (), Mean.of([]), None, none)
-        hits, groups = np.concatenate(tally.hits), np.concatenate(tally.groups)
-        rates = np.concatenate(tally.flips).mean(axis=0)
-        skipped = (name, *self._options.along.get(name, ()))
-        others = [(n, float(r)) for n, r in zip(self._names, rates, strict=True) if n not in skipped]
-        worst = sorted((pair for pair in others if pair[1] > 0), key=lambda pair: -pair[1])[:3]
-        detail = np.concatenate([np.zeros(0, dtype=np.float32), *tally.detail])
-        person = None
-        if other is not None:
-            edited, plain = (np.concatenate(c) for c in (tally.edited_cosines, tally.plain_cosines))
-            person = IdentityScore(Mean.of(edited), Mean.of(plain), other)
-        return EditScore(
-            attribute=name,
-            direction=direction,
-            view=view,
-            success=Share.of(hits),
-            collateral=float(np.mean([rate for _, rate in others])) if others else 0.0,
-            most_flipped=tuple(worst),
-            detail=Mean.of(detail[np.isfinite(detail)]),
-            identity=person,
-            groups={g: Share.of(hits[inside]) for g, inside in zip(self._groups, groups.T, strict=True)},
-        )

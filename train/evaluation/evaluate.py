@@ -13,8 +13,7 @@ from aif.train.data.base import FaceDataset
 from aif.train.data.batch import evaluation_batches
 from aif.train.evaluation.counting import AttributeEvaluator, EditOptions, first_faces
 from aif.train.evaluation.measure import EditingModel, measure, unit
-from aif.train.evaluation.measure_report import Measurement
-from aif.train.evaluation.report import markdown_table
+from aif.train.evaluation.report import Measurement, markdown_table
 from aif.train.evaluators.identity import IdentityNetwork
 from aif.train.evaluators.probe import ProbeKind, ProbeResult, probe
 
@@ -65,23 +64,18 @@ def evaluate(
     train: FaceDataset,
     validation: FaceDataset,
     evaluator: AttributeEvaluator,
-    options: EditOptions | None = None,
+    options: EditOptions,
     *,
-    edit_faces: int | None = None,
-    probe_faces: int = 10_000,
-    identity: IdentityNetwork | None = None,
+    edit_faces: int | None,
+    probe_faces: int,
+    identity: IdentityNetwork | None,
 ) -> Evaluation:
-    """Measure a model.
+    """Measure a model; errors as `measure`.
 
     Args:
         train: faces that the probes are fitted on, `probe_faces` at the most.
         validation: held-out faces for everything else; the first `edit_faces` are edited.
-
-    Raises:
-        UnknownAttributeError: data or evaluator lack an attribute of the model.
-        DataError: there are no faces.
     """
-    options = options or EditOptions()
     indices = first_faces(validation, edit_faces)
     measurement = measure(model, validation, evaluator, options, indices=indices, identity=identity)
     size = model.image_size

@@ -6,6 +6,7 @@ starts from are the encoder's own prediction, as in use.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -20,8 +21,8 @@ from aif.runtime.model.model import Decoded, Encoding
 from aif.train.data.augment import resize_crop
 from aif.train.data.base import FaceDataset
 from aif.train.data.batch import Batch
-from aif.train.evaluation.counting import AttributeEvaluator, EditOptions, count_edits
-from aif.train.evaluation.measure_report import Blend, Measurement, View
+from aif.train.evaluation.counting import AttributeEvaluator, Edit, EditOptions, count_edits
+from aif.train.evaluation.report import Blend, Measurement, View
 from aif.train.evaluators.identity import IdentityNetwork
 from aif.train.training.run import TrainedRun
 
@@ -89,73 +90,48 @@ def measure(
     those of `count_edits`.
     """
     options = options or EditOptions()
-    errors: list[Float32Array] = []
-    labels_found: list[Float32Array] = []
-    faces: list[npt.NDArray[np.int64]] = []
+    known, size = list(model.attributes), model.image_size
+    seen: list[tuple[Float32Array, Float32Array, npt.NDArray[np.int64]]] = []
 
-    def look(batch: Batch) -> _Crops:
-        crops = _Crops(model, batch)
-        errors.append(np.square(crops.source - crops.crops).mean(axis=(1, 2, 3)))
-        labels_found.append(crops.encoding.y)
-        faces.append(batch.indices.numpy())
-        return crops
+    def open_batch(batch: Batch) -> tuple[Mapping[View, Tensor | None], Edit]:
+        photos = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
+        crops = unit(np.stack([resize_crop(photo, size) for photo in photos]).transpose(0, 3, 1, 2))
+        encoding = model.encode(crops)
+        source = model.decode(encoding, encoding.y).image
+        seen.append((np.square(source - crops).mean(axis=(1, 2, 3)), encoding.y, batch.indices.numpy()))
 
-    counted = count_edits(
-        look, model.attributes, dataset, evaluator, options, indices=indices, identity=identity
-    )
-    error, found = np.concatenate(errors), np.concatenate(labels_found) > 0.5
-    truth = dataset.labels[np.concatenate(faces)]
+        def edit(rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[View, Tensor]:
+            y = encoding.y[rows].copy()
+            y[:, known.index(attribute)] = value
+            target = model.decode(encoding.rows(rows), y).image
+            shown: dict[View, Tensor] = {"decoded": _tensor(target)}
+            for mode in MODES:
+                shown[mode] = composed(photos[rows], crops[rows], source[rows], target, mode)
+            return shown
+
+        return {
+            "decoded": _tensor(source),
+            "delta": None,  # it leaves the photo as it is where nothing is edited
+            "replace": composed(photos, crops, source, source, "replace"),
+        }, edit
+
+    found = count_edits(open_batch, known, dataset, evaluator, options, indices, identity)
+    error, y, faces = (np.concatenate(column) for column in zip(*seen, strict=True))
     names = model.attributes if options.attributes is None else options.attributes
-    columns = [(list(model.attributes).index(n), list(dataset.attributes).index(n)) for n in names]
-    right = [float((found[:, mine] == truth[:, label]).mean()) for mine, label in columns]
-    return Measurement(
-        dataset=dataset.name,
-        dataset_fingerprint=dataset.fingerprint,
-        faces=counted.faces,
-        evaluator_accuracy=evaluator.accuracy,
-        along={name: tuple(others) for name, others in options.along.items()},
-        edits=counted.edits,
-        image_size=model.image_size,
+    columns = [(known.index(name), list(dataset.attributes).index(name)) for name in names]
+    right = [float(((y[:, mine] > 0.5) == dataset.labels[faces, label]).mean()) for mine, label in columns]
+    return dataclasses.replace(
+        found,
+        image_size=size,
         mse=float(error.mean()),
         psnr=float((-10 * np.log10(np.maximum(error, 1e-10))).mean()),
         y_accuracy=dict(zip(names, right, strict=True)),
-        reconstruction_flips=counted.unedited_flips["decoded"],
     )
 
 
-class _Crops:
-    """One batch, encoded."""
-
-    def __init__(self, model: EditingModel, batch: Batch) -> None:
-        self._model = model
-        self._photos = np.ascontiguousarray(batch.images.numpy().transpose(0, 2, 3, 1))
-        self.crops = face_crops(self._photos, model.image_size)
-        self.encoding = model.encode(self.crops)
-        self.source = model.decode(self.encoding, self.encoding.y).image
-        rebuilt = composed(self._photos, self.crops, self.source, self.source, "replace")
-        self.unedited: dict[View, Tensor | None] = {
-            "decoded": torch.from_numpy(self.source),
-            "delta": None,  # it leaves the photo as it is where nothing is edited
-            "replace": torch.from_numpy(rebuilt),
-        }
-
-    def edited(self, rows: npt.NDArray[np.intp], attribute: str, value: float) -> Mapping[View, Tensor]:
-        y = self.encoding.y[rows].copy()
-        y[:, list(self._model.attributes).index(attribute)] = value
-        target = self._model.decode(self.encoding.rows(rows), y).image
-        shown: dict[View, Float32Array] = {"decoded": target}
-        for mode in MODES:
-            shown[mode] = composed(self._photos[rows], self.crops[rows], self.source[rows], target, mode)
-        return {path: torch.from_numpy(np.ascontiguousarray(images)) for path, images in shown.items()}
-
-
 def composed(
-    photos_nhwc: UInt8Array,
-    crops: Float32Array,
-    source: Float32Array,
-    target: Float32Array,
-    mode: Blend,
-) -> Float32Array:
+    photos_nhwc: UInt8Array, crops: Float32Array, source: Float32Array, target: Float32Array, mode: Blend
+) -> Tensor:
     """Blend each face into its photo with the runtime's own compositor.
 
     photos uint8 (N, P, P, 3) RGB; crops, source (decoded as it is) and target (as edited) float32 (N, 3, S,
@@ -168,12 +144,7 @@ def composed(
     for photo, crop, before, after in zip(photos_nhwc, crops, source, target, strict=True):
         bgr = np.ascontiguousarray(photo[:, :, ::-1])
         out.append(composite(bgr, [FacePatch(matrix, crop, before, after)], mode)[:, :, ::-1])
-    return unit(np.stack(out).transpose(0, 3, 1, 2))
-
-
-def face_crops(photos_nhwc: UInt8Array, size: int) -> Float32Array:
-    """uint8 (N, P, P, 3) RGB crops at full size -> float32 (N, 3, size, size) in [0, 1] for a model."""
-    return unit(np.stack([resize_crop(photo, size) for photo in photos_nhwc]).transpose(0, 3, 1, 2))
+    return torch.from_numpy(unit(np.stack(out).transpose(0, 3, 1, 2)))
 
 
 def unit(images: UInt8Array) -> Float32Array:
@@ -181,9 +152,9 @@ def unit(images: UInt8Array) -> Float32Array:
     return np.ascontiguousarray(images, dtype=np.float32) / np.float32(255)
 
 
-def _tensor(array: npt.ArrayLike) -> torch.Tensor:
+def _tensor(array: npt.ArrayLike) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
-def _numpy(tensor: torch.Tensor) -> Float32Array:
+def _numpy(tensor: Tensor) -> Float32Array:
     return np.asarray(tensor.float().numpy())

@@ -12,7 +12,7 @@ from aif.train.data.base import FaceDataset
 from aif.train.data.batch import evaluation_batches
 from aif.train.evaluation.counting import AttributeEvaluator, check_known
 from aif.train.evaluation.measure import EditingModel
-from aif.train.evaluation.measure_report import Direction
+from aif.train.evaluation.report import Direction
 from aif.train.statistics import Share
 
 PAPER_FACES = 100

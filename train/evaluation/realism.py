@@ -40,41 +40,36 @@ EDITED_AT_A_TIME = 64
 @dataclass(frozen=True)
 class Realism:
     """How well an adversary finds the edits of one attribute: edited against untouched faces of other
-    people, and the same faces before they were edited (None: left out); faces a set, and how many people
-    they show.
+    people, and the same faces before they were edited; faces a set, and how many people they show.
     """
 
     attribute: str
     edited: Auc
-    real: Auc | None
+    real: Auc
     faces: int
     people: int
 
     def __str__(self) -> str:
-        floor = "" if self.real is None else f"; real against real {self.real}"
-        return f"{self.attribute}: AUC {self.edited} of {self.faces} edited faces{floor}"
+        return (
+            f"{self.attribute}: AUC {self.edited} of {self.faces} edited faces; real against real {self.real}"
+        )
 
 
 def measure_realism(
     composer: Composer,
     dataset: FaceDataset,
     attribute: str,
-    config: AdversaryConfig | None = None,
-    *,
-    floor: bool = True,
-    log: Callable[[str], None] | None = None,
+    config: AdversaryConfig,
+    log: Callable[[str], None],
 ) -> Realism:
     """Edit faces to their other value of `attribute`, and train an adversary to find them.
 
-    Args:
-        dataset: labelled faces of known people whom nothing was trained on.
-        floor: also measure real against real, which takes as long again.
+    dataset: labelled faces of known people whom nothing was trained on.
 
     Raises:
         UnknownAttributeError: composer or labels lack the attribute.
         DataError: people are not known, or there are too few faces on either side.
     """
-    config, say = config or AdversaryConfig(), log or (lambda _: None)
     labels = (dataset.attributes, f"the labels of {dataset.name}")
     check_known([attribute], (composer.attributes, "what is measured"), labels)
     people = known_identities(dataset)
@@ -82,18 +77,17 @@ def measure_realism(
     chosen, others = choose_sets(present, people, config.faces, config.seed)
     chosen, before = _faces(dataset, chosen, config.image_size)
     others, untouched = _faces(dataset, others, config.image_size)
-    say(f"{attribute}: editing {len(chosen)} faces")
+    log(f"{attribute}: editing {len(chosen)} faces")
     after = np.empty_like(before)
     for start in range(0, len(before), EDITED_AT_A_TIME):
         part = slice(start, start + EDITED_AT_A_TIME)
         edits = [{attribute: 0.0 if there else 1.0} for there in present[chosen[part]]]
         after[part] = edited_crops(composer, before[part], edits)
     who = people[others], people[chosen]
-    say(f"{attribute}: the adversary learns edited from untouched faces")
-    edited = adversary_auc((untouched, after), who, config, say)
-    if floor:
-        say(f"{attribute}: the adversary learns untouched from untouched faces")
-    real = adversary_auc((untouched, before), who, config, say) if floor else None
+    log(f"{attribute}: the adversary learns edited from untouched faces")
+    edited = adversary_auc((untouched, after), who, config, log)
+    log(f"{attribute}: the adversary learns untouched from untouched faces")
+    real = adversary_auc((untouched, before), who, config, log)
     return Realism(attribute, edited, real, len(chosen), len(np.unique(np.concatenate(who))))
 
 
@@ -135,7 +129,7 @@ def to_markdown(rows: Sequence[Realism]) -> str:
             "attribute": row.attribute,
             "faces a set": row.faces,
             "AUC, edited against untouched": row.edited,
-            "real against real": row.real or "-",
+            "real against real": row.real,
         }
         for row in rows
     ]

@@ -1,13 +1,144 @@
-"""Writing down what was measured: JSON for programs, Markdown tables for people."""
+"""What a measurement of edits found, and how it is written down: JSON for programs, Markdown for people."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pydantic_core
 
 from aif.runtime.files import write_text
+from aif.train.evaluators.identity_kept import IdentityScore
+from aif.train.statistics import Mean, Share
+
+Direction = Literal["on", "off"]
+"""From absent to present, or from present to absent."""
+
+DIRECTIONS: tuple[Direction, Direction] = ("on", "off")
+
+Blend = Literal["delta", "replace"]
+"""How a decoded crop gets into the photo: its change is added, or it takes the photo's place."""
+
+View = Literal["decoded", "delta", "replace", "composed"]
+"""What was looked at: the decoder's own picture, the photo after blending, or a bundle's result."""
+
+
+@dataclass(frozen=True)
+class EditScore:
+    """One attribute, one direction, one way to look at the result.
+
+    Attributes:
+        success: faces on which the evaluator sees the new value; n counts those on which label and
+            prediction on the untouched crop both said the opposite.
+        collateral: share of predictions of the other attributes that the edit changes, without those that it
+            takes along by design; NaN where no face was edited.
+        most_flipped: the attributes that changed most often beside the edited one, with their shares.
+        detail: fine detail of the inner face, 1 = as much as in the photo; n = 0 for pictures of another
+        size.
+        identity: how much of the person is left; None without an identity network or an edited face.
+        groups: success apart for groups of faces: "Male", "not Male", "skin dark", ...
+    """
+
+    attribute: str
+    direction: Direction
+    view: View
+    success: Share
+    collateral: float
+    most_flipped: tuple[tuple[str, float], ...]
+    detail: Mean
+    identity: IdentityScore | None
+    groups: Mapping[str, Share]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything measured on one model and one set of faces.
+
+    Attributes:
+        evaluator_accuracy: of the evaluator on held-out real faces, by attribute.
+        along: attribute to those that its edit takes along by design, not counted as collateral.
+        edits: one score an attribute, direction and view.
+        image_size: side of the model's crops in pixels; this and what follows of models of whole crops only.
+        mse, psnr: of reconstructions, pixels in [0, 1]; means over faces.
+        y_accuracy: agreement of the encoder's predicted y with the labels, by attribute.
+        reconstruction_flips: share of the evaluator's predictions that reconstruction changes, by attribute.
+    """
+
+    dataset: str
+    dataset_fingerprint: str
+    faces: int
+    evaluator_accuracy: Mapping[str, float]
+    along: Mapping[str, tuple[str, ...]]
+    edits: tuple[EditScore, ...]
+    image_size: int | None = None
+    mse: float = math.nan
+    psnr: float = math.nan
+    y_accuracy: Mapping[str, float] = field(default_factory=dict)
+    reconstruction_flips: Mapping[str, float] = field(default_factory=dict)
+
+    def edit(self, attribute: str, direction: Direction, view: View = "composed") -> EditScore:
+        """The score of one edit. Raises KeyError where it was not measured."""
+        for score in self.edits:
+            if (score.attribute, score.direction, score.view) == (attribute, direction, view):
+                return score
+        raise KeyError(f"{attribute} {direction} {view} was not measured")
+
+    def summary(self) -> dict[str, float]:
+        """The few figures that a manifest carries: name to number."""
+        figures = {} if self.image_size is None else {"reconstruction_mse": self.mse}
+        for score in self.edits:
+            name = f"{score.attribute}.{score.direction}"
+            if score.success.n:
+                figures[f"{name}.{score.view}"] = round(score.success.rate, 4)
+            if score.view != "composed":
+                continue
+            if score.success.n:
+                figures[f"{name}.flips"] = round(score.collateral, 4)
+            if score.detail.n:
+                figures[f"{name}.detail"] = round(score.detail.mean, 4)
+            if score.identity is not None:
+                figures[f"{name}.identity_kept"] = round(score.identity.kept, 4)
+        return figures
+
+    def to_markdown(self) -> str:
+        """Two tables: all figures, and success by group for the last view."""
+        title = f"{self.faces} faces of {self.dataset}"
+        if self.image_size is not None:
+            title += f", at {self.image_size} px: reconstruction MSE {self.mse:.4f}, PSNR {self.psnr:.1f} dB"
+        notes = ["Success with its 95 % interval; detail and person: 1 = as in the photo."]
+        taken = [f"{name} ({', '.join(others)})" for name, others in self.along.items() if others]
+        if taken:
+            notes.append(f"Taken along by design, not counted as flipped: {'; '.join(taken)}.")
+        last = [score for score in self.edits if score.view == self.edits[-1].view]
+        groups = [
+            {"attribute": s.attribute, "edit": s.direction} | {g: str(share) for g, share in s.groups.items()}
+            for s in last
+        ]
+        by_group = (
+            f"Success by group ({last[0].view if last else ''}), 95 % interval and number of faces (skin: "
+            "median lightness of the inner face, which is lighting too):"
+        )
+        table = markdown_table([self._row(score) for score in self.edits])
+        return "\n".join([f"{title}.", "", table, *notes, "", by_group, "", markdown_table(groups)])
+
+    def _row(self, score: EditScore) -> dict[str, str]:
+        n, accuracy = score.success.n, self.evaluator_accuracy.get(score.attribute, math.nan)
+        worst = ", ".join(f"{name} {100 * share:.0f}%" for name, share in score.most_flipped)
+        return {
+            "attribute": score.attribute,
+            "edit": score.direction,
+            "view": score.view,
+            "n": str(n),
+            "success": score.success.percent("none that label and evaluator agree on"),
+            "other attributes flipped": "-" if math.isnan(score.collateral) else f"{score.collateral:.1%}",
+            "most often": worst or "-",
+            "detail kept": f"{score.detail.mean:.2f}" if score.detail.n else "-",
+            "person kept": "-" if score.identity is None else f"{score.identity.kept:.2f}",
+            "evaluator's accuracy": "-" if math.isnan(accuracy) else f"{accuracy:.1%}",
+        }
 
 
 def to_json(value: object) -> str:

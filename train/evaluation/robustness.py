@@ -21,8 +21,7 @@ from aif.train.data import faults
 from aif.train.data.base import FaceDataset
 from aif.train.evaluation.composed import Composer, measure_composed
 from aif.train.evaluation.counting import AttributeEvaluator, EditOptions
-from aif.train.evaluation.measure_report import Measurement
-from aif.train.evaluation.report import markdown_table
+from aif.train.evaluation.report import Measurement, markdown_table
 
 Change = Callable[[UInt8Array, np.random.Generator], UInt8Array]
 """A face crop, uint8 (S, S, 3) RGB, to the spoilt one."""
@@ -84,25 +83,17 @@ class Spoilt(FaceDataset):
         return self._faces.file_name(index)
 
 
-@dataclass(frozen=True)
 class _Upright:
     """An evaluator that sees crops turned back."""
 
-    evaluator: AttributeEvaluator
-    degrees: float
-
-    @property
-    def attributes(self) -> Sequence[str]:
-        return self.evaluator.attributes
-
-    @property
-    def accuracy(self) -> dict[str, float]:
-        return self.evaluator.accuracy
+    def __init__(self, evaluator: AttributeEvaluator, degrees: float) -> None:
+        self.attributes, self.accuracy = evaluator.attributes, evaluator.accuracy
+        self._evaluator, self._degrees = evaluator, degrees
 
     def predict(self, crops_nchw: Tensor, /) -> Tensor:
-        if self.degrees:
-            crops_nchw = rotate(crops_nchw, -self.degrees, InterpolationMode.BILINEAR)
-        return self.evaluator.predict(crops_nchw)
+        if self._degrees:
+            crops_nchw = rotate(crops_nchw, -self._degrees, InterpolationMode.BILINEAR)
+        return self._evaluator.predict(crops_nchw)
 
 
 def measure_robustness(
@@ -110,8 +101,8 @@ def measure_robustness(
     dataset: FaceDataset,
     evaluator: AttributeEvaluator,
     options: EditOptions,
-    *,
     indices: Sequence[int] | None = None,
+    *,
     disturbances: Mapping[str, Disturbance] = DISTURBANCES,
     log: Callable[[str], None] = print,
 ) -> dict[str, Measurement]:

@@ -13,13 +13,7 @@ from aif.runtime.errors import DataError, UnknownAttributeError
 from aif.train.data.synthetic import SyntheticFaces
 from aif.train.evaluation.realism import LEAST_FACES, Realism, choose_sets, measure_realism, to_markdown
 from aif.train.evaluation.report import to_json
-from aif.train.evaluators.adversary import (
-    AdversaryConfig,
-    Auc,
-    adversary_auc,
-    adversary_network,
-    auc_interval,
-)
+from aif.train.evaluators.adversary import AdversaryConfig, Auc, adversary_auc, auc_interval
 
 CONFIG = AdversaryConfig(faces=60, image_size=32, width=8, epochs=8, batch_size=16)
 
@@ -30,11 +24,10 @@ class Painter:
     attributes = ("Smiling", "Eyeglasses")
 
     def __init__(self, edit):
-        self.edit, self.asked = edit, []
+        self.edit = edit
 
     def edit_crops(self, crops, edits, /):
         assert crops.dtype == np.uint8 and len(crops) == len(edits)
-        self.asked += edits
         values = np.zeros((len(crops), 2), np.float32)
         return EditedCrops(self.edit(crops.copy(), edits), values, values)
 
@@ -59,28 +52,28 @@ def faces():
     return people()
 
 
+def measured(edit, dataset, attribute="Smiling", log=print, **changes):
+    return measure_realism(Painter(edit), dataset, attribute, dataclasses.replace(CONFIG, **changes), log)
+
+
 def test_a_bright_square_is_found(faces):
-    found = measure_realism(Painter(square), faces, "Smiling", CONFIG, floor=False)
+    found = measured(square, faces)
     assert found.edited.value > 0.95 and found.edited.low > 0.9
-    assert found.real is None and found.faces == 60 and found.edited.n == pytest.approx(40, abs=6)
+    assert found.faces == 60 and found.edited.n == pytest.approx(40, abs=6)
 
 
 def test_where_nothing_was_edited_the_two_figures_are_the_same(faces):
-    lines: list[str] = []
-    config = dataclasses.replace(CONFIG, faces=130, epochs=2)
-    found = measure_realism(Painter(nothing), faces, "Smiling", config, log=lines.append)
+    lines, asked = [], []
+
+    def ask(crops, edits):
+        asked.extend(edits)
+        return crops
+
+    found = measured(ask, faces, log=lines.append, faces=130, epochs=2)
+    assert asked.count({"Smiling": 1.0}) == asked.count({"Smiling": 0.0}) == 65  # each to its other value
     assert found.edited == found.real and found.edited.n == pytest.approx(2 * 130 / 3, abs=8)
     assert found.edited.low < 0.6 and found.edited.high > 0.4  # chance, to what 88 faces can tell
     assert len([line for line in lines if line.startswith("Smiling: ")]) == 3
-    again = measure_realism(Painter(nothing), faces, "Smiling", config, floor=False)
-    assert again.edited == found.edited  # the seed decides
-
-
-def test_each_face_goes_to_its_other_value_by_its_label(faces):
-    painter = Painter(nothing)
-    config = dataclasses.replace(CONFIG, epochs=1)
-    measure_realism(painter, faces, "Eyeglasses", config, floor=False)
-    assert painter.asked.count({"Eyeglasses": 1.0}) == painter.asked.count({"Eyeglasses": 0.0}) == 30
 
 
 @pytest.mark.parametrize(
@@ -107,16 +100,16 @@ def test_too_few_faces_on_one_side(present):
 
 def test_unfit_data(faces):
     with pytest.raises(UnknownAttributeError, match=r"what is measured.*\n.*Smiling"):
-        measure_realism(Painter(nothing), faces, "Smilling", CONFIG)
+        measured(nothing, faces, "Smilling")
     blind = SyntheticFaces(4, 32, attributes=("Eyeglasses",))
     with pytest.raises(UnknownAttributeError, match="the labels of synthetic"):
-        measure_realism(Painter(nothing), blind, "Smiling", CONFIG)
+        measured(nothing, blind)
     with pytest.raises(DataError, match="does not say who"):
-        measure_realism(Painter(nothing), SyntheticFaces(100, 32), "Smiling", CONFIG)
+        measured(nothing, SyntheticFaces(100, 32))
     with pytest.raises(DataError, match="half have the attribute"):
-        measure_realism(Painter(nothing), people(40), "Smiling", CONFIG)
+        measured(nothing, people(40))
     with pytest.raises(DataError, match="cannot be compared"):
-        measure_realism(Painter(lambda crops, _: crops[:, ::2, ::2]), faces, "Smiling", CONFIG)
+        measured(lambda crops, _: crops[:, ::2, ::2], faces)
 
 
 def test_people_in_both_sets_or_too_few_of_them():
@@ -127,17 +120,12 @@ def test_people_in_both_sets_or_too_few_of_them():
         adversary_auc((pictures, pictures), (np.arange(60) % 2, np.arange(60, 120)), CONFIG)
 
 
-def test_the_network_has_the_stated_size():
-    assert round(sum(p.numel() for p in adversary_network().parameters()), -3) == 304_000
-
-
 @pytest.mark.parametrize(
     ("scores", "value"),
     [
         ([0, 1, 2, 3], 1.0),
         ([2, 3, 0, 1], 0.0),
         ([1, 1, 1, 1], 0.5),
-        ([0, 2, 1, 3], 0.75),
         ([0, 1, 1, 2], 0.875),
     ],
 )
@@ -158,15 +146,9 @@ def test_the_interval_is_wider_where_few_people_have_many_faces():
 
 
 def test_reports():
-    rows = [
-        Realism("Smiling", Auc(0.6, 0.55, 0.65, 600), Auc(0.51, 0.46, 0.56, 600), 900, 910),
-        Realism("Bald", Auc(0.9, 0.8, 1.0, 40), None, 60, 50),
-    ]
-    text = to_markdown(rows)
-    assert "| Smiling | 900 | 0.600 [0.550, 0.650] | 0.510 [0.460, 0.560] |" in text
-    assert "| Bald | 60 | 0.900 [0.800, 1.000] | - |" in text
-    assert str(rows[0]) == (
+    row = Realism("Smiling", Auc(0.6, 0.55, 0.65, 600), Auc(0.51, 0.46, 0.56, 600), 900, 910)
+    assert "| Smiling | 900 | 0.600 [0.550, 0.650] | 0.510 [0.460, 0.560] |" in to_markdown([row])
+    assert str(row) == (
         "Smiling: AUC 0.600 [0.550, 0.650] of 900 edited faces; real against real 0.510 [0.460, 0.560]"
     )
-    stored = json.loads(to_json(rows))
-    assert stored[0]["real"]["value"] == 0.51 and stored[1]["real"] is None
+    assert json.loads(to_json([row]))[0]["real"]["value"] == 0.51
