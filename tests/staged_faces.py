@@ -79,7 +79,7 @@ class Staged:
         self.detections += 1
         return [Detection(box_from_landmarks(each), each, 0.9) for each in self.faces]
 
-    def refine_all(self, frame: Array, boxes: Sequence[npt.ArrayLike], passes: int = 2) -> DenseFaces:
+    def refine_all(self, frame: Array, boxes: Sequence[npt.ArrayLike]) -> DenseFaces:
         found = DenseFaces.none(len(boxes))
         for k, box in enumerate(boxes):
             x, y, width, height = np.asarray(box, dtype=np.float64)
@@ -112,10 +112,10 @@ class Stage(Staged):
         self.detections.append(number_of(frame))
         return [Detection(box_from_landmarks(each), each, 0.8) for each in self.script(number_of(frame))]
 
-    def refine_all(self, frame, boxes, passes=2):
+    def refine_all(self, frame, boxes):
         self.faces = self.script(number_of(frame))
         self.yaw = self.turn(number_of(frame)) if self.turn else 0.0
-        found = super().refine_all(frame, boxes, passes)
+        found = super().refine_all(frame, boxes)
         found.points[:] += self.rng.normal(0, self.noise, found.points.shape)
         return found
 

@@ -20,10 +20,10 @@ from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.editor import Editor
 from aif.runtime.editing.options import parse_settings
 from aif.runtime.errors import ConfigError, ProviderError
-from aif.runtime.faces.detect import DetectorName, resolve_detector
+from aif.runtime.faces.detect import resolve_detector
 from aif.runtime.image.io import demo_picture, encode_image, read_bytes
 from aif.runtime.live.camera import open_camera, public_name
-from aif.runtime.machine import core_count, load_average
+from aif.runtime.machine import DetectorName, core_count, load_average
 from aif.runtime.video.read import VideoSource
 
 SCHEMA = 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -21,20 +19,6 @@ def overlap(one_xywh: Float32Array, other_xywh: Float32Array) -> float:
     common = float(np.prod(np.maximum(high - low, 0)))
     union = float(np.prod(one_xywh[2:]) + np.prod(other_xywh[2:])) - common
     return common / union if union > 0 else 0.0
-
-
-def suppress(boxes_xywh: Sequence[Float32Array], scores: Sequence[float], limit: float) -> list[int]:
-    """Numbers of the boxes that overlap no better one by more than `limit`, the best first."""
-    kept: list[int] = []
-    for index in sorted(range(len(boxes_xywh)), key=lambda i: -scores[i]):
-        if all(overlap(boxes_xywh[index], boxes_xywh[other]) <= limit for other in kept):
-            kept.append(index)
-    return kept
-
-
-def scales(frame: UInt8Array, work_side: int, shares: Sequence[float]) -> list[float]:
-    """How far to shrink a frame so that its longer side is so many times `work_side`; 1 at most."""
-    return list(dict.fromkeys(min(1.0, work_side * share / max(frame.shape[:2])) for share in shares))
 
 
 def turned_copy(frame_hwc: UInt8Array, degrees: float) -> tuple[UInt8Array, npt.NDArray[np.float64]]:

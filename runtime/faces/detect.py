@@ -8,10 +8,8 @@ from typing import get_args
 
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
 from aif.runtime.errors import ConfigError
-from aif.runtime.faces.boxes import SAME_FACE, overlap, scales, shrunk, suppress, turned_copy
 from aif.runtime.faces.detection import Detection, Detector, check_frame
-from aif.runtime.faces.detectors.checked import CheckedDetector
-from aif.runtime.faces.detectors.haar import HaarDetector, cascade
+from aif.runtime.faces.detectors.haar import HaarDetector
 from aif.runtime.faces.detectors.own import OwnDetector, ProposalNet
 from aif.runtime.faces.detectors.yunet import YuNetDetector
 from aif.runtime.faces.landmarks import LandmarkNet
@@ -19,24 +17,13 @@ from aif.runtime.fetch import yunet_path
 from aif.runtime.machine import DetectorName
 
 __all__ = [
-    "SAME_FACE",
-    "CheckedDetector",
     "Detection",
     "Detector",
-    "DetectorName",
     "HaarDetector",
-    "OwnDetector",
-    "ProposalNet",
     "YuNetDetector",
-    "cascade",
     "check_frame",
     "make_detector",
-    "overlap",
     "resolve_detector",
-    "scales",
-    "shrunk",
-    "suppress",
-    "turned_copy",
 ]
 
 

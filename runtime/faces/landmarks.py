@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ CLOSER = 5 / 6
 SETTLED, MOST_LOOKS = 0.02, 5
 
 # A face box, and how far the face in it is turned clockwise, in radians.
-View = tuple[npt.ArrayLike, float]
+View = tuple[npt.NDArray[Any], float]
 
 
 @dataclass(frozen=True)
@@ -181,17 +182,13 @@ class LandmarkNet:
         """
         graph = source if isinstance(source, bytes) else source.landmarks_bytes()
         self._session = Session(graph, "cpu", threads, "landmark network")
-        image = self._session.inputs.get("image")
-        size = image[-1] if image else None
+        inputs, found = self._session.inputs, self._session.outputs
+        size = inputs.get("image", (None,))[-1]
         outputs = {"landmarks": (None, COUNT, 2), "pose": (None, 3), "confidence": (None,)}
-        found = self._session.outputs
-        self._tells_seen = "seen" in found  # networks of before do not
-        if self._tells_seen:
-            outputs["seen"] = (None, COUNT)
-        fits = self._session.inputs == {"image": (None, 3, size, size)} and found == outputs
-        if not fits or size is None:
+        every = {**outputs, "seen": (None, COUNT)}  # networks of before do not tell
+        if size is None or inputs != {"image": (None, 3, size, size)} or found not in (outputs, every):
             raise BundleError(
-                f"The landmark network takes {self._session.inputs} and gives {self._session.outputs}, "
+                f"The landmark network takes {inputs} and gives {found}, "
                 f"where image Nx3xSxS, landmarks Nx{COUNT}x2, pose Nx3 and confidence N are needed.",
                 "Export the bundle again with aif-export.",
             )
@@ -201,31 +198,26 @@ class LandmarkNet:
         self,
         frame_hwc_bgr: UInt8Array,
         boxes_xywh: Sequence[npt.ArrayLike],
-        passes: int = 2,
         angle: float | Sequence[float] = 0.0,
     ) -> DenseFaces:
         """Find the landmarks of the face in each box, all boxes in one call of the network.
 
+        It looks twice: the second time at a closer crop around the landmarks, turned upright by them.
+
         Args:
             frame_hwc_bgr: uint8 (H, W, 3).
             boxes_xywh: face boxes in frame pixels, as a detector gives them.
-            passes: how often to look: each further pass cuts a closer crop around the landmarks of the one
-                before, turned upright by them.
             angle: how far the faces are turned clockwise, in radians, give or take 45 degrees; for all, or
                 for each.
 
         Raises:
-            ValueError: a box is empty or not finite, or passes is below 1.
+            ValueError: a box is empty or not finite.
         """
-        if passes < 1:
-            raise ValueError(f"passes must be at least 1, not {passes}")
         angles = np.broadcast_to(angle, len(boxes_xywh)).tolist()
-        views: list[View] = list(zip(boxes_xywh, angles, strict=True))
-        faces = self._look([frame_hwc_bgr] * len(views), views)
-        for _ in range(passes - 1):
-            views = [_next_view(points, view) for points, view in zip(faces.points, views, strict=True)]
-            faces = self._look([frame_hwc_bgr] * len(views), views)
-        return faces
+        views: list[View] = [(np.asarray(b), turn) for b, turn in zip(boxes_xywh, angles, strict=True)]
+        frames = [frame_hwc_bgr] * len(views)
+        found = self._look(frames, views).points
+        return self._look(frames, [_next_view(*each) for each in zip(found, views, strict=True)])
 
     def follow(self, frame_hwc_bgr: UInt8Array, places: Sequence[npt.ArrayLike]) -> DenseFaces:
         """Find the landmarks of faces that are nearly known: those of the frame before.
@@ -241,25 +233,20 @@ class LandmarkNet:
             ValueError: landmarks are not five or 221 finite points, or all lie in one point.
         """
         views: list[View] = [close_view(points) for points in places]
-        known = [five_of(points) for points in places]
-        faces = DenseFaces.none(len(views))
-        moving = np.arange(len(views))
-        for number in range(MOST_LOOKS):
+        known = np.array([five_of(points) for points in places])
+        faces, moving = DenseFaces.none(len(views)), np.arange(len(views))
+        for _ in range(MOST_LOOKS):
             if not len(moving):
                 break
-            if number:
-                for index in moving:
-                    views[index] = _next_view(faces.points[index], views[index])
             found = self._look([frame_hwc_bgr] * len(moving), [views[index] for index in moving])
             faces.points[moving], faces.pose[moving] = found.points, found.pose
             faces.confidence[moving], faces.seen[moving] = found.confidence, found.seen
             five = five_points(found.points)
-            before = np.stack([known[index] for index in moving])
-            moved = np.sqrt(((five - before) ** 2).sum(axis=2).mean(axis=1))
-            sides = np.array([np.asarray(views[index][0])[2] for index in moving])
-            for index, points in zip(moving, five, strict=True):
-                known[index] = points
-            moving = moving[moved > SETTLED * sides]
+            moved = np.sqrt(((five - known[moving]) ** 2).sum(axis=2).mean(axis=1))
+            known[moving] = five
+            moving = moving[moved > SETTLED * np.array([views[index][0][2] for index in moving])]
+            for index in moving:
+                views[index] = _next_view(faces.points[index], views[index])
         return _with_lips([frame_hwc_bgr] * len(views), faces)
 
     def in_crops(self, crops_nhwc_bgr: npt.NDArray[np.uint8]) -> DenseFaces:
@@ -268,8 +255,6 @@ class LandmarkNet:
         Args:
             crops_nhwc_bgr: uint8 (N, S, S, 3), each with its face on the template of that size.
         """
-        if not len(crops_nhwc_bgr):
-            return DenseFaces.none()
         scale = crops_nhwc_bgr.shape[1] / 128
         side = CLOSER * TEMPLATE_BOX_SIDE
         corner = (centre - side / 2 for centre in TEMPLATE_BOX_CENTRE)
@@ -283,8 +268,6 @@ class LandmarkNet:
         Args:
             crops_nhwc_bgr: uint8 (N, `input_size`, `input_size`, 3) as `landmark_crop` cuts them.
         """
-        if not len(crops_nhwc_bgr):
-            return DenseFaces.none()
         images = np.ascontiguousarray(crops_nhwc_bgr[..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32)
         found = self._session.run(list(self._session.outputs), {"image": images / np.float32(255)})
         faces = dict(zip(self._session.outputs, found, strict=True))
@@ -323,5 +306,5 @@ def _next_view(landmarks: Float32Array, last: View) -> View:
         box, angle = close_view(landmarks)
     except ValueError:
         return last
-    old, new = max(np.asarray(last[0])[2:]), float(box[2])
+    old, new = max(last[0][2:]), float(box[2])
     return (box, angle) if np.isfinite(box).all() and old / 4 < new < old * 4 else last

@@ -13,14 +13,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import BundleError
 from aif.runtime.faces.refine import REACH, refine_matte
 from aif.runtime.geometry.align import face_crops
 from aif.runtime.networks.sessions import Session
-
-__all__ = ["MatteNet", "photo_matte", "refine_matte", "view_box"]
 
 WIDE, DOWN = 0.62, 0.1
 """Scale of the wider view relative to the crop's, and how far below the crop's middle it looks (in sides)."""
@@ -48,39 +46,20 @@ class MatteNet:
         """
         graph = source if isinstance(source, bytes) else source.matte_bytes()
         self._session = Session(graph, "cpu", threads, "matte network")
-        image = self._session.inputs.get("image")
-        size = image[-1] if image else None
-        fits = (
-            size is not None
-            and self._session.inputs == {"image": (None, 3, size, size)}
-            and self._session.outputs == {"matte": (None, 1, size, size)}
-        )
-        if not fits or size is None:
+        inputs, found = self._session.inputs, self._session.outputs
+        size = inputs.get("image", (None,))[-1]
+        fits = inputs == {"image": (None, 3, size, size)} and found == {"matte": (None, 1, size, size)}
+        if size is None or not fits:
             raise BundleError(
-                f"The matte network takes {self._session.inputs} and gives {self._session.outputs}, "
+                f"The matte network takes {inputs} and gives {found}, "
                 "where image Nx3xSxS and matte Nx1xSxS are needed.",
                 "Export the bundle again with aif-export.",
             )
         self.input_size = size
 
     def matte(self, crops_nchw: Float32Array) -> Float32Array:
-        """How much of each pixel is hair.
-
-        Args:
-            crops_nchw: float32 (N, 3, S, S) RGB in [0, 1], aligned to the template, S = `input_size`.
-
-        Returns:
-            float32 (N, S, S) in [0, 1].
-
-        Raises:
-            ValueError: the crops are of another shape.
-        """
-        if crops_nchw.shape[1:] != (3, self.input_size, self.input_size):
-            raise ValueError(
-                f"crops must be (N, 3, {self.input_size}, {self.input_size}), got {crops_nchw.shape}"
-            )
-        if not len(crops_nchw):
-            return np.zeros((0, self.input_size, self.input_size), dtype=np.float32)
+        """How much of each pixel is hair: float32 (N, S, S) in [0, 1], S = `input_size`, of aligned crops
+        (N, 3, S, S) RGB in [0, 1]."""
         (matte,) = self._session.run(["matte"], {"image": np.ascontiguousarray(crops_nchw, dtype=np.float32)})
         return matte[:, 0]
 
@@ -90,9 +69,7 @@ def photo_matte(
     photo_hwc_bgr: UInt8Array,
     matrix: npt.ArrayLike,
     box_xywh: tuple[int, int, int, int],
-    *,
-    wide: bool = True,
-    known: Float32Array | None = None,
+    known: Float32Array,
 ) -> Float32Array:
     """The matte of one face's hair in a box of the photo, refined: float32 (h, w) in [0, 1].
 
@@ -102,24 +79,12 @@ def photo_matte(
         photo_hwc_bgr: uint8 (H, W, 3).
         matrix: (2, 3), photo to crop pixel coordinates: `similarity_transform(points, net.input_size)`.
         box_xywh: left, top, width and height in whole pixels, inside the photo; see `view_box`.
-        wide: look at the wider view as well; without, hair ends where the crop ends, in half the time.
-        known: float32 (S, S) the crop's own matte, where it was looked at already.
-
-    Raises:
-        ValueError: the box reaches beyond the photo.
+        known: float32 (S, S) the crop's own matte.
     """
     x, y, width, height = box_xywh
-    rows, columns = photo_hwc_bgr.shape[:2]
-    if min(x, y, width, height) < 0 or x + width > columns or y + height > rows:
-        raise ValueError(f"the box {box_xywh} reaches beyond the photo ({columns} x {rows})")
-    if not width or not height:
-        return np.zeros((height, width), dtype=np.float32)
     near = np.asarray(matrix, dtype=np.float64)
-    views = [near] if known is None else []
-    views += [_wide_view(near, net.input_size)] if wide else []
-    found = net.matte(face_crops(photo_hwc_bgr, [m.astype(np.float32) for m in views], net.input_size))
-    found = found if known is None else np.concatenate([known[None], found])
-    canvas, corner = _joined(found)
+    wide = _wide_view(near, net.input_size).astype(np.float32)
+    canvas, corner = _joined(known, net.matte(face_crops(photo_hwc_bgr, [wide], net.input_size))[0])
     seen = near.copy()
     seen[:, 2] += near[:, :2] @ (x, y) + corner
     # Twice the size first: a coarse matte that is enlarged linearly has a border of small facets.
@@ -129,22 +94,18 @@ def photo_matte(
     placed = cv2.warpAffine(double, seen, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT)
     part = np.ascontiguousarray(photo_hwc_bgr[y : y + height, x : x + width])
     side = net.input_size / float(np.hypot(near[0, 0], near[1, 0]))
-    return refine_matte(part, np.asarray(np.clip(placed, 0, 1), dtype=np.float32), reach=REACH * side)
+    return refine_matte(part, np.asarray(np.clip(placed, 0, 1), dtype=np.float32), REACH * side)
 
 
-def view_box(
-    matrix: npt.ArrayLike, size: int, photo_shape: tuple[int, ...], *, wide: bool = True
-) -> tuple[int, int, int, int]:
+def view_box(matrix: npt.ArrayLike, size: int, photo_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """What `photo_matte` sees of the photo: left, top, width and height; four zeros where that is nothing.
 
     Args:
         matrix: (2, 3), photo to crop pixel coordinates.
         size: side of the crop in pixels.
         photo_shape: (H, W, ...).
-        wide: as in `photo_matte`.
     """
-    view = np.asarray(matrix, dtype=np.float64)
-    back = cv2.invertAffineTransform(_wide_view(view, size) if wide else view)
+    back = cv2.invertAffineTransform(_wide_view(np.asarray(matrix, dtype=np.float64), size))
     edge = size - 0.5
     corners = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]]) @ back[:, :2].T + back[:, 2]
     limit = (photo_shape[1], photo_shape[0])
@@ -161,21 +122,19 @@ def _wide_view(matrix: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.flo
     return view
 
 
-def _joined(mattes: Float32Array) -> tuple[Float32Array, npt.NDArray[np.float64]]:
-    """The crop's matte, inside the wider view's if there is one: in crop pixels, and the crop's place."""
-    size = mattes.shape[1]
+def _joined(near: Float32Array, wide: Float32Array) -> tuple[Float32Array, npt.NDArray[np.intp]]:
+    """The crop's matte inside the wider view's: in crop pixels, and the crop's place."""
+    size = len(near)
     window = _window(size)
-    if len(mattes) == 1:
-        return mattes[0] * window, np.zeros(2)
     side = round(size / WIDE)
     margin = (side - size) // 2
     corner = np.array([margin, margin - round(DOWN * size)])
     back = cv2.invertAffineTransform(_wide_view(np.eye(2, 3), size))
     back[:, 2] += corner
-    canvas = cv2.warpAffine(mattes[1] * window, back, (side, side), flags=cv2.INTER_LINEAR)
+    canvas = cv2.warpAffine(wide * window, back, (side, side), flags=cv2.INTER_LINEAR)
     inside = canvas[corner[1] : corner[1] + size, corner[0] : corner[0] + size]
-    inside += window * (mattes[0] - inside)
-    return np.asarray(canvas, dtype=np.float32), corner.astype(np.float64)
+    inside += window * (near - inside)
+    return f32(canvas), corner
 
 
 @cache

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array, f32
+from aif.runtime.geometry.blocks import Block, upsampled
 
 REACH = 1 / 36
 """How far the network's border may be off, as a share of the crop's side: some 3.5 of its 128 pixels."""
@@ -26,13 +27,14 @@ ROUNDS = 2
 CELLS = 3
 """Cells of the grid of the local fits to a reach."""
 
+BORDER = 0.02
+"""Cells whose matte may change by less stay as they are."""
+
 STRIP = 16
 """Rows of cells that are brought to the photo's resolution in one go."""
 
 
-def refine_matte(
-    photo_box_bgr: UInt8Array, matte: Float32Array, *, reach: float | None = None
-) -> Float32Array:
+def refine_matte(photo_box_bgr: UInt8Array, matte: Float32Array, reach: float) -> Float32Array:
     """The matte with the photo's own edges and strands: float32 (h, w) in [0, 1].
 
     Around every cell of a coarse grid the matte is fitted as a linear function of colour, and the fits give
@@ -44,37 +46,34 @@ def refine_matte(
     Args:
         photo_box_bgr: uint8 (h, w, 3), the part of the photo that the matte covers.
         matte: float32 (h, w) in [0, 1].
-        reach: how far the matte's border may be off in photo pixels; None for `REACH` of the longer side,
-            which suits a box as large as the aligned crop.
-
-    Raises:
-        ValueError: photo and matte are not of one size.
+        reach: how far the matte's border may be off in photo pixels.
     """
-    if photo_box_bgr.shape != (*matte.shape, 3):
-        raise ValueError(f"photo {photo_box_bgr.shape} and matte {matte.shape} are not of one size")
-    height, width = matte.shape
     out = matte.astype(np.float32)
-    if not height or not width:
-        return out
-    far = max(height, width) * REACH if reach is None else max(0.0, reach)
-    step = min(max(1, round(far / CELLS)), height, width)
-    cells = min(far / step, 2.0 * CELLS)
+    step = min(max(1, round(reach / CELLS)), *matte.shape)
+    cells = min(reach / step, 2.0 * CELLS)
     photo, matte = _whole_cells(photo_box_bgr, step), _whole_cells(out, step)
     size = (matte.shape[1] // step, matte.shape[0] // step)
-    rough = np.asarray(cv2.resize(matte, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    rough = f32(cv2.resize(matte, size, interpolation=cv2.INTER_AREA))
     border = _border(rough, cells)
     radius = max(1, round(cells))
-    part = _around(border > 0.02, 2 * radius + 1)
-    if part is not None:
-        pixels = (
-            slice(part[0].start * step, part[0].stop * step),
-            slice(part[1].start * step, part[1].stop * step),
-        )
-        size = (part[1].stop - part[1].start, part[0].stop - part[0].start)
+    x, y, width, height = cv2.boundingRect((border > BORDER).astype(np.uint8))
+    if width:
+        # What the fits of the outermost active cells are made of.
+        margin = 2 * radius + 1
+        rows = slice(max(y - margin, 0), min(y + height + margin, size[1]))
+        columns = slice(max(x - margin, 0), min(x + width + margin, size[0]))
+        part = rows, columns
+        pixels = tuple(slice(each.start * step, each.stop * step) for each in part)
+        size = (columns.stop - columns.start, rows.stop - rows.start)
         small = np.asarray(cv2.resize(photo[pixels], size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         planes = [*_repeated_fits(small, rough[part], border[part], radius), border[part]]
-        for place in _places(border[part] > 0.02):
-            _apply(photo_box_bgr[pixels], planes, place, step, out[pixels])
+        planes = [plane[:, :, None] for plane in planes]
+        for block in _blocks(border[part] > BORDER, step):
+            target = out[pixels][block]
+            inside = np.s_[: target.shape[0], : target.shape[1], 0]
+            *fits, share = (upsampled(plane, step, block)[inside] for plane in planes)
+            found = _values(fits, photo_box_bgr[pixels][block])
+            target += share * (np.clip(found, 0, 1, out=found) - target)
     return np.clip(out, 0, 1, out=out)
 
 
@@ -91,35 +90,17 @@ def _border(rough: Float32Array, reach: float) -> Float32Array:
     size = 2 * max(1, round(reach)) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     span = cv2.subtract(cv2.dilate(rough, disc), cv2.erode(rough, disc))
-    return np.asarray(cv2.blur(span, (size // 2 | 1, size // 2 | 1)), dtype=np.float32)
+    return f32(cv2.blur(span, (size // 2 | 1, size // 2 | 1)))
 
 
-def _around(active: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice] | None:
-    """Rows and columns that hold all active cells, and `margin` more on each side; None without any."""
-    slices = []
-    for axis in (1, 0):
-        found = np.flatnonzero(active.any(axis=axis))
-        if not len(found):
-            return None
-        slices.append(slice(max(int(found[0]) - margin, 0), int(found[-1]) + 1 + margin))
-    rows, columns = (
-        slice(part.start, min(part.stop, length)) for part, length in zip(slices, active.shape, strict=True)
-    )
-    return rows, columns
-
-
-def _places(active: npt.NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
-    """Rectangles of cells (top, bottom, left, right) that hold all active ones, in strips of `STRIP` rows."""
-    places = []
-    for top in range(0, active.shape[0], STRIP):
-        bottom = min(top + STRIP, active.shape[0])
-        columns = np.flatnonzero(active[top:bottom].any(axis=0))
-        if not len(columns):
-            continue
-        gaps = np.flatnonzero(np.diff(columns) > STRIP)
-        starts, ends = [columns[0], *columns[gaps + 1]], [*columns[gaps], columns[-1]]
-        places += [(top, bottom, int(left), int(right) + 1) for left, right in zip(starts, ends, strict=True)]
-    return places
+def _blocks(active: npt.NDArray[np.bool_], step: int) -> Iterator[Block]:
+    """Rows and columns of pixels that hold all active cells, in strips of `STRIP` rows of cells."""
+    for top in range(0, len(active), STRIP):
+        rows = slice(top * step, min(top + STRIP, len(active)) * step)
+        columns = np.flatnonzero(active[top : top + STRIP].any(axis=0))
+        for run in np.split(columns, np.flatnonzero(np.diff(columns) > STRIP) + 1):
+            if len(run):
+                yield rows, slice(int(run[0]) * step, (int(run[-1]) + 1) * step)
 
 
 def _repeated_fits(
@@ -141,7 +122,7 @@ def _local_fits(image: UInt8Array, rough: Float32Array, radius: int) -> list[Flo
     size = (2 * radius + 1, 2 * radius + 1)
 
     def mean(plane: npt.NDArray[Any]) -> Float32Array:
-        return np.asarray(cv2.blur(plane, size, borderType=cv2.BORDER_REFLECT), dtype=np.float32)
+        return f32(cv2.blur(plane, size, borderType=cv2.BORDER_REFLECT))
 
     c = [plane.astype(np.float32) * np.float32(1 / 255) for plane in cv2.split(image)]
     sure = np.square(2 * rough - 1) + np.float32(DOUBT)
@@ -152,7 +133,7 @@ def _local_fits(image: UInt8Array, rough: Float32Array, radius: int) -> list[Flo
     right = [mean(plane * rough) * scale - m * height for plane, m in zip(weighted, first, strict=True)]
 
     def moment(i: int, j: int) -> Float32Array:
-        return np.asarray(mean(weighted[i] * c[j]) * scale - first[i] * first[j], dtype=np.float32)
+        return f32(mean(weighted[i] * c[j]) * scale - first[i] * first[j])
 
     ridge = np.float32(REGULAR)
     slopes = _solve(
@@ -184,30 +165,3 @@ def _solve(
         (c01 * r0 + c11 * r1 + c12 * r2) * scale,
         (c02 * r0 + c12 * r1 + c22 * r2) * scale,
     ]
-
-
-def _apply(
-    photo: UInt8Array,
-    planes: list[Float32Array],
-    place: tuple[int, int, int, int],
-    step: int,
-    out: Float32Array,
-) -> None:
-    """Change `out` in one rectangle of cells: the fits at its pixels, mixed in by the border's plane."""
-    top, bottom, left, right = place
-    rows, columns = planes[0].shape
-    # One more cell all around, where there is one, so that neighbouring rectangles meet without a seam.
-    y, x = max(top - 1, 0), max(left - 1, 0)
-    there = (slice(y, min(bottom + 1, rows)), slice(x, min(right + 1, columns)))
-    pixels = (slice(top * step, bottom * step), slice(left * step, right * step))
-    target = out[pixels]
-    height, width = target.shape
-    dy, dx = (top - y) * step, (left - x) * step
-
-    def fine(plane: Float32Array) -> npt.NDArray[Any]:
-        grown = cv2.resize(plane[there], None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
-        return np.asarray(grown)[dy : dy + height, dx : dx + width]
-
-    found = _values([fine(plane) for plane in planes[:4]], photo[pixels])
-    np.clip(found, 0, 1, out=found)
-    target += fine(planes[4]) * (found - target)

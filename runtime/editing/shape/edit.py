@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array, f32
-from aif.runtime.editing.shape.blocks import blocks, upsampled
 from aif.runtime.editing.shape.detail import LOGS, SHARE, Detail, folds
 from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.editing.shape.hairs import hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import draw_mouth
 from aif.runtime.editing.shape.warp import FacePlace, Warp, plan_warp
 from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.blocks import blocks, upsampled
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import NO_MAP
 

@@ -22,12 +22,12 @@ import numpy.typing as npt
 from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.bundle.manifest import HairColour, Manifest
 from aif.runtime.editing.edit_path import FaceView
-from aif.runtime.editing.shape.blocks import ROWS
 from aif.runtime.editing.shape.gain import EPSILON, is_grey
 from aif.runtime.editing.shape.hidden import smoothstep
 from aif.runtime.editing.shape.strays import without_strays
 from aif.runtime.faces.matte import MatteNet, photo_matte, view_box
 from aif.runtime.geometry.align import face_crops, transform_points
+from aif.runtime.geometry.blocks import ROWS
 
 # Side of the crop in which hair is measured.
 SIDE = 128
@@ -146,7 +146,7 @@ def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change:
         colour = change.colour.model_copy(update={"red": own.red, "blue": own.blue})
         change = HairChange(colour, change.share)
     part = image_hwc_bgr[top : top + height, left : left + width]
-    matte, hair = decided(part, photo_matte(net, image_hwc_bgr, matrix, box, known=near))
+    matte, hair = decided(part, photo_matte(net, image_hwc_bgr, matrix, box, near))
     if view.points is not None:
         place = matrix.astype(np.float64)
         place[:, 2] += place[:, :2] @ (left, top)

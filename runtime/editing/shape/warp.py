@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, UInt8Array, f32
-from aif.runtime.editing.shape.blocks import Block, blocks, upsampled
 from aif.runtime.editing.shape.mouth import CLOSING, SHUT
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, transform_points
+from aif.runtime.geometry.blocks import Block, blocks, upsampled
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import (
     NO_MAP,

@@ -8,9 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ConfigError
-from aif.runtime.faces.boxes import scales, shrunk
 from aif.runtime.faces.detectors.checked import CheckedDetector, Proposal
 from aif.runtime.faces.landmarks import LandmarkNet
 
@@ -18,43 +17,38 @@ from aif.runtime.faces.landmarks import LandmarkNet
 class HaarDetector(CheckedDetector):
     """OpenCV's Haar cascades propose. Works with no file but the bundle."""
 
+    sizes = (1.0, 2.0)
     turns = (45, -45, 90, -90, 135, -135, 180)
 
-    def __init__(self, landmark_net: LandmarkNet, threshold: float = 0.5, work_side: int = 640) -> None:
-        """Load the cascades that OpenCV brings; arguments as for `CheckedDetector`.
+    def __init__(self, landmark_net: LandmarkNet) -> None:
+        """Load the cascades that OpenCV brings.
 
         Raises:
             ConfigError: this OpenCV has no cascades (version 5 has dropped them).
         """
-        super().__init__(landmark_net, threshold, work_side)
+        super().__init__(landmark_net)
         self._frontal = [cascade("frontalface_default"), cascade("frontalface_alt2")]
         self._profile = cascade("profileface")
 
-    def _proposals(self, frame: UInt8Array) -> Iterator[list[Proposal]]:
+    def _proposals(self, small: UInt8Array) -> Iterator[list[Proposal]]:
         # Each is asked only where those before it have found nothing: together they take twice as long,
         # and find one face in a hundred more.
-        for scale in scales(frame, self._work_side, (1.0, 2.0)):
-            small = shrunk(frame, scale)
-            mirrored = np.ascontiguousarray(small[:, ::-1])
-            for cascade in self._frontal:
-                yield _placed(self._boxes(cascade, small), scale)
-            # The profile cascade knows one side; the mirrored frame gives the other.
-            other = self._boxes(self._profile, mirrored)
-            for box in other:
-                box[0] = small.shape[1] - box[0] - box[2]
-            yield _placed([*self._boxes(self._profile, small), *other], scale)
+        for cascade in self._frontal:
+            yield self._boxes(cascade, small)
+        # The profile cascade knows one side; the mirrored frame gives the other.
+        other = self._boxes(self._profile, np.ascontiguousarray(small[:, ::-1]))
+        for box, *_ in other:
+            box[0] = small.shape[1] - box[0] - box[2]
+        yield [*self._boxes(self._profile, small), *other]
 
     def _glance(self, small: UInt8Array) -> list[Proposal]:
-        return _placed(self._boxes(self._frontal[0], small))
+        return self._boxes(self._frontal[0], small)
 
-    def _boxes(self, cascade: cv2.CascadeClassifier, small: UInt8Array) -> list[Float32Array]:
+    def _boxes(self, cascade: cv2.CascadeClassifier, small: UInt8Array) -> list[Proposal]:
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         with self._lock:
-            return [np.asarray(box, dtype=np.float32) for box in cascade.detectMultiScale(grey, 1.1, 1)]
-
-
-def _placed(boxes: list[Float32Array], scale: float = 1.0) -> list[Proposal]:
-    return [Proposal(box / np.float32(scale)) for box in boxes]
+            boxes = cascade.detectMultiScale(grey, 1.1, 1)
+        return [Proposal(np.asarray(box, dtype=np.float32)) for box in boxes]
 
 
 def cascade(name: str) -> cv2.CascadeClassifier:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import BundleError
-from aif.runtime.faces.boxes import scales, shrunk
 from aif.runtime.faces.detectors.checked import CheckedDetector, Proposal
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.networks.sessions import Session
@@ -66,19 +64,13 @@ class OwnDetector(CheckedDetector):
     So no turned copies are searched, and the landmark network begins in the right direction.
     """
 
+    sizes = (1.0, 0.5, 2.0)
     turns = ()
 
-    def __init__(
-        self, net: ProposalNet, landmark_net: LandmarkNet, threshold: float = 0.5, work_side: int = 640
-    ) -> None:
-        """Use a network that proposes; the other arguments as for `CheckedDetector`."""
-        super().__init__(landmark_net, threshold, work_side)
+    def __init__(self, net: ProposalNet, landmark_net: LandmarkNet) -> None:
+        """Use a network that proposes, and one that decides."""
+        super().__init__(landmark_net)
         self._proposer = net
-
-    def _proposals(self, frame: UInt8Array) -> Iterator[list[Proposal]]:
-        for scale in scales(frame, self._work_side, (1.0, 0.5, 2.0)):
-            found = self._proposer.propose(shrunk(frame, scale))
-            yield [each._replace(box=each.box / np.float32(scale)) for each in found]
 
     def _glance(self, small: UInt8Array) -> list[Proposal]:
         return self._proposer.propose(small)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,6 @@ import numpy as np
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ConfigError
-from aif.runtime.faces.boxes import scales, shrunk
 from aif.runtime.faces.detectors.checked import CheckedDetector, Proposal
 from aif.runtime.faces.landmarks import LandmarkNet
 
@@ -19,24 +17,20 @@ from aif.runtime.faces.landmarks import LandmarkNet
 class YuNetDetector(CheckedDetector):
     """OpenCV's YuNet network proposes.
 
-    It finds faces of about 10 to 300 px, so frames are shrunk to `work_side` and, when nothing is found
-    there, to other sizes too. Its points follow the tilt of a head in part only, and are those of an upright
-    face where one lies on its side: they are not used (docs/decisions/detection.md).
+    It finds faces of about 10 to 300 px, so frames are shrunk, and looked at in other sizes when nothing is
+    found. Its points follow the tilt of a head in part only, and are those of an upright face where one lies
+    on its side: they are not used (docs/decisions/detection.md).
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        landmark_net: LandmarkNet,
-        threshold: float = 0.5,
-        work_side: int = 640,
-    ) -> None:
-        """Load the network; arguments as for `CheckedDetector`, and YuNet's ONNX file.
+    sizes = (1.0, 0.5, 2.0, 0.25)
+
+    def __init__(self, path: str | os.PathLike[str], landmark_net: LandmarkNet) -> None:
+        """Load YuNet's ONNX file.
 
         Raises:
             ConfigError: the file is missing or not YuNet.
         """
-        super().__init__(landmark_net, threshold, work_side)
+        super().__init__(landmark_net)
         try:
             model = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
             none = np.empty(0, dtype=np.uint8)
@@ -46,10 +40,6 @@ class YuNetDetector(CheckedDetector):
                 f"YuNet cannot be loaded from {os.fspath(path)}: {error}",
                 "Fetch it with: aif fetch yunet, or choose another detector with --detector haar.",
             ) from error
-
-    def _proposals(self, frame: UInt8Array) -> Iterator[list[Proposal]]:
-        for scale in scales(frame, self._work_side, (1.0, 0.5, 2.0, 0.25)):
-            yield [Proposal(each.box / np.float32(scale)) for each in self._glance(shrunk(frame, scale))]
 
     def _glance(self, small: UInt8Array) -> list[Proposal]:
         height, width = small.shape[:2]

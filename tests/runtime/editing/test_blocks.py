@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.runtime.editing.shape.blocks import blocks, upsampled
 from aif.runtime.editing.shape.detail import Detail, folds
 from aif.runtime.editing.shape.edit import ShapeEdit, tint
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask
 from aif.runtime.editing.shape.warp import FacePlace, _smooth_seam, plan_warp
 from aif.runtime.geometry import points as dense
+from aif.runtime.geometry.blocks import blocks, upsampled
 from aif.runtime.geometry.mesh import NO_MAP
 
 FRAME = made_up_frame()
