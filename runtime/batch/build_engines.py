@@ -52,7 +52,7 @@ def build_for(
 
 def _faces(editor: Editor, sources: Sequence[Source], max_megapixels: float | None) -> FaceInputs:
     """The first faces in the pictures, as the encoder will see them."""
-    from aif.runtime.editing.similarity.exposure import Exposure
+    from aif.runtime.editing.similarity.path import Exposure
 
     found: list[FaceInputs] = []
     count = 0

@@ -13,8 +13,7 @@ from aif.runtime.batch.record import FileRecord
 from aif.runtime.batch.sources import DEMO, STREAM, Source
 from aif.runtime.editing.editor import Editor
 from aif.runtime.editing.options import describe
-from aif.runtime.editing.sheets import compare_sheet, lay_out
-from aif.runtime.editing.sweep import sweep_rows
+from aif.runtime.editing.sheets import compare_sheet, lay_out, sweep_rows
 from aif.runtime.errors import NoFaceError
 from aif.runtime.image.io import demo_picture, encode_image, read_bytes, read_image, write_bytes
 from aif.runtime.image.kinds import SUFFIXES

@@ -48,15 +48,11 @@ def _share(info: AttributeInfo, name: str, value: float) -> float:
 def contradictions(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> list[str]:
     """A sentence for each two wanted attributes of which a face has only one."""
     wanted = [info for info in attributes if settings.get(info.name, 0) > WANTED]
-    pairs = {
-        tuple(sorted((info.name, other))): None
-        for info in wanted
-        for other in info.excludes
-        if settings.get(other, 0) > WANTED
-    }
+    pairs = [sorted((info.name, other)) for info in wanted for other in info.excludes]
     return [
-        f"{one} and {two} exclude each other, and both are set: expect something in between."
-        for one, two in pairs
+        f"{one} and {other} exclude each other, and both are set: expect something in between."
+        for one, other in dict.fromkeys(map(tuple, pairs))
+        if min(settings.get(one, 0), settings.get(other, 0)) > WANTED
     ]
 
 

@@ -69,24 +69,22 @@ def _edited(
 ) -> tuple[list[UInt8Array], Float32Array, Float32Array]:
     """One batch: the edited crops, y as predicted, and y as wanted."""
     manifest = path.model.manifest
-    if not len(crops):
-        none = np.empty((0, len(manifest.attributes)), dtype=np.float32)
-        return [], none, none
     views = path.look_at_crops(crops)
     inputs = FaceInputs.joined([path.cut(crop, [view]) for crop, view in zip(crops, views, strict=True)])
     encoded = path.encode(inputs)
-    rows = list(zip(encoded.encoding.y[:, None], columns, strict=True))
-    values = [decode_values(y, each, manifest.attributes, manifest.source_values) for y, each in rows]
+    y, infos = encoded.encoding.y, manifest.attributes
+    values = [
+        decode_values(row[None], each, infos, manifest.source_values)
+        for row, each in zip(y, columns, strict=True)
+    ]
     source, target = (np.concatenate(part) for part in zip(*values, strict=True))
     changes = path.change(encoded, source, target)
     images = [
         path.apply(crop, [view], [change], [view.fade], mode)
         for crop, view, change in zip(crops, views, changes, strict=True)
     ]
-    wanted = [
-        wanted_values(y[None], each, manifest.attributes) for y, each in zip(source, columns, strict=True)
-    ]
-    return images, encoded.encoding.y, np.concatenate(wanted)
+    wanted = [wanted_values(row[None], each, infos) for row, each in zip(source, columns, strict=True)]
+    return images, y, np.concatenate(wanted)
 
 
 def check_crops(crops: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> None:

@@ -74,7 +74,8 @@ class EditPath(abc.ABC, Generic[C]):
     net: LandmarkNet | None = None
     """What finds dense landmarks, for kinds of models that need them."""
 
-    def __init__(self, model: FaceModel) -> None:
+    def __init__(self, model: FaceModel, threads: int | None = None) -> None:
+        """`threads`: of the networks that it needs beside the model; None = one a core."""
         self.model = model
 
     def mode(self, wanted: Mode | None) -> Mode:

@@ -6,14 +6,13 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.bundle import Bundle
-from aif.runtime.bundle.manifest import Mode
+from aif.runtime.bundle.manifest import Manifest, Mode
 from aif.runtime.editing.crops import EditedCrops, edit_crops
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.values import decode_values, value_columns, wanted_values
@@ -92,9 +91,12 @@ class Editor:
     The networks run side by side, detection takes turns. A detector of your own must be thread-safe, too.
     """
 
-    def __init__(self, model: FaceModel, detector: Detector) -> None:
-        """Use a model and a detector that are loaded already; `load` makes both."""
-        self._path: EditPath[Any] | None = make_path(model)
+    def __init__(self, model: FaceModel, detector: Detector, threads: int | None = None) -> None:
+        """Use a model and a detector that are loaded already; `load` makes both.
+
+        `threads`: of the networks that a model with shape needs beside them; None = one a core.
+        """
+        self._path: EditPath[Any] | None = path_class(model.manifest)(model, threads)
         self._detector: Detector | None = detector
 
     @classmethod
@@ -131,10 +133,7 @@ class Editor:
                 "A YuNet file and another detector contradict each other.", "Leave one of them out."
             )
         finder = make_detector(detector, opened, yunet, threads) if isinstance(detector, str) else detector
-        editor = cls.__new__(cls)
-        editor._path = make_path(FaceModel(opened, provider, threads, precision), threads)
-        editor._detector = finder
-        return editor
+        return cls(FaceModel(opened, provider, threads, precision), finder, threads)
 
     @property
     def model(self) -> FaceModel:
@@ -239,8 +238,7 @@ class Editor:
             ImageError: the frame is no uint8 (H, W, 3) array.
         """
         check_frame(frame_hwc_bgr)
-        detector = self._detector
-        if detector is None:
+        if (detector := self._detector) is None:
             raise _closed()
         return left_to_right(detector.detect(frame_hwc_bgr))
 
@@ -285,12 +283,7 @@ class Editor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _encoded(
@@ -306,8 +299,7 @@ class Editor:
         views = path.look(frame, chosen)
         if not views:
             raise NoFaceError(
-                "What the detector took for a face is none, or is hidden too far to be edited.",
-                VISIBLE,
+                "What the detector took for a face is none, or is hidden too far to be edited.", VISIBLE
             )
         times.append(time.perf_counter())
         encoded = path.encode(path.cut(frame, views))
@@ -319,20 +311,15 @@ class Editor:
         return dict(zip(self.model.attributes, values.tolist(), strict=True))
 
 
-def make_path(model: FaceModel, threads: int | None = None) -> EditPath[Any]:
-    """The path of a model's edits.
-
-    Args:
-        model: the networks.
-        threads: threads of the networks that a model with shape needs beside them; None = one a core.
-    """
-    if model.manifest.frame == "shape":
+def path_class(manifest: Manifest) -> type[EditPath[Any]]:
+    """How edits of a bundle get into a frame."""
+    if manifest.frame == "shape":
         from aif.runtime.editing.shape.path import ShapePath
 
-        return ShapePath(model, threads)
+        return ShapePath
     from aif.runtime.editing.similarity.path import SimilarityPath
 
-    return SimilarityPath(model)
+    return SimilarityPath
 
 
 def _closed() -> AifError:

@@ -102,14 +102,10 @@ def parse_faces(text: str) -> FaceChoice:
 
 
 def modes_of(manifest: Manifest) -> tuple[Mode, ...]:
-    """The ways in which a bundle's edits can be composed, the default kind's own first."""
-    if manifest.frame == "shape":
-        from aif.runtime.editing.shape.path import ShapePath
+    """The ways in which a bundle's edits can be composed, the default first."""
+    from aif.runtime.editing.editor import path_class
 
-        return ShapePath.modes
-    from aif.runtime.editing.similarity.path import SimilarityPath
-
-    return SimilarityPath.modes
+    return path_class(manifest).modes
 
 
 def parse_mode(text: str | None, modes: Sequence[Mode], option: str = "--mode") -> Mode | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +10,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.bundle.manifest import Mode
+from aif.runtime.editing.editor import Editor, FaceAnalysis
+from aif.runtime.image.picture import Picture
 
 # Longest side of one panel: a sheet is for looking at, and two 100-megapixel panels help nobody.
 MAX_PANEL = 4096
@@ -67,11 +70,8 @@ def face_view(
 ) -> UInt8Array:
     """A face and its surroundings, not turned: uint8 (side, side, 3) BGR.
 
-    Args:
-        frame_hwc_bgr: uint8 (H, W, 3); near its edge the view is moved or shrunk to stay inside.
-        matrix: (2, 3), frame pixel coordinates to those of a face crop.
-        crop_size: side of the face crop in pixels.
-        side: of the view in pixels.
+    `matrix` (2, 3) leads from the frame to a crop of `crop_size` px. Near the frame's edge the view is moved
+    or shrunk to stay inside.
     """
     height, width = frame_hwc_bgr.shape[:2]
     inverse = cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
@@ -84,6 +84,37 @@ def face_view(
     view = frame_hwc_bgr[top : top + extent, left : left + extent]
     method = cv2.INTER_AREA if extent > side else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(view, (side, side), interpolation=method), dtype=np.uint8)
+
+
+def sweep_rows(
+    editor: Editor,
+    picture: Picture,
+    faces: Sequence[FaceAnalysis],
+    sweep: tuple[str, Sequence[float]],
+    settings: Mapping[str, float],
+    mode: Mode | None = None,
+    timed: Callable[[Mapping[str, float]], None] = lambda seconds: None,
+) -> list[list[Panel]]:
+    """A row of panels a face: the original, then the attribute of `sweep` at each of its values.
+
+    `settings` is what else is changed; `timed` is told the seconds by stage of each edit. Errors are those of
+    `Editor.edit`.
+    """
+    name, values = sweep
+    frame, size = picture.pixels_hwc_bgr, editor.model.image_size
+    many = len(faces) > 1
+    rows = [
+        [Panel(face_view(frame, face.matrix, size), f"face {number}" if many else "original")]
+        for number, face in enumerate(faces)
+    ]
+    detections = [face.detection for face in faces]
+    for value in values:
+        result = editor.edit(frame, {**settings, name: value}, mode, "all", detections)
+        timed(result.timings)
+        shown = picture.settle(result.image_hwc_bgr)
+        for row, face in zip(rows, faces, strict=True):
+            row.append(Panel(face_view(shown, face.matrix, size), f"{name} {value:g}"))
+    return rows
 
 
 def _limited(pixels: UInt8Array) -> UInt8Array:

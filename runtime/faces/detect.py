@@ -9,9 +9,8 @@ from typing import get_args
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
 from aif.runtime.errors import ConfigError
 from aif.runtime.faces.detection import Detection, Detector, check_frame
-from aif.runtime.faces.detectors.haar import HaarDetector
+from aif.runtime.faces.detectors.opencv import HaarDetector, YuNetDetector
 from aif.runtime.faces.detectors.own import OwnDetector, ProposalNet
-from aif.runtime.faces.detectors.yunet import YuNetDetector
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.fetch import yunet_path
 from aif.runtime.machine import DetectorName

@@ -85,8 +85,7 @@ def landmark_crop(
         frame_hwc: uint8 (H, W, C), any channel order.
         box_xywh: left, top, width and height in frame pixels; may reach beyond the frame.
         size: side of the crop in pixels.
-        angle: how far the face is turned clockwise as seen in the frame, in radians; the crop is turned
-            back by it.
+        angle: how far the face is turned clockwise, in radians; the crop is turned back by it.
 
     Returns:
         uint8 (size, size, C) crop, and float32 (2, 3): frame pixel coordinates to crop pixel coordinates.
@@ -127,18 +126,12 @@ def box_from_landmarks(landmarks: npt.ArrayLike) -> Float32Array:
 
 
 def landmark_angle(landmarks: npt.ArrayLike) -> float:
-    """How far a face is turned clockwise as seen in the image, in radians, from the fit to the template.
-
-    Args, Raises: as `box_from_landmarks`.
-    """
+    """How far a face is turned clockwise, in radians, by the same fit."""
     return _box_and_angle(landmarks)[1]
 
 
 def close_view(landmarks: npt.ArrayLike) -> tuple[Float32Array, float]:
-    """Box and angle (radians) for `landmark_crop`, to look again at a face whose landmarks are known.
-
-    Args, Raises: as `box_from_landmarks`.
-    """
+    """Box and angle for `landmark_crop`, by the same fit, to look again at a face that is known."""
     box, angle = _box_and_angle(landmarks)
     margin = (1 - CLOSER) / 2 * box[2]
     return np.array([box[0] + margin, box[1] + margin, *(CLOSER * box[2:])], dtype=np.float32), angle
@@ -250,11 +243,7 @@ class LandmarkNet:
         return _with_lips([frame_hwc_bgr] * len(views), faces)
 
     def in_crops(self, crops_nhwc_bgr: npt.NDArray[np.uint8]) -> DenseFaces:
-        """Find the landmarks of faces in aligned face crops, in pixels of these.
-
-        Args:
-            crops_nhwc_bgr: uint8 (N, S, S, 3), each with its face on the template of that size.
-        """
+        """Find the landmarks of faces in aligned face crops uint8 (N, S, S, 3), in pixels of these."""
         scale = crops_nhwc_bgr.shape[1] / 128
         side = CLOSER * TEMPLATE_BOX_SIDE
         corner = (centre - side / 2 for centre in TEMPLATE_BOX_CENTRE)
@@ -263,11 +252,8 @@ class LandmarkNet:
         return _with_lips(crops, self._look(crops, [view] * len(crops)))
 
     def run(self, crops_nhwc_bgr: npt.NDArray[np.uint8]) -> DenseFaces:
-        """The bare network on crops of its own size: points as fractions of the side, roll as in the crop.
-
-        Args:
-            crops_nhwc_bgr: uint8 (N, `input_size`, `input_size`, 3) as `landmark_crop` cuts them.
-        """
+        """The bare network on crops uint8 (N, S, S, 3) as `landmark_crop` cuts them, S = `input_size`: points
+        as fractions of the side, roll as in the crop."""
         images = np.ascontiguousarray(crops_nhwc_bgr[..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32)
         found = self._session.run(list(self._session.outputs), {"image": images / np.float32(255)})
         faces = dict(zip(self._session.outputs, found, strict=True))

@@ -71,15 +71,10 @@ def photo_matte(
     box_xywh: tuple[int, int, int, int],
     known: Float32Array,
 ) -> Float32Array:
-    """The matte of one face's hair in a box of the photo, refined: float32 (h, w) in [0, 1].
+    """The matte of one face's hair in a box of the photo (H, W, 3), refined: float32 (h, w) in [0, 1].
 
-    At the edge of what the network saw, the matte falls to 0 softly.
-
-    Args:
-        photo_hwc_bgr: uint8 (H, W, 3).
-        matrix: (2, 3), photo to crop pixel coordinates: `similarity_transform(points, net.input_size)`.
-        box_xywh: left, top, width and height in whole pixels, inside the photo; see `view_box`.
-        known: float32 (S, S) the crop's own matte.
+    `matrix` (2, 3) leads from photo to crop pixels, the box is that of `view_box`, and `known` (S, S) is the
+    crop's own matte. At the edge of what the network saw, the matte falls to 0 softly.
     """
     x, y, width, height = box_xywh
     near = np.asarray(matrix, dtype=np.float64)
@@ -98,13 +93,7 @@ def photo_matte(
 
 
 def view_box(matrix: npt.ArrayLike, size: int, photo_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """What `photo_matte` sees of the photo: left, top, width and height; four zeros where that is nothing.
-
-    Args:
-        matrix: (2, 3), photo to crop pixel coordinates.
-        size: side of the crop in pixels.
-        photo_shape: (H, W, ...).
-    """
+    """What `photo_matte` sees of a photo: left, top, width and height; four zeros where that is nothing."""
     back = cv2.invertAffineTransform(_wide_view(np.asarray(matrix, dtype=np.float64), size))
     edge = size - 0.5
     corners = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]]) @ back[:, :2].T + back[:, 2]

@@ -59,7 +59,7 @@ class Frame:
         """float32 (36, 2) in units of the crop's side."""
         outline = self.mean[dense.FACE_OVAL]
         centre = outline.mean(axis=0)
-        return np.asarray(centre + (outline - centre) * np.float32(RING), dtype=np.float32)
+        return f32(centre + (outline - centre) * np.float32(RING))
 
     @cached_property
     def inner_mouth(self) -> npt.NDArray[np.bool_]:
@@ -98,9 +98,8 @@ class Frame:
             fine = matrix * np.float32(2)
             fine[:, 2] += 0.5
             source = warp_crop(image_hwc, fine, 2 * size)
-            where = 2 * cv2.resize(where, (2 * size, 2 * size), interpolation=cv2.INTER_LINEAR) + np.float32(
-                0.5
-            )
+            where = f32(cv2.resize(where, (2 * size, 2 * size), interpolation=cv2.INTER_LINEAR))
+            where = 2 * where + np.float32(0.5)
         else:
             source = image_hwc
             back = cv2.invertAffineTransform(matrix.astype(np.float64))
@@ -112,12 +111,7 @@ class Frame:
 
     def visibility(self, points: npt.ArrayLike, size: int) -> Float32Array:
         """How much of each texture pixel the photo shows, 0 where the face is folded away: float32 (size,
-        size).
-
-        Args:
-            points: (221, 2) landmarks in units of the crop's side.
-            size: side of the texture in pixels.
-        """
+        size); landmarks (221, 2) are in units of the crop's side."""
         seen = np.clip((self._areas(points) - FOLDED) / (SEEN - FOLDED), 0, 1).astype(np.float32)
         ids = _lookup(self, size).ids
         return np.where(ids >= 0, np.append(seen, np.float32(1))[ids], np.float32(1))
@@ -162,7 +156,7 @@ class Frame:
         place = np.round((centre + (ring - centre) * grow) * 16).astype(np.int32)
         cv2.fillPoly(filled, [place], 255, lineType=cv2.LINE_AA, shift=4)
         mask = filled.astype(np.float32) / np.float32(255)
-        return np.asarray(cv2.GaussianBlur(mask, (0, 0), blur * size / 128), np.float32) if blur else mask
+        return f32(cv2.GaussianBlur(mask, (0, 0), blur * size / 128)) if blur else mask
 
 
 class _Lookup:

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import Float64Array
-from aif.runtime.faces.boxes import SAME_FACE, overlap
-from aif.runtime.faces.detection import Detection
+from aif.runtime.faces.detection import SAME_FACE, Detection, overlap
 from aif.runtime.faces.landmarks import TEMPLATE_BOX_SIDE, box_from_landmarks
 from aif.runtime.geometry.align import TEMPLATE_128
 from aif.runtime.tracking.one_euro import point_rms

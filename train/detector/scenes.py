@@ -12,8 +12,8 @@ import numpy as np
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError, DataError
-from aif.runtime.faces.boxes import shrunk
 from aif.runtime.faces.detect import make_detector
+from aif.runtime.faces.detection import shrunk
 from aif.runtime.faces.landmarks import box_from_landmarks, landmark_angle
 from aif.runtime.image.io import read_bytes, read_image
 from aif.train.data.base import CorruptImageError, FaceDataset

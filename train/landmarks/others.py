@@ -11,8 +11,8 @@ import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.errors import AifError, DataError
-from aif.runtime.faces.boxes import overlap, shrunk
-from aif.runtime.faces.detectors.haar import cascade
+from aif.runtime.faces.detection import overlap, shrunk
+from aif.runtime.faces.detectors.opencv import cascade
 from aif.runtime.faces.landmarks import box_from_landmarks, landmark_crop
 from aif.runtime.fetch import yunet_path
 from aif.runtime.geometry.points import five_points

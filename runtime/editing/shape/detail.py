@@ -49,7 +49,7 @@ def detail_mask(frame: Frame, size: int) -> Float32Array:
 def amplified(change: Float32Array) -> Float32Array:
     """What is added of each band, -0.75 to 0.15, for changes of log amplitude."""
     limit = np.where(change > 0, np.float32(DEEPEST), np.float32(-SOFTEST))
-    return np.asarray(-limit * np.expm1(-np.abs(change / limit)), dtype=np.float32)
+    return f32(-limit * np.expm1(-np.abs(change / limit)))
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,8 @@ class Detail:
 
     @classmethod
     def of(cls, box_hwc_bgr: UInt8Array, scale: float, step: int, amounts: Float32Array) -> Detail:
-        """Find the bands.
-
-        Args:
-            box_hwc_bgr: uint8 (H, W, 3) the picture.
-            scale: pixels of the picture to a pixel of a 128 px crop.
-            step: pixels from point to point of the grid.
-            amounts: float32 (gh, gw, 3) from `amplified`, of each band.
-        """
+        """Of a picture uint8 (H, W, 3): `scale` of its pixels to one of a 128 px crop, `step` to a point of
+        the grid; amounts (gh, gw, 3) from `amplified`, of each band."""
         (height, width), size = box_hwc_bgr.shape[:2], (amounts.shape[1], amounts.shape[0])
         below, beside = size[1] * step - height, size[0] * step - width
         whole = cv2.copyMakeBorder(box_hwc_bgr, 0, below, 0, beside, cv2.BORDER_REPLICATE)

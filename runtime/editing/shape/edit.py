@@ -114,7 +114,7 @@ def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit, frame: Frame) -> None
         gain += detail.gain
         changes = np.concatenate([gain, detail.amount[:, :, :1]], axis=2)
     for block in blocks(changes, UNSEEN_GAIN, warp.step, (box_bgr.shape[0], box_bgr.shape[1])):
-        logs = np.asarray(cv2.LUT(box_bgr[block], LOGS), dtype=np.float32)
+        logs = f32(cv2.LUT(box_bgr[block], LOGS))
         change = upsampled(gain, warp.step, block)
         if detail is not None:
             finest = folds(logs - upsampled(detail.base, warp.step, block))
@@ -130,5 +130,5 @@ def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit, frame: Frame) -> None
 def _over_box(map_hwc: Float32Array, warp: Warp, share: int) -> Float32Array:
     """A map over the texture, of a `share`th of its pixels a side, on the coarse grid over the box."""
     centre = np.float32((1 / share - 1) / 2)
-    where = np.asarray(warp.texture_grid * np.float32(len(map_hwc)) + centre, dtype=np.float32)
-    return np.asarray(cv2.remap(map_hwc, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0, 0, 0)), np.float32)
+    where = f32(warp.texture_grid * np.float32(len(map_hwc)) + centre)
+    return f32(cv2.remap(map_hwc, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0, 0, 0)))

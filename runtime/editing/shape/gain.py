@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array
+from aif.runtime.arrays import Float32Array, f32
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 
@@ -54,7 +54,6 @@ GREY_SPREAD = 2 / 255
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # red, green, blue
 
-
 # The face's outline is shrunk by these factors below the mouth and above the eyes, and softened by so many
 # pixels of a 128 px texture: where some have hair and others skin, an attribute that goes with hair would
 # light up or darken the forehead.
@@ -78,26 +77,18 @@ def greyed(images_nchw: Float32Array, which: npt.NDArray[np.bool_]) -> Float32Ar
 def log_gain(
     source_nchw: Float32Array, target_nchw: Float32Array, own_nchw: Float32Array, frame: Frame
 ) -> Float32Array:
-    """Bounded gains: float32 (N, 3, S, S) in log units.
-
-    Args:
-        source_nchw, target_nchw: decoded textures (N, 3, S, S) in [0, 1].
-        own_nchw: the photos' own textures, alike.
-        frame: where the face is in them.
-    """
-    offset = np.float32(EPSILON)
+    """Bounded gains, float32 (N, 3, S, S) in log units, of decoded textures (N, 3, S, S) in [0, 1] and the
+    photos' own."""
+    offset, size = np.float32(EPSILON), source_nchw.shape[-1]
     gain = np.log((target_nchw + offset) / (source_nchw + offset))
     own = np.log(own_nchw + offset).mean(axis=1)
-    size = source_nchw.shape[-1]
-    mask = gain_mask(frame, source_nchw.shape[-1])
-    made = [bounded(*each, mask) for each in zip(gain.transpose(0, 2, 3, 1), own, strict=True)]
-    found = np.array(made, dtype=np.float32).reshape(-1, size, size, 3).transpose(0, 3, 1, 2)
-    return found * mask
+    mask = gain_mask(frame, size)
+    made = [_bounded(*each, mask) for each in zip(gain.transpose(0, 2, 3, 1), own, strict=True)]
+    return f32(np.array(made).reshape(-1, size, size, 3).transpose(0, 3, 1, 2)) * mask
 
 
-def bounded(gain_hwc: Float32Array, own_hw: Float32Array, mask_hw: Float32Array) -> Float32Array:
-    """The limits of one face's gain (S, S, 3), given the mean log colour (S, S) of its own texture and where
-    the face is, (S, S)."""
+def _bounded(gain_hwc: Float32Array, own_hw: Float32Array, mask_hw: Float32Array) -> Float32Array:
+    """One face's gain (S, S, 3), bounded by its own texture's mean log colour (S, S)."""
     sigma = FINE * len(gain_hwc) / 128
     light = gain_hwc.mean(axis=2, keepdims=True)
     coarse = cv2.GaussianBlur(light, (0, 0), sigma)[:, :, None]
@@ -109,7 +100,7 @@ def bounded(gain_hwc: Float32Array, own_hw: Float32Array, mask_hw: Float32Array)
     # Where light is held back, so are colours, or they would be left as stains.
     share = np.minimum((np.abs(limited) + COLOURED) / (np.abs(light) + COLOURED), 1)
     total = limited + share * (gain_hwc - light)
-    return np.asarray(DARKER * np.tanh(total / np.float32(DARKER)), dtype=np.float32)
+    return f32(DARKER * np.tanh(total / np.float32(DARKER)))
 
 
 def dimmed(gain_hwc: Float32Array, light: float, frame: Frame) -> Float32Array:
@@ -122,7 +113,7 @@ def dimmed(gain_hwc: Float32Array, light: float, frame: Frame) -> Float32Array:
     small = cv2.GaussianBlur(small, (0, 0), BROAD * size / 128 / COARSE)
     broad = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
     skin = gain_mask(frame, size) * (1 - lips_mask(frame, size))
-    return np.asarray(gain_hwc - np.float32(1 - light) * skin[:, :, None] * broad, dtype=np.float32)
+    return f32(gain_hwc - np.float32(1 - light) * skin[:, :, None] * broad)
 
 
 def own_colours(gain_hwc: Float32Array, own_chw: Float32Array, frame: Frame) -> Float32Array:
@@ -137,7 +128,14 @@ def own_colours(gain_hwc: Float32Array, own_chw: Float32Array, frame: Frame) -> 
     low, high = np.quantile(own[skin > 0.5], (RARE, 1 - RARE), axis=0)
     limited = np.clip(own + less, np.minimum(low, own), np.maximum(high, own)) - own
     limited -= limited.mean(axis=2, keepdims=True)
-    return np.asarray(gain_hwc + skin[:, :, None] * (limited - change), dtype=np.float32)
+    return f32(gain_hwc + skin[:, :, None] * (limited - change))
+
+
+def filled(ring: Float32Array, size: int) -> Float32Array:
+    """A ring of points (N, 2) in pixels, filled with 1: float32 (size, size)."""
+    area = np.zeros((size, size), dtype=np.float32)
+    cv2.fillPoly(area, [np.round(ring * 16).astype(np.int32)], 1.0, shift=4)
+    return area
 
 
 @lru_cache(maxsize=8)
@@ -157,9 +155,7 @@ def gain_mask(frame: Frame, size: int) -> Float32Array:
     eyes, mouth = (float(frame.mean[ring, 1].mean()) * size for ring in (dense.LEFT_EYE, dense.OUTER_LIP))
     above = ((mouth - outline[:, 1:]) / (mouth - eyes)).clip(0, 1)
     inner = centre + (outline - centre) * (JAW + (FOREHEAD - JAW) * above)
-    face = np.zeros((size, size), dtype=np.float32)
-    cv2.fillPoly(face, [np.round(inner * 16).astype(np.int32)], 1.0, shift=4)
-    face = np.asarray(cv2.GaussianBlur(face, (0, 0), EDGE * size / 128), dtype=np.float32)
+    face = f32(cv2.GaussianBlur(filled(inner, size), (0, 0), EDGE * size / 128))
     for ring in (dense.LEFT_EYE, dense.RIGHT_EYE, dense.INNER_LIP):
         face = face * (1 - frame.mask(size, ring, blur=0.8))
     face.setflags(write=False)

@@ -23,7 +23,7 @@ from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.bundle.manifest import HairColour, Manifest
 from aif.runtime.editing.edit_path import FaceView
 from aif.runtime.editing.shape.gain import EPSILON, is_grey
-from aif.runtime.editing.shape.hidden import smoothstep
+from aif.runtime.editing.shape.region import smoothstep
 from aif.runtime.editing.shape.strays import without_strays
 from aif.runtime.faces.matte import MatteNet, photo_matte, view_box
 from aif.runtime.geometry.align import face_crops, transform_points
@@ -168,9 +168,9 @@ def decided(box_bgr: UInt8Array, matte: Float32Array) -> tuple[Float32Array, Flo
     # Where nothing is certain, what is nearest to it.
     surest, least = min(HAIR, float(coarse.max())), max(NONE, float(coarse.min()))
     hair, beyond = (_nearby(logs, which.astype(np.float32)) for which in (coarse >= surest, coarse <= least))
+    size = matte.shape[::-1]
     hair, beyond, near = (
-        f32(cv2.resize(each, matte.shape[::-1], interpolation=cv2.INTER_LINEAR))
-        for each in (hair, beyond, near)
+        f32(cv2.resize(each, size, interpolation=cv2.INTER_LINEAR)) for each in (hair, beyond, near)
     )
     bands = [slice(top, top + ROWS) for top in range(0, len(matte), ROWS)]
     parts = [_decided(box_bgr[at], matte[at], near[at], hair[at], beyond[at]) for at in bands]
@@ -189,25 +189,25 @@ def _decided(
     # Skin in the shade of hair lies between the two, and is none.
     hairy = ((along - np.float32(SHADED)) / np.float32(1 - SHADED)).clip(0, 1)
     more = edge * smoothstep(apart, APART, FAR_APART) * (hairy - matte)
-    return np.asarray(matte + np.minimum(less, 0) + np.maximum(more, 0), dtype=np.float32)
+    return f32(matte + np.minimum(less, 0) + np.maximum(more, 0))
 
 
 def _summed(image_hwc: Float32Array) -> Float32Array:
     """The sum of the three channels, (h, w)."""
-    return np.asarray(cv2.transform(image_hwc, np.ones((1, 3), np.float32)), dtype=np.float32)
+    return f32(cv2.transform(image_hwc, np.ones((1, 3), np.float32)))
 
 
 def _nearby(logs: Float32Array, weight: Float32Array) -> Float32Array:
     """Weighted means around each pixel, (h, w, 3); far from any weight those of all pixels."""
     few = np.float32(1e-3)
     overall = np.array(cv2.mean(logs, (weight > 0).astype(np.uint8))[:3], dtype=np.float32)
-    spread = np.asarray(cv2.GaussianBlur(weight, (0, 0), NEARBY), dtype=np.float32)[:, :, None] + few
-    blurred = np.asarray(cv2.GaussianBlur(logs * weight[:, :, None], (0, 0), NEARBY), dtype=np.float32)
-    return np.asarray((blurred + few * overall) / spread, dtype=np.float32)
+    spread = cv2.GaussianBlur(weight, (0, 0), NEARBY)[:, :, None] + few
+    blurred = cv2.GaussianBlur(logs * weight[:, :, None], (0, 0), NEARBY)
+    return f32((blurred + few * overall) / spread)
 
 
 def _logs(box_bgr: npt.NDArray[Any]) -> Float32Array:
-    return np.asarray(cv2.log(box_bgr.astype(np.float32) / np.float32(255) + np.float32(EPSILON)), np.float32)
+    return f32(cv2.log(box_bgr.astype(np.float32) / np.float32(255) + np.float32(EPSILON)))
 
 
 def recoloured(
@@ -254,7 +254,7 @@ def _coloured(logs: Float32Array, mean_lightness: float, own: HairColour, change
     # What the colours alone do to the lightness is taken back.
     shifted = _lightness(np.maximum(cv2.exp(logs + colour) - np.float32(EPSILON), 0))
     gain = colour + (light + lightness - shifted)[:, :, None]
-    return np.asarray(cv2.exp(f32(logs + gain)) - np.float32(EPSILON), dtype=np.float32).clip(0, 1)
+    return f32(cv2.exp(f32(logs + gain)) - np.float32(EPSILON)).clip(0, 1)
 
 
 def _lightness(pixels_hwc: npt.NDArray[Any]) -> Float32Array:

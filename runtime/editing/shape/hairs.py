@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.editing.shape.gain import EPSILON, LUMA, gain_mask
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
@@ -71,10 +71,7 @@ def strands(frame: Frame) -> tuple[Float32Array, ...]:
         where = np.maximum(where, frame.mask(side, ring, blur=1.2, grow=BROW_GROWN))
     hairs = canvas.astype(np.float32) / np.float32(255)
     finest = where * (np.float32(THIN) - np.float32(DENSE) * hairs)
-    return tuple(
-        np.asarray(cv2.resize(finest, (each, each), interpolation=cv2.INTER_AREA), dtype=np.float32)
-        for each in SIDES
-    )
+    return tuple(f32(cv2.resize(finest, (each, each), interpolation=cv2.INTER_AREA)) for each in SIDES)
 
 
 def strands_at(frame: Frame, scale: float) -> Float32Array:
@@ -117,19 +114,15 @@ class OwnHair(NamedTuple):
         darker = np.minimum(gain_hwc.mean(axis=2, keepdims=True), 0)
         darker = darker * (1 + np.float32((GROWN - 1) * self.share) * (beard * self.bare)[:, :, None])
         coloured = np.where(darker < 0, darker * self.colour, gain_hwc)
-        return np.asarray(gain_hwc + hairs[:, :, None] * (coloured - gain_hwc), dtype=np.float32)
+        return f32(gain_hwc + hairs[:, :, None] * (coloured - gain_hwc))
 
 
 def hairs_in(texture_hw2: Float32Array, hairs: Float32Array) -> Float32Array:
-    """The strands at each pixel of a picture, float32 (H, W).
-
-    Args:
-        texture_hw2: float32 (H, W, 2) each pixel's place in the texture, in units of its side.
-        hairs: those of `strands_at`.
-    """
+    """The strands of `strands_at` at each pixel of a picture, float32 (H, W), given its place in the texture,
+    (H, W, 2), in units of the side."""
     side = len(hairs)
-    where = np.asarray(texture_hw2 * np.float32(side) + np.float32((side / SIDES[0] - 1) / 2), np.float32)
-    return np.asarray(cv2.remap(hairs, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0.0,)), np.float32)
+    where = texture_hw2 * np.float32(side) + np.float32((side / SIDES[0] - 1) / 2)
+    return f32(cv2.remap(hairs, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0.0,)))
 
 
 def _beard(frame: Frame, side: int) -> Float32Array:
@@ -138,7 +131,7 @@ def _beard(frame: Frame, side: int) -> Float32Array:
     cv2.fillPoly(face, [np.round(frame.mean[dense.FACE_OVAL] * side).astype(np.int32)], 255)
     face[: round((_nose(frame) - 0.008) * side)] = 0
     skin = cv2.GaussianBlur(face.astype(np.float32) / 255, (0, 0), side / 150)
-    return np.asarray(skin * (1 - frame.mask(side, dense.OUTER_LIP, blur=0.6)), dtype=np.float32)
+    return f32(skin * (1 - frame.mask(side, dense.OUTER_LIP, blur=0.6)))
 
 
 def _nose(frame: Frame) -> float:

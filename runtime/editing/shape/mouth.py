@@ -80,10 +80,8 @@ def draw_mouth(
 ) -> None:
     """Draw what an edit makes of a mouth into a uint8 image (H, W, 3), in place.
 
-    Args:
-        points: (221, 2) landmarks after the edit, in the image's pixels.
-        scale: pixels of the image to one of a 128 px crop.
-        openings: how far the mouth was open before the edit and is after it, in pixels of a 128 px crop.
+    Landmarks (221, 2) after the edit are in the image's pixels, `scale` of them to one of a 128 px crop;
+    `openings` are the mouth's before the edit and after it, in those of the crop.
     """
     inside, line = parted(*openings), closed(*openings)
     if max(inside, line) == 0:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.shape.detail import amplified, detail_mask
@@ -16,8 +16,7 @@ from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, lips_mask, log_gain, own_colours
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, own_hair
 from aif.runtime.editing.shape.hairs import OwnHair
-from aif.runtime.editing.shape.hidden import Seen, hidden_parts, visible
-from aif.runtime.editing.shape.region import EXPRESSED, Regions, region_share
+from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, hidden_parts, region_share, visible
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
@@ -49,7 +48,7 @@ class ShapePath(EditPath[FaceChange]):
 
     def __init__(self, model: FaceModel, threads: int | None = None) -> None:
         """Load the bundle's landmark network, and its matte network, if it has one."""
-        super().__init__(model)
+        super().__init__(model, threads)
         frame = model.manifest.face_frame
         assert frame is not None  # the manifest of a model with shape has one
         self.frame: Frame = frame
@@ -62,7 +61,15 @@ class ShapePath(EditPath[FaceChange]):
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
         # Not the box: the landmarks say how far a face is turned, too.
         found = self.net.follow(frame_hwc_bgr, [face.landmarks for face in detections])
-        return self._views(found, [face.score for face in detections])
+        sure = np.flatnonzero(found.confidence >= LEAST_CONFIDENCE)
+        return self._views(found, [face.score for face in detections], sure)
+
+    def look_at_crops(self, crops_nhwc_bgr: UInt8Array) -> list[FaceView]:
+        found = self.net.in_crops(crops_nhwc_bgr)
+        return self._views(found, found.confidence.tolist(), range(len(found)))
+
+    def _views(self, found: DenseFaces, scores: Sequence[float], which: Iterable[int]) -> list[FaceView]:
+        return [self.view(found.points[k], scores[k], float(found.pose[k, 0]), found.seen[k]) for k in which]
 
     def view(
         self, points: Float32Array, score: float, yaw: float = 0.0, seen: Float32Array | None = None
@@ -83,24 +90,6 @@ class ShapePath(EditPath[FaceChange]):
         if net is None or change.hair is None or view.fade <= 0:
             return parts
         return parts if own_hair(frame_hwc_bgr, net, view)[2] else (*parts, "hair")
-
-    def _views(self, found: DenseFaces, scores: Sequence[float]) -> list[FaceView]:
-        return [
-            self.view(points, score, float(pose[0]), seen)
-            for points, pose, confidence, seen, score in zip(
-                found.points, found.pose, found.confidence, found.seen, scores, strict=True
-            )
-            if confidence >= LEAST_CONFIDENCE
-        ]
-
-    def look_at_crops(self, crops_nhwc_bgr: UInt8Array) -> list[FaceView]:
-        found = self.net.in_crops(crops_nhwc_bgr)
-        return [
-            self.view(points, float(confidence), float(pose[0]), seen)
-            for points, pose, confidence, seen in zip(
-                found.points, found.pose, found.confidence, found.seen, strict=True
-            )
-        ]
 
     def cut(self, frame_hwc_bgr: UInt8Array, views: Sequence[FaceView]) -> FaceInputs:
         size = self.model.image_size
@@ -141,7 +130,7 @@ class ShapePath(EditPath[FaceChange]):
             edit = ShapeEdit(
                 moves[k] * (at_landmarks * seen.at_landmarks)[:, None],
                 tint * where[:, :, None],
-                np.asarray(detail[k] * shown[:, :, None], dtype=np.float32),
+                f32(detail[k] * shown[:, :, None]),
                 hairs,
             )
             found.append(FaceChange(edit, hair_change(self.model.manifest, source[k], target[k])))

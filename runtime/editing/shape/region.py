@@ -1,36 +1,55 @@
-"""Where the edit of an attribute may act: that of a nose on the nose and a little around it, nowhere else.
+"""Where the edit of an attribute may act: that of a nose on the nose and a little around it, nowhere else;
+and not where something hides the face: a hand, a microphone, hair over the brow.
 
 In faces attributes go together, big noses with beards and full lips with make-up. What an attribute is about
 is known from its name, so what its edit would do elsewhere is left out.
+
+The landmark network says which landmarks something hides, and what lies beyond the photo's edge is hidden,
+too. Beside that the decoder knows faces, so what it cannot reconstruct is something else. It costs the edit
+where it belongs, too: of a face that the decoder reconstructs badly, in odd light for instance, a part counts
+as hidden.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array
+from aif.runtime.arrays import Float32Array, f32
 from aif.runtime.bundle.attributes import AttributeInfo, Part
-from aif.runtime.editing.shape.hidden import smoothstep
+from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
+from aif.runtime.geometry.mesh import NO_MAP
 
 # Up to the first distance from a part, in units of the crop's side, an edit acts in full, from the second one
 # on not at all.
 NEAR, FAR = 0.02, 0.1
 
-
 # Where hair grows: what an edit darkens there, it darkens hair by hair; lips stay free.
 HAIRY: tuple[Part, ...] = ("brows", "moustache", "beard")
-
 
 # The share of broad light and shade that stays in an expression: it folds and bulges the skin, and in faces
 # goes together with the photo's light, which is not the expression's.
 EXPRESSED = 0.2
+
+_HIDEABLE = {"mouth": dense.OUTER_LIP, "left eye": dense.LEFT_EYE, "right eye": dense.RIGHT_EYE}
+
+# Mean absolute difference of texture and reconstruction in log units, after a blur of so many pixels of a
+# 128 px texture: up to the first it is the decoder's error, from the second on something hides the face.
+HIDDEN, BLUR = (0.42, 0.7), 4.0
+
+# A landmark with less than the first probability of being seen is hidden, with the second one it is in sight.
+POINT_SEEN = (0.25, 0.75)
+
+# A mouth or an eye of which less than the first share is seen is not edited at all, nor what lies around it;
+# from the second on it is edited where it is seen.
+PART_SEEN = (0.6, 0.8)
 
 
 class Shares(NamedTuple):
@@ -131,3 +150,64 @@ _PARTS: dict[Part, Callable[[Frame], npt.NDArray[np.bool_]]] = {
     "moustache": _moustache,
     "beard": lambda frame: _moustache(frame) | _jaw(frame),
 }
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How much of a face is there to be edited, 0 to 1: float32 (S, S) of the texture, (221,) at the
+    landmarks."""
+
+    texture: Float32Array
+    at_landmarks: Float32Array
+
+    @classmethod
+    def of(cls, texture_chw: Float32Array, reconstruction_chw: Float32Array, frame: Frame) -> Seen:
+        """Compare a texture (3, S, S) in [0, 1] with its reconstruction."""
+        size = texture_chw.shape[-1]
+        share = 1 - smoothstep(_disagreement(texture_chw, reconstruction_chw), *HIDDEN)
+        place = f32(frame.mean[None] * size)
+        at = cv2.remap(share, place, NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cls(share, f32(at).reshape(dense.COUNT))
+
+
+def _disagreement(texture_chw: Float32Array, reconstruction_chw: Float32Array) -> Float32Array:
+    """How far a texture is from its reconstruction, (S, S) in log units; one light on all is no matter."""
+    size, offset = texture_chw.shape[-1], np.float32(EPSILON)
+    difference = np.log((texture_chw + offset) / (reconstruction_chw + offset))
+    middle = difference[:, size * 3 // 10 : size * 9 // 10, size // 4 : size * 3 // 4]
+    difference = difference - np.median(middle, axis=(1, 2), keepdims=True)
+    blurred = cv2.GaussianBlur(difference.transpose(1, 2, 0), (0, 0), BLUR * size / 128)
+    return f32(np.abs(blurred).mean(axis=2))
+
+
+def visible(
+    frame: Frame, points: Float32Array, seen: Float32Array | None, shape: tuple[int, ...]
+) -> dict[str, Float32Array]:
+    """How much of each part of a face is there to be edited: its landmarks' share of an edit, float32 (221,),
+    1 beyond the part.
+
+    Landmarks (221, 2) are in pixels of a photo of `shape`; `seen` (221,) are the landmark network's
+    probabilities, None where it does not tell.
+    """
+    inside = ((points >= 0) & (points <= (shape[1] - 1, shape[0] - 1))).all(axis=1)
+    there = np.asarray(inside, dtype=np.float32)
+    if seen is not None:
+        there *= smoothstep(seen, *POINT_SEEN)
+    x, y = (frame.mean - frame.mean[dense.NOSE_TIP]).T
+    around = {"mouth": y > 0, "left eye": (y <= 0) & (x <= 0), "right eye": (y <= 0) & (x > 0)}
+    shares = {}
+    for name, part in around.items():
+        whole = smoothstep(there[_HIDEABLE[name]].mean(keepdims=True), *PART_SEEN)
+        shares[name] = np.where(part, np.minimum(there, whole), 1).astype(np.float32)
+    return shares
+
+
+def hidden_parts(shares: Mapping[str, Float32Array]) -> tuple[str, ...]:
+    """Which of `visible`'s parts are not edited for the most part."""
+    return tuple(name for name, share in shares.items() if np.mean(share[_HIDEABLE[name]]) < 0.5)
+
+
+def smoothstep(value: Float32Array, low: float, high: float) -> Float32Array:
+    """0 up to `low`, 1 from `high` on, a cubic with level ends between."""
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return f32(t * t * (3 - 2 * t))

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, Float64Array, f32
-from aif.runtime.editing.shape.hidden import smoothstep
+from aif.runtime.editing.shape.gain import filled
+from aif.runtime.editing.shape.region import smoothstep
 from aif.runtime.geometry import points as dense
 
 # Shares of the skin between nose and chin that the matte covers: up to the first there is no beard, from the
@@ -24,13 +25,8 @@ JOINED, COARSE = (0.15, 0.25, 0.35, 0.45), 160
 def without_strays(
     matte: Float32Array, near: Float32Array, points: Float32Array, place: Float64Array
 ) -> Float32Array:
-    """The matte (h, w) of a box, in [0, 1], without them.
-
-    Args:
-        near: (S, S), the matte of an upright crop.
-        points: (221, 2) landmarks in pixels of that crop.
-        place: (2, 3), pixels of the box to pixels of the crop.
-    """
+    """The matte (h, w) of a box, in [0, 1], without them; `near` (S, S) is that of an upright crop, with
+    landmarks (221, 2) in its pixels, and `place` (2, 3) leads there from the box."""
     beard = beard_mask(near, points)
     if beard.any():
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -39,18 +35,14 @@ def without_strays(
 
 
 def beard_mask(matte: Float32Array, points: Float32Array) -> Float32Array:
-    """Where a beard may be, if there is one: float32 (S, S) in [0, 1] of a crop.
-
-    Args:
-        matte: (S, S) in [0, 1], how much of each pixel of an upright crop is hair.
-        points: (221, 2) landmarks in pixels of the crop.
-    """
+    """Where a beard may be, if there is one: float32 (S, S) in [0, 1], of an upright crop's matte (S, S) and
+    landmarks (221, 2)."""
     outline = points[dense.FACE_OVAL]
     eyes, nose = (
         points[part, 1].mean() for part in (np.r_[dense.LEFT_EYE, dense.RIGHT_EYE], [dense.NOSE_TIP])
     )
-    lips = _filled(points[dense.OUTER_LIP], len(matte))
-    skin = _filled(_below(outline, nose, 0.8), len(matte)) * (1 - lips)
+    lips = filled(points[dense.OUTER_LIP], len(matte))
+    skin = filled(_below(outline, nose, 0.8), len(matte)) * (1 - lips)
     # On both sides: hair that falls over one cheek is no beard.
     middle = np.arange(len(matte)) < outline[:, 0].mean()
     halves = (skin * middle, skin * ~middle)
@@ -58,7 +50,7 @@ def beard_mask(matte: Float32Array, points: Float32Array) -> Float32Array:
     share = float(smoothstep(np.array(covered, np.float32), NO_BEARD, BEARD))
     if share == 0:
         return np.zeros_like(matte)
-    grown = _filled(_below(outline, eyes, GROWN), len(matte))
+    grown = filled(_below(outline, eyes, GROWN), len(matte))
     return f32(share * cv2.GaussianBlur(grown, (0, 0), SOFT * len(matte) / 128))
 
 
@@ -87,9 +79,3 @@ def _below(outline: Float32Array, height: float, scale: float) -> Float32Array:
     middle = outline.mean(axis=0)
     scaled = middle + (outline - middle) * np.float32(scale)
     return f32(np.stack([scaled[:, 0], np.maximum(scaled[:, 1], height)], axis=1))
-
-
-def _filled(ring: Float32Array, size: int) -> Float32Array:
-    area = np.zeros((size, size), dtype=np.float32)
-    cv2.fillPoly(area, [np.round(ring * 16).astype(np.int32)], 1.0, shift=4)
-    return area

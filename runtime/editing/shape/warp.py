@@ -18,13 +18,7 @@ from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.align import similarity_transform, transform_points
 from aif.runtime.geometry.blocks import Block, blocks, upsampled
 from aif.runtime.geometry.frame import Frame
-from aif.runtime.geometry.mesh import (
-    NO_MAP,
-    evaluate,
-    linear_fields,
-    raster,
-    signed_areas,
-)
+from aif.runtime.geometry.mesh import NO_MAP, evaluate, linear_fields, raster, signed_areas
 
 # The coarse grid has about so many points along the longer side of the box.
 GRID = 150
@@ -86,13 +80,13 @@ class FacePlace:
         anchors = transform_points(frame.anchors * 128, back)
         low = np.maximum(np.floor(anchors.min(axis=0)).astype(int) - 1, 0)
         high = np.minimum(np.ceil(anchors.max(axis=0)).astype(int) + 2, (shape[1], shape[0]))
-        box = (int(low[0]), int(low[1]), int(max(high[0], low[0])), int(max(high[1], low[1])))
-        return cls(np.asarray(points, np.float32), matrix, anchors, box)
+        (left, top), (right, bottom) = low.tolist(), np.maximum(low, high).tolist()
+        return cls(f32(points), matrix, anchors, (left, top, right, bottom))
 
     def in_photo(self, moves: Float32Array) -> Float32Array:
         """Movements (221, 2) in units of the crop's side, in photo pixels."""
         linear = np.linalg.inv(self.matrix[:, :2].astype(np.float64))
-        return np.asarray(128 * moves.astype(np.float64) @ linear.T, dtype=np.float32)
+        return f32(128 * moves.astype(np.float64) @ linear.T)
 
     @property
     def scale(self) -> float:
@@ -198,11 +192,8 @@ def _smooth_seam(block_hwc: UInt8Array, maps: Float32Array) -> None:
 def lips_inset(points: Float32Array, before: float, after: float) -> Float32Array:
     """Where in the photo the inner edges of lips that close are taken from: a little into the lips.
 
-    At the very edge there is a rim of teeth, which would be left as a bright line. Smooth in both openings.
-
-    Args:
-        points: (221, 2) landmarks in photo pixels.
-        before, after: openings of the mouth in pixels of a 128 px crop.
+    At the very edge there is a rim of teeth, which would be left as a bright line. Smooth in both openings,
+    which are in pixels of a 128 px crop.
     """
     closing = min(max((before - after) / CLOSING, 0.0), 1.0)
     near = 1 - min(max((after - SHUT) / CLOSING, 0.0), 1.0)

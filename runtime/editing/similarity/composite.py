@@ -23,10 +23,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.bundle.manifest import Mode
-from aif.runtime.editing.shape.hidden import smoothstep
-from aif.runtime.errors import ConfigError
+from aif.runtime.editing.shape.gain import is_grey
+from aif.runtime.editing.shape.region import smoothstep
 
 # Taper of the mask at the crop's edges, in pixels of a 128 px crop: sides, top, bottom. The chin lies near
 # the bottom.
@@ -37,8 +37,7 @@ TAPER = (16.0, 14.0, 9.0)
 # hides the face.
 HIDDEN, HIDDEN_BLUR = (0.34, 0.48), 4.0
 
-# Mean colourfulness (channel spread, 0 to 255) up to which a crop counts as grey; the edit is then grey, too.
-GREY_SPREAD = 2.0
+_LUMA = np.array([0.114, 0.587, 0.299], dtype=np.float32)  # blue, green, red
 
 
 @dataclass(frozen=True)
@@ -61,35 +60,26 @@ class FacePatch:
 
 
 def composite(photo_hwc_bgr: UInt8Array, patches: Iterable[FacePatch], mode: Mode) -> UInt8Array:
-    """A copy of the photo with the faces blended in, one after the other.
+    """A copy of the photo, uint8 (H, W, 3), with the faces blended in by "delta" or "replace", one after the
+    other.
 
     Pixels outside the faces' bounding boxes are the photo's own, bit for bit; so is the whole result in
     `delta` where both decodings are equal.
-
-    Args:
-        photo_hwc_bgr: uint8 (H, W, 3).
-        patches: the faces.
-        mode: "delta" or "replace".
-
-    Raises:
-        ConfigError: there is no such mode.
     """
-    if mode not in ("delta", "replace"):
-        raise ConfigError(f"Whole crops cannot be blended by {mode!r}.", "Known: delta, replace.")
     result = photo_hwc_bgr.copy()
     for patch in patches:
-        if patch.strength <= 0:
-            continue
-        weight, addition = layers(patch, mode)
-        _blend(result, patch.matrix, weight, addition)
+        if patch.strength > 0:
+            _blend(result, patch.matrix, *_layers(patch, mode))
     return result
 
 
-def layers(patch: FacePatch, mode: Mode) -> tuple[Float32Array | None, Float32Array]:
-    """The maps W (S, S), None for zero, and A (S, S, 3) BGR in units of 0 to 255, of the module's formula."""
-    crop, source, target = (_hwc_bgr(image) for image in (patch.crop_chw, patch.source_chw, patch.target_chw))
-    if float((crop.max(axis=2) - crop.min(axis=2)).mean()) * 255 <= GREY_SPREAD:
-        source, target = _greyed(source), _greyed(target)
+def _layers(patch: FacePatch, mode: Mode) -> tuple[Float32Array | None, Float32Array]:
+    """The maps W (S, S), None for zero, and A (S, S, 3) BGR in units of 0 to 255, of the module's formula; of
+    a grey crop the edit is grey, too."""
+    images = (patch.crop_chw, patch.source_chw, patch.target_chw)
+    crop, source, target = (np.ascontiguousarray(image[::-1].transpose(1, 2, 0)) for image in images)
+    if is_grey(patch.crop_chw):
+        source, target = ((image @ _LUMA)[:, :, None].repeat(3, axis=2) for image in (source, target))
     mask = face_mask(len(crop)) * (np.float32(patch.strength) * _visible(crop, source, target))
     if mode == "replace":
         return mask, 255 * mask[:, :, None] * target
@@ -118,17 +108,14 @@ def _visible(crop: Float32Array, source: Float32Array, target: Float32Array) -> 
 
     def distance(decoded: Float32Array) -> Float32Array:
         difference = cv2.GaussianBlur(crop - decoded, (0, 0), sigma)
-        return np.asarray(np.sqrt(np.einsum("hwc,hwc->hw", difference, difference)), dtype=np.float32)
+        return f32(np.sqrt(np.einsum("hwc,hwc->hw", difference, difference)))
 
     nearest = np.minimum(distance(source), distance(target))
-    return 1 - smoothstep(np.asarray(cv2.dilate(nearest, np.ones((3, 3), np.uint8)), np.float32), *HIDDEN)
+    return 1 - smoothstep(f32(cv2.dilate(nearest, np.ones((3, 3), np.uint8))), *HIDDEN)
 
 
 def _blend(
-    photo: UInt8Array,
-    matrix: Float32Array,
-    weight: Float32Array | None,
-    addition: Float32Array,
+    photo: UInt8Array, matrix: Float32Array, weight: Float32Array | None, addition: Float32Array
 ) -> None:
     """(1 - W) x photo + A, in place, where a map is not zero."""
     size = len(addition)
@@ -163,14 +150,11 @@ def _blend(
 
 
 def _sampled(map_: Float32Array, to_crop: Float32Array, shape: tuple[int, ...]) -> Float32Array:
-    """A crop-space map at the pixels of a box of `shape` in the photo, zero beyond the crop.
+    """A crop-space map (S, S) or (S, S, C) at the pixels of a box of `shape` in the photo, zero beyond the
+    crop; `to_crop` leads there from the box.
 
     Smooth when enlarged (a cubic; for large faces on a finer grid of the crop and linear from there, which
     looks the same and takes a quarter of the time), averaged when made smaller.
-
-    Args:
-        map_: (S, S) or (S, S, C).
-        to_crop: (2, 3), box pixel coordinates to crop pixel coordinates.
     """
     size = len(map_)
     scale = float(np.hypot(to_crop[0, 0], to_crop[1, 0]))
@@ -180,21 +164,9 @@ def _sampled(map_: Float32Array, to_crop: Float32Array, shape: tuple[int, ...]) 
     elif scale < 0.7:
         grid, how = size * (4 if scale < 0.35 else 2), cv2.INTER_LINEAR
     if grid != size:
-        map_ = np.asarray(cv2.resize(map_, (grid, grid), interpolation=method), dtype=np.float32)
+        map_ = f32(cv2.resize(map_, (grid, grid), interpolation=method))
         # Pixel centres: x of the crop is (x + 0.5) grid / size - 0.5 on the other grid.
         ratio = grid / size
         to_crop = to_crop * np.float32(ratio)
         to_crop[:, 2] += (ratio - 1) / 2
-    place = (shape[1], shape[0])
-    return np.asarray(
-        cv2.warpAffine(map_, to_crop, place, flags=how | cv2.WARP_INVERSE_MAP), dtype=np.float32
-    )
-
-
-def _hwc_bgr(image_chw: Float32Array) -> Float32Array:
-    return np.ascontiguousarray(np.asarray(image_chw, dtype=np.float32)[::-1].transpose(1, 2, 0))
-
-
-def _greyed(image: Float32Array) -> Float32Array:
-    grey = image @ np.array([0.114, 0.587, 0.299], dtype=np.float32)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    return f32(cv2.warpAffine(map_, to_crop, shape[1::-1], flags=how | cv2.WARP_INVERSE_MAP))

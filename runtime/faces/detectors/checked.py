@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
-from aif.runtime.faces.boxes import SAME_FACE, shrunk, turned_copy
-from aif.runtime.faces.detection import Detection, check_frame
+from aif.runtime.faces.detection import SAME_FACE, Detection, check_frame, shrunk, turned_copy
 from aif.runtime.faces.landmarks import LandmarkNet, box_from_landmarks
 from aif.runtime.geometry.align import transform_points
 from aif.runtime.geometry.points import five_points
@@ -104,7 +103,7 @@ class CheckedDetector(abc.ABC):
         self, frame: UInt8Array, proposals: Sequence[Proposal], turned: bool = False
     ) -> list[Detection]:
         """What the network takes for faces, each once; in `turned` copies it has to be surer."""
-        boxes, scores = [each.box for each in proposals], [each.score for each in proposals]
+        boxes, scores = [each.box.tolist() for each in proposals], [each.score for each in proposals]
         distinct = [proposals[index] for index in cv2.dnn.NMSBoxes(boxes, scores, 0.0, ALIKE)]
         least = TURNED_THRESHOLD if turned else THRESHOLD
         faces = []
@@ -116,7 +115,7 @@ class CheckedDetector(abc.ABC):
                 others = [each._replace(turn=each.turn + quarter) for quarter in QUARTERS]
                 looks += self._looked_at(frame, others)
             faces.append(max(looks, key=lambda look: look.score))
-        boxes, scores = [face.box_xywh for face in faces], [face.score for face in faces]
+        boxes, scores = [face.box_xywh.tolist() for face in faces], [face.score for face in faces]
         return [faces[index] for index in cv2.dnn.NMSBoxes(boxes, scores, 0.0, SAME_FACE)]
 
     def _looked_at(self, frame: UInt8Array, proposals: Sequence[Proposal]) -> list[Detection]:

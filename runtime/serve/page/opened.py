@@ -13,7 +13,7 @@ from aif.runtime.arrays import UInt8Array
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.editor import Editor, FaceAnalysis, FaceChoice
 from aif.runtime.editing.options import find_attribute, sweep_values
-from aif.runtime.editing.sweep import sweep_rows
+from aif.runtime.editing.sheets import sweep_rows
 from aif.runtime.image.io import encode_image
 from aif.runtime.image.kinds import SUFFIXES
 from aif.runtime.image.picture import Picture

@@ -29,6 +29,7 @@ KNOWN = (
         name="Smile", takes_along={"Mouth": 0.76}, takes_along_off={"Mouth": 0.9}, group="expression"
     ),
     AttributeInfo(name="Mouth", group="expression"),
+    AttributeInfo(name="Off", takes_along={"Mouth": 0.0}, takes_along_off={"Mouth": 0.8}),
 )
 MATRIX = np.eye(2, 3, dtype=np.float32)
 
@@ -47,7 +48,7 @@ def seen(**values):
 
 
 def test_groups_keep_the_order_and_leave_out_empty_ones():
-    found = {group: [info.name for info in members] for group, members in grouped(KNOWN).items()}
+    found = {group: [info.name for info in members] for group, members in grouped(KNOWN[:-1]).items()}
     assert found == {"expression": ["Smile", "Mouth"], "hair": ["Black", "Blond", "Gray"]}
     assert list(found) == ["expression", "hair"] and grouped(()) == {}
 
@@ -68,6 +69,8 @@ def test_groups_keep_the_order_and_leave_out_empty_ones():
         ({"Smile": 1, "Mouth": 0}, []),
         ({"Blond": 1, "Gray": 0}, ["Blond takes Black off; set one yourself to keep it."]),
         ({"Blond": 0}, []),
+        ({"Off": 1}, []),
+        ({"Off": 0}, ["Off takes Mouth along by 0.8; set it yourself to keep it."]),
     ],
 )
 def test_what_is_taken_along(settings, said):
@@ -91,23 +94,13 @@ def test_contradictions(settings, pairs):
 
 
 @pytest.mark.parametrize(
-    ("value", "wanted", "is_so"),
-    [
-        (0.95, 1, True),
-        (0.9, 1, True),
-        (0.89, 1, False),
-        (0.95, 2, False),
-        (0.95, 0, False),
-        (0.05, 0, True),
-        (0.1, 0, True),
-        (0.11, 0, False),
-        (0.05, -1, False),
-        (0.5, 0.5, False),
-    ],
+    ("wanted", "so", "not_so"),
+    [(1, (0.95, 0.9), (0.89, 0.05)), (0, (0.05, 0.1), (0.11, 0.95)), (2, (), (0.95,)), (0.5, (), (0.5,))],
 )
-def test_what_is_there_already(value, wanted, is_so):
-    for face in (seen(Smile=value, Mouth=0), edited({"Smile": value}, {"Smile": wanted})):
-        assert already(face, {"Smile": wanted}) == (["Smile"] if is_so else [])
+def test_what_is_there_already(wanted, so, not_so):
+    for value in (*so, *not_so):
+        for face in (seen(Smile=value, Mouth=0), edited({"Smile": value}, {"Smile": wanted})):
+            assert already(face, {"Smile": wanted}) == (["Smile"] if value in so else [])
 
 
 def test_changes_are_what_is_set_and_what_moves():
@@ -160,9 +153,3 @@ def test_modes_are_those_of_the_bundle(parts):
     for other in {"warp", "delta", "hybrid", ""} - set(modes):
         with pytest.raises(ConfigError, match="It composes by: " + ", ".join(modes)):
             parse_mode(other, modes)
-
-
-def test_nothing_is_said_of_a_share_of_nothing():
-    smile = AttributeInfo(name="Smile", takes_along={"Mouth": 0.0}, takes_along_off={"Mouth": 0.8})
-    assert remarks({"Smile": 1}, [smile]) == []
-    assert remarks({"Smile": 0}, [smile]) == ["Smile takes Mouth along by 0.8; set it yourself to keep it."]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from aif.runtime.editing.similarity.composite import FacePatch, composite, face_mask
-from aif.runtime.errors import ConfigError
 
 MODES = ["delta", "replace"]
 CROP = 64
@@ -56,23 +55,22 @@ def _box(matrix, size=CROP):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("size", [32, 64, 128])
 @pytest.mark.parametrize(
-    ("centre", "side", "angle"),
+    ("size", "centre", "side", "angle", "shows"),
     [
-        ((160, 120), 100, 0.0),
-        ((160, 120), 100, 0.6),
-        ((160, 120), 150, -2.5),
-        ((163.3, 121.7), 20, 0.3),
-        ((160, 120), 4, 0.0),
-        ((5, 5), 100, 0.2),
-        ((319, 239), 60, 0.0),
-        ((160, 120), 2000, 0.1),
-        ((-40, 120), 100, 0.0),
+        (64, (160, 120), 100, 0.0, True),
+        (128, (160, 120), 150, -2.5, True),
+        (32, (163.3, 121.7), 20, 0.3, True),
+        (64, (160, 120), 4, 0.0, False),
+        (64, (5, 5), 100, 0.2, True),
+        (128, (319, 239), 60, 0.0, True),
+        (32, (160, 120), 2000, 0.1, True),
+        (64, (-500, 100), 200, 0.0, False),
+        (64, (100, 2000), 50, 0.0, False),
     ],
     ids=str,
 )
-def test_outside_the_box_is_untouched(mode, size, centre, side, angle):
+def test_outside_the_box_is_untouched(mode, size, centre, side, angle, shows):
     frame = _frame()
     before = frame.copy()
     matrix = _matrix(centre, side, angle, size)
@@ -81,20 +79,9 @@ def test_outside_the_box_is_untouched(mode, size, centre, side, angle):
     assert result.dtype == np.uint8 and result.shape == frame.shape
     left, top, right, bottom = _box(matrix, size)
     ys, xs = np.nonzero((result != frame).any(axis=2))
-    if left > -20 and side >= 20:
-        assert len(xs)
+    assert len(xs) or not shows
     if len(xs):
         assert left <= xs.min() and xs.max() <= right and top <= ys.min() and ys.max() <= bottom
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("side", [50, 200])
-def test_a_face_wholly_outside_changes_nothing(mode, side):
-    frame = _frame()
-    for centre in [(-500, 100), (2000, 100), (100, -500), (100, 2000)]:
-        np.testing.assert_array_equal(
-            composite(frame, [_patch(frame, _matrix(centre, side), 0.3)], mode), frame
-        )
 
 
 @pytest.mark.parametrize("side", [10, 64, 100, 700])
@@ -105,20 +92,6 @@ def test_equal_decodings_change_no_bit(side, noise):
     frame[-40:] = 0
     result = composite(frame, [_patch(frame, _matrix((160, 120), side, 0.2), noise)], "delta")
     np.testing.assert_array_equal(result, frame)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_no_faces(mode):
-    frame = _frame()
-    result = composite(frame, [], mode)
-    np.testing.assert_array_equal(result, frame)
-    assert result is not frame
-
-
-@pytest.mark.parametrize("mode", ["", "Delta", "warp", "hybrid", None])
-def test_unknown_mode(mode):
-    with pytest.raises(ConfigError, match="delta, replace"):
-        composite(_frame(), [], mode)
 
 
 @pytest.mark.parametrize("size", [16, 64, 128, 256])
@@ -177,18 +150,6 @@ def test_the_change_lands_where_it_belongs(mode, side, angle):
     expected = inverse @ (32, 50.5, 1)
     np.testing.assert_allclose(found, expected, atol=0.02 * side)
     assert red.max() == pytest.approx(0.3 * 255, abs=8)
-
-
-@pytest.mark.parametrize("strength", [-1.0, 0.5, 1.0, 2.0])
-def test_delta_is_in_proportion(strength):
-    frame = np.full((240, 320, 3), 128, dtype=np.uint8)
-    frame[:, :, 0] = 90
-    matrix = _matrix((160, 120), 120)
-    change = (
-        composite(frame, [_patch(frame, matrix, strength * _spot(strength=0.2))], "delta").astype(int) - frame
-    )
-    extreme = change[:, :, 2].max() if strength > 0 else change[:, :, 2].min()
-    assert extreme == pytest.approx(strength * 0.2 * 255, abs=3)
 
 
 def test_overflow_saturates():

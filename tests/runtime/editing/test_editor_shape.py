@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points
+from staged_faces import Finds
 
 from aif.runtime import Detection, Editor
 from aif.runtime.bundle.manifest import AttributeInfo
@@ -17,16 +18,6 @@ SCALE, SIDE = 1.5, 192
 def found(points):
     five = dense.five_points(points)
     return Detection(box_from_landmarks(five), five, 0.9)
-
-
-class Finds:
-    """A detector that has found these faces already."""
-
-    def __init__(self, *faces):
-        self.faces = list(faces)
-
-    def detect(self, frame_hwc_bgr):
-        return self.faces
 
 
 @pytest.fixture(scope="module")
@@ -114,29 +105,6 @@ def test_an_edit_stays_in_its_region(make_shape_bundle, frame):
     assert mouth[y0:y1, x0:x1].max() > 40 and everywhere[y0:y1, x0:x1].max() > 40
     assert brows[y0:y1, x0:x1].max() <= 2
     assert (mouth > 2).sum() < (everywhere > 2).sum()
-
-
-TAKES = AttributeInfo(name="Smiling", takes_along={"Blond_Hair": 0.5})
-
-
-@pytest.mark.parametrize(
-    ("smiling", "edits", "blond"),
-    [
-        (TAKES, {"Smiling": 1.0}, lambda smile, own: own + 0.5 * (1 - smile)),
-        (TAKES, {"Smiling": 0.0}, lambda smile, own: max(own - 0.5 * smile, 0)),
-        (TAKES, {"Smiling": 1.0, "Blond_Hair": 0.25}, lambda smile, own: 0.25),
-        (TAKES, {"Blond_Hair": 0.25}, lambda smile, own: 0.25),
-        (AttributeInfo(name="Smiling", excludes=("Blond_Hair",)), {"Smiling": 1.0}, lambda smile, own: 0),
-        (AttributeInfo(name="Smiling", excludes=("Blond_Hair",)), {"Smiling": 0.0}, lambda smile, own: own),
-    ],
-)
-def test_the_target_holds_what_is_taken_along_and_excluded(make_shape_bundle, frame, smiling, edits, blond):
-    bundle = make_shape_bundle(attributes=(smiling, AttributeInfo(name="Blond_Hair", group="hair")))
-    with Editor.load(bundle, "cpu", Finds(FACES[0]), threads=1) as editor:
-        (face,) = editor.edit(frame, edits).faces
-    own = face.y_source
-    assert face.y_target["Smiling"] == pytest.approx(edits.get("Smiling", own["Smiling"]))
-    assert face.y_target["Blond_Hair"] == pytest.approx(blond(own["Smiling"], own["Blond_Hair"]), abs=1e-5)
 
 
 @pytest.mark.parametrize("place", [(-60, -40), (430, 150), (-400, 100)])

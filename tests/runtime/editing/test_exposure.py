@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.runtime.editing.similarity.exposure import MOST_GAIN, Exposure
+from aif.runtime.editing.similarity.path import MOST_GAIN, Exposure
 
 NORMAL_MEAN = np.array([0.56, 0.43, 0.36])[:, None, None]
 

@@ -49,6 +49,9 @@ def test_hair_gets_the_wanted_statistics_and_keeps_its_strands(goal):
     before, after = (image[:40].astype(float).sum(axis=2).ravel() for image in (box, result))
     assert np.corrcoef(before, after)[0, 1] > 0.95
     assert (result[41:] == box[41:]).all()
+    still = recoloured(box, *decided(box, matte), own, HairChange(goal, 0.0))
+    assert np.abs(still.astype(int) - box).max() <= 1
+    assert hair_colour(crop, 0 * matte) is None
 
 
 def test_grey_that_is_exaggerated_stays_grey():
@@ -59,20 +62,6 @@ def test_grey_that_is_exaggerated_stays_grey():
     chroma = [np.ptp(image[:35].astype(int), axis=2).mean() for image in (plain, more)]
     assert more[:35].mean() > plain[:35].mean() + 5
     assert chroma[1] == pytest.approx(chroma[0], abs=3)
-
-
-def test_no_share_no_change():
-    crop, matte = crop_and_matte()
-    own = hair_colour(crop, matte)
-    assert own is not None
-    box = box_of(crop)
-    result = recoloured(box, *decided(box, matte), own, HairChange(FAIR, 0.0))
-    assert np.abs(result.astype(int) - box).max() <= 1
-
-
-def test_too_little_hair_is_none():
-    crop, matte = crop_and_matte()
-    assert hair_colour(crop, 0 * matte) is None
 
 
 @pytest.mark.parametrize(

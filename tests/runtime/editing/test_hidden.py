@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.runtime.editing.shape.hidden import Seen, hidden_parts, visible
+from aif.runtime.editing.shape.region import Seen, hidden_parts, visible
 from aif.runtime.geometry import points as dense
 
 FRAME = made_up_frame()

@@ -213,9 +213,7 @@ def test_a_yunet_file_for_the_library(toy_bundle, tmp_path, monkeypatch, detecto
     [
         ("haar", "yunet.onnx", "contradict"),
         (Finds(FACE), "yunet.onnx", "contradict"),
-        ("auto", "nowhere.onnx", "YuNet cannot be loaded from nowhere.onnx"),
         ("yunet", "nowhere.onnx", "YuNet cannot be loaded from nowhere.onnx"),
-        ("magic", "nowhere.onnx", "no detector 'magic'"),
     ],
 )
 def test_a_yunet_file_that_cannot_be_used(toy_bundle, detector, yunet, said):

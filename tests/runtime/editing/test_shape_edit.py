@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.runtime.editing.shape.detail import DEEPEST, SOFTEST, amplified
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import BRIGHTER, DARKER, EPSILON, PALER, gain_mask, log_gain
 from aif.runtime.editing.shape.warp import FacePlace
@@ -20,8 +19,7 @@ SIZE = 64
 def an_edit(move=0.0, gain=0.0, detail=0.0):
     moves = np.zeros((dense.COUNT, 2), np.float32)
     moves[dense.LOWER_LIP, 1] = moves[62:66, 1] = move
-    bottom = [number for number in range(46, 56)]
-    moves[bottom, 1] = move
+    moves[46:56, 1] = move
     return ShapeEdit(
         moves,
         np.full((SIZE, SIZE, 3), gain, np.float32) * gain_mask(FRAME, SIZE)[:, :, None],
@@ -56,17 +54,6 @@ def test_a_gain_multiplies_what_the_photo_has():
     for x, y in ((46, 62), (82, 62), (64, 101)):  # eyes and teeth
         assert np.abs(result[y * 2, x * 2].astype(int) - photo[y * 2, x * 2]).max() < 10
     assert (result[:20] == photo[:20]).all()  # beyond the face
-
-
-def test_fine_detail_stays():
-    photo, place = scene(scale=2.2)
-    result = edited(photo, place, an_edit(move=0.01, gain=0.1))
-
-    def detail(image):
-        patch = image[140:200, 110:170].astype(float).mean(axis=2)
-        return float(np.abs(np.diff(patch, axis=1)).mean())
-
-    assert 0.9 < detail(result) / detail(photo) < 1.25
 
 
 def test_strength_is_smooth():
@@ -112,17 +99,6 @@ def test_a_fold_is_brightened_only_where_the_photo_has_one():
     assert without[20] - without[18] < (there[20] - there[18]) / 2
 
 
-def test_light_held_back_leaves_no_stain():
-    source, target = (
-        np.full((1, 3, SIZE, SIZE), 0.2, np.float32),
-        np.full((1, 3, SIZE, SIZE), 0.9, np.float32),
-    )
-    target[:, 0] = 0.5
-    reddish = np.log((0.5 + EPSILON) / (0.2 + EPSILON)) - np.log((0.9 + EPSILON) / (0.2 + EPSILON))
-    gain = log_gain(source, target, source, FRAME)[0, :, 45, 20]
-    assert gain[0] - gain[1] > reddish / 3
-
-
 def test_no_gain_on_eyes_and_teeth():
     mask = gain_mask(FRAME, SIZE)
     for x, y in ((46, 62), (82, 62), (64, 101), (2, 2), (126, 126)):
@@ -149,8 +125,3 @@ def test_detail_softens_and_deepens_what_is_there(amount, low, high, scale):
     assert contrast(edited(grainy, place, an_edit(detail=amount))) == pytest.approx(
         contrast(grainy), rel=0.02
     )
-
-
-def test_amounts_of_detail():
-    made = amplified(np.float32([-9, -0.7, 0, 0.01, 9]))
-    np.testing.assert_allclose(made, [-SOFTEST, -0.455, 0, 0.0097, DEEPEST], atol=1e-3)

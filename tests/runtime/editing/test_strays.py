@@ -63,14 +63,6 @@ def test_it_comes_by_degrees():
     assert np.all(np.diff(most) >= 0) and np.diff(most).max() < 0.6
 
 
-@pytest.mark.parametrize("size", [64, 256])
-def test_any_size_of_crop(size):
-    matte = cv2.resize(full_beard(), (size, size), interpolation=cv2.INTER_AREA)
-    small, usual = beard_mask(matte, POINTS * np.float32(size / 128)), beard_mask(full_beard(), POINTS)
-    again = cv2.resize(usual, (size, size), interpolation=cv2.INTER_AREA)
-    assert np.abs(small - again).mean() < 0.02
-
-
 def box_of(matte, scale):
     """A larger picture of the crop's matte, and its pixels' places in the crop."""
     whole = cv2.resize(matte, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)

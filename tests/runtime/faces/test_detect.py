@@ -16,10 +16,10 @@ from tiny_bundles import detector_net, matte_net, sha256
 from aif.runtime.bundle import bundle as bundle_module
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import GraphFile
-from aif.runtime.errors import BundleError, ConfigError, ImageError
+from aif.runtime.errors import BundleError, ConfigError
 from aif.runtime.faces import detect
-from aif.runtime.faces.boxes import overlap, turned_copy
-from aif.runtime.faces.detect import HaarDetector, YuNetDetector, check_frame, make_detector, resolve_detector
+from aif.runtime.faces.detect import HaarDetector, YuNetDetector, make_detector, resolve_detector
+from aif.runtime.faces.detection import overlap, turned_copy
 from aif.runtime.faces.detectors.checked import CheckedDetector, Proposal
 from aif.runtime.faces.detectors.own import OwnDetector, ProposalNet, decoded
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks, landmark_angle
@@ -42,16 +42,6 @@ FACE = (225, 115)  # the middle of the astronaut's face
 def test_overlap(one, other, expected):
     a, b = (np.array(box, dtype=np.float32) for box in (one, other))
     assert overlap(a, b) == overlap(b, a) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("shape", "dtype"),
-    [((5, 7), "u1"), ((5, 7, 4), "u1"), ((0, 7, 3), "u1"), ((5, 7, 3), "f4"), ((2, 5, 7, 3), "u1")],
-)
-def test_what_is_no_frame(shape, dtype):
-    check_frame(np.zeros((1, 1, 3), np.uint8))
-    with pytest.raises(ImageError, match="uint8"):
-        check_frame(np.zeros(shape, dtype))
 
 
 @pytest.fixture(scope="module")
