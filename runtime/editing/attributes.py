@@ -31,18 +31,14 @@ def remarks(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) 
     """A sentence for what an edit takes along, or off, without having been asked for it."""
     said = []
     for info in (each for each in attributes if each.name in settings):
-        for name in info.takes_along:
-            if name not in settings and (share := _share(info, name, settings[info.name])):
+        towards_0 = info.takes_along_off if settings[info.name] < OFF else {}
+        for name, share in {**info.takes_along, **towards_0}.items():
+            if name not in settings and share:
                 said.append(f"{info.name} takes {name} along by {share:g}; set it yourself to keep it.")
         others = [name for name in info.excludes if name not in settings]
         if others and settings[info.name] > 0:
             said.append(f"{info.name} takes {', '.join(others)} off; set one yourself to keep it.")
     return said
-
-
-def _share(info: AttributeInfo, name: str, value: float) -> float:
-    share = info.takes_along[name]
-    return info.takes_along_off.get(name, share) if value < OFF else share
 
 
 def contradictions(settings: Mapping[str, float], attributes: Sequence[AttributeInfo]) -> list[str]:
@@ -118,11 +114,7 @@ def exceptions(
 ) -> list[str]:
     """A phrase for each face that was not edited, edited less or in part, or was as wanted before.
 
-    Args:
-        faces: left to right.
-        settings: attribute to wanted value.
-        found: how many faces there are; None = not known.
-        chosen: which of them were to be edited.
+    `found` is how many faces there are, None = not known, and `chosen` which of them were to be edited.
     """
     said = []
     for number, face in enumerate(faces):

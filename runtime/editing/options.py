@@ -19,15 +19,10 @@ _SYNTAX = (
 
 
 def parse_settings(texts: Iterable[str], attributes: Sequence[AttributeInfo], where: str) -> dict[str, float]:
-    """Attribute to wanted value, from texts like `Smiling=0.5`.
+    """Attribute to wanted value, from texts like `Smiling=0.5`, one setting each, or several with commas.
 
     A name alone, or with on, yes or true, means the value that shows the attribute plainly; off, no and false
-    mean 0.
-
-    Args:
-        texts: one setting each, or several with commas.
-        attributes: what the bundle can edit, with ranges.
-        where: what to call the bundle in an error.
+    mean 0. `where` is what to call the bundle in an error.
 
     Raises:
         UnknownAttributeError: with the nearest names.
@@ -87,11 +82,7 @@ def sweep_values(info: AttributeInfo, steps: int, settings: Iterable[str]) -> tu
 
 
 def parse_faces(text: str) -> FaceChoice:
-    """Which faces: "all", "largest", or a number from the left, from 0 on.
-
-    Raises:
-        ConfigError: none of these.
-    """
+    """Which faces: "all", "largest", or a number from the left, from 0 on; else a ConfigError."""
     if text in get_args(get_args(FaceChoice)[0]):
         return cast(FaceChoice, text)
     if text.isdecimal() and len(text) < 7:
@@ -109,16 +100,7 @@ def modes_of(manifest: Manifest) -> tuple[Mode, ...]:
 
 
 def parse_mode(text: str | None, modes: Sequence[Mode], option: str = "--mode") -> Mode | None:
-    """How to compose; None = the bundle's default.
-
-    Args:
-        text: a mode's name.
-        modes: what the bundle can.
-        option: what to call it in an error.
-
-    Raises:
-        ConfigError: none of them.
-    """
+    """The mode of a name, None = the bundle's default; a ConfigError that says `option` where it is none."""
     if text is not None and text not in modes:
         raise ConfigError(
             f"{option} cannot be {text[:40]!r} with this bundle.", f"It composes by: {', '.join(modes)}."

@@ -14,15 +14,7 @@ from aif.runtime.errors import ConfigError, UnknownAttributeError
 
 
 def check_value(info: AttributeInfo, value: float) -> None:
-    """Find out whether an attribute may take a value: a finite one within its range, the ends included.
-
-    Args:
-        info: the attribute with its range.
-        value: 0 = absent, 1 = present, beyond them = exaggerated.
-
-    Raises:
-        ConfigError: it is no number, or out of the range, which the message gives.
-    """
+    """Raise ConfigError unless an attribute may take a value: a number within its range, ends included."""
     if isinstance(value, str) or not isinstance(value, SupportsFloat):
         raise ConfigError(
             f"{info.name} = {value!r} is no number.", f"Give it as one: {{{info.name!r}: 1.0}}."
@@ -38,12 +30,8 @@ def check_value(info: AttributeInfo, value: float) -> None:
 def value_columns(
     edits: Mapping[str, float], attributes: Sequence[AttributeInfo], where: str = "this bundle"
 ) -> dict[int, float]:
-    """The wanted values by the columns of y, once all names and values are found to be good.
-
-    Args:
-        edits: attribute to wanted value.
-        attributes: what can be edited, in the order of y's columns.
-        where: what to call the bundle in an error.
+    """The wanted values by the columns of y, once all names and values are found to be good; `where` is what
+    to call the bundle in an error.
 
     Raises:
         UnknownAttributeError: there is no such attribute; the nearest names are given.
@@ -55,13 +43,11 @@ def value_columns(
             'Write {"Smiling": 1.0}; {} changes nothing.',
         )
     column_of = {info.name: column for column, info in enumerate(attributes)}
-    columns: dict[int, float] = {}
     for name, value in edits.items():
         if name not in column_of:
             raise UnknownAttributeError(name, column_of, where)
         check_value(attributes[column_of[name]], value)
-        columns[column_of[name]] = value
-    return columns
+    return {column_of[name]: value for name, value in edits.items()}
 
 
 def decode_values(
@@ -77,12 +63,8 @@ def decode_values(
     same way, by its share, within 0 and 1; what it excludes goes to 0 as the edit goes to 1. An attribute
     with a wanted value of its own is neither taken along nor excluded.
 
-    Args:
-        y_source: (N, A) as the encoder predicts, in [0, 1].
-        edits: column to wanted value.
-        attributes: the columns of y.
-        source_values: "predicted" takes the predictions as they are; "rounded" takes them as 0 or 1, which is
-            what some decoders saw in training.
+    `y_source` (N, A) is what the encoder predicts, in [0, 1]; "rounded" takes it as 0 or 1, which is what
+    some decoders saw in training.
     """
     source = np.array(y_source, dtype=np.float32)
     if source_values == "rounded":

@@ -23,10 +23,6 @@ VISIBLE = (
 def choose_faces(detections: Sequence[Detection], faces: FaceChoice) -> list[Detection]:
     """The wanted ones of the faces, which come left to right.
 
-    Args:
-        detections: all faces.
-        faces: "all", "largest", or the number of a face from the left, from 0 on.
-
     Raises:
         NoFaceError: there is no face, or none of that number.
         ConfigError: `faces` is none of these.

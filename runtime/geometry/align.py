@@ -107,13 +107,8 @@ def warp_crop(image_hwc: UInt8Array, matrix: npt.ArrayLike, size: int) -> UInt8A
     # Pixel centres: coordinate x of the crop is factor * x + (factor - 1) / 2 on the finer grid.
     fine = m * factor
     fine[:, 2] += (factor - 1) / 2
-    crop = cv2.warpAffine(
-        image_hwc,
-        fine,
-        (size * factor, size * factor),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    side = (size * factor, size * factor)
+    crop = cv2.warpAffine(image_hwc, fine, side, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if factor > 1:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(crop, dtype=np.uint8)
@@ -125,13 +120,8 @@ def crop_face(image_hwc: UInt8Array, landmarks: npt.ArrayLike, size: int) -> UIn
 
 
 def face_crops(frame_hwc_bgr: UInt8Array, matrices: Sequence[Float32Array], size: int) -> Float32Array:
-    """The faces as the encoder takes them: float32 (N, 3, size, size) RGB in [0, 1].
-
-    Args:
-        frame_hwc_bgr: uint8 (H, W, 3).
-        matrices: (2, 3) each, frame pixel coordinates to crop pixel coordinates; there may be none.
-        size: side of a crop in pixels.
-    """
+    """The faces as the encoder takes them: float32 (N, 3, size, size) RGB in [0, 1]; matrices (2, 3) lead
+    from frame to crop pixels, and there may be none."""
     crops = np.empty((len(matrices), 3, size, size), dtype=np.float32)
     for crop, matrix in zip(crops, matrices, strict=True):
         crop[:] = warp_crop(frame_hwc_bgr, matrix, size)[..., ::-1].transpose(2, 0, 1)

@@ -22,10 +22,8 @@ Block = tuple[slice, slice]
 def blocks(what_hwc: Float32Array, least: float, step: int, shape: tuple[int, int]) -> Iterator[Block]:
     """Rows and columns of a box that together hold all that its grid's points may reach.
 
-    Args:
-        what_hwc: float32 (gh, gw, C), 4 channels at most; a point counts where one of them is beyond `least`.
-        step: pixels from point to point.
-        shape: the box's height and width in pixels.
+    The grid is float32 (gh, gw, C), 4 channels at most, with `step` pixels from point to point; a point
+    counts where one of its channels is beyond `least`.
     """
     nothing = cv2.inRange(what_hwc, (-least,) * 4, (least,) * 4)
     reached = cv2.erode(nothing, np.ones((3, 3), np.uint8)) == 0

@@ -22,14 +22,8 @@ _LEAST_AREA = 1e-3
 
 
 def raster(vertices: npt.ArrayLike, triangles: Int32Array, shape: tuple[int, int]) -> Int32Array:
-    """The number of the triangle that covers each pixel's centre, -1 outside; later triangles cover earlier
-    ones.
-
-    Args:
-        vertices: (V, 2) x, y in pixels.
-        triangles: (T, 3) vertex numbers.
-        shape: height and width in pixels.
-    """
+    """The number of the triangle (T, 3) of vertices (V, 2) that covers each pixel's centre, int32 of `shape`;
+    -1 outside; later triangles cover earlier ones."""
     height, width = shape
     ids = np.full(height * width, -1, dtype=np.int32)
     xs, ys = np.asarray(vertices, dtype=np.float64).T

@@ -14,14 +14,11 @@ from aif.runtime.faces.detectors.checked import CheckedDetector, Proposal
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.networks.sessions import Session
 
+# Pixels to a cell of the network's maps; its input's sides are multiples of the second.
 STRIDE, MULTIPLE = 8, 32
-"""Pixels to a cell of the network's maps; its input's sides are multiples of the second."""
 
-PROPOSED = 0.38
-"""Lowest probability of what is looked at more closely."""
-
-MOST = 60
-"""At most so many are looked at, the likeliest."""
+# Lowest probability of what is looked at more closely, and at most how many, the likeliest.
+PROPOSED, MOST = 0.38, 60
 
 
 class ProposalNet:

@@ -19,6 +19,11 @@ def _frame(height=240, width=320, seed=0):
     return (128 + cv2.GaussianBlur(noise, (0, 0), 2.0) * 3).clip(0, 255).astype(np.uint8)
 
 
+def _plain(height, width):
+    """One colour, and no grey."""
+    return np.full((height, width, 3), (70, 110, 110), dtype=np.uint8)
+
+
 def _matrix(centre, side, angle=0.0, size=CROP):
     """Photo to crop, for a crop of `side` photo pixels around `centre`, turned by `angle`."""
     scale = size / side
@@ -113,8 +118,7 @@ def test_mask(size):
 @pytest.mark.parametrize(("size", "side"), [(64, 60), (64, 200), (128, 200), (64, 600), (128, 40)])
 def test_no_seam(mode, angle, size, side):
     """A face made brighter all over fades in without a step, whatever the ratio of photo to crop."""
-    frame = np.full((700, 700, 3), 100, dtype=np.uint8)
-    frame[:, :, 0] = 60
+    frame = _plain(700, 700)
     result = composite(frame, [_patch(frame, _matrix((350, 350), side, angle, size), 0.3, size)], mode)
     change = result.astype(int) - frame
     assert change.max() > 60
@@ -126,8 +130,7 @@ def test_no_seam(mode, angle, size, side):
 @pytest.mark.parametrize(("size", "side"), [(64, 256), (64, 640), (128, 640)])
 def test_no_halo(size, side):
     """A soft spot that only brightens red leaves no ring of darker red around it."""
-    frame = np.full((700, 700, 3), 110, dtype=np.uint8)
-    frame[:, :, 0] = 60
+    frame = _plain(700, 700)
     patch = _patch(frame, _matrix((350, 350), side, 0.2, size), _spot(size), size)
     change = composite(frame, [patch], "delta").astype(int) - frame
     assert change[:, :, 2].max() > 60
@@ -138,8 +141,7 @@ def test_no_halo(size, side):
 @pytest.mark.parametrize("side", [100, 180])
 @pytest.mark.parametrize("angle", [0.0, 0.9, math.pi])
 def test_the_change_lands_where_it_belongs(mode, side, angle):
-    frame = np.full((240, 320, 3), 110, dtype=np.uint8)
-    frame[:, :, 0] = 60
+    frame = _plain(240, 320)
     matrix = _matrix((160, 120), side, angle)
     change = composite(frame, [_patch(frame, matrix, _spot())], mode).astype(float) - frame
     red = change[:, :, 2].clip(min=0)
@@ -150,16 +152,6 @@ def test_the_change_lands_where_it_belongs(mode, side, angle):
     expected = inverse @ (32, 50.5, 1)
     np.testing.assert_allclose(found, expected, atol=0.02 * side)
     assert red.max() == pytest.approx(0.3 * 255, abs=8)
-
-
-def test_overflow_saturates():
-    frame = np.full((240, 320, 3), 250, dtype=np.uint8)
-    frame[:, :, 0] = 200
-    result = composite(frame, [_patch(frame, _matrix((160, 120), 120), 1.0)], "delta")
-    assert result.max() == 255 and (result.astype(int) - frame).min() >= -1
-    patch = _patch(frame, _matrix((160, 120), 120))
-    darker = FacePatch(patch.matrix, patch.crop_chw, patch.source_chw, patch.source_chw * 0)
-    assert composite(frame, [darker], "delta").min() == 0
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -211,8 +203,7 @@ def test_a_weaker_edit_shows_less(mode, strength):
 @pytest.mark.parametrize(("unlike", "stays"), [(0.1, False), (0.3, True), (-0.3, True)])
 def test_what_hides_the_face_is_not_painted_over(mode, unlike, stays):
     """A plate before the mouth that neither decoding has: the more unlike them, the less of it changes."""
-    frame = np.full((400, 400, 3), 120, dtype=np.uint8)
-    frame[:, :, 0] = 80
+    frame = _plain(400, 400)
     matrix = _matrix((200, 200), 256)
     face = _patch(frame, matrix, _spot())
     seen = frame.copy()
@@ -227,8 +218,7 @@ def test_what_hides_the_face_is_not_painted_over(mode, unlike, stays):
 
 def test_where_the_source_s_values_are_misjudged_the_target_counts():
     """A photo that is like the target already is not taken for hidden."""
-    frame = np.full((400, 400, 3), 120, dtype=np.uint8)
-    frame[:, :, 0] = 80
+    frame = _plain(400, 400)
     patch = _patch(frame, _matrix((200, 200), 256), _spot(strength=0.6))
     patch = dataclasses.replace(patch, source_chw=patch.target_chw, target_chw=patch.source_chw)
     assert composite(frame, [patch], "delta")[270, 200, 2] < 20

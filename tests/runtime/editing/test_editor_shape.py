@@ -8,7 +8,7 @@ from staged_faces import Finds
 
 from aif.runtime import Detection, Editor
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.errors import ConfigError, NoFaceError
+from aif.runtime.errors import NoFaceError
 from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.runtime.geometry import points as dense
 
@@ -68,14 +68,6 @@ def test_nothing_asked_changes_nothing(editor, frame, edits):
     if edits == "own":
         edits = editor.analyse(frame, 0)[0].y
     np.testing.assert_array_equal(editor.edit(frame, edits, faces=0).image_hwc_bgr, frame)
-
-
-@pytest.mark.parametrize("mode", ["delta", "replace", "hybrid"])
-def test_it_composes_by_warp_alone(editor, frame, mode):
-    with pytest.raises(ConfigError, match="It can by: warp"):
-        editor.edit(frame, {"Smiling": 1}, mode)
-    warped = editor.edit(frame, {"Smiling": 1}, "warp").image_hwc_bgr
-    np.testing.assert_array_equal(warped, editor.edit(frame, {"Smiling": 1}).image_hwc_bgr)
 
 
 def test_what_the_landmark_network_refuses_is_no_face(editor, frame):

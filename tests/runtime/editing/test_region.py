@@ -102,11 +102,7 @@ def test_an_expression_gives_skin_no_colour_of_its_own():
     rng = np.random.default_rng(0)
     own = np.array([0.7, 0.5, 0.4], np.float32)[:, None, None] * rng.uniform(0.9, 1.1, (1, 128, 128))
     own = (own * (1 + 0.02 * rng.normal(size=(3, 128, 128)))).astype(np.float32)
-    reddish, skin, lips = (
-        (slice(96, 100), slice(30, 34)),
-        (slice(75, 85), slice(40, 50)),
-        lips_mask(FRAME, 128),
-    )
+    reddish, skin, lips = np.s_[96:100, 30:34], np.s_[75:85, 40:50], lips_mask(FRAME, 128)
     own[1:, *reddish] *= 0.75  # a fold beside the mouth
     greener = np.zeros((128, 128, 3), np.float32) + np.float32([-0.15, 0.05, 0.1]) - np.float32(0.2)
     given = own_colours(greener, own, FRAME)

@@ -19,11 +19,10 @@ from aif.runtime.bundle.manifest import GraphFile
 from aif.runtime.errors import BundleError, ConfigError
 from aif.runtime.faces import detect
 from aif.runtime.faces.detect import HaarDetector, YuNetDetector, make_detector, resolve_detector
-from aif.runtime.faces.detection import overlap, turned_copy
+from aif.runtime.faces.detection import overlap
 from aif.runtime.faces.detectors.checked import CheckedDetector, Proposal
 from aif.runtime.faces.detectors.own import OwnDetector, ProposalNet, decoded
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks, landmark_angle
-from aif.runtime.geometry.align import transform_points
 
 FACE = (225, 115)  # the middle of the astronaut's face
 
@@ -33,7 +32,6 @@ FACE = (225, 115)  # the middle of the astronaut's face
     [
         ((0, 0, 10, 10), (0, 0, 10, 10), 1.0),
         ((0, 0, 10, 10), (5, 0, 10, 10), 1 / 3),
-        ((0, 0, 10, 10), (10, 0, 10, 10), 0.0),
         ((0, 0, 10, 10), (-50, -50, 10, 10), 0.0),
         ((0, 0, 10, 10), (2, 2, 5, 5), 0.25),
         ((0, 0, 0, 0), (0, 0, 0, 0), 0.0),
@@ -196,17 +194,6 @@ def test_the_surest_face_comes_first_and_each_once(monkeypatch):
     found = detector.detect(np.zeros((300, 640, 3), np.uint8))
     assert [each.score for each in found] == pytest.approx([0.9, 0.6])
     np.testing.assert_allclose(found[0].landmarks, found[1].landmarks + np.float32((400, 0)), atol=1e-3)
-
-
-@pytest.mark.parametrize("degrees", [0, 30, 90, 180, -135])
-@pytest.mark.parametrize("shape", [(1, 1, 3), (40, 70, 3), (301, 200, 3)])
-def test_turned_copies_show_all_and_lead_back(shape, degrees):
-    frame = np.zeros(shape, dtype=np.uint8)
-    frame[shape[0] // 3, shape[1] // 4] = 255
-    copy, back = turned_copy(frame, degrees)
-    assert copy.max() > 60
-    place = np.argwhere(copy[:, :, 0] == copy.max())[:1, ::-1]
-    np.testing.assert_allclose(transform_points(place, back)[0], (shape[1] // 4, shape[0] // 3), atol=1.0)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 500, 3), (900, 1200, 3)])

@@ -85,15 +85,6 @@ def test_crop_puts_the_box_in_its_middle(box, angle):
     )
 
 
-def test_crop_shows_what_the_matrix_says():
-    frame = np.zeros((200, 200, 3), dtype=np.uint8)
-    cv2.circle(frame, (120, 80), 6, (255, 255, 255), -1)
-    crop, matrix = landmark_crop(frame, (70, 40, 80, 80), 96, 0.5)
-    ys, xs = np.nonzero(crop[:, :, 0] > 127)
-    expected = transform_points(np.array([[120, 80]]), matrix)[0]
-    np.testing.assert_allclose([xs.mean(), ys.mean()], expected, atol=0.5)
-
-
 @pytest.mark.parametrize(
     "box", [(0, 0, 0, 10), (0, 0, 10, -1), (math.nan, 0, 10, 10), (0, 0, math.inf, 10), (0, 0, 10)]
 )

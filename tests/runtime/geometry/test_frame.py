@@ -56,14 +56,6 @@ def test_place_size_and_roll_of_a_face_do_not_matter(angle, scale):
     assert np.abs(found.astype(float) - expected)[inside].mean() < 5
 
 
-@pytest.mark.parametrize("size", [32, 64, 128])
-def test_textures_have_the_size_that_is_asked_for(size):
-    points = face_points()
-    texture = FRAME.normalise(face_picture(points, 128), points, size)
-    assert texture.shape == (size, size, 3)
-    assert texture.dtype == np.uint8
-
-
 @pytest.mark.parametrize(
     "points",
     [np.zeros((5, 2)), np.full((221, 2), np.nan), np.zeros((221, 2)), np.full((221, 2), 7.0)],
