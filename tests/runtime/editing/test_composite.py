@@ -222,3 +222,13 @@ def test_where_the_source_s_values_are_misjudged_the_target_counts():
     patch = _patch(frame, _matrix((200, 200), 256), _spot(strength=0.6))
     patch = dataclasses.replace(patch, source_chw=patch.target_chw, target_chw=patch.source_chw)
     assert composite(frame, [patch], "delta")[270, 200, 2] < 20
+
+
+def test_overflow_saturates():
+    frame = np.full((240, 320, 3), 250, dtype=np.uint8)
+    frame[:, :, 0] = 200
+    result = composite(frame, [_patch(frame, _matrix((160, 120), 120), 1.0)], "delta")
+    assert result.max() == 255 and (result.astype(int) - frame).min() >= -1
+    patch = _patch(frame, _matrix((160, 120), 120))
+    darker = FacePatch(patch.matrix, patch.crop_chw, patch.source_chw, patch.source_chw * 0)
+    assert composite(frame, [darker], "delta").min() == 0

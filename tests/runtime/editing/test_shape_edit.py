@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
+from aif.runtime.editing.shape.detail import amplified
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import BRIGHTER, DARKER, EPSILON, PALER, gain_mask, log_gain
 from aif.runtime.editing.shape.warp import FacePlace
@@ -125,3 +126,30 @@ def test_detail_softens_and_deepens_what_is_there(amount, low, high, scale):
     assert contrast(edited(grainy, place, an_edit(detail=amount))) == pytest.approx(
         contrast(grainy), rel=0.02
     )
+
+
+def test_fine_detail_stays():
+    photo, place = scene(scale=2.2)
+    result = edited(photo, place, an_edit(move=0.01, gain=0.1))
+
+    def detail(image):
+        patch = image[140:200, 110:170].astype(float).mean(axis=2)
+        return float(np.abs(np.diff(patch, axis=1)).mean())
+
+    assert 0.9 < detail(result) / detail(photo) < 1.25
+
+
+def test_light_held_back_leaves_no_stain():
+    source, target = (
+        np.full((1, 3, SIZE, SIZE), 0.2, np.float32),
+        np.full((1, 3, SIZE, SIZE), 0.9, np.float32),
+    )
+    target[:, 0] = 0.5
+    reddish = np.log((0.5 + EPSILON) / (0.2 + EPSILON)) - np.log((0.9 + EPSILON) / (0.2 + EPSILON))
+    gain = log_gain(source, target, source, FRAME)[0, :, 45, 20]
+    assert gain[0] - gain[1] > reddish / 3
+
+
+def test_amounts_of_detail():
+    made = amplified(np.float32([-9, -0.7, 0, 0.01, 9]))
+    np.testing.assert_allclose(made, [-0.75, -0.455, 0, 0.0097, 0.15], atol=1e-3)

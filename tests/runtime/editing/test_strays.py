@@ -106,3 +106,11 @@ def test_a_turned_picture_has_its_own_above():
     np.testing.assert_allclose(
         from_the_head(turned, POINTS, place), np.rot90(from_the_head(matte, POINTS, np.eye(2, 3))), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("size", [64, 256])
+def test_any_size_of_crop(size):
+    matte = cv2.resize(full_beard(), (size, size), interpolation=cv2.INTER_AREA)
+    small, usual = beard_mask(matte, POINTS * np.float32(size / 128)), beard_mask(full_beard(), POINTS)
+    again = cv2.resize(usual, (size, size), interpolation=cv2.INTER_AREA)
+    assert np.abs(small - again).mean() < 0.02

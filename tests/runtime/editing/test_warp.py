@@ -1,5 +1,7 @@
 """Moved landmarks: the photo follows, without cracks, folds or specks of teeth between shut lips."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -157,3 +159,12 @@ def test_lips_that_meet_leave_no_stairs():
     across = warp.apply(picture)[y - 4 : y + 5, x].astype(int)
     assert across[0].max() < 40 and across[-1].min() > 200
     assert np.abs(np.diff(across, axis=0)).max() < 120
+
+
+def test_smooth_in_the_movement():
+    photo, place = placed()
+    moves = STILL.copy()
+    moves[dense.OUTER_LIP, 1] = np.linspace(-0.02, 0.02, 20)
+    pictures = [plan_warp(FRAME, place, moves * s).apply(photo).astype(float) for s in np.linspace(0, 1, 9)]
+    steps = [np.abs(b - a).mean() for a, b in pairwise(pictures)]
+    assert max(steps) < 3 * max(min(steps), 0.01)
