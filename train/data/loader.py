@@ -97,7 +97,8 @@ class FaceLoader(Dataset["Batch | DataError"]):
     @property
     def corrupt(self) -> tuple[str, ...]:
         """Names of the images found unreadable so far, by any worker of this process."""
-        return tuple(self.dataset.file_name(i) for i in self._corrupt.nonzero().flatten().tolist())
+        found = self._corrupt.clone()  # `nonzero` counts first, and fails where a worker finds one meanwhile
+        return tuple(self.dataset.file_name(i) for i in found.nonzero().flatten().tolist())
 
     def __getitem__(self, step: int) -> Batch | DataError:
         """This rank's share of batch `step`; the error where too many images are unreadable."""

@@ -149,6 +149,23 @@ def test_corrupt_images_are_replaced_and_named(workers, caplog):
     assert len(warned) == 2 and any("noise-7" in w for w in warned) and any("noise-11" in w for w in warned)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_workers_may_find_unreadable_images_while_they_are_listed():
+    loader = FaceLoader(NoiseFaces(40), 8, 8, 0)
+
+    def worker():
+        while True:
+            loader._corrupt[7] = 1 - loader._corrupt[7]
+
+    process = multiprocessing.get_context("fork").Process(target=worker)
+    process.start()
+    try:
+        assert {loader.corrupt for _ in range(5_000)} <= {(), ("noise-7",)}
+    finally:
+        process.kill()
+        process.join()
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("corrupt", [range(11), range(40)])
 def test_too_many_corrupt_images(corrupt, workers):
