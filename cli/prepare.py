@@ -70,16 +70,10 @@ def prepare(
             PrepareOptions(columns, size, min_face, shard_faces, quality, overwrite),
             progress=progress,
         )
-    left_out = {
-        "without a face": report.without_face,
-        "with only small faces": report.too_small,
-        "unreadable": report.unreadable,
-        "missing": report.missing,
-    }
     typer.echo(
         f"{report.photos} photos: " + ", ".join(f"{n} {split} faces" for split, n in report.faces.items())
     )
-    for what, names in left_out.items():
+    for what, names in report.left_out.items():
         if names:
             typer.echo(f"{len(names)} {what}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}")
     if report.attributes:

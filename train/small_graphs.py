@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,6 +26,7 @@ def export_small(
     outputs: Sequence[str],
     path: Path,
     *,
+    last: Callable[[Any], Any] | None = None,
     multiple: int | None = None,
     limit: float | Sequence[float] = PARITY_LIMIT,
     half_limit: float | Sequence[float] | None = None,
@@ -34,6 +36,7 @@ def export_small(
     Args:
         module: takes a batch of images in [0, 1], gives a tensor, or a tuple of as many as `outputs`.
         shape: channels, height and width of an image.
+        last: what the graph makes of the module's output; None = nothing.
         multiple: height and width may be any multiples of it; None = those of `shape` only.
         limit: the largest difference from PyTorch that is allowed, one for all outputs or one each.
         half_limit: the same after large weights are stored as float16 (they become float32 when the graph is
@@ -45,7 +48,7 @@ def export_small(
     Raises:
         ExportError: ONNX Runtime and PyTorch differ by more than the limit; nothing is written then.
     """
-    module = module.eval()
+    module = module.eval() if last is None else _Followed(module, last).eval()
     free: dict[int, object] = {0: torch.export.Dim("N", min=1)}
     if multiple is not None:
         free |= {2: multiple * torch.export.Dim("H", min=1), 3: multiple * torch.export.Dim("W", min=1)}
@@ -69,6 +72,17 @@ def export_small(
         error = _check(module, model, shape, outputs, half_limit)
     write_bytes(path, model.SerializeToString())
     return error
+
+
+class _Followed(nn.Module):
+    """A network and what is made of its output."""
+
+    def __init__(self, network: nn.Module, last: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.network, self.last = network, last
+
+    def forward(self, image: torch.Tensor) -> Any:
+        return self.last(self.network(image))
 
 
 def _check(

@@ -26,11 +26,6 @@ class Augmentation:
     shift: float = 0.0
     """Standard deviation of the shift along each axis, as a fraction of the side."""
 
-    @property
-    def jitters(self) -> bool:
-        """Whether crops are resampled at another place, angle or size."""
-        return self.rotation > 0 or self.scale > 0 or self.shift > 0
-
 
 def resize_crop(image_hwc: UInt8Array, size: int) -> UInt8Array:
     """Bring a square crop to `size` px: area averaging when shrinking, cubic when growing."""
@@ -70,7 +65,7 @@ def augment_crop(
     """
     flip = bool(rng.random() < 0.5) and augmentation.flip
     turn, grow, right, down = np.clip(rng.standard_normal(4), -3.0, 3.0)
-    if not augmentation.jitters:
+    if not (augmentation.rotation or augmentation.scale or augmentation.shift):
         crop = resize_crop(image_hwc, size)
         return np.asarray(cv2.flip(crop, 1), dtype=np.uint8) if flip else crop
     matrix = jitter_matrix(

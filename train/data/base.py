@@ -1,10 +1,16 @@
-"""What every face dataset looks like to the training code."""
+"""What every face dataset looks like to the training code, and how its files are read."""
 
 from __future__ import annotations
 
 import abc
+import contextlib
 import hashlib
+import os
+import zipfile
+import zlib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,11 +20,7 @@ from aif.runtime.errors import DataError, UnknownAttributeError
 
 
 class CorruptImageError(Exception):
-    """One image could not be decoded. The loader counts, names and skips it, up to a limit."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    """The image of this name could not be decoded. The loader counts, names and skips it, up to a limit."""
 
 
 class FaceDataset(abc.ABC):
@@ -45,8 +47,7 @@ class FaceDataset(abc.ABC):
     def image(self, index: int) -> npt.NDArray[np.uint8]:
         """The face crop `index`: uint8 (H, W, 3) RGB, H = W. Safe to call from any worker process.
 
-        Raises:
-            CorruptImageError: the file cannot be decoded.
+        Raises CorruptImageError where the file cannot be decoded.
         """
 
     @abc.abstractmethod
@@ -57,9 +58,7 @@ class FaceDataset(abc.ABC):
 def select_columns(wanted: Sequence[str] | None, known: Sequence[str], where: str) -> list[int]:
     """Column numbers of the `wanted` attributes (None = all) among the `known` ones.
 
-    Raises:
-        UnknownAttributeError: with the nearest names.
-        DataError: an attribute is asked for twice, or none is.
+    Raises UnknownAttributeError with the nearest names, DataError where one is asked for twice, or none is.
     """
     if wanted is None:
         return list(range(len(known)))
@@ -76,11 +75,9 @@ def select_columns(wanted: Sequence[str] | None, known: Sequence[str], where: st
 def first_shape(dataset: FaceDataset) -> tuple[int, int, int] | None:
     """Height, width and channels of the first image that can be read; None where the first twenty cannot."""
     for index in range(min(len(dataset), 20)):
-        try:
+        with contextlib.suppress(CorruptImageError):
             height, width, channels = dataset.image(index).shape
-        except CorruptImageError:
-            continue
-        return height, width, channels
+            return height, width, channels
     return None
 
 
@@ -91,12 +88,49 @@ def fingerprint(attributes: Sequence[str], files: Sequence[object], labels: npt.
     return digest.hexdigest()
 
 
+_DAMAGE = (OSError, KeyError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
+
+class Archive:
+    """Reads single files by their names; a zip stays open, once for each process.
+
+    May be pickled and may live through a fork: every process opens its own handle.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place, self._zipped = place, not place.is_dir()
+        self._open: tuple[int, zipfile.ZipFile] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": None}
+
+    def names(self) -> list[str]:
+        """All files. Raises DataError where the archive cannot be opened."""
+        if not self._zipped:
+            return [path.name for path in self.place.iterdir() if path.is_file()]
+        try:
+            with zipfile.ZipFile(self.place) as file:
+                return [name for name in file.namelist() if not name.endswith("/")]
+        except _DAMAGE as error:
+            raise DataError(f"{self.place} is no whole zip file: {error}.", "Copy it again.") from error
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file. Raises CorruptImageError where it, or the archive, is missing or damaged."""
+        try:
+            if not self._zipped:
+                return (self.place / name).read_bytes()
+            if self._open is None or self._open[0] != os.getpid():
+                self._open = (os.getpid(), zipfile.ZipFile(self.place))
+            return self._open[1].read(name)
+        except _DAMAGE as error:
+            raise CorruptImageError(f"{self.place.name}:{name} ({error})") from error
+
+
 def decode_rgb(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     """Decode an image file's bytes to uint8 (H, W, 3) RGB.
 
-    Raises:
-        CorruptImageError: the bytes are no readable image, or a JPEG that was cut short (which OpenCV would
-            fill up with grey).
+    Raises CorruptImageError where they are no readable image, or a JPEG that was cut short (which OpenCV
+    would fill up with grey).
     """
     if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-65536:]:
         raise CorruptImageError(f"{name} (cut short)")

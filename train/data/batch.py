@@ -59,10 +59,7 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """The faces at `indices` (None: all) once, in order, without augmentation; the last batch may be smaller.
 
-    Unreadable images are reported and left out: `Batch.indices` says which faces are there.
-
-    Raises:
-        DataError: more images are unreadable than `default_corrupt_limit`, or none is readable.
+    `Batch.indices` says which faces are there: unreadable ones are left out as `readable_crops` does.
     """
     faces = readable_crops(dataset, image_size, range(len(dataset)) if indices is None else indices)
     while part := list(itertools.islice(faces, batch_size)):

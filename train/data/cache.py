@@ -23,13 +23,11 @@ log = logging.getLogger(__name__)
 
 
 def cached(dataset: FaceDataset, folder: Path | None = None) -> FaceDataset:
-    """`dataset` with its decoded images kept in a temporary file, filled as they are first asked for.
+    """`dataset` with its decoded images kept in a temporary file in `folder` (None: the system's own), filled
+    as they are first asked for.
 
     Where there is no room on the disk the dataset is returned as it is, with a warning; and without one where
     it is cached already or none of its first images can be read.
-
-    Args:
-        folder: where the temporary file goes; None for the system's temporary folder.
     """
     shape = None if isinstance(dataset, CachedFaces) else first_shape(dataset)
     if shape is None:
@@ -46,10 +44,7 @@ class CachedFaces(FaceDataset):
 
     One byte an image says whether its pixels are there. Forked workers share the file and fill it together;
     a process that is started afresh decodes for itself. Images of another size than the first readable one
-    are decoded each time.
-
-    Raises:
-        OSError: there is no room in `folder`.
+    are decoded each time. Raises OSError where there is no room in `folder`.
     """
 
     def __init__(self, dataset: FaceDataset, shape: tuple[int, int, int], folder: Path) -> None:

@@ -13,8 +13,7 @@ import pandas as pd
 
 from aif.runtime.errors import ConfigError, DataError
 from aif.runtime.geometry.align import similarity_transform, warp_crop
-from aif.train.data.archive import Archive
-from aif.train.data.base import CorruptImageError, decode_rgb
+from aif.train.data.base import Archive, CorruptImageError, decode_rgb
 from aif.train.data.tables import LabelTable, TableFaces, file_names, labelled, read_cells, split_names
 
 log = logging.getLogger(__name__)
@@ -49,9 +48,8 @@ class CelebAFaces(TableFaces):
             gives `size` px; "authors" cuts the middle 178 x 178 px, as the method's authors did; "whole" cuts
             nothing.
 
-    Raises:
-        DataError: a text file is missing or malformed, or the split has no image.
-        UnknownAttributeError: there is no such attribute.
+    Raises DataError where a text file is missing or malformed, or the split has no image,
+    UnknownAttributeError where there is no such attribute.
     """
 
     def __init__(
@@ -77,9 +75,8 @@ class CelebAFaces(TableFaces):
         name = self.files[index]
         pixels = decode_rgb(self._images.read(name), name)
         if pixels.shape != (HEIGHT, WIDTH, 3):
-            raise CorruptImageError(
-                f"{name} ({pixels.shape[1]} x {pixels.shape[0]} px, not {WIDTH} x {HEIGHT})"
-            )
+            height, width = pixels.shape[:2]
+            raise CorruptImageError(f"{name} ({width} x {height} px, not {WIDTH} x {HEIGHT})")
         if self._crop == "whole":
             return pixels
         if self._crop == "authors":
@@ -111,13 +108,9 @@ class CelebAImages:
 
 
 def read_celeba_table(root: Path, attributes: Sequence[str] | None = None) -> LabelTable:
-    """Read the labels, splits and (where there) identities of the official layout.
+    """Read the labels, splits and (where there) identities of the official layout; errors as `CelebAFaces`.
 
     Without `list_eval_partition.txt`, `hash_split` decides the split, by person where known.
-
-    Raises:
-        DataError: the attribute list is missing, or a file is malformed.
-        UnknownAttributeError: there is no such attribute.
     """
     place = find_celeba(root)
     if place is None:

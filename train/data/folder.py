@@ -8,20 +8,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.errors import DataError
-from aif.train.data.archive import Archive
-from aif.train.data.base import decode_rgb
-from aif.train.data.tables import TableFaces, read_csv_table
+from aif.train.data.base import Archive, decode_rgb
+from aif.train.data.tables import TableFaces, only_table, read_csv_table
 
 
 class FolderFaces(TableFaces):
     """Images in a folder (and its sub-folders) with a label table, cut to their middle square.
 
     Faces that are not aligned to aif's template train a poor model: `aif prepare` aligns them.
-
-    Raises:
-        DataError: the table is missing or malformed, or the split has no image.
-        UnknownAttributeError: there is no such column.
+    Raises DataError where the table is missing or malformed, or the split has no image,
+    UnknownAttributeError where there is no such column.
     """
 
     def __init__(
@@ -39,14 +35,3 @@ class FolderFaces(TableFaces):
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         return pixels[top : top + side, left : left + side]
-
-
-def only_table(root: Path) -> Path:
-    """The one CSV file in `root`. Raises DataError where there is none, or more than one."""
-    tables = sorted(root.glob("*.csv"))
-    if len(tables) != 1:
-        found = ", ".join(path.name for path in tables) or "none"
-        raise DataError(
-            f"{root} must hold one CSV of labels; found {found}.", "Name the table: --table labels.csv"
-        )
-    return tables[0]

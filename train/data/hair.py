@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.errors import DataError
-from aif.train.data.archive import Archive
 from aif.train.data.augment import resize_crop
-from aif.train.data.base import CorruptImageError, decode_rgb
+from aif.train.data.base import Archive, CorruptImageError, decode_rgb
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +23,8 @@ def read_hair_pairs(root: Path, split: str, size: int) -> tuple[npt.NDArray[np.u
     """All pairs of one split at `size` px: uint8 (N, size, size, 3) RGB and (N, size, size), 255 = hair.
 
     They lie in `root`, in SPLIT.zip or a folder SPLIT, and come in the order of their names. Unreadable pairs
-    are named in the log and left out.
-
-    Raises:
-        DataError: the split is not there, cannot be opened, holds no pair, or an image without its mask; or
-            more than 1% (and more than 10) are unreadable, or all.
+    are named in the log and left out. Raises DataError where the split is not there, cannot be opened, holds
+    no pair, or an image without its mask; or more than 1% (and more than 10) are unreadable, or all.
     """
     place = next((p for p in (root / f"{split}.zip", root / split) if p.exists()), None)
     if place is None:
@@ -49,8 +45,8 @@ def read_hair_pairs(root: Path, split: str, size: int) -> tuple[npt.NDArray[np.u
         try:
             pairs.append([resize_crop(picture, size) for picture in _pair(archive, name)])
         except CorruptImageError as error:
-            log.warning("cannot read %s; it is left out", error.name)
-            corrupt.append(error.name)
+            log.warning("cannot read %s; it is left out", error)
+            corrupt.append(name)
     if len(corrupt) > max(10, len(names) // 100) or not pairs:
         raise DataError(f"{len(corrupt)} pairs of {place} cannot be read, {corrupt[0]} for one.", LAYOUT)
     images, masks = zip(*pairs, strict=True)

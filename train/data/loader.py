@@ -58,9 +58,8 @@ class FaceLoader(Dataset["Batch | DataError"]):
         start_step: number of the first batch.
         pin_memory: give page-locked tensors, for copying to a GPU in the background.
 
-    Raises:
-        ConfigError: batch_size is no multiple of world_size.
-        DataError: there is no face; while iterating: more images are unreadable than `default_corrupt_limit`.
+    Raises ConfigError where batch_size is no multiple of world_size, DataError where there is no face, and
+    while iterating, where more images are unreadable than `default_corrupt_limit`.
     """
 
     def __init__(
@@ -101,24 +100,26 @@ class FaceLoader(Dataset["Batch | DataError"]):
         return tuple(self.dataset.file_name(i) for i in found.nonzero().flatten().tolist())
 
     def __getitem__(self, step: int) -> Batch | DataError:
-        """This rank's share of batch `step`; the error where too many images are unreadable."""
-        crops: list[npt.NDArray[np.uint8]] = []
-        indices: list[int] = []
+        """This rank's share of batch `step`; the error, not raised, where too many images are unreadable:
+        DataLoader would make another one of it.
+        """
         first = step * self.batch_size
-        for sample in range(first + self.rank, first + self.batch_size, self.world_size):
-            found = self._readable(sample)
-            if isinstance(found, DataError):
-                return found
-            index, image = found
-            indices.append(index)
-            if self.augment is None:
-                crops.append(resize_crop(image, self.image_size))
-            else:
-                rng = np.random.default_rng([self.seed, 2, sample])
-                crops.append(augment_crop(image, self.image_size, self.augment, rng))
+        samples = range(first + self.rank, first + self.batch_size, self.world_size)
+        try:
+            indices, crops = zip(*map(self._face, samples), strict=True)
+        except DataError as error:
+            return error
         return make_batch(self.dataset, crops, indices)
 
-    def _readable(self, sample: int) -> tuple[int, npt.NDArray[np.uint8]] | DataError:
+    def _face(self, sample: int) -> tuple[int, npt.NDArray[np.uint8]]:
+        """Which face a sample shows, and the crop."""
+        index, image = self._readable(sample)
+        if self.augment is None:
+            return index, resize_crop(image, self.image_size)
+        rng = np.random.default_rng([self.seed, 2, sample])
+        return index, augment_crop(image, self.image_size, self.augment, rng)
+
+    def _readable(self, sample: int) -> tuple[int, npt.NDArray[np.uint8]]:
         """The image of a sample, or of its replacements, which depend on (seed, sample) alone."""
         index = self._order[sample]
         replacements = np.random.default_rng([self.seed, 3, sample])
@@ -129,7 +130,7 @@ class FaceLoader(Dataset["Batch | DataError"]):
                 except CorruptImageError:
                     self._corrupt[index] = 1
             index = int(replacements.integers(len(self.dataset)))
-        return too_many_corrupt(self.dataset, self.corrupt, self._limit)
+        raise too_many_corrupt(self.dataset, self.corrupt, self._limit)
 
     def __iter__(self) -> Iterator[Batch]:
         # One item is one whole batch (batch_size=None); DataLoader keeps the order of the steps.

@@ -58,15 +58,13 @@ def open_faces(
     """Open the faces of one split, whatever their layout.
 
     Args:
-        data: a folder of packed faces, of CelebA, or of images with a CSV; None or "synthetic" for drawn
-        faces.
+        data: a folder of packed faces, of CelebA, of images with a CSV; None or "synthetic" for drawn ones.
         attributes: which columns y has, in this order; None for all.
         table: the CSV, when `data` is a folder of images and holds none or several.
         image_size: side of synthetic faces in pixels (others keep theirs; the loader resizes).
 
-    Raises:
-        DataError: nothing known is there, or it is damaged.
-        UnknownAttributeError: an attribute is not among those there.
+    Raises DataError where nothing known is there, or it is damaged, UnknownAttributeError where an attribute
+    is not among those there.
     """
     layout = find_layout(data, table)
     from aif.train.data.celeba import CelebAFaces

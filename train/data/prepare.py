@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,26 +16,25 @@ import numpy.typing as npt
 from aif.runtime.errors import ConfigError, DataError, ImageError
 from aif.runtime.faces.detect import Detection, Detector
 from aif.runtime.geometry.align import similarity_transform, transform_points, warp_crop
-from aif.runtime.image.io import read_image
+from aif.runtime.image.io import read_bytes, read_image
 from aif.runtime.image.kinds import SUFFIXES
+from aif.runtime.machine import core_count
 from aif.train.data.base import CorruptImageError
 from aif.train.data.celeba import CelebAImages, find_celeba, read_celeba_table
-from aif.train.data.folder import only_table
-from aif.train.data.packed_writer import PackedWriter, check_target
-from aif.train.data.tables import LabelTable, hash_split, read_csv_table
+from aif.train.data.packed import check_target, packed_writer
+from aif.train.data.tables import LabelTable, hash_split, only_table, read_csv_table
 
 log = logging.getLogger(__name__)
 
-ReadPhoto = Callable[[str], npt.NDArray[np.uint8]]
+ReadPhoto = Callable[[str], bytes]
+REASONS = NO_FACE, SMALL, UNREADABLE, MISSING = (
+    "without a face", "with only small faces", "unreadable", "missing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How faces are cut and packed.
-
-    Raises:
-        ConfigError: a number is out of range.
-    """
+    """How faces are cut and packed. Raises ConfigError where a number is out of range."""
 
     attributes: Sequence[str] | None = None
     """Which label columns to keep, in this order; None for all."""
@@ -64,18 +62,13 @@ class PrepareOptions:
 @dataclass(frozen=True)
 class PrepareReport:
     """What became of the photos: how many were listed, faces written by split, label columns of the result,
-    and
-    names of those left out: no face, only faces below `min_face`, undecodable, not there.
+    and names of the photos left out, by the reason: a key of `REASONS`.
     """
 
-    out: Path
     photos: int
     faces: dict[str, int]
     attributes: tuple[str, ...]
-    without_face: tuple[str, ...]
-    too_small: tuple[str, ...]
-    unreadable: tuple[str, ...]
-    missing: tuple[str, ...]
+    left_out: dict[str, list[str]]
 
 
 def prepare(
@@ -107,9 +100,9 @@ def prepare(
         raise DataError(f"The photos lie in {out} itself.", "Choose another place with --out.")
     labels, read, missing = _open_photos(source, table, options.attributes)
     shards = {s: math.ceil(count / options.shard_faces) for s, count in Counter(labels.splits).items()}
-    left_out: dict[str, list[str]] = {"without_face": [], "too_small": [], "unreadable": []}
+    left_out: dict[str, list[str]] = {reason: [] for reason in REASONS} | {MISSING: missing}
     people = labels.identities
-    with PackedWriter(
+    with packed_writer(
         out,
         labels.attributes,
         shards,
@@ -121,9 +114,7 @@ def prepare(
             detections = [] if frame is None else sorted(filter(_usable, detector.detect(frame)), key=_area)
             large = [d for d in detections[::-1] if float(min(d.box_xywh[2:])) >= options.min_face]
             if not large:
-                left_out[
-                    "unreadable" if frame is None else "too_small" if detections else "without_face"
-                ].append(name)
+                left_out[UNREADABLE if frame is None else SMALL if detections else NO_FACE].append(name)
             for detection in large[:1] if labels.attributes else large:
                 assert frame is not None
                 matrix = similarity_transform(detection.landmarks, options.size)
@@ -141,17 +132,11 @@ def prepare(
         if not writer.faces:
             raise DataError(
                 f"No face was found in any of the {len(labels.files)} photos of {source}.",
-                f"{len(left_out['unreadable'])} cannot be read, {len(left_out['too_small'])} show only faces "
-                f"below {options.min_face:g} px.",
+                f"{len(left_out[UNREADABLE])} cannot be read, {len(left_out[SMALL])} show only faces below "
+                f"{options.min_face:g} px.",
             )
-    return PrepareReport(
-        out=out,
-        photos=len(labels.files) + len(missing),
-        faces=dict(writer.faces),
-        attributes=labels.attributes,
-        missing=tuple(missing),
-        **{what: tuple(names) for what, names in left_out.items()},
-    )
+    photos = len(labels.files) + len(missing)
+    return PrepareReport(photos, dict(writer.faces), labels.attributes, left_out)
 
 
 def _open_photos(
@@ -164,10 +149,10 @@ def _open_photos(
         images = CelebAImages(source)
         labels = read_celeba_table(source, attributes)
         known = [i for i, split in enumerate(labels.splits) if split]
-        return _there(labels.rows(known), images.__contains__, lambda name: _decode(images.read(name), name))
+        return _there(labels.rows(known), images.__contains__, images.read)
 
-    def from_folder(name: str) -> npt.NDArray[np.uint8]:
-        return read_image(source / name).pixels_hwc_bgr
+    def from_folder(name: str) -> bytes:
+        return read_bytes(source / name)
 
     if table is None and any(source.glob("*.csv")):
         table = only_table(source)
@@ -196,33 +181,25 @@ def _there(
     return labels.rows(present), read, [labels.files[i] for i in missing]
 
 
-def _decode(data: bytes, name: str) -> npt.NDArray[np.uint8]:
-    return read_image(data, name).pixels_hwc_bgr
-
-
 def _ahead(read: ReadPhoto, names: Sequence[str]) -> Iterator[npt.NDArray[np.uint8] | None]:
     """Read the photos in order, a few ahead on other threads; None for those that cannot be read."""
 
     def one(name: str) -> npt.NDArray[np.uint8] | None:
         try:
-            return read(name)
+            return read_image(read(name), name).pixels_hwc_bgr
         except (ImageError, CorruptImageError) as error:
             log.warning("%s: %s", name, error)
             return None
 
-    threads = min(8, os.cpu_count() or 1)
+    threads = min(8, core_count())
+    waiting: deque[Future[npt.NDArray[np.uint8] | None]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[npt.NDArray[np.uint8] | None]] = deque()
-        try:
-            for name in names:
-                waiting.append(pool.submit(one, name))
-                if len(waiting) > 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
+        for name in names:
+            waiting.append(pool.submit(one, name))
+            if len(waiting) > 2 * threads:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _usable(detection: Detection) -> bool:

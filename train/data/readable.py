@@ -34,19 +34,15 @@ def readable_crops(
 ) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
     """The faces at `indices` once, in order: position and uint8 (S, S, 3) RGB, without augmentation.
 
-    Unreadable images are reported and left out.
-
-    Raises:
-        DataError: more images are unreadable than `default_corrupt_limit`, or none is readable.
+    Unreadable images are named in the log and left out. Raises DataError where there are more than
+    `default_corrupt_limit`, or none is readable.
     """
-    limit = default_corrupt_limit(dataset)
-    bad: list[str] = []
-    seen = 0
+    limit, bad, seen = default_corrupt_limit(dataset), list[str](), 0
     for index in indices:
         try:
             crop = resize_crop(dataset.image(index), image_size)
         except CorruptImageError as error:
-            log.warning("cannot read %s; it is left out", error.name)
+            log.warning("cannot read %s; it is left out", error)
             bad.append(dataset.file_name(index))
             if len(bad) > limit:
                 raise too_many_corrupt(dataset, bad, limit) from error

@@ -29,9 +29,7 @@ class SyntheticFaces(FaceDataset):
         attributes: which columns y has, in this order; None for all of `ATTRIBUTES`.
         first: number of the first face; data sets with disjoint number ranges share no face.
 
-    Raises:
-        UnknownAttributeError: an attribute cannot be drawn.
-        DataError: attributes are none or repeated.
+    Raises UnknownAttributeError where one cannot be drawn, DataError where there is none or one twice.
     """
 
     def __init__(
@@ -67,11 +65,8 @@ class SyntheticFaces(FaceDataset):
     def counterfactual(self, index: int, changes: Mapping[str, int]) -> npt.NDArray[np.uint8]:
         """The same face with some attributes set to 0 or 1 and everything else as it is: uint8 (S, S, 3) RGB.
 
-        Any of `ATTRIBUTES` may be changed, also those that are not in y.
-
-        Raises:
-            UnknownAttributeError: an attribute cannot be drawn.
-            DataError: a value is neither 0 nor 1.
+        Any of `ATTRIBUTES` may be changed, also those that are not in y. Raises UnknownAttributeError where
+        one cannot be drawn, DataError where a value is neither 0 nor 1.
         """
         values = self._drawn[index].copy()
         for name, value in changes.items():

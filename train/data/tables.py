@@ -52,11 +52,8 @@ class LabelTable:
 class TableFaces(FaceDataset):
     """The faces of one split that are both in a table and there; what reads them is up to the subclass.
 
-    `there` says whether the image of a name exists; `place` and `fix` are for messages. `missing` counts the
-    listed images of the split that are not there.
-
-    Raises:
-        DataError: the split has no image.
+    `there` says whether the image of a name exists; `place` and `fix` are for messages.
+    Raises DataError where the split has no image.
     """
 
     def __init__(
@@ -64,12 +61,12 @@ class TableFaces(FaceDataset):
     ) -> None:
         mine = [i for i, its in enumerate(table.splits) if its == split]
         kept = table.rows([i for i in mine if there(table.files[i])])
-        self.name, self.missing = name, len(mine) - len(kept.files)
+        missing = len(mine) - len(kept.files)
         if not kept.files:
             raise DataError(f"{place} holds none of the {len(mine)} images of split {split!r}.", fix)
-        if self.missing:
-            log.warning("%d of %d images of split %s are not in %s", self.missing, len(mine), split, place)
-        self.files, self.attributes = kept.files, kept.attributes
+        if missing:
+            log.warning("%d of %d images of split %s are not in %s", missing, len(mine), split, place)
+        self.name, self.files, self.attributes = name, kept.files, kept.attributes
         self.labels, self.identities = kept.labels, kept.identities
         self.fingerprint = fingerprint(kept.attributes, kept.files, kept.labels)
 
@@ -119,9 +116,8 @@ def read_csv_table(path: Path, attributes: Sequence[str] | None = None) -> Label
     `person` are not attributes. Without a split column `hash_split` decides, by person where there is one,
     else by file name. `attributes` are the columns to read, in this order; others may hold anything.
 
-    Raises:
-        DataError: missing, empty or malformed; names the image.
-        UnknownAttributeError: there is no such column.
+    Raises DataError where it is missing, empty or malformed, with the image's name, UnknownAttributeError
+    where there is no such column.
     """
     cells = read_cells(path)
     header = list(cells.columns)
@@ -143,6 +139,17 @@ def read_csv_table(path: Path, attributes: Sequence[str] | None = None) -> Label
     people = None if person is None else list(cells[person])
     splits = split_names(files if people is None else people, None if split is None else cells[split], path)
     return labelled(labels, attributes, path, files, splits, people)
+
+
+def only_table(root: Path) -> Path:
+    """The one CSV file in `root`. Raises DataError where there is none, or more than one."""
+    tables = sorted(root.glob("*.csv"))
+    if len(tables) != 1:
+        found = ", ".join(path.name for path in tables) or "none"
+        raise DataError(
+            f"{root} must hold one CSV of labels; found {found}.", "Name the table: --table labels.csv"
+        )
+    return tables[0]
 
 
 def labelled(

@@ -1,7 +1,4 @@
-"""Training samples for the face detector: faces of all sizes and turns, set into pictures without faces.
-
-A sample is a pure function of (data, seed, sample number), so a training that is resumed goes on exactly.
-"""
+"""Training samples for the face detector: faces of all sizes and turns, set into pictures without faces."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.geometry.align import transform_points
 from aif.train.detector.scenes import NO_FACES, Scene
+from aif.train.evaluators.fitting import Samples
 from aif.train.landmarks.crops import degrade
 from aif.train.landmarks.occluders import occlude
 
@@ -53,24 +50,20 @@ class Sources:
     others: Sequence[UInt8Array]
 
 
-class DetectorSamples(Dataset[DetectorBatch]):
-    """Item k is batch k, of images of `size` px, a multiple of 32."""
+class DetectorSamples(Samples[Scene, DetectorBatch]):
+    """Images of `size` px, a multiple of 32."""
 
     def __init__(self, sources: Sources, size: int, batch_size: int, seed: int) -> None:
+        super().__init__(batch_size, seed)
         self._from, self._size = sources, size
-        self._batch_size, self._seed = batch_size, seed
 
-    def __getitem__(self, step: int) -> DetectorBatch:
-        first = step * self._batch_size
-        scenes = [self.sample(first + offset) for offset in range(self._batch_size)]
-        heat, target = zip(*(targets(scene.faces, self._size // STRIDE) for scene in scenes), strict=True)
-        images = np.stack([scene.image for scene in scenes]).transpose(0, 3, 1, 2)
+    def batch(self, samples: list[Scene]) -> DetectorBatch:
+        heat, target = zip(*(targets(scene.faces, self._size // STRIDE) for scene in samples), strict=True)
+        images = np.stack([scene.image for scene in samples]).transpose(0, 3, 1, 2)
         arrays = (np.ascontiguousarray(images), np.stack(heat), np.stack(target))
         return DetectorBatch(*map(torch.from_numpy, arrays))
 
-    def sample(self, number: int) -> Scene:
-        """Sample `number`, whose every choice follows from the seed and it."""
-        rng = np.random.default_rng([self._seed, number])
+    def drawn(self, rng: np.random.Generator) -> Scene:
         canvas = _ground(self._from.others, self._size, rng)
         faces: list[Float32Array] = []
         if self._from.scenes and rng.random() < 0.35:
@@ -88,9 +81,8 @@ class DetectorSamples(Dataset[DetectorBatch]):
         scene = kind[int(rng.integers(len(kind)))]
         if rng.random() > 0.08:
             return scene
-        x, y, side, _ = scene.faces[
-            0
-        ]  # something before it; which of these points are hidden does not matter
+        # something before it; which of these points are hidden does not matter
+        x, y, side, _ = scene.faces[0]
         around = np.array([(x + dx * side, y + dy * side) for dx in (-0.35, 0.35) for dy in (-0.35, 0.35)])
         square = scene.image.shape[0] == scene.image.shape[1]
         return Scene(occlude(scene.image, around, rng)[0], scene.faces) if square else scene

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aif.train.detector.data import STRIDE, DetectorBatch, DetectorSamples, Sources
-from aif.train.evaluators.fitting import FitOptions, fit, load_fitted, numbered, require_a_batch
+from aif.train.evaluators.fitting import FitOptions, SampleConfig, fit_samples, load_fitted
 from aif.train.small_graphs import export_small
 
 
 @dataclass(frozen=True)
-class DetectorConfig:
+class DetectorConfig(SampleConfig):
     """How a face detector is built and trained."""
 
     image_size: int = 320
@@ -31,18 +31,9 @@ class DetectorConfig:
     aligned: int = 16_000
     """Aligned faces of the training set that are kept decoded and set into the images."""
     samples: int = 80_000
-    """Training length in images."""
     batch_size: int = 8
-    """Images a step."""
     learning_rate: float = 3e-3
-    """Peak of the schedule of AdamW: a linear rise, then a cosine to 0."""
     ema: float = 0.999
-    """Decay of the running average of the weights, which is what is kept."""
-    seed: int = 0
-    """Seed of weights and samples."""
-
-    def __post_init__(self) -> None:
-        require_a_batch(self.samples, self.batch_size)
 
 
 def _block(before: int, after: int, stride: int = 1, kernel: int = 3, groups: int = 1) -> nn.Sequential:
@@ -97,18 +88,10 @@ class DetectorNet(nn.Module):
         return result
 
 
-class _Exported(nn.Module):
-    """The network as the bundle carries it: probabilities, 0 where a neighbour's is larger."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.network(image)
-        heat = found[:, :1].sigmoid()
-        peaks = heat * (F.max_pool2d(heat, 3, 1, 1) == heat)
-        return peaks, found[:, 1:]
+def _peaks(found: Tensor) -> tuple[Tensor, Tensor]:
+    """What the bundle's graph gives: probabilities, 0 where a neighbour's is larger, and the boxes."""
+    heat = found[:, :1].sigmoid()
+    return heat * (F.max_pool2d(heat, 3, 1, 1) == heat), found[:, 1:]
 
 
 def detector_loss(found: Tensor, batch: DetectorBatch) -> Tensor:
@@ -139,25 +122,14 @@ def train_detector(
     """Train on mosaics of `sources`, into checkpoints in `folder`.
 
     Interrupted, the same call goes on from its last checkpoint, exactly as if it had not been interrupted.
-    `workers` processes make samples; 0 = this one.
-
-    Raises:
-        CheckpointError: `folder` holds a training of another configuration, or a damaged checkpoint.
+    The rest, and errors, as `fit_samples`.
     """
     config = config or DetectorConfig()
     torch.manual_seed(config.seed)
     samples = DetectorSamples(sources, config.image_size, config.batch_size, config.seed)
     network = DetectorNet(config).to(memory_format=torch.channels_last)
-    steps = config.samples // config.batch_size
-
-    def loss(batch: DetectorBatch, _: float) -> tuple[Tensor, int]:
-        images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
-        return detector_loss(network(images), batch), config.batch_size
-
-    length = steps * config.batch_size
-    options = FitOptions("detector", length, config.learning_rate, 0.02, 0.05, config.ema, 10.0)
-    about = {"config": asdict(config)}
-    fit(network, loss, lambda done: numbered(samples, done, steps, workers), options, folder, about, log=log)
+    options = FitOptions("detector", config.samples, config.learning_rate, 0.02, 0.05, config.ema, 10.0)
+    fit_samples(network, detector_loss, samples, options, config, folder, workers, log)
 
 
 def load_detector(folder: Path) -> tuple[DetectorNet, DetectorConfig]:
@@ -170,4 +142,5 @@ def export_detector(folder: Path, path: Path) -> float:
     returns the parity error."""
     network, config = load_detector(folder)
     shape = (3, config.image_size, config.image_size)
-    return export_small(_Exported(network), shape, ["heat", "box"], path, multiple=4 * STRIDE, limit=1e-3)
+    outputs, side = ["heat", "box"], 4 * STRIDE
+    return export_small(network, shape, outputs, path, last=_peaks, multiple=side, limit=1e-3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +10,13 @@ import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.bundle import Bundle
-from aif.runtime.errors import AifError, DataError
+from aif.runtime.errors import DataError
 from aif.runtime.faces.detect import make_detector
 from aif.runtime.faces.detection import shrunk
 from aif.runtime.faces.landmarks import box_from_landmarks, landmark_angle
-from aif.runtime.image.io import read_bytes, read_image
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import DenseLandmarks
+from aif.train.landmarks.others import pictures_in
 
 log = logging.getLogger(__name__)
 
@@ -44,58 +43,33 @@ def face_of(landmarks: Float32Array) -> Float32Array:
 
 
 def aligned_faces(dataset: FaceDataset, dense: DenseLandmarks, most: int, seed: int) -> list[Scene]:
-    """At most so many aligned faces, decoded, with what their dense landmarks say.
-
-    Raises:
-        DataError: there is none.
-    """
+    """At most so many aligned faces, decoded, with what their landmarks say. Raises DataError without any."""
     scenes = []
     for index in np.random.default_rng(seed).permutation(len(dataset))[:most].tolist():
         try:
             scenes.append(Scene(dataset.image(index), face_of(dense.points[index])[None]))
         except CorruptImageError as error:
-            log.warning("cannot read %s; it is left out", error.name)
+            log.warning("cannot read %s; it is left out", error)
     if not scenes:
         raise DataError(f"{dataset.name} has no face that can be read.", "Use packed faces.")
     return scenes
 
 
 def pictures_without(folder: Path) -> list[UInt8Array]:
-    """The pictures in `folder`, none of which shows a face, RGB uint8.
-
-    Raises:
-        DataError: no file there can be read.
-    """
-    return list(_pictures(folder))
+    """The pictures in `folder`, none of which shows a face; errors as `pictures_in`."""
+    return list(pictures_in(folder, LONGEST))
 
 
 def pictures_with(folder: Path) -> list[Scene]:
     """The pictures in `folder` in which the detector that is at hand finds a face, with all that it finds.
 
-    YuNet's file, where it is there, proposes; the embedded landmark network finds place and turn.
-
-    Raises:
-        DataError: no file there can be read.
+    YuNet's file, where it is there, proposes; the embedded landmark network finds place and turn. Errors as
+    `pictures_in`.
     """
     teacher = make_detector("auto", Bundle.open(), threads=1)
     scenes = []
-    for image in _pictures(folder):
+    for image in pictures_in(folder, LONGEST):
         found = teacher.detect(np.ascontiguousarray(image[..., ::-1]))
         if found:
             scenes.append(Scene(image, np.stack([face_of(each.landmarks) for each in found])))
     return scenes
-
-
-def _pictures(folder: Path) -> Iterator[UInt8Array]:
-    some = False
-    for path in sorted(folder.rglob("*")):
-        try:
-            image = read_image(read_bytes(path), str(path)).pixels_hwc_bgr if path.is_file() else None
-        except AifError:
-            continue
-        if image is not None:
-            some = True
-            small = shrunk(image, LONGEST / max(image.shape[:2]))
-            yield np.ascontiguousarray(small[..., ::-1])
-    if not some:
-        raise DataError(f"{folder} has no picture that can be read.", "Name a folder of pictures.")

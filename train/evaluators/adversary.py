@@ -13,11 +13,10 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import DataError
-from aif.train.evaluators.evaluator import normalise
+from aif.train.evaluators.evaluator import halving_block, normalise
 from aif.train.evaluators.fitting import FitOptions, fit
 from aif.train.evaluators.verification import IntArray
 
@@ -72,11 +71,8 @@ def adversary_network(width: int = 16) -> nn.Module:
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     ]
-    for stage in range(3):
-        before, after = width << stage, width << (stage + 1)
-        shortcut = nn.Sequential(nn.Conv2d(before, after, 1, 2, bias=False), nn.BatchNorm2d(after))
-        layers.append(BasicBlock(before, after, 2, shortcut))
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width << 3, 1)]
+    layers += [halving_block(before) for before in (width, 2 * width, 4 * width)]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, 1)]
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
@@ -138,7 +134,7 @@ def _trained(
     """A network trained on the faces `train` of images uint8 (N, 3, S, S); truth (N,) is 1 for edited."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = adversary_network(config.width).train()
+        network = adversary_network(config.width)
     generator = torch.Generator().manual_seed(config.seed)
     steps = max(1, len(train) // config.batch_size)
 
@@ -169,9 +165,9 @@ def _changed(images: Tensor, generator: torch.Generator) -> Tensor:
 def _scores(network: nn.Module, images: Tensor, batch_size: int = 64) -> FloatArray:
     """Mean logit of each face and its mirror image: uint8 (N, 3, S, S) -> (N,)."""
     found = []
-    for start in range(0, len(images), batch_size):
-        part = normalise(images[start : start + batch_size].float() / 255)
-        found.append((network(part) + network(part.flip(-1)))[:, 0] / 2)
+    for part in torch.split(images, batch_size):
+        faces = normalise(part.float() / 255)
+        found.append((network(faces) + network(faces.flip(-1)))[:, 0] / 2)
     return np.asarray(torch.cat(found).numpy(), dtype=np.float64)
 
 

@@ -5,13 +5,16 @@ Ctrl-C and SIGTERM end it with a checkpoint, from which the same call goes on.
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
@@ -31,8 +34,64 @@ from aif.train.training.checkpoint import (
 from aif.train.training.ema import Ema
 
 B = TypeVar("B")
-C = TypeVar("C")
+S = TypeVar("S")
+C = TypeVar("C", bound="SampleConfig")
 N = TypeVar("N", bound=nn.Module)
+
+
+class ImageBatch(Protocol):
+    """images uint8 (N, 3, S, S) RGB, beside what a loss needs."""
+
+    @property
+    def images(self) -> Tensor: ...
+
+
+I = TypeVar("I", bound=ImageBatch)  # noqa: E741
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How a network is trained on `Samples`."""
+
+    samples: int
+    """Training length in samples."""
+    batch_size: int
+    """Samples a step."""
+    learning_rate: float
+    """Peak of the schedule of AdamW: a linear rise, then a cosine to 0."""
+    ema: float
+    """Decay of the running average of the weights, which is what is kept."""
+    seed: int = 0
+    """Seed of weights and samples."""
+
+    def __post_init__(self) -> None:
+        if self.samples < self.batch_size:
+            raise ConfigError(f"A training takes at least {self.batch_size} samples, not {self.samples}.")
+
+
+class Samples(Dataset[B], abc.ABC, Generic[S, B]):
+    """Item k is batch k. A sample is a pure function of (data, seed, its number), so that a training that is
+    resumed goes on exactly.
+    """
+
+    def __init__(self, batch_size: int, seed: int) -> None:
+        self.batch_size, self._seed = batch_size, seed
+
+    def __getitem__(self, step: int) -> B:
+        first = step * self.batch_size
+        return self.batch([self.sample(first + offset) for offset in range(self.batch_size)])
+
+    def sample(self, number: int) -> S:
+        """Sample `number`."""
+        return self.drawn(np.random.default_rng([self._seed, number]))
+
+    @abc.abstractmethod
+    def drawn(self, rng: np.random.Generator) -> S:
+        """The sample that the generator's numbers lead to."""
+
+    @abc.abstractmethod
+    def batch(self, samples: list[S]) -> B:
+        """Several samples as tensors."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +135,8 @@ def endless(batches: Iterable[B]) -> Iterator[B]:
 
 def numbered(batches: Dataset[B], first: int, steps: int, workers: int) -> Iterator[B]:
     """Batches `first` to `steps` - 1 of a dataset whose item k is batch k, made by `workers` processes."""
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=range(first, steps),
-        num_workers=workers,
-        worker_init_fn=start_worker,
-    )
-    return iter(loader)
+    order = range(first, steps)
+    return iter(DataLoader(batches, None, sampler=order, num_workers=workers, worker_init_fn=start_worker))
 
 
 def fit(
@@ -104,10 +157,8 @@ def fit(
         folder: where checkpoints go, the last one of the finished training too; None for none.
         about: what makes a training another one, as JSON has it; a checkpoint must agree.
 
-    Raises:
-        DataError: the batches end too early.
-        CheckpointError: `folder` holds another training, or a damaged checkpoint.
-        KeyboardInterrupt: Ctrl-C or SIGTERM came; the checkpoint is written.
+    Raises DataError where the batches end too early, CheckpointError where `folder` holds another training
+    or a damaged checkpoint, KeyboardInterrupt after Ctrl-C or SIGTERM; the checkpoint is written then.
     """
     optimizer = torch.optim.AdamW(
         network.parameters(), options.learning_rate, weight_decay=options.weight_decay
@@ -155,6 +206,35 @@ def fit(
     return network if average is None else average.module
 
 
+def fit_samples(
+    network: nn.Module,
+    loss: Callable[[Any, I], Tensor],
+    samples: Samples[Any, I],
+    options: FitOptions,
+    config: SampleConfig,
+    folder: Path,
+    workers: int,
+    log: Callable[[str], None],
+) -> nn.Module:
+    """`fit` on samples that `workers` processes make (0 = this one), to `options.length` in whole batches.
+
+    loss: what the network gives for images (N, 3, S, S) in [0, 1], and their batch, to what is minimised.
+    Raises CheckpointError where `folder` holds a training of another configuration, or a damaged checkpoint.
+    """
+    steps = options.length // samples.batch_size
+
+    def batch_loss(batch: I, _: float) -> tuple[Tensor, int]:
+        images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
+        return loss(network(images), batch), samples.batch_size
+
+    def batches(done: int) -> Iterator[I]:
+        return numbered(samples, done, steps, workers)
+
+    options = dataclasses.replace(options, length=steps * samples.batch_size)
+    about = {"config": dataclasses.asdict(config)}
+    return fit(network, batch_loss, batches, options, folder, about, log=log)
+
+
 def _resume(
     folder: Path, parts: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, about: Mapping[str, Any]
 ) -> tuple[int, int]:
@@ -195,9 +275,3 @@ def load_fitted(folder: Path, kind: type[C], build: Callable[[C], N], name: str)
     except (KeyError, ValueError, RuntimeError, ConfigError) as error:
         raise CheckpointError(f"{found[-1]} is no checkpoint of a {name} network ({error}).") from error
     return network.eval(), config
-
-
-def require_a_batch(samples: int, batch_size: int) -> None:
-    """A ConfigError unless a training of `samples` samples has a step."""
-    if samples < batch_size:
-        raise ConfigError(f"A training takes at least {batch_size} samples, not {samples}.")

@@ -145,12 +145,8 @@ def train_identity(
     """Train an identity network; store it and its held-out verification figures in the folder `out`.
 
     An interrupted training goes on as that of an evaluator. Person numbers (len(dataset),) are looked up by
-    the batches' `indices`; those of `train` and `val` are of other people. `new` as there.
-
-    Raises:
-        TakenError: as there.
-        DataError: there is no batch, too few people have two faces, or someone is in both splits.
-        CheckpointError: `out` holds a checkpoint of another configuration.
+    the batches' `indices`; those of `train` and `val` are of other people. `new` and errors as there, and
+    DataError where too few people have two faces, or someone is in both splits.
     """
     config = config or IdentityConfig()
     people = training_people(train_identities)

@@ -38,10 +38,8 @@ def derangement(identities: npt.ArrayLike, seed: int = 0) -> IntArray:
     """A random partner of another person for each face, each face once: int64 (N,) positions.
 
     Faces are lined up person by person, in random order, and compared with the line moved on by the largest
-    number of faces that a person has.
-
-    Raises:
-        DataError: fewer than two faces, or more than half of them are of one person.
+    number of faces that a person has. Raises DataError where there are fewer than two faces, or more than
+    half of them are of one person.
     """
     people = np.asarray(identities)
     rng = np.random.default_rng(seed)

@@ -60,9 +60,7 @@ def probe(
 
     Inputs are standardised by the training codes. The MLP (two hidden layers of 256) stops when the
     cross-entropy on a held-out part of them no longer falls. The caller's random state is left alone.
-
-    Raises:
-        DataError: the codes are not finite, or a label value is missing (or stands alone) in training.
+    Raises DataError where codes are not finite, or a label value is missing (or stands alone) in training.
     """
     x, t, x_val, t_val = (
         torch.from_numpy(np.array(values, dtype=np.float32)) for values in (z_train, y_train, z_val, y_val)
@@ -75,7 +73,7 @@ def probe(
         torch.manual_seed(seed)
         mean, spread = x.mean(0), x.std(0)
         spread[spread < 1e-6] = 1.0
-        network = _fit(kind, (x - mean) / spread, t)
+        network = (_fit_linear if kind == "linear" else _fit_mlp)((x - mean) / spread, t)
         with torch.no_grad():
             logits = network((x_val - mean) / spread).squeeze(1)
     loss_bits = F.binary_cross_entropy_with_logits(logits, t_val).item() / math.log(2)
@@ -92,18 +90,9 @@ def probe(
     )
 
 
-def _fit(kind: ProbeKind, x: Tensor, t: Tensor) -> nn.Module:
-    size = x.shape[1]
-    if kind == "linear":
-        return _fit_linear(nn.Linear(size, 1), x, t)
-    mlp = nn.Sequential(
-        nn.Linear(size, 256), nn.ReLU(), nn.Dropout(0.1), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 1)
-    )
-    return _fit_mlp(mlp, x, t)
-
-
-def _fit_linear(network: nn.Linear, x: Tensor, t: Tensor) -> nn.Module:
+def _fit_linear(x: Tensor, t: Tensor) -> nn.Module:
     """Logistic regression by L-BFGS with a trace of weight decay, which keeps separable classes finite."""
+    network = nn.Linear(x.shape[1], 1)
     optimizer = torch.optim.LBFGS(network.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
@@ -117,8 +106,10 @@ def _fit_linear(network: nn.Linear, x: Tensor, t: Tensor) -> nn.Module:
     return network
 
 
-def _fit_mlp(network: nn.Module, x: Tensor, t: Tensor) -> nn.Module:
+def _fit_mlp(x: Tensor, t: Tensor) -> nn.Module:
     """Adam until the loss on a held-out part no longer falls; the best weights, in evaluation mode."""
+    layers = nn.Linear(x.shape[1], 256), nn.ReLU(), nn.Dropout(0.1), nn.Linear(256, 256), nn.ReLU()
+    network = nn.Sequential(*layers, nn.Linear(256, 1))
     order = torch.randperm(len(x))
     held = max(1, round(HELD_OUT * len(x)))
     x_held, t_held = x[order[:held]], t[order[:held]]

@@ -46,10 +46,8 @@ def verify(
 
     All pairs of one person (`limit` at the most), and as many random pairs of two people. People with at
     least two faces are split into ten folds (fewer where there are not twenty such people), and both faces
-    of a pair lie in one fold.
-
-    Raises:
-        DataError: fewer than four people have two faces, or the embeddings are not finite.
+    of a pair lie in one fold. Raises DataError where fewer than four people have two faces, or the embeddings
+    are not finite.
 
     Source: Huang et al. (2007), Labeled Faces in the Wild, the protocol for View 2.
     """

@@ -1,7 +1,7 @@
 """Training samples for the landmark network: box crops of faces, and of things that are no face.
 
-A sample is a pure function of (dataset, seed, sample number). The geometry is the runtime's own: a face's box
-is `box_from_landmarks` or `close_view`, disturbed as detectors' boxes are, and the crop is `landmark_crop`.
+The geometry is the runtime's own: a face's box is `box_from_landmarks` or `close_view`, disturbed as boxes of
+detectors are, and the crop is `landmark_crop`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.errors import DataError
@@ -22,6 +21,7 @@ from aif.runtime.geometry.align import transform_points
 from aif.runtime.geometry.points import COUNT, MIRROR
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import DenseLandmarks
+from aif.train.evaluators.fitting import Samples
 from aif.train.landmarks.crops import CLOSE, WIDE, degrade, extend, no_face
 from aif.train.landmarks.occluders import occlude
 
@@ -64,9 +64,6 @@ class LandmarkSample:
     known: bool
 
 
-FIELDS = fields(LandmarkSample)
-
-
 @dataclass(frozen=True)
 class LandmarkBatch:
     """N samples: images (N, 3, S, S), points (N, 221, 2), pose (N, 3), seen (N, 221), face float32 (N,) and
@@ -81,8 +78,8 @@ class LandmarkBatch:
     known: torch.Tensor
 
 
-class LandmarkSamples(Dataset[LandmarkBatch]):
-    """Item k is batch k.
+class LandmarkSamples(Samples[LandmarkSample, LandmarkBatch]):
+    """Faces, and things that are none, as boxes show them.
 
     Args:
         dataset, dense: aligned faces, and their dense landmarks, row by row.
@@ -91,8 +88,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
             pass; and of those that something hides a part of.
         others: cut-outs of what detectors took for faces, see `train/landmarks/others.py`; may be empty.
 
-    Raises:
-        DataError: the dataset is empty, or `dense` is of another length.
+    Raises DataError where the dataset is empty, or `dense` is of another length.
     """
 
     def __init__(
@@ -113,24 +109,19 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
                 f"{dataset.name} has {len(dataset)} faces, but dense landmarks are of {len(dense.points)}.",
                 "Use packed faces with a dense.npz beside them.",
             )
-        self._dataset, self._dense = dataset, dense
-        self._size, self._batch_size, self._seed = size, batch_size, seed
+        super().__init__(batch_size, seed)
+        self._dataset, self._dense, self._size, self._others = dataset, dense, size, others
         self._negatives, self._close, self._occluded = negatives, close, occluded
-        self._others = others
 
-    def __getitem__(self, step: int) -> LandmarkBatch:
-        first = step * self._batch_size
-        samples = [self.sample(first + offset) for offset in range(self._batch_size)]
+    def batch(self, samples: list[LandmarkSample]) -> LandmarkBatch:
         crops, points, pose, seen, face, known = (
-            np.stack([getattr(s, f.name) for s in samples]) for f in FIELDS
+            np.stack([getattr(sample, field.name) for sample in samples]) for field in fields(LandmarkSample)
         )
         images = np.ascontiguousarray(crops.transpose(0, 3, 1, 2))
         arrays = (images, points, pose, seen, face.astype(np.float32), known)
         return LandmarkBatch(*map(torch.from_numpy, arrays))
 
-    def sample(self, number: int) -> LandmarkSample:
-        """Sample `number`, whose every choice follows from the seed and it."""
-        rng = np.random.default_rng([self._seed, number])
+    def drawn(self, rng: np.random.Generator) -> LandmarkSample:
         if rng.random() < self._negatives:
             return self._without_face(rng)
         index, image = self._read(rng)
@@ -186,7 +177,7 @@ class LandmarkSamples(Dataset[LandmarkBatch]):
             try:
                 return index, self._dataset.image(index)
             except CorruptImageError as error:
-                log.warning("cannot read %s; another face takes its place", error.name)
+                log.warning("cannot read %s; another face takes its place", error)
         raise DataError(f"20 images of {self._dataset.name} in a row cannot be read.", "Check the files.")
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from aif.runtime.errors import ConfigError
 from aif.runtime.geometry.points import COUNT
 from aif.train.evaluators.evaluator import half_precision
-from aif.train.evaluators.fitting import load_fitted, require_a_batch
+from aif.train.evaluators.fitting import SampleConfig, load_fitted
 from aif.train.small_graphs import export_small
 from aif.train.training.checkpoint import list_checkpoints
 
@@ -26,7 +26,7 @@ SEEN = "seen"
 
 
 @dataclass(frozen=True)
-class LandmarkConfig:
+class LandmarkConfig(SampleConfig):
     """How a landmark network is built and trained."""
 
     input_size: int = 112
@@ -44,12 +44,9 @@ class LandmarkConfig:
     shapes: int = 2000
     """Samples that the basis of shapes is fitted to."""
     samples: int = 900_000
-    """Training length in samples, with and without a face."""
     batch_size: int = 64
-    """Samples a step."""
     learning_rate: float = 2e-3
-    """Peak of the schedule of AdamW: a short linear rise, then a cosine to 0. Half of it with another
-    network's weights at the start."""
+    """Half of it is taken with another network's weights at the start."""
     negatives: float = 0.3
     """Share of samples without a face."""
     harvest: int = 1000
@@ -57,12 +54,6 @@ class LandmarkConfig:
     second: float = 0.2
     """Length of the second training, of what tells hidden points, as a share of the first."""
     ema: float = 0.998
-    """Decay of the running average of the weights, which is what is kept."""
-    seed: int = 0
-    """Seed of weights and samples."""
-
-    def __post_init__(self) -> None:
-        require_a_batch(self.samples, self.batch_size)
 
 
 def _convolution(before: int, width: int, stride: int, size: int = 3) -> list[nn.Module]:
@@ -126,13 +117,13 @@ class LandmarkNet(nn.Module):
         coarse = 32
         self.fine = nn.Conv2d(config.widths[2], config.fine, 1)
         self.coarse = nn.Conv2d(config.widths[3], coarse, 1)
-        cells = (config.input_size // 8) ** 2 * config.fine + (config.input_size // 16) ** 2 * coarse
+        self._coarse_cells = (config.input_size // 16) ** 2 * coarse
+        cells = (config.input_size // 8) ** 2 * config.fine + self._coarse_cells
         self.hidden = nn.Linear(cells, config.hidden)
         self.shape = nn.Linear(config.hidden, config.components)
         self.pose = nn.Linear(config.hidden, 3)
         self.face = nn.Linear(config.hidden, 1)
         self.seen = _Sight(config.widths)
-        self._coarse_cells = cells - (config.input_size // 8) ** 2 * config.fine
         self.register_buffer("mean", torch.zeros(2 * COUNT))
         self.register_buffer("basis", torch.zeros(config.components, 2 * COUNT))
         self.mean: Tensor
@@ -145,10 +136,7 @@ class LandmarkNet(nn.Module):
 
     def take_over(self, other: LandmarkNet) -> None:
         """Begin as `other`, of as many features: blocks that it lacks change nothing yet, nor do new channels
-        of `fine`.
-
-        Raises:
-            ConfigError: `other` is larger, or of other widths.
+        of `fine`. Raises ConfigError where `other` is larger, or of other widths.
         """
         mine, old = self.state_dict(), other.state_dict()
         try:
@@ -188,16 +176,10 @@ class LandmarkNet(nn.Module):
         return points, 10 * self.pose(hidden), self.face(hidden).squeeze(1), seen
 
 
-class _Exported(nn.Module):
-    """The network as the bundle carries it: probabilities in place of the logits."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Outputs:
-        points, pose, logit, seen = self.network(image)
-        return points, pose, logit.sigmoid(), seen.sigmoid()
+def _probabilities(outputs: Outputs) -> Outputs:
+    """What the bundle's graph gives in place of logits."""
+    points, pose, face, seen = outputs
+    return points, pose, face.sigmoid(), seen.sigmoid()
 
 
 def load_landmarks(folder: Path) -> tuple[LandmarkNet, LandmarkConfig]:
@@ -216,10 +198,11 @@ def export_landmarks(folder: Path, path: Path) -> float:
     """
     network, config = load_landmarks(folder)
     return export_small(
-        _Exported(network),
+        network,
         (3, config.input_size, config.input_size),
         ["landmarks", "pose", "confidence", "seen"],
         path,
+        last=_probabilities,
         limit=(1e-4, 1e-2, 1e-4, 1e-4),
         half_limit=(2e-3, 0.2, 2e-3, 5e-3),
     )

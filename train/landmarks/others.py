@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from aif.runtime.faces.detectors.opencv import cascade
 from aif.runtime.faces.landmarks import box_from_landmarks, landmark_crop
 from aif.runtime.fetch import yunet_path
 from aif.runtime.geometry.points import five_points
-from aif.runtime.image.io import read_bytes, read_image
+from aif.runtime.image.io import read_image
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import DenseLandmarks
 
@@ -49,34 +49,38 @@ def others_in_faces(dataset: FaceDataset, dense: DenseLandmarks, indices: Sequen
 
 def others_in_pictures(folder: Path, seed: int = 0) -> list[UInt8Array]:
     """Cut-outs, RGB uint8 (144, 144, 3), of pictures without faces: around what Haar cascades and, where its
-    file is at hand, YuNet take for faces at their loosest settings, and around four places at random.
-
-    Raises:
-        DataError: `folder` has no picture that can be read.
+    file is at hand, YuNet take for faces at their loosest settings, and around four places at random. Errors
+    as `pictures_in`.
     """
     rng = np.random.default_rng(seed)
     yunet = yunet_path()
     found: list[UInt8Array] = []
-    for path in sorted(folder.rglob("*")):
-        try:
-            image = read_image(read_bytes(path), str(path)).pixels_hwc_bgr if path.is_file() else None
-        except AifError:
-            continue
-        if image is None:
-            continue
-        small = shrunk(image, SEARCHED / max(image.shape[:2]))
-        image = np.asarray(small[:, :, ::-1], dtype=np.uint8)
+    for image in pictures_in(folder, SEARCHED):
         boxes = [*_haar_boxes(image)[:EACH], *_random_boxes(image, rng)]
         if yunet is not None:
             size = (image.shape[1], image.shape[0])
-            rows = cv2.FaceDetectorYN.create(str(yunet), "", size, 0.1, 0.3, EACH).detect(small)[1]
+            bgr = np.ascontiguousarray(image[:, :, ::-1])
+            rows = cv2.FaceDetectorYN.create(str(yunet), "", size, 0.1, 0.3, EACH).detect(bgr)[1]
             boxes += [row[:4] for row in (() if rows is None else rows) if (row[2:4] > 8).all()]
         found += [_cut_out(image, box) for box in boxes]
-    if not found:
-        raise DataError(
-            f"{folder} has no picture that can be read.", "Name a folder of pictures without faces."
-        )
     return found
+
+
+def pictures_in(folder: Path, longest: int) -> Iterator[UInt8Array]:
+    """The pictures in `folder` and its sub-folders, RGB uint8, shrunk to a longer side of `longest` px.
+
+    Raises DataError at the end where no file there can be read.
+    """
+    some = False
+    for path in sorted(filter(Path.is_file, folder.rglob("*"))):
+        try:
+            image = read_image(path).pixels_hwc_bgr
+        except AifError:
+            continue
+        some = True
+        yield np.ascontiguousarray(shrunk(image, longest / max(image.shape[:2]))[..., ::-1])
+    if not some:
+        raise DataError(f"{folder} has no picture that can be read.", "Name a folder of pictures.")
 
 
 @cache

@@ -7,8 +7,7 @@ and texture need, and throws out boxes that show no face.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from aif.runtime.geometry import points as part
 from aif.runtime.geometry.points import COUNT, LEFT_EYE, RIGHT_EYE
 from aif.train.data.base import FaceDataset
 from aif.train.data.dense import DenseLandmarks
-from aif.train.evaluators.fitting import FitOptions, fit, numbered
+from aif.train.evaluators.fitting import FitOptions, fit_samples
 from aif.train.landmarks.data import LandmarkBatch, LandmarkSamples
 from aif.train.landmarks.network import SEEN, LandmarkConfig, LandmarkNet, Outputs, load_landmarks
 from aif.train.landmarks.others import others_in_faces
@@ -84,12 +83,9 @@ def train_landmarks(
 
     Interrupted, the same call goes on from its last checkpoint. `others` are cut-outs without faces;
     `start` holds checkpoints of an earlier, smaller or equal network, whose weights this one begins with.
-    `workers` processes make samples; 0 = this one.
 
-    Raises:
-        DataError: the dataset is empty, or its landmarks are of another length.
-        CheckpointError: `folder` holds a training of another configuration, or a damaged checkpoint.
-        ConfigError: the network of `start` does not fit into this one.
+    Raises what `fit_samples` does, DataError where the dataset is empty, or its landmarks are of another
+    length, and ConfigError where the network of `start` does not fit into this one.
     """
     config = config or LandmarkConfig()
     torch.manual_seed(config.seed)
@@ -104,17 +100,8 @@ def train_landmarks(
     def train(
         name: str, samples: LandmarkSamples, loss: Loss, count: int, rate: float, place: Path
     ) -> nn.Module:
-        def batch_loss(batch: LandmarkBatch, _: float) -> tuple[Tensor, int]:
-            images = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
-            return loss(network(images), batch), config.batch_size
-
-        def batches(done: int) -> Iterator[LandmarkBatch]:
-            return numbered(samples, done, steps, workers)
-
-        steps = count // config.batch_size
-        length = steps * config.batch_size
-        options = FitOptions(name, length, rate, 0.02, rise=0.03, ema=config.ema, clip=20.0)
-        return fit(network, batch_loss, batches, options, place, {"config": asdict(config)}, log=log)
+        options = FitOptions(name, count, rate, 0.02, rise=0.03, ema=config.ema, clip=20.0)
+        return fit_samples(network, loss, samples, options, config, place, workers, log)
 
     rate = config.learning_rate
     whole = train(

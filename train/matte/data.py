@@ -1,7 +1,5 @@
 """Training samples for the matte network: aligned faces with hair masks, as other cameras might show them.
 
-A sample is a pure function of (data, seed, sample number), so a training that is resumed goes on exactly.
-
 Hair goes on beyond the aligned crop. So that the network may also look at a wider view (`WIDE` of the scale
 and more), a part of the samples is shrunk to somewhere in the crop; what lies around is not known.
 """
@@ -15,11 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset
 
 from aif.runtime.arrays import UInt8Array
 from aif.train.data import faults
 from aif.train.data.augment import jitter_matrix
+from aif.train.evaluators.fitting import Samples
 
 TURN, SCALE, SHIFT = 8.0, 0.07, 0.03
 """Largest turn in degrees, largest logarithm of the scale, largest shift as a fraction of the side."""
@@ -39,16 +37,18 @@ class MatteBatch:
     known: torch.Tensor
 
 
-class MatteSamples(Dataset[MatteBatch]):
-    """Item k is batch k. images uint8 (N, S, S, 3) RGB; masks uint8 (N, S, S), 255 = hair."""
+Showing = tuple[UInt8Array, UInt8Array, npt.NDArray[np.bool_]]
+"""Image (S, S, 3) RGB, mask (S, S), both uint8, and where the mask is known."""
+
+
+class MatteSamples(Samples[Showing, MatteBatch]):
+    """Random showings of images uint8 (N, S, S, 3) RGB with masks uint8 (N, S, S), 255 = hair."""
 
     def __init__(self, images: UInt8Array, masks: UInt8Array, batch_size: int, seed: int) -> None:
+        super().__init__(batch_size, seed)
         self._images, self._masks = images, masks
-        self._batch_size, self._seed = batch_size, seed
 
-    def __getitem__(self, step: int) -> MatteBatch:
-        first = step * self._batch_size
-        samples = [self.sample(first + offset) for offset in range(self._batch_size)]
+    def batch(self, samples: list[Showing]) -> MatteBatch:
         images, mattes, known = (np.stack(arrays) for arrays in zip(*samples, strict=True))
         return MatteBatch(
             torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))),
@@ -56,9 +56,7 @@ class MatteSamples(Dataset[MatteBatch]):
             torch.from_numpy(known[:, None].astype(np.float32)),
         )
 
-    def sample(self, number: int) -> tuple[UInt8Array, UInt8Array, npt.NDArray[np.bool_]]:
-        """One random showing: image (S, S, 3) RGB, mask (S, S), both uint8, and where the mask is known."""
-        rng = np.random.default_rng([self._seed, number])
+    def drawn(self, rng: np.random.Generator) -> Showing:
         index = int(rng.integers(len(self._images)))
         image, mask, known = _moved(self._images[index], self._masks[index], rng)
         if rng.random() < 0.25:
@@ -69,9 +67,7 @@ class MatteSamples(Dataset[MatteBatch]):
         return image, mask, known
 
 
-def _moved(
-    image: UInt8Array, mask: UInt8Array, rng: np.random.Generator
-) -> tuple[UInt8Array, UInt8Array, npt.NDArray[np.bool_]]:
+def _moved(image: UInt8Array, mask: UInt8Array, rng: np.random.Generator) -> Showing:
     """Mirrored half of the time, and moved by a small or a shrinking similarity; the border is repeated."""
     side = image.shape[0]
     wide = rng.random() < WIDE_SHARE

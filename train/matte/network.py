@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import DataError
 from aif.train.evaluators.evaluator import half_precision
-from aif.train.evaluators.fitting import FitOptions, fit, load_fitted, numbered, require_a_batch
+from aif.train.evaluators.fitting import FitOptions, SampleConfig, fit_samples, load_fitted
 from aif.train.matte.data import MatteBatch, MatteSamples
 from aif.train.small_graphs import export_small
 
@@ -23,7 +24,7 @@ HALF_LIMIT = 1e-2
 
 
 @dataclass(frozen=True)
-class MatteConfig:
+class MatteConfig(SampleConfig):
     """How a matte network is built and trained."""
 
     image_size: int = 128
@@ -31,22 +32,13 @@ class MatteConfig:
     widths: tuple[int, ...] = (24, 32, 56, 80, 96)
     """Channels after each halving; the first is a half of the input's side."""
     samples: int = 260_000
-    """Training length in images."""
     batch_size: int = 32
-    """Images a step."""
     learning_rate: float = 3.5e-3
-    """Peak of the schedule of AdamW: a linear rise over 15% of the steps, then a cosine to 0."""
     weight_decay: float = 0.02
     """AdamW's."""
     dice_weight: float = 1.0
     """Weight of the soft Dice loss beside the binary cross-entropy."""
     ema: float = 0.998
-    """Decay of the running average of the weights, which is what is kept."""
-    seed: int = 0
-    """Seed of weights and samples."""
-
-    def __post_init__(self) -> None:
-        require_a_batch(self.samples, self.batch_size)
 
 
 def _block(before: int, after: int, stride: int = 1) -> nn.Sequential:
@@ -72,25 +64,14 @@ class MatteNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB (N, 3, S, S) in [0, 1] -> logits of hair (N, 1, S, S)."""
-        maps = [self.stem((image - 0.45) / 0.25)]
-        for stage in self.down:
-            maps.append(stage(maps[-1]))
-        x = maps.pop()
-        for up, mix in zip(reversed(self.up), reversed(self.mix), strict=True):
-            x = mix(F.interpolate(up(x), scale_factor=2.0, mode="nearest") + maps.pop())
-        return F.pixel_shuffle(self.head(x), 2)
-
-
-class _Exported(nn.Module):
-    """The network as the bundle carries it: a matte in place of logits."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Tensor:
-        matte: Tensor = self.network(image).sigmoid()
-        return matte
+        with half_precision(image.device) if self.training else nullcontext():
+            maps = [self.stem((image - 0.45) / 0.25)]
+            for stage in self.down:
+                maps.append(stage(maps[-1]))
+            x = maps.pop()
+            for up, mix in zip(reversed(self.up), reversed(self.mix), strict=True):
+                x = mix(F.interpolate(up(x), scale_factor=2.0, mode="nearest") + maps.pop())
+            return F.pixel_shuffle(self.head(x), 2).float()
 
 
 def matte_loss(logits: Tensor, batch: MatteBatch, dice_weight: float) -> Tensor:
@@ -119,30 +100,19 @@ def train_matte(
 
     Interrupted, the same call goes on from its last checkpoint, exactly as if it had not been interrupted.
 
-    Args:
-        images, masks: uint8 (N, S, S, 3) RGB of `config.image_size`, and (N, S, S), 255 = hair.
-        workers: processes that make samples; 0 = this one.
-
-    Raises:
-        CheckpointError: `folder` holds a training of another configuration, or a damaged checkpoint.
+    images, masks: uint8 (N, S, S, 3) RGB of `config.image_size`, and (N, S, S), 255 = hair. The rest, and
+    errors, as `fit_samples`.
     """
     config = config or MatteConfig()
     torch.manual_seed(config.seed)
     samples = MatteSamples(images, masks, config.batch_size, config.seed)
     network = MatteNet(config.widths).to(memory_format=torch.channels_last)
-    steps = config.samples // config.batch_size
 
-    def loss(batch: MatteBatch, _: float) -> tuple[Tensor, int]:
-        pixels = (batch.images.float() / 255).contiguous(memory_format=torch.channels_last)
-        with half_precision(torch.device("cpu")):
-            logits = network(pixels)
-        return matte_loss(logits.float(), batch, config.dice_weight), config.batch_size
+    def loss(logits: Tensor, batch: MatteBatch) -> Tensor:
+        return matte_loss(logits, batch, config.dice_weight)
 
-    options = FitOptions(
-        "matte", steps * config.batch_size, config.learning_rate, config.weight_decay, ema=config.ema
-    )
-    about = {"config": asdict(config)}
-    fit(network, loss, lambda done: numbered(samples, done, steps, workers), options, folder, about, log=log)
+    options = FitOptions("matte", config.samples, config.learning_rate, config.weight_decay, ema=config.ema)
+    fit_samples(network, loss, samples, options, config, folder, workers, log)
 
 
 def load_matte(folder: Path) -> tuple[MatteNet, MatteConfig]:
@@ -154,7 +124,7 @@ def export_matte(folder: Path, path: Path) -> float:
     """Write `image (N, 3, S, S) -> matte (N, 1, S, S)` of the newest checkpoint; returns the parity error."""
     network, config = load_matte(folder)
     shape = (3, config.image_size, config.image_size)
-    return export_small(_Exported(network), shape, ["matte"], path, half_limit=HALF_LIMIT)
+    return export_small(network, shape, ["matte"], path, last=torch.sigmoid, half_limit=HALF_LIMIT)
 
 
 @dataclass(frozen=True)

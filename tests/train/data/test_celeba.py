@@ -44,7 +44,7 @@ def celeba(tmp_path):
 def test_labels_and_splits(celeba):
     train = CelebAFaces(celeba, "train", ["Male", "Smiling"])
     assert [train.file_name(i) for i in range(4)] == [NAMES[i] for i in (0, 1, 2, 5)]
-    assert train.attributes == ("Male", "Smiling") and train.missing == 0
+    assert train.attributes == ("Male", "Smiling")
     assert train.labels.tolist() == [[0, 0], [0, 1], [0, 0], [1, 1]]
     assert train.identities is not None and train.identities.tolist() == [10, 10, 11, 12]
     for split, name in (("val", NAMES[3]), ("test", NAMES[4])):
@@ -116,7 +116,7 @@ def test_missing_images_are_counted(celeba, caplog):
     (celeba / "img_align_celeba" / "unlisted.jpg").write_bytes(b"")
     with caplog.at_level(logging.WARNING):
         faces = CelebAFaces(celeba, "train")
-    assert len(faces) == 2 and faces.missing == 2 and "2 of 4 images" in caplog.text
+    assert len(faces) == 2 and "2 of 4 images" in caplog.text
     with pytest.raises(DataError, match="none of the 1 images of split 'val'"):
         CelebAFaces(celeba, "val")
 

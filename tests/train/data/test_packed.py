@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aif.runtime.errors import DataError, UnknownAttributeError
+from aif.runtime.errors import DataError
 from aif.train.data.base import CorruptImageError, decode_rgb
 from aif.train.data.packed import LANDMARK_COLUMNS, PackedFaces
 
@@ -44,7 +44,7 @@ def packed(tmp_path):
 
 def test_reads_pixels_labels_identities(packed):
     faces = PackedFaces(packed, "train")
-    assert faces.attributes == ("Smiling", "Male") and len(faces) == 4 and faces.missing == 0
+    assert faces.attributes == ("Smiling", "Male") and len(faces) == 4
     assert faces.labels.tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]] and faces.labels.dtype == np.uint8
     assert faces.identities is not None and faces.identities.tolist() == [100, 101, 102, 103]
     for copy in (faces, pickle.loads(pickle.dumps(faces))):
@@ -60,7 +60,7 @@ def test_missing_shards_are_counted(packed, caplog):
     (packed / "train-0.zip").unlink()
     with caplog.at_level(logging.WARNING):
         faces = PackedFaces(packed, "train")
-    assert len(faces) == 2 and faces.missing == 2 and "2 of 4 images" in caplog.text
+    assert len(faces) == 2 and "2 of 4 images" in caplog.text
     assert np.array_equal(faces.image(0), picture(2))
     (packed / "train-1.zip").unlink()
     with pytest.raises(DataError, match="none of the 4 images"):
@@ -105,18 +105,6 @@ def test_malformed_tables(packed, change, message):
     write(packed, **change)
     with pytest.raises(DataError, match=message):
         PackedFaces(packed, "train")
-
-
-def test_no_table_and_wrong_names(packed, tmp_path):
-    with pytest.raises(UnknownAttributeError, match="Smiling"):
-        PackedFaces(packed, "train", ["Smilling"])
-    for content in (None, b"", b"\xff\xfe\x00\x01"):
-        path = packed / "labels.csv"
-        path.unlink(missing_ok=True)
-        if content is not None:
-            path.write_bytes(content)
-        with pytest.raises(DataError, match=r"labels\.csv"):
-            PackedFaces(packed, "train")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])

@@ -15,7 +15,7 @@ from aif.runtime.faces.detect import Detection
 from aif.runtime.geometry.align import crop_face, template, transform_points
 from aif.train.data.open import find_layout, open_faces
 from aif.train.data.packed import LANDMARK_COLUMNS, PackedFaces
-from aif.train.data.prepare import PrepareOptions, prepare
+from aif.train.data.prepare import MISSING, NO_FACE, SMALL, UNREADABLE, PrepareOptions, prepare
 from aif.train.data.synthetic import SyntheticFaces
 
 FACES = SyntheticFaces(12, 128, seed=5)
@@ -84,9 +84,10 @@ def test_labelled_photos(photos, detector, tmp_path):
     seen: list[tuple[int, int]] = []
     out = tmp_path / "packed"
     report = prepare(photos, None, out, detector, progress=lambda done, total: seen.append((done, total)))
-    assert report.faces == {"train": 1, "val": 1} and report.photos == 6 and report.out == out
-    assert report.without_face == ("none.png",) and report.too_small == ("tiny.png",)
-    assert report.unreadable == ("broken.png",) and report.missing == ("gone.png",)
+    assert report.faces == {"train": 1, "val": 1} and report.photos == 6
+    assert report.left_out == {
+        NO_FACE: ["none.png"], SMALL: ["tiny.png"], UNREADABLE: ["broken.png"], MISSING: ["gone.png"],
+    }  # fmt: skip
     assert report.attributes == ("Smiling", "Male")
     assert seen == [(i, 5) for i in range(1, 6)]
     assert find_layout(out) == "packed"
@@ -132,27 +133,27 @@ def test_celeba_layout(detector, tmp_path):
     (tmp_path / "in" / "list_attr_celeba.txt").write_text(f"5\nSmiling\n{rows}")
     (tmp_path / "in" / "list_eval_partition.txt").write_text("".join(f"{i}.png {i % 3}\n" for i in range(5)))
     report = prepare(tmp_path / "in", None, tmp_path / "out", detector)
-    assert report.faces == {"train": 2, "val": 1, "test": 1} and report.missing == ("4.png",)
+    assert report.faces == {"train": 2, "val": 1, "test": 1} and report.left_out[MISSING] == ["4.png"]
     train = PackedFaces(tmp_path / "out", "train")
     assert train.labels.tolist() == [[1], [0]] and train.identities is None
 
 
 def test_shards_and_repeatability(detector, tmp_path):
     folder = tmp_path / "in"
-    for i in range(24):
+    for i in range(16):
         detector.photo(folder / f"{i:02d}.png", (i % 12, 0.9 + i / 200, 0))
     table = folder / "t.csv"
     table.write_text(
-        "file,split,A\n" + "".join(f"{i:02d}.png,{'val' if i > 17 else 'train'},1\n" for i in range(24))
+        "file,split,A\n" + "".join(f"{i:02d}.png,{'val' if i > 11 else 'train'},1\n" for i in range(16))
     )
     for name in ("a", "b"):
-        prepare(folder, table, tmp_path / name, detector, PrepareOptions(shard_faces=6, quality=60))
+        prepare(folder, table, tmp_path / name, detector, PrepareOptions(shard_faces=4, quality=60))
     files = sorted(p.name for p in (tmp_path / "a").iterdir())
     assert files == ["labels.csv", "train-0.zip", "train-1.zip", "train-2.zip", "val-0.zip"]
     for name in files:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     faces = PackedFaces(tmp_path / "a", "train")
-    assert len(faces) == 18 and all(faces.image(i).shape == (128, 128, 3) for i in range(18))
+    assert len(faces) == 12 and all(faces.image(i).shape == (128, 128, 3) for i in range(12))
 
 
 class Interrupted(KnownFaces):
