@@ -5,27 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from aif.runtime.errors import ConfigError, DataError
+from aif.runtime.errors import DataError
 from aif.runtime.geometry.align import similarity_transform, warp_crop
 from aif.train.data.base import Archive, CorruptImageError, decode_rgb
 from aif.train.data.tables import LabelTable, TableFaces, file_names, labelled, read_cells, split_names
 
 log = logging.getLogger(__name__)
 
-Crop = Literal["template", "authors", "whole"]
+Crop = Literal["template", "authors"]
 
 ATTRIBUTE_FILE = "list_attr_celeba.txt"
 SPLIT_FILE = "list_eval_partition.txt"
 IDENTITY_FILE = "identity_CelebA.txt"
 IMAGES = "img_align_celeba"
 
-WIDTH, HEIGHT = 178, 218
+WIDTH, HEIGHT, SIDE = 178, 218, 128
 # Where CelebA's own alignment puts the five landmarks: the median of a face detector's (YuNet's) points over
 # 1,200 of its images, made symmetric about x = 88.7.
 LANDMARKS = np.array(
@@ -45,8 +45,7 @@ class CelebAFaces(TableFaces):
         root: the folder with the text files and `img_align_celeba/` or `img_align_celeba.zip`; also with
             the sub-folders Anno, Eval and Img, as it is downloaded.
         crop: "template" moves the images to aif's landmark template, by one fixed similarity for all, and
-            gives `size` px; "authors" cuts the middle 178 x 178 px, as the method's authors did; "whole" cuts
-            nothing.
+            gives 128 px; "authors" cuts the middle 178 x 178 px, as the method's authors did.
 
     Raises DataError where a text file is missing or malformed, or the split has no image,
     UnknownAttributeError where there is no such attribute.
@@ -59,17 +58,14 @@ class CelebAFaces(TableFaces):
         attributes: Sequence[str] | None = None,
         *,
         crop: Crop = "template",
-        size: int = 128,
     ) -> None:
-        if crop not in get_args(Crop):
-            raise ConfigError(f"There is no crop {crop!r}.", f"Use one of {', '.join(get_args(Crop))}.")
         self._images = CelebAImages(root)
         table = read_celeba_table(root, attributes)
         fix = f"Put CelebA's aligned images into {root / IMAGES}, or name another split."
         there = self._images.__contains__
         super().__init__(f"celeba-{crop}", table, split, there, self._images.place, fix)
-        self._crop, self._size = crop, size
-        self._matrix = similarity_transform(LANDMARKS, size)
+        self._crop = crop
+        self._matrix = similarity_transform(LANDMARKS, SIDE)
 
     def image(self, index: int) -> npt.NDArray[np.uint8]:
         name = self.files[index]
@@ -77,12 +73,10 @@ class CelebAFaces(TableFaces):
         if pixels.shape != (HEIGHT, WIDTH, 3):
             height, width = pixels.shape[:2]
             raise CorruptImageError(f"{name} ({width} x {height} px, not {WIDTH} x {HEIGHT})")
-        if self._crop == "whole":
-            return pixels
         if self._crop == "authors":
             top = (HEIGHT - WIDTH) // 2
             return pixels[top : top + WIDTH]
-        return warp_crop(pixels, self._matrix, self._size)
+        return warp_crop(pixels, self._matrix, SIDE)
 
 
 class CelebAImages:

@@ -68,9 +68,9 @@ def open_faces(
     """
     layout = find_layout(data, table)
     from aif.train.data.celeba import CelebAFaces
-    from aif.train.data.folder import FolderFaces
     from aif.train.data.packed import PackedFaces
     from aif.train.data.synthetic import VALIDATION_START, SyntheticFaces
+    from aif.train.data.tables import FolderFaces
 
     if layout == "synthetic":
         start = {"train": 0, "val": VALIDATION_START, "test": 2 * VALIDATION_START}[split]

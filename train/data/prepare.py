@@ -90,9 +90,8 @@ def prepare(
         table: the labels; None for the CSV or the CelebA lists in `source`, or no labels if it has none.
         progress: called with (photos done, photos in all).
 
-    Raises:
-        DataError: no photos, a malformed table, no face in any photo, or `out` is taken.
-        UnknownAttributeError: there is no such label column.
+    Raises DataError where there are no photos, the table is malformed, no photo shows a face, or `out` holds
+    the photos, ConfigError where it is taken, UnknownAttributeError where there is no such label column.
     """
     options = options or PrepareOptions()
     check_target(out, options.overwrite)

@@ -13,10 +13,11 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import DataError
-from aif.train.evaluators.evaluator import halving_block, normalise
+from aif.train.evaluators.evaluator import normalise
 from aif.train.evaluators.fitting import FitOptions, fit
 from aif.train.evaluators.verification import IntArray
 
@@ -71,7 +72,9 @@ def adversary_network(width: int = 16) -> nn.Module:
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     ]
-    layers += [halving_block(before) for before in (width, 2 * width, 4 * width)]
+    for before in (width, 2 * width, 4 * width):
+        shortcut = nn.Sequential(nn.Conv2d(before, 2 * before, 1, 2, bias=False), nn.BatchNorm2d(2 * before))
+        layers.append(BasicBlock(before, 2 * before, 2, shortcut))
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, 1)]
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 

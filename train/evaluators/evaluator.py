@@ -83,17 +83,17 @@ class AttributeScore:
 def evaluator_network(outputs: int, width: int = 32) -> nn.Module:
     """ResNet-18's four stages of two basic blocks after a 3x3 stem, without pooling before the last stage."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-    layers += [BasicBlock(width, width), BasicBlock(width, width)]
-    for before in (width, 2 * width, 4 * width):
-        layers += [halving_block(before), BasicBlock(2 * before, 2 * before)]
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, outputs)]
+    before = width
+    for stage in range(4):
+        channels, stride = width << stage, 1 if stage == 0 else 2
+        shortcut = nn.Sequential(nn.Conv2d(before, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+        layers += [
+            BasicBlock(before, channels, stride, shortcut if stage else None),
+            BasicBlock(channels, channels),
+        ]
+        before = channels
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, outputs)]
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
-
-
-def halving_block(width: int) -> nn.Module:
-    """A residual block that halves the side and doubles the channels."""
-    shortcut = nn.Sequential(nn.Conv2d(width, 2 * width, 1, 2, bias=False), nn.BatchNorm2d(2 * width))
-    return BasicBlock(width, 2 * width, 2, shortcut)
 
 
 class CropNetwork:

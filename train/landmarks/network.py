@@ -124,15 +124,11 @@ class LandmarkNet(nn.Module):
         self.pose = nn.Linear(config.hidden, 3)
         self.face = nn.Linear(config.hidden, 1)
         self.seen = _Sight(config.widths)
+        # the linear basis of shapes, in fractions of the crop's side
         self.register_buffer("mean", torch.zeros(2 * COUNT))
         self.register_buffer("basis", torch.zeros(config.components, 2 * COUNT))
         self.mean: Tensor
         self.basis: Tensor
-
-    def set_shapes(self, mean: Tensor, basis: Tensor) -> None:
-        """The linear basis of shapes: (442,) and (components, 442), in fractions of the crop's side."""
-        self.mean.copy_(mean)
-        self.basis.copy_(basis)
 
     def take_over(self, other: LandmarkNet) -> None:
         """Begin as `other`, of as many features: blocks that it lacks change nothing yet, nor do new channels

@@ -47,12 +47,12 @@ def others_in_faces(dataset: FaceDataset, dense: DenseLandmarks, indices: Sequen
     return found
 
 
-def others_in_pictures(folder: Path, seed: int = 0) -> list[UInt8Array]:
+def others_in_pictures(folder: Path) -> list[UInt8Array]:
     """Cut-outs, RGB uint8 (144, 144, 3), of pictures without faces: around what Haar cascades and, where its
     file is at hand, YuNet take for faces at their loosest settings, and around four places at random. Errors
     as `pictures_in`.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     yunet = yunet_path()
     found: list[UInt8Array] = []
     for image in pictures_in(folder, SEARCHED):

@@ -94,7 +94,9 @@ def train_landmarks(
     if start is not None:
         network.take_over(load_landmarks(start)[0])
     elif not list_checkpoints(folder):
-        network.set_shapes(*fit_shapes(samples, config.shapes, config.components))
+        mean, basis = fit_shapes(samples, config.shapes, config.components)
+        network.mean.copy_(mean)
+        network.basis.copy_(basis)
     network.to(memory_format=torch.channels_last)
 
     def train(

@@ -4,7 +4,7 @@ import itertools
 import logging
 import pickle
 import sys
-from collections import namedtuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -52,15 +52,12 @@ def test_same_pixels_decoded_once(tmp_path):
     assert faces.labels is inner.labels and faces.file_name(2) == "image-2"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 def test_workers_fill_one_cache(tmp_path):
-    if sys.platform != "linux":
-        pytest.skip("workers are forked on Linux only")
     inner = CountingFaces(12)
     faces = cached(inner, tmp_path)
     inner.decoded.zero_()
-    loader = FaceLoader(faces, 16, 12, 0, workers=2)
-    batches = list(itertools.islice(loader, 30))
-    assert len(batches) == 30
+    assert len(list(itertools.islice(FaceLoader(faces, 16, 12, 0, workers=2), 30))) == 30
     assert inner.decoded.max() <= 2  # at worst both workers meet a face at the same moment
     assert faces.filled == 12  # what the workers stored is seen here
 
@@ -84,14 +81,12 @@ def test_nothing_readable_is_returned_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("how", ["little space", "full while reserving"])
 def test_no_room(how, tmp_path, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
     if how == "little space":
-        usage = namedtuple("usage", "total used free")
-        monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: usage(100, 99, 1))
+        monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
     else:
-
-        def full(*_):
-            raise OSError(28, "No space left on device")
-
         monkeypatch.setattr(cache.os, "posix_fallocate", full, raising=False)
     inner = CountingFaces(3)
     with caplog.at_level(logging.WARNING):

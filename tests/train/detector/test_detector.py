@@ -10,7 +10,7 @@ import torch
 from made_up_face import face_points
 from staged_faces import face
 
-from aif.runtime.errors import CheckpointError, ConfigError, DataError
+from aif.runtime.errors import CheckpointError, DataError
 from aif.runtime.faces.detection import Detection
 from aif.runtime.faces.detectors.own import ProposalNet
 from aif.runtime.faces.landmarks import box_from_landmarks
@@ -152,8 +152,3 @@ def test_it_learns_and_the_runtime_takes_it(plain, tmp_path):
     ProposalNet((tmp_path / "net.onnx").read_bytes(), threads=1).propose(np.zeros((70, 130, 3), np.uint8))
     with pytest.raises(CheckpointError, match="other settings"):
         train_detector(plain, tmp_path / "a", dataclasses.replace(TINY, seed=1))
-
-
-def test_a_training_has_a_step():
-    with pytest.raises(ConfigError, match="at least 4"):
-        dataclasses.replace(TINY, samples=3)

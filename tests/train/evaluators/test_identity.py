@@ -30,7 +30,7 @@ from aif.train.evaluators.identity_kept import IdentityScore, derangement
 from aif.train.evaluators.verification import best_threshold, verify
 from aif.train.statistics import Mean
 
-WEIGHTS_FILE, SIDECAR_FILE, RESUME_FOLDER = "identity.safetensors", "identity.json", "resume"
+WEIGHTS_FILE, SIDECAR_FILE = "identity.safetensors", "identity.json"
 CONFIG = IdentityConfig(image_size=16, warm_size=16, faces=4800, embedding=16, learning_rate=4e-3)
 
 
@@ -67,14 +67,10 @@ def _small():
         yield
 
 
-def trained_in(out, config=CONFIG, **options):
-    return train_identity(TRAIN, TRAIN_PEOPLE, HELD, HELD_PEOPLE, out, config, **options)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("identity") / "new" / "folder"
-    trained_in(out)
+    train_identity(TRAIN, TRAIN_PEOPLE, HELD, HELD_PEOPLE, out, CONFIG)
     return out
 
 
@@ -82,15 +78,12 @@ def test_it_learns_and_says_what_it_is_worth(trained):
     network = IdentityNetwork.load(trained)
     found = network.verification
     assert (found.people, found.faces, found.pairs) == (24, 96, 2 * 24 * 6)
-    assert found.accuracy > 0.85
-    assert found.same > found.different + 0.3
+    assert found.accuracy > 0.85 and found.same > found.different + 0.3
     # the stored figures are those that the stored weights give, and training is what made them
     assert score_identity(network, HELD, HELD_PEOPLE) == found
     torch.manual_seed(0)
     untrained = score_identity(IdentityNetwork(small_network(16), 16, 16), HELD, HELD_PEOPLE)
-    assert found.auc > 0.95
-    assert untrained.auc < 0.85
-    assert untrained.accuracy < 0.8
+    assert untrained.auc < 0.85 and untrained.accuracy < 0.8 and found.auc > 0.95
     assert sorted(p.name for p in trained.iterdir()) == sorted([WEIGHTS_FILE, SIDECAR_FILE])
 
 
@@ -98,8 +91,7 @@ def test_embeddings_of_any_size_and_number(trained):
     network = IdentityNetwork.load(trained)
     large = torch.nn.functional.interpolate(torch.rand(5, 3, 4, 4), size=(64, 64), mode="bilinear")
     vectors = network.embed(large, batch_size=2)
-    assert vectors.shape == (5, 16)
-    assert vectors.dtype == torch.float32
+    assert vectors.shape == (5, 16) and vectors.dtype == torch.float32
     assert torch.allclose(vectors.norm(dim=1), torch.ones(5), atol=1e-5)
     small = torch.nn.functional.avg_pool2d(large, 4)
     assert ((network.embed(small) * vectors).sum(1) > 0.999).all()
@@ -115,26 +107,13 @@ def test_the_loss_is_equation_4():
     second = -math.log(math.exp(4 * 0.3) / (1 + math.exp(4 * 0.5) + math.exp(4 * 0.3)))
     loss = cosface_loss(cosines, people, margin=0.2, scale=4.0)
     assert loss.item() == pytest.approx((first + second) / 2, rel=1e-6)
-    plain = nn.functional.cross_entropy(7 * cosines, people)
-    assert cosface_loss(cosines, people, margin=0.0, scale=7.0).item() == pytest.approx(plain.item())
 
 
-@pytest.mark.parametrize(
-    ("identities", "expected"),
-    [
-        ([5, 5, 9, 9], [0, 0, 1, 1]),
-        ([9, 5, 9, 7, 5], [1, 0, 1, -1, 0]),
-        ([3, 1, 1, 2, 2, 2], [-1, 0, 0, 1, 1, 1]),
-    ],
-)
-def test_people_with_one_face_are_no_class(identities, expected):
-    assert training_people(identities).tolist() == expected
-
-
-@pytest.mark.parametrize("identities", [[], [1], [1, 1, 1], [1, 1, 2, 3]])
-def test_too_few_people_to_train_on(identities):
-    with pytest.raises(DataError, match="at least two"):
-        training_people(identities)
+def test_people_with_one_face_are_no_class():
+    assert training_people([9, 5, 9, 7, 5]).tolist() == [1, 0, 1, -1, 0]
+    for few in ([], [1, 1, 1], [1, 1, 2, 3]):
+        with pytest.raises(DataError, match="at least two"):
+            training_people(few)
 
 
 def test_a_dataset_that_knows_nobody():
@@ -204,13 +183,13 @@ def test_verification_against_all_pairs_taken_one_by_one():
 
 
 def test_verification_refuses():
-    people = np.repeat(np.arange(8), 2)
+    people = np.repeat(np.arange(4), 2)
     vectors = vectors_of(people, "person")
+    assert verify(vectors, people).accuracy == 1.0  # two folds of two people
     with pytest.raises(DataError, match="four held-out people"):
         verify(vectors[:6], people[:6])
     with pytest.raises(DataError, match="not finite"):
         verify(np.full_like(vectors, np.nan), people)
-    assert verify(vectors[:8], people[:8]).accuracy == 1.0  # two folds of two people
 
 
 @pytest.mark.parametrize(
@@ -221,14 +200,9 @@ def test_everybody_meets_another_person_once(identities):
         partner = derangement(identities, seed)
         assert sorted(partner.tolist()) == list(range(len(identities)))
         assert all(identities[i] != identities[k] for i, k in enumerate(partner))
-    if len(identities) == 50:
-        assert partner.tolist() != derangement(identities, 0).tolist()
-
-
-@pytest.mark.parametrize("identities", [[], [4], [4, 4], [1, 2, 1, 1, 2]])
-def test_nobody_else_to_compare_with(identities):
-    with pytest.raises(DataError, match="other people"):
-        derangement(identities)
+    for alone in ([], [4], [4, 4], [1, 2, 1, 1, 2]):
+        with pytest.raises(DataError, match="other people"):
+            derangement(alone)
 
 
 def test_identity_kept_is_between_another_person_and_the_same_picture():
@@ -236,11 +210,6 @@ def test_identity_kept_is_between_another_person_and_the_same_picture():
         score = IdentityScore(*(Mean.of([value]) for value in (edited, 1.0, other)))
         assert score.kept == pytest.approx(kept)
     assert math.isnan(IdentityScore(*(Mean.of([1.0]) for _ in "123")).kept)
-
-
-def test_a_folder_without_a_network_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="no readable identity network"):
-        IdentityNetwork.load(tmp_path)
 
 
 def test_data_that_does_not_fit(tmp_path):
@@ -271,12 +240,9 @@ def test_interrupted_and_with_people_seen_once(tmp_path):
     config = dataclasses.replace(CONFIG, faces=100)
     with pytest.raises(KeyboardInterrupt):
         train_identity(stopped(), people, HELD, HELD_PEOPLE, tmp_path, config)
-    assert [p.name for p in tmp_path.iterdir()] == [RESUME_FOLDER]
-    for others, changed in ((people, dataclasses.replace(config, margin=0.1)), (TRAIN_PEOPLE, config)):
-        with pytest.raises(CheckpointError, match="other settings"):
-            train_identity(TRAIN, others, HELD, HELD_PEOPLE, tmp_path, changed)
+    with pytest.raises(CheckpointError, match="other settings"):
+        train_identity(TRAIN, TRAIN_PEOPLE, HELD, HELD_PEOPLE, tmp_path, config)
     lines: list[str] = []
     train_identity(TRAIN, people, HELD, HELD_PEOPLE, tmp_path, config, log=lines.append)
     assert lines[0] == f"identity: goes on from {kept} of 100"
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([WEIGHTS_FILE, SIDECAR_FILE])
     assert json.loads((tmp_path / SIDECAR_FILE).read_text())["people"] == int((counts >= 2).sum())

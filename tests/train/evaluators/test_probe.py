@@ -8,9 +8,9 @@ from aif.runtime.errors import DataError
 from aif.train.evaluators.probe import probe
 
 
-def codes(leak, n=3000, positives=0.4):
+def codes(leak, n=3000):
     rng = np.random.default_rng(7)
-    y = (rng.random(n) < positives).astype(np.float64)
+    y = (rng.random(n) < 0.4).astype(np.float64)
     z = rng.normal(size=(n, 8))
     if leak == "one unit":
         z[:, 3] += 6 * y
@@ -21,22 +21,11 @@ def codes(leak, n=3000, positives=0.4):
     return z, y
 
 
-def read(leak, kind, **options):
-    z, y = codes(leak, **options)
-    return probe(z[:2000], y[:2000], z[2000:], y[2000:], kind=kind)
-
-
-def excess(result):
-    return result.accuracy - result.majority_rate
-
-
 @pytest.mark.parametrize(
     ("leak", "kind", "caught"),
     [
         ("none", "linear", False),
         ("none", "mlp", False),
-        ("one unit", "linear", True),
-        ("one unit", "mlp", True),
         ("tiny unit", "linear", True),
         ("tiny unit", "mlp", True),
         ("parity", "linear", False),
@@ -44,18 +33,15 @@ def excess(result):
     ],
 )
 def test_leaks(leak, kind, caught):
-    result = read(leak, kind)
+    z, y = codes(leak)
+    result = probe(z[:2000], y[:2000], z[2000:], y[2000:], kind=kind)
     assert result.n == 1000
     assert result.interval[0] <= result.accuracy <= result.interval[1]
     if caught:
-        assert result.accuracy > 0.95
-        assert result.balanced_accuracy > 0.95
-        assert result.bits > 0.7
-        assert excess(result) > 0.3
+        assert min(result.accuracy, result.balanced_accuracy) > 0.95 and result.bits > 0.7
     else:
-        assert abs(excess(result)) < 0.04
-        assert abs(result.balanced_accuracy - 0.5) < 0.06
-        assert result.bits < 0.02
+        assert abs(result.accuracy - result.majority_rate) < 0.04
+        assert abs(result.balanced_accuracy - 0.5) < 0.06 and result.bits < 0.02
 
 
 def test_leak_of_a_rare_attribute_shows_in_the_balanced_accuracy():
@@ -64,9 +50,8 @@ def test_leak_of_a_rare_attribute_shows_in_the_balanced_accuracy():
     z = rng.normal(size=(6000, 4))
     z[:, 0] += 1.5 * y
     result = probe(z[:4000], y[:4000], z[4000:], y[4000:], kind="linear")
-    assert excess(result) < 0.01
-    assert result.balanced_accuracy > 0.65
-    assert result.bits > 0.02
+    assert result.accuracy < result.majority_rate + 0.01
+    assert result.balanced_accuracy > 0.65 and result.bits > 0.02
 
 
 def test_repeatable_and_without_trace_in_the_random_state():

@@ -14,20 +14,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from made_up_face import face_points
 
 from aif.runtime.errors import CheckpointError, ConfigError, DataError
 from aif.runtime.faces.landmarks import LandmarkNet as RuntimeNet
 from aif.runtime.faces.landmarks import box_from_landmarks
-from aif.runtime.geometry.align import TEMPLATE_128, transform_points
+from aif.runtime.geometry.align import transform_points
 from aif.runtime.geometry.points import (
     COUNT,
     FACE_OVAL,
-    INNER_LIP,
-    LEFT_EYE,
-    MIRROR,
-    NOSE_TIP,
     OUTER_LIP,
-    RIGHT_EYE,
     five_points,
 )
 from aif.train.data.base import CorruptImageError, FaceDataset
@@ -39,7 +35,7 @@ from aif.train.landmarks.data import LandmarkBatch, LandmarkSamples
 from aif.train.landmarks.network import LandmarkConfig, LandmarkNet, export_landmarks, load_landmarks
 from aif.train.landmarks.occluders import occlude
 from aif.train.landmarks.score import UPRIGHT, score_landmarks
-from aif.train.landmarks.training import fit_shapes, landmark_loss, point_weights, seen_loss, train_landmarks
+from aif.train.landmarks.training import fit_shapes, landmark_loss, seen_loss, train_landmarks
 
 SMALL = LandmarkConfig(
     input_size=48,
@@ -62,24 +58,6 @@ def quiet(line):
     """A log for tests."""
 
 
-def face_shape():
-    """A made-up face of 221 points on the 128 px template, its own mirror image: (221, 2)."""
-    angles = np.random.default_rng(0).uniform(-math.pi, math.pi, COUNT)
-    shape = np.array([64, 78]) + np.stack([20 * np.cos(angles), 28 * np.sin(angles)], axis=1)
-
-    def ring(part, centre, radii, start):
-        turn = start + 2 * math.pi * np.arange(part.stop - part.start) / (part.stop - part.start)
-        shape[part] = np.array(centre) + np.stack([np.cos(turn), np.sin(turn)], axis=1) * radii
-
-    ring(FACE_OVAL, (64, 78), (38, 48), -math.pi / 2)
-    ring(OUTER_LIP, (64, 100.6), (15.2, 8), math.pi)
-    ring(INNER_LIP, (64, 100.6), (12, 3), math.pi)
-    ring(LEFT_EYE, (46, 62), (7, 3), math.pi)
-    shape[RIGHT_EYE] = shape[LEFT_EYE] * (-1, 1) + (128, 0)
-    shape[NOSE_TIP] = TEMPLATE_128[2]
-    return ((shape + shape[MIRROR] * (-1, 1) + (128, 0)) / 2).astype(np.float32)
-
-
 class Dots(FaceDataset):
     """Coloured discs for eyes, nose and mouth, moved by a similarity; the first `broken` cannot be read."""
 
@@ -93,7 +71,7 @@ class Dots(FaceDataset):
             cv2.getRotationMatrix2D((64, 74), -roll, rng.uniform(0.95, 1.05)) + [[0, 0, s] for s in shift]
             for roll, shift in zip(self.rolls, rng.uniform(-2, 2, (count, 2)), strict=True)
         ]
-        self.points = np.array([transform_points(face_shape(), m) for m in moves], np.float32).reshape(
+        self.points = np.array([transform_points(face_points(), m) for m in moves], np.float32).reshape(
             -1, COUNT, 2
         )
         self.broken = broken
@@ -125,7 +103,7 @@ class Dots(FaceDataset):
 def dense_file(folder, faces, **changes):
     """Write `faces`' landmarks as dense.npz, backwards, with arrays changed or (None) left out."""
     order = np.arange(len(faces))[::-1]
-    mean = np.round(face_shape() * 32).astype(np.int16)
+    mean = np.round(face_points() * 32).astype(np.int16)
     arrays: dict[str, Any] = {
         "files": np.array([faces.file_name(k).partition(":")[2] for k in order]),
         "points_x32": (np.round(faces.points[order] * 32) - mean).astype(np.int16),
@@ -138,20 +116,16 @@ def dense_file(folder, faces, **changes):
     return folder
 
 
-def test_dense_landmarks_follow_the_dataset(tmp_path):
+def test_dense_landmarks_follow_the_dataset(tmp_path, monkeypatch):
     faces = Dots(5)
     dense = read_dense(dense_file(tmp_path, faces), faces)
     np.testing.assert_allclose(dense.points, faces.points, atol=1 / 32)
     np.testing.assert_allclose(dense.pose, faces.dense.pose, atol=0.01)
     assert dense.sure.tolist() == [False, True, True, True, True]
     assert dense.points.dtype == dense.pose.dtype == dense.score.dtype == np.float32
-
-
-def test_dense_landmarks_are_in_pixels_of_the_images(tmp_path, monkeypatch):
-    faces = Dots(2)
     monkeypatch.setattr(Dots, "image", lambda self, index: np.zeros((64, 64, 3), dtype=np.uint8))
-    dense = read_dense(dense_file(tmp_path, faces), faces)
-    np.testing.assert_allclose(dense.points, (faces.points + 0.5) / 2 - 0.5, atol=1 / 32)
+    half = read_dense(tmp_path, faces)  # in pixels of the images
+    np.testing.assert_allclose(half.points, (faces.points + 0.5) / 2 - 0.5, atol=1 / 32)
 
 
 @pytest.mark.parametrize(
@@ -161,10 +135,7 @@ def test_dense_landmarks_are_in_pixels_of_the_images(tmp_path, monkeypatch):
         ({"files": np.array(["000.webp", {}], dtype=object)}, "cannot be read"),
         ({"points_x32": np.zeros((3, 5, 2), dtype=np.int16)}, "points_x32 is"),
         ({"yaw_pitch_roll": np.zeros((2, 3))}, "yaw_pitch_roll is"),
-        (
-            {"files": np.array(["000.webp", "001.webp", "other.webp"])},
-            "no landmarks of 1 of 3 faces, 002.webp",
-        ),
+        ({"files": np.array(["000.webp", "001.webp", "other.webp"])}, "no landmarks of 1 of 3 faces, 002"),
     ],
 )
 def test_dense_landmarks_that_do_not_fit(tmp_path, changes, message):
@@ -235,7 +206,7 @@ def test_surroundings_keep_the_face_in_its_place():
 @pytest.mark.parametrize("dense", [True, False])
 def test_occluders_hide_what_they_say(dense):
     crop, other = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
-    points = face_shape() * np.float32(96 / 144)
+    points = face_points() * np.float32(96 / 144)
     if not dense:
         points = points[::4]
     shares, mouths = [], 0
@@ -308,45 +279,29 @@ def test_the_loss_counts_known_points_only():
     assert seen_loss((points, pose, logit, -told), none) == 0
 
 
-def test_lips_and_eyes_count_more():
-    weights = point_weights()
-    assert weights.mean().item() == pytest.approx(1)
-    assert weights[OUTER_LIP].min() > weights[LEFT_EYE].max() > 2 * weights[FACE_OVAL].max()
-
-
-@pytest.mark.parametrize(("samples", "components"), [(40, 6), (3, 6), (0, 2)])
-def test_shapes_reproduce_the_points_they_come_from(samples, components):
+def test_shapes_reproduce_the_points_they_come_from():
     faces = Dots(20)
     source = LandmarkSamples(faces, faces.dense, 48, 8, seed=0, negatives=0)
-    mean, basis = fit_shapes(source, samples, components)
-    assert mean.shape == (2 * COUNT,) and basis.shape == (components, 2 * COUNT)
-    if samples == 40:  # a similarity of one shape, mirrored or not, is linear in few directions
-        goal = torch.from_numpy(source.sample(10**9).points.reshape(-1)) - mean
-        rest = goal - torch.linalg.lstsq(basis.T, goal[:, None]).solution.T @ basis
-        assert rest.abs().max() < 0.01
+    mean, basis = fit_shapes(source, 40, 6)
+    # a similarity of one shape, mirrored or not, is linear in few directions
+    goal = torch.from_numpy(source.sample(10**9).points.reshape(-1)) - mean
+    rest = goal - torch.linalg.lstsq(basis.T, goal[:, None]).solution.T @ basis
+    assert rest.abs().max() < 0.01
+    for few in (3, 0):
+        assert [part.shape for part in fit_shapes(source, few, 6)] == [(2 * COUNT,), (6, 2 * COUNT)]
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    faces = Dots(60)
-    folder = tmp_path_factory.mktemp("landmarks") / "new" / "checkpoints"
-    train_landmarks(faces, faces.dense, folder, SMALL, log=quiet)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def graph(checkpoint):
-    path = checkpoint.with_name("landmarks.onnx")
-    assert export_landmarks(checkpoint, path) < 0.1
-    return path.read_bytes()
-
-
-def test_it_learns_and_the_runtime_takes_it(graph):
-    net, faces = RuntimeNet(graph, threads=1), Dots(25)
+def test_it_learns_and_the_runtime_takes_it(tmp_path):
+    faces, path = Dots(60), tmp_path / "landmarks.onnx"
+    train_landmarks(faces, faces.dense, tmp_path / "new", SMALL, log=quiet)
+    assert export_landmarks(tmp_path / "new", path) < 0.1
+    assert str(Path.cwd()).encode() not in path.read_bytes()
+    large = [t for t in onnx.load(path).graph.initializer if len(t.raw_data) > 4096]
+    assert large and all(t.data_type == onnx.TensorProto.FLOAT16 for t in large)
+    net, faces = RuntimeNet(path.read_bytes(), threads=1), Dots(25)
     score = score_landmarks(net, faces, faces.dense, 25, jitter=UPRIGHT)
     assert score.nme < 0.2 and score.frontal_exact < 0.2
     assert score.recall > 0.9 and score.recall + score.rejection > 1.4
-    assert (score.faces, score.others) == (25, 13)
     found = net.in_crops(np.stack([faces.image(k)[:, :, ::-1] for k in range(3)]))
     assert found.seen.shape == (3, COUNT) and found.seen.mean() > 0.8
     hiding = LandmarkSamples(faces, faces.dense, 48, 40, seed=5, negatives=0, occluded=1)[0]
@@ -356,22 +311,20 @@ def test_it_learns_and_the_runtime_takes_it(graph):
     assert told[covered & known].mean() < told[~covered & known].mean() - 0.1
     errors = np.linalg.norm(found.points - faces.points[:3], axis=2).mean(axis=1)
     assert errors.max() < 0.2 * 36
-
-
-def test_the_exported_graph(graph):
-    model = onnx.load_from_string(graph)
-    assert model.opset_import[0].version >= 17
-    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
-    assert str(Path.cwd()).encode() not in graph
-    assert all(
-        t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer if len(t.raw_data) > 4096
-    )
-
-
-def test_scoring_needs_faces(graph):
     broken = Dots(2, broken=2)
     with pytest.raises(DataError, match="no face"):
-        score_landmarks(RuntimeNet(graph, threads=1), broken, broken.dense)
+        score_landmarks(net, broken, broken.dense)
+
+
+def test_no_checkpoint_and_no_step(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint of a landmarks network"):
+        export_landmarks(tmp_path, tmp_path / "out.onnx")
+    with pytest.raises(ConfigError, match="at least 64 samples"):
+        LandmarkConfig(samples=10)
+
+
+def test_the_default_network_is_small():
+    assert sum(value.numel() for value in LandmarkNet(LandmarkConfig()).state_dict().values()) < 1.5e6
 
 
 @pytest.mark.parametrize(("stop", "part"), [(4, "landmarks"), (13, "what hides faces")])

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
-from collections.abc import Callable
-from pathlib import Path
+import shutil
+from pathlib import PurePath
 
 import cv2
 import numpy as np
-import onnx
 import pytest
 import torch
 from torch import nn
 
-from aif.runtime.errors import CheckpointError, ConfigError, DataError, ExportError
+from aif.runtime.errors import CheckpointError, DataError, ExportError
 from aif.runtime.faces.matte import MatteNet as RuntimeNet
 from aif.train.data.hair import read_hair_pairs
 from aif.train.matte.data import MatteBatch, MatteSamples
@@ -45,90 +43,66 @@ def faces(count, size=32):
 
 
 def png(image):
-    good, data = cv2.imencode(".png", image)
-    assert good
-    return bytes(data.tobytes())
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 def pair_files(count):
     files = {}
     for number, (image, mask) in enumerate(zip(*faces(count), strict=True)):
-        files[f"{number:05d}.webp"] = bytes(cv2.imencode(".webp", image[..., ::-1], [1, 100])[1].tobytes())
+        files[f"{number:05d}.webp"] = cv2.imencode(".webp", image[..., ::-1], [1, 100])[1].tobytes()
         files[f"{number:05d}_hair.png"] = png(mask)
     return files
 
 
-def as_zip(root, split, files):
-    with zipfile.ZipFile(root / f"{split}.zip", "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-
-
-def as_folder(root, split, files):
+def write(root, split, files, zipped=True):
     (root / split).mkdir()
     for name, data in files.items():
         (root / split / name).write_bytes(data)
+    if zipped:
+        shutil.make_archive(root / split, "zip", root / split)
+        shutil.rmtree(root / split)
 
 
-layouts = pytest.mark.parametrize("write", [as_zip, as_folder])
-Write = Callable[[Path, str, dict[str, bytes]], None]
-
-
-@layouts
-def test_pairs_are_read_in_order(tmp_path: Path, write: Write) -> None:
-    write(tmp_path, "val", {**pair_files(3), "README.txt": b"words"})
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pairs_are_read_in_order(tmp_path, zipped):
+    write(tmp_path, "val", {**pair_files(3), "README.txt": b"words"}, zipped)
     images, masks = read_hair_pairs(tmp_path, "val", 32)
     np.testing.assert_array_equal(masks, faces(3)[1])
     np.testing.assert_allclose(images, faces(3)[0], atol=8)
     assert read_hair_pairs(tmp_path, "val", 16)[0].shape == (3, 16, 16, 3)
 
 
-@layouts
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({}, "no images"),
+        (None, "no hair masks for 'train'"),
         ({"a.txt": b"", "b_hair.png": b""}, "no images"),
-        ({"a.webp": b""}, "have no mask: a.webp"),
         ({"a.webp": b"", "a.png": b""}, "have no mask: a.png"),
+        (dict.fromkeys(pair_files(1), b"rubbish"), "cannot be read"),
+        (dict.fromkeys(pair_files(12), b"rubbish"), "cannot be read"),
     ],
-    ids=["nothing", "no image", "no mask", "a mask of another name"],
+    ids=["nothing", "no image", "no mask", "all damaged", "too many damaged"],
 )
-def test_what_is_no_such_layout(tmp_path: Path, write: Write, files: dict[str, bytes], words: str) -> None:
-    with pytest.raises(DataError, match="no hair masks for 'train'"):
-        read_hair_pairs(tmp_path, "train", 32)
-    write(tmp_path, "train", files)
+def test_what_is_no_such_layout(tmp_path, files, words):
+    if files is not None:
+        write(tmp_path, "train", files)
     with pytest.raises(DataError, match=words):
         read_hair_pairs(tmp_path, "train", 32)
 
 
-@layouts
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("00001.webp", b""),
         ("00001.webp", b"rubbish"),
         ("00001_hair.png", b""),
         ("00001_hair.png", png(np.zeros((32, 31), dtype=np.uint8))),
         ("00001_hair.png", png(np.zeros((16, 16), dtype=np.uint8))),
     ],
-    ids=["empty image", "rubbish", "empty mask", "another shape", "another size"],
+    ids=["rubbish", "empty mask", "another shape", "another size"],
 )
-def test_a_damaged_pair_is_left_out(
-    tmp_path: Path, write: Write, name: str, data: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_pair_is_left_out(tmp_path, name, data, caplog):
     write(tmp_path, "val", {**pair_files(3), name: data})
     assert len(read_hair_pairs(tmp_path, "val", 32)[0]) == 2 and "00001" in caplog.text
-
-
-@pytest.mark.parametrize("count", [1, 12])
-def test_too_many_damaged_pairs(tmp_path, count):
-    (tmp_path / "train.zip").write_bytes(b"no archive")
-    with pytest.raises(DataError, match="no whole zip"):
-        read_hair_pairs(tmp_path, "train", 32)
-    as_zip(tmp_path, "val", dict.fromkeys(pair_files(count), b"rubbish"))
-    with pytest.raises(DataError, match="cannot be read"):
-        read_hair_pairs(tmp_path, "val", 32)
 
 
 def test_samples_depend_on_seed_and_number_alone():
@@ -154,11 +128,6 @@ def test_masks_move_with_their_images():
         if (mask[sure] > 245).any() and (mask[sure] < 10).any():
             agreement.append(grey[sure & (mask < 10)].mean() - grey[sure & (mask > 245)].mean())
     assert np.mean(np.array(agreement) > 0) > 0.9
-
-
-def test_a_training_has_a_step():
-    with pytest.raises(ConfigError, match="at least 8 samples"):
-        dataclasses.replace(TINY, samples=4)
 
 
 def test_the_default_network_is_small():
@@ -203,24 +172,25 @@ def test_it_learns_and_the_runtime_takes_its_graph(tmp_path):
     with torch.no_grad():
         expected = network(torch.from_numpy(crops)).sigmoid()[:, 0].numpy()
     np.testing.assert_allclose(RuntimeNet(path.read_bytes(), 1).matte(crops), expected, atol=2e-3)
-    assert str(Path(__file__).parents[3]) not in str(onnx.load(path))
+    assert str(PurePath(__file__).parents[3]).encode() not in path.read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["nothing", "state.json", "ema.safetensors", "other"])
-def test_checkpoints_that_are_none(tmp_path, damage):
-    if damage != "nothing":
-        train_matte(*faces(4), tmp_path, TINY)
-        (checkpoint,) = tmp_path.iterdir()
-        if damage == "other":
-            state = checkpoint / "state.json"
-            state.write_text(state.read_text().replace('"widths"', '"breadths"'))
-        else:
-            (checkpoint / damage).write_bytes(b"{}")
-    with pytest.raises(CheckpointError):
-        load_matte(tmp_path)
-    with pytest.raises(CheckpointError):
-        export_matte(tmp_path, tmp_path / "matte.onnx")
-    assert not (tmp_path / "matte.onnx").exists()
+def test_checkpoints_that_are_none(tmp_path):
+    """Without one, of another network, and with damaged weights."""
+
+    def refused(words):
+        with pytest.raises(CheckpointError, match=words):
+            export_matte(tmp_path, tmp_path / "matte.onnx")
+        assert not (tmp_path / "matte.onnx").exists()
+
+    refused("no checkpoint of a matte network")
+    train_matte(*faces(4), tmp_path, TINY)
+    (checkpoint,) = tmp_path.iterdir()
+    state = checkpoint / "state.json"
+    state.write_text(state.read_text().replace('"widths"', '"breadths"'))
+    refused("is no checkpoint of a matte network")
+    (checkpoint / "ema.safetensors").write_bytes(b"{}")
+    refused("cannot be read")
 
 
 @pytest.mark.parametrize(("images", "masks"), [faces(0), (faces(2)[0], np.zeros((2, 32, 32), np.uint8))])
@@ -232,15 +202,14 @@ def test_nothing_to_measure(images, masks):
 def test_measures_of_known_answers():
     """A network that calls the right half hair, where the upper half is: a third."""
 
-    class Right(nn.Module):
-        def forward(self, image):
-            logits = torch.full_like(image[:, :1], -1)
-            logits[..., image.shape[-1] // 2 :] = 1
-            return logits
+    def right(image):
+        logits = torch.full_like(image[:, :1], -1)
+        logits[..., image.shape[-1] // 2 :] = 1
+        return logits
 
     masks = np.zeros((2, 8, 8), dtype=np.uint8)
     masks[0, :4] = 255  # the second face is bald
-    score = score_matte(Right(), np.zeros((2, 8, 8, 3), dtype=np.uint8), masks)
+    score = score_matte(right, np.zeros((2, 8, 8, 3), dtype=np.uint8), masks)
     assert score.face_iou == pytest.approx(16 / 48) and score.iou == pytest.approx(16 / (48 + 32))
     assert score.false_share == pytest.approx((16 + 32) / (32 + 64))
 
@@ -259,7 +228,7 @@ class TwoAnswers(nn.Module):
 
 @pytest.mark.parametrize(
     ("error", "limit", "fits"),
-    [(0.0, 1e-4, True), (0.1, 1e-4, False), (0.1, (1e-4, 0.2), True), (float("nan"), 1e-4, False)],
+    [(0.1, 1e-4, False), (0.1, (1e-4, 0.2), True), (float("nan"), 1e-4, False)],
 )
 def test_small_graphs_are_checked(tmp_path, error, limit, fits):
     path = tmp_path / "small.onnx"
