@@ -12,7 +12,6 @@ from aif.runtime.arrays import Float32Array, UInt8Array
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import DataError
 from aif.runtime.faces.detect import make_detector
-from aif.runtime.faces.detection import shrunk
 from aif.runtime.faces.landmarks import box_from_landmarks, landmark_angle
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.dense import DenseLandmarks
