@@ -12,8 +12,8 @@ import torch
 from aif.export.graphs.crops import first_crops
 from aif.export.graphs.exportable import ExportableModel, open_exportable
 from aif.export.graphs.faces import FaceReader
+from aif.export.graphs.files import Graphs
 from aif.export.graphs.graphs import DecoderGraph, EncoderGraph, export_graphs
-from aif.export.graphs.pair import Graphs
 from aif.export.graphs.parity import STORED, check_parity
 from aif.runtime.arrays import Float32Array
 from aif.runtime.bench.networks import Call, RunNetworks, network_inputs

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
+
 from aif.export.graphs.crops import first_crops
-from aif.export.graphs.exportable import ExportableModel, open_exportable
+from aif.export.graphs.exportable import ExportableModel
 from aif.export.graphs.faces import FaceReader
 from aif.export.graphs.files import companions, read_file, sha256_of
 from aif.export.graphs.graphs import OPSET, export_graphs
 from aif.export.graphs.parity import STORED, Parity, check_parity, stored_as_half
-from aif.export.graphs.subset import without
 from aif.export.precision.precision import add_precisions
 from aif.runtime.bundle.bundle import check_place, write_bundle
-from aif.runtime.bundle.manifest import (
-    GraphFile,
-    GraphPair,
-    Manifest,
-    Mode,
-    ShapeInfo,
-    Variant,
-)
-from aif.runtime.errors import ExportError
+from aif.runtime.bundle.manifest import FileInfo, GraphPair, Manifest, Mode, ShapeInfo, Variant
+from aif.runtime.errors import ConfigError, ExportError
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.train.data.base import FaceDataset
 
@@ -53,7 +45,7 @@ class ExportOptions:
     compositing: Mode | None = None
     """Default compositing mode; None = warp for models with shape, delta for others."""
     precisions: tuple[str, ...] = ()
-    """What to make beside FP32: of `aif.export.precision.choice.PRECISIONS`."""
+    """What to make beside FP32: of `aif.export.request.PRECISIONS`."""
     new: bool = False
     """An earlier bundle that is there by then stays."""
 
@@ -62,7 +54,6 @@ class ExportOptions:
 class ExportReport:
     """What was written, and how closely the graphs follow the network."""
 
-    path: Path
     bytes: int
     step: int
     parity: tuple[Parity, ...]
@@ -70,19 +61,17 @@ class ExportReport:
 
 
 def export_bundle(
-    run_folder: Path, out: Path, crops: FaceDataset, options: ExportOptions | None = None
+    model: ExportableModel, out: Path, crops: FaceDataset, options: ExportOptions | None = None
 ) -> ExportReport:
-    """Export the newest checkpoint of a run (its moving average, if it has one) as a bundle at `out`.
+    """Export a model as a bundle at `out`.
 
     Large weights of models with shape are stored as float16, where the graphs still pass with that.
 
     Args:
-        run_folder: what `aif-train --out` wrote.
         crops: at least 16 aligned faces, on which graphs and networks are compared; 32 for more precisions.
 
     Raises:
-        CheckpointError: no usable checkpoint.
-        UnknownAttributeError, ConfigError: as `without`.
+        ConfigError: the model cannot be composited as `options` say.
         ExportError: the graphs differ from the network by more than 1e-4 (docs/precision.md says what float16
             weights may cost), or those of a further precision do not pass its gate; a model with shape has no
             landmark network. Nothing is written.
@@ -91,26 +80,42 @@ def export_bundle(
     """
     options = options or ExportOptions()
     check_place(out)
+    shaped = model.frame is not None
+    modes: tuple[Mode, ...] = ("warp",) if shaped else ("delta", "replace")
+    if options.compositing not in (None, *modes):
+        fix = f"Choose {' or '.join(modes)}, or leave it out."
+        raise ConfigError(f"This model cannot be composited by {options.compositing!r}.", fix)
     beside = companions(landmarks=options.landmarks, matte=options.matte, detector=options.detector)
     card = None if options.card is None else read_file(options.card)
-    model = without(open_exportable(run_folder), options.without)
     finder = None
-    if model.frame is not None:
+    if shaped:
         if "landmarks" not in beside:
             raise ExportError(
                 "A model with shape needs a network of dense landmarks in its bundle, and there is none.",
                 "Name one: --landmarks FILE (aif fit landmarks makes it).",
             )
         finder = LandmarkNet(beside["landmarks"][1])
-    lone = _manifest(model, options)
-    graphs = export_graphs(model, lone.without_files().model_dump_json())
+    without_files = Manifest(
+        name=options.name or model.name,
+        version=options.version,
+        image_size=model.image_size,
+        latent_size=model.latent_size,
+        frame="shape" if shaped else "similarity",
+        attributes=model.attributes,
+        opset=OPSET,
+        compositing=options.compositing or modes[0],
+        hair=dict(model.hair),
+        provenance=model.provenance.model_copy(update={"metrics": dict(options.metrics or {})}),
+        shape=None if model.frame is None else ShapeInfo.of(model.frame),
+    )
+    graphs = export_graphs(model, without_files.model_dump_json())
     faces = first_crops(crops, FaceReader(model.image_size, model.frame, finder))
     parity = check_parity(model, graphs, faces)
-    if model.frame is not None:
+    if shaped:
         graphs = stored_as_half(model, graphs, faces)
         parity = check_parity(model, graphs, faces, STORED)
     files = {f"{part}.onnx": data for part, data in graphs.parts().items()}
-    pair = {part: GraphFile(file=f"{part}.onnx", sha256=sha256_of(d)) for part, d in graphs.parts().items()}
+    pair = {part: FileInfo(file=f"{part}.onnx", sha256=sha256_of(d)) for part, d in graphs.parts().items()}
     fields: dict[str, object] = {
         "graphs": {"fp32": GraphPair(**pair)},
         "parity": {"fp32": {each.batch: each.worst for each in parity}},
@@ -119,30 +124,12 @@ def export_bundle(
         fields[name], files[found[0].file] = found
     if card is not None:
         files["MODEL_CARD.md"] = card
-    manifest = Manifest.model_validate({**lone.model_dump(), **fields})
+    manifest = Manifest.model_validate({**without_files.model_dump(), **fields})
     if options.precisions:
         manifest, files = add_precisions(manifest, files, options.precisions, crops)
-    bundle = write_bundle(out, manifest, files, options.new)
+    write_bundle(out, manifest, files, options.new)
     size = sum(len(data) for data in files.values())
-    return ExportReport(bundle.path, size, model.provenance.steps, parity, manifest.variants)
-
-
-def _manifest(model: ExportableModel, options: ExportOptions) -> Manifest:
-    """The manifest without files."""
-    shaped = model.frame is not None
-    return Manifest(
-        name=options.name or model.name,
-        version=options.version,
-        image_size=model.image_size,
-        latent_size=model.latent_size,
-        frame="shape" if shaped else "similarity",
-        attributes=model.attributes,
-        opset=OPSET,
-        compositing=options.compositing or ("warp" if shaped else "delta"),
-        hair=dict(model.hair),
-        provenance=model.provenance.model_copy(update={"metrics": dict(options.metrics or {})}),
-        shape=None if model.frame is None else ShapeInfo.of(model.frame),
-    )
+    return ExportReport(size, model.provenance.steps, parity, manifest.variants)
 
 
 def read_metrics(path: Path) -> dict[str, float]:
@@ -152,10 +139,6 @@ def read_metrics(path: Path) -> dict[str, float]:
         ExportError: the file is no such object.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        figures = {str(name): float(value) for name, value in values.items()}
-        if not all(map(math.isfinite, figures.values())):
-            raise ValueError("a figure is not finite")
-        return figures
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise ExportError(f"{path} is no JSON object of names and numbers ({error}).") from error
+        return TypeAdapter(dict[str, FiniteFloat]).validate_json(read_file(path))
+    except ValidationError as error:
+        raise ExportError(f"{path} is no JSON object of names and finite numbers.") from error

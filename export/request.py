@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from aif.runtime.errors import ConfigError
+from aif.runtime.errors import ConfigError, nearest_names
 
 if TYPE_CHECKING:  # a request is checked before all this is loaded
     from aif.export.bundle import ExportOptions, ExportReport
@@ -17,6 +17,20 @@ if TYPE_CHECKING:  # a request is checked before all this is loaded
     from aif.runtime.tensorrt.build import BuildOptions
     from aif.runtime.tensorrt.sidecar import Sidecar
     from aif.train.data.base import FaceDataset
+
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+def parse_precisions(text: str) -> tuple[str, ...]:
+    """The precisions of "fp32,fp16,int8" but fp32, which every bundle holds; ConfigError for others."""
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in PRECISIONS:
+            raise ConfigError(f"There is no precision {name!r}.", nearest_names(name, PRECISIONS))
+    if not names:
+        raise ConfigError("--precision names no precision.", f"Known: {', '.join(PRECISIONS)}.")
+    return tuple(name for name in PRECISIONS[1:] if name in names)
 
 
 @dataclass(frozen=True)
@@ -69,8 +83,7 @@ def extend(request: ExportRequest, report: Callable[[str], None]) -> Outcome:
         ConfigError: nothing is to be added.
         AifError: as `extend_bundle` and `add_engines`; nothing is written.
     """
-    from aif.export.graphs.crops import open_crops
-    from aif.export.precision.choice import check_real
+    from aif.export.graphs.crops import check_real, open_crops
     from aif.runtime.bundle.bundle import Bundle, check_place
 
     check_place(request.out)
@@ -94,34 +107,30 @@ def extend(request: ExportRequest, report: Callable[[str], None]) -> Outcome:
 
             made = extend_bundle(source, place, wanted, faces, request.new).manifest.variants
             source, variants = place, {name: made[name] for name in wanted}
-        return Outcome(manifest.attribute_names, variants, _engines(request, source, faces, report))
+        return Outcome(manifest.attribute_names, variants, add_engines(request, source, faces, report))
 
 
 def export_run(request: ExportRequest, options: ExportOptions, report: Callable[[str], None]) -> Outcome:
     """Export a run, with precisions and engines.
 
     Raises:
-        ConfigError: the model cannot be composited as `options` say.
-        AifError: as `export_bundle` and `add_engines`; nothing is written.
+        AifError: as `open_exportable`, `without`, `export_bundle` and `add_engines`; nothing is written.
     """
     from aif.export.bundle import export_bundle
-    from aif.export.graphs.crops import open_crops
-    from aif.export.graphs.exportable import open_exportable
-    from aif.export.graphs.subset import without
-    from aif.export.precision.choice import check_mode, check_real
+    from aif.export.graphs.crops import check_real, open_crops
+    from aif.export.graphs.exportable import open_exportable, without
     from aif.runtime.bundle.bundle import check_place
 
     check_place(request.out)
     model = without(open_exportable(request.source), options.without)
-    check_mode(options.compositing, model.frame is not None)
-    place = model.data_path if request.data is None else request.data
-    faces = open_crops(place, model.attribute_names, request.table, model.image_size)
-    if place is None and (request.precisions or request.engines or model.frame is not None):
+    data = model.data_path if request.data is None else request.data
+    faces = open_crops(data, model.attribute_names, request.table, model.image_size)
+    if data is None and (request.precisions or request.engines or model.frame is not None):
         check_real(faces, model.provenance.dataset)
     options = replace(options, precisions=request.precisions, new=request.new)
     with _before_engines(request) as place:
-        made = export_bundle(request.source, place, faces, options)
-        engines = _engines(request, place, faces, report)
+        made = export_bundle(model, place, faces, options)
+        engines = add_engines(request, place, faces, report)
     return Outcome(model.attribute_names, made.variants, engines, made)
 
 
@@ -135,12 +144,39 @@ def _before_engines(request: ExportRequest) -> Iterator[Path]:
         yield Path(folder) / "bundle"
 
 
-def _engines(
+def add_engines(
     request: ExportRequest, source: Path, faces: FaceDataset, report: Callable[[str], None]
 ) -> tuple[Sidecar, ...]:
+    """Write the bundle at `source` with the requested engines, if any, to the request's `out`.
+
+    Engines for other machines stay, those in a bundle at `out` too; those of graphs that the bundle does not
+    hold any more go.
+
+    Args:
+        faces: at least 16, on which the engines are compared with the graphs.
+
+    Raises:
+        AifError: TensorRT is not here, an engine cannot be built or does not pass the gate, or `out` cannot
+            be written; nothing is written.
+    """
     plan = request.engines
     if plan is None:
         return ()
-    from aif.export.add_engines import add_engines
+    from aif.export.graphs.crops import spread_crops
+    from aif.export.graphs.faces import reader_of
+    from aif.export.graphs.files import contents_of
+    from aif.runtime.bundle.bundle import Bundle, write_bundle
+    from aif.runtime.model.make_engines import make_engines
+    from aif.runtime.tensorrt.store import bundle_files, engines_kept
 
-    return add_engines(source, request.out, plan.precisions, faces, plan.options, report, request.new)
+    manifest, files = contents_of(source)
+    bundle, crops = Bundle(source, manifest), spread_crops(faces, reader_of(manifest, files))
+    made = [
+        engine
+        for name in plan.precisions
+        for engine in make_engines(bundle, name, crops, faces.name, plan.options, report)
+    ]
+    built = tuple(sidecar for sidecar, _ in made)
+    kept = engines_kept(request.out, manifest, built) | engines_kept(source, manifest, built)
+    write_bundle(request.out, manifest, {**files, **kept, **bundle_files(made)}, request.new)
+    return built

@@ -19,13 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aif.runtime.bundle.manifest import (
     AttributeInfo,
-    GraphFile,
+    CropNetInfo,
+    FileInfo,
     GraphPair,
     HairColour,
     HairInfo,
-    LandmarkInfo,
     Manifest,
-    MatteInfo,
     Provenance,
     ShapeInfo,
 )
@@ -281,14 +280,14 @@ def sha256(data: bytes) -> str:
 
 
 def _manifest(files: dict[str, bytes], **fields: Any) -> Manifest:
-    encoder, decoder = (GraphFile(file=name, sha256=sha256(files[name])) for name in FILES[:2])
+    encoder, decoder = (FileInfo(file=name, sha256=sha256(files[name])) for name in FILES[:2])
     values: dict[str, Any] = {
         "name": "toy",
         "version": "1",
         "image_size": SIZE,
         "attributes": tuple(AttributeInfo(name=name) for name in ATTRIBUTES),
         "graphs": {"fp32": GraphPair(encoder=encoder, decoder=decoder)},
-        "landmarks": LandmarkInfo(
+        "landmarks": CropNetInfo(
             file="landmarks.onnx", sha256=sha256(files["landmarks.onnx"]), input_size=NET_SIZE
         ),
         "opset": 20,
@@ -330,5 +329,7 @@ def shape_parts(matte: bool = True, **fields: Any) -> Parts:
     }
     if matte:
         files["matte.onnx"] = matte_net()
-        known["matte"] = MatteInfo(file="matte.onnx", sha256=sha256(files["matte.onnx"]), input_size=NET_SIZE)
+        known["matte"] = CropNetInfo(
+            file="matte.onnx", sha256=sha256(files["matte.onnx"]), input_size=NET_SIZE
+        )
     return Parts(_manifest(files, **{**known, **fields}), files)

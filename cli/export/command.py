@@ -115,8 +115,7 @@ def export(
     docs/precision.md says what each precision gives away, docs/tensorrt.md where engines fit.
     """
     from aif.cli.console import notice
-    from aif.export.precision.choice import parse_precisions
-    from aif.export.request import ExportRequest, export_run, extend
+    from aif.export.request import ExportRequest, export_run, extend, parse_precisions
 
     wanted = parse_precisions(precision)
     if not trt and (option := first_given(context, _ENGINES_ONLY)):

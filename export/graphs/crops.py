@@ -82,14 +82,33 @@ def open_crops(
     return open_faces(place, "val", attributes, table=table, image_size=image_size)
 
 
+def check_real(faces: FaceDataset, trained_on: str) -> None:
+    """Raise ExportError for faces that nobody named, where they are synthetic and the model is not."""
+    if isinstance(faces, SyntheticFaces) and trained_on != faces.name:
+        raise ExportError(
+            f"FP16, INT8 and engines are checked, and INT8 is calibrated, on real faces; the model was "
+            f"trained on {trained_on}, and where those faces are is not known.",
+            "Name faces: --data FOLDER (aligned crops, labels are not needed). For a trial with synthetic "
+            "faces, which the manifest will then say: --data synthetic",
+        )
+
+
 @dataclass(frozen=True)
 class CropSets:
-    """Two sets of faces that share none, and what they are."""
+    """Two sets of faces of a dataset that share none."""
 
     gate: FaceInputs
     calibration: FaceInputs
-    gate_set: FaceSet
-    calibration_set: FaceSet
+    dataset: FaceDataset
+
+    def about(self, some: FaceInputs) -> FaceSet:
+        """What a manifest says of one of them."""
+        return FaceSet(
+            dataset=self.dataset.name,
+            dataset_fingerprint=self.dataset.fingerprint,
+            faces=len(some),
+            synthetic=isinstance(self.dataset, SyntheticFaces),
+        )
 
 
 def split_crops(dataset: FaceDataset, reader: FaceReader) -> CropSets:
@@ -99,25 +118,15 @@ def split_crops(dataset: FaceDataset, reader: FaceReader) -> CropSets:
         ExportError: there are fewer than 16 for each.
         DataError: images cannot be read.
     """
-    if len(dataset) < 2 * LEAST:
-        raise ExportError(
-            f"FP16 and INT8 need at least {2 * LEAST} faces, {LEAST} to calibrate with and {LEAST} others "
-            f"for the gate; {dataset.name} has {len(dataset)}.",
-            "Name more: --data FOLDER",
-        )
-    chosen = _spread(dataset, 2 * min(len(dataset) // 2, MOST))
-    gate, calibration = (_enough(reader.read(dataset, chosen[k::2]), dataset, reader) for k in (0, 1))
-    return CropSets(gate, calibration, _about(dataset, gate), _about(dataset, calibration))
+    indices = _spread(
+        dataset, 2, f"FP16 and INT8 need {LEAST} faces to calibrate with and {LEAST} for the gate"
+    )
+    return CropSets(*(_read(dataset, indices[k::2], reader) for k in (0, 1)), dataset)
 
 
 def spread_crops(dataset: FaceDataset, reader: FaceReader) -> FaceInputs:
     """Up to 128 faces, spread evenly over the dataset; errors as `split_crops`."""
-    if len(dataset) < LEAST:
-        raise ExportError(
-            f"Engines are checked on at least {LEAST} faces; {dataset.name} has {len(dataset)}.",
-            "Name more: --data FOLDER",
-        )
-    return _enough(reader.read(dataset, _spread(dataset, min(len(dataset), MOST))), dataset, reader)
+    return _read(dataset, _spread(dataset, 1, "Engines are checked on faces"), reader)
 
 
 def first_crops(dataset: FaceDataset, reader: FaceReader) -> FaceInputs:
@@ -130,25 +139,24 @@ def first_crops(dataset: FaceDataset, reader: FaceReader) -> FaceInputs:
     return reader.read(dataset, range(min(count, len(dataset)))).rows(slice(LEAST))
 
 
-def _spread(dataset: FaceDataset, count: int) -> Sequence[int]:
+def _spread(dataset: FaceDataset, sets: int, why: str) -> Sequence[int]:
+    """Indices for so many sets of 16 to 128 faces."""
+    if len(dataset) < sets * LEAST:
+        raise ExportError(
+            f"{why}: at least {sets * LEAST} faces; {dataset.name} has {len(dataset)}.",
+            "Name more: --data FOLDER",
+        )
+    count = sets * min(len(dataset) // sets, MOST)
     found: list[int] = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
     return found
 
 
-def _about(dataset: FaceDataset, some: FaceInputs) -> FaceSet:
-    return FaceSet(
-        dataset=dataset.name,
-        dataset_fingerprint=dataset.fingerprint,
-        faces=len(some),
-        synthetic=isinstance(dataset, SyntheticFaces),
-    )
-
-
-def _enough(found: FaceInputs, dataset: FaceDataset, reader: FaceReader) -> FaceInputs:
-    if reader.frame is None or len(found) >= LEAST:
-        return found
-    raise ExportError(
-        f"Landmarks were found in {len(found)} of the chosen faces of {dataset.name}; "
-        f"at least {LEAST} are needed.",
-        "Name photographs of faces, aligned: --data FOLDER (aif prepare makes them from photos).",
-    )
+def _read(dataset: FaceDataset, indices: Sequence[int], reader: FaceReader) -> FaceInputs:
+    found = reader.read(dataset, indices)
+    if reader.frame is not None and len(found) < LEAST:
+        raise ExportError(
+            f"Landmarks were found in {len(found)} of the chosen faces of {dataset.name}; "
+            f"at least {LEAST} are needed.",
+            "Name photographs of faces, aligned: --data FOLDER (aif prepare makes them from photos).",
+        )
+    return found

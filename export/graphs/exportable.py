@@ -1,20 +1,23 @@
-"""What can be exported: the encoder and decoder of any kind of run, with all that a manifest says of them."""
+"""What can be exported: encoder and decoder of any kind of run, with all that a manifest says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from aif.runtime.bundle.manifest import AttributeInfo, HairInfo, Provenance
+from aif.runtime.errors import ConfigError, UnknownAttributeError
 from aif.runtime.geometry.frame import Frame
 from aif.train.shape.model import is_shape_run, load_shape_run
 from aif.train.shape.shape_run import ShapeRun
 from aif.train.training.run import TrainedRun, load_run
 
-RESEARCH_LICENCE = "Research use only, as the terms of the training data ask; the code has its own licence."
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class ExportableModel:
         attributes: y's columns.
         frame: mean shape and triangles; None for models of the similarity crop.
         data_path: where the training faces lay; None = not known.
+        columns: (A, A') of the networks' own A' attributes those that are offered; None = all.
     """
 
     name: str
@@ -41,6 +45,7 @@ class ExportableModel:
     frame: Frame | None = None
     hair: Mapping[str, HairInfo] = field(default_factory=dict)
     data_path: Path | None = None
+    columns: Tensor | None = None
 
     @property
     def attribute_names(self) -> tuple[str, ...]:
@@ -91,5 +96,43 @@ def _provenance(run: ShapeRun | TrainedRun, preset: str, steps: int, seed: int) 
         steps=steps,
         faces_seen=run.faces_seen,
         seed=seed,
-        weights_licence=RESEARCH_LICENCE,
+        weights_licence="Research use only, as the terms of the training data ask; "
+        "the code has its own licence.",
+    )
+
+
+def without(model: ExportableModel, names: Sequence[str]) -> ExportableModel:
+    """The model without these attributes: neither encoded, decoded nor offered.
+
+    Raises:
+        UnknownAttributeError: the model has no such attribute.
+        ConfigError: none would be left.
+    """
+    for name in names:
+        if name not in model.attribute_names:
+            raise UnknownAttributeError(name, model.attribute_names, "this run")
+    kept = [k for k, name in enumerate(model.attribute_names) if name not in names]
+    if not kept:
+        raise ConfigError("No attribute would be left.", "Leave out fewer.")
+    if len(kept) == len(model.attributes):
+        return model
+
+    def left(known: Mapping[str, _T]) -> dict[str, _T]:
+        return {name: each for name, each in known.items() if name not in names}
+
+    infos = [
+        info.model_copy(
+            update={
+                "takes_along": left(info.takes_along),
+                "takes_along_off": left(info.takes_along_off),
+                "excludes": tuple(name for name in info.excludes if name not in names),
+            }
+        )
+        for info in (model.attributes[k] for k in kept)
+    ]
+    return replace(
+        model,
+        columns=torch.eye(len(model.attributes))[kept],
+        attributes=tuple(infos),
+        hair=left(model.hair),
     )

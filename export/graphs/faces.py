@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array
+from aif.runtime.bundle.manifest import Manifest
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.geometry.align import similarity_transform, transform_points
 from aif.runtime.geometry.frame import Frame
@@ -45,14 +46,10 @@ class FaceReader:
 
         Args:
             crops_hwc: uint8 (S', S', 3) RGB each; of any size with a frame, else of `size`.
-
-        Raises:
-            ValueError: a frame, but nothing to find landmarks with.
         """
         if self.frame is None:
             return FaceInputs(_nchw(crops_hwc, self.size))
-        if self.finder is None:
-            raise ValueError("textures need a landmark network")
+        assert self.finder is not None
         textures: list[UInt8Array] = []
         landmarks = [np.empty((0, COUNT, 2), np.float32)]
         for crop in crops_hwc:
@@ -64,6 +61,13 @@ class FaceReader:
             matrix = similarity_transform(five_points(points), self.size)
             landmarks.append(transform_points(points, matrix)[None] / np.float32(self.size))
         return FaceInputs(_nchw(textures, self.size), np.concatenate(landmarks))
+
+
+def reader_of(manifest: Manifest, files: Mapping[str, bytes]) -> FaceReader:
+    """The reader of a bundle's model; `files` hold its landmark network, where it has one."""
+    frame, landmarks = manifest.face_frame, manifest.landmarks
+    finder = None if frame is None or landmarks is None else LandmarkNet(files[landmarks.file])
+    return FaceReader(manifest.image_size, frame, finder)
 
 
 def _nchw(images_hwc: list[UInt8Array], size: int) -> Float32Array:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from aif.export.graphs.exportable import ExportableModel
-from aif.export.graphs.pair import Graphs
+from aif.export.graphs.files import Graphs
 from aif.runtime.errors import ExportError
 from aif.runtime.geometry.points import COUNT
 from aif.runtime.model.codes import Decoded
@@ -28,13 +28,16 @@ class EncoderGraph(nn.Module):
     With shape also landmarks (N, 221, 2) in units of the crop's side go in, beside the texture.
     """
 
+    columns: Tensor | None
+
     def __init__(self, model: ExportableModel) -> None:
         super().__init__()
         self.encoder = model.encoder
+        self.register_buffer("columns", model.columns)
 
     def forward(self, image: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, ...]:
         code = self.encoder(image) if landmarks is None else self.encoder(image, landmarks)
-        return code.mean, code.y
+        return code.mean, code.y if self.columns is None else code.y @ self.columns.T
 
 
 class DecoderGraph(nn.Module):
@@ -43,12 +46,15 @@ class DecoderGraph(nn.Module):
     With shape: texture, landmarks (N, 221, 2) in units of the crop's side and detail (N, 3, S/4, S/4).
     """
 
+    columns: Tensor | None
+
     def __init__(self, model: ExportableModel) -> None:
         super().__init__()
         self.decoder, self.shaped = model.decoder, model.frame is not None
+        self.register_buffer("columns", model.columns)
 
     def forward(self, z: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        found = self.decoder(z, y)
+        found = self.decoder(z, y if self.columns is None else y @ self.columns)  # left out is absent: 0
         return tuple(found) if self.shaped else (found,)
 
 
@@ -111,13 +117,5 @@ def _export(
         raise ExportError(f"The {what} could not be exported to ONNX: {error}") from error
     finally:
         chatter.setLevel(level)
-    found = [node.name for node in model.graph.input] + [node.name for node in model.graph.output]
-    if found != [*input_names, *output_names]:
-        raise ExportError(f"The {what}'s graph has inputs and outputs {found}.")
-    left = sorted({node.op_type for node in model.graph.node} & {"BatchNormalization", "Dropout"})
-    if left:
-        raise ExportError(
-            f"The {what}'s graph still holds {', '.join(left)}; normalisation was to be folded."
-        )
     data: bytes = model.SerializeToString()
     return data

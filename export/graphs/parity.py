@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from aif.export.graphs.exportable import ExportableModel
+from aif.export.graphs.files import Graphs
 from aif.export.graphs.graphs import DecoderGraph, EncoderGraph
-from aif.export.graphs.pair import Graphs
 from aif.export.graphs.stored import large_weights, store_as_half
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import ExportError

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
 from aif.export.graphs.crops import CropSets, split_crops
-from aif.export.graphs.faces import FaceReader
-from aif.export.graphs.files import contents_of, sha256_of
-from aif.export.graphs.pair import Graphs
+from aif.export.graphs.faces import reader_of
+from aif.export.graphs.files import Graphs, contents_of, sha256_of
 from aif.export.graphs.stored import store_as_half, stored_weights, widen
-from aif.export.precision.gate import Gate
 from aif.export.precision.half import halve_convolutions, to_half
-from aif.export.precision.quantise import METHOD, convolutions, quantise_behind
+from aif.export.precision.quantise import CONVOLUTIONS, METHOD, QUANTISED, convolutions, quantise
 from aif.runtime.bench.measure import Rounds, Setup, describe_machine
 from aif.runtime.bench.networks import OnnxNetworks, bench_networks
 from aif.runtime.bundle.bundle import Bundle, write_bundle
-from aif.runtime.bundle.manifest import GraphFile, GraphPair, Manifest, Variant
+from aif.runtime.bundle.manifest import FileInfo, GraphPair, Manifest, Variant
 from aif.runtime.errors import ExportError
-from aif.runtime.faces.landmarks import LandmarkNet
-from aif.runtime.model.gate import for_manifest
+from aif.runtime.model.gate import Gate, for_manifest, over_limits
 from aif.runtime.networks.cpu import multiplies_int8
 from aif.runtime.tensorrt.store import engines_kept
 from aif.train.data.base import FaceDataset
+
+log = logging.getLogger(__name__)
+
+MOST_FLOAT = 4
+"""Convolutions at the end of a graph that may stay in float before INT8 is given up."""
 
 SPEED_SECONDS, SPEED_ROUNDS = 0.2, 3
 """How long each network is timed for the speedup, and how often."""
@@ -45,16 +48,11 @@ class Made:
 
 
 def add_precisions(
-    manifest: Manifest,
-    files: Mapping[str, bytes],
-    wanted: Sequence[str],
-    faces: FaceDataset,
+    manifest: Manifest, files: Mapping[str, bytes], wanted: Sequence[str], faces: FaceDataset
 ) -> tuple[Manifest, dict[str, bytes]]:
-    """A bundle's contents with graphs of further precisions.
+    """A bundle's contents with graphs of further precisions than FP32; those that it has are made anew.
 
     Args:
-        manifest, files: with FP32 graphs; those of a wanted precision are made anew.
-        wanted: of `aif.export.precision.choice.PRECISIONS`, without fp32.
         faces: at least 32 faces; half of them calibrate, the others are the gate's.
 
     Raises:
@@ -64,11 +62,9 @@ def add_precisions(
     if pair is None:
         raise ExportError("The bundle has no FP32 graphs, which others are made from.", "Export its run.")
     original = Graphs(files[pair.encoder.file], files[pair.decoder.file])
-    finder = None
-    if manifest.face_frame is not None and manifest.landmarks is not None:
-        finder = LandmarkNet(files[manifest.landmarks.file])
-    crops = split_crops(faces, FaceReader(manifest.image_size, manifest.face_frame, finder))
-    gate = Gate(manifest, original, crops.gate)
+    crops = split_crops(faces, reader_of(manifest, files))
+    model = original.loaded(manifest)
+    gate = Gate(model, crops.gate)
     shaped = manifest.frame == "shape"
     graphs, variants, contents = dict(manifest.graphs), dict(manifest.variants), dict(files)
     for precision in wanted:
@@ -79,28 +75,23 @@ def add_precisions(
                 f"Export without {precision}.",
             )
         if precision == "fp16":
-            made = _half(original, gate, shaped)
+            made = _half(original, gate, manifest)
         else:
-            made = _int8(original, gate, Gate(manifest, original, crops.calibration), shaped)
+            made = _int8(original, gate, Gate(model, crops.calibration), manifest)
         entries = {}
-        labelled = _labelled(made.graphs, original, precision)
-        for part, data in labelled.parts().items():
+        for part, data in made.graphs.parts().items():
             name = f"{part}.{precision}.onnx"
-            entries[part] = GraphFile(file=name, sha256=sha256_of(data))
-            contents[name] = data
+            contents[name] = _labelled(data, original.parts()[part], precision)
+            entries[part] = FileInfo(file=name, sha256=sha256_of(contents[name]))
         graphs[precision] = GraphPair(**entries)
-        speedup = measure_speedup(original, labelled, manifest)
+        speedup = measure_speedup(original, made.graphs, manifest)
         variants[precision] = _variant(precision, made, crops, speedup)
     fields = {**manifest.model_dump(), "graphs": graphs, "variants": variants}
     return Manifest.model_validate(fields), contents
 
 
 def extend_bundle(
-    path: Path,
-    out: Path,
-    wanted: Sequence[str],
-    faces: FaceDataset,
-    new: bool = False,
+    path: Path, out: Path, wanted: Sequence[str], faces: FaceDataset, new: bool = False
 ) -> Bundle:
     """Write the bundle at `path` with further precisions to `out`, which may be the same place.
 
@@ -134,60 +125,55 @@ def measure_speedup(original: Graphs, made: Graphs, manifest: Manifest) -> float
     return float(f"{times['aif'] / times['made']:.3g}")
 
 
-def _half(original: Graphs, gate: Gate, shaped: bool) -> Made:
-    """Everything in float16, or, for models with shape, the convolutions.
-
-    Raises:
-        ExportError: graphs that do not pass the gate.
-    """
-    pair = {}
+def _half(original: Graphs, gate: Gate, manifest: Manifest) -> Made:
+    """Everything in float16, or, for models with shape, the convolutions; an ExportError beyond the gate."""
+    pair, shaped = {}, manifest.frame == "shape"
     for part, graph in original.parts().items():
         half = halve_convolutions(widen(graph)) if shaped else to_half(widen(graph))
         pair[part] = store_as_half(half, stored_weights(graph))
     graphs = Graphs(**pair)
-    figures = gate.figures(graphs)
+    figures = gate.figures(graphs.loaded(manifest))
     gate.check("fp16", figures)
     return Made(graphs, figures, _HALF_SHAPED if shaped else _HALF)
 
 
-def _int8(original: Graphs, gate: Gate, calibration: Gate, shaped: bool) -> Made:
-    """The encoder quantised behind the gate, then the decoder.
+def _int8(original: Graphs, gate: Gate, calibration: Gate, manifest: Manifest) -> Made:
+    """The encoder quantised behind the gate, then the decoder; an ExportError beyond the gate.
 
-    Raises:
-        ExportError: graphs that do not pass the gate.
+    While a figure is above its limit, one more of the last convolutions is left in float.
     """
+    kinds = CONVOLUTIONS if manifest.frame == "shape" else QUANTISED
     done, kept = original, list[str]()
-    figures: dict[str, float] = {}
     for part, feeds in (("encoder", calibration.faces.feeds()), ("decoder", calibration.decoder_feeds())):
-
-        def with_part(graph: bytes, part: str = part, done: Graphs = done) -> Graphs:
-            return Graphs(**{**done.parts(), part: graph})
-
-        graph, in_float, figures = quantise_behind(
-            original.parts()[part], feeds, shaped, lambda graph: gate.figures(with_part(graph))
-        )
-        done = with_part(graph)
+        graph = original.parts()[part]
+        layers = convolutions(graph)
+        for count in range(min(MOST_FLOAT, len(layers)) + 1):
+            in_float = layers[len(layers) - count :]
+            made = quantise(widen(graph), feeds, in_float, kinds) if layers else graph
+            tried = replace(done, **{part: store_as_half(made, stored_weights(graph))})
+            figures = gate.figures(tried.loaded(manifest))
+            log.info("INT8 with %d layers in float: %s", count, figures)
+            if not over_limits("int8", figures):
+                break
         gate.check("int8", figures)
+        done = tried
         kept += [f"{part}/{name}" for name in in_float]
     return Made(done, figures, METHOD, tuple(kept))
 
 
-def _labelled(made: Graphs, original: Graphs, precision: str) -> Graphs:
-    """With the metadata of the FP32 graphs, and the precision, in each."""
-    pair = {}
-    for part, data in made.parts().items():
-        model = onnx.load_from_string(data)
-        known = onnx.load_from_string(original.parts()[part]).metadata_props
-        props = {entry.key: entry.value for entry in known} | {"aif_precision": precision}
-        onnx.helper.set_model_props(model, props)
-        pair[part] = model.SerializeToString()
-    return Graphs(**pair)
+def _labelled(graph: bytes, original: bytes, precision: str) -> bytes:
+    """With the metadata of the FP32 graph, and the precision."""
+    model = onnx.load_from_string(graph)
+    known = {entry.key: entry.value for entry in onnx.load_from_string(original).metadata_props}
+    onnx.helper.set_model_props(model, known | {"aif_precision": precision})
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def _variant(precision: str, made: Made, crops: CropSets, speedup: float) -> Variant:
     warnings = []
     int8 = precision == "int8"
-    if crops.gate_set.synthetic:
+    if crops.about(crops.gate).synthetic:
         what = "Calibrated and checked" if int8 else "Checked"
         warnings.append(f"{what} on synthetic faces; photographs may fare worse.")
     if int8 and not multiplies_int8():
@@ -196,8 +182,8 @@ def _variant(precision: str, made: Made, crops: CropSets, speedup: float) -> Var
     return Variant(
         method=made.method,
         float_layers=made.float_layers,
-        calibrated_on=crops.calibration_set if int8 else None,
-        gated_on=crops.gate_set,
+        calibrated_on=crops.about(crops.calibration) if int8 else None,
+        gated_on=crops.about(crops.gate),
         gate=measured["gate"],
         limits=measured["limits"],
         speedup=speedup,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
@@ -20,13 +20,8 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from aif.export.graphs.stored import store_as_half, stored_weights, widen
 from aif.runtime.errors import ExportError
-from aif.runtime.model.gate import over_limits
 
-log = logging.getLogger(__name__)
-
-BATCH = 16
 METHOD = (
     "static QDQ of convolutions and what stands between them, all else in float32; "
     "int8 weights per channel, uint8 activations per tensor, range: 99.999th percentile"
@@ -39,25 +34,19 @@ QUANTISED = ("Conv", "Add", "Relu", "Resize", "AveragePool")
 CONVOLUTIONS = ("Conv", "Relu")
 """Of models with shape nothing else: what they add and resize besides are landmarks and textures."""
 
-MOST_FLOAT = 4
-"""Convolutions at the end of a graph that may stay in float before INT8 is given up."""
-
 Feeds = Mapping[str, npt.NDArray[np.float32]]
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Calibration inputs in batches, once; all of one size, for ONNX Runtime stacks what they give."""
+    """Calibration inputs, a face at a time, once."""
 
     def __init__(self, feeds: Feeds) -> None:
         count = len(next(iter(feeds.values())))
-        size = next(each for each in range(BATCH, 0, -1) if count % each == 0)
-        self._batches: Iterator[dict[str, npt.NDArray[np.float32]]] = iter(
-            {name: values[start : start + size] for name, values in feeds.items()}
-            for start in range(0, count, size)
-        )
+        faces = ({name: values[k : k + 1] for name, values in feeds.items()} for k in range(count))
+        self._faces: Iterator[dict[str, npt.NDArray[np.float32]]] = faces
 
     def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        return next(self._batches, None)
+        return next(self._faces, None)
 
 
 def convolutions(graph: bytes) -> tuple[str, ...]:
@@ -65,48 +54,15 @@ def convolutions(graph: bytes) -> tuple[str, ...]:
     return tuple(n.name for n in onnx.load_from_string(graph).graph.node if n.op_type == "Conv")
 
 
-def quantise_behind(
-    graph: bytes, feeds: Feeds, shaped: bool, measure: Callable[[bytes], dict[str, float]]
-) -> tuple[bytes, tuple[str, ...], dict[str, float]]:
-    """A graph in INT8, the layers of it that stay in float, and its figures.
-
-    While a figure is above its limit, one more of the last convolutions is left in float; where none passes,
-    it is the last one tried. A graph without convolutions stays as it is.
-
-    Args:
-        measure: gives the figures of a gate for a quantised graph.
-
-    Raises:
-        ExportError: as `quantise`.
-    """
-    layers = convolutions(graph)
-    if not layers:
-        return graph, (), measure(graph)
-    for count in range(min(MOST_FLOAT, len(layers)) + 1):
-        kept = layers[len(layers) - count :]
-        made = quantise(widen(graph), feeds, kept, CONVOLUTIONS if shaped else QUANTISED)
-        made = store_as_half(made, stored_weights(graph))
-        figures = measure(made)
-        log.info("INT8 with %d layers in float: %s", count, figures)
-        if not over_limits("int8", figures):
-            break
-    return made, kept, figures
-
-
 def quantise(
     graph: bytes, feeds: Feeds, float_layers: Collection[str] = (), kinds: Collection[str] = QUANTISED
 ) -> bytes:
-    """Quantise a graph.
+    """Quantise a graph; ExportError where ONNX Runtime cannot.
 
     Args:
         feeds: inputs to find the ranges of all activations with, by name, each (N, ...).
         float_layers: nodes to leave as they are.
-
-    Raises:
-        ExportError: there is nothing to calibrate with, or ONNX Runtime cannot quantise the graph.
     """
-    if not feeds or not len(next(iter(feeds.values()))):
-        raise ExportError("INT8 needs faces to calibrate with; there are none.", "Name some: --data FOLDER")
     try:
         with tempfile.TemporaryDirectory() as folder, _quiet():
             place = Path(folder) / "graph.onnx"

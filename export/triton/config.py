@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as schema
 
-from aif.runtime.errors import ExportError
+from aif.runtime.bundle.manifest import Manifest
 
 Placement = Literal["cpu", "gpu"]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -22,131 +20,105 @@ LABELS = "attributes.txt"
 """The file beside a configuration that names y's columns, a line each."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """One network of a repository.
+def network_config(
+    name: str,
+    inputs: Shapes,
+    outputs: Shapes,
+    max_batch: int,
+    instances: int,
+    backend: Literal["onnxruntime", "tensorrt"] = "onnxruntime",
+    placement: Placement = "cpu",
+    threads: int | None = None,
+    file: str = "model.onnx",
+    by_capability: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    warmup: bool = False,
+) -> Any:
+    """The ModelConfig of one network: float32 in and out, dynamic batches, instances, warm-up.
 
-    Attributes:
-        name: of the model in the repository.
-        inputs, outputs: what it takes and gives.
+    Args:
         max_batch: the largest batch; 1 = requests are never joined.
-        placement: where its instances run.
-        instances: how many there are, on each GPU or on the processor together.
+        instances: on each GPU, or on the processor together.
         threads: of one instance on the processor; None = the backend's choice.
-        warmup: whether each input `X` has a sample of it in `warmup/X.bin`.
-        file, files_by_capability: the graph's file; for engines by compute capability ("8.9") where there are
-            several.
+        by_capability: the files of engines by compute capability ("8.9"), where there are several.
         tags: labels of the server's metrics.
-        labelled: the output whose columns are the attributes; None = none.
+        warmup: whether each input `X` has a sample of it in `warmup/X.bin`.
     """
-
-    name: str
-    backend: Literal["onnxruntime", "tensorrt"]
-    inputs: Shapes
-    outputs: Shapes
-    max_batch: int
-    placement: Placement = "cpu"
-    instances: int = 1
-    threads: int | None = None
-    warmup: bool = False
-    file: str = "model.onnx"
-    files_by_capability: Mapping[str, str] | None = None
-    tags: Mapping[str, str] | None = None
-    labelled: str | None = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of an ensemble: a model, and its inputs and outputs as the ensemble's tensors."""
-
-    model: str
-    takes: Mapping[str, str]
-    gives: Mapping[str, str]
-
-
-def preferred_sizes(max_batch: int) -> tuple[int, ...]:
-    """Batches that Triton sends off without waiting: a quarter, half and all of the largest; 2 or more."""
-    return tuple(sorted({size for size in (max_batch // 4, max_batch // 2, max_batch) if size >= 2}))
-
-
-def part_config(part: Part) -> Any:
-    """The ModelConfig of one network: float32 in and out, dynamic batches, instances, warm-up."""
-    group = schema.ModelInstanceGroup
-    kind = group.KIND_GPU if part.placement == "gpu" else group.KIND_CPU
+    group, kind = schema.ModelInstanceGroup, schema.TYPE_FP32
     config = schema.ModelConfig(
-        name=part.name,
-        backend=part.backend,
-        max_batch_size=part.max_batch,
-        **_tensors(part.inputs, part.outputs, part.labelled),
-        default_model_filename=part.file,
-        cc_model_filenames=part.files_by_capability or {},
-        metric_tags=part.tags or {},
-        instance_group=[group(count=part.instances, kind=kind)],
+        name=name,
+        backend=backend,
+        max_batch_size=max_batch,
+        input=[schema.ModelInput(name=n, data_type=kind, dims=dims) for n, dims in inputs.items()],
+        output=[
+            schema.ModelOutput(name=n, data_type=kind, dims=dims, label_filename=LABELS * (n == "y"))
+            for n, dims in outputs.items()
+        ],
+        default_model_filename=file,
+        cc_model_filenames=by_capability,
+        metric_tags=tags,
+        instance_group=[
+            group(count=instances, kind=group.KIND_GPU if placement == "gpu" else group.KIND_CPU)
+        ],
     )
-    sizes = preferred_sizes(part.max_batch)
+    # Batches that Triton sends off without waiting: a quarter, half and all of the largest.
+    sizes = sorted({size for size in (max_batch // 4, max_batch // 2, max_batch) if size >= 2})
     if sizes:
         config.dynamic_batching.preferred_batch_size.extend(sizes)
         config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
-    if part.threads is not None:
-        config.parameters["intra_op_thread_count"].string_value = str(part.threads)
+    if threads is not None:
+        config.parameters["intra_op_thread_count"].string_value = str(threads)
     # The sample is repeated as often as the batch is large. Every size that Triton prefers is run once: on a
     # GPU the first call of a size chooses its kernels.
-    for size in dict.fromkeys((1, *sizes)) if part.warmup else ():
-        warmup = config.model_warmup.add(name=f"batch_{size}", batch_size=size)
-        for name, dims in part.inputs.items():
-            entry = warmup.inputs[name]
-            entry.data_type, entry.input_data_file = schema.TYPE_FP32, f"{name}.bin"
-            entry.dims.extend(dims)
+    for size in (1, *sizes) if warmup else ():
+        samples = config.model_warmup.add(name=f"batch_{size}", batch_size=size).inputs
+        for each, dims in inputs.items():
+            samples[each].data_type, samples[each].input_data_file = kind, f"{each}.bin"
+            samples[each].dims.extend(dims)
     return config
 
 
-def ensemble_config(
-    name: str, steps: Sequence[Step], inputs: Shapes, outputs: Shapes, max_batch: int, manifest: str
-) -> Any:
-    """The ModelConfig of an ensemble, which has no instances and no queue of its own.
+def ensemble_config(name: str, encoder: Any, values: Any, decoder: Any, manifest: Manifest) -> Any:
+    """The ModelConfig of an ensemble of three networks, which has no instances and no queue of its own.
 
-    Args:
-        steps: in any order; Triton runs each as soon as all it takes is there, and leaves out those that
-            nobody asked for.
-        inputs, outputs: the ensemble's own, among the steps' tensors; the columns of `y` are the attributes.
+    Triton runs each step as soon as all it takes is there, and leaves out those that nobody asked for.
     """
+    codes = {each: each for each in ("z", *manifest.features)}
+    edited, again = (
+        {each.name: _named(each.name, what) for each in decoder.output}
+        for what in ("edited", "reconstruction")
+    )
+    steps = [
+        (encoder, {each.name: each.name for each in encoder.input}, {"y": "y_encoded", **codes}),
+        (
+            values,
+            {"y": "y_encoded", "y_target": "y_target"},
+            {"y_predicted": "y", "y_source": "y_source", "y_edit": "y_edit"},
+        ),
+        (decoder, {**codes, "y": "y_edit"}, edited),
+        (decoder, {**codes, "y": "y_source"}, again),
+    ]
+    step = schema.ModelEnsembling.Step
     config = schema.ModelConfig(
         name=name,
         platform="ensemble",
-        max_batch_size=max_batch,
-        **_tensors(inputs, outputs, "y"),
+        max_batch_size=encoder.max_batch_size,
+        input=[*encoder.input, *(each for each in values.input if each.name == "y_target")],
+        output=[each for each in encoder.output if each.name == "y"],
         ensemble_scheduling=schema.ModelEnsembling(
             step=[
-                schema.ModelEnsembling.Step(
-                    model_name=step.model, model_version=-1, input_map=step.takes, output_map=step.gives
-                )
-                for step in steps
+                step(model_name=model.name, model_version=-1, input_map=takes, output_map=gives)
+                for model, takes, gives in steps
             ]
         ),
     )
-    config.parameters["aif_manifest"].string_value = manifest
+    for names in (edited, again):
+        for each in decoder.output:
+            config.output.add(name=names[each.name], data_type=each.data_type, dims=each.dims)
+    config.parameters["aif_manifest"].string_value = manifest.without_files().model_dump_json()
     return config
 
 
-def as_text(config: Any) -> bytes:
-    """A `config.pbtxt`.
-
-    Raises:
-        ExportError: reading the text back gives something else.
-    """
-    text: str = text_format.MessageToString(config)
-    if text_format.Parse(text, schema.ModelConfig()) != config:
-        raise ExportError(f"The configuration of {config.name} does not survive being written as text.")
-    return text.encode()
-
-
-def _tensors(inputs: Shapes, outputs: Shapes, labelled: str | None) -> dict[str, Any]:
-    kind = schema.TYPE_FP32
-    labels = {name: LABELS if name == labelled else "" for name in outputs}
-    return {
-        "input": [schema.ModelInput(name=n, data_type=kind, dims=dims) for n, dims in inputs.items()],
-        "output": [
-            schema.ModelOutput(name=n, data_type=kind, dims=dims, label_filename=labels[n])
-            for n, dims in outputs.items()
-        ],
-    }
+def _named(tensor: str, what: str) -> str:
+    """The ensemble's name of a decoded tensor: edited_image, reconstruction, reconstruction_landmarks ..."""
+    return what if (tensor, what) == ("image", "reconstruction") else f"{what}_{tensor}"

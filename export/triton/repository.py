@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from google.protobuf import text_format
 
-from aif.export.triton.config import (
-    LABELS,
-    Part,
-    Placement,
-    Step,
-    as_text,
-    ensemble_config,
-    part_config,
-)
+from aif.export.graphs.files import sha256_of
+from aif.export.triton.config import LABELS, Placement, ensemble_config, network_config
 from aif.export.triton.served_pairs import ServedPair, find_engines
 from aif.export.triton.values import INPUTS, OUTPUTS, values_graph
-from aif.export.triton.write import write_repository
 from aif.runtime.arrays import Float32Array
-from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.bundle.bundle import Bundle, put_in_place
 from aif.runtime.bundle.manifest import Manifest
-from aif.runtime.errors import ConfigError
+from aif.runtime.errors import ConfigError, ExportError
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import FaceModel
 from aif.runtime.networks.network import without_batch
@@ -32,6 +27,10 @@ from aif.runtime.tensorrt.sidecar import PARTS
 
 MOST_BATCH = 1024
 """The exported graphs are made for batches of 1 to this many."""
+
+
+RECORD = "aif_repository.json"
+"""Says what was exported, so that the next export knows its own work; Triton reads folders only."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,7 @@ def export_triton(
 ) -> TritonReport:
     """Write a Triton model repository; what was exported to the same place before is replaced, if not `new`.
 
-    For a bundle named `smile` in FP32 there are `smile_fp32_encoder` and `smile_fp32_decoder`, as in the
-    bundle; `smile_values`, which puts the values that the caller wants into the predicted y; and the ensemble
-    `smile_fp32`: `image` and `y_target` in; `edited_image`, `y` and `reconstruction` out. With shape,
-    `landmarks` go in beside the texture, and `edited_landmarks`, `edited_detail`, `reconstruction_landmarks`
-    and `reconstruction_detail` come out.
+    docs/triton.md has the models and what they take and give.
 
     Raises:
         ConfigError: an option is out of range, or the bundle has no such precision.
@@ -82,47 +77,55 @@ def export_triton(
         ExportError: `out` holds something else, or cannot be written.
     """
     options = options or TritonOptions()
-    _check(options)
     manifest = bundle.manifest
-    precisions = _precisions(manifest, options.precisions)
+    _check(options, manifest)
+    precisions = tuple(dict.fromkeys(options.precisions)) or tuple(manifest.graphs)
     engines = find_engines(bundle, precisions) if options.engines else []
-    base = _base_name(options.name or manifest.name)
+    # A name that is good as a folder's, in a URL and as a label of metrics.
+    base = re.sub(r"[^A-Za-z0-9_-]+", "_", options.name or manifest.name).strip("_-") or "aif"
     model = FaceModel(bundle, "cpu", 1, precisions[0])
     samples = _samples(model)
     labels = "".join(f"{name}\n" for name in manifest.attribute_names).encode()
-    values = _values_part(f"{base}_values", manifest, options)
-    files = _model_files(values, {"model.onnx": values_graph(manifest)})
+    files: dict[str, bytes] = {}
+
+    def add(config: Any, contents: Mapping[str, bytes]) -> Any:
+        files[f"{config.name}/config.pbtxt"] = text_format.MessageToString(config).encode()
+        files.update({f"{config.name}/1/{name}": data for name, data in contents.items()})
+        if any(each.label_filename for each in config.output):
+            files[f"{config.name}/{LABELS}"] = labels
+        return config
+
+    # So small that one thread on the processor is best anywhere.
+    taken, given = (dict.fromkeys(names, (len(manifest.attributes),)) for names in (INPUTS, OUTPUTS))
+    values = network_config(f"{base}_values", taken, given, options.max_batch, options.instances, threads=1)
+    add(values, {"model.onnx": values_graph(manifest)})
     ensembles = []
     for pair in [*(_graphs(bundle, each) for each in precisions), *engines]:
-        batch = min(options.max_batch, pair.max_batch)
-        name = f"{base}_{pair.label}"
-        parts: dict[str, Part] = {}
+        name, on_ort = f"{base}_{pair.label}", pair.backend == "onnxruntime"
+        parts = []
         for network, contents in ((model.encoder, pair.encoder), (model.decoder, pair.decoder)):
-            part = Part(
+            config = network_config(
                 f"{name}_{network.name}",
-                pair.backend,
                 without_batch(network.inputs),
                 without_batch(network.outputs),
-                max_batch=batch,
-                placement="gpu" if pair.backend == "tensorrt" else options.device,
-                instances=options.instances,
-                threads=options.threads if pair.backend == "onnxruntime" else None,
-                warmup=True,
+                min(options.max_batch, pair.max_batch),
+                options.instances,
+                pair.backend,
+                options.device if on_ort else "gpu",
+                options.threads if on_ort else None,
                 file=next(iter(contents)),
-                files_by_capability=pair.by_capability,
+                by_capability=pair.by_capability,
                 tags={"bundle": manifest.name, "bundle_version": manifest.version, "precision": pair.label},
-                labelled="y" if network.name == "encoder" else None,
+                warmup=True,
             )
-            files |= _model_files(part, contents)
-            files |= {f"{part.name}/warmup/{each}.bin": samples[each].tobytes() for each in part.inputs}
-            parts[network.name] = part
-        encoder, decoder = parts["encoder"], parts["decoder"]
-        files[f"{encoder.name}/{LABELS}"] = files[f"{name}/{LABELS}"] = labels
-        files[f"{name}/config.pbtxt"] = as_text(_ensemble(name, encoder, decoder, values, manifest))
+            parts.append(add(config, contents))
+            files |= {f"{config.name}/warmup/{each}.bin": samples[each].tobytes() for each in network.inputs}
+        encoder, decoder = parts
         # Triton wants a version's folder also where nothing is in it, and object stores keep no empty ones.
-        files[f"{name}/1/ensemble.txt"] = b"An ensemble has no file of its own; see config.pbtxt.\n"
+        note = {"ensemble.txt": b"An ensemble has no file of its own; see config.pbtxt.\n"}
+        add(ensemble_config(name, encoder, values, decoder, manifest), note)
         ensembles.append(name)
-    path = write_repository(out, files, manifest, new)
+    path = _write(out.resolve(), files, manifest, new)
     models = tuple(sorted({file.partition("/")[0] for file in files}))
     return TritonReport(path, models, tuple(ensembles), sum(len(data) for data in files.values()))
 
@@ -131,56 +134,6 @@ def _graphs(bundle: Bundle, precision: str) -> ServedPair:
     """The ONNX graphs of one precision, in the form in which engines come."""
     encoder, decoder = ({"model.onnx": bundle.graph_bytes(precision, part)} for part in PARTS)
     return ServedPair(precision, "onnxruntime", encoder, decoder, max_batch=MOST_BATCH)
-
-
-def _model_files(part: Part, contents: Mapping[str, bytes]) -> dict[str, bytes]:
-    files = {f"{part.name}/1/{name}": data for name, data in contents.items()}
-    return {f"{part.name}/config.pbtxt": as_text(part_config(part)), **files}
-
-
-def _values_part(name: str, manifest: Manifest, options: TritonOptions) -> Part:
-    """The step between encoder and decoder: so small that one thread on the processor is best anywhere."""
-    shape = (len(manifest.attributes),)
-    return Part(
-        name,
-        "onnxruntime",
-        dict.fromkeys(INPUTS, shape),
-        dict.fromkeys(OUTPUTS, shape),
-        max_batch=options.max_batch,
-        instances=options.instances,
-        threads=1,
-    )
-
-
-def _ensemble(name: str, encoder: Part, decoder: Part, values: Part, manifest: Manifest) -> object:
-    codes = {each: each for each in ("z", *manifest.features)}
-    shape = (len(manifest.attributes),)
-    seen, made = encoder.inputs, decoder.outputs
-    edited, again = ({each: _named(each, what) for each in made} for what in ("edited", "reconstruction"))
-    steps = [
-        Step(encoder.name, {each: each for each in seen}, {"y": "y_encoded", **codes}),
-        Step(
-            values.name,
-            {"y": "y_encoded", "y_target": "y_target"},
-            {"y_predicted": "y", "y_source": "y_source", "y_edit": "y_edit"},
-        ),
-        Step(decoder.name, {**codes, "y": "y_edit"}, edited),
-        Step(decoder.name, {**codes, "y": "y_source"}, again),
-    ]
-    decoded = {names[each]: dims for names in (edited, again) for each, dims in made.items()}
-    return ensemble_config(
-        name,
-        steps,
-        {**seen, "y_target": shape},
-        {"y": shape, **decoded},
-        encoder.max_batch,
-        manifest.without_files().model_dump_json(),
-    )
-
-
-def _named(tensor: str, what: str) -> str:
-    """The ensemble's name of a decoded tensor: edited_image, reconstruction, reconstruction_landmarks ..."""
-    return what if (tensor, what) == ("image", "reconstruction") else f"{what}_{tensor}"
 
 
 def _samples(model: FaceModel) -> dict[str, Float32Array]:
@@ -192,22 +145,7 @@ def _samples(model: FaceModel) -> dict[str, Float32Array]:
     return {**faces.feeds(), "z": code.z, "y": code.y, **code.features}
 
 
-def _precisions(manifest: Manifest, wanted: Sequence[str]) -> tuple[str, ...]:
-    for precision in wanted:
-        if precision not in manifest.graphs:
-            raise ConfigError(
-                f"The bundle {manifest.name} has no graphs of precision {precision!r}.",
-                f"It has: {', '.join(manifest.graphs)}.",
-            )
-    return tuple(dict.fromkeys(wanted)) or tuple(manifest.graphs)
-
-
-def _base_name(name: str) -> str:
-    """A name that is good as a folder's, in a URL and as a label of metrics."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-") or "aif"
-
-
-def _check(options: TritonOptions) -> None:
+def _check(options: TritonOptions, manifest: Manifest) -> None:
     for what, value, most in (
         ("--instances", options.instances, 64),
         ("--max-batch", options.max_batch, MOST_BATCH),
@@ -219,3 +157,52 @@ def _check(options: TritonOptions) -> None:
         raise ConfigError(f"--device cannot be {options.device!r}.", "Known: cpu, gpu.")
     if options.threads is not None and options.device == "gpu":
         raise ConfigError("--threads is for the processor.", "Leave it out, or use --device cpu.")
+    for precision in options.precisions:
+        if precision not in manifest.graphs:
+            raise ConfigError(
+                f"The bundle {manifest.name} has no graphs of precision {precision!r}.",
+                f"It has: {', '.join(manifest.graphs)}.",
+            )
+
+
+def _write(place: Path, files: Mapping[str, bytes], manifest: Manifest, new: bool) -> Path:
+    """Write the files, and a record of them, beside the place and rename them."""
+    if not new:
+        _refuse_to_overwrite(place)
+    record = {
+        "schema_version": 1,
+        "bundle": manifest.name,
+        "bundle_version": manifest.version,
+        "files": {name: sha256_of(data) for name, data in sorted(files.items())},
+    }
+    try:
+        contents = {**files, RECORD: json.dumps(record, indent=2).encode() + b"\n"}
+        put_in_place(place, contents, as_folder=True, new=new)
+    except OSError as error:
+        raise ExportError(
+            f"Cannot write {place}: {error.strerror or error}.", "Choose a place you may write to."
+        ) from error
+    return place
+
+
+def _refuse_to_overwrite(place: Path) -> None:
+    """Raise unless `place` is free, empty, or holds an earlier export as it was written."""
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+        return
+    wrong = "is no model repository of aif's"
+    try:
+        known = dict(json.loads((place / RECORD).read_bytes())["files"])
+        others = [file for file in sorted(place.rglob("*")) if file.is_file() and file.name != RECORD]
+        for file in others:
+            name = file.relative_to(place).as_posix()
+            if known.get(name) != sha256_of(file.read_bytes()):
+                wrong = f"also holds {name}, which aif did not write, or which was changed since"
+                break
+        else:
+            return
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    raise ConfigError(
+        f"{place} exists and {wrong}; not overwritten.",
+        "Choose another place with --out, or remove it first.",
+    )

@@ -10,9 +10,12 @@ from typing import Literal
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import AifError
 from aif.runtime.tensorrt.sidecar import PARTS
-from aif.runtime.tensorrt.store import FOLDER, Stored, graph_hashes, read_engines
+from aif.runtime.tensorrt.store import FOLDER, Stored, graph_sha256, read_engines
 
 logger = logging.getLogger(__name__)
+
+Cards = dict[str, dict[str, Stored]]
+"""Engines by compute capability and part."""
 
 
 @dataclass(frozen=True)
@@ -40,46 +43,39 @@ def find_engines(bundle: Bundle, precisions: Collection[str]) -> list[ServedPair
     Those that cannot (other graphs, damaged, no partner, not for one face) are left out with a warning,
     those of other precisions without a word.
     """
-
-    def refuse(message: str) -> None:
-        logger.warning("%s It is left out of the repository.", message)
-
-    listing = read_engines(bundle.path, FOLDER)
-    for fault in listing.faults:
-        refuse(fault)
-    cards: dict[tuple[str, str, str], dict[str, Stored]] = {}
-    for stored in listing.engines:
+    engines, refused = read_engines(bundle.path, FOLDER)
+    found: dict[tuple[str, str], Cards] = {}
+    for stored in engines:
         sidecar = stored.sidecar
         if sidecar.precision in bundle.manifest.graphs and sidecar.precision not in precisions:
             continue
-        wrong = _unservable(stored, bundle)
-        if wrong is not None:
-            refuse(wrong)
+        if wrong := _unservable(stored, bundle):
+            refused.append(wrong)
             continue
-        key = sidecar.precision, sidecar.tensorrt, sidecar.capability
-        cards.setdefault(key, {})[sidecar.part] = stored
-    served: dict[tuple[str, str], dict[str, dict[str, Stored]]] = {}
-    for (precision, version, card), pair in cards.items():
-        if len(pair) < len(PARTS):
-            (alone,) = pair.values()
-            missing = next(part for part in PARTS if part not in pair)
-            refuse(f"{alone.where} has no {missing} to go with it.")
-        else:
-            served.setdefault((precision, version), {})[card] = pair
+        cards = found.setdefault((sidecar.precision, sidecar.tensorrt), {})
+        cards.setdefault(sidecar.capability, {})[sidecar.part] = stored
+    served: dict[tuple[str, str], Cards] = {}
+    for key, cards in sorted(found.items()):
+        for card, pair in cards.items():
+            if len(pair) == len(PARTS):
+                served.setdefault(key, {})[card] = pair
+            else:
+                (part,) = set(PARTS) - set(pair)
+                refused += [f"{alone.where} has no {part} to go with it." for alone in pair.values()]
+    for message in refused:
+        logger.warning("%s It is left out of the repository.", message)
+    # A server has one TensorRT; its version is named only where somebody has to choose.
     several = len({version for _, version in served}) > 1
-    found = []
-    for (precision, version), by_card in sorted(served.items()):
-        # A server has one TensorRT; its version is named only where somebody has to choose.
-        kind = f"trt{version.replace('.', '_')}" if several else "trt"
-        found.append(_served(f"{kind}_{precision}", by_card))
-    return found
+    return [
+        _served(f"trt{version.replace('.', '_') if several else ''}_{precision}", cards)
+        for (precision, version), cards in served.items()
+    ]
 
 
 def _unservable(stored: Stored, bundle: Bundle) -> str | None:
     """Why an engine cannot be served; None where it can."""
     sidecar = stored.sidecar
-    known = graph_hashes(bundle, sidecar.precision) if sidecar.precision in bundle.manifest.graphs else {}
-    if known.get(sidecar.part) != sidecar.onnx_sha256:
+    if graph_sha256(bundle, sidecar.precision, sidecar.part) != sidecar.onnx_sha256:
         return f"{stored.where} was built from another graph than the bundle's."
     if sidecar.profile.min != 1:
         least = sidecar.profile.min
@@ -91,11 +87,9 @@ def _unservable(stored: Stored, bundle: Bundle) -> str | None:
     return None
 
 
-def _served(label: str, by_card: Mapping[str, Mapping[str, Stored]]) -> ServedPair:
-    one = len(by_card) == 1
-    names = {card: "model.plan" if one else f"model_sm{card.replace('.', '')}.plan" for card in by_card}
-    encoder, decoder = (
-        {names[card]: pair[part].verified() for card, pair in by_card.items()} for part in PARTS
-    )
-    most = min(stored.sidecar.profile.max for pair in by_card.values() for stored in pair.values())
+def _served(label: str, cards: Cards) -> ServedPair:
+    one = len(cards) == 1
+    names = {card: "model.plan" if one else f"model_sm{card.replace('.', '')}.plan" for card in cards}
+    encoder, decoder = ({names[card]: cards[card][part].verified() for card in cards} for part in PARTS)
+    most = min(stored.sidecar.profile.max for pair in cards.values() for stored in pair.values())
     return ServedPair(label, "tensorrt", encoder, decoder, most, None if one else names)

@@ -19,14 +19,13 @@ def values_graph(manifest: Manifest) -> bytes:
     """A graph that does on the server what `decode_values` does in the local runtime.
 
     It takes `y` (N, A), the encoder's prediction, and `y_target` (N, A), the values that the caller wants,
-    where NaN leaves an attribute as the encoder sees it. It gives `y_source` (N, A), what an unchanged face
-    is decoded with (the prediction, or 0 and 1 where the manifest says so), and `y_edit` (N, A), that with
-    the wanted values in it: what they take along and exclude included, and calibrated. A server cannot refuse
-    a value as the local runtime does, so one outside its attribute's range is moved to the range's end.
+    where NaN leaves an attribute as the encoder sees it. It gives `y_source`, what an unchanged face is
+    decoded with, and `y_edit`, that with the wanted values in it: with what they take along and exclude, and
+    calibrated. A value outside its attribute's range is moved to the range's end, for a server cannot refuse
+    it.
 
-    It also gives `y_predicted`, which is `y` again. Triton drops the steps of an ensemble that nobody asked
-    for, and with them a tensor that only they take, even where it was asked for itself; so the ensemble's
-    output must not be the tensor that goes into this step.
+    It also gives `y_predicted`, which is `y` again: Triton drops the steps of an ensemble that nobody asked
+    for, and with them a tensor that only they take, even where it was asked for itself.
     """
     graph = _Nodes()
     if manifest.source_values == "rounded":

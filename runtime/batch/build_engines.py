@@ -40,8 +40,8 @@ def build_for(
     known = bundle.manifest.graphs
     chosen = machine.precision or next((name for name in BUILDABLE if name in known), next(iter(known)))
     check_buildable([chosen])
-    listing = find_engines(bundle, brought=machine.provider == "tensorrt")
-    if chosen in known and fitting(bundle, listing, chosen, here).whole:
+    engines, _ = find_engines(bundle, brought=machine.provider == "tensorrt")
+    if chosen in known and not fitting(bundle, engines, chosen, here)[1]:
         return
     with replace(machine, provider="cpu", threads=None, precision=None).load(bundle) as editor:
         faces = _faces(editor, sources, max_megapixels)

@@ -110,8 +110,8 @@ def networks_of(bundle: Bundle, setup: Setup) -> dict[str, Networks]:
         from aif.runtime.tensorrt.library import load_library
         from aif.runtime.tensorrt.load import fitting
 
-        machine, listing = load_library(), find_engines(bundle)
-        known = [p for p in known if fitting(bundle, listing, p, machine).whole] or known
+        machine, (engines, _) = load_library(), find_engines(bundle)
+        known = [p for p in known if not fitting(bundle, engines, p, machine)[1]] or known
     base = "fp32" if "fp32" in known else known[0]
     return {
         "aif" if precision == base else f"aif {precision}": OnnxNetworks.of_bundle(bundle, setup, precision)

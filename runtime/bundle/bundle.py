@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -39,14 +40,12 @@ class Bundle:
         Raises:
             BundleError: missing, damaged, truncated, tampered with, too new, or reaching out of itself.
         """
-        if path is None and not EMBEDDED_BUNDLE.exists():
-            raise BundleError(
-                "This installation of aif has no embedded bundle.",
-                "Name one with --bundle PATH (in Python: Editor.load(PATH)); aif-export makes one.",
-            )
         place = EMBEDDED_BUNDLE if path is None else Path(path)
         if not place.exists():
-            raise BundleError(f"There is no bundle at {place}.", "Check the path; aif-export writes bundles.")
+            raise BundleError(
+                f"There is no bundle at {place}.",
+                "Name another with --bundle PATH (in Python: Editor.load(PATH)); aif-export writes bundles.",
+            )
         with open_store(place) as store:
             manifest = _read_manifest(store)
             if not manifest.graphs:
@@ -74,17 +73,12 @@ class Bundle:
         return self._read(getattr(self.manifest.graphs[precision], part))
 
     def landmarks_bytes(self) -> bytes:
-        """The ONNX bytes of the landmark network.
-
-        Raises:
-            BundleError: the bundle brings none, or the file has changed since it was opened.
-        """
-        if self.manifest.landmarks is None:
-            raise BundleError(
-                f"{self.path} brings no landmark network, which the Haar detector needs.",
-                "Use the YuNet detector (aif fetch yunet), or another bundle.",
-            )
-        return self._read(self.manifest.landmarks)
+        """The ONNX bytes of the landmark network; errors as `matte_bytes`."""
+        return self._read(
+            self.manifest.landmarks,
+            "landmark network, which the Haar detector needs",
+            "Use the YuNet detector (aif fetch yunet), or another bundle.",
+        )
 
     def matte_bytes(self) -> bytes:
         """The ONNX bytes of the network that finds the hair.
@@ -92,24 +86,19 @@ class Bundle:
         Raises:
             BundleError: the bundle brings none, or the file has changed since it was opened.
         """
-        if self.manifest.matte is None:
-            raise BundleError(
-                f"{self.path} brings no network that finds the hair, which edits of hair colour need.",
-                "Use another bundle, or export with one: aif-export RUN -o OUT --matte FILE",
-            )
-        return self._read(self.manifest.matte)
+        return self._read(
+            self.manifest.matte,
+            "network that finds the hair, which edits of hair colour need",
+            "Use another bundle, or export with one: aif-export RUN -o OUT --matte FILE",
+        )
 
     def detector_bytes(self) -> bytes:
-        """The ONNX bytes of the network that finds faces.
+        """The ONNX bytes of the network that finds faces; errors as `matte_bytes`."""
+        return self._read(self.manifest.detector, "face detector", "Use another one: --detector auto.")
 
-        Raises:
-            BundleError: the bundle brings none, or the file has changed since it was opened.
-        """
-        if self.manifest.detector is None:
-            raise BundleError(f"{self.path} brings no face detector.", "Use another one: --detector auto.")
-        return self._read(self.manifest.detector)
-
-    def _read(self, info: FileInfo) -> bytes:
+    def _read(self, info: FileInfo | None, what: str = "", fix: str = "") -> bytes:
+        if info is None:
+            raise BundleError(f"{self.path} brings no {what}.", fix)
         with open_store(self.path) as store:
             return _verified(store, info)
 
@@ -124,14 +113,12 @@ def write_bundle(
 
     Args:
         path: where to, a zip file or, where it has no suffix or is one, a folder; an earlier bundle there is
-            replaced.
-        manifest: lists every graph with its hash.
+            replaced, if not `new`.
         files: name to contents: all that the manifest lists, and further notes or engines (`*.md`, `*.txt`,
             `engines/`).
-        new: an earlier bundle that is there by then stays.
 
     Raises:
-        TakenError: such a bundle came there in the meantime.
+        TakenError: an earlier bundle came there in the meantime, and this was to be `new`.
         BundleError: something that is no bundle is in the way, a listed file is missing or has another
             hash, or the place cannot be written.
     """
@@ -180,12 +167,9 @@ def _check_contents(place: Path, manifest: Manifest, files: Mapping[str, bytes])
         if name == MANIFEST_NAME or not _belongs(name, manifest):
             raise BundleError(f"Cannot write {place}: its manifest does not list {name}.")
     for info in manifest.files():
-        if info.file not in files:
-            raise BundleError(f"Cannot write {place}: {info.file} is listed but was not given.")
-        if hashlib.sha256(files[info.file]).hexdigest() != info.sha256:
-            raise BundleError(
-                f"Cannot write {place}: {info.file} is not the file that the manifest describes."
-            )
+        if hashlib.sha256(files.get(info.file, b"")).hexdigest() != info.sha256:
+            what = "is not the file that the manifest describes" if info.file in files else "was not given"
+            raise BundleError(f"Cannot write {place}: {info.file} {what}.")
 
 
 def _belongs(name: str, manifest: Manifest) -> bool:
@@ -225,16 +209,13 @@ def check_place(path: str | os.PathLike[str]) -> None:
     """
     place = Path(path).resolve()
     check_reachable(place)
-    elsewhere = "Choose another path, or remove it first."
     if not place.exists() or (place.is_dir() and not any(place.iterdir())):
         return
-    try:
-        with open_store(place) as store:
-            manifest, present = _read_manifest(store), store.names()
-    except BundleError as error:
-        raise BundleError(f"{place} exists and is not a bundle; not overwritten.", elsewhere) from error
-    foreign = [name for name in present if not _belongs(name, manifest)]
-    if foreign:
-        raise BundleError(
-            f"{place} also holds {foreign[0]}, no part of a bundle; not overwritten.", elsewhere
-        )
+    wrong = "exists and is not a bundle"
+    with contextlib.suppress(BundleError), open_store(place) as store:
+        manifest = _read_manifest(store)
+        foreign = [name for name in store.names() if not _belongs(name, manifest)]
+        if not foreign:
+            return
+        wrong = f"also holds {foreign[0]}, no part of a bundle"
+    raise BundleError(f"{place} {wrong}; not overwritten.", "Choose another path, or remove it first.")

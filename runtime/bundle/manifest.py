@@ -10,34 +10,12 @@ import numpy as np
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from aif.runtime.bundle.attributes import AttributeInfo, Frozen, HairColour, HairInfo, Name
-from aif.runtime.bundle.provenance import FaceSet, Provenance, Variant
 from aif.runtime.errors import BundleError
 from aif.runtime.geometry.align import TEMPLATE_128
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.points import COUNT
 
-__all__ = [
-    "MANIFEST_NAME",
-    "SCHEMA_VERSION",
-    "AttributeInfo",
-    "FaceSet",
-    "FileInfo",
-    "GraphFile",
-    "GraphPair",
-    "HairColour",
-    "HairInfo",
-    "LandmarkInfo",
-    "Manifest",
-    "MatteInfo",
-    "Mode",
-    "Provenance",
-    "Sha256",
-    "ShapeInfo",
-    "SourceValues",
-    "Variant",
-    "check_member_name",
-    "parse_manifest",
-]
+__all__ = ["AttributeInfo", "HairColour", "HairInfo", "Manifest"]  # and all else that is defined here
 
 # Raised whenever a field is added, dropped or changes its meaning.
 SCHEMA_VERSION: Literal[3] = 3
@@ -50,16 +28,11 @@ SourceValues = Literal["predicted", "rounded"]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Point = tuple[float, float]
 
-# Coordinates of a mean shape are written with so many decimals: a ten-thousandth of a pixel.
-DECIMALS = 6
+_TEMPLATE = (46.0, 62.0), (82.0, 62.0), (64.0, 84.0), (48.8, 100.6), (79.2, 100.6)
 
 
 def check_member_name(name: str) -> str:
-    """Return `name` when it is a plain relative path inside a bundle, with forward slashes.
-
-    Raises:
-        ValueError: the path is absolute, climbs out, names a drive, or has an empty or odd part.
-    """
+    """Return `name` if it is a plain relative path with forward slashes, else raise ValueError."""
     parts = name.split("/")
     bad = any(part in ("", ".", "..") for part in parts)
     if bad or any(c in '\\:*?"<>|' or ord(c) < 32 for c in name) or len(name) > 240:
@@ -79,25 +52,15 @@ class FileInfo(Frozen):
         return self
 
 
-class GraphFile(FileInfo):
-    """One ONNX graph."""
-
-
 class GraphPair(Frozen):
     """Encoder and decoder of one precision."""
 
-    encoder: GraphFile
-    decoder: GraphFile
+    encoder: FileInfo
+    decoder: FileInfo
 
 
-class LandmarkInfo(FileInfo):
-    """The network of dense landmarks; `input_size` is the side of its square crop in pixels."""
-
-    input_size: Annotated[int, Field(ge=16, le=512)]
-
-
-class MatteInfo(FileInfo):
-    """The network that finds the hair; `input_size` is the side of its aligned crop in pixels."""
+class CropNetInfo(FileInfo):
+    """A network that looks at square crops of a face; `input_size` is their side in pixels."""
 
     input_size: Annotated[int, Field(ge=16, le=1024)]
 
@@ -111,16 +74,58 @@ class ShapeInfo(Frozen):
     @classmethod
     def of(cls, frame: Frame) -> Self:
         """What a manifest says of a frame; coordinates are rounded to 6 decimals."""
-        mean = tuple((round(float(x), DECIMALS), round(float(y), DECIMALS)) for x, y in frame.mean)
+        mean = tuple((round(float(x), 6), round(float(y), 6)) for x, y in frame.mean)
         return cls(mean=mean, triangles=tuple((int(a), int(b), int(c)) for a, b, c in frame.triangles))
 
     def frame(self) -> Frame:
-        """The frame as arrays.
-
-        Raises:
-            ValueError: the triangles name vertices that are not there.
-        """
+        """The frame as arrays. Raises ValueError: the triangles name vertices that are not there."""
         return Frame(np.array(self.mean, dtype=np.float32), np.array(self.triangles, dtype=np.int32))
+
+
+class Provenance(Frozen):
+    """Where the weights came from. `metrics` are measured figures, name to value; None means unknown."""
+
+    dataset: str
+    dataset_fingerprint: str
+    preset: str
+    steps: Annotated[int, Field(ge=0)]
+    faces_seen: Annotated[int, Field(ge=0)]
+    seed: int | None = None
+    weights_licence: str
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class FaceSet(Frozen):
+    """Faces that something was measured on. `synthetic` ones say little of photographs."""
+
+    dataset: str
+    dataset_fingerprint: str
+    faces: Annotated[int, Field(ge=1)]
+    synthetic: bool
+
+
+class Variant(Frozen):
+    """How the graphs of one precision were made from the FP32 ones, and what they gave away for it.
+
+    `method` says how; `float_layers` were left in FP32, as part/layer. `calibrated_on` are the faces that the
+    ranges of an INT8 graph come from, None for other precisions. `gate` holds the figures of the comparison
+    with FP32 on the faces `gated_on` (z, features, image: relative errors; y_mean, y_max: change of y;
+    landmarks: greatest distance in units of the crop's side; verdicts: share of the verdicts of the evaluator
+    `evaluator` that change, where one was given), and `limits` what was allowed. `speedup` is the time of
+    FP32 over this precision's for a face, encoder and decoder, on one thread of `processor`. `warnings` are
+    for people.
+    """
+
+    method: str
+    float_layers: tuple[str, ...] = ()
+    calibrated_on: FaceSet | None = None
+    gated_on: FaceSet
+    gate: dict[str, float]
+    limits: dict[str, float]
+    evaluator: str | None = None
+    speedup: Annotated[float, Field(gt=0)]
+    processor: str
+    warnings: tuple[str, ...] = ()
 
 
 class Manifest(Frozen):
@@ -142,20 +147,14 @@ class Manifest(Frozen):
     version: Name
     image_size: Annotated[int, Field(ge=16, le=1024)]
     latent_size: Annotated[int, Field(ge=1, le=65536)]
-    template: tuple[Point, Point, Point, Point, Point] = (
-        (46.0, 62.0),
-        (82.0, 62.0),
-        (64.0, 84.0),
-        (48.8, 100.6),
-        (79.2, 100.6),
-    )
+    template: tuple[Point, Point, Point, Point, Point] = _TEMPLATE
     frame: FrameName = "similarity"
     attributes: Annotated[tuple[AttributeInfo, ...], Field(min_length=1)]
     features: tuple[Name, ...] = ()
     graphs: dict[str, GraphPair] = Field(default_factory=dict)
-    landmarks: LandmarkInfo | None = None
-    matte: MatteInfo | None = None
-    detector: GraphFile | None = None
+    landmarks: CropNetInfo | None = None
+    matte: CropNetInfo | None = None
+    detector: FileInfo | None = None
     opset: Annotated[int, Field(ge=1)]
     compositing: Mode = "delta"
     source_values: SourceValues = "predicted"
@@ -213,10 +212,8 @@ class Manifest(Frozen):
 
     def files(self) -> list[FileInfo]:
         """Every file that the manifest vouches for."""
-        found: list[FileInfo] = []
-        for pair in self.graphs.values():
-            found += [pair.encoder, pair.decoder]
-        return found + [info for info in (self.landmarks, self.matte, self.detector) if info is not None]
+        graphs = [info for pair in self.graphs.values() for info in (pair.encoder, pair.decoder)]
+        return [*graphs, *filter(None, (self.landmarks, self.matte, self.detector))]
 
     def without_files(self) -> Manifest:
         """What stands in a graph's metadata: all but the files. The mean shape stays: no input without it."""
@@ -229,11 +226,7 @@ class Manifest(Frozen):
 
 
 def parse_manifest(text: bytes | str, where: str) -> Manifest:
-    """Read a manifest; the schema's version is looked at before anything else.
-
-    Raises:
-        BundleError: the JSON is damaged, of another schema, or says something impossible.
-    """
+    """Read a manifest; BundleError where it is damaged, of another schema, or says something impossible."""
     try:
         data: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -241,27 +234,31 @@ def parse_manifest(text: bytes | str, where: str) -> Manifest:
             f"{where}: {MANIFEST_NAME} is damaged ({error}).", "Copy or export it again."
         ) from error
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+    if type(version) is not int or version < 1:
         raise BundleError(
             f"{where}: {MANIFEST_NAME} has no schema version, so this is not a bundle of aif.",
             "Make one with aif-export.",
         )
-    if version > SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
+        older = version < SCHEMA_VERSION
         raise BundleError(
-            f"{where} was made by a newer aif (schema {version}; this one reads schema {SCHEMA_VERSION}).",
-            "Update with: pip install -U aif",
-        )
-    if version < SCHEMA_VERSION:
-        raise BundleError(
-            f"{where} was made by aif 0.1 (schema {version}; this one reads schema {SCHEMA_VERSION}).",
-            'Open it with aif 0.1 (pip install "aif<0.2"), or export its run anew with aif-export.',
+            f"{where} was made by {'aif 0.1' if older else 'a newer aif'} "
+            f"(schema {version}; this one reads schema {SCHEMA_VERSION}).",
+            'Open it with aif 0.1 (pip install "aif<0.2"), or export its run anew with aif-export.'
+            if older
+            else "Update with: pip install -U aif",
         )
     try:
         return Manifest.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or MANIFEST_NAME
-        reason = str(first["msg"]).removeprefix("Value error, ")
         raise BundleError(
-            f"{where}: {MANIFEST_NAME} is not valid at {place}: {reason}.", "Copy or export the bundle again."
+            f"{where}: {MANIFEST_NAME} is not valid at {first_fault(error)}.",
+            "Copy or export the bundle again.",
         ) from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """Place and reason of the first thing that is wrong."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the top"
+    return f"{place}: {str(first['msg']).removeprefix('Value error, ')}"

@@ -17,11 +17,11 @@ from aif.runtime.tensorrt.store import Stored, build_command, find_engines
 def check_engines(bundle: str) -> list[Finding]:
     """Every engine in the bundle and in the cache. TensorRT is loaded only where there is one to judge."""
     opened = Bundle.open(bundle or None)
-    listing = find_engines(opened)
-    faults = [Finding("engines", "problem", each, "Delete it, or build it again.") for each in listing.faults]
-    if not listing.engines:
+    engines, wrong_sidecars = find_engines(opened)
+    faults = [Finding("engines", "problem", each, "Delete it, or build it again.") for each in wrong_sidecars]
+    if not engines:
         return faults or [Finding("engines", "absent", "there are none for this bundle", facts={"files": []})]
-    files = [each.where for each in listing.engines]
+    files = [each.where for each in engines]
     try:
         machine = load_library()
     except ProviderError as error:
@@ -29,9 +29,9 @@ def check_engines(bundle: str) -> list[Finding]:
         if has_nvidia_card():
             return [*faults, Finding("engines", "problem", text, error.fix, {"files": files})]
         return [*faults, Finding("engines", "absent", text, None, {"files": files})]
-    wrong = [judged(opened, each, machine)[1] for each in listing.engines]
-    fitting = {_name(each) for each, reasons in zip(listing.engines, wrong, strict=True) if not reasons}
-    for each, reasons in zip(listing.engines, wrong, strict=True):
+    wrong = [judged(opened, each, machine)[1] for each in engines]
+    fitting = {_name(each) for each, reasons in zip(engines, wrong, strict=True) if not reasons}
+    for each, reasons in zip(engines, wrong, strict=True):
         faults.append(_finding(opened, each, machine, reasons, _name(each) in fitting))
     return faults
 

@@ -12,7 +12,7 @@ from aif.runtime.bundle.manifest import Manifest
 from aif.runtime.errors import BundleError
 from aif.runtime.geometry.points import COUNT
 from aif.runtime.model.codes import Decoded, Encoding
-from aif.runtime.networks.network import MAX_BATCH, AnyDevice, Network, Shape
+from aif.runtime.networks.network import AnyDevice, Network, Shape, in_pieces
 
 _Shapes = Mapping[str, Shape | None]
 
@@ -52,7 +52,7 @@ class Autoencoder:
             ValueError: another shape; landmarks that the model does not take, or none where it does.
         """
         inputs = self._encoder_inputs(crops_nchw, landmarks)
-        z, y, *features = _in_pieces(self.encoder, ["z", "y", *self.manifest.features], inputs)
+        z, y, *features = in_pieces(self.encoder.run, ["z", "y", *self.manifest.features], inputs)
         return Encoding(z, y, dict(zip(self.manifest.features, features, strict=True)))
 
     def _encoder_inputs(
@@ -65,11 +65,9 @@ class Autoencoder:
             if landmarks is not None:
                 raise ValueError("this model has no shape: it takes no landmarks")
             return {"image": crops}
-        if landmarks is None:
-            raise ValueError(f"this model takes landmarks beside textures: (N, {COUNT}, 2)")
-        points = np.ascontiguousarray(landmarks, dtype=np.float32)
+        points = np.ascontiguousarray(() if landmarks is None else landmarks, dtype=np.float32)
         if points.shape != (len(crops), COUNT, 2):
-            raise ValueError(f"landmarks must be {(len(crops), COUNT, 2)}, not {points.shape}")
+            raise ValueError(f"this model takes landmarks {(len(crops), COUNT, 2)}, not {points.shape}")
         return {"image": crops, "landmarks": points}
 
     def decode(self, encoding: Encoding, y: npt.ArrayLike) -> Decoded:
@@ -82,25 +80,18 @@ class Autoencoder:
         if values.shape != (len(encoding), len(self.attributes)):
             raise ValueError(f"y must be {(len(encoding), len(self.attributes))}, not {values.shape}")
         inputs = {"z": encoding.z, "y": values, **encoding.features}
-        image, *more = _in_pieces(self.decoder, list(Decoded.names(self._shaped)), inputs)
+        image, *more = in_pieces(self.decoder.run, list(Decoded.names(self._shaped)), inputs)
         return Decoded(image.clip(0, 1), *more)
 
     def decode_both(
         self, encoding: Encoding, source: npt.ArrayLike, target: npt.ArrayLike
     ) -> tuple[Decoded, Decoded]:
-        """Decode faces with two sets of attribute values, in one batch: equal values give equal faces.
-
-        Args:
-            encoding: N faces.
-            source, target: (N, A) attribute values.
+        """Decode N faces with two sets of values (N, A), in one batch: equal values give equal faces.
 
         Raises:
             ValueError: the values have another shape.
         """
-        pair = [np.asarray(values, dtype=np.float32) for values in (source, target)]
-        if any(values.shape != encoding.y.shape for values in pair):
-            raise ValueError(f"the values must be {encoding.y.shape}, not {[v.shape for v in pair]}")
-        both = self.decode(encoding.repeat(2), np.concatenate(pair))
+        both = self.decode(encoding.repeat(2), np.concatenate([source, target]))
         return both.rows(slice(len(encoding))), both.rows(slice(len(encoding), None))
 
     @property
@@ -131,18 +122,6 @@ class Autoencoder:
                     f"where the manifest says {_described(wanted)}.",
                     "Export the bundle again with aif-export.",
                 )
-
-
-def _in_pieces(
-    network: Network, outputs: list[str], inputs: Mapping[str, Float32Array]
-) -> list[Float32Array]:
-    """Run a batch of any size, also none, in pieces of `MAX_BATCH` faces."""
-    count = len(next(iter(inputs.values())))
-    pieces = [
-        network.run(outputs, {name: each[start : start + MAX_BATCH] for name, each in inputs.items()})
-        for start in range(0, max(count, 1), MAX_BATCH)
-    ]
-    return pieces[0] if len(pieces) == 1 else [np.concatenate(c) for c in zip(*pieces, strict=True)]
 
 
 def _described(shapes: _Shapes) -> str:

@@ -4,57 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array
+from aif.runtime.errors import ExportError
 from aif.runtime.model.autoencoder import Autoencoder
 from aif.runtime.model.codes import Decoded, Encoding, FaceInputs
 
+_FIGURES = {
+    "z": (0.001, 0.005, 0.10),
+    "features": (0.001, 0.005, 0.10),
+    "y_mean": (0.0005, 0.001, 0.01),
+    "y_max": (0.005, 0.01, 0.15),
+    "image": (0.001, 0.005, 0.05),
+    "landmarks": (0.0001, 0.0005, 0.004),
+    "detail": (0.001, 0.005, 0.05),
+}
 LIMITS: Mapping[str, Mapping[str, float]] = {
-    "fp32": {
-        "z": 0.001,
-        "features": 0.001,
-        "y_mean": 0.0005,
-        "y_max": 0.005,
-        "image": 0.001,
-        "landmarks": 0.0001,
-        "detail": 0.001,
-    },
-    "fp16": {
-        "z": 0.005,
-        "features": 0.005,
-        "y_mean": 0.001,
-        "y_max": 0.01,
-        "image": 0.005,
-        "landmarks": 0.0005,
-        "detail": 0.005,
-    },
-    "int8": {
-        "z": 0.10,
-        "features": 0.10,
-        "y_mean": 0.01,
-        "y_max": 0.15,
-        "image": 0.05,
-        "landmarks": 0.004,
-        "detail": 0.05,
-    },
+    precision: {name: limits[k] for name, limits in _FIGURES.items()}
+    for k, precision in enumerate(("fp32", "fp16", "int8"))
 }
 """What is allowed, by precision and figure; docs/precision.md says why. FP32 is for engines."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of N faces, decoded as they are and with one attribute of each flipped.
-
-    Attributes:
-        decoded: 2N faces: all as they are, then all edited.
-    """
+    """What a model says of N faces, decoded as they are and then with one attribute of each flipped (2N)."""
 
     encoding: Encoding
     decoded: Decoded
+
+
+class Gate:
+    """Compares models with the original on one set of faces.
+
+    Attributes:
+        known: what the original says of them.
+    """
+
+    def __init__(self, original: Autoencoder, faces: FaceInputs) -> None:
+        """Run the original on at least one face."""
+        self.faces, self.known = faces, _answers(original, faces)
+
+    def figures(self, model: Autoencoder) -> dict[str, float]:
+        """How far a model strays; its decoder gets the z of its own encoder and the y of the original."""
+        return figures(_answers(model, self.faces, self.known.encoding.y), self.known)
+
+    def check(self, precision: str, made: Mapping[str, float], what: str = "graphs") -> None:
+        """Raise ExportError unless `what` has figures within the limits."""
+        allowed = LIMITS[precision]
+        wrong = [f"{n} {made[n]:.2g} (allowed {allowed[n]:g})" for n in over_limits(precision, made)]
+        if wrong:
+            raise ExportError(
+                f"The {precision} {what} stray too far from the FP32 graphs on {len(self.faces)} faces: "
+                f"{', '.join(wrong)}.",
+                f"Nothing was written. Do without these {what}.",
+            )
+
+    def decoder_feeds(self) -> dict[str, Float32Array]:
+        """What the original's encoder gives the decoder: every second face with one attribute flipped."""
+        known = self.known.encoding
+        y = np.where(np.arange(len(known))[:, None] % 2, flipped(known.y), known.y)
+        return {"z": known.z, "y": y, **known.features}
 
 
 def flipped(y: Float32Array) -> Float32Array:
@@ -66,8 +78,8 @@ def flipped(y: Float32Array) -> Float32Array:
     return edited
 
 
-def answers(model: Autoencoder, faces: FaceInputs, y: Float32Array | None = None) -> Answers:
-    """Run a model on at least one face; the decoder gets the z of its own encoder, and `y` where given."""
+def _answers(model: Autoencoder, faces: FaceInputs, y: Float32Array | None = None) -> Answers:
+    """The decoder gets the z of its own encoder, and `y` where given."""
     encoding = model.encode(faces.images, faces.landmarks)
     values = encoding.y if y is None else y
     both = np.concatenate([values, flipped(values)])
@@ -81,13 +93,14 @@ def figures(found: Answers, known: Answers) -> dict[str, float]:
         Relative errors of z, features (where there are any) and image; mean and greatest change of y;
         greatest distance of landmarks (where there are any) in units of the crop's side, and of detail.
     """
-    change = np.abs(found.encoding.y - known.encoding.y)
-    made = {"z": relative_error(found.encoding.z, known.encoding.z)}
-    features = known.encoding.features
-    if features:
-        made["features"] = max(relative_error(found.encoding.features[n], f) for n, f in features.items())
+    code, of = found.encoding, known.encoding
+    change = np.abs(code.y - of.y)
+    made = {"z": _relative_error(code.z, of.z)}
+    if of.features:
+        errors = [_relative_error(code.features[name], wanted) for name, wanted in of.features.items()]
+        made["features"] = float(np.max(errors))  # NaN wins
     made |= {"y_mean": float(np.mean(change)), "y_max": float(np.max(change))}
-    made["image"] = relative_error(found.decoded.image, known.decoded.image)
+    made["image"] = _relative_error(found.decoded.image, known.decoded.image)
     if found.decoded.landmarks is not None and known.decoded.landmarks is not None:
         moved = np.linalg.norm(found.decoded.landmarks - known.decoded.landmarks, axis=-1)
         made["landmarks"] = float(np.max(moved))
@@ -101,12 +114,6 @@ def over_limits(precision: str, made: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(name for name, value in made.items() if not value <= LIMITS[precision][name])
 
 
-def complaint(precision: str, made: Mapping[str, float]) -> str | None:
-    """The figures that are above their limits, as words; None where all pass."""
-    names = over_limits(precision, made)
-    return ", ".join(f"{n} {made[n]:.2g} (allowed {LIMITS[precision][n]:g})" for n in names) or None
-
-
 def for_manifest(precision: str, made: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """`gate` and `limits` as manifests and sidecars keep them: figures with three digits."""
     return {
@@ -115,9 +122,7 @@ def for_manifest(precision: str, made: Mapping[str, float]) -> dict[str, dict[st
     }
 
 
-def relative_error(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
-    """|| found - wanted || / || wanted ||; infinite where a found value is not finite."""
-    a, b = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
-    if not np.isfinite(a).all():
-        return float("inf")
+def _relative_error(found: Float32Array, wanted: Float32Array) -> float:
+    """|| found - wanted || / || wanted ||"""
+    a, b = found.astype(np.float64), wanted.astype(np.float64)
     return float(np.linalg.norm(a - b)) / max(float(np.linalg.norm(b)), 1e-12)

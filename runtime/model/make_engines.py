@@ -8,10 +8,10 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from aif.runtime.bundle.bundle import Bundle
-from aif.runtime.errors import AifError, ConfigError
+from aif.runtime.errors import ConfigError
 from aif.runtime.model.autoencoder import Autoencoder
 from aif.runtime.model.codes import FaceInputs
-from aif.runtime.model.gate import answers, complaint, figures, for_manifest
+from aif.runtime.model.gate import Gate, for_manifest
 from aif.runtime.model.model import FaceModel
 from aif.runtime.networks.network import without_batch
 from aif.runtime.networks.sessions import Session
@@ -19,7 +19,7 @@ from aif.runtime.tensorrt.build import BuildOptions, build_engine
 from aif.runtime.tensorrt.engine import EngineSession
 from aif.runtime.tensorrt.library import load_library
 from aif.runtime.tensorrt.sidecar import PARTS, Sidecar
-from aif.runtime.tensorrt.store import Engine, check_buildable, engine_name, graph_hashes
+from aif.runtime.tensorrt.store import Engine, check_buildable, engine_name
 
 logger = logging.getLogger(__name__)
 
@@ -52,14 +52,14 @@ def make_engines(
     for part, graph in graphs.items():
         session = Session(graph, "cpu", 1, part)
         report(f"Building the {part}'s {precision} engine, which takes minutes ...")
-        engine = build_engine(graph, list(session.inputs), options)
+        engine = build_engine(graph, options)
         sidecar = Sidecar(
             part=part,
             precision=precision,
             file=engine_name(part, precision, machine),
             bytes=len(engine),
             sha256=hashlib.sha256(engine).hexdigest(),
-            onnx_sha256=graph_hashes(bundle, precision)[part],
+            onnx_sha256=hashlib.sha256(graph).hexdigest(),
             inputs=without_batch(session.inputs),
             outputs=without_batch(session.outputs),
             profile=options.profile,
@@ -74,17 +74,12 @@ def make_engines(
             aif=version("aif"),
         )
         made.append((sidecar, engine))
-    encoder, decoder = (EngineSession(engine, sidecar) for sidecar, engine in made)
     original = FaceModel(bundle, "cpu", precision="fp32" if "fp32" in bundle.manifest.graphs else precision)
-    known = answers(original, faces)
+    gate = Gate(original, faces)
+    encoder, decoder = (EngineSession(engine, sidecar) for sidecar, engine in made)
     engines = Autoencoder(bundle.manifest, precision, encoder, decoder, str(bundle.path))
-    found = figures(answers(engines, faces, known.encoding.y), known)
+    found = gate.figures(engines)
     logger.info("The %s engines against ONNX Runtime: %s", precision, found)
-    said = complaint(precision, found)
-    if said is not None:
-        raise AifError(
-            f"The {precision} engines stray too far from ONNX Runtime on {len(faces)} faces: {said}.",
-            "Nothing was written. Build them in fp32, or update TensorRT.",
-        )
+    gate.check(precision, found, "engines")
     measured = for_manifest(precision, found)
     return tuple((sidecar.model_copy(update=measured), engine) for sidecar, engine in made)

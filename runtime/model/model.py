@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import logging
+from typing import get_args
 
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import Manifest
-from aif.runtime.errors import AifError, ProviderError
+from aif.runtime.errors import AifError, ConfigError, ProviderError
 from aif.runtime.machine import Provider
 from aif.runtime.model.autoencoder import Autoencoder
 from aif.runtime.model.codes import Decoded, Encoding
 from aif.runtime.networks.cpu import multiplies_int8
 from aif.runtime.networks.network import MAX_BATCH, AnyDevice, Device, Network
-from aif.runtime.networks.sessions import Session, choose_devices
+from aif.runtime.networks.providers import require
+from aif.runtime.networks.sessions import Session
+from aif.runtime.tensorrt.load import load_engines
+from aif.runtime.tensorrt.sidecar import PARTS
+from aif.runtime.tensorrt.store import find_engines
 
 __all__ = ["INT8_PAYS", "MAX_BATCH", "AnyDevice", "Decoded", "Encoding", "FaceModel", "preferred_precision"]
 
 logger = logging.getLogger(__name__)
-
-_PREFERRED: dict[Device, tuple[str, ...]] = {
-    "cpu": ("fp32", "fp16"),
-    "cuda": ("fp16", "fp32"),
-    "openvino": ("fp32", "fp16"),
-    "ort-tensorrt": ("fp16", "fp32"),
-}
-"""Which precision to take when none is asked for."""
 
 INT8_PAYS = 1.5
 """How many times faster than FP32 an export must have measured INT8 to be for it to be taken unasked."""
@@ -57,7 +54,10 @@ class FaceModel(Autoencoder):
             ProviderError: what was asked for cannot be loaded.
         """
         self.bundle = bundle
-        devices = choose_devices(provider)
+        if provider not in get_args(Provider):
+            known = ", ".join(get_args(Provider))
+            raise ConfigError(f"There is no provider {provider!r}.", f"Known: {known}.")
+        devices: tuple[AnyDevice, ...] = ("cuda", "cpu") if provider == "auto" else (provider,)
         if provider == "auto" and _has_own_engines(bundle):
             devices = ("tensorrt", *devices)
         found: tuple[str, Network, Network]
@@ -65,8 +65,6 @@ class FaceModel(Autoencoder):
             following = devices[number + 1 :]
             try:
                 if device == "tensorrt":
-                    from aif.runtime.tensorrt.load import load_engines
-
                     found = load_engines(bundle, precision, provider == "tensorrt")
                 else:
                     found = _load_graphs(bundle, device, threads, precision, bool(following))
@@ -74,8 +72,8 @@ class FaceModel(Autoencoder):
             except AifError as error:
                 if not following or not (device == "tensorrt" or isinstance(error, ProviderError)):
                     raise
-                where = "CUDA" if following[0] == "cuda" else "the processor"
-                logger.info("Running on %s: %s %s", where, error.message, error.fix or "")
+                then = "Trying CUDA" if following[0] == "cuda" else "Running on the processor"
+                logger.info("%s: %s %s", then, error.message, error.fix or "")
         super().__init__(bundle.manifest, *found, str(bundle.path))
 
 
@@ -84,23 +82,24 @@ def preferred_precision(manifest: Manifest, device: Device) -> str:
     known, int8 = manifest.graphs, manifest.variants.get("int8")
     if device == "cpu" and int8 is not None and int8.speedup >= INT8_PAYS and multiplies_int8():
         return "int8"
-    return next((p for p in _PREFERRED[device] if p in known), next(iter(known)))
+    preferred = ("fp16", "fp32") if device in {"cuda", "ort-tensorrt"} else ("fp32", "fp16")
+    return next((each for each in preferred if each in known), next(iter(known)))
 
 
 def _load_graphs(
     bundle: Bundle, device: Device, threads: int | None, precision: str | None, quiet: bool
 ) -> tuple[str, Network, Network]:
+    require(device)
     chosen = preferred_precision(bundle.manifest, device) if precision is None else precision
-    encoder = Session(bundle.graph_bytes(chosen, "encoder"), device, threads, "encoder", quiet)
-    decoder = Session(bundle.graph_bytes(chosen, "decoder"), device, threads, "decoder", quiet)
+    encoder, decoder = (
+        Session(bundle.graph_bytes(chosen, part), device, threads, part, quiet) for part in PARTS
+    )
     return chosen, encoder, decoder
 
 
 def _has_own_engines(bundle: Bundle) -> bool:
     """Whether the user's cache has engines for the bundle; says so where others came with the bundle."""
-    from aif.runtime.tensorrt.store import brings_engines, find_engines
-
-    if brings_engines(bundle):
+    engines, _ = find_engines(bundle)
+    if any(each.brought for each in engines):
         logger.info("%s brings TensorRT engines; they are used with --provider tensorrt only.", bundle.path)
-    listing = find_engines(bundle, brought=False)
-    return bool(listing.engines or listing.faults)
+    return not all(each.brought for each in engines)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
+
+import numpy as np
 
 from aif.runtime.arrays import Float32Array
 
@@ -22,6 +24,20 @@ MAX_BATCH = 16
 def without_batch(shapes: Mapping[str, Shape]) -> dict[str, tuple[int, ...]]:
     """Shapes of one face's tensors, for TensorRT and Triton, which put the batch in front themselves."""
     return {name: tuple(size or 0 for size in shape[1:]) for name, shape in shapes.items()}
+
+
+def in_pieces(
+    run: Callable[[list[str], Mapping[str, Float32Array]], list[Float32Array]],
+    outputs: list[str],
+    inputs: Mapping[str, Float32Array],
+    most: int = MAX_BATCH,
+) -> list[Float32Array]:
+    """What a network's `run` gives for a batch of any size, also none, in pieces of at most so many faces."""
+    pieces = [
+        run(outputs, {name: each[start : start + most] for name, each in inputs.items()})
+        for start in range(0, max(len(next(iter(inputs.values()))), 1), most)
+    ]
+    return pieces[0] if len(pieces) == 1 else [np.concatenate(c) for c in zip(*pieces, strict=True)]
 
 
 class Network(Protocol):

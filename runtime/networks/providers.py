@@ -85,32 +85,25 @@ def require(device: Device) -> None:
     """Load the libraries that a device needs; ProviderError where one, a driver or ONNX Runtime's part is
     missing.
     """
-    if device == "cpu":
-        return
-    if device != "openvino":
-        _require_cuda()
-    _require_build(device)
+    for each in ("cuda", device) if device == "ort-tensorrt" else (device,):
+        if each != "cpu" and NAMES[each] not in ort.get_available_providers():
+            raise ProviderError(f"This ONNX Runtime was built without {LABELS[each]}.", HELP[each])
+    if device in {"cuda", "ort-tensorrt"}:
+        _load_cuda()
     if device == "ort-tensorrt":
         _load_tensorrt()
 
 
-def _require_build(device: Device) -> None:
-    if NAMES[device] not in ort.get_available_providers():
-        raise ProviderError(f"This ONNX Runtime was built without {LABELS[device]}.", HELP[device])
-
-
-def _require_cuda() -> None:
-    _require_build("cuda")
+def _load_cuda() -> None:
     driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         ctypes.CDLL(driver)
     except OSError as error:
         raise ProviderError(f"There is no NVIDIA driver here (no {driver}).", HELP["cuda"]) from error
     # ONNX Runtime 1.21 and later find CUDA where pip put it; what is missing shows when the session is made.
-    preload = getattr(ort, "preload_dlls", None)
-    if preload is not None:
+    if hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()):
-            preload()
+            ort.preload_dlls()
 
 
 def _load_tensorrt() -> None:
@@ -142,13 +135,6 @@ def check_placed(session: Any, device: Device) -> None:
 
 
 def placed_nodes(session: Any) -> Counter[str]:
-    """How many nodes each provider took, with `session.record_ep_graph_assignment_info` (ONNX Runtime 1.24);
-    else empty.
-    """
-    counted: Counter[str] = Counter()
-    ask = getattr(session, "get_provider_graph_assignment_info", None)
-    if ask is None:
-        return counted
-    for part in ask():
-        counted[part.ep_name] += len(part.get_nodes())
-    return counted
+    """How many nodes each of ONNX Runtime's providers took, where 1.24 or later recorded it; else none."""
+    ask = getattr(session, "get_provider_graph_assignment_info", list)
+    return Counter(part.ep_name for part in ask() for _ in part.get_nodes())

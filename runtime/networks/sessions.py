@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from typing import Any
 
 import onnxruntime as ort
 
 from aif.runtime.arrays import Float32Array
-from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError, first_line
-from aif.runtime.machine import Provider
+from aif.runtime.errors import AifError, BundleError, ConfigError, first_line
 from aif.runtime.networks.cpu import multiplies_int8
-from aif.runtime.networks.network import AnyDevice, Device, Shape
+from aif.runtime.networks.network import Device, Shape
 from aif.runtime.networks.providers import check_placed, placed_nodes, provider_list, require
-
-__all__ = ["Device", "Provider", "Session", "check_threads", "choose_devices"]
-
-logger = logging.getLogger(__name__)
 
 # ONNX Runtime warns at start on machines without a graphics card. Its errors stay visible, but not where
 # "auto" only tries whether CUDA is there.
@@ -28,26 +22,18 @@ ort.disable_telemetry_events()  # of a program that imported it before us, and o
 
 
 class Session:
-    """One graph, loaded on one device. `run` may be called from several threads at once.
-
-    Attributes:
-        device: where it really runs.
-        inputs, outputs: name to shape; a dynamic dimension is None.
-    """
+    """One graph, loaded on one device, as a `Network`. `run` may be called from several threads at once."""
 
     def __init__(
-        self,
-        graph: bytes,
-        device: Device,
-        threads: int | None,
-        name: str,
-        quiet: bool = False,
+        self, graph: bytes, device: Device, threads: int | None, name: str, quiet: bool = False
     ) -> None:
         """Load a graph.
 
         Args:
+            graph: ONNX bytes; all inputs and outputs are float32.
             device: "cpu", "cuda", "openvino" or "ort-tensorrt"; never falls back to another.
             threads: threads of one call on the CPU; None = one a core.
+            name: what to call it in an error.
             quiet: keep ONNX Runtime's own complaints about the device out of the terminal.
 
         Raises:
@@ -87,15 +73,11 @@ class Session:
         for value in [*self._session.get_inputs(), *self._session.get_outputs()]:
             if value.type != "tensor(float)":
                 raise BundleError(f"The {name} has {value.name} of type {value.type}, not float32.")
-        self.inputs = {value.name: _shape(value.shape) for value in self._session.get_inputs()}
-        self.outputs = {value.name: _shape(value.shape) for value in self._session.get_outputs()}
+        self.inputs = _shapes(self._session.get_inputs())
+        self.outputs = _shapes(self._session.get_outputs())
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, Float32Array]) -> list[Float32Array]:
-        """Compute the named outputs, in this order.
-
-        Raises:
-            AifError: ONNX Runtime failed, out of memory for instance.
-        """
+        """Compute the named outputs, in this order; AifError where that fails, out of memory for instance."""
         try:
             return list(self._session.run(list(outputs), dict(inputs)))
         except Exception as error:
@@ -105,26 +87,8 @@ class Session:
             ) from error
 
     def placed_nodes(self) -> Counter[str]:
-        """How many nodes each of ONNX Runtime's providers took; empty where it does not know."""
+        """As `placed_nodes` of the providers."""
         return placed_nodes(self._session)
-
-
-def choose_devices(provider: Provider) -> tuple[AnyDevice, ...]:
-    """The devices to try, in order, for a provider's name; "auto" without TensorRT, which needs engines.
-
-    Raises:
-        ConfigError: there is no such provider.
-    """
-    if provider not in get_args(Provider):
-        raise ConfigError(f"There is no provider {provider!r}.", f"Known: {', '.join(get_args(Provider))}.")
-    if provider != "auto":
-        return (provider,)
-    try:
-        require("cuda")
-    except ProviderError as error:
-        logger.info("Running on the processor: %s", error.message)
-        return ("cpu",)
-    return ("cuda", "cpu")
 
 
 def check_threads(threads: int | None) -> None:
@@ -133,5 +97,5 @@ def check_threads(threads: int | None) -> None:
         raise ConfigError(f"The number of threads must be at least 1, not {threads}.")
 
 
-def _shape(shape: Sequence[object]) -> Shape:
-    return tuple(size if isinstance(size, int) else None for size in shape)
+def _shapes(values: Sequence[Any]) -> dict[str, Shape]:
+    return {each.name: tuple(n if isinstance(n, int) else None for n in each.shape) for each in values}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.fetch import cache_folder
 from aif.runtime.networks.network import MAX_BATCH
 from aif.runtime.tensorrt.library import load_library
-from aif.runtime.tensorrt.sidecar import AMPERE, BatchProfile, Machine
+from aif.runtime.tensorrt.sidecar import BatchProfile, Machine
 
 DEFAULT_PROFILE = BatchProfile(min=1, opt=2, max=MAX_BATCH)
 
@@ -50,68 +50,44 @@ def check_timing_cache(options: BuildOptions, machine: Machine) -> Path:
     return cache
 
 
-def build_engine(graph: bytes, inputs: Sequence[str], options: BuildOptions) -> bytes:
+def build_engine(graph: bytes, options: BuildOptions) -> bytes:
     """Build a strongly typed engine: every layer in the type that the graph gives it, TF32 never.
 
     Takes minutes. Polygraphy locks the timing cache (`FILE.lock`), so that several builds may share it.
 
     Args:
         graph: ONNX bytes with float32 inputs and outputs and a dynamic batch.
-        inputs: names of the inputs, as the manifest has them.
 
     Raises:
         ProviderError: TensorRT is not here.
-        AifError: the graph cannot be parsed, has other inputs, or no engine can be built; what TensorRT
-            reported goes to the log.
-        ConfigError: a hardware-compatible engine on a card before Ampere, or as `check_timing_cache`.
+        AifError: the graph cannot be parsed, or no engine can be built; what TensorRT reported goes to the
+            log.
+        ConfigError: as `check_timing_cache`.
     """
-    machine = load_library()
+    cache = check_timing_cache(options, load_library())
     import tensorrt
     from polygraphy.backend import trt as polygraphy
 
-    if options.hardware_compatible and tuple(map(int, machine.capability.split("."))) < AMPERE:
-        raise ConfigError(
-            f"Hardware-compatible engines are built on cards from compute capability 8.0 on; "
-            f"{machine.gpu} has {machine.capability}.",
-            "Leave out --hardware-compatible.",
-        )
-    cache = check_timing_cache(options, machine)
-    # TensorRT 11 knows networks of no other kind; should it drop the flag, none is needed.
-    typed = hasattr(tensorrt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+    settings: dict[str, object] = {"load_timing_cache": str(cache)} if cache.is_file() else {}
+    if options.workspace is not None:
+        settings["memory_pool_limits"] = {tensorrt.MemoryPoolType.WORKSPACE: options.workspace}
+    if options.version_compatible:
+        settings["version_compatible"] = True
+    if options.hardware_compatible:
+        settings["hardware_compatibility_level"] = tensorrt.HardwareCompatibilityLevel.AMPERE_PLUS
     with _as_ours("The graph cannot be parsed by TensorRT"):
-        builder, network, parser = polygraphy.network_from_onnx_bytes(graph, strongly_typed=typed)
-    tensors = [network.get_input(index) for index in range(network.num_inputs)]
-    if {tensor.name for tensor in tensors} != set(inputs):
-        raise AifError(
-            f"The graph takes {', '.join(tensor.name for tensor in tensors)}, "
-            f"the manifest says {', '.join(inputs)}.",
-            "Export the bundle again with aif-export.",
-        )
+        builder, network, parser = polygraphy.network_from_onnx_bytes(graph, strongly_typed=True)
     profile, batch = polygraphy.Profile(), options.profile
-    for tensor in tensors:
+    for tensor in (network.get_input(index) for index in range(network.num_inputs)):
         _, *shape = tensor.shape
         profile.add(tensor.name, *((count, *shape) for count in (batch.min, batch.opt, batch.max)))
     with _as_ours("TensorRT cannot build the engine"):
         engine = polygraphy.engine_bytes_from_network(
             (builder, network, parser),
-            config=polygraphy.CreateConfig(profiles=[profile], **_settings(options, cache)),
+            config=polygraphy.CreateConfig(profiles=[profile], **settings),
             save_timing_cache=str(cache),
         )
     return bytes(engine)
-
-
-def _settings(options: BuildOptions, cache: Path) -> dict[str, object]:
-    """What `CreateConfig` gets beside the profile; only what was asked for."""
-    import tensorrt
-
-    wanted: dict[str, object] = {"load_timing_cache": str(cache)} if cache.is_file() else {}
-    if options.workspace is not None:
-        wanted["memory_pool_limits"] = {tensorrt.MemoryPoolType.WORKSPACE: options.workspace}
-    if options.version_compatible:
-        wanted["version_compatible"] = True
-    if options.hardware_compatible:
-        wanted["hardware_compatibility_level"] = tensorrt.HardwareCompatibilityLevel.AMPERE_PLUS
-    return wanted
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 
 from aif.runtime.arrays import Float32Array
 from aif.runtime.errors import AifError, BundleError, ProviderError
-from aif.runtime.networks.network import Shape
+from aif.runtime.networks.network import Shape, in_pieces
 from aif.runtime.tensorrt.library import load_library
 from aif.runtime.tensorrt.sidecar import Sidecar
 
@@ -51,18 +51,13 @@ class EngineSession:
         """The named outputs, in this order, of any number of faces, in pieces that the engine takes; AifError
         on failure.
         """
-        count, most = len(next(iter(inputs.values()))), self._profile.max
-        pieces = []
-        for start in range(0, max(count, 1), most):
-            part = {name: value[start : start + most] for name, value in inputs.items()}
-            try:
-                pieces.append(self._run(outputs, part))
-            except self._failures as error:
-                raise AifError(
-                    f"The {self.name} failed on TensorRT: {str(error).strip()}",
-                    "If memory ran out, edit fewer faces at once, or close other programs on the card.",
-                ) from error
-        return [np.concatenate(columns) for columns in zip(*pieces, strict=True)]
+        try:
+            return in_pieces(self._run, list(outputs), inputs, self._profile.max)
+        except self._failures as error:
+            raise AifError(
+                f"The {self.name} failed on TensorRT: {str(error).strip()}",
+                "If memory ran out, edit fewer faces at once, or close other programs on the card.",
+            ) from error
 
     def _run(self, outputs: Sequence[str], inputs: Mapping[str, Float32Array]) -> list[Float32Array]:
         """One piece; where an engine's least is more, zeros fill up and their results are dropped."""
@@ -77,21 +72,16 @@ class EngineSession:
             return [np.array(found[name][:count]) for name in outputs]  # the runner's own buffers are reused
 
     def _check(self, sidecar: Sidecar) -> None:
-        zeros = {
-            name: np.zeros((self._profile.opt, *shape), np.float32) for name, shape in sidecar.inputs.items()
-        }
+        count, wrong = self._profile.opt, "is not what its sidecar says"
+        zeros = {name: np.zeros((count, *shape), np.float32) for name, shape in sidecar.inputs.items()}
         try:
             found = self._runner.infer(zeros)
-            sound = {name: (value.dtype, value.shape[1:]) for name, value in found.items()} == {
+            if {name: (each.dtype, each.shape[1:]) for name, each in found.items()} == {
                 name: (np.float32, shape) for name, shape in sidecar.outputs.items()
-            }
+            }:
+                return
         except self._failures as error:
-            raise BundleError(
-                f"The {self.name}'s engine {sidecar.file} does not run: {str(error).strip()}",
-                "Build it again (docs/tensorrt.md).",
-            ) from error
-        if not sound:
-            raise BundleError(
-                f"The {self.name}'s engine {sidecar.file} is not what its sidecar says.",
-                "Build it again (docs/tensorrt.md).",
-            )
+            wrong = f"does not run: {str(error).strip()}"
+        raise BundleError(
+            f"The {self.name}'s engine {sidecar.file} {wrong}.", "Build it again (docs/tensorrt.md)."
+        )

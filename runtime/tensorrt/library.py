@@ -78,20 +78,16 @@ def _show_cudart() -> None:
         from cuda.pathfinder import load_nvidia_dynamic_lib
 
         folder = str(Path(load_nvidia_dynamic_lib("cudart").abs_path).parent)
-    except (
-        ImportError,
-        RuntimeError,
-    ):  # none of pip's: Polygraphy finds the system's, or says that it does not
+    except (ImportError, RuntimeError):  # none of pip's: Polygraphy finds the system's, or complains
         return
     name = "PATH" if sys.platform == "win32" else "LD_LIBRARY_PATH"
-    known = os.environ.get(name)
+    known = os.environ.pop(name, None)
     os.environ[name] = folder if known is None else os.pathsep.join((folder, known))
     try:
         cuda.wrapper()  # looks once, and keeps what it found
     finally:
-        if known is None:
-            del os.environ[name]
-        else:
+        del os.environ[name]
+        if known is not None:
             os.environ[name] = known
 
 
@@ -104,13 +100,12 @@ def _log_as_ours() -> None:
     theirs = logging.getLogger("Polygraphy")
     theirs.setLevel(logging.INFO)
     theirs.propagate = False
-    if not any(isinstance(handler, _Forwarder) for handler in theirs.handlers):
-        theirs.addHandler(_Forwarder())
+    theirs.handlers = [_Forwarder()]
 
 
 class _Forwarder(logging.Handler):
     """Polygraphy's lines without the letter in front, such as `[E] `."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = re.sub(r"^\[[A-Z!]\] ", "", record.getMessage()).strip()
-        logger.log(record.levelno if record.levelno >= logging.ERROR else logging.INFO, "TensorRT: %s", text)
+        level = logging.ERROR if record.levelno >= logging.ERROR else logging.INFO
+        logger.log(level, "TensorRT: %s", re.sub(r"^\[[A-Z!]\] ", "", record.getMessage()).strip())

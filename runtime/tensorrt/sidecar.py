@@ -6,18 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from aif.runtime.bundle.manifest import Sha256
+from aif.runtime.bundle.attributes import Frozen
+from aif.runtime.bundle.manifest import Sha256, first_fault
 from aif.runtime.errors import BundleError
 
 SUFFIX = ".engine"
 
 Part = Literal["encoder", "decoder"]
 PARTS: tuple[Part, Part] = ("encoder", "decoder")
-
-AMPERE = (8, 0)
-"""The first compute capability that hardware-compatible engines run on."""
 
 # A version-compatible engine runs on later versions of its own major number, and on these later majors.
 _ONWARD = {(10, 11)}
@@ -28,9 +26,7 @@ Version = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)+([.a-z+-].*)?$"
 
 @dataclass(frozen=True)
 class Machine:
-    """What an engine depends on, here: TensorRT's version, the card's compute capability and name,
-    "linux-x86_64" ...
-    """
+    """What an engine depends on, here; `platform` is "linux-x86_64" or another."""
 
     tensorrt: str
     capability: str
@@ -38,10 +34,8 @@ class Machine:
     platform: str
 
 
-class BatchProfile(BaseModel):
+class BatchProfile(Frozen):
     """Numbers of faces that an engine takes at once: the least, the one it is tuned for, the most."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min: Annotated[int, Field(ge=1)]
     opt: Annotated[int, Field(ge=1)]
@@ -54,17 +48,15 @@ class BatchProfile(BaseModel):
         return self
 
 
-class Sidecar(BaseModel):
+class Sidecar(Frozen):
     """The JSON beside an engine.
 
     `file`, `bytes` and `sha256` are of the engine, `onnx_sha256` of the graph that it was built from.
-    `inputs` and `outputs` map a tensor to its shape behind the batch. `tensorrt`, `capability`, `gpu` and
-    `platform` are of the machine that built it (see `Machine`). `workspace` is the builder's limit in bytes,
-    None for TensorRT's own. `gate` holds how far the engine strayed from ONNX Runtime on `gated_faces` faces
-    of `gated_on`, `limits` what was allowed (docs/tensorrt.md). `aif` is the version that built it.
+    `inputs` and `outputs` map a tensor to its shape behind the batch. `tensorrt` to `platform` are the
+    `Machine` that built it, `aif` the version. `workspace` is the builder's limit in bytes, None for
+    TensorRT's own. `gate` holds how far the engine strayed from ONNX Runtime on `gated_faces` faces of
+    `gated_on`, `limits` what was allowed (docs/tensorrt.md).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     sidecar_version: Literal[1] = 1
     part: Part
@@ -99,19 +91,15 @@ def parse_sidecar(text: bytes | str, where: str) -> Sidecar:
     try:
         return Sidecar.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the top"
         raise BundleError(
-            f"{where} is damaged or of another aif: at {place}, {first['msg']}.", "Build the engine again."
+            f"{where} is damaged or of another aif: at {first_fault(error)}.", "Build the engine again."
         ) from error
 
 
-def misfits(sidecar: Sidecar, machine: Machine, onnx_sha256: str) -> list[str]:
+def misfits(sidecar: Sidecar, machine: Machine, onnx_sha256: str | None) -> list[str]:
     """Why an engine may not be used on a machine for a graph; empty where it fits.
 
-    Source: TensorRT's documentation, "Engine Compatibility" and "Support Matrix": as built, an engine belongs
-    to one version and one kind of card; a version-compatible one runs on later versions of the same major,
-    and one of TensorRT 10 on TensorRT 11; a hardware-compatible one on cards from Ampere on.
+    Source: TensorRT's documentation, "Engine Compatibility" and "Support Matrix"; docs/tensorrt.md.
     """
     found = []
     if sidecar.onnx_sha256 != onnx_sha256:
@@ -128,7 +116,7 @@ def misfits(sidecar: Sidecar, machine: Machine, onnx_sha256: str) -> list[str]:
         cards = f"it was built for compute capability {sidecar.capability} ({sidecar.gpu}), "
         if not sidecar.hardware_compatible:
             found.append(f"{cards}here is {machine.capability} ({machine.gpu})")
-        elif _numbers(machine.capability) < AMPERE:
+        elif _numbers(machine.capability) < (8, 0):
             found.append(f"{cards}hardware-compatible from 8.0 on; here is {machine.capability}")
     return found
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE, Bundle
@@ -16,7 +15,7 @@ from aif.runtime.bundle.storage import open_store
 from aif.runtime.errors import AifError, BundleError, ConfigError
 from aif.runtime.fetch import cache_folder
 from aif.runtime.files import write_bytes, write_text
-from aif.runtime.tensorrt.sidecar import PARTS, SUFFIX, Machine, Part, Sidecar, parse_sidecar
+from aif.runtime.tensorrt.sidecar import SUFFIX, Machine, Part, Sidecar, parse_sidecar
 
 FOLDER = "engines/"
 MAX_SIDECAR_BYTES = 1 << 20
@@ -28,29 +27,27 @@ Engine = tuple[Sidecar, bytes]
 
 @dataclass(frozen=True)
 class Stored:
-    """An engine that is there: what it says of itself, its place, its bytes (not checked), and whether the
-    bundle brought it.
+    """An engine that is there: what it says of itself, its file in the bundle or folder `place`, and whether
+    the bundle brought it.
     """
 
     sidecar: Sidecar
-    where: str
-    read: Callable[[], bytes]
+    place: Path
+    member: str
     brought: bool
+
+    @property
+    def where(self) -> str:
+        """What to call it in a message."""
+        return f"{self.place}: {self.member}"
 
     def verified(self) -> bytes:
         """The engine; BundleError where it is missing or not the one that its sidecar describes."""
-        data = self.read()
-        if len(data) != self.sidecar.bytes or hashlib.sha256(data).hexdigest() != self.sidecar.sha256:
+        with open_store(self.place) as store:
+            data = store.read(self.member)
+        if hashlib.sha256(data).hexdigest() != self.sidecar.sha256:
             raise BundleError(f"{self.where} is not the engine that its sidecar describes.")
         return data
-
-
-@dataclass(frozen=True)
-class EngineListing:
-    """Engines, those in a bundle first, and what is wrong with what could not be read."""
-
-    engines: tuple[Stored, ...]
-    faults: tuple[str, ...]
 
 
 def check_buildable(precisions: Sequence[str]) -> None:
@@ -61,9 +58,8 @@ def check_buildable(precisions: Sequence[str]) -> None:
             "takes symmetric INT8 only.",
             "Build engines in FP16: --precision fp16",
         )
-    for precision in precisions:
-        if precision not in BUILDABLE:
-            raise ConfigError(f"There are no engines of {precision!r}.", f"Known: {', '.join(BUILDABLE)}.")
+    if unknown := set(precisions) - set(BUILDABLE):
+        raise ConfigError(f"There are no engines of {min(unknown)!r}.", f"Known: {', '.join(BUILDABLE)}.")
 
 
 def engine_name(part: Part, precision: str, machine: Machine) -> str:
@@ -72,52 +68,47 @@ def engine_name(part: Part, precision: str, machine: Machine) -> str:
     return f"{part}.{precision}.trt{machine.tensorrt}.{card}.{machine.platform}{SUFFIX}"
 
 
-def brings_engines(bundle: Bundle) -> bool:
-    """Whether engines came with the bundle."""
-    with open_store(bundle.path) as store:
-        return any(name.startswith(FOLDER) for name in store.names())
-
-
-def read_engines(place: Path, folder: str = "", brought: bool = False) -> EngineListing:
-    """The engines in a folder, or in the `folder` of a bundle, by the sidecars beside them; none is read."""
+def read_engines(place: Path, folder: str = "", brought: bool = False) -> tuple[list[Stored], list[str]]:
+    """The engines in a folder, or in the `folder` of a bundle, by the sidecars beside them, of which none is
+    read; and what is wrong with sidecars that could not be.
+    """
     engines: list[Stored] = []
-    faults: list[str] = []
     with open_store(place) as store:
-        names = {n for n in store.names() if n.startswith(folder) and "/" not in n.removeprefix(folder)}
-        for name in sorted(names):
-            if name.endswith(SUFFIX) and name.removesuffix(SUFFIX) + ".json" not in names:
-                faults.append(f"{place}: {name} has no sidecar (.json), so nobody knows where it fits")
-            if not name.endswith(".json"):
-                continue
-            try:
-                sidecar = parse_sidecar(store.read(name, MAX_SIDECAR_BYTES), f"{place}: {name}")
-            except BundleError as error:
-                faults.append(error.message)
-                continue
-            member = folder + sidecar.file
-            engines.append(Stored(sidecar, f"{place}: {member}", partial(_read, place, member), brought))
-    return EngineListing(tuple(engines), tuple(faults))
+        names = sorted(name for name in store.names() if name.startswith(folder))
+        described = {name.removesuffix(".json") + SUFFIX for name in names}
+        faults = [
+            f"{place}: {name} has no sidecar (.json), so nobody knows where it fits"
+            for name in names
+            if name.endswith(SUFFIX) and name not in described
+        ]
+        for name in names:
+            if name.endswith(".json"):
+                try:
+                    sidecar = parse_sidecar(store.read(name, MAX_SIDECAR_BYTES), f"{place}: {name}")
+                    engines.append(Stored(sidecar, place, folder + sidecar.file, brought))
+                except BundleError as error:
+                    faults.append(error.message)
+    return engines, faults
 
 
-def find_engines(bundle: Bundle, brought: bool = True) -> EngineListing:
-    """Look through the cache and, if wanted, what the bundle brought; nothing of TensorRT is loaded.
+def find_engines(bundle: Bundle, brought: bool = True) -> tuple[list[Stored], list[str]]:
+    """As `read_engines`, of the cache and, if wanted, of what the bundle brought; TensorRT is not loaded.
 
     An engine may bring a program of its own and is run by whoever loads it, so those that came with a bundle
     are only for users who have asked for them.
     """
-    found = [read_engines(bundle.path, FOLDER, brought=True)] if brought else []
-    known = {sha for name in bundle.manifest.graphs for sha in graph_hashes(bundle, name).values()}
-    found += [read_engines(place) for place in sorted(map(_cached, known)) if place.is_dir()]
-    return EngineListing(
-        tuple(engine for each in found for engine in each.engines),
-        tuple(fault for each in found for fault in each.faults),
-    )
+    engines, faults = read_engines(bundle.path, FOLDER, brought=True) if brought else ([], [])
+    for place in sorted({_cached(info.sha256) for info in bundle.manifest.files()}):
+        if place.is_dir():
+            more, wrong = read_engines(place)
+            engines, faults = engines + more, faults + wrong
+    return engines, faults
 
 
-def graph_hashes(bundle: Bundle, precision: str) -> Mapping[Part, str]:
-    """The SHA-256 of the two graphs of a precision that the bundle has."""
-    pair = bundle.manifest.graphs[precision]
-    return {part: getattr(pair, part).sha256 for part in PARTS}
+def graph_sha256(bundle: Bundle, precision: str, part: Part) -> str | None:
+    """The hash of a graph; None where the bundle has none of this precision."""
+    pair = bundle.manifest.graphs.get(precision)
+    return None if pair is None else str(getattr(pair, part).sha256)
 
 
 def build_command(bundle: Bundle, precision: str) -> str:
@@ -164,11 +155,10 @@ def engines_kept(place: Path, manifest: Manifest, made: Iterable[Sidecar] = ()) 
     of its graphs that were not `made` anew. Empty where there is no sound bundle.
     """
     try:
-        found = read_engines(Bundle.open(place).path, FOLDER).engines
+        found, _ = read_engines(Bundle.open(place).path, FOLDER)
     except BundleError:
         return {}
-    pairs = manifest.graphs.values()
-    hashes = {each.sha256 for pair in pairs for each in (pair.encoder, pair.decoder)}
+    hashes = {info.sha256 for info in manifest.files()}
     new = {sidecar.file for sidecar in made}
     kept = []
     for each in found:
@@ -180,8 +170,3 @@ def engines_kept(place: Path, manifest: Manifest, made: Iterable[Sidecar] = ()) 
 
 def _cached(onnx_sha256: str) -> Path:
     return cache_folder() / "engines" / onnx_sha256[:32]
-
-
-def _read(place: Path, member: str) -> bytes:
-    with open_store(place) as store:
-        return store.read(member)

@@ -140,7 +140,7 @@ def test_nothing_is_written_when_a_build_fails(build, aif, bundle, tmp_path, sta
     assert all(line in said for line in stand_in_card.errors)
     stand_in_card.errors = []
     stand_in_card.spoil = lambda name, value: value * np.float32(1.05)
-    assert "stray too far from ONNX Runtime on 32 faces" in build(out, code=1).stderr
+    assert "stray too far from the FP32 graphs on 32 faces" in build(out, code=1).stderr
     assert "--data FOLDER" in aif("export", bundle, "-o", out, "--trt", code=1).stderr
     assert not out.exists() and not list(tmp_path.rglob("*.engine"))
 

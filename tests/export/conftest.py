@@ -14,11 +14,12 @@ from onnx.helper import make_node as node
 from tiny_bundles import graph, landmark_net, sha256, shape_parts, similarity_parts
 
 from aif.export.graphs.crops import UnlabelledFaces
-from aif.export.graphs.pair import Graphs
-from aif.export.precision.gate import Gate
+from aif.export.graphs.files import Graphs
 from aif.runtime.bundle.bundle import write_bundle
 from aif.runtime.bundle.manifest import Manifest
+from aif.runtime.model.autoencoder import Autoencoder
 from aif.runtime.model.codes import FaceInputs
+from aif.runtime.model.gate import Gate
 
 SIZE, LATENT, WIDTH = 16, 6, 8
 ATTRIBUTES = ("Smiling", "Bangs")
@@ -160,6 +161,10 @@ class Toy:
     manifest: Manifest
     files: dict[str, bytes]
 
+    def model(self, **graphs: bytes) -> Autoencoder:
+        """The graphs, or others in their place, loaded."""
+        return dataclasses.replace(self.graphs, **graphs).loaded(self.manifest)
+
 
 def _toy(graphs: Graphs, more: dict[str, bytes], **fields: Any) -> Toy:
     files = {f"{part}.onnx": data for part, data in graphs.parts().items()}
@@ -200,7 +205,7 @@ def shape_faces(crops):
 
 @pytest.fixture(scope="session")
 def shape_gate(shape_toy, shape_faces):
-    return Gate(shape_toy.manifest, shape_toy.graphs, shape_faces.rows(slice(16)))
+    return Gate(shape_toy.model(), shape_faces.rows(slice(16)))
 
 
 @pytest.fixture(scope="session")
@@ -243,4 +248,4 @@ def crops(faces):
 
 @pytest.fixture(scope="session")
 def gate(toy, crops):
-    return Gate(toy.manifest, toy.graphs, FaceInputs(crops[:16]))
+    return Gate(toy.model(), FaceInputs(crops[:16]))

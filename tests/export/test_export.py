@@ -1,6 +1,5 @@
 """From a real (short) run to a bundle that the runtime edits with."""
 
-import contextlib
 import dataclasses
 import json
 
@@ -15,12 +14,11 @@ from aif.export.bundle import ExportOptions, export_bundle, read_metrics
 from aif.export.graphs import files, parity
 from aif.export.graphs import stored as stored_module
 from aif.export.graphs.crops import first_crops
-from aif.export.graphs.exportable import open_exportable
+from aif.export.graphs.exportable import open_exportable, without
 from aif.export.graphs.faces import FaceReader
 from aif.export.graphs.graphs import export_graphs
 from aif.export.graphs.parity import BATCHES, PLAIN, STORED, Parity, check_parity, stored_as_half
 from aif.export.graphs.stored import stored_weights
-from aif.export.precision.choice import check_mode
 from aif.runtime.bundle import bundle as bundle_module
 from aif.runtime.bundle.bundle import Bundle, write_bundle
 from aif.runtime.bundle.manifest import AttributeInfo, HairColour, HairInfo, parse_manifest
@@ -112,7 +110,7 @@ def exported(run_folder, tmp_path_factory, faces, networks):
     """What an export said, and its bundle."""
     options = dataclasses.replace(networks, name="tiny", metrics={"mse": 0.5})
     place = tmp_path_factory.mktemp("exported") / "small.aif"
-    return export_bundle(run_folder, place, faces, options), Bundle.open(place)
+    return export_bundle(open_exportable(run_folder), place, faces, options), Bundle.open(place)
 
 
 def test_the_bundle_computes_what_the_network_does(run_folder, exported, faces):
@@ -128,14 +126,13 @@ def test_the_bundle_computes_what_the_network_does(run_folder, exported, faces):
         code = run.encoder(*map(torch.from_numpy, some.feeds().values()))
         wanted = run.decoder(code.mean, 1 - code.y)
     decoded = model.decode(encoding, 1 - encoding.y)
-    if run.frame is None:
-        np.testing.assert_allclose(encoding.z, code.mean.numpy(), atol=1e-4)
-        np.testing.assert_allclose(decoded.image, wanted.numpy(), atol=1e-4)
-        assert decoded.landmarks is None
-    else:
-        np.testing.assert_allclose(encoding.z, code.mean.numpy(), atol=1e-3)
-        np.testing.assert_allclose(decoded.image, wanted[0].numpy(), atol=2e-3)
-        np.testing.assert_allclose(decoded.landmarks, wanted[1].numpy(), atol=1e-3)
+    shaped = run.frame is not None
+    image, points = wanted[:2] if shaped else (wanted, None)
+    np.testing.assert_allclose(encoding.z, code.mean, atol=1e-3 if shaped else 1e-4)
+    np.testing.assert_allclose(decoded.image, image, atol=2e-3 if shaped else 1e-4)
+    assert (decoded.landmarks is not None) == shaped
+    if shaped:
+        np.testing.assert_allclose(decoded.landmarks, points, atol=1e-3)
 
 
 def test_the_moving_average_is_exported(run_folder):
@@ -221,20 +218,19 @@ def test_nothing_is_written_when_the_gate_fails(linear_folder, tmp_path, faces, 
     for name in ("PLAIN", "SHAPED"):
         monkeypatch.setattr(parity, name, dict.fromkeys(STORED, -1.0))
     with pytest.raises(ExportError):
-        export_bundle(linear_folder, tmp_path / "x.aif", faces, networks)
+        export_bundle(open_exportable(linear_folder), tmp_path / "x.aif", faces, networks)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_with_shape_needs_a_landmark_network(linear_folder, tmp_path, faces, networks, monkeypatch):
-    monkeypatch.setattr(files, "EMBEDDED_BUNDLE", tmp_path / "none.aif")
+    monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", tmp_path / "none.aif")
     with pytest.raises(ExportError, match="needs a network of dense landmarks"):
-        export_bundle(linear_folder, tmp_path / "x.aif", faces)
+        export_bundle(open_exportable(linear_folder), tmp_path / "x.aif", faces)
     wrong = {"landmarks": networks.matte, "matte": networks.landmarks, "detector": networks.matte}
     for field, source in wrong.items():
+        options = dataclasses.replace(networks, **{field: source})
         with pytest.raises(ExportError, match="takes"):
-            export_bundle(
-                linear_folder, tmp_path / "x.aif", faces, dataclasses.replace(networks, **{field: source})
-            )
+            export_bundle(open_exportable(linear_folder), tmp_path / "x.aif", faces, options)
     assert not (tmp_path / "x.aif").exists()
 
 
@@ -249,28 +245,30 @@ def test_networks_of_the_embedded_bundle(embedded, tmp_path, monkeypatch):
     if embedded == "old":
         text = (place / "manifest.json").read_text()
         (place / "manifest.json").write_text(text.replace('"schema_version": 3', '"schema_version": 2'))
-    monkeypatch.setattr(files, "EMBEDDED_BUNDLE", place)
     monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", place)
     found = files.companions(landmarks=None, matte=None, detector=None)
     assert list(found) == (["landmarks", "matte"] if embedded == "both" else [])
 
 
-@pytest.mark.parametrize(("shaped", "known"), [(True, {None, "warp"}), (False, {None, "delta", "replace"})])
-@pytest.mark.parametrize("mode", [None, "warp", "delta", "replace", "hybrid"])
-def test_compositing_modes(mode, shaped, known):
-    with contextlib.nullcontext() if mode in known else pytest.raises(ConfigError, match="be composited"):
-        check_mode(mode, shaped)
+@pytest.mark.parametrize("run_folder", ["residual", "linear"], indirect=True)
+@pytest.mark.parametrize("mode", ["warp", "delta", "hybrid"])
+def test_compositing_modes(mode, run_folder, tmp_path, faces, networks):
+    if mode == ("warp" if run_folder.name == "linear" else "delta"):
+        return  # as without a choice
+    options = dataclasses.replace(networks, compositing=mode)
+    with pytest.raises(ConfigError, match="be composited"):
+        export_bundle(open_exportable(run_folder), tmp_path / "x.aif", faces, options)
 
 
 def test_mistakes_are_named(linear_folder, tmp_path, faces, networks):
     with pytest.raises(CheckpointError, match="not a training run"):
-        export_bundle(tmp_path, tmp_path / "x.aif", faces, networks)
+        open_exportable(tmp_path)
     few = SyntheticFaces(3, attributes=ATTRIBUTES)
     with pytest.raises(ExportError, match="16 face crops"):
-        export_bundle(linear_folder, tmp_path / "x.aif", few, networks)
+        export_bundle(open_exportable(linear_folder), tmp_path / "x.aif", few, networks)
     (tmp_path / "thesis.aif").write_text("not a bundle")
     with pytest.raises(BundleError):
-        export_bundle(linear_folder, tmp_path / "thesis.aif", faces, networks)
+        export_bundle(open_exportable(linear_folder), tmp_path / "thesis.aif", faces, networks)
     assert (tmp_path / "thesis.aif").read_text() == "not a bundle"
 
 
@@ -278,51 +276,33 @@ def test_not_a_number_is_the_worst_of_all():
     assert not Parity(1, {"z": 0.0, "y": 1e-7, "image": float("nan")}).worst <= 1e-4
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"a": NaN}', '{"a": "much"}', '{"a": null}'])
+@pytest.mark.parametrize("text", ["", "[1]", '{"a": NaN}', '{"a": "much"}', '{"mse": 1}'])
 def test_metrics_must_be_names_and_numbers(tmp_path, text):
     path = tmp_path / "metrics.json"
     path.write_text(text)
-    with pytest.raises(ExportError):
+    if "mse" in text:
+        assert read_metrics(path) == {"mse": 1.0}
+        return
+    with pytest.raises(ExportError, match="names and finite numbers"):
         read_metrics(path)
-    path.write_text(json.dumps({"mse": 1}))
-    assert read_metrics(path) == {"mse": 1.0}
 
 
-@pytest.mark.parametrize("run_folder", ["linear"], indirect=True)
-def test_a_run_is_exported_with_engines(run_folder, tmp_path, stand_in_card, networks):
+def test_a_run_is_exported_with_engines(linear_folder, tmp_path, stand_in_card, networks):
     from aif.cli.export.command import export
 
-    export(
-        None,
-        run_folder,
-        tmp_path / "x.aif",
-        data=None,
-        landmarks=networks.landmarks,
-        matte=networks.matte,
-        trt=True,
-        batch="4",
-    )
+    beside = {"landmarks": networks.landmarks, "matte": networks.matte}
+    export(None, linear_folder, tmp_path / "x.aif", data=None, **beside, trt=True, batch="4")
     bundle = Bundle.open(tmp_path / "x.aif")
-    model, plain = FaceModel(bundle, "tensorrt"), FaceModel(bundle, "cpu")
-    some = seen(open_exportable(run_folder), SyntheticFaces(16, attributes=ATTRIBUTES)).rows(slice(5))
-    assert model.device == "tensorrt"
-    off, on = np.zeros((5, len(ATTRIBUTES))), np.ones((5, len(ATTRIBUTES)))
-    given = some.images, some.landmarks
-    for one, other in zip(
-        model.decode_both(model.encode(*given), off, on),
-        plain.decode_both(plain.encode(*given), off, on),
-        strict=True,
-    ):
-        np.testing.assert_allclose(one.image, other.image, atol=1e-5)
+    assert FaceModel(bundle, "tensorrt").device == "tensorrt"
     assert len(stand_in_card.builds) == 2
-    assert ("landmarks" in stand_in_card.builds[0]["profile"]) == (run_folder.name == "linear")
+    assert "landmarks" in stand_in_card.builds[0]["profile"]
 
 
 @pytest.mark.parametrize("run_folder", ["residual", "linear"], indirect=True)
 def test_attributes_can_be_left_out(tmp_path, run_folder, faces, networks):
     whole, out = open_exportable(run_folder), tmp_path / "b.aif"
     dropped, *kept = whole.attribute_names
-    export_bundle(run_folder, out, faces, dataclasses.replace(networks, without=(dropped,)))
+    export_bundle(without(whole, (dropped,)), out, faces, networks)
     model = FaceModel(Bundle.open(out))
     assert list(model.manifest.attribute_names) == kept
     some = seen(whole, faces).rows(slice(5))
@@ -337,4 +317,4 @@ def test_attributes_can_be_left_out(tmp_path, run_folder, faces, networks):
     np.testing.assert_allclose(model.decode(encoding, encoding.y).image, image, atol=2e-3)
     for names, error in (((*whole.attribute_names,), ConfigError), (("Nose",), UnknownAttributeError)):
         with pytest.raises(error):
-            export_bundle(run_folder, out, faces, dataclasses.replace(networks, without=names))
+            without(whole, names)

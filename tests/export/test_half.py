@@ -33,7 +33,8 @@ def test_weights_are_half_and_norms_are_not(toy):
 
 
 def test_the_answers_hardly_change(toy, gate):
-    figures = gate.figures(type(toy.graphs)(to_half(toy.graphs.encoder), to_half(toy.graphs.decoder)))
+    half = {part: to_half(graph) for part, graph in toy.graphs.parts().items()}
+    figures = gate.figures(toy.model(**half))
     assert set(figures) == {"z", "features", "y_mean", "y_max", "image"}
     assert 0 < max(figures.values()) < 2e-3 and not over_limits("fp16", figures)
 
@@ -60,9 +61,8 @@ def test_convolutions_alone(shape_toy, shape_gate):
     assert {"input.weight", "points.weight", "mean", "up"} <= {n for n, k in types.items() if k == "FLOAT"}
     kinds = Counter(node.op_type for node in onnx.load_from_string(decoder).graph.node)
     assert kinds["Cast"] == 2 and kinds["Conv"] == 2  # into the first, out of the last
-    figures = shape_gate.figures(
-        type(shape_toy.graphs)(halve_convolutions(shape_toy.graphs.encoder), decoder)
-    )
+    encoder = halve_convolutions(shape_toy.graphs.encoder)
+    figures = shape_gate.figures(shape_toy.model(encoder=encoder, decoder=decoder))
     assert 0 < figures["image"] < 0.005 and figures["landmarks"] < 5e-4
     assert not over_limits("fp16", figures)
 

@@ -52,20 +52,18 @@ def test_large_matrices_alone(graph):
 
 
 def test_the_cast_survives_and_the_arithmetic_stays_float32(graph):
-    stored = store_as_half(graph)
+    stored, x = store_as_half(graph), np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
     kinds = Counter(node.op_type for node in onnx.load_from_string(stored).graph.node)
     assert kinds == {"Cast": 2, "MatMul": 3, "Add": 2}
-    x = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
-    plain, half = (Session(each, "cpu", 1, "decoder").run(["out"], {"x": x})[0] for each in (graph, stored))
+    plain, half, wide = (
+        Session(each, "cpu", 1, "decoder").run(["out"], {"x": x})[0]
+        for each in (graph, stored, widen(stored))
+    )
     assert 0 < np.abs(half - plain).max() / np.abs(plain).max() < 1e-3
+    np.testing.assert_allclose(wide, half, rtol=1e-6)
 
 
 def test_widening(graph):
     wide = widen(store_as_half(graph))
     assert set(_types(wide)) == set(_types(graph)) and set(_types(wide).values()) == {TensorProto.FLOAT}
     assert not any(node.op_type == "Cast" for node in onnx.load_from_string(wide).graph.node)
-    x = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
-    one, other = (
-        Session(each, "cpu", 1, "decoder").run(["out"], {"x": x})[0] for each in (wide, store_as_half(graph))
-    )
-    np.testing.assert_allclose(one, other, rtol=1e-6)

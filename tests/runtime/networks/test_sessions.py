@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from typing import Any
 
@@ -13,7 +12,7 @@ from onnx import TensorProto, helper
 
 from aif.runtime.errors import AifError, BundleError, ConfigError, ProviderError
 from aif.runtime.networks import sessions
-from aif.runtime.networks.sessions import Session, choose_devices
+from aif.runtime.networks.sessions import Session
 
 
 def relu(element=TensorProto.FLOAT):
@@ -31,10 +30,9 @@ def test_runs_on_the_cpu(threads):
     assert y.tolist() == [[0, 0, 2]]
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_thread_numbers(threads):
+def test_thread_numbers():
     with pytest.raises(ConfigError, match="at least 1"):
-        Session(relu(), "cpu", threads, "graph")
+        Session(relu(), "cpu", 0, "graph")
 
 
 @pytest.mark.parametrize(
@@ -62,22 +60,6 @@ def test_cuda_never_falls_back_silently(monkeypatch):
     with pytest.raises(ProviderError, match="would have used the processor") as caught:
         Session(relu(), "cuda", None, "encoder", quiet=True)
     assert "--provider cpu" in str(caught.value)
-
-
-def test_auto_tries_cuda_and_says_why_it_takes_the_cpu(monkeypatch, caplog):
-    monkeypatch.setattr(sessions, "require", lambda device: None)
-    assert choose_devices("auto") == ("cuda", "cpu")
-    monkeypatch.undo()
-    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with caplog.at_level(logging.INFO):
-        assert choose_devices("auto") == ("cpu",)
-    assert "Running on the processor: This ONNX Runtime was built without CUDA." in caplog.text
-
-
-@pytest.mark.parametrize("name", ["", "gpu", "CPU", "trt"])
-def test_unknown_providers(name):
-    with pytest.raises(ConfigError, match="cpu, cuda, tensorrt, openvino, ort-tensorrt, auto"):
-        choose_devices(name)
 
 
 @pytest.mark.parametrize("vnni", [True, False])

@@ -9,11 +9,9 @@ from aif.runtime.tensorrt.build import BuildOptions, build_engine, check_timing_
 from aif.runtime.tensorrt.library import load_library
 from aif.runtime.tensorrt.sidecar import BatchProfile
 
-INPUTS = ["z", "y", "feature_0"]
 
-
-def build(bundle, inputs=None, **options):
-    return build_engine(bundle.graph_bytes("fp32", "decoder"), inputs or INPUTS, BuildOptions(**options))
+def build(bundle, **options):
+    return build_engine(bundle.graph_bytes("fp32", "decoder"), BuildOptions(**options))
 
 
 @pytest.mark.parametrize(
@@ -49,19 +47,6 @@ def test_errors_of_the_parser_and_the_builder(stand_in_card, toy_bundle, capsys,
     with pytest.raises(AifError, match=r"cannot build the engine: .*no kernel for Conv_3"):
         build(toy_bundle)
     assert not stand_in_card.builds and capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize("inputs", [["z", "y"], ["z", "y", "feature_0", "feature_1"], ["image"]])
-def test_inputs_other_than_the_manifests(inputs, stand_in_card, toy_bundle):
-    with pytest.raises(AifError, match="takes z, y, feature_0, the manifest says"):
-        build(toy_bundle, inputs)
-
-
-def test_hardware_compatible_needs_ampere(stand_in_card, plug_in, toy_bundle):
-    stand_in_card.capability = "7.5"
-    plug_in(stand_in_card)
-    with pytest.raises(ConfigError, match=r"8\.0 on"):
-        build(toy_bundle, hardware_compatible=True)
 
 
 def test_the_timing_cache_is_used_again(stand_in_card, toy_bundle, tmp_path):
