@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +44,6 @@ class ExportOptions:
     """Measured figures for the manifest; None = none."""
     compositing: Mode | None = None
     """Default compositing mode; None = warp for models with shape, delta for others."""
-    precisions: tuple[str, ...] = ()
-    """What to make beside FP32: of `aif.export.request.PRECISIONS`."""
-    new: bool = False
-    """An earlier bundle that is there by then stays."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,12 @@ class ExportReport:
 
 
 def export_bundle(
-    model: ExportableModel, out: Path, crops: FaceDataset, options: ExportOptions | None = None
+    model: ExportableModel,
+    out: Path,
+    crops: FaceDataset,
+    options: ExportOptions,
+    precisions: Sequence[str] = (),
+    new: bool = False,
 ) -> ExportReport:
     """Export a model as a bundle at `out`.
 
@@ -69,6 +70,8 @@ def export_bundle(
 
     Args:
         crops: at least 16 aligned faces, on which graphs and networks are compared; 32 for more precisions.
+        precisions: what to make beside FP32.
+        new: an earlier bundle that is there by then stays.
 
     Raises:
         ConfigError: the model cannot be composited as `options` say.
@@ -78,7 +81,6 @@ def export_bundle(
         TakenError: something has come to `out`, and it was to be `new`.
         BundleError: `out` holds something that is not a bundle.
     """
-    options = options or ExportOptions()
     check_place(out)
     shaped = model.frame is not None
     modes: tuple[Mode, ...] = ("warp",) if shaped else ("delta", "replace")
@@ -125,9 +127,9 @@ def export_bundle(
     if card is not None:
         files["MODEL_CARD.md"] = card
     manifest = Manifest.model_validate({**without_files.model_dump(), **fields})
-    if options.precisions:
-        manifest, files = add_precisions(manifest, files, options.precisions, crops)
-    write_bundle(out, manifest, files, options.new)
+    if precisions:
+        manifest, files = add_precisions(manifest, files, precisions, crops)
+    write_bundle(out, manifest, files, new)
     size = sum(len(data) for data in files.values())
     return ExportReport(size, model.provenance.steps, parity, manifest.variants)
 

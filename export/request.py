@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -127,9 +127,8 @@ def export_run(request: ExportRequest, options: ExportOptions, report: Callable[
     faces = open_crops(data, model.attribute_names, request.table, model.image_size)
     if data is None and (request.precisions or request.engines or model.frame is not None):
         check_real(faces, model.provenance.dataset)
-    options = replace(options, precisions=request.precisions, new=request.new)
     with _before_engines(request) as place:
-        made = export_bundle(model, place, faces, options)
+        made = export_bundle(model, place, faces, options, request.precisions, request.new)
         engines = add_engines(request, place, faces, report)
     return Outcome(model.attribute_names, made.variants, engines, made)
 

@@ -121,7 +121,8 @@ def split_crops(dataset: FaceDataset, reader: FaceReader) -> CropSets:
     indices = _spread(
         dataset, 2, f"FP16 and INT8 need {LEAST} faces to calibrate with and {LEAST} for the gate"
     )
-    return CropSets(*(_read(dataset, indices[k::2], reader) for k in (0, 1)), dataset)
+    gate, calibration = (_read(dataset, indices[k::2], reader) for k in (0, 1))
+    return CropSets(gate, calibration, dataset)
 
 
 def spread_crops(dataset: FaceDataset, reader: FaceReader) -> FaceInputs:

@@ -36,9 +36,9 @@ class Graphs:
         """Both on the processor; errors as `Session`."""
         return Session(self.encoder, "cpu", None, "encoder"), Session(self.decoder, "cpu", None, "decoder")
 
-    def loaded(self, manifest: Manifest, precision: str = "fp32") -> Autoencoder:
+    def loaded(self, manifest: Manifest) -> Autoencoder:
         """Both as a model on the processor; errors as `Autoencoder`."""
-        return Autoencoder(manifest, precision, *self.sessions(), f"the new {precision} graphs")
+        return Autoencoder(manifest, "fp32", *self.sessions(), "the new graphs")
 
 
 def companions(**paths: Path | None) -> dict[str, Companion]:

@@ -37,7 +37,6 @@ LABELS: dict[Device, str] = {
 
 _ELSE_CPU = "Or run on the processor: --provider cpu."
 HELP: dict[Device, str] = {
-    "cpu": "Install one ONNX Runtime: pip install --force-reinstall onnxruntime-gpu",
     "cuda": (
         "Install the NVIDIA driver, and CUDA with cuDNN for ONNX Runtime: "
         'pip install "onnxruntime-gpu[cuda,cudnn]" (with no other onnxruntime package beside it). '

@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 import pytest
 from made_up_face import face_points
 from onnx.helper import make_node as node
@@ -27,130 +26,88 @@ CROPS = 36
 PADDED: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1] * 4}
 
 
-def model(
-    nodes: list[onnx.NodeProto], inputs: dict[str, list[Any]], outputs: dict[str, list[Any]], **constants: Any
-) -> bytes:
-    """A float32 graph; each node is named as its output."""
-    for each in nodes:
-        each.name = f"node_{each.output[0]}"
-    return graph(nodes, inputs, outputs, **constants)
-
-
 def weights(seed: int, *shape: int) -> np.ndarray:
     """float32 weights that keep the size of what goes through them."""
     fan_in = max(1, int(np.prod(shape[1:])))
     return (np.random.default_rng(seed).standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32)
 
 
-def encoder() -> bytes:
-    """Two convolutions, an instance norm between them."""
-    return model(
-        [
-            node("Conv", ["image", "stem.weight"], ["a"], **PADDED),
-            node("InstanceNormalization", ["a", "norm.weight", "norm.bias"], ["b"]),
-            node("Relu", ["b"], ["feature_0"]),
-            node("Conv", ["feature_0", "deep.weight"], ["c"], strides=[2, 2], **PADDED),
-            node("Relu", ["c"], ["d"]),
-            node("AveragePool", ["d"], ["e"], kernel_shape=[4, 4], strides=[4, 4]),
-            node("Flatten", ["e"], ["f"]),
-            node("MatMul", ["f", "mean.weight"], ["z"]),
-            node("MatMul", ["f", "y.weight"], ["g"]),
-            node("Sigmoid", ["g"], ["y"]),
-        ],
-        {"image": ["N", 3, SIZE, SIZE]},
-        {"z": ["N", LATENT], "y": ["N", 2], "feature_0": ["N", WIDTH, SIZE, SIZE]},
-        **{
-            "stem.weight": weights(0, WIDTH, 3, 3, 3),
-            "norm.weight": np.ones(WIDTH, np.float32),
-            "norm.bias": np.full(WIDTH, 0.1, np.float32),
-            "deep.weight": weights(1, WIDTH, WIDTH, 3, 3),
-            "mean.weight": weights(2, 4 * WIDTH, LATENT),
-            "y.weight": weights(3, 4 * WIDTH, 2),
-        },
-    )
+def encoder(shaped: bool = False) -> bytes:
+    """Two convolutions, an instance norm between them; with shape, landmarks join at the end."""
+    nodes = [
+        node("Conv", ["image", "stem.weight"], ["a"], **PADDED),
+        node("InstanceNormalization", ["a", "norm.weight", "norm.bias"], ["b"]),
+        node("Relu", ["b"], ["feature_0"]),
+        node("Conv", ["feature_0", "deep.weight"], ["c"], strides=[2, 2], **PADDED),
+        node("Relu", ["c"], ["d"]),
+        node("AveragePool", ["d"], ["e"], kernel_shape=[4, 4], strides=[4, 4]),
+        node("Flatten", ["e"], ["f"]),
+    ]
+    inputs, outputs = {"image": ["N", 3, SIZE, SIZE]}, {"z": ["N", LATENT], "y": ["N", 2]}
+    found, width = "f", 4 * WIDTH
+    if shaped:
+        nodes.append(node("Flatten", ["landmarks"], ["points"]))
+        nodes.append(node("Concat", ["f", "points"], ["both"], axis=1))
+        inputs["landmarks"], found, width = ["N", 221, 2], "both", width + 442
+    else:
+        outputs["feature_0"] = ["N", WIDTH, SIZE, SIZE]
+    nodes += [
+        node("MatMul", [found, "mean.weight"], ["z"]),
+        node("MatMul", [found, "y.weight"], ["g"]),
+        node("Sigmoid", ["g"], ["y"]),
+    ]
+    constants = {
+        "stem.weight": weights(0, WIDTH, 3, 3, 3),
+        "norm.weight": np.ones(WIDTH, np.float32),
+        "norm.bias": np.full(WIDTH, 0.1, np.float32),
+        "deep.weight": weights(1, WIDTH, WIDTH, 3, 3),
+        "mean.weight": weights(2, width, LATENT) / (8 if shaped else 1),
+        "y.weight": weights(3, width, 2) / (8 if shaped else 1),
+    }
+    return graph(nodes, inputs, outputs, **constants)
 
 
-def decoder() -> bytes:
-    """z and y on a coarse grid, enlarged, the feature added, two convolutions."""
-    nodes, constants = _picture("sum")
-    nodes.insert(4, node("Add", ["large", "feature_0"], ["sum"]))
-    return model(
-        nodes,
-        {"z": ["N", LATENT], "y": ["N", 2], "feature_0": ["N", WIDTH, SIZE, SIZE]},
-        {"image": ["N", 3, SIZE, SIZE]},
-        **constants,
-    )
-
-
-def _picture(convolved: str) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
-    """z and y on a coarse grid, enlarged, and two convolutions of the tensor `convolved`."""
+def decoder(shaped: bool = False) -> bytes:
+    """z and y on a coarse grid, enlarged, the feature added, two convolutions; with shape no feature, but
+    landmarks that are linear in z and y, and detail in y.
+    """
     nodes = [
         node("Concat", ["z", "y"], ["both"], axis=1),
         node("MatMul", ["both", "input.weight"], ["flat"]),
         node("Reshape", ["flat", "grid"], ["coarse"]),
         node("Resize", ["coarse", "", "up"], ["large"], mode="nearest"),
-        node("Conv", [convolved, "mid.weight"], ["h"], **PADDED),
+        *([] if shaped else [node("Add", ["large", "feature_0"], ["sum"])]),
+        node("Conv", ["large" if shaped else "sum", "mid.weight"], ["h"], **PADDED),
         node("Relu", ["h"], ["i"]),
         node("Conv", ["i", "last.weight"], ["j"], **PADDED),
         node("Sigmoid", ["j"], ["image"]),
     ]
-    return nodes, {
+    constants = {
         "input.weight": weights(4, LATENT + 2, WIDTH * 16),
         "grid": np.array([-1, WIDTH, 4, 4]),
         "up": np.array([1, 1, 4, 4], np.float32),
         "mid.weight": weights(5, WIDTH, WIDTH, 3, 3),
         "last.weight": weights(6, 3, WIDTH, 3, 3),
     }
-
-
-def shape_encoder() -> bytes:
-    """Two convolutions of the texture; landmarks join at the end."""
-    return model(
-        [
-            node("Conv", ["image", "stem.weight"], ["a"], **PADDED),
-            node("Relu", ["a"], ["b"]),
-            node("Conv", ["b", "deep.weight"], ["c"], strides=[4, 4], **PADDED),
-            node("Flatten", ["c"], ["d"]),
-            node("Flatten", ["landmarks"], ["points"]),
-            node("Concat", ["d", "points"], ["both"], axis=1),
-            node("MatMul", ["both", "mean.weight"], ["z"]),
-            node("MatMul", ["both", "y.weight"], ["g"]),
-            node("Sigmoid", ["g"], ["y"]),
-        ],
-        {"image": ["N", 3, SIZE, SIZE], "landmarks": ["N", 221, 2]},
-        {"z": ["N", LATENT], "y": ["N", 2]},
-        **{
-            "stem.weight": weights(0, WIDTH, 3, 3, 3),
-            "deep.weight": weights(1, WIDTH, WIDTH, 3, 3),
-            "mean.weight": weights(2, 16 * WIDTH + 442, LATENT) / 8,
-            "y.weight": weights(3, 16 * WIDTH + 442, 2) / 8,
-        },
-    )
-
-
-def shape_decoder() -> bytes:
-    """A texture as the other decoder's, landmarks that are linear in z and y, and detail in y."""
-    nodes, constants = _picture("large")
-    return model(
-        [
-            *nodes,
-            node("MatMul", ["both", "points.weight"], ["moved"]),
-            node("Add", ["moved", "mean"], ["flat_points"]),
-            node("Reshape", ["flat_points", "points"], ["landmarks"]),
-            node("MatMul", ["y", "detail.weight"], ["flat_detail"]),
-            node("Reshape", ["flat_detail", "detail_shape"], ["detail"]),
-        ],
-        {"z": ["N", LATENT], "y": ["N", 2]},
-        {"image": ["N", 3, SIZE, SIZE], "landmarks": ["N", 221, 2], "detail": ["N", 3, SIZE // 4, SIZE // 4]},
-        **constants,
-        **{
-            "points.weight": weights(7, LATENT + 2, 442) / 100,
-            "mean": (face_points() / 128).reshape(-1).astype(np.float32),
-            "points": np.array([-1, 221, 2]),
-            "detail.weight": weights(8, 2, 3 * (SIZE // 4) ** 2),
-            "detail_shape": np.array([-1, 3, SIZE // 4, SIZE // 4]),
-        },
-    )
+    inputs, outputs = {"z": ["N", LATENT], "y": ["N", 2]}, {"image": ["N", 3, SIZE, SIZE]}
+    if not shaped:
+        return graph(nodes, {**inputs, "feature_0": ["N", WIDTH, SIZE, SIZE]}, outputs, **constants)
+    nodes += [
+        node("MatMul", ["both", "points.weight"], ["moved"]),
+        node("Add", ["moved", "mean"], ["flat_points"]),
+        node("Reshape", ["flat_points", "points"], ["landmarks"]),
+        node("MatMul", ["y", "detail.weight"], ["flat_detail"]),
+        node("Reshape", ["flat_detail", "detail_shape"], ["detail"]),
+    ]
+    constants |= {
+        "points.weight": weights(7, LATENT + 2, 442) / 100,
+        "mean": (face_points() / 128).reshape(-1).astype(np.float32),
+        "points": np.array([-1, 221, 2]),
+        "detail.weight": weights(8, 2, 3 * (SIZE // 4) ** 2),
+        "detail_shape": np.array([-1, 3, SIZE // 4, SIZE // 4]),
+    }
+    outputs |= {"landmarks": ["N", 221, 2], "detail": ["N", 3, SIZE // 4, SIZE // 4]}
+    return graph(nodes, inputs, outputs, **constants)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +143,7 @@ def shape_toy():
     """The same of a model with shape."""
     known = shape_parts().manifest
     return _toy(
-        Graphs(shape_encoder(), shape_decoder()),
+        Graphs(encoder(shaped=True), decoder(shaped=True)),
         {"landmarks.onnx": landmark_net()},
         frame="shape",
         compositing="warp",
@@ -206,12 +163,6 @@ def shape_faces(crops):
 @pytest.fixture(scope="session")
 def shape_gate(shape_toy, shape_faces):
     return Gate(shape_toy.model(), shape_faces.rows(slice(16)))
-
-
-@pytest.fixture(scope="session")
-def graph_of():
-    """Make a graph of nodes: graph_of(nodes, inputs, outputs, **constants)."""
-    return model
 
 
 @pytest.fixture

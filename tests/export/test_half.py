@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import onnx
 import pytest
+import tiny_bundles
 from onnx import TensorProto, helper
 
 from aif.export.precision.half import halve_convolutions, to_half
@@ -40,14 +41,14 @@ def test_the_answers_hardly_change(toy, gate):
 
 
 @pytest.mark.parametrize("norm", ["BatchNormalization", "InstanceNormalization"])
-def test_a_norm_of_values_that_half_cannot_square(graph_of, norm):
+def test_a_norm_of_values_that_half_cannot_square(norm):
     """Spread 3000: its square is 9e6, where half precision ends at 65504."""
     ones, zeros = np.ones(8, np.float32), np.zeros(8, np.float32)
     known = {"m": zeros, "v": np.full(8, 9e6, np.float32)} if norm == "BatchNormalization" else {}
     shape = ["N", 8, 16, 16]
     node = helper.make_node(norm, ["x", "s", "b", *known], ["normed"])
     nodes = [node, helper.make_node("Relu", ["normed"], ["out"])]
-    graph = graph_of(nodes, {"x": shape}, {"out": shape}, s=ones, b=zeros, **known)
+    graph = tiny_bundles.graph(nodes, {"x": shape}, {"out": shape}, s=ones, b=zeros, **known)
     x = 3000 * np.random.default_rng(0).standard_normal((2, 8, 16, 16), dtype=np.float32)
     wanted, found = (Session(g, "cpu", 1, "norm").run(["out"], {"x": x})[0] for g in (graph, to_half(graph)))
     np.testing.assert_allclose(found, wanted, atol=0.01)
@@ -67,9 +68,9 @@ def test_convolutions_alone(shape_toy, shape_gate):
     assert not over_limits("fp16", figures)
 
 
-def test_a_tensor_that_others_need_as_well_is_there_in_both_types(graph_of):
+def test_a_tensor_that_others_need_as_well_is_there_in_both_types():
     node = helper.make_node
-    graph = graph_of(
+    graph = tiny_bundles.graph(
         [
             node("Relu", ["x"], ["a"]),
             node("Conv", ["a", "w"], ["b"], kernel_shape=[1, 1]),

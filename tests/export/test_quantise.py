@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import onnx
 import pytest
+import tiny_bundles
 from onnx import TensorProto, helper, numpy_helper
 
 from aif.export.precision.quantise import convolutions, quantise
@@ -68,9 +69,9 @@ def test_the_ends_of_the_ranges_are_clipped_to_a_percentile(toy, crops):
     assert float(first) < 50 / 255
 
 
-def test_a_graph_without_convolutions(graph_of):
+def test_a_graph_without_convolutions():
     """Transposed convolutions have no INT8 kernel in ONNX Runtime: they stay as they are."""
-    graph = graph_of(
+    graph = tiny_bundles.graph(
         [helper.make_node("ConvTranspose", ["x", "w"], ["u"]), helper.make_node("Relu", ["u"], ["out"])],
         {"x": ["N", 2, 4, 4]},
         {"out": ["N", 2, 6, 6]},

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import onnx
 import pytest
+import tiny_bundles
 from onnx import TensorProto, helper
 
 from aif.export.graphs.stored import large_weights, store_as_half, stored_weights, widen
@@ -12,10 +13,10 @@ from aif.runtime.networks.sessions import Session
 
 
 @pytest.fixture
-def graph(graph_of):
+def graph():
     """A large matrix, one too large for float16, a small one, and a long vector."""
     rng = np.random.default_rng(0)
-    return graph_of(
+    return tiny_bundles.graph(
         [
             helper.make_node("MatMul", ["x", "large.weight"], ["a"]),
             helper.make_node("Add", ["a", "bias"], ["b"]),

@@ -39,11 +39,8 @@ def test_cache_folder(monkeypatch, platform, variables, ends):
     assert cache_folder().as_posix().endswith(ends)
 
 
-def test_nothing_there():
-    assert yunet_path() is None
-
-
 def test_a_damaged_fetched_file(own_cache):
+    assert yunet_path() is None
     own_cache.mkdir()
     (own_cache / FILE).write_bytes(b"half a download")
     with pytest.raises(ConfigError, match="aif fetch yunet"):

@@ -68,11 +68,8 @@ def test_round_trip():
         ({"sha256": "B" * 64}, "sha256"),
         ({"file": "../encoder.engine"}, "file"),
         ({"file": "encoder.json"}, "file"),
-        ({"part": "landmarks"}, "part"),
         ({"profile": {"min": 2, "opt": 1, "max": 3}}, "profile"),
         ({"tensorrt": "newest"}, "tensorrt"),
-        ({"sidecar_version": 2}, "sidecar_version"),
-        ({"surprise": 1}, "surprise"),
         ({"gate": {"z": float("nan")}}, "gate"),
     ],
 )
