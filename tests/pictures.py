@@ -4,8 +4,14 @@ import io
 
 import cv2
 import numpy as np
-from PIL import ImageCms
+from PIL import Image, ImageCms
+from pillow_heif import register_heif_opener
 
+from aif.runtime.image.io import encode_image
+
+register_heif_opener()
+
+KINDS = ["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "TIFF", "BMP"]
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 BOX = (slice(2, 5), slice(3, 7))
 
@@ -28,10 +34,17 @@ def file_bytes(image, kind, **options):
     return buffer.getvalue()
 
 
-def edited(picture, box, colour):
+def written(picture, kind=None, quality=None, box=None, colour=None):
+    """The file of a picture whose pixels in a box have been given a colour."""
     pixels = picture.pixels_hwc_bgr.copy()
-    pixels[box] = colour
-    return pixels
+    if box is not None:
+        pixels[box] = colour
+    return encode_image(picture, pixels, kind, quality)
+
+
+def seen(data):
+    """A file as Pillow alone reads it."""
+    return Image.open(io.BytesIO(data))
 
 
 def write_crops(folder, count, width=32):

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngInfo, putchunk
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from aif.runtime.errors import ImageError
@@ -83,8 +83,6 @@ def encode_samples(samples: Samples, kind: Format, extras: Extras, quality: int 
     options = _options(samples, kind, extras, quality)
     if kind == "HEIF":
         return _encode_heif(samples, options)
-    if samples.dtype == np.uint16:
-        raise ValueError(f"16-bit samples cannot be written as {kind}")
     image = Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples)
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
@@ -126,8 +124,7 @@ def _encode_heif(samples: Samples, options: Mapping[str, Any]) -> bytes:
     height, width, channels = samples.shape
     mode = ("L", "LA", "RGB", "RGBA")[channels - 1] + (";16" if samples.dtype == np.uint16 else "")
     buffer = io.BytesIO()
-    data = np.ascontiguousarray(samples).tobytes()
-    pillow_heif.encode(mode, (width, height), data, buffer, **options)
+    pillow_heif.encode(mode, (width, height), samples.tobytes(), buffer, **options)
     return buffer.getvalue()
 
 
@@ -146,23 +143,20 @@ def _encode_png16(samples: npt.NDArray[np.uint16], extras: Extras) -> bytes:
     """A 16-bit PNG by OpenCV, as Pillow has no 16-bit colour; its metadata are put in behind the header."""
     ordered = samples if samples.shape[2] == 1 else samples[:, :, [2, 1, 0, 3][: samples.shape[2]]]
     _, encoded = cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])
-    data = encoded.tobytes()
-    chunks = []
+    data, buffer = encoded.tobytes(), io.BytesIO()
+    header = len(b"\x89PNG\r\n\x1a\n") + 25
+    buffer.write(data[:header])
     if extras.icc is not None:
-        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(extras.icc)))
+        putchunk(buffer, b"iCCP", b"ICC Profile\0\0", zlib.compress(extras.icc))
     if extras.exif is not None:
-        chunks.append((b"eXIf", extras.exif.removeprefix(b"Exif\0\0")))
+        putchunk(buffer, b"eXIf", extras.exif.removeprefix(b"Exif\0\0"))
     if extras.xmp is not None:
-        chunks.append((b"iTXt", _PNG_XMP.encode() + bytes(5) + extras.xmp))
+        putchunk(buffer, b"iTXt", _PNG_XMP.encode(), bytes(5), extras.xmp)
     if extras.dpi is not None:
         per_metre = [max(1, round(value / 0.0254)) for value in extras.dpi]
-        chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
-    header = len(b"\x89PNG\r\n\x1a\n") + 25
-    parts = [data[:header]]
-    for name, content in chunks:
-        check = zlib.crc32(content, zlib.crc32(name))
-        parts += [struct.pack(">I", len(content)), name, content, struct.pack(">I", check)]
-    return b"".join([*parts, data[header:]])
+        putchunk(buffer, b"pHYs", struct.pack(">IIB", *per_metre, 1))
+    buffer.write(data[header:])
+    return buffer.getvalue()
 
 
 def _encode_tiff(samples: Samples, extras: Extras) -> bytes:
@@ -209,9 +203,7 @@ def _encode_tiff(samples: Samples, extras: Extras) -> bytes:
             directory[tag] = content
     buffer = io.BytesIO()
     directory.save(buffer)
-    for strip in strips:
-        buffer.write(strip)
-    return buffer.getvalue()
+    return buffer.getvalue() + b"".join(strips)
 
 
 def decode_deep_bgr(data: bytes) -> npt.NDArray[np.uint16] | None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageCms, JpegImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    Image,
+    ImageCms,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ImageError, ImageTooLargeError, UnsupportedImageError
@@ -23,18 +30,17 @@ from aif.runtime.image.picture import Picture, UInt16Array, to_8_bit
 
 log = logging.getLogger(__name__)
 
-# Phones write JPEGs with further pictures behind the first (depth map, preview): to Pillow that is "MPO".
-_OPENERS: dict[Format, tuple[str, ...]] = {
-    "JPEG": ("JPEG", "MPO"),
-    "PNG": ("PNG",),
-    "WEBP": ("WEBP",),
-    "HEIF": ("HEIF",),
-    "AVIF": ("AVIF",),
-    "TIFF": ("TIFF",),
-    "BMP": ("BMP", "DIB"),
+# Not by `Image.open`, whose size limit is one for the whole process; `_check_size` has ours.
+_OPENERS: dict[Format, Callable[[io.BytesIO], Image.Image]] = {
+    "JPEG": JpegImagePlugin.jpeg_factory,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "HEIF": pillow_heif.HeifImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
 }
 _COPY_AGAIN = "Copy or download it again, or open and save it in another program."
-_limit_lock = threading.Lock()
 
 
 def decode_picture(data: bytes, name: str, max_megapixels: float | None) -> Picture:
@@ -46,11 +52,8 @@ def decode_picture(data: bytes, name: str, max_megapixels: float | None) -> Pict
         ImageError: empty, damaged or cut short.
     """
     kind = sniff_format(data, name)
-    if kind == "HEIF":
-        pillow_heif.register_heif_opener()
     try:
-        with _own_size_limit():
-            image = Image.open(io.BytesIO(data), formats=_OPENERS[kind])
+        image = _OPENERS[kind](io.BytesIO(data))
     except Exception as error:  # Pillow's plugins raise many kinds on damaged headers.
         raise ImageError(
             f"{name} begins like a {kind} file but is damaged, or is of an uncommon kind.", _COPY_AGAIN
@@ -71,18 +74,6 @@ def decode_picture(data: bytes, name: str, max_megapixels: float | None) -> Pict
             detail = str(error) or type(error).__name__
             reason = "is cut short" if "truncat" in str(error).lower() else "is damaged"
             raise ImageError(f"{name} {reason} ({detail}).", _COPY_AGAIN) from error
-
-
-@contextlib.contextmanager
-def _own_size_limit() -> Iterator[None]:
-    """Switch Pillow's process-wide size limit off while a header is read; ours is checked right after."""
-    with _limit_lock:
-        before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
 
 
 def _check_frames(image: Image.Image, kind: Format, name: str) -> None:
@@ -110,7 +101,6 @@ def _check_size(image: Image.Image, name: str, max_megapixels: float | None) -> 
 def _to_picture(image: Image.Image, data: bytes, kind: Format, name: str) -> Picture:
     orientation = read_orientation(image)
     deep, alpha = _deep_samples(image, data, kind, name, orientation)
-    channels = 3
     if deep is not None:
         channels = deep.shape[2]
         pixels = np.repeat(to_8_bit(deep), 3, axis=2) if channels == 1 else to_8_bit(deep)
@@ -119,11 +109,9 @@ def _to_picture(image: Image.Image, data: bytes, kind: Format, name: str) -> Pic
         if samples.shape[2] in (2, 4):
             alpha = np.ascontiguousarray(samples[:, :, -1])
         channels = 1 if samples.shape[2] <= 2 else 3
-        to_bgr = {1: cv2.COLOR_GRAY2BGR, 2: cv2.COLOR_GRAY2BGR, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGR}
-        colour = samples[:, :, :1] if channels == 1 else samples
-        pixels = np.asarray(
-            cv2.cvtColor(np.ascontiguousarray(colour), to_bgr[samples.shape[2]]), dtype=np.uint8
-        )
+        colour = np.ascontiguousarray(samples[:, :, :1] if channels == 1 else samples)
+        to_bgr = cv2.COLOR_GRAY2BGR if channels == 1 else cv2.COLOR_RGB2BGR
+        pixels = np.asarray(cv2.cvtColor(colour, to_bgr), dtype=np.uint8)
     icc = image.info.get("icc_profile")
     return Picture(
         name=name,
@@ -181,14 +169,11 @@ _MODES = {"I": "32-bit whole numbers", "F": "floating point", "LAB": "CIE Lab", 
 
 def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
     """Print colours to sRGB, by the picture's own profile where it has one that works."""
-    profile = image.info.get("icc_profile")
+    profile, srgb = image.info.get("icc_profile"), ImageCms.createProfile("sRGB")
     if profile:
         try:
-            converted = ImageCms.profileToProfile(
-                image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            if converted is not None:
-                return converted
+            converted = ImageCms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode="RGB")
+            return converted or image.convert("RGB")
         except (ImageCms.PyCMSError, OSError) as error:
             log.warning("The CMYK profile cannot be used (%s); colours are approximate.", error)
     return image.convert("RGB")

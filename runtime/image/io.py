@@ -1,11 +1,10 @@
-"""Read and write picture files: `read_image`, `write_image`, and the demo portrait."""
+"""Read and write picture files, and the demo portrait."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ImageError
 from aif.runtime.image.codecs import encode_samples
 from aif.runtime.image.decode import decode_picture
-from aif.runtime.image.kinds import Format, format_for
+from aif.runtime.image.kinds import Format
 from aif.runtime.image.picture import Picture
 
 log = logging.getLogger(__name__)
@@ -22,8 +21,6 @@ log = logging.getLogger(__name__)
 # Larger pictures are refused unless the caller raises the limit: a file of a few kilobytes can claim a size
 # that fills any memory. 200 megapixels take 0.6 GB a copy.
 DEFAULT_MAX_MEGAPIXELS = 200.0
-
-STANDARD_STREAM = "-"
 
 HDR = (16, 18)
 """The transfers PQ and HLG, by their numbers in H.273."""
@@ -37,7 +34,7 @@ def read_image(
     """Read a picture in one of `aif.runtime.image.kinds.FORMATS`.
 
     Args:
-        source: a path, "-" for standard input, or the file's bytes.
+        source: a path, or the file's bytes.
         name: what to call it in messages; None = the path.
         max_megapixels: larger pictures are refused; None = no limit.
 
@@ -46,10 +43,7 @@ def read_image(
     """
     if isinstance(source, bytes):
         return decode_picture(source, name or "the picture", max_megapixels)
-    if source == STANDARD_STREAM:
-        return decode_picture(sys.stdin.buffer.read(), name or "standard input", max_megapixels)
-    path = Path(source)
-    return decode_picture(read_bytes(path), name or str(path), max_megapixels)
+    return decode_picture(read_bytes(Path(source)), name or str(source), max_megapixels)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -95,34 +89,6 @@ def encode_image(
     if picture.channels == 1 and kind == "WEBP":  # three channels there, which a grey profile does not fit
         extras = replace(extras, icc=None)
     return encode_samples(picture.samples(pixels_hwc_bgr, kind), kind, extras, quality)
-
-
-def write_image(
-    picture: Picture,
-    pixels_hwc_bgr: UInt8Array,
-    target: str | os.PathLike[str],
-    kind: Format | None = None,
-    quality: int | None = None,
-) -> None:
-    """Write an edited picture: `encode_image` into a file that is never half there.
-
-    Args:
-        picture, pixels_hwc_bgr, quality: as for `encode_image`.
-        target: a path, or "-" for standard output. Missing folders are made; a link is followed.
-        kind: format; None = by the path's suffix, or the picture's own where there is none.
-
-    Raises:
-        ConfigError: the suffix is unknown.
-        ImageError: the place cannot be written, or see `encode_image`.
-    """
-    if target == STANDARD_STREAM:
-        sys.stdout.buffer.write(encode_image(picture, pixels_hwc_bgr, kind, quality))
-        sys.stdout.buffer.flush()
-        return
-    path = Path(target)
-    if kind is None and path.suffix:
-        kind = format_for(path.suffix)
-    write_bytes(path, encode_image(picture, pixels_hwc_bgr, kind, quality))
 
 
 def write_bytes(path: Path, data: bytes, new: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from aif.runtime.errors import ConfigError, ImageError, UnsupportedImageError
 
@@ -111,10 +111,7 @@ def format_for(suffix_or_name: str) -> Format:
     Raises:
         ConfigError: there is none.
     """
-    wanted = suffix_or_name.lower()
-    found = SUFFIXES.get(wanted if wanted.startswith(".") else f".{wanted}")
-    if found is None and wanted.upper() in FORMATS:
-        found = cast(Format, wanted.upper())
+    found = SUFFIXES.get(f".{suffix_or_name.lower().removeprefix('.')}")
     if found is None:
         raise ConfigError(
             f"aif cannot write pictures of the kind {suffix_or_name!r}.",

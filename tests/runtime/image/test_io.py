@@ -1,23 +1,18 @@
 """Reading and writing pictures: what was in the file comes back, and only the edit changes."""
 
-import io
 import os
 import stat
-import sys
 import zlib
 
 import numpy as np
 import pytest
-from pictures import BOX, SRGB, edited, file_bytes, noise, smooth
+from pictures import BOX, KINDS, SRGB, file_bytes, noise, seen, smooth, written
 from PIL import Image, JpegImagePlugin
-from pillow_heif import register_heif_opener
 
 from aif.runtime.errors import ConfigError, ImageError
 from aif.runtime.image.codecs import Extras, encode_samples
-from aif.runtime.image.io import demo_picture, encode_image, read_image, write_bytes, write_image
+from aif.runtime.image.io import demo_picture, encode_image, read_image, write_bytes
 from aif.runtime.image.kinds import format_for
-
-register_heif_opener()
 
 
 @pytest.mark.parametrize(
@@ -31,8 +26,8 @@ def test_lossless_kinds_give_back_every_pixel(kind, mode):
     options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
     data = file_bytes(source, kind, **options)
     picture = read_image(data)
-    again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
-    wanted = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
+    again = read_image(written(picture))
+    wanted = np.asarray(seen(data).convert("RGBA"))
     for found in (picture, again):
         assert (found.format, found.width, found.height) == (kind, 11, 9)
         np.testing.assert_array_equal(found.pixels_hwc_bgr[:, :, ::-1], wanted[:, :, :3])
@@ -51,7 +46,7 @@ def test_16_bits_outside_the_edit_are_exact(shape, kind):
     picture = read_image(encode_samples(deep, kind, Extras(icc=SRGB), None))
     assert picture.deep_hwc is not None and picture.channels == (1 if shape[2] == 1 else 3)
     box = (slice(0, 1), slice(0, 1))
-    again = read_image(encode_image(picture, edited(picture, box, (250, 250, 250))))
+    again = read_image(written(picture, box=box, colour=(250, 250, 250)))
     assert again.deep_hwc is not None
     expected = picture.deep_hwc.copy()
     stored = deep[:, :, : 1 if shape[2] <= 2 else 3]
@@ -67,9 +62,7 @@ def test_16_bits_outside_the_edit_are_exact(shape, kind):
 
 
 def test_10_bits_of_hdr_heic_and_its_colours_are_kept(caplog):
-    deep = np.repeat(np.linspace(0, 65535, 64).astype(np.uint16)[None], 64, axis=0)[:, :, None].repeat(
-        3, axis=2
-    )
+    deep = np.tile(np.linspace(0, 65535, 64).astype(np.uint16)[None, :, None], (64, 1, 3))
     hdr = {
         "color_primaries": 9,
         "transfer_characteristics": 16,
@@ -78,47 +71,41 @@ def test_10_bits_of_hdr_heic_and_its_colours_are_kept(caplog):
     }
     picture = read_image(encode_samples(deep, "HEIF", Extras(coding=hdr), None), name="hdr.heic")
     assert picture.deep_hwc is not None and picture.deep_hwc.dtype == np.uint16
-    again = read_image(encode_image(picture, edited(picture, BOX, (250, 250, 250))))
+    again = read_image(written(picture, box=BOX, colour=(250, 250, 250)))
     assert again.extras.coding == hdr and again.deep_hwc is not None
     np.testing.assert_allclose(again.deep_hwc[16:].astype(int), deep[16:], atol=257)
-    encode_image(picture, picture.pixels_hwc_bgr, "JPEG")
+    written(picture, "JPEG")
     assert "hdr.heic is HDR, which JPEG files do not say" in caplog.text
 
 
-def test_16_bit_files_are_seen_alike_by_other_readers():
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bit_files_are_seen_alike_by_other_readers(kind):
     deep = noise(40, 30, 3, dtype=np.uint16)
-    for kind in ("PNG", "TIFF"):
-        image = Image.open(io.BytesIO(encode_samples(deep, kind, Extras(), None)))
-        np.testing.assert_array_equal(np.asarray(image), deep >> 8)
+    np.testing.assert_array_equal(np.asarray(seen(encode_samples(deep, kind, Extras(), None))), deep >> 8)
 
 
 def test_16_bits_to_an_8_bit_kind_are_rounded_and_said(caplog):
     deep = np.full((8, 8, 3), 128 * 257 + 120, np.uint16)
     picture = read_image(encode_samples(deep, "PNG", Extras(), None), name="deep.png")
-    again = read_image(encode_image(picture, picture.pixels_hwc_bgr, "BMP"))
+    again = read_image(written(picture, "BMP"))
     assert again.deep_hwc is None and (again.pixels_hwc_bgr == 128).all()
     assert "deep.png has more than 8 bits" in caplog.text
 
 
 def test_white_is_zero_tiff_is_not_a_negative():
-    deep = np.full((4, 4), 60000, np.uint16)
-    data = file_bytes(Image.fromarray(deep), "TIFF", tiffinfo={262: 0})
+    data = file_bytes(Image.fromarray(np.full((4, 4), 60000, np.uint16)), "TIFF", tiffinfo={262: 0})
     assert (read_image(data).pixels_hwc_bgr < 30).all()
 
 
 @pytest.mark.parametrize("stored", ["L", "RGB"])
 def test_grey_stays_grey_also_where_the_edit_is_coloured(stored):
-    grey = noise(9, 9, 1)
-    image = Image.fromarray(grey[:, :, 0]).convert(stored)
-    picture = read_image(file_bytes(image, "PNG"))
+    picture = read_image(file_bytes(Image.fromarray(noise(9, 9, 1)[:, :, 0]).convert(stored), "PNG"))
     assert picture.is_grey
-    out = Image.open(io.BytesIO(encode_image(picture, edited(picture, BOX, (0, 0, 255)))))
+    out = seen(written(picture, box=BOX, colour=(0, 0, 255)))
     assert out.mode == stored
-    pixels = np.asarray(out.convert("RGB"))
-    assert (pixels[BOX] == 76).all()  # luma of pure red
-    pixels = pixels.copy()
-    pixels[BOX] = picture.pixels_hwc_bgr[BOX]
-    np.testing.assert_array_equal(pixels, picture.pixels_hwc_bgr)
+    expected = picture.pixels_hwc_bgr.copy()
+    expected[BOX] = 76  # luma of pure red
+    np.testing.assert_array_equal(np.asarray(out.convert("RGB")), expected)
 
 
 def test_one_coloured_pixel_makes_a_picture_coloured():
@@ -132,84 +119,51 @@ def test_transparency_survives_and_jpeg_shows_it_on_white(caplog):
     rgba[:, 16:, 3] = 255
     picture = read_image(file_bytes(Image.fromarray(rgba), "PNG"), name="clear.png")
     for kind in ("JPEG", "BMP"):
-        flat = read_image(encode_image(picture, picture.pixels_hwc_bgr, kind))
+        flat = read_image(written(picture, kind))
         assert (flat.pixels_hwc_bgr[:, :8] > 250).all() and (flat.pixels_hwc_bgr[:, 24:] < 5).all()
         assert f"clear.png has transparency, which {kind} cannot hold" in caplog.text
     for kind in ("PNG", "WEBP", "TIFF"):
-        again = read_image(encode_image(picture, picture.pixels_hwc_bgr, kind))
-        np.testing.assert_array_equal(again.alpha_hw, rgba[:, :, 3])
+        np.testing.assert_array_equal(read_image(written(picture, kind)).alpha_hw, rgba[:, :, 3])
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("quality", [40, 85])
 def test_jpeg_is_written_as_it_was_coded(quality, subsampling):
-    data = file_bytes(
-        Image.fromarray(smooth(64, 64)), "JPEG", quality=quality, subsampling=subsampling, progressive=True
-    )
-    picture = read_image(data)
-    before = Image.open(io.BytesIO(data))
-    after = Image.open(io.BytesIO(encode_image(picture, picture.pixels_hwc_bgr)))
+    options = {"quality": quality, "subsampling": subsampling, "progressive": True}
+    data = file_bytes(Image.fromarray(smooth(64, 64)), "JPEG", **options)
+    picture, before = read_image(data), seen(data)
+    after = seen(written(picture))
     assert after.quantization == before.quantization
     assert JpegImagePlugin.get_sampling(after) == subsampling
     assert after.info.get("progressive")
-    asked = Image.open(io.BytesIO(encode_image(picture, picture.pixels_hwc_bgr, quality=95)))
-    assert asked.quantization != before.quantization
+    assert seen(written(picture, quality=95)).quantization != before.quantization
 
 
 @pytest.mark.parametrize("lossless", [True, False])
 def test_webp_stays_lossless_or_lossy(lossless):
-    image = Image.fromarray(noise(32, 32, 3))
-    picture = read_image(file_bytes(image, "WEBP", lossless=lossless))
-    again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
+    picture = read_image(file_bytes(Image.fromarray(noise(32, 32, 3)), "WEBP", lossless=lossless))
+    again = read_image(written(picture))
     assert np.array_equal(again.pixels_hwc_bgr, picture.pixels_hwc_bgr) == lossless
 
 
 def test_cmyk_jpeg_is_read_in_its_colours_and_written_as_rgb():
-    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
-    picture = read_image(file_bytes(image, "JPEG", quality=95))
+    picture = read_image(file_bytes(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95))
     blue, green, red = picture.pixels_hwc_bgr[8, 8]
     assert red > 180 and green < 80 and blue < 80
-    assert Image.open(io.BytesIO(encode_image(picture, picture.pixels_hwc_bgr))).mode == "RGB"
+    assert seen(written(picture)).mode == "RGB"
 
 
 def test_a_phone_jpeg_with_a_second_picture_is_its_first():
-    buffer = io.BytesIO()
     first, second = Image.new("RGB", (16, 16), (200, 30, 90)), Image.new("RGB", (16, 16), (0, 255, 0))
-    first.save(buffer, "MPO", save_all=True, append_images=[second])
-    picture = read_image(buffer.getvalue())
+    picture = read_image(file_bytes(first, "MPO", save_all=True, append_images=[second]))
     assert picture.format == "JPEG"
     np.testing.assert_allclose(picture.pixels_hwc_bgr[8, 8].astype(int), (90, 30, 200), atol=4)
 
 
-@pytest.mark.parametrize("name", ["plain.png", "two words.png", "Übung 笑顔 😀.png", "a" * 250 + ".png"])
-def test_any_file_name(tmp_path, name):
-    path = tmp_path / "Ordner mit Ümlaut" / name
-    picture = demo_picture()
-    write_image(picture, picture.pixels_hwc_bgr[:, ::-1], path)
-    again = read_image(path)
-    assert again.name == str(path)
-    np.testing.assert_array_equal(again.pixels_hwc_bgr, picture.pixels_hwc_bgr[:, ::-1])
-    assert [entry.name for entry in path.parent.iterdir()] == [name]
-
-
-@pytest.mark.parametrize(
-    ("target", "kind"),
-    [
-        *(("o.jpg", "JPEG"), ("o.JPEG", "JPEG"), ("o.webp", "WEBP"), ("o.heic", "HEIF"), ("o.avif", "AVIF")),
-        *(("o.tif", "TIFF"), ("o.bmp", "BMP"), ("o", "PNG")),
-    ],
-)
-def test_the_suffix_chooses_the_format(tmp_path, target, kind):
-    picture = read_image(file_bytes(Image.fromarray(smooth(8, 8)), "PNG"))
-    write_image(picture, picture.pixels_hwc_bgr, tmp_path / target)
-    assert Image.open(tmp_path / target).format == kind
-
-
 def test_names_of_formats():
-    assert [format_for(name) for name in (".JPG", "jpg", "jpeg", "JPEG", "webp", "TIFF", ".tif")] == [
-        *["JPEG"] * 4,
-        "WEBP",
-        *["TIFF"] * 2,
+    names = (".JPG", "jpg", "jpeg", "JPEG", "webp", "TIFF", ".tif", ".heic", "avif", ".bmp")
+    assert [format_for(name) for name in names] == [
+        *(*["JPEG"] * 4, "WEBP", "TIFF", "TIFF", "HEIF", "AVIF", "BMP")
     ]
     with pytest.raises(ConfigError, match=r"\.xyz"):
         format_for(".xyz")
@@ -233,39 +187,20 @@ def test_a_place_that_cannot_be_written(tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder.png"]
 
 
-def test_standard_streams(monkeypatch):
-    data = file_bytes(Image.fromarray(noise(5, 6, 3)), "PNG")
-
-    class Stream:
-        def __init__(self, content=b""):
-            self.buffer = io.BytesIO(content)
-
-    out = Stream()
-    monkeypatch.setattr(sys, "stdin", Stream(data))
-    monkeypatch.setattr(sys, "stdout", out)
-    picture = read_image("-")
-    write_image(picture, picture.pixels_hwc_bgr, "-")
-    again = read_image(out.buffer.getvalue())
-    assert (picture.name, again.format) == ("standard input", "PNG")
-    np.testing.assert_array_equal(again.pixels_hwc_bgr, picture.pixels_hwc_bgr)
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "TIFF", "BMP"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
 def test_very_small_and_thin_pictures(kind, size):
-    picture = read_image(file_bytes(Image.new("RGB", size, (10, 200, 90)), kind))
-    again = read_image(encode_image(picture, picture.pixels_hwc_bgr))
-    assert (again.width, again.height) == size
+    again = read_image(written(read_image(file_bytes(Image.new("RGB", size, (10, 200, 90)), kind))))
+    assert (again.format, again.width, again.height) == (kind, *size)
     np.testing.assert_allclose(again.pixels_hwc_bgr[0, 0].astype(int), (90, 200, 10), atol=6)
 
 
-def test_the_size_limit_is_ours_and_pillows_stays_as_it_was(monkeypatch):
+def test_the_size_limit_is_ours(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     data = file_bytes(Image.new("1", (2000, 1000)), "PNG")
     with pytest.raises(ImageError, match=r"2000 x 1000 = 2 megapixels.*\n.*--max-megapixels 3"):
         read_image(data, max_megapixels=1.5)
     assert read_image(data, max_megapixels=2).width == 2000
-    assert Image.MAX_IMAGE_PIXELS == 1000
 
 
 def test_a_tiny_file_that_claims_a_huge_size_is_refused_before_decoding():
@@ -280,7 +215,7 @@ def test_a_tiny_file_that_claims_a_huge_size_is_refused_before_decoding():
 def test_what_a_format_cannot_hold_is_said(kind, size):
     picture = read_image(file_bytes(Image.new("RGB", size), "PNG"))
     with pytest.raises(ImageError, match="Write it as PNG"):
-        encode_image(picture, picture.pixels_hwc_bgr, kind)
+        written(picture, kind)
 
 
 def test_pixels_of_another_size_are_a_mistake_of_the_caller():

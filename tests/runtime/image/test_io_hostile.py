@@ -1,26 +1,14 @@
 """Files that are no picture, or no longer one: each ends in one error that says what it is."""
 
-import io
-
 import numpy as np
 import pytest
+from pictures import KINDS, file_bytes, noise
 from PIL import Image, TiffImagePlugin
-from pillow_heif import register_heif_opener
 
 from aif.runtime.errors import ImageError
 from aif.runtime.image.io import read_image
 
-register_heif_opener()
-KINDS = ["JPEG", "PNG", "WEBP", "HEIF", "AVIF", "TIFF", "BMP"]
-NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
-
-
-def saved(kind, image=NOISE, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
+NOISE = Image.fromarray(noise(64, 64, 3))
 FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0, 0))]}
 
 
@@ -44,7 +32,7 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0
         (b"II*\0\x08\0\0\0", "a.NEF", "camera raw"),
         (b"\0\0\0\x0cjP  \r\n\x87\n", "a.jp2", "JPEG 2000"),
         (b"\xff\x0a\0\0", "a.jxl", "JPEG XL"),
-        (saved("GIF"), "a.gif", "a GIF"),
+        (file_bytes(NOISE, "GIF"), "a.gif", "a GIF"),
         (b"\0\0\0\x20ftypavif\0\0\0\0", "a.avif", "begins like a AVIF file but is damaged"),
         (bytes(range(200, 256)) * 4, "a.jpg", "not a picture, or is damaged"),
         (b"\0" * 1000, "a.jpg", "not a picture, or is damaged"),
@@ -53,13 +41,13 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0
         (b"RIFF\x10\0\0\0WEBPVP8 ", "a.webp", "begins like a WEBP file but is damaged"),
         (b"II*\0\x08\0\0\0", "a.tif", "begins like a TIFF file but is damaged"),
         (b"BM", "a.bmp", "begins like a BMP file but is damaged"),
-        (saved("PNG", **FRAMES), "a.png", "several frames of an animation"),
-        (saved("WEBP", **FRAMES), "a.webp", "several frames of an animation"),
-        (saved("AVIF", **FRAMES), "a.avif", "several frames of an animation"),
-        (saved("TIFF", **FRAMES), "a.tif", "several pages"),
-        (saved("TIFF", Image.new("F", (4, 4))), "a.tif", "floating point"),
-        (saved("TIFF", Image.new("I", (4, 4))), "a.tif", "32-bit whole numbers"),
-        (saved("TIFF", Image.new("LAB", (4, 4))), "a.tif", "CIE Lab"),
+        (file_bytes(NOISE, "PNG", **FRAMES), "a.png", "several frames of an animation"),
+        (file_bytes(NOISE, "WEBP", **FRAMES), "a.webp", "several frames of an animation"),
+        (file_bytes(NOISE, "AVIF", **FRAMES), "a.avif", "several frames of an animation"),
+        (file_bytes(NOISE, "TIFF", **FRAMES), "a.tif", "several pages"),
+        (file_bytes(Image.new("F", (4, 4)), "TIFF"), "a.tif", "floating point"),
+        (file_bytes(Image.new("I", (4, 4)), "TIFF"), "a.tif", "32-bit whole numbers"),
+        (file_bytes(Image.new("LAB", (4, 4)), "TIFF"), "a.tif", "CIE Lab"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on damaged TIFF tags
@@ -78,21 +66,28 @@ def test_the_pages_of_a_file_are_not_counted(monkeypatch):
 
     monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "n_frames", property(counted))
     with pytest.raises(ImageError, match="several pages"):
-        read_image(saved("TIFF", **FRAMES), name="a.tif")
+        read_image(file_bytes(NOISE, "TIFF", **FRAMES), name="a.tif")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_file_cut_short_is_an_error_and_not_a_half_grey_picture(kind, share):
-    whole = saved(kind)
+    whole = file_bytes(NOISE, kind)
     with pytest.raises(ImageError, match=r"cut short|damaged"):
         read_image(whole[: int(len(whole) * share)])
+
+
+def test_a_png_with_a_wrong_checksum_is_damaged():
+    data = bytearray(file_bytes(NOISE, "PNG"))
+    data[len(data) // 2] ^= 0xFF
+    with pytest.raises(ImageError, match=r"damaged|cut short"):
+        read_image(bytes(data))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on damaged TIFF tags
 @pytest.mark.parametrize("kind", KINDS)
 def test_bytes_turned_at_random_end_in_a_picture_or_an_image_error(kind):
-    whole = saved(kind, NOISE.resize((16, 16)))
+    whole = file_bytes(NOISE.resize((16, 16)), kind)
     rng = np.random.default_rng(1)
     refused = 0
     for _ in range(150):
@@ -107,15 +102,8 @@ def test_bytes_turned_at_random_end_in_a_picture_or_an_image_error(kind):
     assert refused > 0
 
 
-def test_a_png_with_a_wrong_checksum_is_damaged():
-    data = bytearray(saved("PNG"))
-    data[len(data) // 2] ^= 0xFF
-    with pytest.raises(ImageError, match=r"damaged|cut short"):
-        read_image(bytes(data))
-
-
 def test_paths_that_hold_no_picture(tmp_path):
-    (tmp_path / "portrait.jpg").write_bytes(saved("JPEG"))
+    (tmp_path / "portrait.jpg").write_bytes(file_bytes(NOISE, "JPEG"))
     with pytest.raises(ImageError, match=r"There is no file .*portrat.jpg\.\nDid you mean portrait.jpg\?"):
         read_image(tmp_path / "portrat.jpg")
     with pytest.raises(ImageError, match="There is no folder"):
