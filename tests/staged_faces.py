@@ -30,12 +30,14 @@ def face(x: float, y: float, eyes: float = 36.0, narrow: float = 1.0) -> Array:
     return ((TEMPLATE_128 - (64, 82)) * (narrow, 1) * eyes / 36 + (x, y)).astype(np.float32)
 
 
+_SHAPE = np.concatenate([face_points(), np.ones((COUNT, 1))], axis=1)
+# The affine map of the made-up face onto five landmarks, of least squares, in one product.
+_FROM_FIVE = _SHAPE @ np.linalg.pinv(np.concatenate([five_points(_SHAPE[:, :2]), np.ones((5, 1))], axis=1))
+
+
 def dense(five: Array) -> Array:
     """The made-up face with these five landmarks: float32 (221, 2)."""
-    shape = face_points()
-    own = np.concatenate([five_points(shape), np.ones((5, 1))], axis=1)
-    affine, *_ = np.linalg.lstsq(own, five.astype(np.float64), rcond=None)
-    points = np.concatenate([shape, np.ones((COUNT, 1))], axis=1) @ affine
+    points = _FROM_FIVE @ five
     for place, where in zip((LEFT_EYE, RIGHT_EYE), five[:2], strict=True):
         points[place] += where - points[place].mean(axis=0)
     points[[NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH]] = five[2:]

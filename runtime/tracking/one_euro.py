@@ -25,60 +25,34 @@ class OneEuroFilter:
     """A filter of arrays of one shape. Not for several threads at once.
 
     `min_cutoff`: cutoff in hertz at rest; `beta`: what it gains for each unit of length per second;
-    `derivative_cutoff`: cutoff in hertz of the speed's own filter.
+    `derivative_cutoff`: cutoff in hertz of the speed's own filter. `derivative`, an attribute: the low-passed
+    change per second, of the values' shape.
     """
 
-    def __init__(self, min_cutoff: float = 1.0, beta: float = 0.0, derivative_cutoff: float = 1.0) -> None:
-        """Raise ValueError unless the cutoffs are positive, beta is not negative, and all are finite."""
-        positive = min_cutoff > 0 and derivative_cutoff > 0 and beta >= 0
-        if not (positive and all(map(math.isfinite, (min_cutoff, beta, derivative_cutoff)))):
-            raise ValueError(
-                "cutoffs must be positive and beta not negative, all finite, "
-                f"not {min_cutoff}, {derivative_cutoff} and {beta}"
-            )
-        self.min_cutoff, self.beta, self.derivative_cutoff = min_cutoff, beta, derivative_cutoff
+    def __init__(self, min_cutoff: float, beta: float, derivative_cutoff: float) -> None:
+        self._min_cutoff, self._beta, self._derivative_cutoff = min_cutoff, beta, derivative_cutoff
         self.reset()
 
     def reset(self) -> None:
         """Forget the past; the next value is taken as it is."""
         self._time: float | None = None
-        self._value = np.zeros(0)
-        self._derivative = np.zeros(0)
 
-    @property
-    def derivative(self) -> Float64Array:
-        """The low-passed change per second, of the values' shape; empty before the first value."""
-        return self._derivative.copy()
+    def __call__(self, value: Float64Array, time_s: float, unit: float = 1.0) -> Float64Array:
+        """Filter the next value: (..., D) points of D coordinates, finite, measured at `time_s` seconds.
 
-    def __call__(self, value: npt.ArrayLike, time_s: float, unit: float = 1.0) -> Float64Array:
-        """Filter the next value: float64 of its shape.
-
-        A timestamp that comes twice gives the last result again; one before the last one begins anew.
-
-        Args:
-            value: (..., D) points of D coordinates, or a single number; the same shape each time.
-            time_s: when it was measured, in seconds.
-            unit: the length that counts as 1 for the speed, so that one setting serves signals of every size.
-
-        Raises:
-            ValueError: value, time or unit is not finite, the unit not positive, or the shape has changed.
+        A time that is not later gives the last result again. `unit` is the length that counts as 1 for the
+        speed, so that one setting serves signals of every size.
         """
-        x = np.asarray(value, dtype=np.float64)
-        if not (np.isfinite(x).all() and math.isfinite(time_s) and math.isfinite(unit) and unit > 0):
-            raise ValueError("values, their time and the unit must be finite, and the unit positive")
-        if self._time is None or time_s < self._time:
-            self._time, self._value, self._derivative = time_s, x.copy(), np.zeros_like(x)
-            return x.copy()
-        if x.shape != self._value.shape:
-            raise ValueError(f"values were {self._value.shape} so far, this one is {x.shape}; reset() first")
+        if self._time is None:
+            self._time, self._value, self.derivative = time_s, value, np.zeros_like(value)
         step = time_s - self._time
         if step > 0:
-            keep = smoothing(self.derivative_cutoff, step)
-            self._derivative += keep * ((x - self._value) / step - self._derivative)
-            cutoff = self.min_cutoff + self.beta * point_rms(self._derivative) / unit
-            self._value = self._value + smoothing(cutoff, step) * (x - self._value)
+            keep = smoothing(self._derivative_cutoff, step)
+            self.derivative = self.derivative + keep * ((value - self._value) / step - self.derivative)
+            cutoff = self._min_cutoff + self._beta * point_rms(self.derivative) / unit
+            self._value = self._value + smoothing(cutoff, step) * (value - self._value)
             self._time = time_s
-        return self._value.copy()
+        return self._value
 
 
 def smoothing(cutoff: float, step: float) -> float:
@@ -88,6 +62,5 @@ def smoothing(cutoff: float, step: float) -> float:
 
 
 def point_rms(vectors: npt.ArrayLike) -> float:
-    """Root mean square length of the vectors along the last axis: (..., D), or a single number."""
-    v = np.atleast_1d(np.asarray(vectors, dtype=np.float64))
-    return math.sqrt(float((v**2).sum(axis=-1).mean())) if v.size else 0.0
+    """Root mean square length of the vectors along the last axis: (..., D)."""
+    return math.sqrt(float((np.asarray(vectors, dtype=np.float64) ** 2).sum(axis=-1).mean()))

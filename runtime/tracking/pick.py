@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aif.runtime.errors import NoFaceError
 from aif.runtime.faces.choice import FaceChoice, choose_faces
@@ -13,14 +13,6 @@ from aif.runtime.tracking.track import TrackedFace
 
 # With "largest" another face takes over once it is wider by this factor.
 TAKE_OVER = 1.25
-
-
-@dataclass
-class _Share:
-    """To what degree a face is chosen, 0 to 1, as of when."""
-
-    chosen: float
-    time_s: float
 
 
 class FacePicker:
@@ -37,22 +29,23 @@ class FacePicker:
         with contextlib.suppress(NoFaceError):
             choose_faces([], choice)
         self._choice, self._fade_s = choice, fade_s
-        self._shares: dict[int, _Share] = {}
+        # To what degree each face was chosen in the last frame, 0 to 1, and when that was.
+        self._shares: dict[int, float] = {}
+        self._time_s = -math.inf
         self._picked: int | None = None
 
     def __call__(self, faces: Sequence[TrackedFace], time_s: float) -> tuple[TrackedFace, ...]:
         """The faces of the next frame, with weights that say how strongly each is to be edited."""
         if self._choice != "all":
             self._picked = pick(faces, self._choice, self._picked)
+        most = max(0.0, time_s - self._time_s) / self._fade_s if self._fade_s else 1.0
         shares = {}
         for face in faces:
             aim = float(self._choice == "all" or face.id == self._picked)
-            share = shares[face.id] = self._shares.get(face.id) or _Share(aim, time_s)
-            most = (time_s - share.time_s) / self._fade_s if self._fade_s else 1.0
-            share.chosen += min(max(aim - share.chosen, -most), most)
-            share.time_s = time_s
-        self._shares = shares  # and so a face that is out of sight, or cut away, starts afresh
-        return tuple(dataclasses.replace(face, weight=face.weight * shares[face.id].chosen) for face in faces)
+            share = self._shares.get(face.id, aim)
+            shares[face.id] = share + min(max(aim - share, -most), most)
+        self._shares, self._time_s = shares, time_s  # and so a face that was cut away starts afresh
+        return tuple(dataclasses.replace(face, weight=face.weight * shares[face.id]) for face in faces)
 
 
 def pick(faces: Sequence[TrackedFace], choice: FaceChoice, last: int | None) -> int | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -35,7 +34,6 @@ logger = logging.getLogger(__name__)
 # and below which there surely is none: more than half of it is covered, or smeared beyond recognition.
 NEW_CONFIDENCE, KNOWN_CONFIDENCE, GONE_CONFIDENCE = 0.5, 0.3, 0.05
 
-
 # While no face is missing, three detections of four are a glance for newcomers at a frame of this longer side
 # in pixels. That takes a quarter of the time and still shows faces wider than a thirteenth of the frame, to
 # YuNet those of a thirtieth.
@@ -50,13 +48,9 @@ class LandmarkFinder(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a face was when the detector looked, and within how many eye distances it may be found again."""
-
-    id: int
-    landmarks: npt.ArrayLike
-    reach: float
+_Places = dict[int, tuple[npt.NDArray[np.floating], float]]
+"""By their numbers: where faces were when the detector looked, and within how many eye distances each may be
+found again."""
 
 
 class FaceTracker:
@@ -120,7 +114,7 @@ class FaceTracker:
         self._tracks: list[FaceTrack] = []
         self._time: float | None = None
         self._countdown, self._patience, self._glances = 0, 1, 0
-        self._offered: list[_Place] | None = None
+        self._offered: _Places | None = None
         self.detected = False
 
     def update(self, frame_hwc_bgr: UInt8Array, time_s: float) -> tuple[TrackedFace, ...]:
@@ -191,7 +185,7 @@ class FaceTracker:
 
     def _detections(
         self, frame: UInt8Array, time_s: float, seen: dict[int, Sight], due: bool
-    ) -> tuple[list[Detection], list[_Place]] | None:
+    ) -> tuple[list[Detection], _Places] | None:
         """What the detector has found, if anything is known now, and where the faces were in its frame."""
         if self._background is None:
             return (self._detected(frame, seen), self._places(time_s, seen)) if due else None
@@ -199,15 +193,14 @@ class FaceTracker:
         if faces is not None and offered is not None:  # else they belong to a scene that is over
             self._offered = None
             return faces, offered
-        if due and self._background.offer(frame, not seen or len(seen) < len(self._tracks)):
+        if due and self._background.offer(frame, urgent=self._missing(seen)):
             self._offered = self._places(time_s, seen)
         return None
 
     def _detected(self, frame: UInt8Array, seen: dict[int, Sight]) -> list[Detection]:
         """What the detector finds, at a glance or thoroughly."""
         scale = GLANCE_SIDE / max(frame.shape[:2])
-        missing = not seen or len(seen) < len(self._tracks)
-        if self._net is None or missing or scale >= 1 or self._glances >= GLANCES:
+        if self._net is None or self._missing(seen) or scale >= 1 or self._glances >= GLANCES:
             self._glances = 0
             return list(self._detector.detect(frame))
         self._glances += 1
@@ -219,19 +212,23 @@ class FaceTracker:
             for face in self._detector.detect(small)
         ]
 
-    def _places(self, time_s: float, seen: dict[int, Sight]) -> list[_Place]:
+    def _missing(self, seen: dict[int, Sight]) -> bool:
+        """Whether there may be faces to find: none is in sight, or not all that are known."""
+        return not seen or len(seen) < len(self._tracks)
+
+    def _places(self, time_s: float, seen: dict[int, Sight]) -> _Places:
         """Where the faces are: as seen, or where those out of sight should be, give or take."""
-        return [
-            _Place(track.id, five_of(seen[track.id].points), TWIN)
+        return {
+            track.id: (five_of(seen[track.id].points), TWIN)
             if track.id in seen
-            else _Place(track.id, five_of(track.place(time_s)), min(1 + 2 * (time_s - track.seen_s), 3))
+            else (five_of(track.place(time_s)), min(1 + 2 * (time_s - track.seen_s), 3))
             for track in self._tracks
-        ]
+        }
 
     def _join(
         self,
         detections: Sequence[Detection],
-        places: Sequence[_Place],
+        places: _Places,
         frame: UInt8Array,
         time_s: float,
         seen: dict[int, Sight],
@@ -241,10 +238,9 @@ class FaceTracker:
         `places`: where the known faces were in the frame that the detector saw.
         """
         faces = [face for face in detections if is_face(face.landmarks)]
-        known = {track.id for track in self._tracks}
-        places = [place for place in places if place.id in known]
-        costs = match_costs([each.landmarks for each in places], [each.reach for each in places], faces)
-        owner = {face: places[place].id for place, face in assign(costs)}
+        known = [track.id for track in self._tracks if track.id in places]
+        costs = match_costs([places[k][0] for k in known], [places[k][1] for k in known], faces)
+        owner = {face: known[place] for place, face in assign(costs)}
         unseen = [number for number in range(len(faces)) if owner.get(number) not in seen]
         for number, sight in zip(unseen, self._confirmed(frame, [faces[i] for i in unseen]), strict=True):
             if sight is None or any(same_face(sight.points, other.points) for other in seen.values()):
@@ -268,7 +264,7 @@ class FaceTracker:
 
     def _plan(self, seen: dict[int, Sight], lost: bool) -> None:
         """When to detect next: while faces are missing after 1, 2, 4, ... frames, else after `every`."""
-        missing = not seen or len(seen) < len(self._tracks)
+        missing = self._missing(seen)
         self._patience = 1 if lost or not missing else self._patience
         self._countdown = min(self._patience, self._every) if missing else self._every
         self._patience = min(2 * self._patience, self._every)

