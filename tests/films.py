@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from aif.runtime.video.read import VideoSource
-from aif.runtime.video.sinks import open_sink
+from aif.runtime.video.write import open_sink
 
 UNEVEN = (0, 3000, 3300, 9000, 9001, 20000, 30000, 33000, 40000, 40003, 60000, 90000)
 LATE = tuple(45001 + 3003 * i for i in range(12))

@@ -133,7 +133,7 @@ def _write(
     progress: FrameProgress,
 ) -> None:
     from aif.runtime.video.pipeline import run_pipeline
-    from aif.runtime.video.sinks import open_sink
+    from aif.runtime.video.write import open_sink
 
     choices, quality, figures, target = plan.video, plan.output.quality, record.video, job.target
     assert figures is not None and target is not None

@@ -25,7 +25,7 @@ from aif.runtime.arrays import UInt8Array
 from aif.runtime.errors import ImageError, ImageTooLargeError, UnsupportedImageError
 from aif.runtime.image.codecs import Extras, Samples, decode_deep_bgr
 from aif.runtime.image.kinds import SUPPORTED, Format, sniff_format
-from aif.runtime.image.meta import kept_exif, kept_xmp, read_orientation
+from aif.runtime.image.meta import kept_exif, kept_xmp, read_orientation, upright
 from aif.runtime.image.picture import Picture, UInt16Array, to_8_bit
 
 log = logging.getLogger(__name__)
@@ -129,17 +129,6 @@ def _to_picture(image: Image.Image, data: bytes, kind: Format, name: str) -> Pic
             coding=_coding(image, data, kind),
         ),
     )
-
-
-def upright(samples: Any, orientation: int) -> Any:
-    """Turn (H, W, ...) samples as EXIF `orientation` (1 to 8) asks; a view where possible."""
-    if orientation >= 5:  # rows and columns are exchanged
-        samples = samples.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        samples = samples[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        samples = samples[::-1]
-    return samples
 
 
 def _plain_samples(image: Image.Image, name: str) -> UInt8Array:

@@ -123,3 +123,14 @@ def read_orientation(image: Image.Image) -> int:
     except Exception:  # Damaged EXIF fails in many ways.
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def upright(samples: Any, orientation: int) -> Any:
+    """Turn (H, W, ...) samples as EXIF `orientation` (1 to 8) asks; a view where possible."""
+    if orientation >= 5:  # rows and columns are exchanged
+        samples = samples.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    return samples

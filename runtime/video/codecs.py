@@ -139,7 +139,7 @@ def choose_encoding(
             f"It can hold {', '.join(container.codecs)}; {chosen} goes into "
             f"{', '.join(fitting) or 'numbered pictures: frames/%04d.png'}.",
         )
-    distance = DEFAULT_QUALITY - (DEFAULT_QUALITY if quality is None else quality)
+    distance = 0 if quality is None else DEFAULT_QUALITY - quality
     if hardware is not None:
         return _on_hardware(container, chosen, distance, cast(Hardware, hardware))
     if chosen == "gif":
@@ -159,9 +159,8 @@ def choose_encoding(
 def _on_hardware(container: Container, codec: Codec, distance: int, hardware: Hardware) -> Encoding:
     name = f"{_FAMILY.get(codec, codec)}_{hardware}"
     if name not in av.codecs_available:
-        family = tuple(_FAMILY.values())
-        others = sorted(each for each in av.codecs_available if each.startswith(family) and each != name)
-        there = [each for each in others if each.rpartition("_")[2] in get_args(Hardware)]
+        known = {f"{family}_{kind}" for family in _FAMILY.values() for kind in get_args(Hardware)}
+        there = sorted(known & av.codecs_available)
         raise VideoError(
             f"This build of FFmpeg has no encoder {name}.",
             f"{_NEEDS[hardware]} This build knows {', '.join(there) or 'none'}; leave out --hardware to use "
@@ -174,13 +173,11 @@ def _on_hardware(container: Container, codec: Codec, distance: int, hardware: Ha
 
 
 def _pictures(path: Path, codec: str | None, hardware: str | None) -> Encoding:
-    if not is_sequence(path) or path.suffix.lower() != ".png":
-        raise ConfigError(
-            f"{path} is one picture, and a video has many."
-            if path.suffix.lower() == ".png"
-            else f"{path}: numbered pictures are written as PNG.",
-            f"Number them: {path.with_name('%04d.png')}",
-        )
+    number_them = f"Number them: {path.with_name('%04d.png')}"
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"{path}: numbered pictures are written as PNG.", number_them)
+    if not is_sequence(path):
+        raise ConfigError(f"{path} is one picture, and a video has many.", number_them)
     if codec not in {None, "png"} or hardware is not None:
         raise ConfigError("Numbered pictures are PNG; --codec and --hardware are for video files.")
     return Encoding(None, "png", "png")
@@ -208,19 +205,13 @@ class StreamForm:
 
 def open_video_stream(output: OutputContainer, encoding: Encoding, form: StreamForm) -> VideoStream:
     """A stream in a container that is being written, its encoder open; VideoError where it does not open."""
-    options = dict(encoding.options)
     try:
-        if encoding.hardware == "vaapi":
-            added = output.add_stream(encoding.encoder, options=options, hwaccel=HWAccel("vaapi"))
-        else:
-            added = output.add_stream(encoding.encoder, options=options)
+        onto = HWAccel("vaapi") if encoding.hardware == "vaapi" else None
+        added = output.add_stream(encoding.encoder, options=dict(encoding.options), hwaccel=onto)
         stream = cast(VideoStream, added)
         context = stream.codec_context
-        odd = int(encoding.even)
-        context.width, context.height = (
-            form.width + odd * (form.width % 2),
-            form.height + odd * (form.height % 2),
-        )
+        context.width = form.width + encoding.even * (form.width % 2)
+        context.height = form.height + encoding.even * (form.height % 2)
         context.framerate = form.rate.limit_denominator(100_000)
         context.time_base = stream.time_base = form.ticks
         context.flags |= Flags.frame_duration

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aif.runtime.arrays import UInt8Array
-from aif.runtime.video.pixels import RANGE_FULL, Colour, Orientation
+from aif.runtime.image.meta import upright
+from aif.runtime.video.pixels import RANGE_FULL, Colour, samples
 
 FloatArray = npt.NDArray[np.float32]
 Planes = tuple[npt.NDArray[np.uint16], ...]
@@ -59,16 +60,11 @@ class Deep:
         """Steps of 8 bits a step of 10 bits."""
         return 255 / 1023 if self.colour.range == RANGE_FULL else 0.25
 
-    def planes(self, frame: av.VideoFrame, orientation: Orientation) -> Planes:
-        """The samples of a decoded frame, upright."""
+    def planes(self, frame: av.VideoFrame, orientation: int) -> Planes:
+        """The samples of a decoded frame, turned upright from an EXIF orientation (1 to 8)."""
         stored = frame if frame.format.name == FORMAT else frame.reformat(format=FORMAT)
         return tuple(
-            orientation.apply(
-                np.frombuffer(memoryview(plane), np.uint16).reshape(-1, plane.line_size // 2)[
-                    : plane.height, : plane.width
-                ]
-            )
-            for plane in stored.planes
+            np.ascontiguousarray(upright(samples(plane, np.uint16), orientation)) for plane in stored.planes
         )
 
     def copy(self, planes: Planes) -> UInt8Array:
@@ -133,10 +129,9 @@ def deep_frame(planes: Planes, even: bool) -> av.VideoFrame:
     """A frame for an encoder; `even`: where a side is odd, its last column or row is repeated once."""
     high, wide = planes[0].shape
     frame = av.VideoFrame(wide + even * (wide % 2), high + even * (high % 2), FORMAT)
-    for samples, plane in zip(planes, frame.planes, strict=True):
-        target = np.frombuffer(memoryview(plane), np.uint16).reshape(-1, plane.line_size // 2)
-        missing = ((0, plane.height - samples.shape[0]), (0, plane.width - samples.shape[1]))
-        target[: plane.height, : plane.width] = np.pad(samples, missing, mode="edge")
+    for given, plane in zip(planes, frame.planes, strict=True):
+        missing = ((0, plane.height - given.shape[0]), (0, plane.width - given.shape[1]))
+        samples(plane, np.uint16)[:] = np.pad(given, missing, mode="edge")
     return frame
 
 

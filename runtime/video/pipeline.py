@@ -6,18 +6,27 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.threads import Channel, Failure
 from aif.runtime.video.read import VideoFrame
-from aif.runtime.video.sinks import Sink
 
 Stage = Literal["decode", "edit", "compose", "encode"]
 Making = UInt8Array | Callable[[], UInt8Array]
 
 # Frames that wait between two stages. More would only smooth out unevenness, and take memory.
 DEPTH = 3
+
+
+class Sink(Protocol):
+    """Where a pipeline puts its frames."""
+
+    frames: int
+
+    def write(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> None:
+        """Take the next image, to be shown when `frame` was."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from aif.runtime.arrays import UInt8Array
 
 FloatArray = npt.NDArray[np.float64]
-Samples = TypeVar("Samples", np.uint8, np.uint16)
+Sample = TypeVar("Sample", np.uint8, np.uint16)
 
 # As FFmpeg numbers them (libavutil/pixfmt.h): matrix, range, primaries and transfer.
 MATRIX_RGB, MATRIX_BT709, MATRIX_UNKNOWN = 0, 1, 2
@@ -60,15 +60,12 @@ class Colour:
         """What a decoded frame says of itself; pictures in RGB and grey become BT.709 in limited range."""
         if _is_rgb(frame):
             return cls(MATRIX_BT709, RANGE_LIMITED, 1, 13)  # 13 = sRGB
+        value = int(frame.color_range)
         if len(_colours(frame)) == 1:
-            return cls(int(frame.colorspace), RANGE_LIMITED, frame.color_primaries, frame.color_trc)
-        full = frame.format.name.startswith("yuvj")
-        return cls(
-            int(frame.colorspace),
-            RANGE_FULL if full else int(frame.color_range),
-            frame.color_primaries,
-            frame.color_trc,
-        )
+            value = RANGE_LIMITED  # as it is written
+        elif frame.format.name.startswith("yuvj"):
+            value = RANGE_FULL
+        return cls(int(frame.colorspace), value, frame.color_primaries, frame.color_trc)
 
     def to_bgr(self, height: int) -> FloatArray:
         """(3, 4) matrix from (Y, U, V, 1) to B, G, R, all 0 to 255; unnamed ones go by the height."""
@@ -102,37 +99,24 @@ def _matrices(weights: tuple[float, float], full: bool) -> tuple[FloatArray, Flo
     return np.hstack([yuv, offset]), np.hstack([back, -back @ offset])
 
 
-@dataclass(frozen=True)
-class Orientation:
-    """How a stored frame must be turned to be shown: transposed first, then flipped."""
+# EXIF's numbers by whether columns and rows are flipped.
+_BY_FLIPS = {(False, False): 1, (True, False): 2, (True, True): 3, (False, True): 4}
 
-    transpose: bool = False
-    flip_columns: bool = False
-    flip_rows: bool = False
 
-    @classmethod
-    def of(cls, frame: av.VideoFrame) -> Orientation | None:
-        """From the frame's display matrix; None where it turns by an angle other than a right one."""
-        data = cast(Any, frame.side_data).get("DISPLAYMATRIX")
-        if data is None:
-            return cls()
-        a, b, _, c, d = (value / 65536 for value in np.frombuffer(bytes(data), np.int32)[:5].tolist())
-        # (x, y) goes to (a x + c y, b x + d y); rows count downwards.
-        if b == c == 0 and a and d:
-            return cls(False, a < 0, d < 0)
-        if a == d == 0 and b and c:
-            return cls(True, c < 0, b < 0)
-        return None
-
-    def apply(self, image: npt.NDArray[Samples]) -> npt.NDArray[Samples]:
-        """The image as it is meant to be seen."""
-        if self.transpose:
-            image = image.swapaxes(0, 1)
-        if self.flip_columns:
-            image = image[:, ::-1]
-        if self.flip_rows:
-            image = image[::-1]
-        return np.ascontiguousarray(image)
+def orientation(frame: av.VideoFrame) -> int | None:
+    """How a stored frame must be turned to be shown, as EXIF numbers it (1 to 8), from its display matrix;
+    None where that turns by an angle other than a right one.
+    """
+    data = cast(Any, frame.side_data).get("DISPLAYMATRIX")
+    if data is None:
+        return 1
+    # (x, y) goes to (a x + c y, b x + d y); rows count downwards.
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    if b == c == 0 and a and d:
+        return _BY_FLIPS[a < 0, d < 0]
+    if a == d == 0 and b and c:
+        return _BY_FLIPS[c < 0, b < 0] + 4  # transposed first
+    return None
 
 
 def frame_to_bgr(frame: av.VideoFrame, colour: Colour) -> UInt8Array:
@@ -261,9 +245,11 @@ def _planar_8_bit(frame: av.VideoFrame) -> av.VideoFrame:
     return frame if name in {wanted, wanted.replace("yuv", "yuvj")} else frame.reformat(format=wanted)
 
 
+def samples(plane: av.video.plane.VideoPlane, kind: type[Sample]) -> npt.NDArray[Sample]:
+    """A view of a plane without its padding, (H, W) of uint8 or uint16; writable."""
+    rows = np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // np.dtype(kind).itemsize)
+    return rows[: plane.height, : plane.width]
+
+
 def _planes(frame: av.VideoFrame) -> list[UInt8Array]:
-    """Views of a frame's planes without their padding; writable."""
-    return [
-        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
-        for plane in frame.planes
-    ]
+    return [samples(plane, np.uint8) for plane in frame.planes]

@@ -17,11 +17,12 @@ import numpy as np
 from av.format import Flags
 
 from aif.runtime.arrays import UInt8Array
+from aif.runtime.image.meta import upright
 from aif.runtime.video.decode import Decoder, Timed
 from aif.runtime.video.deep import HLG, PQ, Deep, Planes, resized
 from aif.runtime.video.kinds import VideoError
 from aif.runtime.video.open import declared_end, open_video, stream_name, video_stream
-from aif.runtime.video.pixels import Colour, Orientation, bits, frame_to_bgr, is_coloured_yuv, is_see_through
+from aif.runtime.video.pixels import Colour, bits, frame_to_bgr, is_coloured_yuv, is_see_through, orientation
 
 __all__ = ["VideoError", "VideoFrame", "VideoSource"]
 
@@ -190,13 +191,13 @@ class VideoSource:
         if is_coloured_yuv(frame) and (bits(frame) > 8 or self.colour.transfer in (PQ, HLG)):
             self.deep = Deep(self.colour)
             self.colour = self.deep.copy_colour
-        orientation = Orientation.of(frame)
-        if orientation is None:
+        turned = orientation(frame)
+        if turned is None:
             log.warning("%s is to be shown at a slant, which aif does not do.", self.path)
-        self._orientation = orientation or Orientation()
+        self._orientation = turned or 1
         self.pixel_aspect = Fraction(self._stream.sample_aspect_ratio or 1)
         self.width, self.height = frame.width, frame.height
-        if self._orientation.transpose:
+        if self._orientation >= 5:  # of EXIF's numbers, those that exchange rows and columns
             self.width, self.height = self.height, self.width
             self.pixel_aspect = 1 / self.pixel_aspect
         kept = 8 if self.deep is None else 10
@@ -213,7 +214,7 @@ class VideoSource:
                 self._say_resized(planes[0])
                 planes = resized(planes, self.width, self.height)
             return self.deep.copy(planes), planes
-        image = self._orientation.apply(frame_to_bgr(frame, self.colour))
+        image = np.ascontiguousarray(upright(frame_to_bgr(frame, self.colour), self._orientation))
         if image.shape[:2] == (self.height, self.width):
             return image, None
         self._say_resized(image)

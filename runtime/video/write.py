@@ -1,4 +1,4 @@
-"""Edited frames to a video file that differs from its source in nothing but the pixels."""
+"""Edited frames to a video file that differs from its source in nothing but the pixels, or to pictures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Self
 
 import av
+import cv2
 
 from aif.runtime.arrays import UInt8Array
 from aif.runtime.files import part_beside, put_in_place_or_beside
+from aif.runtime.image.io import write_bytes
 from aif.runtime.video.codecs import StreamForm, choose_encoding, open_video_stream
 from aif.runtime.video.deep import deep_frame
-from aif.runtime.video.kinds import VideoError, is_sequence
+from aif.runtime.video.kinds import VideoError, is_sequence, sequence_name
 from aif.runtime.video.open import gif_loops
 from aif.runtime.video.pixels import Palette, bgr_to_yuv420p
 from aif.runtime.video.read import VideoFrame, VideoSource
@@ -73,8 +75,7 @@ class VideoSink:
         Raises:
             ConfigError: codec, quality and suffix do not fit each other.
             VideoError: an encoder that does not open, sound that does not fit into such a file, or a place
-                that
-                cannot be written.
+                that cannot be written.
         """
         self.path = Path(path)
         self.frames, self.convert_s = 0, 0.0
@@ -88,7 +89,7 @@ class VideoSink:
         self._encoding = choose_encoding(self.path, codec, quality, hardware, deep)
         self._deep = like.deep if self._encoding.deep else None
         if self._deep is None:
-            say_flattened(self.path, like)
+            _say_flattened(self.path, like)
         container = self._encoding.container
         if container is None:
             raise VideoError(f"{path} is for numbered pictures.", "Use open_sink() or SequenceSink for them.")
@@ -223,7 +224,49 @@ class VideoSink:
             self.discard()
 
 
-def say_flattened(path: Path, like: VideoSource) -> None:
+class SequenceSink:
+    """Writes edited frames as numbered PNG pictures, from 1 on, without loss; times and sound have no place
+    there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], like: VideoSource) -> None:
+        """Prepare to write; ConfigError where `path` is no pattern of PNG files."""
+        self.path = Path(path)
+        self.frames, self.new = 0, False
+        choose_encoding(self.path)
+        _say_flattened(self.path, like)
+        if like.audio or like.subtitles:
+            log.warning("%s: pictures have no sound and no subtitles; they are left out.", self.path)
+
+    def write(self, image_hwc_bgr: UInt8Array, frame: VideoFrame) -> None:
+        """Write one picture, uint8 (H, W, 3); ImageError where the place cannot be written."""
+        ok, data = cv2.imencode(".png", image_hwc_bgr)
+        assert ok, "PNG takes every picture of this shape"
+        self.frames += 1
+        write_bytes(self.path.with_name(sequence_name(self.path, self.frames)), data.tobytes(), self.new)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left to do: each picture is whole when it is written."""
+
+
+def open_sink(
+    path: str | os.PathLike[str],
+    like: VideoSource,
+    codec: str | None = None,
+    quality: int | None = None,
+    hardware: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> VideoSink | SequenceSink:
+    """The sink for a path: numbered pictures for a pattern, else a video. Arguments and errors as there."""
+    if choose_encoding(Path(path), codec, quality, hardware).codec == "png":
+        return SequenceSink(path, like)
+    return VideoSink(path, like, codec, quality, hardware, size)
+
+
+def _say_flattened(path: Path, like: VideoSource) -> None:
     """Say what a film of more than eight bits loses where its result holds eight."""
     if like.deep is not None:
         what = "HDR becomes SDR (BT.709, tone mapped)" if like.deep.is_hdr else "10 bits a channel become 8"

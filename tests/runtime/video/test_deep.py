@@ -9,7 +9,7 @@ import pytest
 from aif.runtime.video.deep import HLG, PQ, Deep, hlg_code, hlg_light, pq_code, pq_light
 from aif.runtime.video.pixels import Colour
 from aif.runtime.video.read import VideoSource
-from aif.runtime.video.sinks import open_sink
+from aif.runtime.video.write import open_sink
 
 COLOURS = {"pq": (1, 9, 9, PQ), "hlg": (1, 9, 9, HLG), "sdr": (1, 1, 1, 1), "full": (2, 1, 1, 1)}
 BOX = np.s_[11:30, 17:40]

@@ -8,14 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from aif.runtime.video.pixels import (
-    Colour,
-    Orientation,
-    Palette,
-    bgr_to_yuv420p,
-    frame_to_bgr,
-    is_see_through,
-)
+from aif.runtime.video.pixels import Colour, Palette, bgr_to_yuv420p, frame_to_bgr, is_see_through
 
 LIMITED, FULL = 1, 2
 
@@ -149,23 +142,6 @@ def test_pictures_in_rgb_are_written_as_bt709():
     frame = av.VideoFrame.from_ndarray(smooth(8, 8), format="bgr24")
     assert Colour.of(frame) == Colour(1, LIMITED, 1, 13)
     np.testing.assert_array_equal(frame_to_bgr(frame, Colour.of(frame)), smooth(8, 8))
-
-
-@pytest.mark.parametrize(
-    ("orientation", "expected"),
-    [
-        (Orientation(), [[1, 2], [3, 4], [5, 6]]),
-        (Orientation(flip_columns=True), [[2, 1], [4, 3], [6, 5]]),
-        (Orientation(flip_rows=True), [[5, 6], [3, 4], [1, 2]]),
-        (Orientation(transpose=True), [[1, 3, 5], [2, 4, 6]]),
-        (Orientation(True, True), [[5, 3, 1], [6, 4, 2]]),
-        (Orientation(True, False, True), [[2, 4, 6], [1, 3, 5]]),
-    ],
-)
-def test_orientations(orientation, expected):
-    image = np.repeat(np.array([[1, 2], [3, 4], [5, 6]], np.uint8)[:, :, None], 3, axis=2)
-    turned = orientation.apply(image)
-    assert turned[:, :, 0].tolist() == expected and turned.flags.c_contiguous
 
 
 def test_a_palette_holds_each_frame_by_itself():

@@ -91,6 +91,8 @@ def corners(image):
         (-90, False, (48, 64), ["r", "b", "g", "-"]),
         (180, False, (64, 48), ["-", "r", "b", "g"]),
         (0, True, (64, 48), ["g", "b", "r", "-"]),
+        (90, True, (48, 64), ["-", "g", "b", "r"]),
+        (-90, True, (48, 64), ["b", "r", "-", "g"]),
     ],
 )
 def test_frames_are_turned_upright(tmp_path, make_clip, rotation, mirrored, size, expected):

@@ -18,8 +18,7 @@ from aif.runtime.errors import ConfigError
 from aif.runtime.video.codecs import CONTAINERS, Codec, choose_encoding
 from aif.runtime.video.kinds import WRITTEN_SUFFIXES, VideoError
 from aif.runtime.video.read import VideoSource
-from aif.runtime.video.sinks import SequenceSink
-from aif.runtime.video.write import VideoSink
+from aif.runtime.video.write import SequenceSink, VideoSink
 
 
 def middle(path):
