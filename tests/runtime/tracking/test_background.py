@@ -13,10 +13,8 @@ FRAME = np.zeros((8, 8, 3), np.uint8)
 class Slow:
     """Finds nothing, once it is allowed to."""
 
-    def __init__(self, error=None, go=True):
+    def __init__(self, error=None):
         self.go, self.error, self.frames = threading.Event(), error, []
-        if go:
-            self.go.set()
 
     def detect(self, frame):
         self.frames.append(int(frame[0, 0, 0]))
@@ -27,7 +25,7 @@ class Slow:
 
 
 def test_one_frame_at_a_time_and_each_answer_once():
-    finder = Slow(go=False)
+    finder = Slow()
     beside = BackgroundDetector(finder)
     assert beside.take() is None
     assert beside.offer(FRAME + 1) and not beside.offer(FRAME + 2)
@@ -45,7 +43,9 @@ def test_one_frame_at_a_time_and_each_answer_once():
 
 
 def test_errors_are_raised_where_the_answer_is_taken():
-    beside = BackgroundDetector(Slow(ZeroDivisionError("in the detector")))
+    finder = Slow(ZeroDivisionError("in the detector"))
+    finder.go.set()
+    beside = BackgroundDetector(finder)
     beside.offer(FRAME)
     with pytest.raises(ZeroDivisionError, match="in the detector"):
         beside.take(20)
@@ -53,14 +53,12 @@ def test_errors_are_raised_where_the_answer_is_taken():
     beside.close()
 
 
-def test_a_thread_for_each_kind_of_frame_until_the_end():
-    finder = Slow()
-    before = threading.active_count()
+def test_its_threads_end_with_it():
+    finder, before = Slow(), threading.active_count()
+    finder.go.set()
     beside = BackgroundDetector(finder)
     for number, urgent in enumerate([True, True, False, True, False]):
-        started = min(number, 1) + (number > 2)  # none before the first frame
-        assert threading.active_count() == before + started
         assert beside.offer(FRAME + number, urgent) and beside.take(20) == []
-    assert finder.frames == [0, 1, 2, 3, 4]
+    assert finder.frames == [0, 1, 2, 3, 4] and threading.active_count() == before + 2
     beside.close()
     assert threading.active_count() == before

@@ -30,18 +30,32 @@ class Beside(Stage):
         return super().detect(frame)
 
 
+@pytest.fixture
+def beside():
+    """Make a tracker, and a stage that detects beside it."""
+    made = []
+
+    def make(script, **settings):
+        stage = Beside(script)
+        tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True, **settings)
+        made.append((tracker, stage))
+        return tracker, stage
+
+    yield make
+    for tracker, stage in made:
+        stage.gate.release(9)
+        tracker.close()
+
+
 def answered(tracker, stage):
     """Let the detector answer, and wait until it has."""
     stage.gate.release()
-    beside = tracker._background
-    assert beside is not None and beside._answer is not None
-    assert wait([beside._answer], 20).done
+    assert wait([tracker._background._answer], 20).done
 
 
-def test_detection_beside_keeps_no_frame_waiting():
+def test_detection_beside_keeps_no_frame_waiting(beside):
     """The face moves while the detector looks; it is found where it is by then, and fades in."""
-    stage = Beside(lambda i: [face(90 + 3 * i, 100)])
-    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
+    tracker, stage = beside(lambda i: [face(90 + 3 * i, 100)])
     for i in range(5):
         assert tracker.update(frame_of(i), i / FPS) == () and not tracker.detected
     answered(tracker, stage)
@@ -52,14 +66,11 @@ def test_detection_beside_keeps_no_frame_waiting():
     for i in range(6, 20):
         shown = tracker.update(frame_of(i), i / FPS)
     assert [each.id for each in shown] == [0] and shown[0].weight == 1
-    stage.gate.release(9)
-    tracker.close()
 
 
-def test_what_the_detector_saw_long_ago_gives_no_second_number():
+def test_what_the_detector_saw_long_ago_gives_no_second_number(beside):
     """A tracked face has moved on by more than its width when the answer comes; a newcomer is taken in."""
-    stage = Beside(lambda i: [face(60 + 4 * i, 100)] + [face(60, 200, 24)] * (i >= 20))
-    tracker = FaceTracker(stage, stage, every=15, fade_s=FADE_S, background=True)
+    tracker, stage = beside(lambda i: [face(60 + 4 * i, 100)] + [face(60, 200, 24)] * (i >= 20))
     ids = set()
     for i in range(62):
         shown = tracker.update(frame_of(i), i / FPS)
@@ -69,14 +80,11 @@ def test_what_the_detector_saw_long_ago_gives_no_second_number():
     assert ids == {0, 1}
     at = {each.id: float(each.landmarks[:, 0].mean()) for each in shown}
     assert at[0] == pytest.approx(60 + 4 * 61, abs=6) and at[1] == pytest.approx(60, abs=1)
-    stage.gate.release(9)
-    tracker.close()
 
 
-def test_an_answer_of_a_time_that_is_over_is_dropped():
+def test_an_answer_of_a_time_that_is_over_is_dropped(beside):
     """The clock jumps back while the detector looks: what it finds belongs to nothing any more."""
-    stage = Beside(lambda i: [face(100, 100)] * (i < 5))
-    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
+    tracker, stage = beside(lambda i: [face(100, 100)] * (i < 5))
     for i in range(5):
         tracker.update(frame_of(i), 100 + i / FPS)
     tracker.update(frame_of(5), 0.0)
@@ -85,22 +93,17 @@ def test_an_answer_of_a_time_that_is_over_is_dropped():
     answered(tracker, stage)  # of frame 6
     assert tracker.update(frame_of(7), 2 / FPS) == () and tracker.detected
     assert stage.detections == [0, 6]
-    stage.gate.release(9)
-    tracker.close()
 
 
-def test_beside_a_frame_that_differs_much_is_no_cut():
+def test_beside_a_frame_that_differs_much_is_no_cut(beside):
     """Where frames come seldom, a face that is still there keeps its number and its strength."""
     ramp = np.repeat(np.linspace(0, 255, 320, dtype=np.uint8)[None, :, None], 3, axis=2)
-    stage = Beside(lambda i: [face(100, 100)])
-    tracker = FaceTracker(stage, stage, fade_s=FADE_S, background=True)
+    tracker, stage = beside(lambda i: [face(100, 100)])
     for i in range(30):
         shown = tracker.update(frame_of(i, ramp if i < 20 else ramp[:, ::-1]), i / FPS)
         if i == 0:
             answered(tracker, stage)
     assert [(each.id, each.weight) for each in shown] == [(0, 1)]
-    stage.gate.release(9)
-    tracker.close()
 
 
 class Sized:

@@ -9,8 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from staged_faces import Staged
-from staged_faces import face as placed
+from staged_faces import Staged, face
 
 from aif.runtime import Detection, Editor
 from aif.runtime.errors import AifError, ConfigError, UnknownAttributeError
@@ -20,12 +19,11 @@ from aif.runtime.tracking.tracker import FaceTracker
 from aif.runtime.video.editor import VideoEditor, VideoFrameResult
 
 FPS = 25
-STAGES = ["track", "align", "encode", "decode", "composite"]
 EDITS = {"Smiling": 1.0}
 
 
-def points(x, y, eyes=26.0):
-    return placed(x, y, eyes)
+ONE = face(160, 120, 26)
+TWO = (face(80, 100, 26), face(220, 120, 30))
 
 
 @pytest.fixture
@@ -45,13 +43,14 @@ def made(editor, stage, edits=None, every=1, **settings):
 
 def test_parts_of_a_result(editor, frame):
     before = frame.copy()
-    result = made(editor, Staged(points(220, 120), points(80, 100))).process(frame, 0.0)
+    result = made(editor, Staged(*TWO[::-1])).process(frame, 0.0)
     np.testing.assert_array_equal(frame, before)
     assert isinstance(result, VideoFrameResult)
     assert result.image_hwc_bgr.shape == frame.shape and result.image_hwc_bgr.dtype == np.uint8
-    assert [face.landmarks[:, 0].mean() < 150 for face in result.faces] == [True, False]
-    assert list(result.timings) == STAGES and all(seconds >= 0 for seconds in result.timings.values())
-    assert result.y.keys() == {face.id for face in result.faces}
+    assert [each.landmarks[:, 0].mean() < 150 for each in result.faces] == [True, False]
+    assert list(result.timings) == ["track", "align", "encode", "decode", "composite"]
+    assert all(seconds >= 0 for seconds in result.timings.values())
+    assert result.y.keys() == {each.id for each in result.faces}
     assert all(values.keys() == {"Smiling", "Blond_Hair"} for values in result.y.values())
 
 
@@ -60,18 +59,18 @@ def test_parts_of_a_result(editor, frame):
 @pytest.mark.parametrize("late", [False, True])
 def test_a_still_picture_is_edited_as_a_photo(editor, frame, mode, edits, late):
     """From the first frame on, or, for faces that come later, once they have faded in."""
-    stage = Staged() if late else Staged(points(80, 100), points(220, 120, 30))
+    stage = Staged() if late else Staged(*TWO)
     video = made(editor, stage, edits, mode=mode)
     results = []
     for i in range(12):
         if i == 2:
-            stage.faces = [points(80, 100), points(220, 120, 30)]
+            stage.faces = [*TWO]
         results.append(video.process(frame, i / FPS))
     detections = [Detection(box_from_landmarks(each), each, 1.0) for each in stage.faces]
     expected = editor.edit(frame, edits, mode, detections=detections)
     np.testing.assert_array_equal(results[-1].image_hwc_bgr, expected.image_hwc_bgr)
-    for face, other in zip(results[-1].faces, expected.faces, strict=True):
-        assert results[-1].y[face.id] == pytest.approx(other.y_source, abs=1e-6)
+    for each, other in zip(results[-1].faces, expected.faces, strict=True):
+        assert results[-1].y[each.id] == pytest.approx(other.y_source, abs=1e-6)
     # While they fade in, each frame is further from the photo than the one before, and in even steps.
     strength = [float(np.abs(r.image_hwc_bgr.astype(int) - frame).sum()) for r in results]
     assert strength == sorted(strength)
@@ -84,13 +83,13 @@ def test_a_still_picture_is_edited_as_a_photo(editor, frame, mode, edits, late):
 
 
 def test_profiles_are_left_alone(editor, frame):
-    result = made(editor, Staged(points(160, 120), yaw=-60)).process(frame, 0.0)
+    result = made(editor, Staged(ONE, yaw=-60)).process(frame, 0.0)
     np.testing.assert_array_equal(result.image_hwc_bgr, frame)
-    assert [face.weight for face in result.faces] == [0] and result.y == {} and result.renewed == ()
+    assert [each.weight for each in result.faces] == [0] and result.y == {} and result.renewed == ()
 
 
 def test_edits_change_on_the_fly(editor, frame):
-    stage = Staged(points(160, 120))
+    stage = Staged(ONE)
     video = made(editor, stage)
     detections = stage.detect(frame)
     for i, edits in enumerate([EDITS, {"Blond_Hair": 1.0}, {}, {"Smiling": -1.0, "Blond_Hair": 2}]):
@@ -110,7 +109,7 @@ def test_edits_change_on_the_fly(editor, frame):
 def test_impossible_edits(editor, frame, edits, error, says):
     with pytest.raises(error, match=says):
         made(editor, Staged(), edits)
-    video = made(editor, Staged(points(160, 120)))
+    video = made(editor, Staged(ONE))
     before = video.process(frame, 0.0).image_hwc_bgr
     with pytest.raises(error, match=says):
         video.set_edits(edits)
@@ -131,15 +130,15 @@ def test_impossible_settings(editor, settings):
 
 def test_y_is_averaged_over_time(editor, frame):
     """The toy encoder takes the mean red for Smiling. When the light turns red, y follows within settle_s."""
-    video = made(editor, Staged(points(160, 120)), settle_s=0.5)
+    video = made(editor, Staged(ONE), settle_s=0.5)
     red = cv2.add(frame, (0, 0, 40, 0))
-    old, new = (made(editor, Staged(points(160, 120))).process(f, 0.0).y[0]["Smiling"] for f in (frame, red))
+    old, new = (made(editor, Staged(ONE)).process(f, 0.0).y[0]["Smiling"] for f in (frame, red))
     times = [0.0, 0.1, 0.2, 0.2, 0.9, 5.0]
     shown = [cv2.add(red, (4 * (i % 2), 0, 0, 0)) if t else frame for i, t in enumerate(times)]
     got = [video.process(each, t).y[0]["Smiling"] for each, t in zip(shown, times, strict=True)]
     assert got == pytest.approx([new + (old - new) * math.exp(-t / 0.5) for t in times], abs=1e-5)
 
-    sharp = made(editor, Staged(points(160, 120)), settle_s=0)
+    sharp = made(editor, Staged(ONE), settle_s=0)
     assert [sharp.process(f, t).y[0]["Smiling"] for t, f in enumerate((frame, red))] == pytest.approx(
         [old, new]
     )
@@ -147,14 +146,14 @@ def test_y_is_averaged_over_time(editor, frame):
 
 @pytest.mark.parametrize("how", ["cut", "backward", "reset"])
 def test_the_average_begins_anew(editor, frame, how):
-    video = made(editor, Staged(points(160, 120)), settle_s=10)
+    video = made(editor, Staged(ONE), settle_s=10)
     other = np.ascontiguousarray(255 - frame[::-1]) if how == "cut" else cv2.add(frame, (0, 0, 40, 0))
     video.process(frame, 1.0)
     if how == "reset":
         video.reset()
     result = video.process(other, 0.5 if how == "backward" else 1.04)
-    alone = made(editor, Staged(points(160, 120))).process(other, 0.0)
-    assert [face.id for face in result.faces] == [1]
+    alone = made(editor, Staged(ONE)).process(other, 0.0)
+    assert [each.id for each in result.faces] == [1]
     assert result.y[1] == pytest.approx(alone.y[0])
     np.testing.assert_array_equal(result.image_hwc_bgr, alone.image_hwc_bgr)
 
@@ -163,7 +162,7 @@ def test_rounded_values_glide(make_bundle, frame):
     """Where the decoder wants 0 or 1, a prediction that crosses one half makes no jump."""
     dark, red = (frame * 0.5).astype(np.uint8), cv2.add(frame, (0, 0, 80, 0))
     with Editor.load(make_bundle(source_values="rounded"), "cpu", Staged(), threads=1) as editor:
-        video = made(editor, Staged(points(160, 120)), settle_s=0.5)
+        video = made(editor, Staged(ONE), settle_s=0.5)
         got = [video.process(dark if t == 0 else red, t).y[0]["Smiling"] for t in (0.0, 0.1, 9.0)]
     assert got == pytest.approx([0, 1 - math.exp(-0.2), 1], abs=1e-5)
 
@@ -188,7 +187,7 @@ class ColourModel:
 
 def test_z_is_averaged_for_a_moment(toy_bundle, frame):
     model = ColourModel(toy_bundle.manifest)
-    video = made(Editor(model, Staged()), Staged(points(160, 120)))
+    video = made(Editor(model, Staged()), Staged(ONE))
     for shade, time_s in ((100, 0.0), (110, 0.05), (110, 5.0)):
         video.process(np.full_like(frame, shade), time_s)
     shades = [float(z[0, 0]) * 255 for z in model.decoded]
@@ -197,37 +196,11 @@ def test_z_is_averaged_for_a_moment(toy_bundle, frame):
 
 def test_z_is_not_averaged_beside_further_tensors(editor, frame):
     """The toy encoder hands on what z lacks of this frame's crop: together they give the crop back."""
-    one, other = (made(editor, Staged(points(160, 120)), {}, mode="replace", settle_s=0) for _ in range(2))
+    one, other = (made(editor, Staged(ONE), {}, mode="replace", settle_s=0) for _ in range(2))
     red = cv2.add(frame, (0, 0, 20, 0))
     one.process(frame, 0.0)
     after = one.process(red, 0.001).image_hwc_bgr
     np.testing.assert_array_equal(after, other.process(red, 0.0).image_hwc_bgr)
-
-
-@pytest.mark.parametrize(
-    ("faces", "chosen"), [("all", [1, 1]), ("largest", [0, 1]), (0, [1, 0]), (1, [0, 1]), (2, [0, 0])]
-)
-def test_choice_of_faces(editor, frame, faces, chosen):
-    two = [points(80, 100), points(220, 120, 30)]
-    result = made(editor, Staged(*two), faces=faces).process(frame, 0.0)
-    assert [face.weight for face in result.faces] == chosen
-    for landmarks, weight in zip(two, chosen, strict=True):
-        x, y, side, _ = box_from_landmarks(landmarks).astype(int)
-        region = np.s_[y : y + side, x : x + side]
-        assert (result.image_hwc_bgr[region] != frame[region]).any() == bool(weight)
-
-
-def test_all_faces_go_through_the_networks_together(editor, frame, monkeypatch):
-    sizes: list[tuple[str, int]] = []
-    encode, decode = editor.model.encode, editor.model.decode
-    monkeypatch.setattr(
-        editor.model, "encode", lambda *x: (sizes.append(("encode", len(x[0]))), encode(*x))[1]
-    )
-    monkeypatch.setattr(
-        editor.model, "decode", lambda e, y: (sizes.append(("decode", len(y))), decode(e, y))[1]
-    )
-    made(editor, Staged(points(60, 60), points(160, 160), points(260, 80))).process(frame, 0.0)
-    assert sizes == [("encode", 3), ("decode", 6)]
 
 
 def test_edit_frames_takes_one_frame_at_a_time(editor, frame):
@@ -238,7 +211,7 @@ def test_edit_frames_takes_one_frame_at_a_time(editor, frame):
             taken.append(i)
             yield frame, i / FPS
 
-    results = made(editor, Staged(points(160, 120))).edit_frames(frames())
+    results = made(editor, Staged(ONE)).edit_frames(frames())
     assert taken == []
     assert next(results).faces[0].age == 0 and taken == [0]
     assert [result.faces[0].age for result in results] == pytest.approx([1 / FPS, 2 / FPS])
@@ -246,15 +219,15 @@ def test_edit_frames_takes_one_frame_at_a_time(editor, frame):
 
 
 def test_closing(toy_bundle, frame):
-    with Editor.load(toy_bundle, "cpu", Staged(points(160, 120)), threads=1) as editor:
-        with made(editor, Staged(points(160, 120))) as video:
+    with Editor.load(toy_bundle, "cpu", Staged(ONE), threads=1) as editor:
+        with made(editor, Staged(ONE)) as video:
             video.process(frame, 0.0)
         video.close()
         with pytest.raises(AifError, match="video editor has been closed"):
             video.process(frame, 0.1)
         video.reset()
         assert editor.edit(frame, EDITS).faces  # the editor is the caller's
-        other = made(editor, Staged(points(160, 120)))
+        other = made(editor, Staged(ONE))
     with pytest.raises(AifError, match="editor has been closed"):
         other.process(frame, 0.0)
     with pytest.raises(AifError, match="editor has been closed"):
@@ -263,7 +236,7 @@ def test_closing(toy_bundle, frame):
 
 def test_several_threads(editor, frame):
     """Edits may change while frames are edited: each frame shows the one or the other, whole."""
-    stage = Staged(points(160, 120))
+    stage = Staged(ONE)
     video, detections = made(editor, stage), stage.detect(frame)
     both = [{"Smiling": 1.0}, {"Blond_Hair": 1.0}]
     allowed = {editor.edit(frame, edits, detections=detections).image_hwc_bgr.tobytes() for edits in both}
@@ -289,12 +262,12 @@ def test_the_tracker_is_made_from_the_bundle(make_bundle, frame, with_net, tmp_p
     bundle = make_bundle() if with_net else make_bundle(landmarks=None)
     blue = np.zeros((240, 320, 3), np.uint8)
     blue[...] = (120, 90, 0)
-    stage, calls = Staged(points(160, 120)), []
+    stage, calls = Staged(ONE), []
     cv2.circle(blue, (160, 120), 12, (20, 20, 220), -1)
     detect = stage.detect
     stage.detect = lambda frame: (calls.append(1), detect(frame))[1]
     with Editor.load(bundle, "cpu", stage, threads=1) as editor, VideoEditor(editor, EDITS, every=3) as video:
         results = [video.process(blue, i / FPS) for i in range(7)]
     assert len(calls) == (3 if with_net else 7)
-    assert all([face.id for face in result.faces] == [0] for result in results)
+    assert all([each.id for each in result.faces] == [0] for result in results)
     assert all((result.image_hwc_bgr != blue).any() for result in results)

@@ -16,7 +16,7 @@ from aif.runtime.geometry.points import COUNT, FACE_OVAL, LOWER_LIP, OUTER_LIP
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import Encoding
 from aif.runtime.tracking.tracker import TrackedFace
-from aif.runtime.video.face_memory import NEWS, RENEW_S, FaceMemory, expression, news, share
+from aif.runtime.video.face_memory import NEWS, RENEW_S, FaceMemory, expression, news
 
 FRAME = np.zeros((8, 8, 3), np.uint8)
 STEP = 0.04
@@ -76,12 +76,6 @@ class Lasting(EditPath[float]):
         return old + share * (new - old)
 
 
-class Passing(Lasting):
-    """The same, but a change belongs to its own frame."""
-
-    lasting = False
-
-
 def face(number=0, **changed):
     made = TrackedFace(number, TEMPLATE_128, np.zeros(4, np.float32), 0.9, 0.0, 1.0)
     return dataclasses.replace(made, **{"points": np.zeros((COUNT, 2), np.float32), **changed})
@@ -114,17 +108,6 @@ def test_news(part, by, expected):
     assert news(old, new) == news(new, old) == pytest.approx(expected, rel=1e-5)
 
 
-def test_news_of_nothing():
-    assert expression(Lasting().view(None, 1.0)) is None and news(None, np.zeros((COUNT, 2))) == 0
-
-
-@pytest.mark.parametrize(
-    ("step_s", "settle", "expected"), [(0, 1, 0), (1, 0, 1), (1, 1, 1 - 1 / math.e), (99, 1, 1)]
-)
-def test_share(step_s, settle, expected):
-    assert share(step_s, settle) == pytest.approx(expected)
-
-
 def test_a_face_at_rest_is_looked_at_five_times_a_second():
     memory, path = FaceMemory(SETTLE), Lasting()
     looked = [step(memory, path, i * STEP, face()).renewed for i in range(11)]
@@ -150,22 +133,14 @@ def test_news_are_looked_at_at_once(change):
         assert step(memory, path, 2 * STEP, *before, face(2)).renewed == (2,)
 
 
-def test_faces_take_turns():
-    """All are seen first in one frame; after that no two of four in the same one."""
+@pytest.mark.parametrize(("count", "at_once"), [(4, 1), (12, 3)])
+def test_faces_take_turns(count, at_once):
+    """All are seen first in one frame; after that few in the same one, and each in time."""
     memory, path = FaceMemory(SETTLE), Lasting()
-    looked = [step(memory, path, i * STEP, *map(face, range(4))).renewed for i in range(21)]
-    assert looked[0] == (0, 1, 2, 3)
-    assert max(len(each) for each in looked[1:]) == 1
-    assert {number for each in looked[5:9] for number in each} == {0, 1, 2, 3}
-
-
-def test_a_crowd_is_looked_at_in_time():
-    memory, path = FaceMemory(SETTLE), Lasting()
-    looked = [step(memory, path, i * STEP, *map(face, range(12))).renewed for i in range(40)]
-    assert max(len(each) for each in looked[1:]) == 3
-    for number in range(12):
-        frames = [i for i, each in enumerate(looked) if number in each]
-        assert np.diff(frames).max() <= 8
+    looked = [step(memory, path, i * STEP, *map(face, range(count))).renewed for i in range(40)]
+    assert looked[0] == (*range(count),) and max(len(each) for each in looked[1:]) == at_once
+    for number in range(count):
+        assert np.diff([i for i, each in enumerate(looked) if number in each]).max() <= 8
 
 
 @pytest.mark.parametrize("changed", [{"confidence": 0.0}, {"repeated": True, "points": moved(OUTER_LIP, 20)}])
@@ -200,18 +175,6 @@ def test_without_an_average_all_shows_at_once():
     path.smile = 0.75
     shown = [step(memory, path, i * STEP, face()).changes[0] for i in range(1, 7)]
     assert shown == [0.75] * 4 + [0.25] * 2
-
-
-def test_a_change_of_its_own_frame_is_made_anew_each_time():
-    memory, path = FaceMemory(SETTLE), Passing()
-    step(memory, path, 0.0, face())
-    path.smile = 0.75
-    update = step(memory, path, STEP, face())
-    assert update.renewed == (0,)
-    assert update.y[0, 0] == pytest.approx(0.75 - 0.5 * math.exp(-STEP / SETTLE))
-    assert update.changes == pytest.approx([1 - update.y[0, 0]])  # nothing glides
-    again = step(memory, path, 2 * STEP, face(repeated=True))
-    assert again.renewed == (0,) and again.changes == update.changes
 
 
 def test_forgetting():

@@ -30,38 +30,37 @@ def test_without_dropping_every_frame_comes_back_in_order(count, depth):
     assert seen == [(i, i / 25) for i in range(count)] and worker.dropped == 0
 
 
+class Slow:
+    """Gives a frame's time back once it may go on."""
+
+    def __init__(self):
+        self.go, self.begun = threading.Event(), threading.Event()
+
+    def __call__(self, frame, time_s):
+        self.begun.set()
+        assert self.go.wait(10)
+        return time_s
+
+
 @pytest.mark.parametrize("depth", [1, 3])
 def test_the_newest_frames_win(depth):
-    go, begun, seen = threading.Event(), threading.Event(), []
-
-    def slow(frame, time_s):
-        begun.set()
-        assert go.wait(10)
-        return int(frame[0, 0, 0])
-
+    slow, seen = Slow(), []
     with FrameWorker(slow, seen.append, depth=depth) as worker:
-        worker.submit(image(0), 0.0)
-        assert begun.wait(10)
+        worker.submit(image(0), 0)
+        assert slow.begun.wait(10)
         for i in range(1, 10):
-            worker.submit(image(i), i / 25)
-        go.set()
+            worker.submit(image(i), i)
+        slow.go.set()
     assert seen == [0, *range(10 - depth, 10)] and worker.dropped == 9 - depth
 
 
 def test_closing_finishes_the_frame_in_work_and_drops_the_rest():
-    go, begun, seen = threading.Event(), threading.Event(), []
-
-    def slow(frame, time_s):
-        begun.set()
-        assert go.wait(10)
-        return time_s
-
-    before = threading.active_count()
+    slow, seen, before = Slow(), [], threading.active_count()
     worker = FrameWorker(slow, seen.append, depth=5)
     for i in range(4):
         worker.submit(image(i), i)
-    assert begun.wait(10) and threading.active_count() == before + 1
-    threading.Timer(0.05, go.set).start()
+    assert slow.begun.wait(10) and threading.active_count() == before + 1
+    threading.Timer(0.05, slow.go.set).start()
     worker.close()
     worker.close()
     assert seen == [0]
@@ -73,13 +72,7 @@ def test_closing_finishes_the_frame_in_work_and_drops_the_rest():
 @pytest.mark.parametrize("where", ["edit", "callback"])
 @pytest.mark.parametrize("call", ["submit", "flush", "close", "leave"])
 def test_an_error_reaches_the_caller_once(where, call):
-    def edit(frame, time_s):
-        return 1 / 0 if where == "edit" else time_s
-
-    def callback(result):
-        raise ZeroDivisionError("in the callback")
-
-    worker = FrameWorker(edit, callback)
+    worker = FrameWorker(lambda *_: 1 / (where != "edit"), lambda _: 1 / (where != "callback"))
     worker.submit(image(0), 0)
     worker._thread.join(10)
     with pytest.raises(ZeroDivisionError):

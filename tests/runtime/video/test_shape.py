@@ -71,15 +71,6 @@ def test_pictures_are_made_later_where_there_is_a_core_for_it(editor, frames, mo
         np.testing.assert_array_equal(make().image_hwc_bgr, expected)
 
 
-def test_the_networks_run_five_times_a_second(editor, frames):
-    video = made(editor, Staged(FACE))
-    results = [video.process(frame, i / FPS) for i, frame in enumerate(frames)]
-    assert [i for i, result in enumerate(results) if result.renewed] == [0, 5, 10]
-    assert all(result.y.keys() == {0} for result in results)
-    for i, result in enumerate(results):
-        assert (result.image_hwc_bgr != frames[i]).any()
-
-
 def test_the_edit_moves_with_the_face(editor, frames):
     """What was found at first sight is applied where the landmarks are now."""
     stage = Staged(FACE)

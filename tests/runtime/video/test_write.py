@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args
@@ -145,14 +147,12 @@ def test_codecs_and_quality(tmp_path, make_clip, codec):
     [
         ({"path": "a.avi"}, ConfigError, ".mp4, .m4v, .mov, .mkv, .webm, .gif"),
         ({"path": "a"}, ConfigError, "cannot write videos of the kind ''"),
-        ({"path": "a.jpg"}, ConfigError, "cannot write"),
         ({"path": "a.png"}, ConfigError, "%04d.png"),
         ({"path": "%d.jpg"}, ConfigError, "PNG"),
         ({"path": "a.webm", "codec": "h264"}, ConfigError, "vp9"),
         ({"path": "a.mp4", "codec": "gif"}, ConfigError, ".gif"),
         ({"path": "a.gif", "codec": "h264"}, ConfigError, "can hold gif"),
         ({"path": "a.mp4", "codec": "h256"}, ConfigError, "Did you mean h265"),
-        ({"path": "a.mp4", "codec": ""}, ConfigError, "There is no codec"),
         ({"path": "a.mp4", "hardware": "nvencc"}, ConfigError, "Did you mean nvenc"),
         ({"path": "a.mp4", "quality": 0}, ConfigError, "1 to 100"),
         ({"path": "a.mp4", "quality": 101}, ConfigError, "1 to 100"),
@@ -203,25 +203,18 @@ def test_ctrl_c_leaves_a_whole_file_of_what_was_done(tmp_path, make_clip):
     assert len([*tmp_path.iterdir()]) == 2
 
 
-@pytest.mark.parametrize("stop_at", [None, 0, 5])
-def test_after_an_error_nothing_is_left(tmp_path, make_clip, stop_at):
+@pytest.mark.parametrize(("count", "error"), [(12, True), (5, True), (0, True), (0, False)])
+def test_after_an_error_or_without_a_frame_what_was_there_stays(tmp_path, make_clip, count, error):
     path, out = make_clip(tmp_path / "a.mp4", audio="aac"), tmp_path / "new" / "out.mp4"
     out.parent.mkdir()
     out.write_bytes(b"old")
-    with pytest.raises(ZeroDivisionError), VideoSource(path) as source, VideoSink(out, source) as sink:
-        for frame in source:
-            if frame.index == stop_at:
-                raise ZeroDivisionError
+    expected = pytest.raises(ZeroDivisionError) if error else contextlib.nullcontext()
+    with expected, VideoSource(path) as source, VideoSink(out, source) as sink:
+        for frame in itertools.islice(source, count):
             sink.write(frame.image_hwc_bgr, frame)
-        raise ZeroDivisionError
+        if error:
+            raise ZeroDivisionError
     assert out.read_bytes() == b"old" and [*out.parent.iterdir()] == [out]
-
-
-def test_without_a_frame_nothing_is_written(tmp_path, make_clip):
-    with VideoSource(make_clip(tmp_path / "a.mp4")) as source, VideoSink(tmp_path / "o.mp4", source) as sink:
-        sink.finish()
-        sink.discard()
-    assert [each.name for each in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_a_link_is_followed_and_rights_are_kept(tmp_path, make_clip):
