@@ -44,13 +44,7 @@ _COPY_AGAIN = "Copy or download it again, or open and save it in another program
 
 
 def decode_picture(data: bytes, name: str, max_megapixels: float | None) -> Picture:
-    """Decode the bytes of a picture file, `name` in messages; arguments as `read_image`.
-
-    Raises:
-        UnsupportedImageError: no picture, animated, or of a kind that aif does not read.
-        ImageTooLargeError: more pixels than the limit, or than memory holds.
-        ImageError: empty, damaged or cut short.
-    """
+    """Decode the bytes of a picture file, `name` in messages; arguments and errors as `read_image`."""
     kind = sniff_format(data, name)
     try:
         image = _OPENERS[kind](io.BytesIO(data))

@@ -39,7 +39,9 @@ def read_image(
         max_megapixels: larger pictures are refused; None = no limit.
 
     Raises:
-        ImageError: missing, empty, damaged, cut short, too large, animated, or of an unsupported kind.
+        UnsupportedImageError: no picture, animated, or of a kind that aif does not read.
+        ImageTooLargeError: more pixels than the limit, or than memory holds.
+        ImageError: missing, empty, damaged or cut short.
     """
     if isinstance(source, bytes):
         return decode_picture(source, name or "the picture", max_megapixels)
@@ -47,11 +49,7 @@ def read_image(
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of the file at `path`.
-
-    Raises:
-        ImageError: missing (with the nearest names beside it), a folder, or not readable.
-    """
+    """A file's bytes; ImageError where it is missing (with the nearest names), a folder, or not readable."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -92,14 +90,7 @@ def encode_image(
 
 
 def write_bytes(path: Path, data: bytes, new: bool = False) -> None:
-    """Write `data` beside `path`, then rename: readers see the old file or the whole new one.
-
-    `new`: a file that has come to that place stays there.
-
-    Raises:
-        TakenError: there is one.
-        ImageError: the place cannot be written.
-    """
+    """`aif.runtime.files.write_bytes` with an ImageError where the place cannot be written."""
     try:
         files.write_bytes(path, data, new)
     except OSError as error:
@@ -109,11 +100,7 @@ def write_bytes(path: Path, data: bytes, new: bool = False) -> None:
 
 
 def demo_picture() -> Picture:
-    """The public-domain portrait of the astronaut Eileen Collins in scikit-image: 512 x 512 px, colour.
-
-    Raises:
-        ImageError: scikit-image is not installed.
-    """
+    """The public-domain portrait of Eileen Collins, 512 x 512 px; ImageError without scikit-image."""
     found = importlib.util.find_spec("skimage")
     place = Path(found.origin).parent / "data" / "astronaut.png" if found and found.origin else None
     if place is None or not place.is_file():

@@ -62,11 +62,7 @@ _FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (
 
 def sniff_format(data: bytes, name: str) -> Format:
     """The format of a picture file, from its first bytes (a suffix may lie, but sets camera raw files apart
-    from TIFF).
-
-    Raises:
-        UnsupportedImageError: no picture, or a kind that aif does not read; says what it is.
-        ImageError: empty.
+    from TIFF); ImageError for an empty file, UnsupportedImageError, which says what it is, for any other.
     """
     if not data:
         raise ImageError(f"{name} is empty (0 bytes).", "Copy or download it again.")
@@ -106,11 +102,7 @@ def _foreign_kind(head: bytes) -> tuple[str, str]:
 
 
 def format_for(suffix_or_name: str) -> Format:
-    """The format meant by a suffix (".jpg") or a name ("jpg", "JPEG"), in any case.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The format meant by a suffix (".jpg") or a name ("jpg", "JPEG"), in any case; else ConfigError."""
     found = SUFFIXES.get(f".{suffix_or_name.lower().removeprefix('.')}")
     if found is None:
         raise ConfigError(

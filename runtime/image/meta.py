@@ -17,22 +17,12 @@ log = logging.getLogger(__name__)
 # What the first directory of EXIF may keep: notes on the photo. Tags that lay out a TIFF's pixels are the
 # writer's business, and embedded previews are left out because they show the face before the edit.
 _KEPT = frozenset(
-    {
-        0x010E,  # ImageDescription
-        0x010F,  # Make
-        0x0110,  # Model
-        0x011A,  # XResolution
-        0x011B,  # YResolution
-        0x0128,  # ResolutionUnit
-        0x0131,  # Software
-        0x0132,  # DateTime
-        0x013B,  # Artist
-        0x013C,  # HostComputer
-        0x4746,  # Rating
-        0x4749,  # RatingPercent
-        0x8298,  # Copyright
-        *range(0x9C9B, 0x9CA0),  # XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject
-    }
+    ExifTags.Base[name]
+    for name in (
+        *("ImageDescription", "Make", "Model", "XResolution", "YResolution", "ResolutionUnit", "Software"),
+        *("DateTime", "Artist", "HostComputer", "Rating", "RatingPercent", "Copyright"),
+        *("XPTitle", "XPComment", "XPAuthor", "XPKeywords", "XPSubject"),
+    )
 )
 # XMP by "namespace name": what is no longer so in the edited picture. Previews and depth show the face before
 # the edit; gain map, film and further XMP stood behind it and are not written; it is upright already.
@@ -43,14 +33,10 @@ _STALE_XMP = re.compile(
 _REGIONS = re.compile(r".*/schemas/regions/.*")  # of faces, which lie elsewhere in a picture that is turned
 _PLACES = re.compile(r".* (GPS.*|Location.*|City|State|Country|CountryCode)")
 
-_WIDTH, _HEIGHT = 0xA002, 0xA003  # the picture's size, in the directory of camera settings
-
 
 def kept_exif(image: Image.Image, width: int, height: int) -> bytes | None:
-    """The EXIF block that the edited picture, of so many upright pixels, keeps, with orientation 1.
-
-    The notes on the photo, its camera settings and GPS position; None when there are none, or when they are
-    too damaged to be written again (logged).
+    """The EXIF block that the edited picture, of so many upright pixels, keeps: notes on the photo, camera
+    settings, GPS position, orientation 1. None without any, or where they are too damaged (logged).
     """
     try:
         source = image.getexif()
@@ -60,7 +46,7 @@ def kept_exif(image: Image.Image, width: int, height: int) -> bytes | None:
                 kept[tag] = value
         for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             entries: dict[int, Any] = dict(source.get_ifd(directory))
-            for tag, side in ((_WIDTH, width), (_HEIGHT, height)):
+            for tag, side in ((ExifTags.Base.ExifImageWidth, width), (ExifTags.Base.ExifImageHeight, height)):
                 if tag in entries:
                     entries[tag] = side
             if entries:
@@ -75,10 +61,7 @@ def kept_exif(image: Image.Image, width: int, height: int) -> bytes | None:
 
 
 def kept_xmp(image: Image.Image) -> bytes | None:
-    """The XMP packet that the edited picture keeps: titles, credits, keywords, what programs noted.
-
-    None when there is none, or when it is damaged (logged).
-    """
+    """The XMP packet that the edited picture keeps; None when there is none, or it is damaged (logged)."""
     data = image.info.get("xmp")
     if not isinstance(data, bytes) or not data.strip(b"\0 "):
         return None

@@ -23,7 +23,7 @@ class Picture:
     """A picture as read.
 
     Attributes:
-        name: what to call it in messages (path, "standard input").
+        name: what to call it in messages.
         pixels_hwc_bgr: uint8 (H, W, 3), upright (EXIF orientation applied), colours as the file stores them.
         alpha_hw: uint8 or uint16 (H, W), 0 = clear; None when the file has no transparency.
         deep_hwc: uint16 (H, W, 1 or 3), grey or BGR: the full data of files of 10 to 16 bits; else None.
@@ -63,9 +63,7 @@ class Picture:
         return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
 
     def sheet(self, pixels_hwc_bgr: UInt8Array) -> Picture:
-        """A new 8-bit picture of any size in this one's colours and format, for contact sheets; nothing else
-        is kept.
-        """
+        """A contact sheet: an 8-bit picture of any size in this one's colour space and format."""
         return replace(
             self,
             pixels_hwc_bgr=pixels_hwc_bgr,

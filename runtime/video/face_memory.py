@@ -81,9 +81,6 @@ class FaceMemory:
         self._known: dict[int, _Known[Any]] = {}
         self._time_s = 0.0
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     def keep(self, numbers: Sequence[int]) -> None:
         """Forget all faces but these: one that is out of sight, or cut away, starts afresh."""
         self._known = {number: self._known[number] for number in numbers if number in self._known}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from aif.runtime.arrays import UInt8Array
@@ -106,13 +105,9 @@ class FrameWorker(Generic[Result]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Edit what still waits, then close; after an error of the caller's close at once, and only log
-        others.
-        """
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Edit what still waits, then close; after an error of the caller's close at once, and log others."""
+        if kind is None:
             self.flush()
             self.close()
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -45,9 +44,8 @@ def is_video(path: Path) -> bool:
         return False
 
 
-def is_sequence(path: str | os.PathLike[str]) -> bool:
+def is_sequence(path: Path) -> bool:
     """Whether a path is a pattern for numbered pictures, such as "frames/%04d.png", and no file."""
-    path = Path(path)
     return bool(_NUMBER.search(path.name)) and not path.exists()
 
 

@@ -26,9 +26,7 @@ _COPY_AGAIN = "Copy or download it again; it should open in a player such as VLC
 
 def open_video(path: Path, fps: Fraction | float | None = None) -> InputContainer:
     """The opened container of a video, or of a sequence of pictures with `fps`; nothing but files is read.
-
-    Raises:
-        VideoError: missing, a folder, unreadable, no video, cut short at its start, or fps does not fit.
+    VideoError: missing, a folder, unreadable, no video, cut short at its start, or fps does not fit.
     """
     if is_sequence(path):
         return _open_sequence(path, fps)

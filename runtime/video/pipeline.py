@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -80,29 +81,32 @@ def run_pipeline(
     failure = Failure()
     written = 0
 
+    @contextlib.contextmanager
+    def timed(stage: Stage) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        seconds[stage] += time.perf_counter() - start
+
     def decode() -> None:
         frames = iter(source)
         while True:
-            start = time.perf_counter()
-            frame = next(frames, None)
-            seconds["decode"] += time.perf_counter() - start
+            with timed("decode"):
+                frame = next(frames, None)
             if frame is None or not decoded.put(frame):
                 return
 
     def compose() -> None:
         for making, frame in begun:
-            start = time.perf_counter()
-            image = making() if callable(making) else making
-            seconds["compose"] += time.perf_counter() - start
+            with timed("compose"):
+                image = making() if callable(making) else making
             if not edited.put((image, frame)):
                 return
 
     def encode() -> None:
         nonlocal written
         for image, frame in edited:
-            start = time.perf_counter()
-            sink.write(image, frame)
-            seconds["encode"] += time.perf_counter() - start
+            with timed("encode"):
+                sink.write(image, frame)
             written += 1
 
     def guarded(work: Callable[[], None], onto: Channel[Any]) -> None:
@@ -128,9 +132,8 @@ def run_pipeline(
             if stop is not None and stop.is_set():
                 stopped = True
                 break
-            start = time.perf_counter()
-            making = edit(frame.image_hwc_bgr, frame.time_s)
-            seconds["edit"] += time.perf_counter() - start
+            with timed("edit"):
+                making = edit(frame.image_hwc_bgr, frame.time_s)
             if not begun.put((making, frame)):
                 break
             done += 1

@@ -176,11 +176,9 @@ class Palette:
         source = graph.add_buffer(width=width, height=height, format=kind, time_base=ticks)
         split, sink = graph.add("split"), graph.add("buffersink")
         find, use = graph.add("palettegen", "stats_mode=single"), graph.add("paletteuse", "new=1")
-        source.link_to(split)
-        split.link_to(use, 0, 0)
+        graph.link_nodes(source, split, use, sink)
         split.link_to(find, 1, 0)
         find.link_to(use, 0, 1)
-        use.link_to(sink)
         graph.configure()
 
     def indexed(self, picture: av.VideoFrame | None) -> Iterator[av.VideoFrame | None]:
@@ -196,11 +194,6 @@ class Palette:
                 return
 
 
-def is_coloured_yuv(frame: av.VideoFrame) -> bool:
-    """Whether a frame is neither grey nor RGB."""
-    return not _is_rgb(frame) and len(_colours(frame)) > 1
-
-
 def is_see_through(frame: av.VideoFrame) -> bool:
     """Whether any part of an RGB picture is transparent."""
     return _has_alpha(frame) and int(frame.to_ndarray(format="bgra")[:, :, 3].min()) < 255
@@ -209,6 +202,11 @@ def is_see_through(frame: av.VideoFrame) -> bool:
 def bits(frame: av.VideoFrame) -> int:
     """Bits a channel."""
     return max(part.bits for part in frame.format.components)
+
+
+def is_coloured_yuv(frame: av.VideoFrame) -> bool:
+    """Whether a frame is neither grey nor RGB."""
+    return not _is_rgb(frame) and len(_colours(frame)) > 1
 
 
 def _has_alpha(frame: av.VideoFrame) -> bool:

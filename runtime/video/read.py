@@ -24,8 +24,6 @@ from aif.runtime.video.kinds import VideoError
 from aif.runtime.video.open import declared_end, open_video, stream_name, video_stream
 from aif.runtime.video.pixels import Colour, bits, frame_to_bgr, is_coloured_yuv, is_see_through, orientation
 
-__all__ = ["VideoError", "VideoFrame", "VideoSource"]
-
 log = logging.getLogger(__name__)
 
 # For the rare file that names no frame rate: to guess missing timestamps and durations with.

@@ -49,9 +49,7 @@ class Passage:
 
     def __init__(self, output: OutputContainer, like: VideoSource, signed: bool) -> None:
         """Add the streams to `output`, before anything is written; `signed`: it knows times below zero.
-
-        Raises:
-            VideoError: the result's kind of file cannot hold the sound.
+        VideoError where its kind of file cannot hold the sound.
         """
         self._output, self._like = output, like
         self._signed = signed

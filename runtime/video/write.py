@@ -116,7 +116,7 @@ class VideoSink:
         like, encoding = self._like, self._encoding
         colour = like.colour if self._deep is None else self._deep.colour
         form = StreamForm(*size, like.rate, self._ticks, KEYFRAME_INTERVAL, colour, like.pixel_aspect)
-        self._size, self._stream = size, open_video_stream(self._output, encoding, form)
+        self._shape, self._stream = (size[1], size[0], 3), open_video_stream(self._output, encoding, form)
         wide, high = self._stream.width, self._stream.height
         if (wide, high) != size:
             what = "%s: %s needs even sides: %d x %d becomes %d x %d, the edge repeated."
@@ -143,9 +143,8 @@ class VideoSink:
             VideoError: the disk is full or the place has gone.
             ValueError: the image has another size.
         """
-        if image_hwc_bgr.shape != (self._size[1], self._size[0], 3):
-            size = (self._size[1], self._size[0], 3)
-            raise ValueError(f"the frame is {image_hwc_bgr.shape}, the video {size}")
+        if image_hwc_bgr.shape != self._shape:
+            raise ValueError(f"the frame is {image_hwc_bgr.shape}, the video {self._shape}")
         at = frame.pts * frame.time_base - self._like.shift
         shown = frame.duration * frame.time_base or 1 / self._like.rate
         picture, pts = self._picture(image_hwc_bgr, frame), round(at / self._ticks)
@@ -225,9 +224,7 @@ class VideoSink:
 
 
 class SequenceSink:
-    """Writes edited frames as numbered PNG pictures, from 1 on, without loss; times and sound have no place
-    there.
-    """
+    """Writes edited frames as numbered PNG pictures, from 1 on, without loss; times and sound are lost."""
 
     def __init__(self, path: str | os.PathLike[str], like: VideoSource) -> None:
         """Prepare to write; ConfigError where `path` is no pattern of PNG files."""

@@ -54,22 +54,6 @@ def test_a_matrix_that_is_not_named_goes_by_the_height(height, like):
     np.testing.assert_array_equal(Colour(8).from_bgr(height), Colour(like).from_bgr(height))
 
 
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "nv12", "yuvj420p", "yuv420p10le"])
-@pytest.mark.parametrize("colour_range", [LIMITED, FULL])
-def test_formats_agree_on_a_grey_level(pix_fmt, colour_range):
-    colour_range = FULL if "j" in pix_fmt else colour_range
-    deep = pix_fmt.endswith("10le")
-    grey = 126 if colour_range == LIMITED else 128  # 128 of 255
-    if pix_fmt == "nv12":
-        frame = flat((64, 48), grey, 128, pix_fmt=pix_fmt)
-    else:
-        values = [4 * value if deep else value for value in (grey, 128, 128)]
-        frame = flat((64, 48), *values, pix_fmt=pix_fmt, depth=10 if deep else 8)
-    frame.color_range, frame.colorspace = 0 if "j" in pix_fmt else colour_range, 1
-    image = frame_to_bgr(frame, Colour.of(frame))
-    assert np.abs(image.astype(int) - 128).max() <= 1
-
-
 @pytest.mark.parametrize(
     ("pix_fmt", "depth", "colour_range", "value", "level"),
     [
