@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
@@ -63,7 +64,9 @@ class Passage:
             if like.whole:
                 output.set_chapters(self._input.chapters())
             elif self._streams:
-                self._seek(like.start)
+                # To somewhere before; where that fails, reading begins at the front and takes longer.
+                with contextlib.suppress(av.FFmpegError, OSError):
+                    self._input.seek(max(0, int((like.start - 1) * av.time_base)))
         except BaseException:
             self._input.close()
             raise
@@ -104,32 +107,20 @@ class Passage:
         self._opus[stream.index] = made
         return made
 
-    def _seek(self, start: Fraction) -> None:
-        """To somewhere before `start`; where that fails, reading begins at the front and takes longer."""
-        try:
-            self._input.seek(max(0, int((start - 1) * av.time_base)))
-        except (av.FFmpegError, OSError) as error:
-            log.info("%s: no search by time: %s", self._like.path, error)
-
     def _read(self) -> Iterator[tuple[Fraction, Packet[Stream]]]:
         """Packets that belong into the result, at their times there."""
         if not self._streams:
             return
-        packets = self._input.demux([self._input.streams[index] for index in self._streams])
-        while True:
-            try:
-                packet = next(packets, None)
-            except (av.FFmpegError, OSError) as error:
-                log.warning("%s: the sound breaks off: %s", self._like.path, error)
-                return
-            if packet is None:
-                return
-            ticks = packet.pts if packet.pts is not None else packet.dts
-            if ticks is None or not packet.size:
-                continue
-            time = ticks * Fraction(packet.time_base) - self._like.shift
-            if time >= 0 or packet.stream_index not in self._from_zero:
-                yield time, packet
+        try:
+            for packet in self._input.demux([self._input.streams[index] for index in self._streams]):
+                ticks = packet.pts if packet.pts is not None else packet.dts
+                if ticks is None or not packet.size:
+                    continue
+                time = ticks * Fraction(packet.time_base) - self._like.shift
+                if time >= 0 or packet.stream_index not in self._from_zero:
+                    yield time, packet
+        except (av.FFmpegError, OSError) as error:
+            log.warning("%s: the sound breaks off: %s", self._like.path, error)
 
     def up_to(self, time: Fraction) -> None:
         """Write the packets up to the first that begins at `time` or later, in seconds of the result."""

@@ -227,10 +227,9 @@ class SequenceSink:
     """Writes edited frames as numbered PNG pictures, from 1 on, without loss; times and sound are lost."""
 
     def __init__(self, path: str | os.PathLike[str], like: VideoSource) -> None:
-        """Prepare to write; ConfigError where `path` is no pattern of PNG files."""
+        """Prepare to write; `path` is a pattern of PNG files (see `open_sink`)."""
         self.path = Path(path)
         self.frames, self.new = 0, False
-        choose_encoding(self.path)
         _say_flattened(self.path, like)
         if like.audio or like.subtitles:
             log.warning("%s: pictures have no sound and no subtitles; they are left out.", self.path)

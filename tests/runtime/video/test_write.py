@@ -20,7 +20,7 @@ from aif.runtime.errors import ConfigError
 from aif.runtime.video.codecs import CONTAINERS, Codec, choose_encoding
 from aif.runtime.video.kinds import WRITTEN_SUFFIXES, VideoError
 from aif.runtime.video.read import VideoSource
-from aif.runtime.video.write import SequenceSink, VideoSink
+from aif.runtime.video.write import VideoSink, open_sink
 
 
 def middle(path):
@@ -301,7 +301,7 @@ def test_numbered_pictures_are_without_loss(tmp_path, make_clip, caplog):
             written = cv2.imread(str(tmp_path / "frames" / f"000{frame.index + 1}.png"))
             np.testing.assert_array_equal(written, frame.image_hwc_bgr)
     assert "no sound" in caplog.text
-    with VideoSource(path) as source, pytest.raises(ConfigError):
-        SequenceSink(tmp_path / "one.png", source)
+    with VideoSource(path) as source, pytest.raises(ConfigError, match="one picture"):
+        open_sink(tmp_path / "one.png", source)
     with VideoSource(path) as source, pytest.raises(VideoError, match="open_sink"):
         VideoSink(tmp_path / "%d.png", source)
