@@ -224,7 +224,7 @@ class VideoSink:
 
 
 class SequenceSink:
-    """Writes edited frames as numbered PNG pictures, from 1 on, without loss; times and sound are lost."""
+    """Writes edited frames as numbered PNG pictures, from 1 on; times and sound have no place there."""
 
     def __init__(self, path: str | os.PathLike[str], like: VideoSource) -> None:
         """Prepare to write; `path` is a pattern of PNG files (see `open_sink`)."""

@@ -1,7 +1,5 @@
 """The tracker on scripted faces: numbers that stay, gentle comings and goings, few detections, cuts."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 import math

@@ -1,7 +1,5 @@
 """The tracker with its detector in a thread beside it, and what the detector gets to see."""
 
-from __future__ import annotations
-
 import threading
 from concurrent.futures import wait
 

@@ -1,7 +1,5 @@
 """Streams of frames through the toy bundle: as steady as a still picture, as quick as a change of mind."""
 
-from __future__ import annotations
-
 import math
 import threading
 from typing import Any

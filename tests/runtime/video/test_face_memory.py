@@ -1,7 +1,5 @@
 """Edits that outlive their frame: when the networks run, and what shows in between."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -1,7 +1,5 @@
 """Streams that few test videos show: fifty faces in a frame, and none for long."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from staged_faces import Staged, face

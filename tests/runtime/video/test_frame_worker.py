@@ -1,7 +1,5 @@
 """Frames in, callbacks out: in order, with bounded delay or without loss, and no error lost."""
 
-from __future__ import annotations
-
 import threading
 from typing import Any
 

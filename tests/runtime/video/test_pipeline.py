@@ -1,7 +1,5 @@
 """Stages at once: in order, one for one, with few frames in memory; and no error gets lost or hangs."""
 
-from __future__ import annotations
-
 import threading
 import time
 import traceback

@@ -1,7 +1,5 @@
 """Colours and positions: against the numbers of the standards, and there and back without drift."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import av

@@ -1,7 +1,5 @@
 """Videos as they are found in the wild: every frame once, in order, upright, with its own time."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """What is written differs from its source in nothing but the pixels that were changed."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import itertools

@@ -1,7 +1,5 @@
 """Sound, subtitles and texts of a film that is written again."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import av
