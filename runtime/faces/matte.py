@@ -7,7 +7,9 @@ beyond the crop: there a second, wider view of the same network says where.
 
 from __future__ import annotations
 
+import math
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import BundleError
+from aif.runtime.faces.long_hair import followed, goes_on
 from aif.runtime.faces.refine import REACH, refine_matte
 from aif.runtime.geometry.align import face_crops
 from aif.runtime.networks.sessions import Session
@@ -64,43 +67,78 @@ class MatteNet:
         return matte[:, 0]
 
 
-def photo_matte(
-    net: MatteNet,
-    photo_hwc_bgr: UInt8Array,
-    matrix: npt.ArrayLike,
-    box_xywh: tuple[int, int, int, int],
-    known: Float32Array,
-) -> Float32Array:
-    """The matte of one face's hair in a box of the photo (H, W, 3), refined: float32 (h, w) in [0, 1].
+Box = tuple[int, int, int, int]
+"""A part of a photo: left, top, width and height in pixels."""
 
-    `matrix` (2, 3) leads from photo to crop pixels, the box is that of `view_box`, and `known` (S, S) is the
-    crop's own matte. At the edge of what the network saw, the matte falls to 0 softly.
+
+def photo_matte(
+    net: MatteNet, photo_hwc_bgr: UInt8Array, matrix: npt.ArrayLike, known: Float32Array
+) -> tuple[Float32Array, Box]:
+    """The matte of one face's hair in the photo (H, W, 3), refined: float32 (h, w) in [0, 1], and its place.
+
+    `matrix` (2, 3) leads from photo to crop pixels, and `known` (S, S) is the crop's own matte. A wider view
+    is looked at, and hair that goes on beside or below that is followed. At the edge of all this, the matte
+    falls to 0 softly.
     """
-    x, y, width, height = box_xywh
-    near = np.asarray(matrix, dtype=np.float64)
-    wide = _wide_view(near, net.input_size).astype(np.float32)
-    canvas, corner = _joined(known, net.matte(face_crops(photo_hwc_bgr, [wide], net.input_size))[0])
+    near, size = np.asarray(matrix, dtype=np.float64), net.input_size
+    x, y, width, height = box = view_box(near, size, photo_hwc_bgr.shape)
+    nothing = np.zeros((0, 0), dtype=np.float32), (x, y, 0, 0)
+    if not width:
+        return nothing
+    views = [_wide_view(near, size).astype(np.float32)]
+    crops = face_crops(photo_hwc_bgr, views, size)
+    wide = net.matte(crops)[0]
+    longer = view_box(near, size, photo_hwc_bgr.shape, far=True)
+    if longer != box and goes_on(wide):
+        found, share = followed(face_crops(photo_hwc_bgr, [_far(views[0], size)], size)[0], wide)
+        x, y, width, height = box = longer
+        ended = np.pad(wide * _window(size), ((0, size), (size // 2, size // 2)))
+        wide = share * found + (1 - share) * ended
+    canvas, corner = _joined(known, wide)
     seen = near.copy()
     seen[:, 2] += near[:, :2] @ (x, y) + corner
     # Twice the size first: a coarse matte that is enlarged linearly has a border of small facets.
     double = cv2.resize(canvas, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     seen = 2 * seen + np.array([[0, 0, 0.5], [0, 0, 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    placed = cv2.warpAffine(double, seen, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT)
-    part = np.ascontiguousarray(photo_hwc_bgr[y : y + height, x : x + width])
-    side = net.input_size / float(np.hypot(near[0, 0], near[1, 0]))
-    return refine_matte(part, np.asarray(np.clip(placed, 0, 1), dtype=np.float32), REACH * side)
+    placed = f32(cv2.warpAffine(double, seen, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT))
+    reach = REACH * size / float(np.hypot(near[0, 0], near[1, 0]))
+    rows, columns = _around(placed, math.ceil(reach) + 1)
+    if rows.start == rows.stop:
+        return nothing
+    box = (x + columns.start, y + rows.start, columns.stop - columns.start, rows.stop - rows.start)
+    part = photo_hwc_bgr[y : y + height, x : x + width][rows, columns]
+    matte = f32(np.clip(placed[rows, columns], 0, 1))
+    return refine_matte(np.ascontiguousarray(part), matte, reach), box
 
 
-def view_box(matrix: npt.ArrayLike, size: int, photo_shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """What `photo_matte` sees of a photo: left, top, width and height; four zeros where that is nothing."""
-    back = cv2.invertAffineTransform(_wide_view(np.asarray(matrix, dtype=np.float64), size))
+def _around(matte: Float32Array, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of what is hair in a matte (h, w), and of so many pixels around it."""
+    x, y, width, height = cv2.boundingRect((matte > 1 / 255).astype(np.uint8))
+    margin = margin if width else 0
+    return (
+        slice(max(y - margin, 0), min(y + height + margin, matte.shape[0])),
+        slice(max(x - margin, 0), min(x + width + margin, matte.shape[1])),
+    )
+
+
+def view_box(matrix: npt.ArrayLike, size: int, photo_shape: tuple[int, ...], far: bool = False) -> Box:
+    """What the wider view shows of a photo, or that of twice its side; four zeros where that is nothing."""
+    view = _wide_view(np.asarray(matrix, dtype=np.float64), size)
+    back = cv2.invertAffineTransform(_far(view, size) if far else view)
     edge = size - 0.5
     corners = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]]) @ back[:, :2].T + back[:, 2]
     limit = (photo_shape[1], photo_shape[0])
     left, top = (int(v) for v in np.clip(np.floor(corners.min(axis=0)), 0, limit))
     right, bottom = (int(v) for v in np.clip(np.ceil(corners.max(axis=0)) + 1, 0, limit))
     return (left, top, right - left, bottom - top) if right > left and bottom > top else (0, 0, 0, 0)
+
+
+def _far(view: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """A view (photo to its pixels) at half the scale, with the view in the middle of its upper half."""
+    far = view / 2
+    far[:, 2] += np.array([size / 4 - 0.25, -0.25])
+    return far
 
 
 def _wide_view(matrix: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
@@ -112,15 +150,16 @@ def _wide_view(matrix: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.flo
 
 
 def _joined(near: Float32Array, wide: Float32Array) -> tuple[Float32Array, npt.NDArray[np.intp]]:
-    """The crop's matte inside the wider view's: in crop pixels, and the crop's place."""
-    size = len(near)
+    """The crop's matte (S, S) inside the wider view's (S, S), or twice that: in crop pixels, and the crop's
+    place."""
+    size, twice = len(near), len(wide) > len(near)
     window = _window(size)
-    side = round(size / WIDE)
+    side = round(size / WIDE) * (2 if twice else 1)
     margin = (side - size) // 2
-    corner = np.array([margin, margin - round(DOWN * size)])
-    back = cv2.invertAffineTransform(_wide_view(np.eye(2, 3), size))
-    back[:, 2] += corner
-    canvas = cv2.warpAffine(wide * window, back, (side, side), flags=cv2.INTER_LINEAR)
+    corner = np.array([margin, (margin if not twice else (side // 2 - size) // 2) - round(DOWN * size)])
+    back = np.asarray(cv2.invertAffineTransform(_wide_view(np.eye(2, 3), size)), dtype=np.float64)
+    back[:, 2] += corner - (back[:, 0] * (size / 2) if twice else 0)
+    canvas = cv2.warpAffine(wide * _window(len(wide)), back, (side, side), flags=cv2.INTER_LINEAR)
     inside = canvas[corner[1] : corner[1] + size, corner[0] : corner[0] + size]
     inside += window * (near - inside)
     return f32(canvas), corner

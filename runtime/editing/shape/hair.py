@@ -25,7 +25,7 @@ from aif.runtime.editing.edit_path import FaceView
 from aif.runtime.editing.shape.gain import EPSILON, is_grey
 from aif.runtime.editing.shape.region import smoothstep
 from aif.runtime.editing.shape.strays import without_strays
-from aif.runtime.faces.matte import MatteNet, photo_matte, view_box
+from aif.runtime.faces.matte import MatteNet, photo_matte
 from aif.runtime.geometry.align import face_crops, transform_points
 from aif.runtime.geometry.blocks import ROWS
 
@@ -139,14 +139,16 @@ def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change:
     """Colour the hair of one face, in place; nothing happens where none is seen."""
     crop, near, own = own_hair(image_hwc_bgr, net, view)
     matrix = view.matrix * np.float32(net.input_size / view.size)
-    left, top, width, height = box = view_box(matrix, net.input_size, image_hwc_bgr.shape)
-    if own is None or not width:
+    if own is None:
         return
     if is_grey(crop):
         colour = change.colour.model_copy(update={"red": own.red, "blue": own.blue})
         change = HairChange(colour, change.share)
+    found, (left, top, width, height) = photo_matte(net, image_hwc_bgr, matrix, near)
+    if not width:
+        return
     part = image_hwc_bgr[top : top + height, left : left + width]
-    matte, hair = decided(part, photo_matte(net, image_hwc_bgr, matrix, box, near))
+    matte, hair = decided(part, found)
     if view.points is not None:
         place = matrix.astype(np.float64)
         place[:, 2] += place[:, :2] @ (left, top)

@@ -56,11 +56,11 @@ def test_a_graph_that_is_no_matte_network(data, words):
         MatteNet(data)
 
 
-def turned(angle, scale, centre):
+def turned(angle, scale, centre, size=SIZE):
     """Photo to crop, for a face turned by `angle` (radians) whose crop is 128 `scale` px around `centre`."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     landmarks = (TEMPLATE_128 - 63.5) @ turn.T * scale + centre
-    return similarity_transform(landmarks, SIZE).astype(np.float64)
+    return similarity_transform(landmarks, size).astype(np.float64)
 
 
 def disc_at(place, radius):
@@ -69,9 +69,15 @@ def disc_at(place, radius):
     return photo
 
 
-def matte_in(box, net, photo, matrix):
-    near = net.matte(face_crops(photo, [matrix.astype(np.float32)], SIZE))[0]
-    return photo_matte(net, photo, matrix, box, near)
+def matte_of(net, photo, matrix):
+    """The matte of a photo, 0 outside its place."""
+    near = net.matte(face_crops(photo, [matrix.astype(np.float32)], net.input_size))[0]
+    found, (x, y, width, height) = photo_matte(net, photo, matrix, near)
+    assert found.shape == (height, width) and found.dtype == np.float32
+    assert found.size == 0 or (found.min() >= 0 and found.max() <= 1)
+    whole = np.zeros(photo.shape[:2], dtype=np.float32)
+    whole[y : y + height, x : x + width] = found
+    return whole
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, -2.0])
@@ -82,20 +88,40 @@ def test_a_matte_lies_where_its_hair_is(net, angle, scale, away):
     matrix = turned(angle, scale, (250, 230))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     photo = disc_at(tuple(turn @ away * scale + (250, 230)), 14 * scale)
-    x, y, width, height = box = view_box(matrix, SIZE, photo.shape)
-    found = matte_in(box, net, photo, matrix)
-    red = photo[y : y + height, x : x + width, 2] > 127
-    assert found.shape == (height, width) and found.dtype == np.float32
-    assert found.min() >= 0 and found.max() <= 1
+    found, red = matte_of(net, photo, matrix), photo[:, :, 2] > 127
+    x, y, width, height = view_box(matrix, SIZE, photo.shape)
+    red[:y], red[y + height :], red[:, :x], red[:, x + width :] = False, False, False, False
     assert ((found > 0.5) & red).sum() > 0.8 * ((found > 0.5) | red).sum() > 0
 
 
 def test_the_edge_of_the_view_is_soft(net):
     """Hair everywhere: the matte ends in the view, slowly."""
-    photo = np.full((500, 500, 3), 255, dtype=np.uint8)
-    matte = matte_in((0, 0, 500, 500), net, photo, turned(0, 1, (250, 250)))
+    matte = matte_of(net, np.full((500, 500, 3), 255, dtype=np.uint8), turned(0, 1, (250, 250)))
     assert matte[0].max() == 0 and matte[:, 0].max() == 0 and matte[250, 250] == 1
     assert np.abs(np.diff(matte[250])).max() < 0.15
+
+
+def test_no_hair_and_no_view(net):
+    black = np.zeros((200, 200, 3), dtype=np.uint8)
+    assert matte_of(net, black, turned(0, 1, (100, 100))).max() == 0
+    assert matte_of(net, black, turned(0, 1, (-900, 100))).max() == 0
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3])
+def test_long_hair_is_followed_to_its_end(angle):
+    """Below the wider view, too, which ends 104 px below its middle; a coat of another colour is none."""
+    photo = np.zeros((700, 500, 3), dtype=np.uint8)
+    photo[..., :2] = np.random.default_rng(0).integers(60, 80, (700, 500, 2))
+    cv2.rectangle(photo, (120, 300), (380, 700), (140, 120, 0), -1)
+    hair = np.zeros(photo.shape[:2], dtype=np.uint8)
+    cv2.ellipse(hair, (250, 230), (60, 50), 0, 0, 360, 1, -1)
+    cv2.rectangle(hair, (190, 230), (250, 500), 1, -1)
+    photo[hair > 0] = (20, 30, 250)
+    turn = cv2.getRotationMatrix2D((250, 230), -np.degrees(angle), 1)
+    photo, hair = (cv2.warpAffine(each, turn, (500, 700)) for each in (photo, hair))
+    net, matrix = MatteNet(graph(64), threads=1), turned(angle, 1, (250, 230), 64)
+    found, real = matte_of(net, photo, matrix) > 0.5, hair > 0
+    assert (found & real).sum() > 0.85 * (found | real).sum()
 
 
 @pytest.mark.parametrize(
