@@ -159,17 +159,17 @@ def _joined(near: Float32Array, wide: Float32Array) -> tuple[Float32Array, npt.N
     corner = np.array([margin, (margin if not twice else (side // 2 - size) // 2) - round(DOWN * size)])
     back = np.asarray(cv2.invertAffineTransform(_wide_view(np.eye(2, 3), size)), dtype=np.float64)
     back[:, 2] += corner - (back[:, 0] * (size / 2) if twice else 0)
-    canvas = cv2.warpAffine(wide * _window(len(wide)), back, (side, side), flags=cv2.INTER_LINEAR)
+    canvas = cv2.warpAffine(wide * _window(len(wide), size), back, (side, side), flags=cv2.INTER_LINEAR)
     inside = canvas[corner[1] : corner[1] + size, corner[0] : corner[0] + size]
     inside += window * (near - inside)
     return f32(canvas), corner
 
 
 @cache
-def _window(size: int) -> Float32Array:
-    """1 inside, falling smoothly to 0 over `SEAM` of the side at the edge: (size, size)."""
+def _window(size: int, view: int | None = None) -> Float32Array:
+    """(size, size), 1 inside, softly 0 at the edge, over `SEAM` of a view's side (None: size)."""
     places = np.arange(size, dtype=np.float32) + 0.5
-    ramp = np.clip(np.minimum(places, size - places) / (SEAM * size), 0, 1)
+    ramp = np.clip(np.minimum(places, size - places) / (SEAM * (view or size)), 0, 1)
     ramp = ramp * ramp * (3 - 2 * ramp)
     window = np.outer(ramp, ramp).astype(np.float32)
     window.setflags(write=False)
