@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -44,8 +45,7 @@ class RunLog:
         self._folder = folder
         path = folder / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]  # the last one may be half written
-        kept = [line for line in whole if json.loads(line)["step"] <= resume_step]
+        kept = (line for line in lines if _step(line) <= resume_step)
         write_text(path, "".join(kept))  # lines after the checkpoint will be written anew
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
@@ -70,6 +70,14 @@ class RunLog:
     def __exit__(self, *_: object) -> None:
         self._file.close()
         self._board.close()
+
+
+def _step(line: str) -> float:
+    """The step of a log line; infinite for one that is half written or damaged."""
+    try:
+        return int(json.loads(line)["step"]) if line.endswith("\n") else math.inf
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 @torch.no_grad()

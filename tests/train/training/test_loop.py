@@ -20,7 +20,7 @@ from aif.train.networks import blocks
 from aif.train.presets import RESIDUAL, WHOLE, get_preset
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from aif.train.training.fabric import resolve_precision, start_fabric
-from aif.train.training.logs import not_finite
+from aif.train.training.logs import RunLog, not_finite
 from aif.train.training.loop import LoopOptions, train
 from aif.train.training.run import load_run, prepare_run
 
@@ -147,6 +147,9 @@ def test_what_a_finished_run_holds(tmp_path, faces):
     before = (out / "metrics.jsonl").read_bytes()
     assert train(config, out, *faces, options()).step == 8  # it is left alone
     assert (out / "metrics.jsonl").read_bytes() == before
+    (out / "metrics.jsonl").write_bytes(b'{"st\n\n[1]\n' + before + b'{"step": 9')
+    RunLog(out, 6).__exit__()  # damaged lines stop nobody
+    assert (out / "metrics.jsonl").read_bytes() == b"".join(before.splitlines(keepends=True)[:3])
 
 
 def test_another_configuration_data_or_folder_is_refused(tmp_path, faces):
