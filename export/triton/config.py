@@ -51,7 +51,7 @@ def network_config(
         max_batch_size=max_batch,
         input=[schema.ModelInput(name=n, data_type=kind, dims=dims) for n, dims in inputs.items()],
         output=[
-            schema.ModelOutput(name=n, data_type=kind, dims=dims, label_filename=LABELS * (n == "y"))
+            schema.ModelOutput(name=n, data_type=kind, dims=dims, label_filename=LABELS if n == "y" else "")
             for n, dims in outputs.items()
         ],
         default_model_filename=file,

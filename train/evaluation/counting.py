@@ -191,7 +191,9 @@ class _Counter:
         for name, direction in itertools.product(self._wanted, DIRECTIONS):
             column, on = self._names.index(name), direction == "on"
             rows = np.flatnonzero((labels[name] != on) & (real[:, column] != on))
-            for view, pictures in edit(rows, name, float(on)).items() if len(rows) else ():
+            if not len(rows):
+                continue
+            for view, pictures in edit(rows, name, float(on)).items():
                 predicted = self._predicted(pictures)
                 same_size = pictures.shape[2:] == photos.shape[2:]
                 self._edited[name, direction, view].append(
