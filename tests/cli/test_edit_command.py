@@ -95,8 +95,11 @@ def test_standard_input_to_standard_output(photo, aif_edit):
     done = aif_edit("-", "--set", "Smiling=2", stdin=photo.read_bytes())
     assert aif_edit(photo, "--set", "Smiling=2").code == 0
     assert done.code == 0 and done.stdout == photo.with_name("photo_edited.png").read_bytes()
-    jpeg = aif_edit("-", "--set", "Smiling=2", "-o", "-", "--format", "jpeg", stdin=photo.read_bytes())
-    assert Image.open(io.BytesIO(jpeg.stdout)).format == "JPEG"
+    words = ("-", "--set", "Smiling=2", "-o", "-", "--format", "jpeg")
+    rough, fine = (
+        aif_edit(*words, "--quality", quality, stdin=photo.read_bytes()).stdout for quality in ("20", "95")
+    )
+    assert Image.open(io.BytesIO(fine)).format == "JPEG" and len(rough) < len(fine) / 2
     assert aif_edit("-", "--set", "Smiling", stdin=b"").code == 1
 
 

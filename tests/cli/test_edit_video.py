@@ -257,10 +257,13 @@ def test_errors_without_a_traceback(clip, aif_edit, portrait_rgb, monkeypatch, n
     assert sorted(clip.parent.iterdir()) == there
 
 
-def test_a_codec(clip, aif_edit):
-    out = clip.with_name("out.mp4")
-    assert aif_edit(clip, "--set", "Smiling", "-o", out, "--quality", "30", "--codec", "h265").code == 0
-    with av.open(str(out)) as container:
+def test_quality_and_codec(clip, aif_edit):
+    places = [clip.with_name(f"{quality}.mp4") for quality in (30, 95)]
+    for out in places:
+        words = ("-o", out, "--quality", out.stem, "--codec", "h265")
+        assert aif_edit(clip, "--set", "Smiling", *words).code == 0
+    assert places[0].stat().st_size < places[1].stat().st_size / 2
+    with av.open(str(places[0])) as container:
         assert container.streams.video[0].codec_context.name == "hevc"
 
 

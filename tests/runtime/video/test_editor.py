@@ -86,6 +86,14 @@ def test_profiles_are_left_alone(editor, frame):
     assert [each.weight for each in result.faces] == [0] and result.y == {} and result.renewed == ()
 
 
+@pytest.mark.parametrize(("faces", "chosen"), [("all", [1, 1]), ("largest", [0, 1]), (0, [1, 0])])
+def test_choice_of_faces(editor, frame, faces, chosen):
+    result = made(editor, Staged(*TWO), faces=faces).process(frame, 0.0)
+    changed = (result.image_hwc_bgr != frame).any(axis=2)
+    assert [each.weight for each in result.faces] == chosen
+    assert [changed[:, :150].any(), changed[:, 150:].any()] == chosen
+
+
 def test_edits_change_on_the_fly(editor, frame):
     stage = Staged(ONE)
     video = made(editor, stage)
