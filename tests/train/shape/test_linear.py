@@ -10,12 +10,13 @@ from made_up_face import face_picture, face_points, made_up_frame
 from aif.runtime.bundle.manifest import HairColour, HairInfo
 from aif.runtime.errors import CheckpointError
 from aif.runtime.geometry import points as dense
+from aif.train.evaluators.probe import probe
 from aif.train.shape.faces.known import attribute_infos, region_hint
 from aif.train.shape.faces.mean_shape import aligned
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.effects import fit_detail
 from aif.train.shape.linear.files import save_linear
-from aif.train.shape.linear.fit import LinearConfig, fit_linear
+from aif.train.shape.linear.fit import LinearConfig, clean, fit_linear
 from aif.train.shape.linear.networks import LinearDecoder
 from aif.train.shape.model import is_shape_run, load_shape_run
 from aif.train.shape.shape_run import ShapeRun
@@ -120,6 +121,18 @@ def run_of(fitted):
         data_fingerprint="0" * 64,
         hair={"Black_Hair": HairInfo(on=colour, off=colour)},
     )
+
+
+@pytest.mark.parametrize(("steps", "read"), [(0, (0.85, 1.0)), (300, (0.4, 0.75))])
+def test_the_game_takes_out_of_z_what_no_line_divides(steps, read):
+    config = LinearConfig(shape_components=3, texture_components=3, game_steps=steps)
+    codes = torch.randn(4_000, 9, generator=torch.Generator().manual_seed(0))
+    y = (codes[:, :1].abs() > 0.67).float()
+    encoder, _ = config.networks(32, 1)
+    z = clean(encoder, codes, y, config, lambda _: None)
+    values, labels = z.numpy(), y[:, 0].numpy()
+    found = probe(values[:3_000], labels[:3_000], values[3_000:], labels[3_000:]).balanced_accuracy
+    assert read[0] <= found <= read[1]
 
 
 @pytest.mark.parametrize("steps", [0, 3])
