@@ -85,7 +85,7 @@ def alignment_residual(landmarks: npt.ArrayLike, matrix: npt.ArrayLike, size: in
 def frontality(residual: float) -> float:
     """How strongly a face of this `alignment_residual` is to be edited: 1 = frontal, 0 = in profile.
 
-    The decoder knows frontal faces only, and draws one over a profile (measured in docs/composition.md).
+    The decoder knows frontal faces only, and draws one over a profile.
     """
     return min(max((PROFILE - residual) / (PROFILE - FRONTAL), 0.0), 1.0)
 

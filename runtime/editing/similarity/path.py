@@ -3,7 +3,7 @@
 A network that saw well exposed faces misreads an underexposed or tinted one, and decodes its edit too bright
 or in the wrong colours. Each channel's mean and contrast are therefore moved to the nearest end of the range
 in which 94 of 100 training faces lie, and the decodings are moved back. Crops within it stay as they are, bit
-for bit. Measured in docs/composition.md.
+for bit.
 """
 
 from __future__ import annotations
