@@ -96,7 +96,9 @@ class ZipStore(Store):
         return self._sizes.get(name)
 
     def _bytes(self, name: str) -> bytes:
-        return self._archive.read(name)  # no more than was declared, and checks the CRC
+        with self._archive.open(name) as file:
+            # Not all there is: that would be unpacked first, and then cut to what was declared.
+            return file.read(self._sizes[name])
 
 
 @contextlib.contextmanager

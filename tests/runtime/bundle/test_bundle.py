@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tracemalloc
 import zipfile
 
 import pytest
@@ -233,6 +234,23 @@ def test_zip_bomb(zipped, tmp_path, monkeypatch):
         ):
             patched.setattr(storage, limit, value)
             Bundle.open(place)
+
+
+def test_a_zip_that_holds_more_than_it_declares(tmp_path):
+    place = tmp_path / "bomb.aif"
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", bytes(1 << 26))
+    data = bytearray(place.read_bytes())
+    for header, size in ((b"PK\3\4", 22), (b"PK\1\2", 24)):
+        at = data.index(header) + size
+        data[at : at + 4] = (100).to_bytes(4, "little")
+    place.write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(BundleError, match="damaged"):
+        Bundle.open(place)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1 << 24, "only what was declared is unpacked"
 
 
 def test_a_huge_manifest(unpacked):
