@@ -98,8 +98,10 @@ def _load_graphs(
 
 
 def _has_own_engines(bundle: Bundle) -> bool:
-    """Whether the user's cache has engines for the bundle; says so where others came with the bundle."""
-    engines, _ = find_engines(bundle)
+    """Whether the user's cache has engines for the bundle; names damaged ones, and others that came along."""
+    engines, faults = find_engines(bundle)
+    for fault in faults:
+        logger.info("Left out: %s", fault)
     if any(each.brought for each in engines):
         logger.info("%s brings TensorRT engines; they are used with --provider tensorrt only.", bundle.path)
     return not all(each.brought for each in engines)

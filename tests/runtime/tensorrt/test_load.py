@@ -82,6 +82,14 @@ def test_engines_of_the_cache(made, toy_bundle, tmp_path):
         FaceModel(toy_bundle, "tensorrt")
 
 
+def test_damaged_sidecars_are_named_on_the_way_to_another_device(made, toy_bundle, caplog):
+    for place in save_to_cache(made()):
+        place.with_suffix(".json").write_text("{")
+    with caplog.at_level(logging.INFO):
+        assert FaceModel(toy_bundle, "auto").device == "cpu"
+    assert caplog.text.count("is damaged or of another aif") == 2
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
