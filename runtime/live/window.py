@@ -51,9 +51,8 @@ def check_display() -> tuple[int, int] | None:
     display = ctypes.c_void_p(x11.XOpenDisplay(None))
     if not display:
         raise ConfigError(f"The display {name} does not answer.", f"Is DISPLAY right? {_HEADLESS}")
-    size = x11.XDisplayWidth(display, 0), x11.XDisplayHeight(display, 0)
-    x11.XCloseDisplay(display)
-    return size
+    # Not closed: without any program a bare X server begins anew, and refuses a window that comes just then.
+    return x11.XDisplayWidth(display, 0), x11.XDisplayHeight(display, 0)
 
 
 class Window:

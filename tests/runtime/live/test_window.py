@@ -1,5 +1,11 @@
 """The live window without a window: keys, sliders, text and pictures; and why there may be none."""
 
+import ctypes
+import os
+import shutil
+import subprocess
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -155,6 +161,28 @@ def test_no_display(monkeypatch, display):
     monkeypatch.setenv("DISPLAY", display)
     with pytest.raises(ConfigError, match="--headless"):
         check_display()
+
+
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs Xvfb")
+def test_looking_at_a_bare_display_does_not_make_it_begin_anew(monkeypatch):
+    """It would refuse the window that is opened next: Qt then ends the program."""
+    read, write = os.pipe()
+    server = subprocess.Popen(["Xvfb", "-displayfd", str(write)], pass_fds=[write], stderr=subprocess.DEVNULL)
+    try:
+        monkeypatch.setenv("DISPLAY", f":{os.read(read, 20).decode().strip()}")
+        assert check_display() == (1280, 1024)
+        x11 = ctypes.CDLL("libX11.so.6")
+        x11.XOpenDisplay.restype = ctypes.c_void_p
+        for only_known in (False, True):  # atoms are forgotten when a server begins anew
+            display = ctypes.c_void_p(x11.XOpenDisplay(None))
+            assert x11.XInternAtom(display, b"AIF_TEST", only_known)
+            x11.XCloseDisplay(display)
+            time.sleep(0.3)
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+        os.close(read)
+        os.close(write)
 
 
 def test_an_opencv_without_windows(monkeypatch):
