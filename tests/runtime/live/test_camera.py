@@ -75,7 +75,7 @@ def test_synthetic_frames_move_and_are_repeatable():
 def test_synthetic_frames_come_at_their_time_and_late_readers_miss_some():
     camera = SyntheticCamera(PICTURE, 96, 64, 50)
     times = [camera.read().time_s for _ in range(5)]
-    assert np.diff(times) == pytest.approx([0.02] * 4, abs=1e-6) or max(np.diff(times)) > 0.02
+    assert min(np.diff(times)) > 0.015
     time.sleep(0.2)
     assert camera.read().time_s - times[-1] > 0.15
 

@@ -128,6 +128,7 @@ def test_the_game_takes_out_of_z_what_no_line_divides(steps, read):
     config = LinearConfig(shape_components=3, texture_components=3, game_steps=steps)
     codes = torch.randn(4_000, 9, generator=torch.Generator().manual_seed(0))
     y = (codes[:, :1].abs() > 0.67).float()
+    torch.manual_seed(0)  # random features
     encoder, _ = config.networks(32, 1)
     z = clean(encoder, codes, y, config, lambda _: None)
     values, labels = z.numpy(), y[:, 0].numpy()
