@@ -108,7 +108,7 @@ def _likely(
     seen = waves[learnt][known]
     weighted = (seen * np.where(y, 0.5 / y.mean(), 0.5 / (1 - y.mean()))[:, None]).T
     normal = weighted @ seen + REGULAR * len(seen) * np.eye(FEATURES)
-    score = waves @ np.linalg.solve(normal, weighted @ np.where(y, 1.0, -1.0))
+    score = waves @ f32(np.linalg.solve(normal, weighted @ np.where(y, 1.0, -1.0)))
     tint = np.dstack([near[..., 0] - near[..., 1], near[..., 2] - near[..., 1], near[..., 1] / 2])
     own = tint[learnt][hair]
     away = tint - np.median(own, axis=0)
