@@ -12,6 +12,9 @@ from aif.runtime.arrays import Float32Array, f32
 # taken but for so much at the edges; and below the chin hair may be more than it says.
 LEARNT, EDGE, CHIN = 0.31, 0.1, 0.72
 
+# There it may be so where the matte is beyond the first, wholly from the second on: necks have none.
+DOUBTED, POSSIBLE = 0.004, 0.02
+
 # Matte of what is surely hair, and surely none.
 HAIR, OTHER = 0.85, 0.05
 
@@ -80,6 +83,7 @@ def followed(far_chw: Float32Array, matte: Float32Array) -> tuple[Float32Array, 
         taken = float(likely[learnt][around].mean()) if around.any() else 0.0
         share = float(np.clip((TELLS_NOT - taken) / (TELLS_NOT - TELLS), 0, 1))
         likely[: round(CHIN * half), seen[1]] = 0
+        likely[seen] *= np.clip((known[seen] - DOUBTED) / (POSSIBLE - DOUBTED), 0, 1)
         for _ in range(size):
             grown = np.maximum(cv2.dilate(out, ABOVE), cv2.dilate(out, BESIDE) - np.float32(ASIDE))
             grown = np.maximum(out, np.minimum(likely, grown))
