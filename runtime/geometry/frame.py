@@ -25,10 +25,6 @@ RING = 1.5
 # A face is large where a pixel of its texture is more than 1 / LARGE pixels of the image.
 LARGE = 0.75
 
-# Area of a triangle over its area on the mean shape: up to the first it counts as folded away, from the
-# second on as seen in full.
-FOLDED, SEEN = 0.06, 0.3
-
 # Such shares of its usual area has a triangle at the rim of a turned face, and one that faces the camera.
 RIM, FACING = 0.1, 0.33
 
@@ -109,16 +105,10 @@ class Frame:
             texture = cv2.resize(texture, (size, size), interpolation=cv2.INTER_AREA)
         return np.asarray(texture, dtype=np.uint8)
 
-    def visibility(self, points: npt.ArrayLike, size: int) -> Float32Array:
-        """How much of each texture pixel the photo shows, 0 where the face is folded away: float32 (size,
-        size); landmarks (221, 2) are in units of the crop's side."""
-        seen = np.clip((self._areas(points) - FOLDED) / (SEEN - FOLDED), 0, 1).astype(np.float32)
-        ids = _lookup(self, size).ids
-        return np.where(ids >= 0, np.append(seen, np.float32(1))[ids], np.float32(1))
-
     def facing(self, points: npt.ArrayLike) -> Float32Array:
         """How far each landmark's surroundings face the camera: float32 (221,), 0 at the rim of a turned face
-        and beyond it, 1 from a third of their usual size on; `points` as for `visibility`."""
+        and beyond it, 1 from a third of their usual size on; landmarks (221, 2) are in units of the crop's
+        side."""
         inner, corners, counts = _skin(self)
         shown = np.clip((self._areas(points)[inner] - RIM) / (FACING - RIM), 0, 1)
         sums = np.bincount(corners, shown.repeat(3), minlength=dense.COUNT)

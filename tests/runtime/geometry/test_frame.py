@@ -13,14 +13,6 @@ from aif.train.shape.faces.mean_shape import aligned, make_frame
 FRAME = made_up_frame()
 
 
-def squeezed(points, share):
-    """The left half of a face pressed together towards the middle, as when it is turned away."""
-    moved = points.copy()
-    left = moved[:, 0] < 64
-    moved[left, 0] = 64 + (moved[left, 0] - 64) * share
-    return moved
-
-
 def test_landmarks_of_any_face_lie_on_the_mean_shape():
     points = face_points(opening=3)
     points[dense.OUTER_LIP] += (2, -3)
@@ -64,14 +56,6 @@ def test_place_size_and_roll_of_a_face_do_not_matter(angle, scale):
 def test_landmarks_that_are_none(points):
     with pytest.raises(ValueError, match="landmarks"):
         FRAME.normalise(np.zeros((128, 128, 3), np.uint8), points, 128)
-
-
-def test_what_is_folded_away_is_not_seen():
-    whole = FRAME.visibility(FRAME.mean, 64)
-    half = FRAME.visibility(squeezed(FRAME.mean * 128, 0.03) / 128, 64)
-    assert whole.min() == 1
-    assert half[32, 20] == 0
-    assert half[32, 44] == 1
 
 
 def test_masks_follow_their_ring():

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.geometry import points as dense
-from aif.runtime.geometry.frame import FOLDED, SEEN
 from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.textures import Textures
+
+# Area of a triangle over its area on the mean shape: up to the first it counts as folded away, from the
+# second on as seen in full.
+FOLDED, SEEN = 0.06, 0.3
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class FaceStore:
         return Faces(texture, crop, points, y, self._visibility(points)[:, None])
 
     def _visibility(self, points: Tensor) -> Tensor:
-        """`Frame.visibility` of points (N, 221, 2), in units of the side: (N, S, S) in [0, 1]."""
+        """How much of each texture pixel the photo shows, 0 where the face is folded away: (N, S, S) in
+        [0, 1]; landmarks (N, 221, 2) are in units of the crop's side."""
         ratio = self._areas(points) / torch.where(self._usual == 0, 1.0, self._usual)
         seen = ((ratio - FOLDED) / (SEEN - FOLDED)).clamp(0, 1)
         padded = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
