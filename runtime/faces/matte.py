@@ -85,12 +85,11 @@ def photo_matte(
     nothing = np.zeros((0, 0), dtype=np.float32), (x, y, 0, 0)
     if not width:
         return nothing
-    views = [_wide_view(near, size).astype(np.float32)]
-    crops = face_crops(photo_hwc_bgr, views, size)
-    wide = net.matte(crops)[0]
+    view = _wide_view(near, size).astype(np.float32)
+    wide = net.matte(face_crops(photo_hwc_bgr, [view], size))[0]
     longer = view_box(near, size, photo_hwc_bgr.shape, far=True)
     if longer != box and goes_on(wide):
-        found, share = followed(face_crops(photo_hwc_bgr, [_far(views[0], size)], size)[0], wide)
+        found, share = followed(face_crops(photo_hwc_bgr, [_far(view, size)], size)[0], wide)
         x, y, width, height = box = longer
         ended = np.pad(wide * _window(size), ((0, size), (size // 2, size // 2)))
         wide = share * found + (1 - share) * ended
@@ -150,16 +149,16 @@ def _wide_view(matrix: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.flo
 
 
 def _joined(near: Float32Array, wide: Float32Array) -> tuple[Float32Array, npt.NDArray[np.intp]]:
-    """The crop's matte (S, S) inside the wider view's (S, S), or twice that: in crop pixels, and the crop's
-    place."""
-    size, twice = len(near), len(wide) > len(near)
-    window = _window(size)
-    side = round(size / WIDE) * (2 if twice else 1)
+    """The crop's matte (S, S) inside the wider view's, (S, S) or with what is around it (2 S, 2 S): in crop
+    pixels, and the crop's place."""
+    size, views = len(near), len(wide) // len(near)
+    window, side = _window(size), round(size / WIDE)
     margin = (side - size) // 2
-    corner = np.array([margin, (margin if not twice else (side // 2 - size) // 2) - round(DOWN * size)])
+    corner = np.array([margin + (views - 1) * side // 2, margin - round(DOWN * size)])
     back = np.asarray(cv2.invertAffineTransform(_wide_view(np.eye(2, 3), size)), dtype=np.float64)
-    back[:, 2] += corner - (back[:, 0] * (size / 2) if twice else 0)
-    canvas = cv2.warpAffine(wide * _window(len(wide), size), back, (side, side), flags=cv2.INTER_LINEAR)
+    back[:, 2] += corner - back[:, 0] * ((views - 1) * size / 2)
+    shape = (views * side, views * side)
+    canvas = cv2.warpAffine(wide * _window(len(wide), size), back, shape, flags=cv2.INTER_LINEAR)
     inside = canvas[corner[1] : corner[1] + size, corner[0] : corner[0] + size]
     inside += window * (near - inside)
     return f32(canvas), corner

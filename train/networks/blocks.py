@@ -33,7 +33,7 @@ def norm_layer(kind: str, channels: int) -> nn.Module:
 
 
 class DcganTrunk(nn.Module):
-    """Convolutions of stride 2 down to 4x4 (5x5: the authors' encoder trunk), all but the first normalised.
+    """Convolutions of stride 2 down to 4x4 (5x5: the authors' encoder trunk); `norm` is of all but the first.
 
     Input (N, 3, S, S) and, where conditioned on attributes, y (N, A), joined to the first map as planes (as
     in IcGAN's discriminator); output: the last map in one row, (N, F).
