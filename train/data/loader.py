@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,9 @@ def start_worker(_: int) -> None:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if sys.platform == "linux":  # torch's own watch over the parent does not end a worker whose queue is full
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        parent = multiprocessing.parent_process()
+        if parent is not None and parent.pid != os.getppid():  # it died before it could be watched
+            os._exit(1)
 
 
 class FaceLoader(Dataset["Batch | DataError"]):

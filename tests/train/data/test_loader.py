@@ -3,6 +3,8 @@
 import itertools
 import logging
 import multiprocessing
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -15,7 +17,7 @@ from aif.runtime.errors import ConfigError, DataError
 from aif.train.data.augment import Augmentation
 from aif.train.data.base import CorruptImageError, FaceDataset
 from aif.train.data.batch import evaluation_batches
-from aif.train.data.loader import FaceLoader
+from aif.train.data.loader import FaceLoader, start_worker
 from aif.train.data.sampling import SampleOrder, balanced_weights
 
 JITTER = Augmentation(flip=True, rotation=5, scale=0.05, shift=0.03)
@@ -220,6 +222,28 @@ def test_workers_end_with_a_parent_that_is_killed():
     while any(map(alive, workers)) and time.monotonic() < end:
         time.sleep(0.05)
     assert not any(map(alive, workers))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_a_worker_whose_parent_is_already_dead_ends():
+    mine, theirs = multiprocessing.Pipe()
+
+    def worker(parent):
+        while os.getppid() == parent:
+            time.sleep(0.01)
+        start_worker(0)
+        theirs.send("went on")
+
+    def parent():
+        multiprocessing.get_context("fork").Process(target=worker, args=(os.getpid(),)).start()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=parent)
+    process.start()
+    theirs.close()
+    process.join()
+    with pytest.raises(EOFError):  # the last process that could have sent something is gone
+        mine.recv()
 
 
 def alive(pid):
