@@ -1,4 +1,4 @@
-"""What a manifest says of attributes: range, calibration, what they take along, and colours of hair."""
+"""What a manifest says of attributes: range, calibration, what goes along, colours of make-up and of hair."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Group = Literal["expression", "face", "hair"]
 Part = Literal["brows", "eyes", "nose", "cheeks", "mouth", "jaw", "moustache", "beard"]
+MakeupPlace = Literal["lips", "line", "lids"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 # Calibrated values may be this far out.
@@ -19,6 +20,20 @@ class Frozen(BaseModel):
     """A part of a manifest: unchangeable, no unknown fields, finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class MakeupInfo(Frozen):
+    """Colours of the places that make-up is put on (line: of the upper lashes), of people who plainly have it
+    (`on`) and of people who have not (`off`): log R, G, B over the skin's."""
+
+    on: dict[MakeupPlace, tuple[float, float, float]]
+    off: dict[MakeupPlace, tuple[float, float, float]]
+
+    @model_validator(mode="after")
+    def _alike(self) -> Self:
+        if self.on.keys() != self.off.keys():
+            raise ValueError("make-up has other places with it than without")
+        return self
 
 
 class AttributeInfo(Frozen):
@@ -38,7 +53,7 @@ class AttributeInfo(Frozen):
 
     `region` names the parts of the face that the attribute is about; there alone its edit moves and tints
     (brows, moustache and beard: hair by hair, without the lips).
-    Without any, all of it. `group` is for menus.
+    Without any, all of it. `group` is for menus. `makeup`: that the attribute is make-up, and its colours.
     """
 
     name: Name
@@ -52,6 +67,7 @@ class AttributeInfo(Frozen):
     excludes: tuple[Name, ...] = ()
     region: tuple[Part, ...] = ()
     group: Group = "face"
+    makeup: MakeupInfo | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -21,6 +21,7 @@ from aif.train.shape.best.training import ShapeOptions
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import measure_hair
 from aif.train.shape.faces.known import attribute_infos, region_hint
+from aif.train.shape.faces.makeup_colours import with_makeup
 from aif.train.shape.faces.textures import make_textures
 from aif.train.shape.linear.files import SIDECAR, save_linear
 from aif.train.shape.linear.fit import LinearConfig, fit_linear
@@ -105,11 +106,12 @@ def train_baseline(
         log(hint)
     faces = make_textures(dataset, dense_landmarks(dataset, root, log), size, config.faces, config.seed, log)
     encoder, decoder = fit_linear(faces, config, log)
+    infos = attribute_infos(dataset.attributes, regions=regions)
     run = ShapeRun(
         encoder=encoder,
         decoder=decoder,
         frame=faces.frame,
-        attributes=attribute_infos(dataset.attributes, regions=regions),
+        attributes=with_makeup(infos, faces, config.seed, log),
         image_size=size,
         latent_size=encoder.z.out_features,
         preset="linear",

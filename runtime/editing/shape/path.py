@@ -16,6 +16,7 @@ from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, lips_mask, log_gain, own_colours
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, own_hair
 from aif.runtime.editing.shape.hairs import OwnHair
+from aif.runtime.editing.shape.makeup import makeup_gain, places
 from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, hidden_parts, region_share, visible
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
@@ -56,6 +57,7 @@ class ShapePath(EditPath[FaceChange]):
         self.regions = Regions.of(model.manifest.attributes, frame, model.image_size)
         beard = frame.spread(region_share(("beard",), frame), model.image_size)
         self.beard = beard * (1 - lips_mask(frame, model.image_size))
+        self.made_up = np.max([*places(frame, model.image_size).values()], axis=0)
         self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
 
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
@@ -111,12 +113,12 @@ class ShapePath(EditPath[FaceChange]):
         gain = log_gain(source_images, target_images, encoded.inputs.images, self.frame)
         moves = after.landmarks - before.landmarks
         detail = amplified(after.detail - before.detail).transpose(0, 2, 3, 1)
-        skin = detail_mask(self.frame, gain.shape[-1])
+        skin, infos = detail_mask(self.frame, gain.shape[-1]), self.model.manifest.attributes
         found = []
         for k, texture in enumerate(encoded.inputs.images):
             seen = Seen.of(texture, source_images[k], self.frame)
-            where, at_landmarks, hairs, light = self.regions.shares(target[k] - source[k])
-            where = where * seen.texture
+            shares = self.regions.shares(target[k] - source[k])
+            where, hairs, light = shares.texture * seen.texture, shares.hairs, shares.light
             tint = dimmed(np.ascontiguousarray(gain[k].transpose(1, 2, 0)), light, self.frame)
             stubble = (light - EXPRESSED) / (1 - EXPRESSED)
             if stubble < 1:
@@ -126,9 +128,15 @@ class ShapePath(EditPath[FaceChange]):
                 beard = self.beard * np.float32(hairs)
                 tint = own.tint(tint, np.maximum(hairs, self.beard * np.float32(stubble)), beard)
                 hairs *= own.share
+            if shares.makeup:
+                goes = np.float32(max(-shares.makeup, 0))
+                tint = tint - goes * (
+                    self.made_up[:, :, None] * tint + self.beard[:, :, None] * np.minimum(tint, 0)
+                )
+                tint += makeup_gain(infos, source[k], target[k], texture, self.frame)
             shown = cv2.resize(skin * where, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             edit = ShapeEdit(
-                moves[k] * (at_landmarks * seen.at_landmarks)[:, None],
+                moves[k] * (shares.at_landmarks * seen.at_landmarks)[:, None],
                 tint * where[:, :, None],
                 f32(detail[k] * shown[:, :, None]),
                 hairs,

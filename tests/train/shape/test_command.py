@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from made_up_face import face_picture, face_points
+from made_up_face import face_picture, face_points, made_up_frame
 
+from aif.runtime.editing.shape.makeup import places
 from aif.runtime.errors import AifError, ConfigError, DataError
 from aif.runtime.faces.landmarks import DenseFaces
 from aif.train.data.base import CorruptImageError
@@ -19,7 +20,8 @@ from aif.train.shape.command import parse_regions, train_shape_command
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import LEAST, measure_hair
 from aif.train.shape.faces.known import attribute_infos
-from aif.train.shape.faces.textures import make_crops
+from aif.train.shape.faces.makeup_colours import plain, with_makeup
+from aif.train.shape.faces.textures import Textures, make_crops
 from aif.train.shape.shape_run import save_attributes
 
 
@@ -185,3 +187,28 @@ def test_colours_of_hair_are_those_of_the_labelled():
     assert hair["Black_Hair"].off == hair["Blond_Hair"].on
     assert hair["Blond_Hair"].on.blue < hair["Black_Hair"].on.blue
     assert measure_hair(Coloured(6), 0, net=net) == {}
+
+
+def made_up(count):
+    """Textures, every second one of somebody labelled with make-up, and every twelfth with red lips."""
+    frame = made_up_frame()
+    lips = places(frame, 64)["lips"] > 0.05
+    images = np.full((count, 64, 64, 3), (200, 160, 140), np.uint8)
+    images[:, lips] = (190, 140, 120)
+    images[::12][:, lips] = (170, 60, 60)
+    labels = np.zeros((count, 2), np.uint8)
+    labels[::2, 1] = 1
+    points = np.zeros((count, 221, 2), np.float32)
+    return Textures(images, points, labels, np.arange(count), ("Smiling", "Heavy_Makeup"), frame)
+
+
+def test_colours_of_make_up_are_those_of_the_plainest():
+    smile, makeup = with_makeup(attribute_infos(("Smiling", "Heavy_Makeup")), made_up(240), 0)
+    assert smile.makeup is None and set(makeup.makeup.on) == {"lips", "line", "lids"}
+    (_, green, _), (_, bare, _) = makeup.makeup.on["lips"], makeup.makeup.off["lips"]
+    assert green < -0.7 < -0.2 < bare < 0
+    assert with_makeup(attribute_infos(("Smiling", "Heavy_Makeup")), made_up(40), 0)[1].makeup is None
+    assert plain(np.repeat([[0.0, 1, 2], [0, 0, 1]], [1, 9], axis=0), np.zeros((5, 3))) == (
+        (0, 1, 2),
+        (0, 0, 0),
+    )

@@ -18,6 +18,7 @@ from aif.train.shape.best.verdict import logits_of, train_verdict
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import measure_hair
 from aif.train.shape.faces.known import attribute_infos, region_hint
+from aif.train.shape.faces.makeup_colours import with_makeup
 from aif.train.shape.faces.textures import embedded_frame, make_crops, make_textures
 from aif.train.shape.linear.files import SIDECAR
 from aif.train.shape.shape_run import ATTRIBUTES_FILE, load_attributes, save_attributes
@@ -66,7 +67,8 @@ def train_best(
     crops, _ = make_crops(dataset, landmarks, faces.rows, SIZE, log)
     if not (out / ATTRIBUTES_FILE).exists():  # which `aif calibrate` may have changed since
         hair = measure_hair(dataset, config.seed, log)
-        save_attributes(out, attribute_infos(names, trained=True, regions=regions), hair)
+        infos = attribute_infos(names, trained=True, regions=regions)
+        save_attributes(out, with_makeup(infos, faces, config.seed, log), hair)
     verdict = None
     if config.effect_steps:
         folder = out / VERDICT
