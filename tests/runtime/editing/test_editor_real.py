@@ -116,6 +116,15 @@ def test_an_edit_that_is_taken_back(editor, astronaut_bgr, name, share):
     assert difference(back, astronaut_bgr) < share * difference(there, astronaut_bgr)
 
 
+def test_make_up_reddens_lips_and_grows_no_beard(editor, astronaut_bgr):
+    offered(editor, "Heavy_Makeup")
+    shown = [edited(editor, astronaut_bgr, {"Heavy_Makeup": value}) for value in (0.0, 1.0, 2.0)]
+    lip, above = np.s_[148:152, 212:232], np.s_[133:137, 216:230]
+    redness = [float((image[lip][..., 2] - image[lip].mean(axis=2)).mean()) for image in shown]
+    assert redness[0] + 3 < redness[1] < redness[2] - 3
+    assert shown[0][above].mean() > 0.97 * astronaut_bgr[above].mean()
+
+
 @pytest.mark.parametrize("level", [0, 120, 255])
 def test_where_there_is_no_face_none_is_edited(editor, level):
     with pytest.raises(NoFaceError, match="took for a face is none") as caught:
