@@ -86,6 +86,14 @@ def makeup_gain(
     return f32(np.broadcast_to((gain @ LUMA)[:, :, None], gain.shape)) if is_grey(texture_chw) else gain
 
 
+def taken_off(gain_hwc: Float32Array, share: float, beard_hw: Float32Array, frame: Frame) -> Float32Array:
+    """A decoder's gain (S, S, 3), of which this share is make-up that goes: without what it does in the
+    places, and without a beard's shade (S, S), for those who wear none often have a beard."""
+    made_up = np.max([*places(frame, len(gain_hwc)).values()], axis=0)[:, :, None]
+    less = made_up * gain_hwc + beard_hw[:, :, None] * np.minimum(gain_hwc, 0)
+    return f32(gain_hwc - np.float32(share) * less)
+
+
 def _comes(logs: Float32Array, mask: Float32Array, wanted: Float32Array, axis: Float32Array) -> Float32Array:
     """What makes a place as plain as the colour that is wanted, if it is less plain: (3,)."""
     return max(float((wanted - _mean(logs, mask)) @ axis), 0.0) * axis

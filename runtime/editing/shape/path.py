@@ -16,7 +16,7 @@ from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, lips_mask, log_gain, own_colours
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, own_hair
 from aif.runtime.editing.shape.hairs import OwnHair
-from aif.runtime.editing.shape.makeup import makeup_gain, places
+from aif.runtime.editing.shape.makeup import makeup_gain, taken_off
 from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, hidden_parts, region_share, visible
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
@@ -57,7 +57,6 @@ class ShapePath(EditPath[FaceChange]):
         self.regions = Regions.of(model.manifest.attributes, frame, model.image_size)
         beard = frame.spread(region_share(("beard",), frame), model.image_size)
         self.beard = beard * (1 - lips_mask(frame, model.image_size))
-        self.made_up = np.max([*places(frame, model.image_size).values()], axis=0)
         self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
 
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
@@ -128,12 +127,10 @@ class ShapePath(EditPath[FaceChange]):
                 beard = self.beard * np.float32(hairs)
                 tint = own.tint(tint, np.maximum(hairs, self.beard * np.float32(stubble)), beard)
                 hairs *= own.share
-            if shares.makeup:
-                goes = np.float32(max(-shares.makeup, 0))
-                tint = tint - goes * (
-                    self.made_up[:, :, None] * tint + self.beard[:, :, None] * np.minimum(tint, 0)
-                )
-                tint += makeup_gain(infos, source[k], target[k], texture, self.frame)
+            if shares.makeup is not None:
+                if shares.makeup < 0:
+                    tint = taken_off(tint, -shares.makeup, self.beard, self.frame)
+                tint = tint + makeup_gain(infos, source[k], target[k], texture, self.frame)
             shown = cv2.resize(skin * where, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             edit = ShapeEdit(
                 moves[k] * (shares.at_landmarks * seen.at_landmarks)[:, None],

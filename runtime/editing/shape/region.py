@@ -55,14 +55,14 @@ PART_SEEN = (0.6, 0.8)
 class Shares(NamedTuple):
     """How much of an edit acts, 0 to 1: float32 (S, S) of the texture, (221,) at the landmarks; how much of
     what it darkens is hair; how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`); and
-    how much of it is make-up, below 0 where that goes.
+    how much of it is make-up, below 0 where that goes, None where none changes.
     """
 
     texture: Float32Array
     at_landmarks: Float32Array
     hairs: float
     light: float
-    makeup: float
+    makeup: float | None
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,12 @@ class Regions:
         weights = changes / max(float(changes.max()), 1e-6)
         which = np.flatnonzero(weights)
         if not len(which):
-            return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0.0, 0.0, 0.0)
+            return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0.0, 0.0, None)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
         at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
         hairs = float((self.hairs * weights * (change > 0)).max())
-        makeup = float((self.makeup * weights * np.sign(change)).sum() / weights.sum())
+        put = self.makeup * weights
+        makeup = float((put * np.sign(change)).sum() / weights.sum()) if put.any() else None
         return Shares(texture, at_landmarks, hairs, float((self.light * weights).max()), makeup)
 
 

@@ -124,7 +124,9 @@ def test_lips_reach_as_far_inward_as_they_are_red():
 def test_of_several_edits_make_up_counts_by_its_share():
     regions = Regions.of([INFO, AttributeInfo(name="other")], FRAME, 64)
     shares = [regions.shares(np.array(change, np.float32)).makeup for change in ((1, 0), (-1, 1), (0, 1))]
-    assert shares == [1, -0.5, 0]
+    assert shares == [1, -0.5, None]
+    both = Regions.of([INFO, INFO], FRAME, 64).shares(np.array((1, -1), np.float32))
+    assert both.makeup == 0  # lipstick that comes as other make-up goes is still an edit
 
 
 def test_colours_are_measured_against_the_skin_s():

@@ -38,6 +38,7 @@ def with_makeup(
     for name, column in columns.items():
         wears = faces.labels[rows, column] > 0
         if min(wears.sum(), (~wears).sum()) < LEAST:
+            log(f"{name} gets no colours of make-up: fewer than {LEAST} faces have it, or have it not")
             continue
         on, off = {}, {}
         for place in MAKEUP_ATTRIBUTES[name]:
