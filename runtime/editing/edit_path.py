@@ -22,6 +22,7 @@ from aif.runtime.bundle.manifest import Mode
 from aif.runtime.errors import ConfigError
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import LandmarkNet
+from aif.runtime.geometry.align import yaw_fade
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import Encoding, FaceModel
 
@@ -40,6 +41,7 @@ class FaceView:
         points: float32 (221, 2) dense landmarks in frame pixels; None for models without.
         residual: how far the five landmarks are from a frontal face's (see `alignment_residual`).
         seen: float32 (221,) probability that nothing hides each point; None where not known.
+        yaw: how far the face is turned, in degrees, as `DenseFaces.pose`; 0 where not known.
     """
 
     detection: Detection
@@ -49,6 +51,12 @@ class FaceView:
     points: Float32Array | None
     residual: float
     seen: Float32Array | None = None
+    yaw: float = 0.0
+
+    @property
+    def face_fade(self) -> float:
+        """How much of that is left for what changes the face and not its hair, 0 to 1."""
+        return yaw_fade(self.yaw)
 
 
 @dataclass(frozen=True)

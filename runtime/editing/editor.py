@@ -204,7 +204,7 @@ class Editor:
                 self._named(before),
                 self._named(after),
                 view.residual,
-                view.fade,
+                view.fade * (view.face_fade if of_face else 1),
                 view.points,
                 path.hidden(frame_hwc_bgr, view, change, of_face),
             )

@@ -2,7 +2,7 @@
 
 The network sees the aligned crop and knows where hair is to about a pixel of it. A photo has several pixels
 to one of the crop's, and strands finer than that: `refine_matte` takes them from the photo. Hair also goes on
-beyond the crop: there a second, wider view of the same network says where.
+beyond the crop: there wider views of the same network say where.
 """
 
 from __future__ import annotations
@@ -23,8 +23,14 @@ from aif.runtime.faces.refine import REACH, refine_matte
 from aif.runtime.geometry.align import face_crops
 from aif.runtime.networks.sessions import Session
 
-WIDE, DOWN = 0.62, 0.1
-"""Scale of the wider view relative to the crop's, and how far below the crop's middle it looks (in sides)."""
+View = tuple[float, float]
+"""Scale of a view relative to the crop's, and how far below the crop's middle it looks (in sides)."""
+
+WIDER: View = (0.8, -0.05)
+"""What is around the crop: the wider a view, the less the network makes of tops and sides of heads."""
+
+WIDEST: View = (0.62, 0.1)
+"""What is around that."""
 
 SEAM = 0.12
 """Share of a view's side over which its matte ends at the edge: in the wider view, and that in nothing."""
@@ -76,24 +82,24 @@ def photo_matte(
 ) -> tuple[Float32Array, Box]:
     """The matte of one face's hair in the photo (H, W, 3), refined: float32 (h, w) in [0, 1], and its place.
 
-    `matrix` (2, 3) leads from photo to crop pixels, and `known` (S, S) is the crop's own matte. A wider view
-    is looked at, and hair that goes on beside or below that is followed. At the edge of all this, the matte
-    falls to 0 softly.
+    `matrix` (2, 3) leads from photo to crop pixels, and `known` (S, S) is the crop's own matte. Two wider
+    views are looked at, and hair that goes on beside or below them is followed. At the edge of all this, the
+    matte falls to 0 softly.
     """
     near, size = np.asarray(matrix, dtype=np.float64), net.input_size
     x, y, width, height = box = view_box(near, size, photo_hwc_bgr.shape)
     nothing = np.zeros((0, 0), dtype=np.float32), (x, y, 0, 0)
     if not width:
         return nothing
-    view = _wide_view(near, size).astype(np.float32)
-    wide = net.matte(face_crops(photo_hwc_bgr, [view], size))[0]
+    view, closer = (_view_of(near, size, each).astype(np.float32) for each in (WIDEST, WIDER))
+    wide, middle = net.matte(face_crops(photo_hwc_bgr, [view, closer], size))
     longer = view_box(near, size, photo_hwc_bgr.shape, far=True)
     if longer != box and goes_on(wide):
         found, share = followed(face_crops(photo_hwc_bgr, [_far(view, size)], size)[0], wide)
         x, y, width, height = box = longer
         ended = np.pad(wide * _window(size), ((0, size), (size // 2, size // 2)))
         wide = share * found + (1 - share) * ended
-    canvas, corner = _joined(known, wide)
+    canvas, corner = _joined(known, middle, wide)
     seen = near.copy()
     seen[:, 2] += near[:, :2] @ (x, y) + corner
     # Twice the size first: a coarse matte that is enlarged linearly has a border of small facets.
@@ -122,8 +128,8 @@ def _around(matte: Float32Array, margin: int) -> tuple[slice, slice]:
 
 
 def view_box(matrix: npt.ArrayLike, size: int, photo_shape: tuple[int, ...], far: bool = False) -> Box:
-    """What the wider view shows of a photo, or that of twice its side; four zeros where that is nothing."""
-    view = _wide_view(np.asarray(matrix, dtype=np.float64), size)
+    """What the widest view shows of a photo, or that of twice its side; four zeros where that is nothing."""
+    view = _view_of(np.asarray(matrix, dtype=np.float64), size, WIDEST)
     back = cv2.invertAffineTransform(_far(view, size) if far else view)
     edge = size - 0.5
     corners = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]]) @ back[:, :2].T + back[:, 2]
@@ -140,28 +146,36 @@ def _far(view: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     return far
 
 
-def _wide_view(matrix: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float64]:
-    """`matrix` (photo to crop) for the wider view."""
-    view = WIDE * matrix
-    middle = (size - 1) / 2
-    view[:, 2] += middle - WIDE * (middle + np.array([0, DOWN * size]))
-    return view
+def _view_of(matrix: npt.NDArray[np.float64], size: int, view: View) -> npt.NDArray[np.float64]:
+    """`matrix` (photo to crop) for a wider view."""
+    scale, down = view
+    wider, middle = scale * matrix, (size - 1) / 2
+    wider[:, 2] += middle - scale * (middle + np.array([0, down * size]))
+    return wider
 
 
-def _joined(near: Float32Array, wide: Float32Array) -> tuple[Float32Array, npt.NDArray[np.intp]]:
-    """The crop's matte (S, S) inside the wider view's, (S, S) or with what is around it (2 S, 2 S): in crop
-    pixels, and the crop's place."""
+def _joined(
+    near: Float32Array, middle: Float32Array, wide: Float32Array
+) -> tuple[Float32Array, npt.NDArray[np.intp]]:
+    """The crop's matte (S, S) inside that of `WIDER`, (S, S), inside that of `WIDEST`, (S, S) or with what is
+    around it (2 S, 2 S): in crop pixels, and the crop's place."""
     size, views = len(near), len(wide) // len(near)
-    window, side = _window(size), round(size / WIDE)
+    window, side = _window(size), round(size / WIDEST[0])
     margin = (side - size) // 2
-    corner = np.array([margin + (views - 1) * side // 2, margin - round(DOWN * size)])
-    back = np.asarray(cv2.invertAffineTransform(_wide_view(np.eye(2, 3), size)), dtype=np.float64)
-    back[:, 2] += corner - back[:, 0] * ((views - 1) * size / 2)
+    corner = np.array([margin + (views - 1) * side // 2, margin - round(WIDEST[1] * size)])
     shape = (views * side, views * side)
-    canvas = cv2.warpAffine(wide * _window(len(wide), size), back, shape, flags=cv2.INTER_LINEAR)
+
+    def placed(matte: Float32Array, view: View, before: int = 0) -> Float32Array:
+        """A view's matte, which begins so many of its pixels before the view, on the canvas."""
+        back = cv2.invertAffineTransform(_view_of(np.eye(2, 3), size, view)).astype(np.float64)
+        back[:, 2] += corner - back[:, 0] * before
+        return f32(cv2.warpAffine(matte, back, shape, flags=cv2.INTER_LINEAR))
+
+    canvas = placed(wide * _window(len(wide), size), WIDEST, (views - 1) * size // 2)
+    canvas += placed(window, WIDER) * (placed(middle, WIDER) - canvas)
     inside = canvas[corner[1] : corner[1] + size, corner[0] : corner[0] + size]
     inside += window * (near - inside)
-    return f32(canvas), corner
+    return canvas, corner
 
 
 @cache

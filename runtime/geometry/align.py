@@ -27,6 +27,9 @@ FRONTAL, PROFILE = 0.17, 0.27
 # The same for the yaw in degrees, where it is known: beyond, the far half of the face is folded away.
 FRONTAL_YAW, PROFILE_YAW = 30.0, 46.0
 
+# Hair is coloured up to that, and from here on no more.
+HAIR_GONE_YAW = 60.0
+
 
 def template(size: int) -> Float32Array:
     """The landmark template of a face crop of `size` px: float32 (5, 2), x and y in pixels."""
@@ -93,6 +96,11 @@ def frontality(residual: float) -> float:
 def yaw_fade(yaw: float) -> float:
     """How strongly a face that is turned by `yaw` degrees is to be edited: 1 = frontal, 0 = in profile."""
     return min(max((PROFILE_YAW - abs(yaw)) / (PROFILE_YAW - FRONTAL_YAW), 0.0), 1.0)
+
+
+def hair_fade(yaw: float) -> float:
+    """The same for its hair, which can be coloured as long as a face is found at all."""
+    return min(max((HAIR_GONE_YAW - abs(yaw)) / (HAIR_GONE_YAW - PROFILE_YAW), 0.0), 1.0)
 
 
 def warp_crop(image_hwc: UInt8Array, matrix: npt.ArrayLike, size: int) -> UInt8Array:

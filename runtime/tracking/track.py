@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, Float64Array, UInt8Array
 from aif.runtime.faces.landmarks import DenseFaces, box_from_landmarks, five_of
-from aif.runtime.geometry.align import alignment_residual, frontality, similarity_transform, yaw_fade
+from aif.runtime.geometry.align import alignment_residual, frontality, hair_fade, similarity_transform
 from aif.runtime.tracking.matching import eye_distance
 from aif.runtime.tracking.one_euro import OneEuroFilter, smoothing
 
@@ -53,7 +53,7 @@ class TrackedFace:
         confidence: the network's probability of a face, 0 to 1; 0 where it is not seen in this frame.
         age: seconds since it was first seen.
         weight: how strong an effect on it should be, 0 to 1: rises and falls gently as faces come, go and
-            turn away.
+            turn away; changes of a face itself end sooner (`FaceView.face_fade`).
         repeated: whether this frame shows the face just as the one before did.
         points: float32 (221, 2) dense landmarks in frame pixels, smoothed; None without a landmark network.
         yaw: how far the head is turned, in degrees, smoothed; 0 without a landmark network.
@@ -166,7 +166,7 @@ class FaceTrack:
     def _frontality(self) -> float:
         """How strongly the face may be edited as it is turned: 1 = frontal, 0 = in profile."""
         if self._yaw is not None:
-            return yaw_fade(self._yaw)
+            return hair_fade(self._yaw)
         five = five_of(self._calm)
         return frontality(alignment_residual(five, similarity_transform(five, 128), 128))
 

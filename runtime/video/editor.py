@@ -30,7 +30,8 @@ class VideoFrameResult:
 
     Attributes:
         image_hwc_bgr: uint8, as large as the frame, and no part of it.
-        faces: all faces, left to right; `weight` is the strength with which each was edited, 0 for none.
+        faces: all faces, left to right; `weight` is the strength with which each was edited, 0 for none;
+            what is no hair less, where the face is turned.
         y: attribute values of the edited faces by their numbers, averaged over time.
         timings: seconds by stage: track, align, encode, decode, composite.
         renewed: numbers of the faces at which encoder and decoder have looked in this frame.

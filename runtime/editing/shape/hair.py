@@ -12,6 +12,7 @@ nearby where a pixel is partly something else: what is beside the hair neither g
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +63,14 @@ MOST_CONTRAST, LEAST_CONTRAST = 1.35, 0.4
 
 # Hair becomes lighter by so much at most, in log units: black hair has too few levels of grey for more. Its
 # highlights end so far above the mean.
-LIGHTEST, HIGHLIGHT = 1.1, 0.6
+LIGHTEST, HIGHLIGHT = 1.3, 0.6
 
 # Skin for comparison: a circle on nose and cheeks of the 128 px template (x, y, radius).
-SKIN = (64, 82, 17)
+SKIN = (64.0, 82.0, 17.0)
+
+# Faces that are turned by the first angle at most are looked at as they are aligned; from the second on, in
+# degrees, with less scale by this share, and so many sides further back.
+FRONTAL, TURNED, WIDER, BACK = 20.0, 40.0, 0.25, 0.08
 
 _LUMA = np.array([0.114, 0.587, 0.299], dtype=np.float32)  # blue, green, red
 
@@ -102,17 +107,22 @@ def hair_change(manifest: Manifest, source: Float32Array, target: Float32Array) 
     return None
 
 
-def hair_colour(crop_chw: Float32Array, matte: Float32Array) -> HairColour | None:
-    """The statistics of the hair in a crop (3, S, S) RGB in [0, 1] with its matte; None if there is none."""
+def hair_colour(
+    crop_chw: Float32Array, matte: Float32Array, skin: tuple[float, float, float] = SKIN
+) -> HairColour | None:
+    """The statistics of the hair in a crop (3, S, S) RGB in [0, 1] with its matte; None if there is none.
+
+    skin: where skin is to compare with, of a crop of 128 px.
+    """
     sure = matte >= SURE
     if sure.mean() < LEAST_HAIR:
         return None
     logs = np.log(crop_chw[::-1] + np.float32(EPSILON))
     lightness = np.log(np.tensordot(_LUMA, crop_chw[::-1], 1) + np.float32(EPSILON))
-    skin = np.zeros(matte.shape, dtype=np.uint8)
-    x, y, radius = (round(value * len(matte) / 128) for value in SKIN)
-    cv2.circle(skin, (x, y), max(radius, 1), 1, -1)
-    on_skin = float(np.median(lightness[skin > 0]))
+    circle = np.zeros(matte.shape, dtype=np.uint8)
+    x, y, radius = (round(value * len(matte) / 128) for value in skin)
+    cv2.circle(circle, (x, y), max(radius, 1), 1, -1)
+    on_skin = float(np.median(lightness[circle > 0]))
     blue, green, red = (channel[sure] for channel in logs)
     own = lightness[sure]
     # Medians: what is taken for hair and is none, a wall of its colour for instance, has a colour of its own.
@@ -127,18 +137,33 @@ def hair_colour(crop_chw: Float32Array, matte: Float32Array) -> HairColour | Non
 def own_hair(
     image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView
 ) -> tuple[Float32Array, Float32Array, HairColour | None]:
-    """The crop (3, S, S) RGB in [0, 1] that the matte network takes of a face, its matte (S, S), statistics
-    of its hair."""
-    matrix = view.matrix * np.float32(net.input_size / view.size)
+    """The crop (3, S, S) RGB in [0, 1] of `hair_view`, its matte (S, S), statistics of its hair."""
+    matrix, skin = hair_view(view, net.input_size)
     crop = face_crops(image_hwc_bgr, [matrix], net.input_size)
     matte = net.matte(crop)[0]
-    return crop[0], matte, hair_colour(crop[0], matte)
+    return crop[0], matte, hair_colour(crop[0], matte, skin)
+
+
+def hair_view(view: FaceView, size: int) -> tuple[Float32Array, tuple[float, float, float]]:
+    """Where the matte network looks: float32 (2, 3), photo to crop pixels, and the crop's `SKIN`.
+
+    A turned face is aligned too large, as its eyes are nearer to each other, and its hair is behind it. So
+    the crop is wider there, and further back.
+    """
+    turned = float(smoothstep(np.array(abs(view.yaw), np.float32), FRONTAL, TURNED))
+    scale, back = 1 - WIDER * turned, math.copysign(BACK * turned * size, view.yaw)
+    matrix = view.matrix * np.float32(scale * size / view.size)
+    away = np.array([(1 - scale) * (size - 1) / 2 + back, (1 - scale) * (size - 1) / 2])
+    matrix[:, 2] += away
+    x, y, radius = SKIN
+    x, y = (scale * np.array([x, y]) + away * 128 / size).tolist()
+    return matrix, (x, y, scale * radius)
 
 
 def apply_hair(image_hwc_bgr: UInt8Array, net: MatteNet, view: FaceView, change: HairChange) -> None:
     """Colour the hair of one face, in place; nothing happens where none is seen."""
     crop, near, own = own_hair(image_hwc_bgr, net, view)
-    matrix = view.matrix * np.float32(net.input_size / view.size)
+    matrix, _ = hair_view(view, net.input_size)
     if own is None:
         return
     if is_grey(crop):

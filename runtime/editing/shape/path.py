@@ -22,7 +22,7 @@ from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
 from aif.runtime.faces.matte import MatteNet
-from aif.runtime.geometry.align import alignment_residual, similarity_transform, transform_points, yaw_fade
+from aif.runtime.geometry.align import alignment_residual, hair_fade, similarity_transform, transform_points
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.points import COUNT, five_points
 from aif.runtime.model.codes import FaceInputs
@@ -80,7 +80,7 @@ class ShapePath(EditPath[FaceChange]):
         residual = alignment_residual(five, matrix, self.model.image_size)
         detection = Detection(box_from_landmarks(five), five, score)
         dense = np.asarray(points, np.float32)
-        return FaceView(detection, matrix, self.model.image_size, yaw_fade(yaw), dense, residual, seen)
+        return FaceView(detection, matrix, self.model.image_size, hair_fade(yaw), dense, residual, seen, yaw)
 
     def hidden(
         self, frame_hwc_bgr: UInt8Array, view: FaceView, change: FaceChange, of_face: bool
@@ -156,7 +156,7 @@ class ShapePath(EditPath[FaceChange]):
             if change.hair is not None and self.matte is not None:
                 apply_hair(image, self.matte, view, change.hair.times(strength))
             place = FacePlace.of(self.frame, view.points, image.shape)
-            edit = change.edit.times(strength)
+            edit = change.edit.times(strength * view.face_fade)
             parts = visible(self.frame, view.points, view.seen, image.shape)
             crop = transform_points(view.points, view.matrix) / np.float32(view.size)
             share = np.prod([*parts.values()], axis=0) * self.frame.facing(crop)

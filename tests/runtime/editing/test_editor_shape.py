@@ -1,5 +1,7 @@
 """The editor with a model of textures and landmarks, on a made-up face: what moves, stays and is refused."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -97,6 +99,28 @@ def test_an_edit_stays_in_its_region(make_shape_bundle, frame):
     assert mouth[y0:y1, x0:x1].max() > 40 and everywhere[y0:y1, x0:x1].max() > 40
     assert brows[y0:y1, x0:x1].max() <= 2
     assert (mouth > 2).sum() < (everywhere > 2).sum()
+
+
+@pytest.mark.parametrize(
+    ("edits", "yaw", "strength"),
+    [
+        ({"Smiling": 1.0}, 30, 1),
+        ({"Smiling": 1.0}, -38, 0.5),
+        ({"Smiling": 1.0}, 46, 0),
+        ({"Blond_Hair": 1.0}, 46, 1),
+        ({"Blond_Hair": 1.0}, -53, 0.5),
+        ({"Blond_Hair": 1.0, "Smiling": 1.0}, 38, 0.5),
+    ],
+)
+def test_a_turned_face_is_edited_less_and_its_hair_later(editor, frame, monkeypatch, edits, yaw, strength):
+    straight = editor.edit(frame, edits, faces=0).image_hwc_bgr
+    follow, pose = editor.path.net.follow, np.array([[yaw, 0, 0]] * 2, np.float32)
+    monkeypatch.setattr(editor.path.net, "follow", lambda *seen: replace(follow(*seen), pose=pose))
+    result = editor.edit(frame, edits, faces=0)
+    assert result.faces[0].strength == pytest.approx(strength)
+    if "Blond_Hair" not in edits:
+        less, most = (np.abs(each.astype(int) - frame).sum() for each in (result.image_hwc_bgr, straight))
+        assert most > 0 and less / most == pytest.approx(strength, abs=0.1)
 
 
 @pytest.mark.parametrize("place", [(-60, -40), (430, 150), (-400, 100)])

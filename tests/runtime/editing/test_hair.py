@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from aif.runtime.bundle.manifest import HairColour, HairInfo
-from aif.runtime.editing.shape.hair import HairChange, decided, hair_change, hair_colour, recoloured
+from aif.runtime.editing.shape.hair import (
+    SKIN,
+    HairChange,
+    decided,
+    hair_change,
+    hair_colour,
+    hair_view,
+    recoloured,
+)
+from aif.runtime.geometry.align import transform_points
 
 DARK = HairColour(lightness=-1.4, red=0.12, blue=-0.08, contrast=0.37)
 FAIR = HairColour(lightness=-0.3, red=0.22, blue=-0.27, contrast=0.33)
@@ -137,7 +146,20 @@ def test_what_is_half_hair_changes_by_half_of_what_hair_does():
     result = recoloured(box, matte, logs, DARK.model_copy(update={"lightness": -2.0}), HairChange(FAIR, 1.0))
     change = result[4].astype(int) - box[4]
     assert change[0].min() > 25
-    np.testing.assert_allclose(change, matte[4][:, None] * change[0], atol=4)
+    np.testing.assert_allclose(change, matte[4][:, None] * change[0], atol=5)
+
+
+@pytest.mark.parametrize("yaw", [-60, -30, 0, 10, 30, 40])
+def test_hair_of_a_turned_face_is_looked_for_further_back(yaw):
+    aligned = np.array([[0.5, 0, 10], [0, 0.5, 20]], np.float32)
+    matrix, skin = hair_view(SimpleNamespace(matrix=aligned, size=64, yaw=yaw), 128)
+    share = {10: 0, 30: 0.5}.get(abs(yaw), min(abs(yaw), 1))  # of what it is from 40 degrees on
+    assert matrix[0, 0] == pytest.approx(1 - 0.25 * share) and matrix[0, 1] == matrix[1, 0] == 0
+    # The face looks to one side, and moves there.
+    middle = transform_points([[63.5 - 20, 63.5 - 40]], matrix)[0]
+    np.testing.assert_allclose(middle, (63.5 + np.sign(yaw) * share * 0.08 * 128, 63.5), atol=1e-3)
+    place = transform_points([[SKIN[0] - 20, SKIN[1] - 40]], matrix)[0]
+    np.testing.assert_allclose(skin, (*place, SKIN[2] * (1 - 0.25 * share)), atol=1e-3)
 
 
 def test_the_noise_of_black_hair_gets_no_colours():

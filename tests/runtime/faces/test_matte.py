@@ -1,5 +1,7 @@
 """The matte at runtime: the network's contract, its place in the photo, and edges that follow the photo."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import onnx
@@ -99,6 +101,17 @@ def test_the_edge_of_the_view_is_soft(net):
     matte = matte_of(net, np.full((500, 500, 3), 255, dtype=np.uint8), turned(0, 1, (250, 250)))
     assert matte[0].max() == 0 and matte[:, 0].max() == 0 and matte[250, 250] == 1
     assert np.abs(np.diff(matte[250])).max() < 0.15
+
+
+def test_what_the_widest_view_misses_of_a_head_a_closer_one_sees(net):
+    def near_sighted(crops):
+        return net.matte(crops) if len(crops) == 1 else net.matte(crops) * np.float32([[[0]], [[1]]])
+
+    photo = disc_at((250, 185), 50)  # of a crop that begins at 186
+    seeing = SimpleNamespace(matte=near_sighted, input_size=SIZE)
+    found, whole = (matte_of(each, photo, turned(0, 1, (250, 250))) for each in (seeing, net))
+    assert found[184:200, 230:270].min() > 0.9
+    np.testing.assert_allclose(found[184:], whole[184:], atol=0.1)
 
 
 def test_no_hair_and_no_view(net):

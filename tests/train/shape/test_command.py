@@ -18,7 +18,7 @@ from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.training import ShapeOptions
 from aif.train.shape.command import parse_regions, train_shape_command
 from aif.train.shape.faces.dense_faces import dense_landmarks
-from aif.train.shape.faces.hair_colours import LEAST, measure_hair
+from aif.train.shape.faces.hair_colours import LEAST, measure_hair, plainest
 from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.makeup_colours import plain, with_makeup
 from aif.train.shape.faces.textures import Textures, make_crops
@@ -187,6 +187,17 @@ def test_colours_of_hair_are_those_of_the_labelled():
     assert hair["Black_Hair"].off == hair["Blond_Hair"].on
     assert hair["Blond_Hair"].on.blue < hair["Black_Hair"].on.blue
     assert measure_hair(Coloured(6), 0, net=net) == {}
+
+
+def test_colours_of_hair_are_of_people_in_whom_they_are_plain():
+    rng = np.random.default_rng(0)
+    fair, dark, grey = (
+        rng.normal(mean, (0.2, 0.05, 0.05, 0.1), (2_000, 4))
+        for mean in ((-0.4, 0.2, -0.2, 0.4), (-1.2, 0.2, -0.2, 0.4), (-0.4, 0.2, 0.0, 0.4))
+    )
+    # Half of a normal distribution, along the way from the others: its median is 0.67 deviations on.
+    np.testing.assert_allclose(plainest(dark, [fair]), (-1.335, 0.2, -0.2, 0.4), atol=0.015)
+    np.testing.assert_allclose(plainest(grey, [fair]), (-0.4, 0.2, 0.034, 0.4), atol=0.015)
 
 
 def made_up(count):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +19,23 @@ HAIR_ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 # Faces of a colour that are measured, at the most, and those needed for a mean that can be trusted.
 MOST, LEAST = 400, 20
 
+PLAINLY = 0.5
+"""The share of those labelled with a colour in whom it is plain to see."""
+
+# Added to the variances within colours, so that one that hardly varies does not decide.
+TRACE = 1e-4
+
+Statistics = npt.NDArray[np.float64]
+"""Lightness, red, blue and contrast of the hair of people, a row each."""
+
 _FIELDS = ("lightness", "red", "blue", "contrast")
 
 
 def measure_hair(
     dataset: FaceDataset, seed: int, log: Callable[[str], None] = print, net: MatteNet | None = None
 ) -> dict[str, HairInfo]:
-    """Colours by attribute: `on` of people labelled with this colour alone, `off` of those with another one.
+    """Colours by attribute: `on` of people labelled with this colour alone, in whom it is plain to see, `off`
+    of those with another one.
 
     The hair is found by `net`, or the embedded bundle's network.
     """
@@ -36,33 +46,48 @@ def measure_hair(
     labels = dataset.labels[:, [dataset.attributes.index(name) for name in names]] > 0
     alone = labels.sum(axis=1) == 1
     rng = np.random.default_rng(seed)
-    means: dict[str, npt.NDArray[np.float64]] = {}
-    for column, name in enumerate(names):
-        found = _colours(dataset, net, rng.permutation(np.flatnonzero(alone & labels[:, column])))
-        if len(found) >= LEAST:
-            means[name] = np.median(found, axis=0)
-    log(f"hair colours of {', '.join(means) or 'nobody'}")
-    if len(names) == 1 and means:  # without other colours to compare with: of those who have not this one
-        found = _colours(dataset, net, rng.permutation(np.flatnonzero(~labels[:, 0])))
-        others = {names[0]: np.median(found, axis=0)} if len(found) >= LEAST else {}
-    else:
-        rest = {name: [mean for other, mean in means.items() if other != name] for name in means}
-        others = {name: np.mean(each, axis=0) for name, each in rest.items() if each}
-    return {name: HairInfo(on=_colour(means[name]), off=_colour(others[name])) for name in others}
+    found = {
+        name: _colours(dataset, net, rng.permutation(np.flatnonzero(alone & labels[:, column])))
+        for column, name in enumerate(names)
+    }
+    found = {name: colours for name, colours in found.items() if len(colours) >= LEAST}
+    log(f"hair colours of {', '.join(found) or 'nobody'}")
+    others = {name: [colours for other, colours in found.items() if other != name] for name in found}
+    if len(names) == 1 and found:  # without other colours to compare with: of those who have not this one
+        without = _colours(dataset, net, rng.permutation(np.flatnonzero(~labels[:, 0])))
+        others = {names[0]: [without] if len(without) >= LEAST else []}
+    return {
+        name: HairInfo(
+            on=_colour(plainest(found[name], rest)),
+            off=_colour(np.mean([np.median(colours, axis=0) for colours in rest], axis=0)),
+        )
+        for name, rest in others.items()
+        if rest
+    }
 
 
-def _colours(
-    dataset: FaceDataset, net: MatteNet, rows: npt.NDArray[np.int64]
-) -> list[tuple[float, float, float, float]]:
-    """The statistics `_FIELDS` of some faces whose hair is seen."""
+def plainest(colours: Statistics, others: Sequence[Statistics]) -> Statistics:
+    """The medians (4,) of those people of a colour (n, 4) in whom it is plainest: least like the people of
+    the other colours (m, 4 each), by Fisher's linear discriminant.
+
+    The median of all would be between colours: fair hair goes by blond, and brown hair by black.
+    """
+    within = np.mean([np.cov(each.T) for each in (colours, *others)], axis=0)
+    away = colours.mean(axis=0) - np.mean([each.mean(axis=0) for each in others], axis=0)
+    along = colours @ np.linalg.solve(within + np.eye(len(within)) * TRACE, away)
+    return np.asarray(np.median(colours[along >= np.quantile(along, 1 - PLAINLY)], axis=0))
+
+
+def _colours(dataset: FaceDataset, net: MatteNet, rows: npt.NDArray[np.int64]) -> Statistics:
+    """The statistics `_FIELDS` of some faces whose hair is seen, (n, 4)."""
     found = []
     for _, crop in readable_crops(dataset, SIDE, rows[:MOST].tolist()):
         image = np.ascontiguousarray(crop.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
         colour = hair_colour(image, net.matte(image[None])[0])
         if colour is not None:
             found.append((colour.lightness, colour.red, colour.blue, colour.contrast))
-    return found
+    return np.array(found, dtype=np.float64).reshape(-1, len(_FIELDS))
 
 
-def _colour(values: npt.NDArray[np.float64]) -> HairColour:
+def _colour(values: Statistics) -> HairColour:
     return HairColour(**{name: round(float(value), 4) for name, value in zip(_FIELDS, values, strict=True)})
