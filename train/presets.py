@@ -38,6 +38,14 @@ RESIDUAL = TrainConfig(
 )
 """Tables 2 and 3 (residual layers, rho 1.0, delta 0.005, alpha 0.005), with a bounded encoder adversary."""
 
+RESIDUAL_FROZEN = dataclasses.replace(
+    RESIDUAL,
+    preset="residual-frozen",
+    optimiser=dataclasses.replace(RESIDUAL.optimiser, decay_last=0.25),
+    freeze=FreezeConfig(at=0.75, game_steps=2_000, game_weight=0.3, delta=0.0005),
+)
+"""`residual`; for the last quarter the encoder is frozen, z is cleaned, and the decoder is fine-tuned."""
+
 WHOLE = TrainConfig(
     preset="whole",
     network=NetworkConfig(
@@ -102,7 +110,8 @@ RIVALS = (
 )
 """The methods that the paper is compared with: what is conditioned on y, the losses and their weights."""
 
-PRESETS = {preset.preset: preset for preset in (AUTHORS, PAPER, RESIDUAL, WHOLE, *ABLATIONS, *RIVALS)}
+_EVERY = (AUTHORS, PAPER, RESIDUAL, RESIDUAL_FROZEN, WHOLE, *ABLATIONS, *RIVALS)
+PRESETS = {preset.preset: preset for preset in _EVERY}
 
 SHAPE_PRESETS = ("best", "linear")
 """Names of the presets of shape and appearance, which have no `TrainConfig`."""

@@ -95,5 +95,7 @@ def _face_record(face: FaceAnalysis | FaceEdit, settings: Mapping[str, float]) -
     if isinstance(face, FaceEdit):
         wanted = {name: round(value, 4) for name, value in changes(face, settings).items()}
         record |= {"strength": round(face.strength, 4), "hidden": list(face.hidden)}
+        if face.hair_strength is not None:
+            record["hair_strength"] = round(face.hair_strength, 4)
         record |= {"wanted": wanted, "already": already(face, settings)}
     return record

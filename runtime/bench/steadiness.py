@@ -53,7 +53,7 @@ class FrameByFrame:
         found = [face.detection for face in result.faces]
         numbers = self._numbered(found)
         faces = tuple(
-            TrackedFace(number, at.landmarks, at.box_xywh, at.score, 0.0, 1.0, points=face.points)
+            TrackedFace(number, at.landmarks, at.box_xywh, at.score, 0.0, 1.0, 1.0, points=face.points)
             for number, at, face in zip(numbers, found, result.faces, strict=True)
         )
         return VideoFrameResult(result.image_hwc_bgr, faces, renewed=tuple(numbers))

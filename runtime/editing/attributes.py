@@ -121,7 +121,9 @@ def exceptions(
         phrases = [f"{name} is {predicted(face)[name]:.2f} already" for name in already(face, settings)]
         if isinstance(face, FaceEdit):
             if face.strength < 1:
-                phrases.append(f"turned away, {'edited less' if face.strength > 0 else 'not edited'}")
+                how = "edited less" if face.strength > 0 else "not edited"
+                hair = ", but for its hair" if (face.hair_strength or 0) > face.strength else ""
+                phrases.append(f"turned away, {how}{hair}")
             if parts := [part for part in face.hidden if part != "hair"]:
                 phrases.append(f"{', '.join(parts)} hidden, not edited there")
             if "hair" in face.hidden:

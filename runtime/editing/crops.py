@@ -80,7 +80,7 @@ def _edited(
     source, target = (np.concatenate(part) for part in zip(*values, strict=True))
     changes = path.change(encoded, source, target)
     images = [
-        path.apply(crop, [view], [change], [view.fade], mode)
+        path.apply(crop, [view], [change], mode)
         for crop, view, change in zip(crops, views, changes, strict=True)
     ]
     wanted = [wanted_values(row[None], each, infos) for row, each in zip(source, columns, strict=True)]

@@ -22,7 +22,6 @@ from aif.runtime.bundle.manifest import Mode
 from aif.runtime.errors import ConfigError
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import LandmarkNet
-from aif.runtime.geometry.align import yaw_fade
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import Encoding, FaceModel
 
@@ -42,6 +41,7 @@ class FaceView:
         residual: how far the five landmarks are from a frontal face's (see `alignment_residual`).
         seen: float32 (221,) probability that nothing hides each point; None where not known.
         yaw: how far the face is turned, in degrees, as `DenseFaces.pose`; 0 where not known.
+        hair_fade: how strongly the colour of its hair may change, 0 to 1.
     """
 
     detection: Detection
@@ -52,11 +52,7 @@ class FaceView:
     residual: float
     seen: Float32Array | None = None
     yaw: float = 0.0
-
-    @property
-    def face_fade(self) -> float:
-        """How much of that is left for what changes the face and not its hair, 0 to 1."""
-        return yaw_fade(self.yaw)
+    hair_fade: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -136,10 +132,9 @@ class EditPath(abc.ABC, Generic[C]):
         frame_hwc_bgr: UInt8Array,
         views: Sequence[FaceView],
         changes: Sequence[C],
-        strengths: Sequence[float],
         mode: Mode,
     ) -> UInt8Array:
-        """A copy of the frame with the changes in it, each at its strength, 0 to 1."""
+        """A copy of the frame with the changes in it, each as strongly as its view allows."""
 
     @abc.abstractmethod
     def between(self, old: C, new: C, share: float) -> C:

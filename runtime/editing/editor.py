@@ -15,7 +15,7 @@ from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.bundle.manifest import Manifest, Mode
 from aif.runtime.editing.crops import EditedCrops, edit_crops
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
-from aif.runtime.editing.values import decode_values, value_columns, wanted_values
+from aif.runtime.editing.values import decode_values, touched, value_columns, wanted_values
 from aif.runtime.errors import AifError, ConfigError, NoFaceError
 from aif.runtime.faces.choice import VISIBLE, FaceChoice, choose_faces, left_to_right
 from aif.runtime.faces.detect import Detection, Detector, check_frame, make_detector
@@ -55,6 +55,8 @@ class FaceEdit:
         strength: how strongly the edit shows: 1, and less for a face that is turned away, down to 0.
         hidden: parts that something hides or that lie beyond the frame, and that were not edited: "mouth",
             "left eye", "right eye", as seen in the image; and "hair", where an edit of its colour finds none.
+        hair_strength: the same of its hair's colour, which goes later as a face turns away; None where that
+            is not edited. If nothing else is, `strength` is this one.
     """
 
     detection: Detection
@@ -65,6 +67,7 @@ class FaceEdit:
     strength: float = 1.0
     points: Float32Array | None = None
     hidden: tuple[str, ...] = ()
+    hair_strength: float | None = None
 
 
 @dataclass(frozen=True)
@@ -192,11 +195,10 @@ class Editor:
         start = time.perf_counter()
         changes = path.change(encoded, source, target)
         decoded_at = time.perf_counter()
-        strengths = [view.fade for view in views]
-        image = path.apply(frame_hwc_bgr, views, changes, strengths, blend)
+        image = path.apply(frame_hwc_bgr, views, changes, blend)
         timings |= {"decode": decoded_at - start, "composite": time.perf_counter() - decoded_at}
         wanted = wanted_values(source, columns, manifest.attributes)
-        of_face = any(manifest.attributes[column].group != "hair" for column in columns)
+        parts = touched(manifest, columns)
         edited = tuple(
             FaceEdit(
                 view.detection,
@@ -204,9 +206,10 @@ class Editor:
                 self._named(before),
                 self._named(after),
                 view.residual,
-                view.fade * (view.face_fade if of_face else 1),
+                view.hair_fade if parts == (False, True) else view.fade,
                 view.points,
-                path.hidden(frame_hwc_bgr, view, change, of_face),
+                path.hidden(frame_hwc_bgr, view, change, parts.face),
+                view.hair_fade if parts.hair else None,
             )
             for view, change, before, after in zip(views, changes, y, wanted, strict=True)
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import SupportsFloat
+from typing import NamedTuple, SupportsFloat
 
 import numpy as np
 
 from aif.runtime.arrays import Float32Array
-from aif.runtime.bundle.manifest import AttributeInfo, SourceValues
+from aif.runtime.bundle.manifest import AttributeInfo, Manifest, SourceValues
 from aif.runtime.errors import ConfigError, UnknownAttributeError
 
 
@@ -48,6 +48,21 @@ def value_columns(
             raise UnknownAttributeError(name, column_of, where)
         check_value(attributes[column_of[name]], value)
     return {column_of[name]: value for name, value in edits.items()}
+
+
+class Touched(NamedTuple):
+    """What an edit changes: the face, the colour of its hair."""
+
+    face: bool
+    hair: bool
+
+
+def touched(manifest: Manifest, edits: Mapping[int, float]) -> Touched:
+    """What wanted values, by columns, and what they take along change."""
+    infos = manifest.attributes
+    names = {name for column in edits for name in (infos[column].name, *infos[column].others)}
+    face = any(info.group != "hair" for info in infos if info.name in names)
+    return Touched(face, not names.isdisjoint(manifest.hair))
 
 
 def decode_values(

@@ -33,7 +33,11 @@ WIDEST: View = (0.62, 0.1)
 """What is around that."""
 
 SEAM = 0.12
-"""Share of a view's side over which its matte ends at the edge: in the wider view, and that in nothing."""
+"""Share of a view's side over which its matte ends at the edge: in the next wider view, or in nothing."""
+
+HANGS = 0.85, 0.95
+"""From the first height in the crop on, in sides, hair that is followed counts more than `WIDER`, from the
+second on alone."""
 
 
 class MatteNet:
@@ -172,7 +176,11 @@ def _joined(
         return f32(cv2.warpAffine(matte, back, shape, flags=cv2.INTER_LINEAR))
 
     canvas = placed(wide * _window(len(wide), size), WIDEST, (views - 1) * size // 2)
-    canvas += placed(window, WIDER) * (placed(middle, WIDER) - canvas)
+    share = placed(window, WIDER)
+    if views > 1:
+        height = (np.arange(len(share), dtype=np.float32) - corner[1]) / size
+        share *= np.clip((HANGS[1] - height) / (HANGS[1] - HANGS[0]), 0, 1)[:, None]
+    canvas += share * (placed(middle, WIDER) - canvas)
     inside = canvas[corner[1] : corner[1] + size, corner[0] : corner[0] + size]
     inside += window * (near - inside)
     return canvas, corner

@@ -45,7 +45,12 @@ class FacePicker:
             share = self._shares.get(face.id, aim)
             shares[face.id] = share + min(max(aim - share, -most), most)
         self._shares, self._time_s = shares, time_s  # and so a face that was cut away starts afresh
-        return tuple(dataclasses.replace(face, weight=face.weight * shares[face.id]) for face in faces)
+        return tuple(
+            dataclasses.replace(
+                face, weight=face.weight * shares[face.id], hair_weight=face.hair_weight * shares[face.id]
+            )
+            for face in faces
+        )
 
 
 def pick(faces: Sequence[TrackedFace], choice: FaceChoice, last: int | None) -> int | None:

@@ -10,7 +10,13 @@ import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, Float64Array, UInt8Array
 from aif.runtime.faces.landmarks import DenseFaces, box_from_landmarks, five_of
-from aif.runtime.geometry.align import alignment_residual, frontality, hair_fade, similarity_transform
+from aif.runtime.geometry.align import (
+    alignment_residual,
+    frontality,
+    hair_fade,
+    similarity_transform,
+    yaw_fade,
+)
 from aif.runtime.tracking.matching import eye_distance
 from aif.runtime.tracking.one_euro import OneEuroFilter, smoothing
 
@@ -22,7 +28,7 @@ from aif.runtime.tracking.one_euro import OneEuroFilter, smoothing
 # together give a steady speed: with 1 Hz, the same calm costs up to twice the lag.
 MIN_CUTOFF, BETA, DERIVATIVE_CUTOFF = 1.0, 20.0, 3.0
 
-# Cutoff in hertz of the yaw, which only says how strongly an effect may show.
+# Cutoff in hertz of the yaw, which says how strongly an effect may show, and where hair is looked for.
 YAW_CUTOFF = 1.5
 
 # A face that is not seen for so many seconds keeps its strength: a blurred frame, a slip of the detector.
@@ -53,7 +59,8 @@ class TrackedFace:
         confidence: the network's probability of a face, 0 to 1; 0 where it is not seen in this frame.
         age: seconds since it was first seen.
         weight: how strong an effect on it should be, 0 to 1: rises and falls gently as faces come, go and
-            turn away; changes of a face itself end sooner (`FaceView.face_fade`).
+            turn away.
+        hair_weight: the same of an effect on its hair, which goes later as the face turns away.
         repeated: whether this frame shows the face just as the one before did.
         points: float32 (221, 2) dense landmarks in frame pixels, smoothed; None without a landmark network.
         yaw: how far the head is turned, in degrees, smoothed; 0 without a landmark network.
@@ -66,6 +73,7 @@ class TrackedFace:
     confidence: float
     age: float
     weight: float
+    hair_weight: float
     repeated: bool = False
     points: Float32Array | None = None
     yaw: float = 0.0
@@ -99,7 +107,7 @@ class FaceTrack:
         self.id = number
         self.first_s = self.seen_s = time_s
         self.sighted = self.gone = self.repeated = False
-        self.confidence = self.weight = 0.0
+        self.confidence = self.weight = self.hair_weight = 0.0
         self._filter = OneEuroFilter(MIN_CUTOFF, BETA, DERIVATIVE_CUTOFF)
         self._raw: Float64Array = np.zeros((5, 2))
         self._calm: Float64Array = np.zeros((5, 2))
@@ -126,7 +134,7 @@ class FaceTrack:
         if sight is None:
             self.sighted, self.confidence = False, 0.0
             return
-        if not (self.sighted or self.weight):  # nothing of it is shown: it may come back anywhere
+        if not (self.sighted or self.hair_weight):  # nothing of it is shown: it may come back anywhere
             self._filter.reset()
             self._yaw = self._seen = None
         self._raw = sight.points.astype(np.float64)
@@ -156,19 +164,23 @@ class FaceTrack:
         return (self._calm if smooth else self._raw) + self._velocity * reach
 
     def fade(self, time_s: float, step_s: float, fade_s: float) -> None:
-        """Let the weight move towards what pose and sight allow, by 1 in `fade_s` seconds; 0 = at once."""
+        """Let the weights move towards what pose and sight allow, by 1 in `fade_s` seconds; 0 = at once."""
         hurry = HURRY if self.gone else 1
         most = step_s * hurry / fade_s if fade_s else math.inf
         seen = not self.gone and time_s - self.seen_s <= HOLD_S
-        aim = self._frontality() if seen else 0.0
-        self.weight += min(max(aim - self.weight, -most), most)
+        aims = self._allowed() if seen else (0.0, 0.0)
+        weights = (self.weight, self.hair_weight)
+        self.weight, self.hair_weight = (
+            weight + min(max(aim - weight, -most), most) for weight, aim in zip(weights, aims, strict=True)
+        )
 
-    def _frontality(self) -> float:
-        """How strongly the face may be edited as it is turned: 1 = frontal, 0 = in profile."""
+    def _allowed(self) -> tuple[float, float]:
+        """How strongly face and hair may be edited as the face is turned: 1 = frontal, 0 = in profile."""
         if self._yaw is not None:
-            return hair_fade(self._yaw)
+            return yaw_fade(self._yaw), hair_fade(self._yaw)
         five = five_of(self._calm)
-        return frontality(alignment_residual(five, similarity_transform(five, 128), 128))
+        frontal = frontality(alignment_residual(five, similarity_transform(five, 128), 128))
+        return frontal, frontal
 
     def face(self, time_s: float, smooth: bool) -> TrackedFace:
         """The face as of `time_s`."""
@@ -181,6 +193,7 @@ class FaceTrack:
             confidence=self.confidence,
             age=time_s - self.first_s,
             weight=self.weight,
+            hair_weight=self.hair_weight,
             repeated=self.repeated,
             points=None if len(points) == len(five) else points,
             yaw=self._yaw or 0.0,

@@ -153,7 +153,9 @@ class FaceTracker:
             track.fade(time_s, step, self._fade_s)
         self._tracks = [track for track in self._tracks if time_s - track.seen_s <= self._memory_s]
         shown = [
-            track.face(time_s, self._smooth) for track in self._tracks if track.sighted or track.weight > 0
+            track.face(time_s, self._smooth)
+            for track in self._tracks
+            if track.sighted or track.hair_weight > 0
         ]
         return tuple(sorted(shown, key=lambda face: float(face.box[0] + face.box[2] / 2)))
 

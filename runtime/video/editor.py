@@ -6,6 +6,7 @@ time and asked for only where there is something new (`FaceMemory`), and effects
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from aif.runtime.arrays import UInt8Array
 from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.edit_path import EditPath, FaceView
 from aif.runtime.editing.editor import Editor, FaceChoice
+from aif.runtime.editing.values import touched
 from aif.runtime.errors import AifError, ConfigError
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.machine import core_count
@@ -30,8 +32,8 @@ class VideoFrameResult:
 
     Attributes:
         image_hwc_bgr: uint8, as large as the frame, and no part of it.
-        faces: all faces, left to right; `weight` is the strength with which each was edited, 0 for none;
-            what is no hair less, where the face is turned.
+        faces: all faces, left to right; `weight` is the strength with which each was edited, 0 for none
+            (of its hair, where that is coloured: a face that is turned away is edited less).
         y: attribute values of the edited faces by their numbers, averaged over time.
         timings: seconds by stage: track, align, encode, decode, composite.
         renewed: numbers of the faces at which encoder and decoder have looked in this frame.
@@ -124,25 +126,28 @@ class VideoEditor:
             start = time.perf_counter()
             faces = self._picker(self._tracker.update(frame_hwc_bgr, time_s), time_s)
             self._memory.keep([face.id for face in faces])
-            edited = [face for face in faces if face.weight > 0]
+            if touched(path.model.manifest, columns).hair:
+                shown = tuple(dataclasses.replace(face, weight=face.hair_weight) for face in faces)
+            else:
+                shown = faces
+            edited = [face for face, each in zip(faces, shown, strict=True) if each.weight > 0]
             tracked = time.perf_counter()
             timings = dict.fromkeys(("track", "align", "encode", "decode", "composite"), 0.0)
             timings["track"] = tracked - start
             if not edited:
-                return lambda: VideoFrameResult(frame_hwc_bgr.copy(), faces, {}, timings)
+                return lambda: VideoFrameResult(frame_hwc_bgr.copy(), shown, {}, timings)
             views = [face_view(path, face) for face in edited]
             timings["align"] = time.perf_counter() - tracked
             said = self._memory.update(path, frame_hwc_bgr, edited, views, columns, time_s)
             timings |= {"encode": said.encode_s, "decode": said.decode_s}
             rows = [dict(zip(path.model.attributes, row, strict=True)) for row in said.y.tolist()]
             y = {face.id: row for face, row in zip(edited, rows, strict=True)}
-            weights = [face.weight for face in edited]
 
         def picture() -> VideoFrameResult:
             begun = time.perf_counter()
-            image = path.apply(frame_hwc_bgr, views, said.changes, weights, self._mode)
+            image = path.apply(frame_hwc_bgr, views, said.changes, self._mode)
             timings["composite"] = time.perf_counter() - begun
-            return VideoFrameResult(image, faces, y, timings, said.renewed)
+            return VideoFrameResult(image, shown, y, timings, said.renewed)
 
         if core_count() > 1:
             return picture
@@ -186,10 +191,12 @@ def landmark_finder(editor: Editor, threads: int | None = None) -> LandmarkNet |
 def face_view(path: EditPath[Any], face: TrackedFace) -> FaceView:
     """A tracked face as a path takes it; ConfigError where the path needs dense landmarks and it has none."""
     if path.net is None:
-        return path.view(face.landmarks, face.confidence)
+        view = path.view(face.landmarks, face.confidence)
+        return dataclasses.replace(view, fade=face.weight, hair_fade=face.hair_weight)
     if face.points is None:
         raise ConfigError(
             "This tracker knows five landmarks of a face, and the bundle needs dense ones.",
             "Give it a landmark network: FaceTracker(editor, editor.path.net).",
         )
-    return path.view(face.points, face.confidence, face.yaw, face.seen)
+    view = path.view(face.points, face.confidence, face.yaw, face.seen)
+    return dataclasses.replace(view, fade=face.weight, hair_fade=face.hair_weight)

@@ -66,7 +66,8 @@ _PLAIN = (
 _RESIDUAL = (_OURS, _NAIVE, _CLASS, *_RIVALS, _WHOLE, _WHOLE_NAIVE)
 
 _EDITS = ("mse", "{a}.on.decoded", "{a}.off.decoded", "paper.on", "paper.off", "y.{a}")
-_ABLATION = (*_EDITS, "probe.linear.mean.{a}", "probe.mlp.mean.{a}", "majority.{a}")
+_PROBES = ("probe.linear.mean.{a}", "probe.mlp.mean.{a}", "probe.mlp.sample.{a}", "majority.{a}")
+_ABLATION = (*_EDITS, *_PROBES)
 
 _ROW = "Each face: original, reconstruction, attribute off, attribute on."
 _PICTURE = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from matplotlib.figure import Figure
 from aif.runtime.arrays import Float32Array
 from aif.runtime.files import replacing
 from aif.train.evaluation.measure import EditingModel
+
+# Letters beside a picture.
+LABEL_WIDTH = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ def draw_strips(strips: Sequence[Strip], path: Path) -> None:
     for axes, head in zip(grid[0], heads, strict=True):
         axes.set_title(head, fontsize=7)
     for axes_row, (label, pictures) in zip(grid, rows, strict=True):
-        axes_row[0].set_ylabel(label, fontsize=6, wrap=True)
+        axes_row[0].set_ylabel(textwrap.fill(label, LABEL_WIDTH), fontsize=6)
         for axes, picture in zip(axes_row, pictures, strict=True):
             axes.imshow(picture.transpose(1, 2, 0).clip(0, 1))
             axes.set(xticks=[], yticks=[])

@@ -140,7 +140,7 @@ def _shares(
         source, target = decode_values(encoded.encoding.y, {column: float(on)}, tried)
         changes = path.change(encoded, source, target)
         images = [
-            path.apply(crop, [view], [change], [view.fade], path.mode(None))
+            path.apply(crop, [view], [change], path.mode(None))
             for (crop, view), change in zip(pairs, changes, strict=True)
         ]
         rgb = torch.from_numpy(np.stack(images)[..., ::-1].transpose(0, 3, 1, 2).copy())

@@ -22,7 +22,13 @@ from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
 from aif.runtime.faces.matte import MatteNet
-from aif.runtime.geometry.align import alignment_residual, hair_fade, similarity_transform, transform_points
+from aif.runtime.geometry.align import (
+    alignment_residual,
+    hair_fade,
+    similarity_transform,
+    transform_points,
+    yaw_fade,
+)
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.points import COUNT, five_points
 from aif.runtime.model.codes import FaceInputs
@@ -80,7 +86,10 @@ class ShapePath(EditPath[FaceChange]):
         residual = alignment_residual(five, matrix, self.model.image_size)
         detection = Detection(box_from_landmarks(five), five, score)
         dense = np.asarray(points, np.float32)
-        return FaceView(detection, matrix, self.model.image_size, hair_fade(yaw), dense, residual, seen, yaw)
+        fades = yaw_fade(yaw), hair_fade(yaw)
+        return FaceView(
+            detection, matrix, self.model.image_size, fades[0], dense, residual, seen, yaw, fades[1]
+        )
 
     def hidden(
         self, frame_hwc_bgr: UInt8Array, view: FaceView, change: FaceChange, of_face: bool
@@ -88,7 +97,7 @@ class ShapePath(EditPath[FaceChange]):
         assert view.points is not None  # all views of this path have them
         shares = visible(self.frame, view.points, view.seen, frame_hwc_bgr.shape) if of_face else {}
         parts, net = hidden_parts(shares), self.matte
-        if net is None or change.hair is None or view.fade <= 0:
+        if net is None or change.hair is None or view.hair_fade <= 0:
             return parts
         return parts if own_hair(frame_hwc_bgr, net, view)[2] else (*parts, "hair")
 
@@ -146,17 +155,17 @@ class ShapePath(EditPath[FaceChange]):
         frame_hwc_bgr: UInt8Array,
         views: Sequence[FaceView],
         changes: Sequence[FaceChange],
-        strengths: Sequence[float],
         mode: Mode,
     ) -> UInt8Array:
         image = frame_hwc_bgr.copy()
-        for view, change, strength in zip(views, changes, strengths, strict=True):
-            if strength <= 0 or view.points is None:
+        for view, change in zip(views, changes, strict=True):
+            assert view.points is not None  # all views of this path have them
+            if change.hair is not None and self.matte is not None and view.hair_fade > 0:
+                apply_hair(image, self.matte, view, change.hair.times(view.hair_fade))
+            if view.fade <= 0:
                 continue
-            if change.hair is not None and self.matte is not None:
-                apply_hair(image, self.matte, view, change.hair.times(strength))
             place = FacePlace.of(self.frame, view.points, image.shape)
-            edit = change.edit.times(strength * view.face_fade)
+            edit = change.edit.times(view.fade)
             parts = visible(self.frame, view.points, view.seen, image.shape)
             crop = transform_points(view.points, view.matrix) / np.float32(view.size)
             share = np.prod([*parts.values()], axis=0) * self.frame.facing(crop)

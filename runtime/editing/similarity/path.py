@@ -121,12 +121,11 @@ class SimilarityPath(EditPath[CropChange]):
         frame_hwc_bgr: UInt8Array,
         views: Sequence[FaceView],
         changes: Sequence[CropChange],
-        strengths: Sequence[float],
         mode: Mode,
     ) -> UInt8Array:
         patches = [
-            FacePatch(view.matrix, change.crop, change.source, change.target, strength=strength)
-            for view, change, strength in zip(views, changes, strengths, strict=True)
+            FacePatch(view.matrix, change.crop, change.source, change.target, strength=view.fade)
+            for view, change in zip(views, changes, strict=True)
         ]
         return composite(frame_hwc_bgr, patches, mode)
 

@@ -35,7 +35,7 @@ class Scripted:
     def process(self, frame_hwc_bgr, time_s):
         found, brightness = self.script(self.count)
         self.count += 1
-        faces = [TrackedFace(k, p, box_from_landmarks(p), 1.0, 0.0, 1.0) for k, p in found.items()]
+        faces = [TrackedFace(k, p, box_from_landmarks(p), 1.0, 0.0, 1.0, 1.0) for k, p in found.items()]
         looked = tuple(found) if self.count % 3 == 1 else ()  # the networks run in every third frame
         return VideoFrameResult(frame_hwc_bgr + np.uint8(brightness), tuple(faces), renewed=looked)
 

@@ -133,6 +133,13 @@ def test_what_was_edited():
         ({}, None, "all", []),
         ({"strength": 0.4}, 1, "all", ["face 0: turned away, edited less"]),
         ({"strength": 0.0}, 1, "all", ["face 0: turned away, not edited"]),
+        ({"strength": 0.5, "hair_strength": 0.5}, 1, "all", ["face 0: turned away, edited less"]),
+        (
+            {"strength": 0.0, "hair_strength": 0.9},
+            1,
+            "all",
+            ["face 0: turned away, not edited, but for its hair"],
+        ),
         ({"hidden": ("mouth", "left eye")}, 1, 0, ["face 0: mouth, left eye hidden, not edited there"]),
         ({"hidden": ("hair",)}, 1, 0, ["face 0: no hair found, its colour not edited"]),
         ({}, 3, "all", ["2 more not edited: hidden too far, or no face after all"]),

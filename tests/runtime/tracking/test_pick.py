@@ -11,7 +11,7 @@ from aif.runtime.tracking.tracker import TrackedFace
 
 def tracked(number, width, confidence=1.0):
     box = np.array([0, 0, width, width], dtype=np.float32)
-    return TrackedFace(number, template(64), box, confidence, 0.0, 0.5)
+    return TrackedFace(number, template(64), box, confidence, 0.0, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(

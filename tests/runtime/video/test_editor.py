@@ -86,6 +86,18 @@ def test_profiles_are_left_alone(editor, frame):
     assert [each.weight for each in result.faces] == [0] and result.y == {} and result.renewed == ()
 
 
+@pytest.mark.parametrize(("yaw", "share"), [(30, 1), (-38, 0.5), (46, 0), (50, 0)])
+@pytest.mark.parametrize("name", ["Smiling", "Blond_Hair"])
+def test_faces_turned_away_are_edited_less(editor, frame, name, yaw, share):
+    """Of models of whole crops the hair, too."""
+    turned, straight = (
+        made(editor, Staged(ONE, yaw=each), {name: 1.0}).process(frame, 0.0) for each in (yaw, 0)
+    )
+    assert [each.weight for each in turned.faces] == pytest.approx([share])
+    less, most = (np.abs(each.image_hwc_bgr.astype(int) - frame).sum() for each in (turned, straight))
+    assert most > 0 and less / most == pytest.approx(share, abs=0.05)
+
+
 @pytest.mark.parametrize(("faces", "chosen"), [("all", [1, 1]), ("largest", [0, 1]), (0, [1, 0])])
 def test_choice_of_faces(editor, frame, faces, chosen):
     result = made(editor, Staged(*TWO), faces=faces).process(frame, 0.0)

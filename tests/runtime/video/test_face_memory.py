@@ -67,7 +67,7 @@ class Lasting(EditPath[float]):
     def change(self, encoded, source, target):
         return [float(each) for each in (target - source)[:, 0]]
 
-    def apply(self, frame_hwc_bgr, views, changes, strengths, mode):
+    def apply(self, frame_hwc_bgr, views, changes, mode):
         raise AssertionError("nothing is composed here")
 
     def between(self, old, new, share):
@@ -75,7 +75,7 @@ class Lasting(EditPath[float]):
 
 
 def face(number=0, **changed):
-    made = TrackedFace(number, TEMPLATE_128, np.zeros(4, np.float32), 0.9, 0.0, 1.0)
+    made = TrackedFace(number, TEMPLATE_128, np.zeros(4, np.float32), 0.9, 0.0, 1.0, 1.0)
     return dataclasses.replace(made, **{"points": np.zeros((COUNT, 2), np.float32), **changed})
 
 

@@ -41,8 +41,8 @@ def changed(editor, frame, points):
     return path.change(encoded, *values)
 
 
-def applied(editor, frame, points, changes, strength=1.0):
-    return editor.path.apply(frame, [editor.path.view(points, 1.0)], changes, [strength], "warp")
+def applied(editor, frame, points, changes):
+    return editor.path.apply(frame, [editor.path.view(points, 1.0)], changes, "warp")
 
 
 def test_a_still_picture_is_edited_as_a_photo(editor, frames):
@@ -55,6 +55,25 @@ def test_a_still_picture_is_edited_as_a_photo(editor, frames):
         np.testing.assert_array_equal(result.image_hwc_bgr, wanted)
         np.testing.assert_allclose(result.faces[0].points, points, atol=1e-3)
     assert list(results[0].timings) == ["track", "align", "encode", "decode", "composite"]
+
+
+@pytest.mark.parametrize(
+    ("edits", "yaw", "weight"),
+    [
+        ({"Smiling": 1.0}, 38, 0.5),
+        ({"Smiling": 1.0}, 50, 0),
+        ({"Blond_Hair": 1.0}, 38, 1),
+        ({"Blond_Hair": 1.0}, -53, 0.5),
+        ({"Smiling": 1.0, "Blond_Hair": 1.0}, 50, 0.714),
+        ({"Blond_Hair": 1.0}, 60, 0),
+    ],
+)
+def test_faces_that_are_turned_away(editor, frames, edits, yaw, weight):
+    stage = Staged(FACE, yaw=yaw)
+    video = VideoEditor(editor, edits, tracker=FaceTracker(stage, stage))
+    result = video.process(frames[0], 0.0)
+    assert [each.weight for each in result.faces] == pytest.approx([weight], abs=1e-3)
+    assert bool(result.y) == (result.image_hwc_bgr != frames[0]).any() == (weight > 0)
 
 
 @pytest.mark.parametrize(("cores", "composed"), [(1, [0, 1]), (2, [])])

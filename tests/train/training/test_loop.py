@@ -19,6 +19,7 @@ from aif.train.data.synthetic import SyntheticFaces
 from aif.train.networks import blocks
 from aif.train.presets import RESIDUAL, WHOLE, get_preset
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from aif.train.training.ema import Ema
 from aif.train.training.fabric import resolve_precision, start_fabric
 from aif.train.training.logs import RunLog, not_finite
 from aif.train.training.loop import LoopOptions, train
@@ -92,6 +93,16 @@ def test_an_interrupted_run_resumes_bit_for_bit(name, step, tmp_path, faces, unb
         assert first.step in (step, step + 1)
     assert train(config, tmp_path / "parts", *faces, options()).finished
     assert_same(unbroken(name), tmp_path / "parts")
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"), [("whole", [0, 1, 2, 3, 4, 0, 1, 2]), ("residual", [*range(8)])]
+)
+def test_the_average_begins_anew_once_the_encoder_is_frozen(name, numbers, tmp_path, faces, monkeypatch):
+    told = []
+    monkeypatch.setattr(Ema, "update", lambda self, module, number: told.append(number))
+    train(small(get_preset(name)), tmp_path, *faces, options())
+    assert told == numbers
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
