@@ -41,10 +41,10 @@ RESIDUAL = TrainConfig(
 RESIDUAL_FROZEN = dataclasses.replace(
     RESIDUAL,
     preset="residual-frozen",
-    optimiser=dataclasses.replace(RESIDUAL.optimiser, decay_last=0.25),
-    freeze=FreezeConfig(at=0.75, game_steps=2_000, game_weight=0.3, delta=0.0005),
+    optimiser=dataclasses.replace(RESIDUAL.optimiser, decay_last=0.34),
+    freeze=FreezeConfig(at=0.66, game_steps=1_500, game_weight=0.2, delta=0.0005),
 )
-"""`residual`; for the last quarter the encoder is frozen, z is cleaned, and the decoder is fine-tuned."""
+"""`residual`; for the last third the encoder is frozen, z is cleaned, and the decoder is fine-tuned."""
 
 WHOLE = TrainConfig(
     preset="whole",
