@@ -98,6 +98,7 @@ class VideoEditor:
     def set_edits(self, edits: Mapping[str, float]) -> None:
         """Change what is edited, from the next frame on; errors as at the beginning."""
         self._columns = self._editor.columns(edits)
+        self._of_hair = touched(self._editor.model.manifest, self._columns).hair
 
     def process(self, frame_hwc_bgr: UInt8Array, time_s: float) -> VideoFrameResult:
         """Edit the next frame; one without faces comes back as it was.
@@ -126,7 +127,7 @@ class VideoEditor:
             start = time.perf_counter()
             faces = self._picker(self._tracker.update(frame_hwc_bgr, time_s), time_s)
             self._memory.keep([face.id for face in faces])
-            if touched(path.model.manifest, columns).hair:
+            if self._of_hair:
                 shown = tuple(dataclasses.replace(face, weight=face.hair_weight) for face in faces)
             else:
                 shown = faces

@@ -79,8 +79,7 @@ class Trainer:
         ours = algorithm_1 if batch.step < self.config.freezes_at else decoder_step
         found = RIVALS.get(objective.method, ours)(self.state, batch, objective)
         if self.ema is not None:  # once the encoder is frozen, older decoders know another z
-            frozen = batch.step >= self.config.freezes_at
-            since = self.config.freezes_at if frozen else 0
+            since = self.config.freezes_at if batch.step >= self.config.freezes_at else 0
             self.ema.update(exported(self.state.networks), batch.step - since)
         return found
 

@@ -137,6 +137,20 @@ def test_long_hair_is_followed_to_its_end(angle):
     assert (found & real).sum() > 0.85 * (found | real).sum()
 
 
+def test_hair_that_is_followed_is_not_cut_by_a_closer_view_that_misses_it():
+    net = MatteNet(graph(64), threads=1)
+
+    def half_blind(crops):
+        return net.matte(crops) if len(crops) == 1 else net.matte(crops) * np.float32([[[1]], [[0]]])
+
+    photo = np.zeros((700, 500, 3), dtype=np.uint8)
+    photo[..., :2] = np.random.default_rng(0).integers(60, 80, (700, 500, 2))
+    cv2.rectangle(photo, (190, 180), (250, 500), (20, 30, 250), -1)
+    seeing = SimpleNamespace(matte=half_blind, input_size=64)
+    found = matte_of(seeing, photo, turned(0, 1, (250, 230), 64))  # whose crop ends at 294, the view at 304
+    assert found[270:310, 205:235].min() > 0.8
+
+
 @pytest.mark.parametrize(
     ("centre", "scale", "box"),
     [
