@@ -92,7 +92,7 @@ def train_baseline(
 
     Args:
         dataset: aligned faces with labels.
-        root: the dataset's folder, which may hold `dense.npz`.
+        root: the dataset's folder, if it has one; the model remembers it.
         out: folder to write; a model of this kind there is replaced.
         size: side of the textures in pixels.
         regions: parts of the face that attributes are about, where a user says so.
@@ -104,7 +104,7 @@ def train_baseline(
         raise ConfigError(f"{out} is not empty and holds no such model.", "Choose another --out.")
     if hint := region_hint(dataset.attributes, regions):
         log(hint)
-    faces = make_textures(dataset, dense_landmarks(dataset, root, log), size, config.faces, config.seed, log)
+    faces = make_textures(dataset, dense_landmarks(dataset, log), size, config.faces, config.seed, log)
     encoder, decoder = fit_linear(faces, config, log)
     infos = attribute_infos(dataset.attributes, regions=regions)
     run = ShapeRun(

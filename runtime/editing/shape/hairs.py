@@ -85,12 +85,15 @@ class OwnHair(NamedTuple):
 
     Attributes:
         share: how dark, FAIR to 1.
-        colour: float32 (3,) RGB, what each channel darkens by, as a share of what all do.
+        colour: float32 (3,) RGB, what each channel darkens by, as a share of what all do, up to `depth`; what
+            is darker than the brows has no more of their colour.
+        depth: how much darker than the skin the brows are, in log units.
         bare: float32 (S, S) how far skin is as light as most of it, 0 to 1, not hair already.
     """
 
     share: float
     colour: Float32Array
+    depth: float
     bare: Float32Array
 
     @classmethod
@@ -106,14 +109,16 @@ class OwnHair(NamedTuple):
         colour = by / by.mean() if by.mean() > NO_BROWS else np.ones(3)
         share = float(np.clip(darker / DARK_BROWS, FAIR, 1))
         bare = np.clip(1 - shade / COVERED, 0, 1)
-        return cls(share, np.clip(colour, LEAST, MOST).astype(np.float32), bare.astype(np.float32))
+        depth = max(float(by.mean()), NO_BROWS)
+        return cls(share, f32(np.clip(colour, LEAST, MOST)), depth, f32(bare))
 
     def tint(self, gain_hwc: Float32Array, hairs: Float32Array, beard: Float32Array) -> Float32Array:
         """A gain (S, S, 3) RGB whose darkening has this colour, as far as it is hair or stubble: `hairs`
         (S, S), 0 to 1; and is as deep as dark brows allow, as far as it is a beard: `beard`, alike."""
         darker = np.minimum(gain_hwc.mean(axis=2, keepdims=True), 0)
         darker = darker * (1 + np.float32((GROWN - 1) * self.share) * (beard * self.bare)[:, :, None])
-        coloured = np.where(darker < 0, darker * self.colour, gain_hwc)
+        own = np.maximum(darker, np.float32(-self.depth))
+        coloured = np.where(darker < 0, darker + own * (self.colour - 1), gain_hwc)
         return f32(gain_hwc + hairs[:, :, None] * (coloured - gain_hwc))
 
 

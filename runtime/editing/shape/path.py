@@ -13,7 +13,15 @@ from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, lips_mask, log_gain, own_colours
+from aif.runtime.editing.shape.gain import (
+    dimmed,
+    greyed,
+    is_grey,
+    lips_mask,
+    log_gain,
+    own_colours,
+    under_highlights,
+)
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, own_hair
 from aif.runtime.editing.shape.hairs import OwnHair
 from aif.runtime.editing.shape.makeup import makeup_gain, taken_off
@@ -129,13 +137,14 @@ class ShapePath(EditPath[FaceChange]):
             where, hairs, light = shares.texture * seen.texture, shares.hairs, shares.light
             tint = dimmed(np.ascontiguousarray(gain[k].transpose(1, 2, 0)), light, self.frame)
             stubble = (light - EXPRESSED) / (1 - EXPRESSED)
-            if stubble < 1:
-                tint += (1 - stubble) * (own_colours(tint, texture, self.frame) - tint)
+            mended = np.maximum(1 - stubble, self.beard)[:, :, None]
+            tint += mended * (own_colours(tint, texture, self.frame) - tint)
             if max(hairs, stubble) > 0:
                 own = OwnHair.of(texture, self.frame)
                 beard = self.beard * np.float32(hairs)
                 tint = own.tint(tint, np.maximum(hairs, self.beard * np.float32(stubble)), beard)
                 hairs *= own.share
+            tint = under_highlights(tint, texture, self.frame)
             if shares.makeup is not None:
                 if shares.makeup < 0:
                     tint = taken_off(tint, -shares.makeup, self.beard, self.frame)

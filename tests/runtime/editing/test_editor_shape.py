@@ -101,6 +101,28 @@ def test_an_edit_stays_in_its_region(make_shape_bundle, frame):
     assert (mouth > 2).sum() < (everywhere > 2).sum()
 
 
+@pytest.mark.parametrize(("group", "elsewhere"), [("face", 0.12), ("expression", 0.0)])
+def test_where_beards_grow_an_edit_gives_skin_no_colour_of_its_own(
+    make_shape_bundle, frame, monkeypatch, group, elsewhere
+):
+    young, blond = AttributeInfo(name="Young", group=group), AttributeInfo(name="Blond_Hair", group="hair")
+    bundle = make_shape_bundle(attributes=(young, blond))
+    with Editor.load(bundle, "cpu", Finds(FACES[1]), threads=1) as editor:
+        path = editor.path
+        encoded = path.encode(path.cut(frame, path.look(frame, FACES[1:])))
+        old, new = np.zeros((1, 2), np.float32), np.array([[1, 0]], np.float32)
+        before = path.model.decode_both(encoded.encoding, old, new)[0]
+        source = np.full_like(before.image, 0.5)
+        after = replace(before, image=source * np.float32([0.85, 1, 1.1])[:, None, None])
+        monkeypatch.setattr(path.model, "decode_both", lambda *_: (replace(before, image=source), after))
+        (change,) = path.change(encoded, old, new)
+    loses_red = change.edit.gain.mean(axis=2) - change.edit.gain[:, :, 0]
+    size = len(loses_red)
+    skin = path.frame.mask(size, dense.SKIN, blur=0) * (path.beard < 0.01)
+    assert loses_red[path.beard > 0.9].max() < 0.03
+    assert np.median(loses_red[skin > 0.9]) == pytest.approx(elsewhere, abs=0.03)
+
+
 @pytest.mark.parametrize(
     ("edits", "yaw", "strength"),
     [

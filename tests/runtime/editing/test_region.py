@@ -8,7 +8,13 @@ import pytest
 from made_up_face import made_up_frame
 
 from aif.runtime.bundle.attributes import AttributeInfo
-from aif.runtime.editing.shape.gain import dimmed, gain_mask, lips_mask, own_colours
+from aif.runtime.editing.shape.gain import (
+    dimmed,
+    gain_mask,
+    lips_mask,
+    own_colours,
+    under_highlights,
+)
 from aif.runtime.editing.shape.hairs import SIDES, OwnHair, strands, strands_at
 from aif.runtime.editing.shape.region import Regions, region_share
 from aif.runtime.geometry import points as dense
@@ -114,6 +120,30 @@ def test_an_expression_gives_skin_no_colour_of_its_own():
     assert red(given, reddish) < -0.1  # it becomes what the rest of the skin is
     np.testing.assert_allclose(given[skin].mean(axis=-1), -0.2, atol=1e-5)
     np.testing.assert_allclose(given[lips > 0.99], greener[lips > 0.99], atol=0.01)
+
+
+def test_a_highlight_that_is_darkened_shows_the_skin_under_it():
+    own = np.zeros((3, 128, 128), np.float32) + np.float32([0.6, 0.4, 0.3])[:, None, None]
+    white, fair = np.s_[75:85, 40:50], np.s_[75:85, 78:88]
+    own[:, *white] = 0.9
+    own[:, *fair] *= 1.5  # bright, but of the skin's colour
+    darker = np.full((128, 128, 3), -0.8, np.float32)
+    given = under_highlights(darker, own, FRAME)
+    red, green, blue = np.exp(given[80, 45])
+    assert red / green == pytest.approx(0.66 / 0.46, abs=0.02)
+    assert green / blue == pytest.approx(0.46 / 0.36, abs=0.02)
+    np.testing.assert_allclose(given.mean(axis=2), -0.8, atol=1e-5)
+    np.testing.assert_allclose(given[100:110, 60:68], darker[100:110, 60:68], atol=1e-6)
+    np.testing.assert_allclose(given[fair], darker[fair], atol=0.03)  # it is a little paler in log units
+    np.testing.assert_allclose(under_highlights(-darker, own, FRAME), -darker, atol=1e-6)
+
+
+def test_beards_darker_than_the_brows_have_no_more_of_their_colour():
+    own = OwnHair(1.0, np.float32([1.3, 0.9, 0.8]), 0.2, np.zeros((2, 1), np.float32))
+    gain = np.float32([-0.1, -0.5])[:, None, None] * np.ones((1, 1, 3), np.float32)
+    given = own.tint(gain, np.ones((2, 1), np.float32), np.zeros((2, 1), np.float32))
+    np.testing.assert_allclose(given[0, 0], -0.1 * own.colour, atol=1e-6)
+    np.testing.assert_allclose(given[1, 0], -0.3 - 0.2 * own.colour, atol=1e-6)
 
 
 def test_strands_are_as_fine_as_the_photo():

@@ -147,17 +147,17 @@ class Net:
         return found
 
 
-def test_landmarks_are_found_where_the_data_bring_none(tmp_path):
-    found = dense_landmarks(Faces(), tmp_path, net=Net())
+def test_landmarks_are_those_that_the_network_finds():
+    found = dense_landmarks(Faces(), net=Net())
     assert found.sure.tolist() == [True, False, False]  # unreadable, doubted
     np.testing.assert_allclose(found.points[0], face_points())
     crops, rows = make_crops(Faces(), found, np.arange(3), 32)
     assert (rows.tolist(), crops.shape) == ([0, 2], (2, 32, 32, 3))
 
 
-def test_images_of_several_sizes_have_to_be_packed(tmp_path):
+def test_images_of_several_sizes_have_to_be_packed():
     with pytest.raises(DataError, match="size"):
-        dense_landmarks(Faces((128, 128, 64)), tmp_path, net=Net())
+        dense_landmarks(Faces((128, 128, 64)), net=Net())
 
 
 class Coloured(Faces):

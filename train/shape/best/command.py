@@ -49,7 +49,7 @@ def train_best(
 
     Args:
         dataset, held_out: aligned faces of the training and the validation split, of the same attributes.
-        root: their folder, which may hold `dense.npz`.
+        root: their folder, if they have one; the run remembers it.
         regions: parts of the face that attributes are about, where a user says so.
 
     Raises:
@@ -62,7 +62,7 @@ def train_best(
     _check_attributes(out, names, regions, log)
     if not list_checkpoints(checkpoint_folder(out)):
         log(estimate(config, embedded_frame(), names, SIZE, options.device))
-    landmarks = dense_landmarks(dataset, root, log)
+    landmarks = dense_landmarks(dataset, log)
     faces = make_textures(dataset, landmarks, SIZE, config.faces, config.seed, log)
     crops, _ = make_crops(dataset, landmarks, faces.rows, SIZE, log)
     if not (out / ATTRIBUTES_FILE).exists():  # which `aif calibrate` may have changed since
@@ -75,7 +75,7 @@ def train_best(
         if (folder / "evaluator.json").exists():
             evaluator = Evaluator.load(folder, options.device)
         else:
-            others = dense_landmarks(held_out, root, log)
+            others = dense_landmarks(held_out, log)
             held_out_crops, rows = make_crops(held_out, others, np.flatnonzero(others.sure), SIZE, log)
             known = (held_out_crops, held_out.labels[rows])
             evaluator = train_verdict(

@@ -1,12 +1,9 @@
-"""Dense landmarks for any faces: from the file beside packed ones, else found by a bundle's landmark
-network."""
+"""Dense landmarks of any faces, found as they are found in use: by a bundle's landmark network."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -14,9 +11,8 @@ from aif.runtime.arrays import UInt8Array
 from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.errors import DataError
 from aif.runtime.faces.landmarks import LandmarkNet
-from aif.runtime.faces.lips import along_edges
 from aif.train.data.base import CorruptImageError, FaceDataset
-from aif.train.data.dense import FILE, DenseLandmarks, read_dense
+from aif.train.data.dense import DenseLandmarks
 from aif.train.progress import counted
 
 # Faces are looked at in batches of this many.
@@ -27,21 +23,16 @@ SURE = 0.8
 
 
 def dense_landmarks(
-    dataset: FaceDataset,
-    root: Path | None,
-    log: Callable[[str], None] = print,
-    net: LandmarkNet | None = None,
+    dataset: FaceDataset, log: Callable[[str], None] = print, net: LandmarkNet | None = None
 ) -> DenseLandmarks:
-    """The dense landmarks of a dataset, row by row, with lips along the edges of each picture.
+    """The dense landmarks of a dataset, row by row, as `net` or the embedded bundle's network finds them.
 
-    They are those of `dense.npz` in its folder `root`; without it `net`, or the embedded bundle's network,
-    finds them.
+    A `dense.npz` beside the faces is not read: landmarks that lie a little elsewhere in training than in use
+    let `z` tell of the attributes again.
 
     Raises:
-        DataError: the file is damaged or lacks a face, or no image can be read.
+        DataError: the images differ in size.
     """
-    if root is not None and (root / FILE).exists():
-        return _with_lips(read_dense(root, dataset), dataset, log)
     net, count = net or LandmarkNet(Bundle.open()), len(dataset)
     points = np.zeros((count, 221, 2), dtype=np.float32)
     pose, score = np.zeros((count, 3), np.float32), np.zeros(count, np.float32)
@@ -56,13 +47,6 @@ def dense_landmarks(
         points[rows], pose[rows] = found.points, found.pose
         score[rows] = np.where(found.confidence >= SURE, 100.0, 0.0)
     return DenseLandmarks(points, pose, score)
-
-
-def _with_lips(landmarks: DenseLandmarks, dataset: FaceDataset, log: Callable[[str], None]) -> DenseLandmarks:
-    points, rows = landmarks.points.copy(), np.flatnonzero(landmarks.sure).tolist()
-    for row, image in _readable(dataset, counted(rows, "lips", len(rows), log)):
-        points[row] = along_edges(image, points[row])
-    return replace(landmarks, points=points)
 
 
 def _readable(dataset: FaceDataset, rows: Iterable[int]) -> Iterator[tuple[int, UInt8Array]]:

@@ -55,8 +55,8 @@ TRAINED_STRENGTHS = {
     "Arched_Eyebrows": (2.4, 1.4),
     "Mustache": (2.0, 1.4),
     "Goatee": (1.8, 1.5),
-    "Male": (1.6, 2.2),
-    "Young": (1.5, 1.4),
+    "Male": (1.4, 2.0),
+    "Young": (1.5, 1.3),
     "Big_Nose": (2.6, 3.0),
     "Narrow_Eyes": (3.5, 3.0),
     "Big_Lips": (3.2, 3.2),
@@ -104,7 +104,7 @@ def attribute_infos(
         found.append(
             AttributeInfo(
                 name=name,
-                off=1 - off,
+                off=round(1 - off, 3),
                 on=on,
                 takes_along={other: share for other, (share, _) in along.items()},
                 takes_along_off={other: share for other, (_, share) in along.items()},
