@@ -53,7 +53,8 @@ class AttributeInfo(Frozen):
 
     `region` names the parts of the face that the attribute is about; there alone its edit moves and tints
     (brows, moustache and beard: hair by hair, without the lips).
-    Without any, all of it. `group` is for menus. `makeup`: that the attribute is make-up, and its colours.
+    Without any, all of it. `shaven`: as it comes, it darkens nothing where beards grow: young men's are dark,
+    but youth is no beard. `group` is for menus. `makeup`: that the attribute is make-up, and its colours.
     """
 
     name: Name
@@ -66,6 +67,7 @@ class AttributeInfo(Frozen):
     takes_along_off: dict[Name, Share] = {}
     excludes: tuple[Name, ...] = ()
     region: tuple[Part, ...] = ()
+    shaven: bool = False
     group: Group = "face"
     makeup: MakeupInfo | None = None
 

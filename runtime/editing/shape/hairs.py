@@ -39,6 +39,9 @@ VARIED = 14.0
 # Lengths of hairs in units of the crop's side.
 LENGTHS = (0.01, 0.03)
 
+# The edge of `beard_mask` is this soft, in units of the crop's side.
+SOFT = 0.015
+
 # Brows grow up to so many times their own size.
 BROW_GROWN = 1.4
 
@@ -122,12 +125,29 @@ class OwnHair(NamedTuple):
         return f32(gain_hwc + hairs[:, :, None] * (coloured - gain_hwc))
 
 
+def shaven(gain_hwc: Float32Array, share: float, frame: Frame) -> Float32Array:
+    """A gain (S, S, 3) without a share, 0 to 1, of what it darkens where beards grow."""
+    if share == 0:
+        return gain_hwc
+    mask = beard_mask(frame, len(gain_hwc))[:, :, None]
+    return f32(gain_hwc - np.float32(share) * mask * np.minimum(gain_hwc, 0))
+
+
 def hairs_in(texture_hw2: Float32Array, hairs: Float32Array) -> Float32Array:
     """The strands of `strands_at` at each pixel of a picture, float32 (H, W), given its place in the texture,
     (H, W, 2), in units of the side."""
     side = len(hairs)
     where = texture_hw2 * np.float32(side) + np.float32((side / SIDES[0] - 1) / 2)
     return f32(cv2.remap(hairs, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0.0,)))
+
+
+@lru_cache(maxsize=8)
+def beard_mask(frame: Frame, size: int) -> Float32Array:
+    """Where a beard grows, with soft edges: float32 (size, size) in [0, 1]."""
+    mask = f32(cv2.GaussianBlur(_beard(frame, size), (0, 0), SOFT * size))
+    mask = f32(mask * (1 - frame.mask(size, dense.OUTER_LIP, blur=0.6)))
+    mask.setflags(write=False)
+    return mask
 
 
 def _beard(frame: Frame, side: int) -> Float32Array:

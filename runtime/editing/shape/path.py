@@ -23,7 +23,7 @@ from aif.runtime.editing.shape.gain import (
     under_highlights,
 )
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, own_hair
-from aif.runtime.editing.shape.hairs import OwnHair
+from aif.runtime.editing.shape.hairs import OwnHair, shaven
 from aif.runtime.editing.shape.makeup import makeup_gain, taken_off
 from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, hidden_parts, region_share, visible
 from aif.runtime.editing.shape.warp import FacePlace
@@ -136,6 +136,7 @@ class ShapePath(EditPath[FaceChange]):
             shares = self.regions.shares(target[k] - source[k])
             where, hairs, light = shares.texture * seen.texture, shares.hairs, shares.light
             tint = dimmed(np.ascontiguousarray(gain[k].transpose(1, 2, 0)), light, self.frame)
+            tint = shaven(tint, shares.shaven, self.frame)
             stubble = (light - EXPRESSED) / (1 - EXPRESSED)
             mended = np.maximum(1 - stubble, self.beard)[:, :, None]
             tint += mended * (own_colours(tint, texture, self.frame) - tint)

@@ -54,25 +54,28 @@ PART_SEEN = (0.6, 0.8)
 
 class Shares(NamedTuple):
     """How much of an edit acts, 0 to 1: float32 (S, S) of the texture, (221,) at the landmarks; how much of
-    what it darkens is hair; how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`); and
-    how much of it is make-up, below 0 where that goes, None where none changes.
+    what it darkens is hair; how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`); how
+    much of what it darkens where beards grow is left out; and how much of it is make-up, below 0 where that
+    goes, None where none changes.
     """
 
     texture: Float32Array
     at_landmarks: Float32Array
     hairs: float
     light: float
+    shaven: float
     makeup: float | None
 
 
 @dataclass(frozen=True)
 class Regions:
-    """The same for A attributes: float32 (A, S, S), (A, 221), (A,), (A,), (A,)."""
+    """The same for A attributes: float32 (A, S, S), (A, 221), and (A,) each of the others."""
 
     texture: Float32Array
     at_landmarks: Float32Array
     hairs: Float32Array
     light: Float32Array
+    shaven: Float32Array
     makeup: Float32Array
 
     @classmethod
@@ -86,8 +89,9 @@ class Regions:
         texture = np.array([frame.spread(share, size) for share in at])
         lips = frame.mask(size, dense.OUTER_LIP, blur=1.0)
         light = np.where(expressions, np.float32(EXPRESSED), np.float32(1))
+        shaven = np.array([info.shaven for info in attributes], np.float32)
         makeup = np.array([info.makeup is not None for info in attributes], np.float32)
-        return cls(texture * (1 - hairs[:, None, None] * lips), at, hairs, light, makeup)
+        return cls(texture * (1 - hairs[:, None, None] * lips), at, hairs, light, shaven, makeup)
 
     def shares(self, change: Float32Array) -> Shares:
         """Of an edit that changes attribute values by `change` (A,).
@@ -99,13 +103,14 @@ class Regions:
         weights = changes / max(float(changes.max()), 1e-6)
         which = np.flatnonzero(weights)
         if not len(which):
-            return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0.0, 0.0, None)
+            return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0, 0, 0, None)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
         at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
         hairs = float((self.hairs * weights * (change > 0)).max())
+        shaven = float((self.shaven * weights * (change > 0)).sum() / weights.sum())
         put = self.makeup * weights
         makeup = float((put * np.sign(change)).sum() / weights.sum()) if put.any() else None
-        return Shares(texture, at_landmarks, hairs, float((self.light * weights).max()), makeup)
+        return Shares(texture, at_landmarks, hairs, float((self.light * weights).max()), shaven, makeup)
 
 
 def region_share(parts: Sequence[Part] | None, frame: Frame) -> Float32Array:

@@ -25,7 +25,7 @@ from torch import Tensor
 from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.editing.shape.detail import SHARE, detail_mask
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask, lips_mask
-from aif.runtime.editing.shape.hairs import hairs_in, strands_at
+from aif.runtime.editing.shape.hairs import beard_mask, hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import CLOSING, SHUT, draw_mouth
 from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.warp import HALF_OPEN, LEAST_SHARE, OPENING, PARTED, SLIT
@@ -55,18 +55,20 @@ class Edit:
 
 class Where(NamedTuple):
     """Shares of the edits of N faces: (N, 1, S, S) of the texture, (N, 221) at the landmarks; (N,) how much
-    of what darkens is hair; and (N,) how much of their broad light stays."""
+    of what darkens is hair; (N,) how much of their broad light stays; and (N,) how much of what darkens where
+    beards grow is left out."""
 
     texture: Tensor
     at_landmarks: Tensor
     hairs: Tensor
     light: Tensor
+    shaven: Tensor
 
     @classmethod
     def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int, device: torch.device) -> Where:
         """A row for each attribute."""
         found = Regions.of(attributes, frame, size)
-        parts = (found.texture[:, None], found.at_landmarks, found.hairs, found.light)
+        parts = (found.texture[:, None], found.at_landmarks, found.hairs, found.light, found.shaven)
         return cls(*(torch.from_numpy(part).to(device) for part in parts))
 
     def rows(self, numbers: Tensor) -> Where:
@@ -92,6 +94,7 @@ class Composer:
         self.mean = torch.tensor(frame.vertices(frame.mean, 1.0), device=device)
         self.mask = torch.tensor(gain_mask(frame, texture_size), device=device)
         self.dimmed = self.mask * (1 - torch.tensor(lips_mask(frame, texture_size), device=device))
+        self.bearded = torch.tensor(beard_mask(frame, texture_size), device=device)
         self.skin = torch.tensor(detail_mask(frame, texture_size), device=device)
         pixels = np.stack(np.meshgrid(*[np.arange(texture_size, dtype=np.float32)] * 2), axis=-1)
         hairs = hairs_in(pixels / np.float32(texture_size), strands_at(frame, 1.0))
@@ -108,7 +111,8 @@ class Composer:
         detail = amplified(after.detail - before.detail) * F.avg_pool2d(self.skin * where.texture, SHARE)
         moves = (after.points - before.points) * where.at_landmarks[:, :, None]
         gain = bounded(gain, own, self.mask) * self.mask
-        gain = dimmed(gain, where.light[:, None, None, None], self.dimmed) * where.texture
+        gain = dimmed(gain, where.light[:, None, None, None], self.dimmed)
+        gain = (gain + where.shaven[:, None, None, None] * self.bearded * F.relu(-gain)) * where.texture
         dark = F.relu(-gain.mean(dim=1, keepdim=True)) * where.hairs[:, None, None, None]
         return Edit(moves, gain + dark * self.strands, detail)
 

@@ -93,7 +93,7 @@ class Editing:
     def where(self, request: Request) -> Where:
         """Where the edits may act."""
         found = self.every.rows(request.attribute)
-        return found._replace(hairs=found.hairs * request.value)
+        return found._replace(hairs=found.hairs * request.value, shaven=found.shaven * request.value)
 
     def wanted(self, y: Tensor, request: Request) -> Tensor:
         """y (N, A) as requested."""

@@ -44,6 +44,9 @@ REGIONS: dict[str, tuple[Part, ...]] = {
 }
 """The parts of the face that an attribute is about; of those that are not named, all of it."""
 
+SHAVEN = ("Young", "Big_Nose", "Big_Lips")
+"""Attributes that go together with dark beards, and are none: as they come, they bring no beard's shade."""
+
 # How far beyond a label's mean effect an edit has to go to be seen: labels are noisy, and regression shrinks.
 STRENGTH = 1.5
 
@@ -110,6 +113,7 @@ def attribute_infos(
                 takes_along_off={other: share for other, (_, share) in along.items()},
                 excludes=others,
                 region=places.get(name, ()),
+                shaven=name in SHAVEN,
                 group="hair" if hair else "expression" if name in EXPRESSIONS else "face",
             )
         )
