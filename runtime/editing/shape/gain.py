@@ -40,15 +40,6 @@ FINE = 3.0
 # What a blur of so many pixels of a 128 px texture leaves of a gain is broad light.
 BROAD = 12.0
 
-# Colours that less than this share of the skin has are none of it.
-RARE = 0.15
-
-# `own_colours` leaves this share of a change of the skin's colours.
-COLOURS = 0.7
-
-# Skin that is brighter than most by so much, in log units, and paler, is a highlight.
-SHINE = 0.2
-
 # The blur is made at one so-many-th of a texture's side.
 COARSE = 4
 
@@ -117,39 +108,6 @@ def dimmed(gain_hwc: Float32Array, light: float, frame: Frame) -> Float32Array:
     broad = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
     skin = gain_mask(frame, size) * (1 - lips_mask(frame, size))
     return f32(gain_hwc - np.float32(1 - light) * skin[:, :, None] * broad)
-
-
-def own_colours(gain_hwc: Float32Array, own_chw: Float32Array, frame: Frame) -> Float32Array:
-    """A gain (S, S, 3) that gives the skin no colour which it has nowhere in the photo's own texture (3, S,
-    S): an expression that took the red of lips off the skin beside them would leave it green, and age, which
-    brings grey beards to some, a smooth chin."""
-    size = len(gain_hwc)
-    skin = gain_mask(frame, size) * (1 - lips_mask(frame, size))
-    own = np.log(own_chw.transpose(1, 2, 0) + np.float32(EPSILON))
-    own -= own.mean(axis=2, keepdims=True)
-    change = gain_hwc - gain_hwc.mean(axis=2, keepdims=True)
-    less = np.float32(COLOURS) * change
-    low, high = np.quantile(own[skin > 0.5], (RARE, 1 - RARE), axis=0)
-    limited = np.clip(own + less, np.minimum(low, own), np.maximum(high, own)) - own
-    limited -= limited.mean(axis=2, keepdims=True)
-    return f32(gain_hwc + skin[:, :, None] * (limited - change))
-
-
-def under_highlights(gain_hwc: Float32Array, own_chw: Float32Array, frame: Frame) -> Float32Array:
-    """A gain (S, S, 3) that darkens the highlights of a texture (3, S, S) in [0, 1] to the colour of the skin
-    under them: white that is only multiplied turns grey."""
-    size = len(gain_hwc)
-    own = np.log(own_chw.transpose(1, 2, 0) + np.float32(EPSILON))
-    light = own.mean(axis=2, keepdims=True)
-    colour = own - light
-    skin = gain_mask(frame, size) * (1 - lips_mask(frame, size))
-    usual = np.median(colour[skin > 0.5], axis=0)
-    above = np.maximum(light - np.median(light[skin > 0.5]), 0)
-    darker = np.maximum(-gain_hwc.mean(axis=2, keepdims=True), 0)
-    reached = np.minimum(darker / np.maximum(above, SHINE), 1)
-    pale = np.clip(1 - (colour @ usual) / max(float(usual @ usual), 1e-6), 0, 1)[:, :, None]
-    share = skin[:, :, None] * pale * reached * np.minimum(above / np.float32(SHINE), 1)
-    return f32(gain_hwc + share * usual)
 
 
 def filled(ring: Float32Array, size: int) -> Float32Array:

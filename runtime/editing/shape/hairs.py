@@ -39,7 +39,10 @@ VARIED = 14.0
 # Lengths of hairs in units of the crop's side.
 LENGTHS = (0.01, 0.03)
 
-# The edge of `beard_mask` is this soft, in units of the crop's side.
+# What darkens by less than this, in log units, is hair by a share.
+SURE = 0.03
+
+# The edge of `beard_area` is this soft, in units of the crop's side.
 SOFT = 0.015
 
 # Brows grow up to so many times their own size.
@@ -121,16 +124,14 @@ class OwnHair(NamedTuple):
         darker = np.minimum(gain_hwc.mean(axis=2, keepdims=True), 0)
         darker = darker * (1 + np.float32((GROWN - 1) * self.share) * (beard * self.bare)[:, :, None])
         own = np.maximum(darker, np.float32(-self.depth))
-        coloured = np.where(darker < 0, darker + own * (self.colour - 1), gain_hwc)
-        return f32(gain_hwc + hairs[:, :, None] * (coloured - gain_hwc))
+        coloured = darker + own * (self.colour - 1)
+        return f32(gain_hwc + hairs[:, :, None] * np.minimum(-darker / SURE, 1) * (coloured - gain_hwc))
 
 
-def shaven(gain_hwc: Float32Array, share: float, frame: Frame) -> Float32Array:
-    """A gain (S, S, 3) without a share, 0 to 1, of what it darkens where beards grow."""
-    if share == 0:
-        return gain_hwc
-    mask = beard_mask(frame, len(gain_hwc))[:, :, None]
-    return f32(gain_hwc - np.float32(share) * mask * np.minimum(gain_hwc, 0))
+def shaven(gain_hwc: Float32Array, share_hw: Float32Array, frame: Frame) -> Float32Array:
+    """A gain (S, S, 3) without a share (S, S), 0 to 1, of what it darkens where beards grow."""
+    share = (share_hw * beard_area(frame, len(gain_hwc)))[:, :, None]
+    return f32(gain_hwc - share * np.minimum(gain_hwc, 0))
 
 
 def hairs_in(texture_hw2: Float32Array, hairs: Float32Array) -> Float32Array:
@@ -142,7 +143,7 @@ def hairs_in(texture_hw2: Float32Array, hairs: Float32Array) -> Float32Array:
 
 
 @lru_cache(maxsize=8)
-def beard_mask(frame: Frame, size: int) -> Float32Array:
+def beard_area(frame: Frame, size: int) -> Float32Array:
     """Where a beard grows, with soft edges: float32 (size, size) in [0, 1]."""
     mask = f32(cv2.GaussianBlur(_beard(frame, size), (0, 0), SOFT * size))
     mask = f32(mask * (1 - frame.mask(size, dense.OUTER_LIP, blur=0.6)))

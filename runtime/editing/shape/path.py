@@ -13,19 +13,12 @@ from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.gain import (
-    dimmed,
-    greyed,
-    is_grey,
-    lips_mask,
-    log_gain,
-    own_colours,
-    under_highlights,
-)
+from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, log_gain
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, own_hair
-from aif.runtime.editing.shape.hairs import OwnHair, shaven
+from aif.runtime.editing.shape.hairs import OwnHair, beard_area, shaven
 from aif.runtime.editing.shape.makeup import makeup_gain, taken_off
-from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, hidden_parts, region_share, visible
+from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, Shares, hidden_parts, visible
+from aif.runtime.editing.shape.skin import OwnSkin
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
@@ -69,8 +62,7 @@ class ShapePath(EditPath[FaceChange]):
         self.frame: Frame = frame
         self.net = LandmarkNet(model.bundle, threads)
         self.regions = Regions.of(model.manifest.attributes, frame, model.image_size)
-        beard = frame.spread(region_share(("beard",), frame), model.image_size)
-        self.beard = beard * (1 - lips_mask(frame, model.image_size))
+        self.beard = beard_area(frame, model.image_size)
         self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
 
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
@@ -129,28 +121,16 @@ class ShapePath(EditPath[FaceChange]):
         gain = log_gain(source_images, target_images, encoded.inputs.images, self.frame)
         moves = after.landmarks - before.landmarks
         detail = amplified(after.detail - before.detail).transpose(0, 2, 3, 1)
-        skin, infos = detail_mask(self.frame, gain.shape[-1]), self.model.manifest.attributes
+        folds = detail_mask(self.frame, gain.shape[-1])
         found = []
         for k, texture in enumerate(encoded.inputs.images):
             seen = Seen.of(texture, source_images[k], self.frame)
             shares = self.regions.shares(target[k] - source[k])
-            where, hairs, light = shares.texture * seen.texture, shares.hairs, shares.light
-            tint = dimmed(np.ascontiguousarray(gain[k].transpose(1, 2, 0)), light, self.frame)
-            tint = shaven(tint, shares.shaven, self.frame)
-            stubble = (light - EXPRESSED) / (1 - EXPRESSED)
-            mended = np.maximum(1 - stubble, self.beard)[:, :, None]
-            tint += mended * (own_colours(tint, texture, self.frame) - tint)
-            if max(hairs, stubble) > 0:
-                own = OwnHair.of(texture, self.frame)
-                beard = self.beard * np.float32(hairs)
-                tint = own.tint(tint, np.maximum(hairs, self.beard * np.float32(stubble)), beard)
-                hairs *= own.share
-            tint = under_highlights(tint, texture, self.frame)
-            if shares.makeup is not None:
-                if shares.makeup < 0:
-                    tint = taken_off(tint, -shares.makeup, self.beard, self.frame)
-                tint = tint + makeup_gain(infos, source[k], target[k], texture, self.frame)
-            shown = cv2.resize(skin * where, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
+            where, hairs = shares.texture * seen.texture, 0.0
+            tint = np.ascontiguousarray(gain[k].transpose(1, 2, 0))
+            if where.any():  # else the hair alone changes
+                tint, hairs = self._tint(tint, texture, shares, (source[k], target[k]))
+            shown = cv2.resize(folds * where, detail.shape[2:0:-1], interpolation=cv2.INTER_AREA)
             edit = ShapeEdit(
                 moves[k] * (shares.at_landmarks * seen.at_landmarks)[:, None],
                 tint * where[:, :, None],
@@ -159,6 +139,34 @@ class ShapePath(EditPath[FaceChange]):
             )
             found.append(FaceChange(edit, hair_change(self.model.manifest, source[k], target[k])))
         return found
+
+    def _tint(
+        self,
+        gain_hwc: Float32Array,
+        texture_chw: Float32Array,
+        shares: Shares,
+        values: tuple[Float32Array, Float32Array],
+    ) -> tuple[Float32Array, float]:
+        """A decoder's gain (S, S, 3) as it looks natural on this face's texture, with the make-up that comes
+        or goes between attribute values (A,), twice; and how much of what it darkens is hair."""
+        tint = dimmed(gain_hwc, shares.light, self.frame)
+        if shares.shaven is not None:
+            tint = shaven(tint, shares.shaven, self.frame)
+        skin, stubble = OwnSkin.of(texture_chw, self.frame), (shares.light - EXPRESSED) / (1 - EXPRESSED)
+        mended = np.maximum(1 - stubble, self.beard)[:, :, None]
+        tint = tint + mended * (skin.keeps_colours(tint, stubble) - tint)
+        hairs = shares.hairs
+        if max(hairs, stubble) > 0:
+            own = OwnHair.of(texture_chw, self.frame)
+            beard = self.beard * np.float32(hairs)
+            tint = own.tint(tint, np.maximum(hairs, self.beard * np.float32(stubble)), beard)
+            hairs *= own.share
+        tint = skin.under_highlights(tint)
+        if shares.makeup is not None:
+            if shares.makeup < 0:
+                tint = taken_off(tint, -shares.makeup, self.beard, self.frame)
+            tint = tint + makeup_gain(self.model.manifest.attributes, *values, texture_chw, self.frame)
+        return tint, hairs
 
     def apply(
         self,

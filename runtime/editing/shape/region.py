@@ -55,15 +55,15 @@ PART_SEEN = (0.6, 0.8)
 class Shares(NamedTuple):
     """How much of an edit acts, 0 to 1: float32 (S, S) of the texture, (221,) at the landmarks; how much of
     what it darkens is hair; how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`); how
-    much of what it darkens where beards grow is left out; and how much of it is make-up, below 0 where that
-    goes, None where none changes.
+    much of what it darkens where beards grow is left out, (S, S), None for nothing; and how much of it is
+    make-up, below 0 where that goes, None where none changes.
     """
 
     texture: Float32Array
     at_landmarks: Float32Array
     hairs: float
     light: float
-    shaven: float
+    shaven: Float32Array | None
     makeup: float | None
 
 
@@ -100,17 +100,29 @@ class Regions:
         its change.
         """
         changes = np.abs(change) * self.at_landmarks.any(axis=1)
-        weights = changes / max(float(changes.max()), 1e-6)
+        weights = f32(changes / max(float(changes.max()), 1e-6))
         which = np.flatnonzero(weights)
         if not len(which):
-            return Shares(np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0]), 0, 0, 0, None)
+            nowhere = np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0])
+            return Shares(*nowhere, hairs=0, light=0, shaven=None, makeup=None)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
         at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
         hairs = float((self.hairs * weights * (change > 0)).max())
-        shaven = float((self.shaven * weights * (change > 0)).sum() / weights.sum())
         put = self.makeup * weights
         makeup = float((put * np.sign(change)).sum() / weights.sum()) if put.any() else None
-        return Shares(texture, at_landmarks, hairs, float((self.light * weights).max()), shaven, makeup)
+        light, bare = float((self.light * weights).max()), self._shaven(weights, change > 0)
+        return Shares(texture, at_landmarks, hairs, light, bare, makeup)
+
+    def _shaven(self, weights: Float32Array, rising: npt.NDArray[np.bool_]) -> Float32Array | None:
+        """What edits that bring no beard leave out; less where others act, nothing where one grows hair."""
+        if not (weights * rising * self.shaven).any():
+            return None
+
+        def most(which: Float32Array) -> Float32Array:
+            return f32((self.texture * (weights * which)[:, None, None]).max(axis=0))
+
+        bare, other = most(self.shaven * rising), most((1 - self.shaven) * (self.makeup == 0))
+        return f32(bare * (1 - most(self.hairs * rising)) / np.maximum(bare + other, 1e-6))
 
 
 def region_share(parts: Sequence[Part] | None, frame: Frame) -> Float32Array:

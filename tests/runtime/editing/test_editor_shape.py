@@ -101,26 +101,55 @@ def test_an_edit_stays_in_its_region(make_shape_bundle, frame):
     assert (mouth > 2).sum() < (everywhere > 2).sum()
 
 
-@pytest.mark.parametrize(("group", "elsewhere"), [("face", 0.12), ("expression", 0.0)])
-def test_where_beards_grow_an_edit_gives_skin_no_colour_of_its_own(
-    make_shape_bundle, frame, monkeypatch, group, elsewhere
-):
-    young, blond = AttributeInfo(name="Young", group=group), AttributeInfo(name="Blond_Hair", group="hair")
-    bundle = make_shape_bundle(attributes=(young, blond))
-    with Editor.load(bundle, "cpu", Finds(FACES[1]), threads=1) as editor:
-        path = editor.path
-        encoded = path.encode(path.cut(frame, path.look(frame, FACES[1:])))
-        old, new = np.zeros((1, 2), np.float32), np.array([[1, 0]], np.float32)
-        before = path.model.decode_both(encoded.encoding, old, new)[0]
-        source = np.full_like(before.image, 0.5)
-        after = replace(before, image=source * np.float32([0.85, 1, 1.1])[:, None, None])
-        monkeypatch.setattr(path.model, "decode_both", lambda *_: (replace(before, image=source), after))
-        (change,) = path.change(encoded, old, new)
-    loses_red = change.edit.gain.mean(axis=2) - change.edit.gain[:, :, 0]
-    size = len(loses_red)
-    skin = path.frame.mask(size, dense.SKIN, blur=0) * (path.beard < 0.01)
-    assert loses_red[path.beard > 0.9].max() < 0.03
-    assert np.median(loses_red[skin > 0.9]) == pytest.approx(elsewhere, abs=0.03)
+CHEEK, OTHER_CHEEK = np.s_[18:20, 9:11], np.s_[18:20, 21:23]  # of a texture of 32 px
+
+
+@pytest.fixture
+def gain_of(make_shape_bundle, frame, monkeypatch):
+    """(S, S, 3): the gain of an edit of an attribute, of a face whose texture and decodings are all grey, the
+    second decoding times `factor` (S, S, 3); OTHER_CHEEK is white. And where a beard would grow."""
+
+    def gain(factor, **info):
+        attributes = AttributeInfo(name="Young", **info), AttributeInfo(name="Blond_Hair", group="hair")
+        with Editor.load(
+            make_shape_bundle(attributes=attributes), "cpu", Finds(FACES[1]), threads=1
+        ) as editor:
+            path = editor.path
+            encoded = path.encode(path.cut(frame, path.look(frame, FACES[1:])))
+            grey = np.float32([0.55, 0.5, 0.45])[:, None, None] + np.zeros_like(encoded.inputs.images)
+            old, new = np.zeros((1, 2), np.float32), np.array([[1, 0]], np.float32)
+            before = replace(path.model.decode_both(encoded.encoding, old, new)[0], image=grey)
+            after = replace(before, image=grey * factor(path.beard).transpose(2, 0, 1))
+            monkeypatch.setattr(path.model, "decode_both", lambda *_: (before, after))
+            texture = grey.copy()
+            texture[:, :, *OTHER_CHEEK] = 0.95
+            inputs = replace(encoded.inputs, images=texture)
+            (change,) = path.change(replace(encoded, inputs=inputs), old, new)
+        return change.edit.gain, path.beard
+
+    return gain
+
+
+@pytest.mark.parametrize(("group", "elsewhere"), [("face", 0.1), ("expression", 0.0)])
+def test_where_beards_grow_an_edit_gives_skin_no_colour_of_its_own(gain_of, group, elsewhere):
+    def factor(beard):
+        greener = np.float32([0.85, 1, 1.1])
+        there = np.maximum(beard, 0)
+        there[CHEEK] = 1
+        return 1 + there[:, :, None] * (greener - 1)
+
+    gain, beard = gain_of(factor, group=group)
+    loses_red = gain.mean(axis=2) - gain[:, :, 0]
+    assert loses_red[beard > 0.9].max() < 0.03
+    assert np.median(loses_red[CHEEK]) == pytest.approx(elsewhere, abs=0.03)
+
+
+@pytest.mark.parametrize("shaven", [False, True])
+def test_what_darkens_is_no_beard_and_no_grey_highlight(gain_of, shaven):
+    gain, beard = gain_of(lambda beard: np.full((*beard.shape, 3), 0.8, np.float32), shaven=shaven)
+    assert (gain[beard > 0.99].mean() > -0.01) == shaven
+    red_over_blue = gain[..., 0] - gain[..., 2]
+    assert red_over_blue[OTHER_CHEEK].mean() > 0.03 > red_over_blue[CHEEK].mean()
 
 
 @pytest.mark.parametrize(

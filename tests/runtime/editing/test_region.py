@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 from made_up_face import made_up_frame
 
-from aif.runtime.bundle.attributes import AttributeInfo
-from aif.runtime.editing.shape.gain import (
-    dimmed,
-    gain_mask,
-    lips_mask,
-    own_colours,
-    under_highlights,
-)
-from aif.runtime.editing.shape.hairs import SIDES, OwnHair, strands, strands_at
+from aif.runtime.bundle.attributes import AttributeInfo, MakeupInfo
+from aif.runtime.editing.shape.gain import dimmed, gain_mask, lips_mask
+from aif.runtime.editing.shape.hairs import SIDES, OwnHair, beard_area, shaven, strands, strands_at
 from aif.runtime.editing.shape.region import Regions, region_share
+from aif.runtime.editing.shape.skin import OwnSkin
 from aif.runtime.geometry import points as dense
 
 FRAME = made_up_frame()
@@ -87,6 +82,26 @@ def test_beards_grow_hair_by_hair_and_leave_lips():
     assert np.abs(strands(FRAME)[0][mouth]).mean() < 0.05
 
 
+def test_an_edit_that_is_no_beard_darkens_no_chin():
+    bare = about("mouth", "jaw").model_copy(update={"shaven": True})
+    makeup = about().model_copy(update={"makeup": MakeupInfo(on={}, off={})})
+    regions = Regions.of([bare, about("brows"), about("beard"), about(), makeup], FRAME, 128)
+
+    def at_the_chin(*change):
+        found = regions.shares(np.float32(change)).shaven
+        return 0 if found is None else float(found[114, 64])
+
+    assert at_the_chin(1, 0, 0, 0, 0) == pytest.approx(1)
+    assert at_the_chin(-1, 0, 0, 0, 0) == at_the_chin(0, 0, 1, 1, 1) == 0
+    assert at_the_chin(0.2, 1, 0, 0, 1) == pytest.approx(1)  # brows and make-up bring none, either
+    assert at_the_chin(1, 0, 1, 0, 0) == pytest.approx(0, abs=1e-3)  # a beard that is asked for
+    assert at_the_chin(1, 0, 0, 1, 0) == pytest.approx(0.5, abs=1e-3)
+    gain = np.float32([-0.3, -0.1, 0.2]) + np.zeros((128, 128, 3), np.float32)
+    half, chin, cheek = np.full((128, 128), 0.5, np.float32), np.s_[114, 64], np.s_[70, 40]
+    np.testing.assert_allclose(shaven(gain, half, FRAME)[chin], (-0.15, -0.05, 0.2), atol=0.01)
+    np.testing.assert_array_equal(shaven(gain, 2 * half, FRAME)[cheek], gain[cheek])
+
+
 def test_expressions_keep_the_light_of_the_photo():
     regions = Regions.of([about(group="expression"), about()], FRAME, 128)
     shares = [regions.shares(np.array(change, np.float32)).light for change in ((-1, 0), (0, 1), (1, 0.5))]
@@ -111,7 +126,8 @@ def test_an_expression_gives_skin_no_colour_of_its_own():
     reddish, skin, lips = np.s_[96:100, 30:34], np.s_[75:85, 40:50], lips_mask(FRAME, 128)
     own[1:, *reddish] *= 0.75  # a fold beside the mouth
     greener = np.zeros((128, 128, 3), np.float32) + np.float32([-0.15, 0.05, 0.1]) - np.float32(0.2)
-    given = own_colours(greener, own, FRAME)
+    skin_of = OwnSkin.of(own, FRAME)
+    given = skin_of.keeps_colours(greener, 0)
 
     def red(gain, where):
         return float((gain[where][..., 0] - gain[where].mean(axis=-1)).mean())
@@ -120,6 +136,7 @@ def test_an_expression_gives_skin_no_colour_of_its_own():
     assert red(given, reddish) < -0.1  # it becomes what the rest of the skin is
     np.testing.assert_allclose(given[skin].mean(axis=-1), -0.2, atol=1e-5)
     np.testing.assert_allclose(given[lips > 0.99], greener[lips > 0.99], atol=0.01)
+    np.testing.assert_allclose(skin_of.keeps_colours(greener, 1)[skin], greener[skin], atol=1e-5)  # a tone
 
 
 def test_a_highlight_that_is_darkened_shows_the_skin_under_it():
@@ -128,14 +145,17 @@ def test_a_highlight_that_is_darkened_shows_the_skin_under_it():
     own[:, *white] = 0.9
     own[:, *fair] *= 1.5  # bright, but of the skin's colour
     darker = np.full((128, 128, 3), -0.8, np.float32)
-    given = under_highlights(darker, own, FRAME)
+    given = OwnSkin.of(own, FRAME).under_highlights(darker)
     red, green, blue = np.exp(given[80, 45])
     assert red / green == pytest.approx(0.66 / 0.46, abs=0.02)
     assert green / blue == pytest.approx(0.46 / 0.36, abs=0.02)
     np.testing.assert_allclose(given.mean(axis=2), -0.8, atol=1e-5)
     np.testing.assert_allclose(given[100:110, 60:68], darker[100:110, 60:68], atol=1e-6)
     np.testing.assert_allclose(given[fair], darker[fair], atol=0.03)  # it is a little paler in log units
-    np.testing.assert_allclose(under_highlights(-darker, own, FRAME), -darker, atol=1e-6)
+    np.testing.assert_allclose(OwnSkin.of(own, FRAME).under_highlights(-darker), -darker, atol=1e-6)
+    beard = beard_area(FRAME, 128)
+    own[:, beard > 0.5] = 0.9
+    np.testing.assert_allclose(OwnSkin.of(own, FRAME).shine[beard > 0.99], 0, atol=0.02)  # a white beard
 
 
 def test_beards_darker_than_the_brows_have_no_more_of_their_colour():

@@ -9,7 +9,7 @@ from made_up_face import face_picture, face_points, made_up_frame
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import EPSILON, dimmed, log_gain
-from aif.runtime.editing.shape.hairs import beard_mask, shaven
+from aif.runtime.editing.shape.hairs import beard_area, shaven
 from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.geometry import points as dense
@@ -117,15 +117,18 @@ def test_an_edit_of_two_decodings_is_the_runtimes():
         for image, each in zip((before, after), amplitudes, strict=True)
     ]
     where = Where.of(attribute_infos(["Male", "Big_Nose", "Goatee", "Smiling"]), FRAME, SIZE, "cpu")
-    everywhere, nose, beard, smile = (where.rows(torch.tensor([number])) for number in range(4))
+    everywhere, nose, beard, smile = (where.rows(torch.tensor([k]), torch.ones(1)) for k in range(4))
     assert (everywhere.hairs, nose.hairs, beard.hairs) == (0, 0, 1)
+    assert (everywhere.shaven, nose.shaven, beard.shaven) == (0, 1, 0)
+    going = where.rows(torch.tensor([1, 2]), torch.zeros(2))
+    assert not going.hairs.any() and not going.shaven.any()
     edit = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), everywhere)
     images = [as_batch(image).numpy() for image in (before, after, own)]
     np.testing.assert_allclose(edit.gain.numpy(), log_gain(*images, FRAME), atol=2e-3)
     narrow = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), nose)
     texture, *_ = Regions.of(attribute_infos(["Big_Nose"]), FRAME, SIZE).shares(np.ones(1, np.float32))
     whole = np.ascontiguousarray(log_gain(*images, FRAME)[0].transpose(1, 2, 0))
-    bare, bearded = shaven(whole, 1, FRAME), beard_mask(FRAME, SIZE)
+    bare, bearded = shaven(whole, np.ones((SIZE, SIZE), np.float32), FRAME), beard_area(FRAME, SIZE)
     np.testing.assert_allclose(narrow.gain[0], (bare * texture[:, :, None]).transpose(2, 0, 1), atol=2e-3)
     assert (bare - whole)[bearded > 0.9].max() > 0.1 and bare[bearded > 0.99].min() > -0.01
     expression = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), smile).gain[0].permute(1, 2, 0).numpy()

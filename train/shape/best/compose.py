@@ -6,8 +6,8 @@
 Which triangle covers a pixel is found without gradients; the coordinates within it are in closed form, so
 that the picture pulls at the landmarks. It follows `aif.runtime.editing.shape.edit.apply_edit` step by step,
 at the size of a crop; tests hold the two together. The mouth is drawn as there, without gradients. The
-runtime alone takes the colour of beards from the person's brows, keeps an expression's skin within its own
-colours, and leaves out what is hidden or at the rim of a turned face.
+runtime alone takes the colour of beards from the person's brows, keeps the skin within its own colours, and
+leaves out what is hidden or at the rim of a turned face.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor
 from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.editing.shape.detail import SHARE, detail_mask
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask, lips_mask
-from aif.runtime.editing.shape.hairs import beard_mask, hairs_in, strands_at
+from aif.runtime.editing.shape.hairs import beard_area, hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import CLOSING, SHUT, draw_mouth
 from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.warp import HALF_OPEN, LEAST_SHARE, OPENING, PARTED, SLIT
@@ -71,9 +71,11 @@ class Where(NamedTuple):
         parts = (found.texture[:, None], found.at_landmarks, found.hairs, found.light, found.shaven)
         return cls(*(torch.from_numpy(part).to(device) for part in parts))
 
-    def rows(self, numbers: Tensor) -> Where:
-        """Those of int64 (N,)."""
-        return Where(*(part[numbers] for part in self))
+    def rows(self, numbers: Tensor, values: Tensor) -> Where:
+        """Those of attributes int64 (N,) that become `values` (N,), 0 or 1: as one goes, no hair grows, and
+        none is left out."""
+        found = Where(*(part[numbers] for part in self))
+        return found._replace(hairs=found.hairs * values, shaven=found.shaven * values)
 
 
 class Composer:
@@ -94,7 +96,7 @@ class Composer:
         self.mean = torch.tensor(frame.vertices(frame.mean, 1.0), device=device)
         self.mask = torch.tensor(gain_mask(frame, texture_size), device=device)
         self.dimmed = self.mask * (1 - torch.tensor(lips_mask(frame, texture_size), device=device))
-        self.bearded = torch.tensor(beard_mask(frame, texture_size), device=device)
+        self.bearded = torch.tensor(beard_area(frame, texture_size), device=device)
         self.skin = torch.tensor(detail_mask(frame, texture_size), device=device)
         pixels = np.stack(np.meshgrid(*[np.arange(texture_size, dtype=np.float32)] * 2), axis=-1)
         hairs = hairs_in(pixels / np.float32(texture_size), strands_at(frame, 1.0))
@@ -267,7 +269,7 @@ def sample_grid(encoder: ShapeEncoder, decoder: ShapeDecoder, store: FaceStore) 
     for number in range(len(store.attributes)):
         y = code.y.clone()
         y[:, number] = 1 - y[:, number].round()
-        here = where.rows(torch.full((len(rows),), number))
+        here = where.rows(torch.full((len(rows),), number), y[:, number])
         edit = composer.edit(before, decoder.decode(code.mean, y), faces.texture, here)
         columns.append(composer(faces.crop, faces.points, edit))
     picture = torch.cat(columns, dim=3).permute(0, 2, 3, 1).reshape(-1, store.size * len(columns), 3)

@@ -92,8 +92,7 @@ class Editing:
 
     def where(self, request: Request) -> Where:
         """Where the edits may act."""
-        found = self.every.rows(request.attribute)
-        return found._replace(hairs=found.hairs * request.value, shaven=found.shaven * request.value)
+        return self.every.rows(request.attribute, request.value)
 
     def wanted(self, y: Tensor, request: Request) -> Tensor:
         """y (N, A) as requested."""
