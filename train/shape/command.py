@@ -104,7 +104,8 @@ def train_baseline(
         raise ConfigError(f"{out} is not empty and holds no such model.", "Choose another --out.")
     if hint := region_hint(dataset.attributes, regions):
         log(hint)
-    faces = make_textures(dataset, dense_landmarks(dataset, log), size, config.faces, config.seed, log)
+    landmarks = dense_landmarks(dataset, log, faces=config.faces, seed=config.seed)
+    faces = make_textures(dataset, landmarks, size, config.faces, config.seed, log)
     encoder, decoder = fit_linear(faces, config, log)
     infos = attribute_infos(dataset.attributes, regions=regions)
     run = ShapeRun(

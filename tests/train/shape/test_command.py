@@ -155,6 +155,14 @@ def test_landmarks_are_those_that_the_network_finds():
     assert (rows.tolist(), crops.shape) == ([0, 2], (2, 32, 32, 3))
 
 
+def test_no_more_faces_are_looked_at_than_are_wanted():
+    faces = Faces((128,) * 40)
+    found = dense_landmarks(faces, faces=10, net=Net())
+    assert found.sure.sum() in (9, 10)  # of 11; the last is doubted, one of them may be the unreadable
+    assert (dense_landmarks(faces, faces=10, seed=1, net=Net()).sure != found.sure).any()
+    assert dense_landmarks(faces, faces=100, net=Net()).sure.sum() == 38
+
+
 def test_images_of_several_sizes_have_to_be_packed():
     with pytest.raises(DataError, match="size"):
         dense_landmarks(Faces((128, 128, 64)), net=Net())

@@ -62,7 +62,7 @@ def train_best(
     _check_attributes(out, names, regions, log)
     if not list_checkpoints(checkpoint_folder(out)):
         log(estimate(config, embedded_frame(), names, SIZE, options.device))
-    landmarks = dense_landmarks(dataset, log)
+    landmarks = dense_landmarks(dataset, log, faces=config.faces, seed=config.seed)
     faces = make_textures(dataset, landmarks, SIZE, config.faces, config.seed, log)
     crops, _ = make_crops(dataset, landmarks, faces.rows, SIZE, log)
     if not (out / ATTRIBUTES_FILE).exists():  # which `aif calibrate` may have changed since

@@ -22,10 +22,22 @@ BATCH = 64
 SURE = 0.8
 
 
+# So many times the faces that are wanted are looked at, for of some the network is not sure.
+SPARE = 1.1
+
+
 def dense_landmarks(
-    dataset: FaceDataset, log: Callable[[str], None] = print, net: LandmarkNet | None = None
+    dataset: FaceDataset,
+    log: Callable[[str], None] = print,
+    *,
+    faces: int | None = None,
+    seed: int = 0,
+    net: LandmarkNet | None = None,
 ) -> DenseLandmarks:
     """The dense landmarks of a dataset, row by row, as `net` or the embedded bundle's network finds them.
+
+    Where no more than so many `faces` are wanted, it looks at somewhat more of them, drawn at random; the
+    score of all others is 0.
 
     A `dense.npz` beside the faces is not read: landmarks that lie a little elsewhere in training than in use
     let `z` tell of the attributes again.
@@ -36,9 +48,10 @@ def dense_landmarks(
     net, count = net or LandmarkNet(Bundle.open()), len(dataset)
     points = np.zeros((count, 221, 2), dtype=np.float32)
     pose, score = np.zeros((count, 3), np.float32), np.zeros(count, np.float32)
-    starts = range(0, count, BATCH)
-    for start in counted(starts, f"landmarks, in batches of {BATCH}", len(starts), log):
-        images = dict(_readable(dataset, range(start, min(start + BATCH, count))))
+    drawn = np.random.default_rng(seed).permutation(count)[: None if faces is None else round(SPARE * faces)]
+    batches = [np.sort(drawn)[start : start + BATCH].tolist() for start in range(0, len(drawn), BATCH)]
+    for batch in counted(batches, f"landmarks, in batches of {BATCH}", len(batches), log):
+        images = dict(_readable(dataset, batch))
         if not images:
             continue
         if len({image.shape for image in images.values()}) > 1:
