@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
+from aif.runtime.bundle.bundle import Bundle
 from aif.runtime.editing.shape.makeup import places
 from aif.runtime.errors import AifError, ConfigError, DataError
 from aif.runtime.faces.landmarks import DenseFaces
@@ -185,6 +186,12 @@ def cap(crops):
     matte = np.zeros((len(crops), 128, 128), np.float32)
     matte[:, :40] = 1
     return matte
+
+
+def test_the_embedded_bundle_is_what_is_known_of_its_attributes():
+    infos = Bundle.open().manifest.attributes
+    known = attribute_infos([info.name for info in infos], trained=True)
+    assert [info.model_copy(update={"makeup": None}) for info in infos] == list(known)
 
 
 def test_colours_of_hair_are_those_of_the_labelled():
