@@ -123,8 +123,12 @@ class OwnHair(NamedTuple):
         (S, S), 0 to 1; and is as deep as dark brows allow, as far as it is a beard: `beard`, alike."""
         darker = np.minimum(gain_hwc.mean(axis=2, keepdims=True), 0)
         darker = darker * (1 + np.float32((GROWN - 1) * self.share) * (beard * self.bare)[:, :, None])
-        own = np.maximum(darker, np.float32(-self.depth))
-        coloured = darker + own * (self.colour - 1)
+        own = np.minimum(-darker, np.float32(self.depth))
+        # Light of skin and of hair over a share of it add up: some hair on light skin is hardly coloured.
+        share = (1 - np.exp(-own)) / np.float32(1 - np.exp(-self.depth))
+        mixed = np.log1p(share * np.expm1(-self.depth * self.colour))
+        mixed *= own / np.maximum(-mixed.mean(axis=2, keepdims=True), 1e-6)
+        coloured = f32(darker + own + mixed)
         return f32(gain_hwc + hairs[:, :, None] * np.minimum(-darker / SURE, 1) * (coloured - gain_hwc))
 
 

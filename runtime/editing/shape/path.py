@@ -152,10 +152,10 @@ class ShapePath(EditPath[FaceChange]):
         tint = dimmed(gain_hwc, shares.light, self.frame)
         if shares.shaven is not None:
             tint = shaven(tint, shares.shaven, self.frame)
-        skin, stubble = OwnSkin.of(texture_chw, self.frame), (shares.light - EXPRESSED) / (1 - EXPRESSED)
-        mended = np.maximum(1 - stubble, self.beard)[:, :, None]
-        tint = tint + mended * (skin.keeps_colours(tint, stubble) - tint)
-        hairs = shares.hairs
+        skin, tone = OwnSkin.of(texture_chw, self.frame), (shares.light - EXPRESSED) / (1 - EXPRESSED)
+        mended = np.maximum(1 - tone, self.beard)[:, :, None]
+        tint = tint + mended * (skin.keeps_colours(tint, tone) - tint)
+        hairs, stubble = shares.hairs, shares.stubble
         if max(hairs, stubble) > 0:
             own = OwnHair.of(texture_chw, self.frame)
             beard = self.beard * np.float32(hairs)

@@ -54,15 +54,16 @@ PART_SEEN = (0.6, 0.8)
 
 class Shares(NamedTuple):
     """How much of an edit acts, 0 to 1: float32 (S, S) of the texture, (221,) at the landmarks; how much of
-    what it darkens is hair; how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`); how
-    much of what it darkens where beards grow is left out, (S, S), None for nothing; and how much of it is
-    make-up, below 0 where that goes, None where none changes.
+    what it darkens is hair; how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`);
+    how much of what it darkens where beards grow may be stubble, and how much is left out, (S, S), None for
+    nothing; and how much of it is make-up, below 0 where that goes, None where none changes.
     """
 
     texture: Float32Array
     at_landmarks: Float32Array
     hairs: float
     light: float
+    stubble: float
     shaven: Float32Array | None
     makeup: float | None
 
@@ -75,6 +76,7 @@ class Regions:
     at_landmarks: Float32Array
     hairs: Float32Array
     light: Float32Array
+    stubble: Float32Array
     shaven: Float32Array
     makeup: Float32Array
 
@@ -90,8 +92,11 @@ class Regions:
         lips = frame.mask(size, dense.OUTER_LIP, blur=1.0)
         light = np.where(expressions, np.float32(EXPRESSED), np.float32(1))
         shaven = np.array([info.shaven for info in attributes], np.float32)
+        stubble = (1 - shaven) * ~np.array(expressions)
         makeup = np.array([info.makeup is not None for info in attributes], np.float32)
-        return cls(texture * (1 - hairs[:, None, None] * lips), at, hairs, light, shaven, makeup)
+        return cls(
+            texture * (1 - hairs[:, None, None] * lips), at, hairs, light, f32(stubble), shaven, makeup
+        )
 
     def shares(self, change: Float32Array) -> Shares:
         """Of an edit that changes attribute values by `change` (A,).
@@ -104,14 +109,15 @@ class Regions:
         which = np.flatnonzero(weights)
         if not len(which):
             nowhere = np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0])
-            return Shares(*nowhere, hairs=0, light=0, shaven=None, makeup=None)
+            return Shares(*nowhere, hairs=0, light=0, stubble=0, shaven=None, makeup=None)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
         at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
         hairs = float((self.hairs * weights * (change > 0)).max())
         put = self.makeup * weights
         makeup = float((put * np.sign(change)).sum() / weights.sum()) if put.any() else None
-        light, bare = float((self.light * weights).max()), self._shaven(weights, change > 0)
-        return Shares(texture, at_landmarks, hairs, light, bare, makeup)
+        light, stubble = (float((part * weights).max()) for part in (self.light, self.stubble))
+        bare = self._shaven(weights, change > 0)
+        return Shares(texture, at_landmarks, hairs, light, stubble, bare, makeup)
 
     def _shaven(self, weights: Float32Array, rising: npt.NDArray[np.bool_]) -> Float32Array | None:
         """What edits that bring no beard leave out; less where others act, nothing where one grows hair."""

@@ -160,9 +160,9 @@ def test_a_highlight_that_is_darkened_shows_the_skin_under_it():
 
 def test_beards_darker_than_the_brows_have_no_more_of_their_colour():
     own = OwnHair(1.0, np.float32([1.3, 0.9, 0.8]), 0.2, np.zeros((2, 1), np.float32))
-    gain = np.float32([-0.1, -0.5])[:, None, None] * np.ones((1, 1, 3), np.float32)
+    gain = np.float32([-0.2, -0.5])[:, None, None] * np.ones((1, 1, 3), np.float32)
     given = own.tint(gain, np.ones((2, 1), np.float32), np.zeros((2, 1), np.float32))
-    np.testing.assert_allclose(given[0, 0], -0.1 * own.colour, atol=1e-6)
+    np.testing.assert_allclose(given[0, 0], -0.2 * own.colour, atol=1e-6)
     np.testing.assert_allclose(given[1, 0], -0.3 - 0.2 * own.colour, atol=1e-6)
 
 
@@ -200,7 +200,9 @@ def test_beards_are_as_dark_and_of_the_colour_as_the_brows(brows, share, colour)
     np.testing.assert_allclose(own.colour, colour, atol=0.02)
     gain = np.zeros((2, 1, 3), np.float32) + np.array([[[-0.3, -0.2, -0.1]], [[0.1, 0, 0.2]]], np.float32)
     here = np.ones((2, 1), np.float32)
-    np.testing.assert_allclose(own.tint(gain, here, 0 * here)[0, 0], -0.2 * own.colour, atol=1e-6)
-    np.testing.assert_allclose(own.tint(gain, here, here)[0, 0], -0.2 * (1 + share) * own.colour, atol=4e-3)
+    given, grown = (own.tint(gain, here, beard)[0, 0] for beard in (0 * here, here))
+    assert given.mean() == pytest.approx(-0.2) and grown.mean() == pytest.approx(-0.2 * (1 + share), abs=4e-3)
+    np.testing.assert_array_equal(np.argsort(-given), np.argsort(own.colour))
+    assert np.ptp(given) <= 0.2 * np.ptp(own.colour) + 1e-6  # some hair on light skin is less coloured
     np.testing.assert_allclose(own.tint(gain, here, here)[1], gain[1], atol=1e-6)  # what brightens
     np.testing.assert_allclose(own.tint(gain, 0 * here, 0 * here), gain, atol=1e-6)
