@@ -105,7 +105,7 @@ def test_a_grey_photo_stays_grey(editor, astronaut_bgr, edits, tint):
 )
 def test_an_edit_that_is_taken_back(editor, astronaut_bgr, name, share):
     """Back to the value that was seen, with what it took along: nearer to the photo than the edit is. Of hair
-    the encoder sees no more than its edge, and this fringe stays fair; youth brings back no shade of a chin."""
+    the encoder sees no more than its edge, and this fringe stays fair; youth brings no shade back."""
     offered(editor, name)
     (seen,) = editor.analyse(astronaut_bgr, detections=face_at(FIVE))
     there = edited(editor, astronaut_bgr, {name: float(seen.y[name] < 0.5)})
