@@ -125,8 +125,8 @@ class OwnHair(NamedTuple):
         darker = darker * (1 + np.float32((GROWN - 1) * self.share) * (beard * self.bare)[:, :, None])
         own = np.minimum(-darker, np.float32(self.depth))
         # Light of skin and of hair over a share of it add up: some hair on light skin is hardly coloured.
-        share = (1 - np.exp(-own)) / np.float32(1 - np.exp(-self.depth))
-        mixed = np.log1p(share * np.expm1(-self.depth * self.colour))
+        covered = (1 - np.exp(-own)) / np.float32(1 - np.exp(-self.depth))
+        mixed = np.log1p(covered * np.expm1(-self.depth * self.colour))
         mixed *= own / np.maximum(-mixed.mean(axis=2, keepdims=True), 1e-6)
         coloured = f32(darker + own + mixed)
         return f32(gain_hwc + hairs[:, :, None] * np.minimum(-darker / SURE, 1) * (coloured - gain_hwc))

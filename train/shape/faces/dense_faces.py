@@ -21,7 +21,6 @@ BATCH = 64
 # A probability of a face from which on found landmarks are sure enough to train on.
 SURE = 0.8
 
-
 # So many times the faces that are wanted are looked at, for of some the network is not sure.
 SPARE = 1.1
 
