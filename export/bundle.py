@@ -124,6 +124,10 @@ def export_bundle(
     }
     for name, found in beside.items():
         fields[name], files[found[0].file] = found
+    if model.skin is not None:
+        skin = model.skin.stored()
+        fields["skin"] = FileInfo(file="skin.npz", sha256=sha256_of(skin))
+        files["skin.npz"] = skin
     if card is not None:
         files["MODEL_CARD.md"] = card
     manifest = Manifest.model_validate({**without_files.model_dump(), **fields})

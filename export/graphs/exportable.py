@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aif.runtime.bundle.manifest import AttributeInfo, HairInfo, Provenance
+from aif.runtime.editing.shape.shave import BareSkin
 from aif.runtime.errors import ConfigError, UnknownAttributeError
 from aif.runtime.geometry.frame import Frame
 from aif.train.shape.model import is_shape_run, load_shape_run
@@ -32,6 +33,7 @@ class ExportableModel:
         attributes: y's columns.
         frame: mean shape and triangles; None for models of the similarity crop.
         data_path: where the training faces lay; None = not known.
+        skin: the skin of faces without beards, if an attribute is a beard.
         columns: (A, A') of the networks' own A' attributes those that are offered; None = all.
     """
 
@@ -45,6 +47,7 @@ class ExportableModel:
     frame: Frame | None = None
     hair: Mapping[str, HairInfo] = field(default_factory=dict)
     data_path: Path | None = None
+    skin: BareSkin | None = None
     columns: Tensor | None = None
 
     @property
@@ -73,6 +76,7 @@ def open_exportable(folder: Path) -> ExportableModel:
             shaped.frame,
             shaped.hair,
             Path(shaped.data_path) if shaped.data_path else None,
+            shaped.skin,
         )
     run = load_run(folder)
     config = run.config
@@ -135,4 +139,5 @@ def without(model: ExportableModel, names: Sequence[str]) -> ExportableModel:
         columns=torch.eye(len(model.attributes))[kept],
         attributes=tuple(infos),
         hair=left(model.hair),
+        skin=model.skin if any(info.bearded is not None for info in infos) else None,
     )

@@ -54,7 +54,8 @@ class AttributeInfo(Frozen):
     `region` names the parts of the face that the attribute is about; there alone its edit moves and tints
     (brows, moustache and beard: hair by hair, without the lips).
     Without any, all of it. `shaven`: as it comes, it darkens nothing where beards grow: young men's are dark,
-    but youth is no beard. `group` is for menus. `makeup`: that the attribute is make-up, and its colours.
+    but youth is no beard. `bearded`: the value at which faces have a beard; as it goes, they are shaved.
+    `group` is for menus. `makeup`: that the attribute is make-up, and its colours.
     """
 
     name: Name
@@ -68,6 +69,7 @@ class AttributeInfo(Frozen):
     excludes: tuple[Name, ...] = ()
     region: tuple[Part, ...] = ()
     shaven: bool = False
+    bearded: Literal[0, 1] | None = None
     group: Group = "face"
     makeup: MakeupInfo | None = None
 

@@ -96,6 +96,10 @@ class Bundle:
         """The ONNX bytes of the network that finds faces; errors as `matte_bytes`."""
         return self._read(self.manifest.detector, "face detector", "Use another one: --detector auto.")
 
+    def skin_bytes(self) -> bytes:
+        """The skin of faces without beards (`aif.runtime.editing.shape.shave`); errors as `matte_bytes`."""
+        return self._read(self.manifest.skin, "skin without beards", "Export it anew: aif-export RUN -o OUT")
+
     def _read(self, info: FileInfo | None, what: str = "", fix: str = "") -> bytes:
         if info is None:
             raise BundleError(f"{self.path} brings no {what}.", fix)

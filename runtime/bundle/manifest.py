@@ -134,12 +134,12 @@ class Manifest(Frozen):
     `template` is the five landmarks in a 128 px crop. `frame` says what the networks see: the similarity
     crop, or textures on the mean shape of `shape` together with landmarks. `features` names the further
     tensors that go from encoder to decoder. `graphs` maps a precision ("fp32", "fp16", "int8") to its graphs.
-    `landmarks`, `matte` and `detector` are the networks that find dense landmarks, hair and faces.
-    `compositing` is the default mode. `source_values` says which y the decoder gets for an attribute nobody
-    asked for: the encoder's prediction, or that prediction rounded to 0 or 1. `hair` has the colours of hair
-    by attribute. `parity` is the largest error of the graphs against the trained network by precision and
-    batch size (z and features relative to their size, landmarks in units of the crop's side). `variants`
-    tells of every precision that was made from FP32.
+    `landmarks`, `matte` and `detector` are the networks that find dense landmarks, hair and faces, `skin` is
+    what skin looks like without a beard. `compositing` is the default mode. `source_values` says which y the
+    decoder gets for an attribute nobody asked for: the encoder's prediction, or that prediction rounded to 0
+    or 1. `hair` has the colours of hair by attribute. `parity` is the largest error of the graphs against the
+    trained network by precision and batch size (z and features relative to their size, landmarks in units of
+    the crop's side). `variants` tells of every precision that was made from FP32.
     """
 
     schema_version: Literal[3] = 3
@@ -155,6 +155,7 @@ class Manifest(Frozen):
     landmarks: CropNetInfo | None = None
     matte: CropNetInfo | None = None
     detector: FileInfo | None = None
+    skin: FileInfo | None = None
     opset: Annotated[int, Field(ge=1)]
     compositing: Mode = "delta"
     source_values: SourceValues = "predicted"
@@ -213,11 +214,11 @@ class Manifest(Frozen):
     def files(self) -> list[FileInfo]:
         """Every file that the manifest vouches for."""
         graphs = [info for pair in self.graphs.values() for info in (pair.encoder, pair.decoder)]
-        return [*graphs, *filter(None, (self.landmarks, self.matte, self.detector))]
+        return [*graphs, *filter(None, (self.landmarks, self.matte, self.detector, self.skin))]
 
     def without_files(self) -> Manifest:
         """What stands in a graph's metadata: all but the files. The mean shape stays: no input without it."""
-        none = dict.fromkeys(("landmarks", "matte", "detector"))
+        none = dict.fromkeys(("landmarks", "matte", "detector", "skin"))
         return self.model_copy(update={"graphs": {}, "variants": {}, **none})
 
     def to_json(self) -> str:

@@ -22,6 +22,7 @@ from aif.export.graphs.stored import stored_weights
 from aif.runtime.bundle import bundle as bundle_module
 from aif.runtime.bundle.bundle import Bundle, write_bundle
 from aif.runtime.bundle.manifest import AttributeInfo, HairColour, HairInfo, parse_manifest
+from aif.runtime.editing.shape.shave import SIDE, BareSkin
 from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError, UnknownAttributeError
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.model.model import FaceModel
@@ -61,6 +62,11 @@ def networks(tmp_path_factory):
     return ExportOptions(**{name: folder / f"{name}.onnx" for name in ("landmarks", "matte", "detector")})
 
 
+SKIN = BareSkin(
+    np.eye(SIDE, dtype=bool), np.zeros((SIDE, 3), np.float32), np.ones((SIDE, 3, 2), np.float32), 0.5
+)
+
+
 def linear_run(out):
     """The linear baseline of 32 px with random weights."""
     torch.manual_seed(0)
@@ -82,6 +88,7 @@ def linear_run(out):
         data_name="synthetic",
         data_fingerprint="0" * 64,
         hair={"Blond_Hair": HairInfo(on=colour, off=colour)},
+        skin=SKIN,
     )
     save_linear(out, run)
 
@@ -163,6 +170,7 @@ def test_manifest_and_graphs_explain_themselves(run_folder, exported):
     assert (manifest.frame, manifest.compositing) == (
         ("shape", "warp") if shaped else ("similarity", "delta")
     )
+    assert (bundle.skin_bytes() == SKIN.stored()) if shaped else manifest.skin is None
     assert (manifest.shape is not None) == shaped and list(manifest.hair) == ["Blond_Hair"] * shaped
     assert {(a.on, a.off) for a in manifest.attributes} == {(1.5, -0.5) if shaped else (1.0, 0.0)}
     for part in ("encoder", "decoder"):

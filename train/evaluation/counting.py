@@ -42,7 +42,7 @@ class AttributeEvaluator(Protocol):
     @property
     def attributes(self) -> Sequence[str]: ...
     @property
-    def accuracy(self) -> dict[str, float]: ...
+    def right(self) -> dict[str, tuple[float, float]]: ...
     def predict(self, crops_nchw: Tensor, /) -> Tensor: ...
 
 
@@ -141,7 +141,7 @@ def count_edits(
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
         faces=len(seen),
-        evaluator_accuracy=evaluator.accuracy,
+        evaluator_right=evaluator.right,
         along={name: tuple(others) for name, others in options.along.items()},
         edits=tuple(counter.score(*key, other) for key in keys),
         reconstruction_flips=rebuilt,

@@ -58,7 +58,8 @@ class Measurement:
     """Everything measured on one model and one set of faces.
 
     Attributes:
-        evaluator_accuracy: of the evaluator on held-out real faces, by attribute.
+        evaluator_right: shares of held-out real faces without and with the attribute on which the evaluator
+            is right, by attribute.
         along: attribute to those that its edit takes along by design, not counted as collateral.
         edits: one score an attribute, direction and view.
         image_size: side of the model's crops in pixels; this and what follows of models of whole crops only.
@@ -70,7 +71,7 @@ class Measurement:
     dataset: str
     dataset_fingerprint: str
     faces: int
-    evaluator_accuracy: Mapping[str, float]
+    evaluator_right: Mapping[str, tuple[float, float]]
     along: Mapping[str, tuple[str, ...]]
     edits: tuple[EditScore, ...]
     image_size: int | None = None
@@ -108,7 +109,10 @@ class Measurement:
         title = f"{self.faces} faces of {self.dataset}"
         if self.image_size is not None:
             title += f", at {self.image_size} px: reconstruction MSE {self.mse:.4f}, PSNR {self.psnr:.1f} dB"
-        notes = ["Success with its 95 % interval; detail and person: 1 = as in the photo."]
+        notes = [
+            "Success with its 95 % interval, beside the share of real faces of that value that the evaluator "
+            "sees it in; detail and person: 1 = as in the photo."
+        ]
         taken = [f"{name} ({', '.join(others)})" for name, others in self.along.items() if others]
         if taken:
             notes.append(f"Taken along by design, not counted as flipped: {'; '.join(taken)}.")
@@ -125,19 +129,19 @@ class Measurement:
         return "\n".join([f"{title}.", "", table, *notes, "", by_group, "", markdown_table(groups)])
 
     def _row(self, score: EditScore) -> dict[str, str]:
-        n, accuracy = score.success.n, self.evaluator_accuracy.get(score.attribute, math.nan)
+        right = self.evaluator_right.get(score.attribute, (math.nan, math.nan))[score.direction == "on"]
         worst = ", ".join(f"{name} {100 * share:.0f}%" for name, share in score.most_flipped)
         return {
             "attribute": score.attribute,
             "edit": score.direction,
             "view": score.view,
-            "n": str(n),
+            "n": str(score.success.n),
             "success": score.success.percent("none that label and evaluator agree on"),
+            "of real faces": "-" if math.isnan(right) else f"{right:.1%}",
             "other attributes flipped": "-" if math.isnan(score.collateral) else f"{score.collateral:.1%}",
             "most often": worst or "-",
             "detail kept": f"{score.detail.mean:.2f}" if score.detail.n else "-",
             "person kept": "-" if score.identity is None else f"{score.identity.kept:.2f}",
-            "evaluator's accuracy": "-" if math.isnan(accuracy) else f"{accuracy:.1%}",
         }
 
 

@@ -87,7 +87,7 @@ class _Upright:
     """An evaluator that sees crops turned back."""
 
     def __init__(self, evaluator: AttributeEvaluator, degrees: float) -> None:
-        self.attributes, self.accuracy = evaluator.attributes, evaluator.accuracy
+        self.attributes, self.right = evaluator.attributes, evaluator.right
         self._evaluator, self._degrees = evaluator, degrees
 
     def predict(self, crops_nchw: Tensor, /) -> Tensor:

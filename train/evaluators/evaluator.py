@@ -79,6 +79,19 @@ class AttributeScore:
     n: int
     positives: int
 
+    @property
+    def right(self) -> tuple[float, float]:
+        """Shares of the faces without the attribute, and of those with it, on which it is right.
+
+        Twice the balanced accuracy is their sum, the accuracy their mean over the faces; where both are as
+        many, they are not told apart.
+        """
+        share, both = self.positives / self.n, 2 * self.balanced_accuracy
+        if 2 * self.positives == self.n:
+            return self.accuracy, self.accuracy
+        recall = min(max((self.accuracy - (1 - share) * both) / (2 * share - 1), 0.0), 1.0)
+        return min(max(both - recall, 0.0), 1.0), recall
+
 
 def evaluator_network(outputs: int, width: int = 32) -> nn.Module:
     """ResNet-18's four stages of two basic blocks after a 3x3 stem, without pooling before the last stage."""
@@ -138,7 +151,7 @@ def read_network(
 class Evaluator(CropNetwork):
     """A trained attribute classifier of the columns `attributes`.
 
-    `scores` are its held-out figures on real faces by attribute, `accuracy` those in [0, 1] alone.
+    `scores` are its held-out figures on real faces by attribute, `accuracy` and `right` those of that name.
     """
 
     def __init__(
@@ -152,6 +165,7 @@ class Evaluator(CropNetwork):
         super().__init__(network, image_size, device)
         self.attributes, self.scores = attributes, dict(scores or {})
         self.accuracy = {name: score.accuracy for name, score in self.scores.items()}
+        self.right = {name: score.right for name, score in self.scores.items()}
 
     @classmethod
     def load(cls, path: Path, device: torch.device | str = "cpu") -> Evaluator:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from aif.runtime.errors import CheckpointError
+from aif.runtime.errors import BundleError, CheckpointError
 from aif.train.shape.best.run import FILE, load_trained
 from aif.train.shape.linear.files import SIDECAR, load_linear
 from aif.train.shape.shape_run import ShapeRun
@@ -26,7 +26,7 @@ def load_shape_run(folder: Path) -> ShapeRun:
     load = load_linear if (folder / SIDECAR).exists() else load_trained
     try:
         return load(folder)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, BundleError) as error:
         raise CheckpointError(
             f"{folder} holds no readable model of shape and appearance ({error}).",
             "Train one: aif-train --preset linear",

@@ -9,10 +9,11 @@ from pydantic import BaseModel
 from torch import nn
 
 from aif.runtime.bundle.manifest import AttributeInfo, HairInfo
-from aif.runtime.files import write_text
+from aif.runtime.editing.shape.shave import BareSkin
+from aif.runtime.files import write_bytes, write_text
 from aif.runtime.geometry.frame import Frame
 
-ATTRIBUTES_FILE = "attributes.json"
+ATTRIBUTES_FILE, SKIN_FILE = "attributes.json", "skin.npz"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ShapeRun:
         preset, steps, faces_seen, seed, data_name, data_fingerprint: where the weights came from.
         data_path: where the training faces lay; None = not known.
         hair: colours of hair by attribute.
+        skin: the skin of faces without beards; None where no attribute is a beard.
     """
 
     encoder: nn.Module
@@ -44,6 +46,7 @@ class ShapeRun:
     data_fingerprint: str
     hair: dict[str, HairInfo] = field(default_factory=dict)
     data_path: str | None = None
+    skin: BareSkin | None = None
 
 
 class _About(BaseModel):
@@ -65,3 +68,21 @@ def load_attributes(folder: Path) -> tuple[tuple[AttributeInfo, ...], dict[str, 
     """
     about = _About.model_validate_json((folder / ATTRIBUTES_FILE).read_bytes())
     return about.attributes, about.hair
+
+
+def save_skin(folder: Path, skin: BareSkin | None) -> None:
+    """Write the skin of faces without beards; for None, that of an earlier model goes."""
+    if skin is None:
+        (folder / SKIN_FILE).unlink(missing_ok=True)
+    else:
+        write_bytes(folder / SKIN_FILE, skin.stored())
+
+
+def load_skin(folder: Path) -> BareSkin | None:
+    """What `save_skin` wrote.
+
+    Raises:
+        OSError, BundleError: it cannot be read, or is damaged.
+    """
+    path = folder / SKIN_FILE
+    return BareSkin.read(path.read_bytes()) if path.exists() else None

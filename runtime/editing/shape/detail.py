@@ -70,16 +70,22 @@ class Detail:
     def of(cls, box_hwc_bgr: UInt8Array, scale: float, step: int, amounts: Float32Array) -> Detail:
         """Of a picture uint8 (H, W, 3): `scale` of its pixels to one of a 128 px crop, `step` to a point of
         the grid; amounts (gh, gw, 3) from `amplified`, of each band."""
-        (height, width), size = box_hwc_bgr.shape[:2], (amounts.shape[1], amounts.shape[0])
-        below, beside = size[1] * step - height, size[0] * step - width
-        whole = cv2.copyMakeBorder(box_hwc_bgr, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-        coarse = cv2.LUT(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), LOGS)
+        coarse = coarse_logs(box_hwc_bgr, step, (amounts.shape[1], amounts.shape[0]))
         levels = [f32(cv2.GaussianBlur(coarse, (0, 0), sigma * scale / step)) for sigma in SIGMAS]
         finest, *others = (f32(cv2.merge([each] * 3)) for each in cv2.split(amounts))
         gain = np.zeros_like(finest)
         for amount, (fine, rough) in zip(others, pairwise(levels), strict=True):
             gain += amount * folds(fine - rough)
         return cls(gain, levels[0], finest)
+
+
+def coarse_logs(box_hwc_bgr: UInt8Array, step: int, size: tuple[int, int]) -> Float32Array:
+    """Log colours of a picture uint8 (H, W, 3) on a grid of `size` (width, height) points, `step` pixels
+    apart."""
+    (height, width), (columns, rows) = box_hwc_bgr.shape[:2], size
+    below, beside = rows * step - height, columns * step - width
+    whole = cv2.copyMakeBorder(box_hwc_bgr, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    return f32(cv2.LUT(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), LOGS))
 
 
 def folds(band: Float32Array) -> Float32Array:

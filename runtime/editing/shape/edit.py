@@ -4,6 +4,7 @@
     texture     photo' = photo' * exp(gain),               gain = log t(z, y') - log t(z, y)
     hairs       where a beard or brows darken, strand by strand: `aif.runtime.editing.shape.hairs`
     detail      photo' has its own bands amplified or softened: `aif.runtime.editing.shape.detail`
+    pores       where a beard goes, the finest band is a cheek's: `aif.runtime.editing.shape.pores`
     mouth       where lips shut or part: `aif.runtime.editing.shape.mouth`
 
 All of it at the photo's own resolution and within the face's bounding box.
@@ -21,11 +22,11 @@ from aif.runtime.editing.shape.detail import LOGS, SHARE, Detail, folds
 from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.editing.shape.hairs import hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import draw_mouth
+from aif.runtime.editing.shape.pores import Pores
 from aif.runtime.editing.shape.warp import FacePlace, Warp, plan_warp
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.blocks import blocks, upsampled
 from aif.runtime.geometry.frame import Frame
-from aif.runtime.geometry.mesh import NO_MAP
 
 # Movements smaller than this, in units of the crop's side, and gains smaller than this, in log units, are
 # none.
@@ -45,12 +46,14 @@ class ShapeEdit:
         moves: float32 (221, 2) in units of the crop's side.
         gain: float32 (S, S, 3) RGB in log units, in the texture frame.
         detail: float32 (S/4, S/4, 3) what is added of each band of the photo's own detail, -0.75 to 0.15.
+        pores: float32 (S/4, S/4) how much of the finest detail is replaced by a cheek's, 0 to 1.
         hairs: how much of what darkens brows and the skin of a beard is hair that grows, 0 to 1.
     """
 
     moves: Float32Array
     gain: Float32Array
     detail: Float32Array
+    pores: Float32Array
     hairs: float = 0.0
 
     def times(self, strength: float) -> ShapeEdit:
@@ -58,14 +61,15 @@ class ShapeEdit:
         if strength == 1:
             return self
         s = np.float32(strength)
-        return replace(self, moves=self.moves * s, gain=self.gain * s, detail=self.detail * s)
+        pores = self.pores * s
+        return replace(self, moves=self.moves * s, gain=self.gain * s, detail=self.detail * s, pores=pores)
 
     def where(self, share: Float32Array, frame: Frame) -> ShapeEdit:
         """The edit at a share of its strength at each landmark, (221,) in [0, 1]; between them linear."""
         texture = frame.spread(share, len(self.gain))[:, :, None]
-        detail = cv2.resize(texture, self.detail.shape[1::-1], interpolation=cv2.INTER_AREA)[:, :, None]
-        moves = self.moves * share[:, None]
-        return replace(self, moves=moves, gain=self.gain * texture, detail=self.detail * detail)
+        coarse = cv2.resize(texture, self.detail.shape[1::-1], interpolation=cv2.INTER_AREA)
+        moves, detail = self.moves * share[:, None], self.detail * coarse[:, :, None]
+        return replace(self, moves=moves, gain=self.gain * texture, detail=detail, pores=self.pores * coarse)
 
     def towards(self, other: ShapeEdit, share: float) -> ShapeEdit:
         """The edit between this one (share 0) and another of the same face (share 1)."""
@@ -81,7 +85,7 @@ class ShapeEdit:
     @property
     def tints(self) -> bool:
         """Whether colours or detail would change."""
-        return bool(max(np.abs(self.gain).max(), np.abs(self.detail).max()) >= NO_GAIN)
+        return bool(max(np.abs(part).max() for part in (self.gain, self.detail, self.pores)) >= NO_GAIN)
 
 
 def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: ShapeEdit) -> None:
@@ -104,15 +108,21 @@ def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: 
 
 def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit, frame: Frame) -> None:
     """Apply gain, hairs and detail to the box, in place: (x + e) exp(g) - e, with x in [0, 1]."""
-    changes = gain = _over_box(np.ascontiguousarray(edit.gain[:, :, ::-1]), warp, 1)
-    detail = hairs = None
+    gain = warp.over_box(np.ascontiguousarray(edit.gain[:, :, ::-1]))
+    detail = hairs = pores = None
+    finer: list[Float32Array] = []
+    dark = np.float32(edit.hairs) * np.maximum(-gain.mean(axis=2, keepdims=True), 0)
     if edit.hairs > 0:
         hairs = strands_at(frame, warp.place.scale)
-        dark = np.float32(edit.hairs) * np.maximum(-gain.mean(axis=2, keepdims=True), 0)
     if np.abs(edit.detail).max() >= NO_GAIN:
-        detail = Detail.of(box_bgr, warp.place.scale, warp.step, _over_box(edit.detail, warp, SHARE))
+        detail = Detail.of(box_bgr, warp.place.scale, warp.step, warp.over_box(edit.detail, SHARE))
         gain += detail.gain
-        changes = np.concatenate([gain, detail.amount[:, :, :1]], axis=2)
+        finer.append(detail.amount[:, :, :1])
+    if edit.pores.max() >= NO_GAIN:
+        pores = Pores.of(box_bgr, warp, warp.over_box(edit.pores, SHARE), frame)
+        finer.append(pores.amount[:, :, :1])
+        dark = dark * (1 - pores.amount[:, :, :1])
+    changes = np.concatenate([gain, np.max(np.abs(finer), axis=0)], axis=2) if finer else gain
     for block in blocks(changes, UNSEEN_GAIN, warp.step, (box_bgr.shape[0], box_bgr.shape[1])):
         logs = f32(cv2.LUT(box_bgr[block], LOGS))
         change = upsampled(gain, warp.step, block)
@@ -123,12 +133,7 @@ def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit, frame: Frame) -> None
         if hairs is not None:
             hair = hairs_in(upsampled(warp.texture_grid, warp.step, block), hairs)
             change += upsampled(dark, warp.step, block) * hair[:, :, None]
+        if pores is not None:
+            change += pores.change(logs, warp, block)
         change += logs
         box_bgr[block] = cv2.subtract(cv2.exp(change), _OFFSET, dtype=cv2.CV_8U)
-
-
-def _over_box(map_hwc: Float32Array, warp: Warp, share: int) -> Float32Array:
-    """A map over the texture, of a `share`th of its pixels a side, on the coarse grid over the box."""
-    centre = np.float32((1 / share - 1) / 2)
-    where = f32(warp.texture_grid * np.float32(len(map_hwc)) + centre)
-    return f32(cv2.remap(map_hwc, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0, 0, 0)))

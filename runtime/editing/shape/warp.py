@@ -139,6 +139,12 @@ class Warp:
                 _smooth_seam(box[rows, columns], maps)
         return box
 
+    def over_box(self, map_hwc: Float32Array, share: int = 1) -> Float32Array:
+        """A map over the texture, of a `share`th of its pixels a side, on the coarse grid over the box."""
+        centre = np.float32((1 / share - 1) / 2)
+        where = f32(self.texture_grid * np.float32(len(map_hwc)) + centre)
+        return f32(cv2.remap(map_hwc, where, NO_MAP, cv2.INTER_LINEAR, borderValue=(0, 0, 0)))
+
 
 def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
     """How a face moves when its landmarks move by `moves`, float32 (221, 2) in units of the crop's side.

@@ -26,7 +26,8 @@ def edited(opening, move):
     photo, points = scene(opening)
     moves = np.zeros((dense.COUNT, 2), np.float32)
     moves[[*dense.LOWER_LIP, *range(46, 56)], 1] = move / 128
-    edit = ShapeEdit(moves, np.zeros((64, 64, 3), np.float32), np.zeros((16, 16, 3), np.float32))
+    nothing = np.zeros((64, 64, 3), np.float32), np.zeros((16, 16, 3), np.float32)
+    edit = ShapeEdit(moves, *nothing, np.zeros((16, 16), np.float32))
     apply_edit(photo, FRAME, FacePlace.of(FRAME, points, photo.shape), edit)
     return photo
 

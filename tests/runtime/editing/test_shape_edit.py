@@ -17,7 +17,7 @@ FRAME = made_up_frame()
 SIZE = 64
 
 
-def an_edit(move=0.0, gain=0.0, detail=0.0):
+def an_edit(move=0.0, gain=0.0, detail=0.0, pores=0.0):
     moves = np.zeros((dense.COUNT, 2), np.float32)
     moves[dense.LOWER_LIP, 1] = moves[62:66, 1] = move
     moves[46:56, 1] = move
@@ -25,6 +25,7 @@ def an_edit(move=0.0, gain=0.0, detail=0.0):
         moves,
         np.full((SIZE, SIZE, 3), gain, np.float32) * gain_mask(FRAME, SIZE)[:, :, None],
         np.full((SIZE // 4, SIZE // 4, 3), detail, np.float32),
+        np.full((SIZE // 4, SIZE // 4), pores, np.float32),
     )
 
 
@@ -64,6 +65,14 @@ def test_strength_is_smooth():
     pictures = [edited(photo, place, edit.times(s)).astype(float) for s in strengths]
     steps = [np.abs(b - a).mean() for a, b in pairwise(pictures)]
     assert max(steps) < 0.35 * np.abs(pictures[-1] - pictures[0]).mean()
+
+
+def test_an_edit_where_a_part_is_hidden():
+    share = np.where(FRAME.mean[:, 1] > 0.7, 0, 1).astype(np.float32)
+    found = an_edit(0.04, 0.2, 0.1, 0.5).where(share, FRAME)
+    for part in (found.gain, found.detail, found.pores):
+        chin, brow = (part[round(y * len(part)), len(part) // 2] for y in (0.9, 0.4))
+        assert np.all(chin == 0) and np.all(brow > 0.05)
 
 
 def test_between_two_edits():

@@ -39,7 +39,7 @@ def nearest(crops):
 class Looker:
     """An evaluator that knows all pictures by heart: the values of the nearest one."""
 
-    attributes, accuracy = NAMES, dict.fromkeys(NAMES, 1.0)
+    attributes, right = NAMES, dict.fromkeys(NAMES, (1.0, 1.0))
 
     def predict(self, crops_nchw, /):
         return torch.from_numpy(nearest(crops_nchw.numpy())[:, 1:]).float()

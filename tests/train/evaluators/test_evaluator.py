@@ -15,6 +15,7 @@ from aif.runtime.errors import CheckpointError, ConfigError, DataError
 from aif.train.data.batch import Batch
 from aif.train.evaluators.evaluator import (
     RESUME_FOLDER,
+    AttributeScore,
     Evaluator,
     EvaluatorConfig,
     jitter,
@@ -63,6 +64,16 @@ def test_it_learns_and_says_what_it_is_worth(trained):
     # the stored figures are those that the stored weights give
     right = torch.cat([(evaluator.predict(b.images.float() / 255) > 0.5) == (b.y > 0.5) for b in held_out()])
     assert right.double().mean(0).tolist() == pytest.approx(list(evaluator.accuracy.values()))
+    labels = torch.cat([b.y > 0.5 for b in held_out()])
+    for column, found in enumerate(evaluator.right.values()):
+        for value in (False, True):
+            share = right[labels[:, column] == value, column].double().mean().item()
+            assert found[value] == pytest.approx(share)
+
+
+def test_as_many_with_as_without_are_not_told_apart():
+    assert AttributeScore(0.9, 0.9, 40, 20).right == (0.9, 0.9)
+    assert AttributeScore(0.8, 0.7, 40, 10).right == pytest.approx((0.9, 0.5))
 
 
 def test_crops_of_any_size_and_number(trained):

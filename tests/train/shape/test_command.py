@@ -5,25 +5,34 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.editing.shape.hairs import beard_area
 from aif.runtime.editing.shape.makeup import places
+from aif.runtime.editing.shape.shave import low_logs
 from aif.runtime.errors import AifError, ConfigError, DataError
 from aif.runtime.faces.landmarks import DenseFaces
 from aif.train.data.base import CorruptImageError
+from aif.train.shape import command
+from aif.train.shape.best import command as best_command
 from aif.train.shape.best.command import train_best
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.training import ShapeOptions
 from aif.train.shape.command import parse_regions, train_shape_command
+from aif.train.shape.faces.bare_skin import fit_bare_skin
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import LEAST, measure_hair, plainest
 from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.makeup_colours import plain, with_makeup
 from aif.train.shape.faces.textures import Textures, make_crops
-from aif.train.shape.shape_run import save_attributes
+from aif.train.shape.linear.fit import LinearConfig
+from aif.train.shape.linear.networks import unfitted
+from aif.train.shape.model import load_shape_run
+from aif.train.shape.shape_run import load_skin, save_attributes
 
 
 def training(preset, assignments=(), regions=(), **given):
@@ -238,3 +247,70 @@ def test_colours_of_make_up_are_those_of_the_plainest():
         (0, 1, 2),
         (0, 0, 0),
     )
+
+
+def lit(count):
+    """Textures of skin lit from either side; every second one is bearded."""
+    frame, rng = made_up_frame(), np.random.default_rng(0)
+    x = np.indices((64, 64))[1] / 64 - 0.5
+    labels = np.zeros((count, 2), np.uint8)
+    labels[::2, 1] = 1
+    light = rng.normal(0, 0.6, (count, 1, 1)) * x
+    dark = 0.8 * labels[:, 1, None, None] * (beard_area(frame, 64) > 0.5)
+    images = 150 * np.exp(light - dark)[..., None] * np.float32([1, 0.8, 0.7])
+    points = np.zeros((count, 221, 2), np.float32)
+    images = np.clip(images, 0, 255).astype(np.uint8)
+    return Textures(images, points, labels, np.arange(count), ("Smiling", "Goatee"), frame)
+
+
+def test_skin_is_that_of_faces_without_beards():
+    faces = lit(640)
+    infos = attribute_infos(faces.attributes)
+    assert [info.bearded for info in infos] == [None, 1]
+    skin = fit_bare_skin(faces, infos, 0)
+    bare, bearded = (np.float32(faces.images[row]) / 255 for row in (1, 0))
+    for texture in (bare, bearded):
+        found = skin.under(texture, faces.frame)[skin.where].mean(axis=1)
+        light = low_logs(texture)[skin.where].mean(axis=1)
+        beard = cv2.resize(beard_area(faces.frame, 64), (32, 32), interpolation=cv2.INTER_AREA)[skin.where]
+        np.testing.assert_allclose(found[beard == 0], light[beard == 0], atol=0.03)
+        expected = light + (0 if texture is bare else 0.72)  # 0.8 of the brightness without epsilon
+        np.testing.assert_allclose(found[beard > 0.95], expected[beard > 0.95], atol=0.1)
+    assert fit_bare_skin(lit(80), infos, 0) is None
+    assert fit_bare_skin(faces, attribute_infos(("Smiling", "Bald")), 0) is None
+
+
+class StoppedError(Exception):
+    """What stops a training where its files are written."""
+
+
+@pytest.mark.parametrize("preset", ["linear", "best"])
+def test_trainings_keep_the_skin_of_their_faces(tmp_path, monkeypatch, preset):
+    faces, module = lit(640), command if preset == "linear" else best_command
+    monkeypatch.setattr(module, "dense_landmarks", lambda *_, **__: None)
+    monkeypatch.setattr(module, "make_textures", lambda *_: faces)
+    monkeypatch.setattr(module, "measure_hair", lambda *_: {})
+    dataset = SimpleNamespace(attributes=faces.attributes, name="made up", fingerprint="0" * 64)
+    if preset == "linear":
+        monkeypatch.setattr(module, "fit_linear", lambda *_: unfitted(64, 4, 4, 2))
+        module.train_baseline(dataset, None, tmp_path, 64, LinearConfig(), {})
+        assert load_shape_run(tmp_path).skin is not None
+    else:
+
+        def stop(*_):
+            raise StoppedError
+
+        monkeypatch.setattr(module, "make_crops", lambda *_: (faces.images, faces.rows))
+        monkeypatch.setattr(module, "train_shape", stop)
+        with pytest.raises(StoppedError):
+            train_best(
+                dataset,
+                dataset,
+                None,
+                tmp_path,
+                ShapeConfig(reconstruct_steps=1, effect_steps=0),
+                ShapeOptions("cpu", 1, 1, 1),
+                {},
+            )
+    skin = load_skin(tmp_path)
+    assert skin.stored() == fit_bare_skin(faces, attribute_infos(faces.attributes), 0).stored()

@@ -76,7 +76,7 @@ def test_a_composed_crop_is_what_the_runtime_makes_of_it(what, opening, gain, de
     gains = np.full((SIZE, SIZE, 3), gain, np.float32) * composer.mask.numpy()[:, :, None]
     shown = cv2.resize(composer.mask.numpy(), (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
     amounts = np.repeat(np.float32(detail) * shown[:, :, None], 3, axis=2)
-    edit = ShapeEdit(moves(what), gains, amounts, hairs=hairs)
+    edit = ShapeEdit(moves(what), gains, amounts, np.zeros_like(amounts[:, :, 0]), hairs)
     photo = np.ascontiguousarray(crop[..., ::-1])
     apply_edit(photo, FRAME, FacePlace.of(FRAME, points * np.float32(SIZE), photo.shape), edit)
     hairy = as_batch(gains) - hairs * as_batch(gains).mean(dim=1, keepdim=True) * composer.strands

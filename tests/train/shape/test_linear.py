@@ -8,6 +8,7 @@ import torch
 from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.bundle.manifest import HairColour, HairInfo
+from aif.runtime.editing.shape.shave import SIDE, BareSkin
 from aif.runtime.errors import CheckpointError
 from aif.runtime.geometry import points as dense
 from aif.train.evaluators.probe import probe
@@ -103,6 +104,11 @@ def test_between_the_lips_exaggeration_ends_at_the_values_of_labels(fitted):
     assert difference[:, mouth].max() < 0.1 < difference.max()
 
 
+SKIN = BareSkin(
+    np.eye(SIDE, dtype=bool), np.zeros((SIDE, 3), np.float32), np.ones((SIDE, 3, 2), np.float32), 0.5
+)
+
+
 def run_of(fitted):
     faces, encoder, decoder = fitted
     colour = HairColour(lightness=-1, red=0.1, blue=-0.1, contrast=0.3)
@@ -141,9 +147,12 @@ def test_z_has_no_linear_trace_of_y_and_a_saved_model_is_the_same_when_it_is_ope
     faces = fitted[0]
     config = replace(CONFIG, game_steps=steps)
     run = run_of((faces, *fit_linear(faces, config)))
+    save_linear(tmp_path, replace(run, skin=SKIN))
+    assert load_shape_run(tmp_path).skin.stored() == SKIN.stored()
     save_linear(tmp_path, run)
     assert is_shape_run(tmp_path)
     opened = load_shape_run(tmp_path)
+    assert opened.skin is None  # that of the earlier model is gone
     assert torch.equal(opened.encoder(*tensors(faces)).mean, run.encoder(*tensors(faces)).mean)
     assert opened.encoder.z.in_features == 23 + config.features
     z, y = run.encoder(*tensors(faces)).mean.double(), torch.from_numpy(faces.labels).double()
@@ -152,10 +161,12 @@ def test_z_has_no_linear_trace_of_y_and_a_saved_model_is_the_same_when_it_is_ope
     np.testing.assert_allclose(opened.frame.mean, FRAME.mean, atol=1e-5)
 
 
-@pytest.mark.parametrize("damaged", ["linear.json", "linear.safetensors", "attributes.json"])
+@pytest.mark.parametrize("damaged", ["linear.json", "linear.safetensors", "attributes.json", "skin.npz"])
 @pytest.mark.parametrize("content", [None, b"", b"{}"])
 def test_a_damaged_model_is_an_error_that_says_so(fitted, tmp_path, damaged, content):
     save_linear(tmp_path, run_of(fitted))
+    if damaged == "skin.npz":
+        content = content or b""  # without one, no beard is shaved
     if content is None:
         (tmp_path / damaged).unlink()
     else:

@@ -5,10 +5,12 @@ import dataclasses
 import re
 import signal
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from aif.runtime.editing.shape.shave import SIDE, BareSkin
 from aif.runtime.errors import CheckpointError, ConfigError
 from aif.runtime.geometry import points as dense
 from aif.runtime.signals import Terminated
@@ -25,7 +27,7 @@ from aif.train.shape.faces.known import attribute_infos
 from aif.train.shape.faces.store import FaceStore
 from aif.train.shape.linear.fit import LinearConfig
 from aif.train.shape.model import load_shape_run
-from aif.train.shape.shape_run import ATTRIBUTES_FILE, save_attributes
+from aif.train.shape.shape_run import ATTRIBUTES_FILE, save_attributes, save_skin
 
 CONFIG = ShapeConfig(
     linear=LinearConfig(shape_components=5, texture_components=6),  # as `small` has it
@@ -55,6 +57,13 @@ def train(small, verdict, out, config=CONFIG, options=OPTIONS, log=quiet):
     data = {"name": "made up", "fingerprint": "0"}
     train_shape(config, out, small.faces, small.crops, verdict, options, data, log)
     return load_shape_run(out)
+
+
+def test_a_run_has_its_skin(small, verdict, tmp_path):
+    one = np.ones((SIDE, 3, 1), np.float32)
+    skin = BareSkin(np.eye(SIDE, dtype=bool), one[:, :, 0], one, 0.5)
+    save_skin(tmp_path, skin)
+    assert train(small, verdict, tmp_path).skin.stored() == skin.stored()
 
 
 def weights(run):

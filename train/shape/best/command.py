@@ -15,13 +15,14 @@ from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.estimate import estimate
 from aif.train.shape.best.training import ShapeOptions, train_shape
 from aif.train.shape.best.verdict import logits_of, train_verdict
+from aif.train.shape.faces.bare_skin import fit_bare_skin
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import measure_hair
 from aif.train.shape.faces.known import attribute_infos, region_hint
 from aif.train.shape.faces.makeup_colours import with_makeup
 from aif.train.shape.faces.textures import embedded_frame, make_crops, make_textures
 from aif.train.shape.linear.files import SIDECAR
-from aif.train.shape.shape_run import ATTRIBUTES_FILE, load_attributes, save_attributes
+from aif.train.shape.shape_run import ATTRIBUTES_FILE, load_attributes, save_attributes, save_skin
 from aif.train.training.checkpoint import list_checkpoints
 from aif.train.training.run import checkpoint_folder
 
@@ -68,6 +69,7 @@ def train_best(
     if not (out / ATTRIBUTES_FILE).exists():  # which `aif calibrate` may have changed since
         hair = measure_hair(dataset, config.seed, log)
         infos = attribute_infos(names, trained=True, regions=regions)
+        save_skin(out, fit_bare_skin(faces, infos, config.seed, log))
         save_attributes(out, with_makeup(infos, faces, config.seed, log), hair)
     verdict = None
     if config.effect_steps:

@@ -18,7 +18,7 @@ from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.state import beginning
 from aif.train.shape.faces.store import FaceStore
 from aif.train.shape.linear.networks import LinearDecoder, LinearEncoder, unfitted
-from aif.train.shape.shape_run import ShapeRun, load_attributes
+from aif.train.shape.shape_run import ShapeRun, load_attributes, load_skin
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
 from aif.train.training.run import checkpoint_folder
 
@@ -101,6 +101,7 @@ def load_trained(out: Path) -> ShapeRun:
         data_fingerprint=str(data.get("fingerprint", "")),
         hair=hair,
         data_path=data.get("path"),
+        skin=load_skin(out),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 from aif.runtime.bundle.attributes import AttributeInfo, Part
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
@@ -40,12 +40,21 @@ REGIONS: dict[str, tuple[Part, ...]] = {
     "Rosy_Cheeks": ("cheeks", "nose"),
     "Chubby": ("cheeks", "jaw"),
     "Double_Chin": ("jaw",),
-    "Young": ("eyes", "nose", "cheeks", "mouth", "jaw"),
+    "Young": ("nose", "cheeks", "mouth", "jaw"),
 }
 """The parts of the face that an attribute is about; of those that are not named, all of it."""
 
 SHAVEN = ("Young", "Big_Nose", "Big_Lips")
 """Attributes that go together with dark beards, and are none: as they come, they bring no beard's shade."""
+
+BEARDED: dict[str, Literal[0, 1]] = {
+    "Mustache": 1,
+    "Goatee": 1,
+    "5_o_Clock_Shadow": 1,
+    "Male": 1,
+    "No_Beard": 0,
+}
+"""The values at which faces have a beard; as it goes, they are shaved."""
 
 # How far beyond a label's mean effect an edit has to go to be seen: labels are noisy, and regression shrinks.
 STRENGTH = 1.5
@@ -59,7 +68,7 @@ TRAINED_STRENGTHS = {
     "Mustache": (2.0, 1.4),
     "Goatee": (1.8, 1.5),
     "Male": (1.4, 2.0),
-    "Young": (1.5, 1.3),
+    "Young": (2.2, 1.3),
     "Big_Nose": (2.6, 3.0),
     "Narrow_Eyes": (3.5, 3.0),
     "Big_Lips": (3.2, 3.2),
@@ -114,6 +123,7 @@ def attribute_infos(
                 excludes=others,
                 region=places.get(name, ()),
                 shaven=name in SHAVEN,
+                bearded=BEARDED.get(name),
                 group="hair" if hair else "expression" if name in EXPRESSIONS else "face",
             )
         )

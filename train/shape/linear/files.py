@@ -14,11 +14,11 @@ from torch import nn
 from aif.runtime.files import replacing, write_text
 from aif.runtime.geometry.frame import Frame
 from aif.train.shape.linear.networks import LinearEncoder, unfitted
-from aif.train.shape.shape_run import ShapeRun, load_attributes, save_attributes
+from aif.train.shape.shape_run import ShapeRun, load_attributes, load_skin, save_attributes, save_skin
 
 SIDECAR, WEIGHTS = "linear.json", "linear.safetensors"
 
-_APART = ("encoder", "decoder", "frame", "attributes", "hair")
+_APART = ("encoder", "decoder", "frame", "attributes", "hair", "skin")
 _PLAIN = tuple(each.name for each in fields(ShapeRun) if each.name not in _APART)
 
 
@@ -35,6 +35,7 @@ def save_linear(folder: Path, run: ShapeRun) -> None:
     with replacing(folder / WEIGHTS) as part:
         save_file(tensors, part)
     save_attributes(folder, run.attributes, run.hair)
+    save_skin(folder, run.skin)
     write_text(folder / SIDECAR, json.dumps(about, indent=1) + "\n")
 
 
@@ -55,4 +56,5 @@ def load_linear(folder: Path) -> ShapeRun:
     networks.load_state_dict(tensors)
     networks.eval().requires_grad_(False)
     frame = Frame(np.array(about["mean"], np.float32), np.array(about["triangles"], np.int32))
-    return ShapeRun(encoder, decoder, frame, attributes, **plain, hair=hair, data_path=about.get("data_path"))
+    about_data = {"data_path": about.get("data_path"), "skin": load_skin(folder)}
+    return ShapeRun(encoder, decoder, frame, attributes, **plain, hair=hair, **about_data)

@@ -1,0 +1,280 @@
+"""Beards that go: the skin under them, where they are, and the fine detail of skin in their place."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from made_up_face import face_picture, face_points, made_up_frame
+from staged_faces import Finds
+from tiny_bundles import sha256
+
+from aif.runtime import Detection, Editor
+from aif.runtime.bundle.manifest import AttributeInfo, FileInfo
+from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.gain import EPSILON, filled, gain_mask
+from aif.runtime.editing.shape.hairs import beard_area
+from aif.runtime.editing.shape.pores import cheeks_of, like
+from aif.runtime.editing.shape.region import Regions
+from aif.runtime.editing.shape.shave import SIDE, BareSkin
+from aif.runtime.editing.shape.warp import FacePlace, plan_warp
+from aif.runtime.errors import BundleError
+from aif.runtime.faces.landmarks import box_from_landmarks
+from aif.runtime.geometry import points as dense
+
+FRAME, SIZE = made_up_frame(), 128
+COLOUR = np.float32(np.log([0.62, 0.45, 0.36]))
+BEARD = beard_area(FRAME, SIZE) > 0.99
+
+
+def bare_skin():
+    """Skin of one colour, whose brightness and light from the side vary."""
+    where = cv2.resize(filled(FRAME.mean[dense.FACE_OVAL] * np.float32(SIZE), SIZE), (SIDE, SIDE)) > 0.6
+    x = np.indices((SIDE, SIDE))[1][where] / SIDE - 0.5
+    components = np.stack([np.full(len(x), 0.3), 2 * x], axis=1)[:, None].repeat(3, axis=1)
+    return BareSkin(where, np.tile(COLOUR, (len(x), 1)), components.astype(np.float32), 0.01)
+
+
+def face(beard=0.0, light=0.0, grey=False, where=BEARD):
+    """A texture (3, S, S) of such skin, lit from the right by `light`, with a beard darker by so much."""
+    x = np.indices((SIZE, SIZE))[1] / SIZE - 0.5
+    logs = COLOUR + (light * x)[:, :, None] - (beard * where)[:, :, None]
+    if grey:
+        logs[where] = np.log(0.5)
+    return np.float32(np.exp(logs) - EPSILON).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("light", [0.0, 0.8])
+@pytest.mark.parametrize("beard", [0.3, 1.2])
+def test_the_skin_under_a_beard(beard, light):
+    shaved = bare_skin().shave(face(beard, light), FRAME)
+    assert shaved.hair[BEARD].mean() > 0.85 and shaved.strands[BEARD].mean() > 0.9
+    cheek = np.s_[70:80, 40:50]
+    assert max(shaved.hair[cheek].max(), shaved.strands[cheek].max()) < 1e-3
+    inside = cv2.erode(BEARD.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    np.testing.assert_allclose(shaved.gain[inside], beard, atol=0.12)
+
+
+def test_grey_beards_of_the_skins_own_brightness():
+    assert bare_skin().shave(face(grey=True), FRAME).hair[BEARD].mean() > 0.75
+
+
+def test_a_grey_picture_stays_grey():
+    grey = np.repeat(face(0.6, 0.8)[1:2], 3, axis=0)
+    shaved = bare_skin().shave(grey, FRAME)
+    assert shaved.hair[BEARD].mean() > 0.7
+    np.testing.assert_allclose(shaved.gain - shaved.gain[:, :, :1], 0, atol=1e-5)
+
+
+def test_who_has_no_beard_is_left_alone():
+    assert not bare_skin().shave(face(light=0.8), FRAME).hair.any()
+    shadow = np.zeros_like(BEARD)
+    shadow[112:116, 50:78] = True  # below the lower lip
+    assert bare_skin().shave(face(0.4, where=shadow), FRAME).hair.max() < 0.05
+
+
+def test_a_skin_is_stored():
+    skin = bare_skin()
+    again = BareSkin.read(skin.stored())
+    np.testing.assert_array_equal(again.where, skin.where)
+    np.testing.assert_allclose(again.mean, skin.mean, atol=1e-3)
+    np.testing.assert_allclose(again.components, skin.components, atol=1e-3)
+    assert again.noise == pytest.approx(skin.noise)
+
+
+def stored(**changed):
+    return replace(bare_skin(), **changed).stored()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x03\x04nothing",
+        stored(where=np.ones((8, 8), bool)),
+        stored(mean=np.zeros((1, 3), np.float32)),
+        stored(mean=np.full_like(bare_skin().mean, np.nan)),
+        stored(components=bare_skin().components[:, :, :0]),
+    ],
+)
+def test_what_is_no_skin_is_refused(data):
+    with pytest.raises(BundleError, match=r"skin\.npz cannot"):
+        BareSkin.read(data)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "shaved"),
+    [
+        ((0.8, 0), (0, 0), 1),
+        ((0.8, 0), (-0.5, 0), 1),  # beyond 0 there is no more to shave
+        ((0.8, 0), (0.4, 0), 0.5),
+        ((0.02, 0), (0, 0), 0.25),  # of those who hardly have one
+        ((0, 0), (1, 0), None),
+        ((0, 0.2), (0, 1), 1),  # as an attribute comes that is none
+        ((0, 1), (0, 0), None),
+    ],
+)
+def test_how_much_is_shaved(source, target, shaved):
+    infos = [
+        AttributeInfo(name="Mustache", bearded=1, region=("moustache",)),
+        AttributeInfo(name="No_Beard", bearded=0),
+    ]
+    found = Regions.of(infos, FRAME, SIZE).shaves(*(np.float32(each) for each in (source, target)))
+    assert found is None if shaved is None else found.max() == pytest.approx(shaved)
+
+
+@pytest.mark.parametrize("had", [0.2, 0.96])
+def test_a_beard_that_is_asked_for_is_not_shaved(had):
+    infos = [
+        AttributeInfo(name="Male", bearded=1),
+        AttributeInfo(name="Mustache", bearded=1, region=("moustache",)),
+    ]
+    regions = Regions.of(infos, FRAME, SIZE)
+    found, there = regions.shaves(np.float32([1, had]), np.float32([0, 1])), regions.texture[1]
+    np.testing.assert_allclose(found, 1 - there, atol=1e-6)
+    assert there.max() > 0.95
+
+
+def test_a_calibrated_attribute_is_shaved_to_the_end_at_0():
+    info = AttributeInfo(name="Goatee", bearded=1, off=-0.5)
+    regions = Regions.of([info], FRAME, SIZE)
+    shares = [regions.shaves(np.float32([0.8]), np.float32([0.8 - 1.5 * 0.8 * way])) for way in (0.5, 1)]
+    assert [share.max() for share in shares] == [pytest.approx(0.5), pytest.approx(1)]
+
+
+def test_pores_are_a_cheeks_without_its_folds():
+    rng = np.random.default_rng(0)
+    grain = rng.normal(0, 0.02, (40, 40, 3)).astype(np.float32)
+    folded = grain.copy()
+    folded[20] -= 0.5
+    tile, other = like(grain), like(folded)
+    assert tile.shape == (32, 32, 3) and other.std() == pytest.approx(tile.std(), rel=0.5)
+    rows = np.abs(other.mean(axis=(1, 2)))
+    assert rows.max() < 0.1  # the fold had 0.5
+
+
+@pytest.mark.parametrize(("left", "right", "cheeks"), [(0, 0, 2), (100, 0, 1), (0, 60, 1)])
+def test_a_cheek_that_is_cut_off_or_turned_away_is_not_looked_at(left, right, cheeks):
+    """The photo begins `left` px into the face; what is right of its middle is `right` % nearer to that."""
+    points = 2 * face_points()
+    beyond = points[:, 0] > 128
+    points[beyond, 0] -= right / 100 * (points[beyond, 0] - 128)
+    points -= np.float32((left, 0))
+    place = FacePlace.of(FRAME, points, (256, 256))
+    warp = plan_warp(FRAME, place, np.zeros((dense.COUNT, 2), np.float32))
+    x0, y0, x1, y1 = place.box
+    blocks = cheeks_of(warp, (y1 - y0, x1 - x0))
+    assert len(blocks) == cheeks
+    for rows, columns in blocks:
+        assert 2 * 76 < (rows.start + rows.stop) / 2 + y0 < 2 * 94
+        assert min(rows.stop - rows.start, columns.stop - columns.start) > 12
+
+
+@pytest.mark.parametrize("scale", [0.8, 2.4])
+def test_hair_becomes_skin_and_lips_stay(scale):
+    points = face_points() * np.float32(scale)
+    size = round(140 * scale)
+    photo = cv2.GaussianBlur(face_picture(points, size), (0, 0), 0.8)
+    place = FacePlace.of(FRAME, points, photo.shape)
+    rng = np.random.default_rng(0)
+    rough = np.clip(photo + rng.normal(0, 2, photo.shape), 0, 255)
+    chin = np.zeros((size, size), np.float32)
+    cv2.ellipse(
+        chin, (round(64 * scale), round(114 * scale)), (round(9 * scale), round(4 * scale)), 0, 0, 360, 1, -1
+    )
+    hairy = np.clip(rough + chin[:, :, None] * rng.normal(0, 40, (size, size, 1)), 0, 255).astype(np.uint8)
+    area = gain_mask(FRAME, SIZE) * beard_area(FRAME, SIZE)
+    pores = cv2.resize(area, (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
+    nothing = np.zeros((dense.COUNT, 2), np.float32), np.zeros((SIZE, SIZE, 3), np.float32)
+    edit = ShapeEdit(*nothing, np.zeros((SIZE // 4, SIZE // 4, 3), np.float32), pores)
+    assert not edit.empty and edit.times(0).empty
+    shaved = hairy.copy()
+    apply_edit(shaved, FRAME, place, edit)
+
+    def contrast(image, rows, columns):
+        part = image[tuple(slice(*(round(each * scale) for each in pair)) for pair in (rows, columns))]
+        logs = np.log(part.astype(float).mean(axis=2) + 16)
+        return float((logs - cv2.GaussianBlur(logs, (0, 0), scale)).std())
+
+    there, cheek = ((112, 116), (58, 70)), ((76, 84), (42, 52))
+    assert contrast(hairy, *there) > 4 * contrast(hairy, *cheek)
+    assert contrast(hairy, *cheek) / 3 < contrast(shaved, *there) < contrast(hairy, *there) / 3
+    assert contrast(shaved, *cheek) == pytest.approx(contrast(hairy, *cheek), rel=0.02)
+    lips = np.s_[round(99 * scale) : round(103 * scale), round(60 * scale) : round(68 * scale)]
+    np.testing.assert_allclose(shaved[lips].astype(float), hairy[lips], atol=2)
+
+
+def test_brows_that_come_draw_no_strands_on_a_beard_that_goes():
+    points, nothing = 2 * face_points(), np.zeros((SIZE // 4, SIZE // 4, 3), np.float32)
+    photo = face_picture(points, 280)
+    moves, gain = np.zeros((dense.COUNT, 2), np.float32), np.full((SIZE, SIZE, 3), -0.4, np.float32)
+
+    def chin(pores, hairs):
+        result = photo.copy()
+        edit = ShapeEdit(moves, gain, nothing, np.full((SIZE // 4, SIZE // 4), pores, np.float32), hairs)
+        apply_edit(result, FRAME, FacePlace.of(FRAME, points, photo.shape), edit)
+        return result[226:234, 110:146].astype(float)
+
+    assert np.abs(chin(0, 1) - chin(0, 0)).mean() > 5
+    assert np.abs(chin(1, 1) - chin(1, 0)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("bearded", "wanted", "brighter"), [(1, 0.0, 33), (1, 0.2, 18), (None, 0.0, 0), (0, 0.0, 0), (0, 1.0, 33)]
+)
+def test_an_edit_shaves_the_photo(make_shape_bundle, bearded, wanted, brighter):
+    scale, size = 1.5, 192
+    photo = face_picture(face_points(), size, scale)
+    skin_colour = photo[round(75 * scale), round(50 * scale)].copy()
+    beard = cv2.resize(beard_area(FRAME, size), (size, size)) > 0.5
+    photo[beard] = skin_colour // 2
+    skin = bare_skin()
+    plain = np.log(skin_colour[::-1].astype(np.float32) / 255 + EPSILON)
+    data = replace(skin, mean=np.tile(plain, (len(skin.mean), 1))).stored()
+    info = FileInfo(file="skin.npz", sha256=sha256(data))
+    region = AttributeInfo(name="Smiling", bearded=bearded, region=("beard",))
+    attributes = region, AttributeInfo(name="Blond_Hair", group="hair")
+
+    def edited(**fields):
+        bundle = make_shape_bundle({"skin.npz": data}, attributes=attributes, **fields)
+        five = dense.five_points(face_points() * np.float32(scale))
+        finds = Finds(Detection(box_from_landmarks(five), five, 0.9))
+        with Editor.load(bundle, "cpu", finds, threads=1) as editor:
+            return editor.edit(photo, {"Smiling": wanted}).image_hwc_bgr.astype(float)
+
+    difference = (edited(skin=info) - edited()).mean(axis=2)
+    middle = difference[166:174, 85:107].mean()
+    assert middle == pytest.approx(brighter, abs=6)
+    assert np.abs(difference[:120]).max() <= 2  # all above the nose
+
+
+def test_half_a_beard_and_what_hides_it(make_shape_bundle, monkeypatch):
+    """A texture that is bearded all over: as the value goes halfway, half of it goes, and none where the
+    decoder knows something else."""
+    data = bare_skin().stored()
+    attributes = AttributeInfo(name="Goatee", bearded=1), AttributeInfo(name="Blond_Hair", group="hair")
+    info = FileInfo(file="skin.npz", sha256=sha256(data))
+    bundle = make_shape_bundle({"skin.npz": data}, attributes=attributes, skin=info)
+    photo = face_picture(face_points(), SIZE)
+    five = dense.five_points(face_points())
+    with Editor.load(bundle, "cpu", Finds(), threads=1) as editor:
+        path = editor.path
+        views = path.look(photo, [Detection(box_from_landmarks(five), five, 0.9)])
+        encoded = path.encode(path.cut(photo, views))
+        small = cv2.resize(face(0.8).transpose(1, 2, 0), (32, 32), interpolation=cv2.INTER_AREA)
+        texture = small.transpose(2, 0, 1)[None]
+        encoded = replace(encoded, inputs=replace(encoded.inputs, images=texture))
+        values = np.float32([[0.8, 0]]), np.float32([[0.4, 0]])
+        before, after = path.model.decode_both(encoded.encoding, *values)
+        beard = cv2.resize(path.beard, (8, 8), interpolation=cv2.INTER_AREA) > 0.95
+
+        def change(known):
+            same = replace(before, image=known), replace(after, image=known)
+            monkeypatch.setattr(path.model, "decode_both", lambda *_: same)
+            (found,) = path.change(encoded, *values)
+            return found.edit
+
+        edit, hidden = change(texture), change(np.where(path.beard > 0.5, 1, texture).astype(np.float32))
+    assert 0.35 < edit.pores[beard].mean() < 0.51
+    np.testing.assert_allclose(edit.detail[beard], 0.55 * edit.detail.min(), rtol=0.2)
+    assert hidden.pores[beard].max() < 0.05 and np.abs(hidden.gain).max() < np.abs(edit.gain).max() / 2
