@@ -7,6 +7,9 @@ import cv2
 import numpy as np
 from matplotlib.tri import Triangulation
 
+from aif.runtime.editing.shape.bare_skin import SIDE, BareSkin
+from aif.runtime.editing.shape.gain import EPSILON, filled
+from aif.runtime.editing.shape.hairs import beard_area
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import RING, Frame
 
@@ -73,3 +76,28 @@ def face_picture(points: np.ndarray, size: int, scale: float = 1.0) -> np.ndarra
     if np.linalg.norm(points[dense.UPPER_LIP[4]] - points[dense.LOWER_LIP[4]]) > 0.5:
         fill(dense.INNER_LIP, (250, 250, 250))
     return np.clip(image + noise[:, :, None], 0, 255).astype(np.uint8)
+
+
+# Where a beard grows, of a texture of 128 px, and the colour of skin.
+BEARD = beard_area(made_up_frame(), 128) > 0.99
+_SKIN = np.float32(np.log([0.62, 0.45, 0.36]))
+
+
+def bare_skin() -> BareSkin:
+    """Skin of one colour, whose brightness and light from the side vary."""
+    outline = filled(made_up_frame().mean[dense.FACE_OVAL] * np.float32(128), 128)
+    where = cv2.resize(outline, (SIDE, SIDE)) > 0.6
+    x = np.indices((SIDE, SIDE))[1][where] / SIDE - 0.5
+    components = np.stack([np.full(len(x), 0.3), 2 * x], axis=1)[:, None].repeat(3, axis=1)
+    return BareSkin(where, np.tile(_SKIN, (len(x), 1)), components.astype(np.float32), 0.01)
+
+
+def face_texture(
+    beard: float = 0.0, light: float = 0.0, grey: bool = False, where: np.ndarray = BEARD
+) -> np.ndarray:
+    """A texture (3, 128, 128) of such skin, lit from the right by `light`, with a beard darker by so much."""
+    x = np.indices((128, 128))[1] / 128 - 0.5
+    logs = _SKIN + (light * x)[:, :, None] - (beard * where)[:, :, None]
+    if grey:
+        logs[where] = np.log(0.5)
+    return np.float32(np.exp(logs) - EPSILON).transpose(2, 0, 1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aif.runtime.bundle.manifest import AttributeInfo, HairInfo, Provenance
-from aif.runtime.editing.shape.shave import BareSkin
+from aif.runtime.editing.shape.bare_skin import BareSkin
 from aif.runtime.errors import ConfigError, UnknownAttributeError
 from aif.runtime.geometry.frame import Frame
 from aif.train.shape.model import is_shape_run, load_shape_run
@@ -139,5 +139,7 @@ def without(model: ExportableModel, names: Sequence[str]) -> ExportableModel:
         columns=torch.eye(len(model.attributes))[kept],
         attributes=tuple(infos),
         hair=left(model.hair),
-        skin=model.skin if any(info.bearded is not None for info in infos) else None,
+        skin=model.skin
+        if any(info.bearded is not None or info.unfolds is not None for info in infos)
+        else None,
     )

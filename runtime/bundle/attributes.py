@@ -55,6 +55,7 @@ class AttributeInfo(Frozen):
     (brows, moustache and beard: hair by hair, without the lips).
     Without any, all of it. `shaven`: as it comes, it darkens nothing where beards grow: young men's are dark,
     but youth is no beard. `bearded`: the value at which faces have a beard; as it goes, they are shaved.
+    `unfolds`: the value towards which folds and shadows of the skin fade, of expressions around the mouth.
     `group` is for menus. `makeup`: that the attribute is make-up, and its colours.
     """
 
@@ -70,6 +71,7 @@ class AttributeInfo(Frozen):
     region: tuple[Part, ...] = ()
     shaven: bool = False
     bearded: Literal[0, 1] | None = None
+    unfolds: Literal[0, 1] | None = None
     group: Group = "face"
     makeup: MakeupInfo | None = None
 
@@ -84,6 +86,11 @@ class AttributeInfo(Frozen):
         if not self.takes_along_off.keys() <= self.takes_along.keys():
             raise ValueError(f"{self.name} takes along towards 0 what it does not take along otherwise")
         return self
+
+    @property
+    def bares(self) -> bool:
+        """Whether its edits bare skin: a beard's, or that of folds."""
+        return self.bearded is not None or self.unfolds is not None
 
     @property
     def others(self) -> frozenset[str]:

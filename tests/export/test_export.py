@@ -22,7 +22,7 @@ from aif.export.graphs.stored import stored_weights
 from aif.runtime.bundle import bundle as bundle_module
 from aif.runtime.bundle.bundle import Bundle, write_bundle
 from aif.runtime.bundle.manifest import AttributeInfo, HairColour, HairInfo, parse_manifest
-from aif.runtime.editing.shape.shave import SIDE, BareSkin
+from aif.runtime.editing.shape.bare_skin import SIDE, BareSkin
 from aif.runtime.errors import BundleError, CheckpointError, ConfigError, ExportError, UnknownAttributeError
 from aif.runtime.faces.landmarks import LandmarkNet
 from aif.runtime.model.model import FaceModel

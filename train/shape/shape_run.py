@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from aif.runtime.bundle.manifest import AttributeInfo, HairInfo
-from aif.runtime.editing.shape.shave import BareSkin
+from aif.runtime.editing.shape.bare_skin import BareSkin
 from aif.runtime.files import write_bytes, write_text
 from aif.runtime.geometry.frame import Frame
 

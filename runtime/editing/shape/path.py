@@ -11,6 +11,8 @@ import numpy as np
 from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.bundle.manifest import Mode
 from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
+from aif.runtime.editing.shape.bare_skin import BareSkin
+from aif.runtime.editing.shape.baring import Baring
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, log_gain
@@ -18,7 +20,6 @@ from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, 
 from aif.runtime.editing.shape.hairs import OwnHair, beard_area, shaven
 from aif.runtime.editing.shape.makeup import makeup_gain, taken_off
 from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, Shares, hidden_parts, visible
-from aif.runtime.editing.shape.shave import BareSkin
 from aif.runtime.editing.shape.skin import OwnSkin
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
@@ -64,7 +65,8 @@ class ShapePath(EditPath[FaceChange]):
         self.net = LandmarkNet(model.bundle, threads)
         self.regions = Regions.of(model.manifest.attributes, frame, model.image_size)
         self.beard = beard_area(frame, model.image_size)
-        self.skin = None if model.manifest.skin is None else BareSkin.read(model.bundle.skin_bytes())
+        skin = None if model.manifest.skin is None else BareSkin.read(model.bundle.skin_bytes())
+        self.baring = Baring.of(skin, model.manifest.attributes, frame, model.image_size)
         self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
 
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:
@@ -132,9 +134,9 @@ class ShapePath(EditPath[FaceChange]):
             tint = np.ascontiguousarray(gain[k].transpose(1, 2, 0))
             if where.any():  # else the hair alone changes
                 tint, hairs = self._tint(tint, texture, shares, (source[k], target[k]))
-            tint, strands = self._shaven(tint * where[:, :, None], texture, (source[k], target[k]), seen)
+            tint, bared = self.baring.apply(tint * where[:, :, None], texture, (source[k], target[k]), seen)
             side = detail.shape[2:0:-1]
-            pores = cv2.resize(strands, side, interpolation=cv2.INTER_AREA)
+            pores = cv2.resize(bared, side, interpolation=cv2.INTER_AREA)
             shown = cv2.resize(folds * where, side, interpolation=cv2.INTER_AREA) * (1 - pores)
             edit = ShapeEdit(
                 moves[k] * (shares.at_landmarks * seen.at_landmarks)[:, None],
@@ -173,22 +175,6 @@ class ShapePath(EditPath[FaceChange]):
                 tint = taken_off(tint, -shares.makeup, self.beard, self.frame)
             tint = tint + makeup_gain(self.model.manifest.attributes, *values, texture_chw, self.frame)
         return tint, hairs
-
-    def _shaven(
-        self,
-        gain_hwc: Float32Array,
-        texture_chw: Float32Array,
-        values: tuple[Float32Array, Float32Array],
-        seen: Seen,
-    ) -> tuple[Float32Array, Float32Array]:
-        """A gain (S, S, 3) that also takes off the beard that goes between attribute values (A,), twice; and
-        where its hairs are fine detail that goes, (S, S) in [0, 1]."""
-        going = self.regions.shaves(*values)
-        if going is None or self.skin is None:
-            return gain_hwc, np.zeros_like(self.beard)
-        shaved, going = self.skin.shave(texture_chw, self.frame), going * seen.texture
-        share = (going * shaved.hair)[:, :, None]
-        return f32(gain_hwc + share * (shaved.gain - gain_hwc)), going * shaved.strands
 
     def apply(
         self,

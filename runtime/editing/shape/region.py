@@ -40,12 +40,6 @@ EXPRESSED = 0.2
 
 _HIDEABLE = {"mouth": dense.OUTER_LIP, "left eye": dense.LEFT_EYE, "right eye": dense.RIGHT_EYE}
 
-# A face whose value of an attribute is this far from that without a beard has as much of one as it looks.
-BEARDED = 0.08
-
-# A value this near to that with a beard may still be asked to become it.
-ASKED = 1e-3
-
 # Mean absolute difference of texture and reconstruction in log units, after a blur of so many pixels of a
 # 128 px texture: up to the first it is the decoder's error, from the second on something hides the face.
 HIDDEN, BLUR = (0.42, 0.7), 4.0
@@ -76,9 +70,7 @@ class Shares(NamedTuple):
 
 @dataclass(frozen=True)
 class Regions:
-    """The same for A attributes: float32 (A, S, S), (A, 221), and (A,) each of the others. `bearded` is 1
-    for those that are beards, -1 for those without, 0 for others, and `strengths` (A, 2) what a change of the
-    value is multiplied by, towards 0 and towards 1."""
+    """The same for A attributes: float32 (A, S, S), (A, 221), and (A,) each of the others."""
 
     texture: Float32Array
     at_landmarks: Float32Array
@@ -87,8 +79,6 @@ class Regions:
     stubble: Float32Array
     shaven: Float32Array
     makeup: Float32Array
-    bearded: Float32Array
-    strengths: Float32Array
 
     @classmethod
     def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int) -> Regions:
@@ -104,10 +94,9 @@ class Regions:
         shaven = np.array([info.shaven for info in attributes], np.float32)
         stubble = (1 - shaven) * ~np.array(expressions)
         makeup = np.array([info.makeup is not None for info in attributes], np.float32)
-        bearded = np.array([{0: -1, 1: 1, None: 0}[info.bearded] for info in attributes], np.float32)
-        strengths = np.array([(1 - info.off, info.on) for info in attributes], np.float32)
-        texture = texture * (1 - hairs[:, None, None] * lips)
-        return cls(texture, at, hairs, light, f32(stubble), shaven, makeup, bearded, strengths)
+        return cls(
+            texture * (1 - hairs[:, None, None] * lips), at, hairs, light, f32(stubble), shaven, makeup
+        )
 
     def shares(self, change: Float32Array) -> Shares:
         """Of an edit that changes attribute values by `change` (A,).
@@ -129,18 +118,6 @@ class Regions:
         light, stubble = (float((part * weights).max()) for part in (self.light, self.stubble))
         bare = self._shaven(weights, change > 0)
         return Shares(texture, at_landmarks, hairs, light, stubble, bare, makeup)
-
-    def shaves(self, source: Float32Array, target: Float32Array) -> Float32Array | None:
-        """How much of a beard goes as attribute values (A,) change, float32 (S, S) in [0, 1], less where
-        another comes or, though it is there, was asked for; None for nothing."""
-        change, had = target - source, np.where(self.bearded > 0, source, 1 - source)
-        steps = change / np.where(change > 0, self.strengths[:, 1], self.strengths[:, 0])
-        going = np.clip(-self.bearded * steps / np.maximum(had, BEARDED), 0, 1)
-        if not going.any():
-            return None
-        coming = np.clip(self.bearded * steps / np.maximum(1 - had, ASKED), 0, 1)
-        goes, comes = ((self.texture * part[:, None, None]).max(axis=0) for part in (going, coming))
-        return f32(goes * (1 - comes))
 
     def _shaven(self, weights: Float32Array, rising: npt.NDArray[np.bool_]) -> Float32Array | None:
         """What edits that bring no beard leave out; less where others act, nothing where one grows hair."""

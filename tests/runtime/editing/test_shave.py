@@ -5,49 +5,31 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from made_up_face import face_picture, face_points, made_up_frame
+from made_up_face import BEARD, bare_skin, face_picture, face_points, face_texture, made_up_frame
 from staged_faces import Finds
 from tiny_bundles import sha256
 
 from aif.runtime import Detection, Editor
 from aif.runtime.bundle.manifest import AttributeInfo, FileInfo
+from aif.runtime.editing.shape.bare_skin import BareSkin
+from aif.runtime.editing.shape.baring import Baring
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.gain import EPSILON, filled, gain_mask
+from aif.runtime.editing.shape.gain import EPSILON, gain_mask
 from aif.runtime.editing.shape.hairs import beard_area
 from aif.runtime.editing.shape.pores import cheeks_of, like
-from aif.runtime.editing.shape.region import Regions
-from aif.runtime.editing.shape.shave import SIDE, BareSkin
+from aif.runtime.editing.shape.shave import shave
 from aif.runtime.editing.shape.warp import FacePlace, plan_warp
 from aif.runtime.errors import BundleError
 from aif.runtime.faces.landmarks import box_from_landmarks
 from aif.runtime.geometry import points as dense
 
 FRAME, SIZE = made_up_frame(), 128
-COLOUR = np.float32(np.log([0.62, 0.45, 0.36]))
-BEARD = beard_area(FRAME, SIZE) > 0.99
-
-
-def bare_skin():
-    """Skin of one colour, whose brightness and light from the side vary."""
-    where = cv2.resize(filled(FRAME.mean[dense.FACE_OVAL] * np.float32(SIZE), SIZE), (SIDE, SIDE)) > 0.6
-    x = np.indices((SIDE, SIDE))[1][where] / SIDE - 0.5
-    components = np.stack([np.full(len(x), 0.3), 2 * x], axis=1)[:, None].repeat(3, axis=1)
-    return BareSkin(where, np.tile(COLOUR, (len(x), 1)), components.astype(np.float32), 0.01)
-
-
-def face(beard=0.0, light=0.0, grey=False, where=BEARD):
-    """A texture (3, S, S) of such skin, lit from the right by `light`, with a beard darker by so much."""
-    x = np.indices((SIZE, SIZE))[1] / SIZE - 0.5
-    logs = COLOUR + (light * x)[:, :, None] - (beard * where)[:, :, None]
-    if grey:
-        logs[where] = np.log(0.5)
-    return np.float32(np.exp(logs) - EPSILON).transpose(2, 0, 1)
 
 
 @pytest.mark.parametrize("light", [0.0, 0.8])
 @pytest.mark.parametrize("beard", [0.3, 1.2])
 def test_the_skin_under_a_beard(beard, light):
-    shaved = bare_skin().shave(face(beard, light), FRAME)
+    shaved = shave(bare_skin(), face_texture(beard, light), FRAME)
     assert shaved.hair[BEARD].mean() > 0.85 and shaved.strands[BEARD].mean() > 0.9
     cheek = np.s_[70:80, 40:50]
     assert max(shaved.hair[cheek].max(), shaved.strands[cheek].max()) < 1e-3
@@ -56,21 +38,21 @@ def test_the_skin_under_a_beard(beard, light):
 
 
 def test_grey_beards_of_the_skins_own_brightness():
-    assert bare_skin().shave(face(grey=True), FRAME).hair[BEARD].mean() > 0.75
+    assert shave(bare_skin(), face_texture(grey=True), FRAME).hair[BEARD].mean() > 0.75
 
 
 def test_a_grey_picture_stays_grey():
-    grey = np.repeat(face(0.6, 0.8)[1:2], 3, axis=0)
-    shaved = bare_skin().shave(grey, FRAME)
+    grey = np.repeat(face_texture(0.6, 0.8)[1:2], 3, axis=0)
+    shaved = shave(bare_skin(), grey, FRAME)
     assert shaved.hair[BEARD].mean() > 0.7
     np.testing.assert_allclose(shaved.gain - shaved.gain[:, :, :1], 0, atol=1e-5)
 
 
 def test_who_has_no_beard_is_left_alone():
-    assert not bare_skin().shave(face(light=0.8), FRAME).hair.any()
+    assert not shave(bare_skin(), face_texture(light=0.8), FRAME).hair.any()
     shadow = np.zeros_like(BEARD)
     shadow[112:116, 50:78] = True  # below the lower lip
-    assert bare_skin().shave(face(0.4, where=shadow), FRAME).hair.max() < 0.05
+    assert shave(bare_skin(), face_texture(0.4, where=shadow), FRAME).hair.max() < 0.05
 
 
 def test_a_skin_is_stored():
@@ -119,7 +101,7 @@ def test_how_much_is_shaved(source, target, shaved):
         AttributeInfo(name="Mustache", bearded=1, region=("moustache",)),
         AttributeInfo(name="No_Beard", bearded=0),
     ]
-    found = Regions.of(infos, FRAME, SIZE).shaves(*(np.float32(each) for each in (source, target)))
+    found = Baring.of(None, infos, FRAME, SIZE).shaves(*(np.float32(each) for each in (source, target)))
     assert found is None if shaved is None else found.max() == pytest.approx(shaved)
 
 
@@ -129,16 +111,16 @@ def test_a_beard_that_is_asked_for_is_not_shaved(had):
         AttributeInfo(name="Male", bearded=1),
         AttributeInfo(name="Mustache", bearded=1, region=("moustache",)),
     ]
-    regions = Regions.of(infos, FRAME, SIZE)
-    found, there = regions.shaves(np.float32([1, had]), np.float32([0, 1])), regions.texture[1]
+    baring = Baring.of(None, infos, FRAME, SIZE)
+    found, there = baring.shaves(np.float32([1, had]), np.float32([0, 1])), baring.beards[1]
     np.testing.assert_allclose(found, 1 - there, atol=1e-6)
     assert there.max() > 0.95
 
 
 def test_a_calibrated_attribute_is_shaved_to_the_end_at_0():
     info = AttributeInfo(name="Goatee", bearded=1, off=-0.5)
-    regions = Regions.of([info], FRAME, SIZE)
-    shares = [regions.shaves(np.float32([0.8]), np.float32([0.8 - 1.5 * 0.8 * way])) for way in (0.5, 1)]
+    baring = Baring.of(None, [info], FRAME, SIZE)
+    shares = [baring.shaves(np.float32([0.8]), np.float32([0.8 - 1.5 * 0.8 * way])) for way in (0.5, 1)]
     assert [share.max() for share in shares] == [pytest.approx(0.5), pytest.approx(1)]
 
 
@@ -248,33 +230,55 @@ def test_an_edit_shaves_the_photo(make_shape_bundle, bearded, wanted, brighter):
     assert np.abs(difference[:120]).max() <= 2  # all above the nose
 
 
-def test_half_a_beard_and_what_hides_it(make_shape_bundle, monkeypatch):
-    """A texture that is bearded all over: as the value goes halfway, half of it goes, and none where the
-    decoder knows something else."""
+@pytest.fixture
+def edit_of(make_shape_bundle, monkeypatch):
+    """What a change of an attribute from `values[0]` to `values[1]` does to a face of a texture (3, 32, 32),
+    of which the decoder knows `known`."""
     data = bare_skin().stored()
-    attributes = AttributeInfo(name="Goatee", bearded=1), AttributeInfo(name="Blond_Hair", group="hair")
-    info = FileInfo(file="skin.npz", sha256=sha256(data))
-    bundle = make_shape_bundle({"skin.npz": data}, attributes=attributes, skin=info)
-    photo = face_picture(face_points(), SIZE)
-    five = dense.five_points(face_points())
-    with Editor.load(bundle, "cpu", Finds(), threads=1) as editor:
-        path = editor.path
-        views = path.look(photo, [Detection(box_from_landmarks(five), five, 0.9)])
-        encoded = path.encode(path.cut(photo, views))
-        small = cv2.resize(face(0.8).transpose(1, 2, 0), (32, 32), interpolation=cv2.INTER_AREA)
-        texture = small.transpose(2, 0, 1)[None]
-        encoded = replace(encoded, inputs=replace(encoded.inputs, images=texture))
-        values = np.float32([[0.8, 0]]), np.float32([[0.4, 0]])
-        before, after = path.model.decode_both(encoded.encoding, *values)
-        beard = cv2.resize(path.beard, (8, 8), interpolation=cv2.INTER_AREA) > 0.95
 
-        def change(known):
-            same = replace(before, image=known), replace(after, image=known)
-            monkeypatch.setattr(path.model, "decode_both", lambda *_: same)
-            (found,) = path.change(encoded, *values)
-            return found.edit
+    def edit(attribute, texture, known, values):
+        attributes = attribute, AttributeInfo(name="Blond_Hair", group="hair")
+        info = FileInfo(file="skin.npz", sha256=sha256(data))
+        bundle = make_shape_bundle({"skin.npz": data}, attributes=attributes, skin=info)
+        with Editor.load(bundle, "cpu", Finds(), threads=1) as editor:
+            path, five = editor.path, dense.five_points(face_points())
+            photo = face_picture(face_points(), SIZE)
+            views = path.look(photo, [Detection(box_from_landmarks(five), five, 0.9)])
+            encoded = path.encode(path.cut(photo, views))
+            inputs = replace(encoded.inputs, images=texture[None])
+            before, after = np.float32([[values[0], 0]]), np.float32([[values[1], 0]])
+            decoded = [
+                replace(d, image=known[None]) for d in path.model.decode_both(encoded.encoding, before, after)
+            ]
+            monkeypatch.setattr(path.model, "decode_both", lambda *_: decoded)
+            (found,) = path.change(replace(encoded, inputs=inputs), before, after)
+        return found.edit
 
-        edit, hidden = change(texture), change(np.where(path.beard > 0.5, 1, texture).astype(np.float32))
+    return edit
+
+
+def small(texture):
+    return cv2.resize(texture.transpose(1, 2, 0), (32, 32), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+
+
+def test_half_a_beard_and_what_hides_it(edit_of):
+    """As the value goes halfway, half of the beard goes, and none where the decoder knows something else."""
+    goatee, texture, values = AttributeInfo(name="Goatee", bearded=1), small(face_texture(0.8)), (0.8, 0.4)
+    where = beard_area(FRAME, 32)
+    beard = cv2.resize(where, (8, 8), interpolation=cv2.INTER_AREA) > 0.95
+    edit = edit_of(goatee, texture, texture, values)
     assert 0.35 < edit.pores[beard].mean() < 0.51
     np.testing.assert_allclose(edit.detail[beard], 0.55 * edit.detail.min(), rtol=0.2)
+    hidden = edit_of(goatee, texture, np.where(where > 0.5, 1, texture).astype(np.float32), values)
     assert hidden.pores[beard].max() < 0.05 and np.abs(hidden.gain).max() < np.abs(edit.gain).max() / 2
+
+
+def test_folds_fade_and_a_beard_stays(edit_of):
+    fold, texture = np.s_[74:94, 36:42], face_texture(0.8)
+    texture[:, *fold] *= 0.75
+    texture, where = small(texture), beard_area(FRAME, 32) > 0.95
+    plain, young = (AttributeInfo(name="Young", unfolds=unfolds) for unfolds in (None, 1))
+    one, other = (edit_of(each, texture, texture, (0.2, 1.0)) for each in (plain, young))
+    gain = (other.gain - one.gain).mean(axis=2)
+    assert gain[20:22, 9:10].mean() > 0.05 and np.abs(gain[where]).max() < 0.06
+    assert other.pores[5, 2] > 0.1 > one.pores.max() == 0

@@ -11,9 +11,10 @@ import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.bundle.bundle import Bundle
+from aif.runtime.editing.shape.bare_skin import low_logs
 from aif.runtime.editing.shape.hairs import beard_area
 from aif.runtime.editing.shape.makeup import places
-from aif.runtime.editing.shape.shave import low_logs
+from aif.runtime.editing.shape.shave import BEARD
 from aif.runtime.errors import AifError, ConfigError, DataError
 from aif.runtime.faces.landmarks import DenseFaces
 from aif.train.data.base import CorruptImageError
@@ -270,7 +271,8 @@ def test_skin_is_that_of_faces_without_beards():
     skin = fit_bare_skin(faces, infos, 0)
     bare, bearded = (np.float32(faces.images[row]) / 255 for row in (1, 0))
     for texture in (bare, bearded):
-        found = skin.under(texture, faces.frame)[skin.where].mean(axis=1)
+        whole = skin.under(texture, beard_area(faces.frame, 64), BEARD)
+        found = cv2.resize(whole, (32, 32), interpolation=cv2.INTER_AREA)[skin.where].mean(axis=1)
         light = low_logs(texture)[skin.where].mean(axis=1)
         beard = cv2.resize(beard_area(faces.frame, 64), (32, 32), interpolation=cv2.INTER_AREA)[skin.where]
         np.testing.assert_allclose(found[beard == 0], light[beard == 0], atol=0.03)

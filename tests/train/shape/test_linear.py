@@ -8,7 +8,7 @@ import torch
 from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.bundle.manifest import HairColour, HairInfo
-from aif.runtime.editing.shape.shave import SIDE, BareSkin
+from aif.runtime.editing.shape.bare_skin import SIDE, BareSkin
 from aif.runtime.errors import CheckpointError
 from aif.runtime.geometry import points as dense
 from aif.train.evaluators.probe import probe

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from aif.runtime.editing.shape.shave import SIDE, BareSkin
+from aif.runtime.editing.shape.bare_skin import SIDE, BareSkin
 from aif.runtime.errors import CheckpointError, ConfigError
 from aif.runtime.geometry import points as dense
 from aif.runtime.signals import Terminated

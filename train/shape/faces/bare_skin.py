@@ -9,8 +9,8 @@ import numpy as np
 
 from aif.runtime.arrays import f32
 from aif.runtime.bundle.attributes import AttributeInfo
+from aif.runtime.editing.shape.bare_skin import SIDE, BareSkin, low_logs
 from aif.runtime.editing.shape.gain import filled
-from aif.runtime.editing.shape.shave import SIDE, BareSkin, low_logs
 from aif.runtime.geometry import points as dense
 from aif.train.shape.faces.textures import Textures
 
@@ -34,15 +34,15 @@ def fit_bare_skin(
     faces: Textures, infos: Sequence[AttributeInfo], seed: int, log: Callable[[str], None] = print
 ) -> BareSkin | None:
     """The skin of those without a beard, as `bearded` of the attributes says of their labels (with Male among
-    them, that of women); None where that says nothing, or there are too few."""
+    them, that of women); None where no edit needs it, or there are too few."""
     bare = np.ones(len(faces), dtype=bool)
     for column, info in enumerate(infos):
         if info.bearded is not None:
             bare &= faces.labels[:, column] != info.bearded
-    if all(info.bearded is None for info in infos):
+    if not any(info.bares for info in infos):
         return None
     if bare.sum() < LEAST:
-        log(f"beards will not be shaved: {bare.sum()} faces without one, {LEAST} are needed")
+        log(f"no beard will be shaved, no fold fade: {bare.sum()} faces without a beard, {LEAST} are needed")
         return None
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(bare))[:MOST]
     log(f"skin of {len(rows)} faces without beards")

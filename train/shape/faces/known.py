@@ -56,6 +56,9 @@ BEARDED: dict[str, Literal[0, 1]] = {
 }
 """The values at which faces have a beard; as it goes, they are shaved."""
 
+UNFOLDS: dict[str, Literal[0, 1]] = {"Young": 1, "Smiling": 0}
+"""The values towards which folds fade."""
+
 # How far beyond a label's mean effect an edit has to go to be seen: labels are noisy, and regression shrinks.
 STRENGTH = 1.5
 
@@ -124,6 +127,7 @@ def attribute_infos(
                 region=places.get(name, ()),
                 shaven=name in SHAVEN,
                 bearded=BEARDED.get(name),
+                unfolds=UNFOLDS.get(name),
                 group="hair" if hair else "expression" if name in EXPRESSIONS else "face",
             )
         )

@@ -1,0 +1,88 @@
+"""Folds that fade, and what is no fold."""
+
+import cv2
+import numpy as np
+import pytest
+from made_up_face import bare_skin, face_texture, made_up_frame
+
+from aif.runtime.bundle.manifest import AttributeInfo
+from aif.runtime.editing.shape.baring import Baring
+from aif.runtime.editing.shape.folds import MOST, nose_mask, unfold
+
+FRAME, SIZE = made_up_frame(), 128
+LINE, CHEEK, OTHER = np.s_[78:92, 38:41], np.s_[80:90, 39:40], np.s_[80:90, 86:90]
+
+
+def with_dark(depth, where=LINE, **of):
+    """A texture (3, S, S) that is darker in one place, with soft edges."""
+    texture, dark = face_texture(**of), np.zeros((SIZE, SIZE), np.float32)
+    dark[where] = depth
+    return (texture * np.exp(-cv2.GaussianBlur(dark, (0, 0), 0.7))).astype(np.float32)
+
+
+@pytest.mark.parametrize("light", [0.0, 0.8])
+def test_a_fold_lightens_and_its_fine_detail_goes(light):
+    found = unfold(bare_skin(), with_dark(0.3, light=light), FRAME)
+    assert 0.08 < found.gain[CHEEK].mean() < 0.3 and found.lines[CHEEK].mean() > 0.4
+    assert np.abs(found.gain[OTHER]).max() < 0.04 and found.lines[OTHER].max() < 0.3
+    assert found.gain.max() <= MOST + 0.05
+
+
+def test_a_red_fold_loses_red():
+    texture = with_dark(0.25)
+    texture[1:, *LINE] *= 0.85
+    gain = unfold(bare_skin(), texture, FRAME).gain[CHEEK].mean(axis=(0, 1))
+    assert gain[1] > gain[0] + 0.03 and gain[2] > gain[0] + 0.03
+
+
+@pytest.mark.parametrize(
+    ("depth", "where"),
+    [(1.5, np.s_[76:94, 34:44]), (0.3, np.s_[86:92, 58:70]), (0.3, np.s_[58:66, 40:52])],
+    ids=["hair", "nose", "eye"],
+)
+def test_what_is_no_fold_stays(depth, where):
+    found = unfold(bare_skin(), with_dark(depth, where), FRAME)
+    inside = tuple(slice(part.start + 2, part.stop - 2) for part in where)
+    assert np.abs(found.gain[inside]).mean() < 0.04 and found.lines[inside].mean() < 0.25
+
+
+def test_a_grey_picture_stays_grey():
+    grey = np.repeat(with_dark(0.3)[1:2], 3, axis=0)
+    gain = unfold(bare_skin(), grey, FRAME).gain
+    assert gain[CHEEK].mean() > 0.05
+    np.testing.assert_allclose(gain - gain[:, :, :1], 0, atol=1e-5)
+
+
+def test_the_nose():
+    mask = nose_mask(FRAME, SIZE)
+    assert mask[84, 64] > 0.95 and mask[80, 40] == mask[100, 64] == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "fades"),
+    [
+        ((0, 0.2), (0, 1.0), 1),
+        ((0, 0.2), (0, 0.6), 0.5),
+        ((0, 0.9), (0, 1.0), 1 / 3),  # of those who hardly have any
+        ((0, 0.2), (0, 3.0), 1),
+        ((0, 0.8), (0, 0.0), None),
+        ((0.2, 0), (1, 0), None),
+        ((0.8, 0), (0.4, 0), 0.5),
+    ],
+)
+def test_how_far_folds_fade(source, target, fades):
+    infos = [
+        AttributeInfo(name="Smiling", unfolds=0, group="expression"),
+        AttributeInfo(name="Young", unfolds=1),
+    ]
+    found = Baring.of(None, infos, FRAME, SIZE).fades(*(np.float32(each) for each in (source, target)))
+    if fades is None:
+        assert found is None
+        return
+    assert found[101, 64] == pytest.approx(fades)
+    assert found[30, 64] == pytest.approx(0 if source[0] else fades, abs=0.05)  # the forehead
+
+
+def test_a_calibrated_attribute_fades_all_at_1():
+    baring = Baring.of(None, [AttributeInfo(name="Young", unfolds=1, on=2.0)], FRAME, SIZE)
+    assert baring.fades(np.float32([0.2]), np.float32([0.2 + 2 * 0.8])).min() == pytest.approx(1)
