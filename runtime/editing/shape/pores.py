@@ -6,9 +6,11 @@ photo' = photo * exp(a (cheek - fine))      fine = L - blur(L, FINE) of the log 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, UInt8Array, f32
 from aif.runtime.editing.shape.detail import LOGS, coarse_logs
@@ -83,14 +85,22 @@ def like(cheek_hwc: Float32Array) -> Float32Array:
     side = 2 ** round(np.log2(np.clip(min(cheek_hwc.shape[:2]), *SIDES)))
     deepest = np.float32(DEEPEST * np.median(np.abs(cheek_hwc)))
     square = cv2.resize(np.clip(cheek_hwc, -deepest, deepest), (side, side), interpolation=cv2.INTER_LINEAR)
-    found = np.abs(np.fft.rfft2(square, axes=(0, 1)))
+    found, (noise, rings) = np.abs(np.fft.rfft2(square, axes=(0, 1))), _noise(side)
+    spectrum = np.empty_like(found)
+    for ring in rings:
+        spectrum[ring] = np.median(found[ring], axis=0)
+    return f32(np.fft.irfft2(noise[:, :, None] * spectrum, (side, side), (0, 1)))
+
+
+@lru_cache(maxsize=8)
+def _noise(side: int) -> tuple[npt.NDArray[np.complex128], list[tuple[npt.NDArray[np.intp], ...]]]:
+    """The spectrum of white noise of so many pixels a side, 1 its median amplitude; and where in it each
+    frequency is."""
+    noise = np.fft.rfft2(np.random.default_rng(0).standard_normal((side, side)))
     frequencies = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]) * side
     rings = frequencies.round().astype(int)
-    medians = np.array([np.median(found[rings == ring], axis=0) for ring in range(rings.max() + 1)])
-    noise = np.random.default_rng(0).standard_normal((side, side))
     # The median of the amplitudes of noise is sqrt(log 2) of their root mean square.
-    spectrum = np.fft.rfft2(noise)[:, :, None] / side * medians[rings] / np.sqrt(np.log(2))
-    return f32(np.fft.irfft2(spectrum, (side, side), (0, 1)))
+    return noise / (side * np.sqrt(np.log(2))), [np.nonzero(rings == ring) for ring in range(rings.max() + 1)]
 
 
 def cheeks_of(warp: Warp, shape: tuple[int, int]) -> list[Block]:
