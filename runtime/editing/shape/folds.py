@@ -29,7 +29,7 @@ SKIN = Doubt(first=1.0, brighter=1.0, darker=0.15)
 MOST, DARKEST = 0.4, (0.45, 0.75)
 
 # From this depth on, in log units, a fold has fine detail of its own; so much of that goes.
-FOLDED, FINER = 0.1, 0.8
+FOLDED, FINER = 0.1, 0.5
 
 # So much of bare skin's colour folds take, which are redder, or grey.
 COLOUR = 0.6
