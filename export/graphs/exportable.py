@@ -33,7 +33,7 @@ class ExportableModel:
         attributes: y's columns.
         frame: mean shape and triangles; None for models of the similarity crop.
         data_path: where the training faces lay; None = not known.
-        skin: the skin of faces without beards, if an attribute is a beard.
+        skin: the skin of faces without beards, if an edit bares it.
         columns: (A, A') of the networks' own A' attributes those that are offered; None = all.
     """
 

@@ -55,7 +55,8 @@ class AttributeInfo(Frozen):
     (brows, moustache and beard: hair by hair, without the lips).
     Without any, all of it. `shaven`: as it comes, it darkens nothing where beards grow: young men's are dark,
     but youth is no beard. `bearded`: the value at which faces have a beard; as it goes, they are shaved.
-    `unfolds`: the value towards which folds and shadows of the skin fade, of expressions around the mouth.
+    `unfolds`: the value towards which folds and shadows of the skin fade, of expressions around the mouth,
+    else anywhere.
     `group` is for menus. `makeup`: that the attribute is make-up, and its colours.
     """
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from aif.runtime.arrays import Float32Array, f32
 from aif.runtime.bundle.attributes import AttributeInfo, Part
@@ -15,10 +16,13 @@ from aif.runtime.editing.shape.region import Regions, Seen, region_share
 from aif.runtime.editing.shape.shave import shave
 from aif.runtime.geometry.frame import Frame
 
+BoolArray = npt.NDArray[np.bool_]
+
 # Where expressions fold the skin.
 FOLDING: tuple[Part, ...] = ("mouth", "jaw", "cheeks")
 
-# Faces whose value is this near to that without a beard, or without folds, have as much of it as they look.
+# Values that are nearer than this to that without a beard, or without folds, lose a share, not all: hardly
+# anybody has exactly none.
 BEARDED, FOLDED = 0.08, 0.3
 
 # A value this near to that with a beard may still be asked to become it.
@@ -36,8 +40,9 @@ class Baring:
         frame: of the textures.
         bearded: float32 (A,) 1 for beards, -1 for what says that there is none, 0 for others.
         beards: float32 (A, S, S) the shares of their edits.
+        places: bool (A,) which of them are about a part of the face: of others, as sex, no beard comes.
         unfolds: float32 (A,) 1 for those as which come folds fade, -1 for those as which go, 0 for others.
-        folds: float32 (A, S, S) where.
+        expressions: bool (A,) which of these fold the skin around the mouth alone, (S, S).
         strengths: float32 (A, 2) what a change of the value is multiplied by, towards 0 and towards 1.
     """
 
@@ -45,24 +50,26 @@ class Baring:
     frame: Frame
     bearded: Float32Array
     beards: Float32Array
+    places: BoolArray
     unfolds: Float32Array
-    folds: Float32Array
+    expressions: BoolArray
+    around: Float32Array
     strengths: Float32Array
 
     @classmethod
     def of(
-        cls, skin: BareSkin | None, attributes: Sequence[AttributeInfo], frame: Frame, size: int
+        cls, skin: BareSkin | None, attributes: Sequence[AttributeInfo], regions: Regions, frame: Frame
     ) -> Baring:
-        """Of a manifest's attributes and textures of `size` px."""
-        around = frame.spread(region_share(FOLDING, frame), size)
-        everywhere = np.ones_like(around)
+        """Of a manifest's attributes and their regions."""
         return cls(
             skin,
             frame,
             np.array([_SIGNS[info.bearded] for info in attributes], np.float32),
-            Regions.of(attributes, frame, size).texture,
+            regions.texture,
+            np.array([bool(info.region) for info in attributes]),
             np.array([_SIGNS[info.unfolds] for info in attributes], np.float32),
-            np.array([around if info.group == "expression" else everywhere for info in attributes]),
+            np.array([info.group == "expression" for info in attributes]),
+            frame.spread(region_share(FOLDING, frame), regions.texture.shape[-1]),
             np.array([(1 - info.off, info.on) for info in attributes], np.float32),
         )
 
@@ -75,36 +82,44 @@ class Baring:
     ) -> tuple[Float32Array, Float32Array]:
         """A gain (S, S, 3) that also takes off the beard that goes between attribute values (A,), twice, and
         fades folds; and where the fine detail of these goes, (S, S) in [0, 1]."""
-        pores, fading, going = np.zeros_like(seen.texture), self.fades(*values), self.shaves(*values)
-        if self.skin is None or (fading is None and going is None):
+        pores, fading = np.zeros_like(seen.texture), self.fading(*values)
+        going, coming = self.going_and_coming(*values)
+        if self.skin is None or not (fading.any() or going.any()):
             return gain_hwc, pores
         shaved = shave(self.skin, texture_chw, self.frame)
-        if fading is not None:
+        if fading.any():  # not where a beard is or comes, which is darker than bare skin, too
             unfolded = unfold(self.skin, texture_chw, self.frame)
-            share = fading * seen.texture * (1 - shaved.strands)
+            share = fading * seen.texture * (1 - shaved.strands) * (1 - coming)
             gain_hwc, pores = gain_hwc + share[:, :, None] * unfolded.gain, share * unfolded.lines
-        if going is not None:
-            share = going * seen.texture
+        if going.any():
+            share = going * (1 - coming) * seen.texture
             gain_hwc = gain_hwc + (share * shaved.hair)[:, :, None] * (shaved.gain - gain_hwc)
             pores = np.maximum(pores, share * shaved.strands)
         return f32(gain_hwc), f32(pores)
 
-    def fades(self, source: Float32Array, target: Float32Array) -> Float32Array | None:
-        """How far folds fade as attribute values (A,) change, float32 (S, S) in [0, 1]; None for nowhere."""
+    def fading(self, source: Float32Array, target: Float32Array) -> Float32Array:
+        """How far folds fade as attribute values (A,) change, float32 (S, S) in [0, 1]; not at all where age
+        is asked for."""
+        steps = self.unfolds * self._steps(source, target)
         folded = np.where(self.unfolds > 0, 1 - source, source)
-        share = np.clip(self.unfolds * self._steps(source, target) / np.maximum(folded, FOLDED), 0, 1)
-        return f32((self.folds * share[:, None, None]).max(axis=0)) if share.any() else None
+        share = np.clip(np.minimum(steps, folded) / np.maximum(folded, FOLDED), 0, 1)
+        older = np.clip(-steps / np.maximum(1 - folded, ASKED), 0, 1)[~self.expressions].max(initial=0)
+        mouth, all_over = (share[which].max(initial=0) for which in (self.expressions, ~self.expressions))
+        return f32((1 - older) * np.maximum(mouth * self.around, all_over))
 
-    def shaves(self, source: Float32Array, target: Float32Array) -> Float32Array | None:
-        """How much of a beard goes as attribute values (A,) change, float32 (S, S) in [0, 1], less where
-        another comes or, though it is there, was asked for; None for nothing."""
-        steps, had = self._steps(source, target), np.where(self.bearded > 0, source, 1 - source)
-        going = np.clip(-self.bearded * steps / np.maximum(had, BEARDED), 0, 1)
-        if not going.any():
-            return None
-        coming = np.clip(self.bearded * steps / np.maximum(1 - had, ASKED), 0, 1)
-        goes, comes = ((self.beards * part[:, None, None]).max(axis=0) for part in (going, coming))
-        return f32(goes * (1 - comes))
+    def going_and_coming(
+        self, source: Float32Array, target: Float32Array
+    ) -> tuple[Float32Array, Float32Array]:
+        """How much of a beard goes, and how much comes or, though it is there, was asked for, as attribute
+        values (A,) change: float32 (S, S) in [0, 1]."""
+        steps, had = (
+            self.bearded * self._steps(source, target),
+            np.where(self.bearded > 0, source, 1 - source),
+        )
+        goes = np.clip(np.minimum(-steps, had) / np.maximum(had, BEARDED), 0, 1)
+        comes = self.places * np.clip(steps / np.maximum(1 - had, ASKED), 0, 1)
+        going, coming = ((self.beards * part[:, None, None]).max(axis=0) for part in (goes, comes))
+        return f32(going), f32(coming)
 
     def _steps(self, source: Float32Array, target: Float32Array) -> Float32Array:
         """How far values (A,) were asked to change, before calibration."""

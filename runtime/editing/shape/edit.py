@@ -4,7 +4,7 @@
     texture     photo' = photo' * exp(gain),               gain = log t(z, y') - log t(z, y)
     hairs       where a beard or brows darken, strand by strand: `aif.runtime.editing.shape.hairs`
     detail      photo' has its own bands amplified or softened: `aif.runtime.editing.shape.detail`
-    pores       where a beard goes, the finest band is a cheek's: `aif.runtime.editing.shape.pores`
+    pores       where a beard goes, or folds, the finest band is a cheek's: `aif.runtime.editing.shape.pores`
     mouth       where lips shut or part: `aif.runtime.editing.shape.mouth`
 
 All of it at the photo's own resolution and within the face's bounding box.
@@ -107,13 +107,13 @@ def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: 
 
 
 def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit, frame: Frame) -> None:
-    """Apply gain, hairs and detail to the box, in place: (x + e) exp(g) - e, with x in [0, 1]."""
+    """Apply gain, hairs, detail and pores to the box, in place: (x + e) exp(g) - e, with x in [0, 1]."""
     gain = warp.over_box(np.ascontiguousarray(edit.gain[:, :, ::-1]))
     detail = hairs = pores = None
     finer: list[Float32Array] = []
-    dark = np.float32(edit.hairs) * np.maximum(-gain.mean(axis=2, keepdims=True), 0)
     if edit.hairs > 0:
         hairs = strands_at(frame, warp.place.scale)
+        dark = np.float32(edit.hairs) * np.maximum(-gain.mean(axis=2, keepdims=True), 0)
     if np.abs(edit.detail).max() >= NO_GAIN:
         detail = Detail.of(box_bgr, warp.place.scale, warp.step, warp.over_box(edit.detail, SHARE))
         gain += detail.gain
@@ -121,7 +121,8 @@ def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit, frame: Frame) -> None
     if edit.pores.max() >= NO_GAIN:
         pores = Pores.of(box_bgr, warp, warp.over_box(edit.pores, SHARE), frame)
         finer.append(pores.amount[:, :, :1])
-        dark = dark * (1 - pores.amount[:, :, :1])
+        if hairs is not None:
+            dark = dark * (1 - pores.amount[:, :, :1])
     changes = np.concatenate([gain, np.max(np.abs(finer), axis=0)], axis=2) if finer else gain
     for block in blocks(changes, UNSEEN_GAIN, warp.step, (box_bgr.shape[0], box_bgr.shape[1])):
         logs = f32(cv2.LUT(box_bgr[block], LOGS))

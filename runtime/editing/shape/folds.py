@@ -1,7 +1,10 @@
 """Folds that fade: wrinkles, lines beside the mouth and shadows under the eyes lighten towards bare skin.
 
-r = K - blur(x)                   of the log luminances of bare skin K and the photo x, less r's median
-photo' = photo * exp(a r)         where r > 0, and fine detail as a cheek's: `pores`
+    d = K - blur(x)             of bare skin's and the photo's log colours K and x
+    r = mean(d) - median        over the channels, and over all skin
+    photo' = photo * exp(a (min(r, MOST) + COLOUR (d - mean(d))))       where r > 0
+
+a leaves out what is no skin, the nose, and what is too dark for a fold. Fine detail becomes a cheek's: `pores`.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ from aif.runtime.geometry.frame import Frame
 # All skin may be folded.
 SKIN = Doubt(first=1.0, brighter=1.0, darker=0.15)
 
-# The most that a fold lightens by, in log units; what is darker by more than the second is none, but hair or
-# a rim of glasses.
+# The most that a fold lightens by, in log units; what is darker by more than the second, from the third on at
+# all, is none, but hair or a thick rim of glasses.
 MOST, DARKEST = 0.4, (0.45, 0.75)
 
 # From this depth on, in log units, a fold has fine detail of its own; so much of that goes.

@@ -66,7 +66,7 @@ class ShapePath(EditPath[FaceChange]):
         self.regions = Regions.of(model.manifest.attributes, frame, model.image_size)
         self.beard = beard_area(frame, model.image_size)
         skin = None if model.manifest.skin is None else BareSkin.read(model.bundle.skin_bytes())
-        self.baring = Baring.of(skin, model.manifest.attributes, frame, model.image_size)
+        self.baring = Baring.of(skin, model.manifest.attributes, self.regions, frame)
         self.matte = None if model.manifest.matte is None else MatteNet(model.bundle, threads)
 
     def look(self, frame_hwc_bgr: UInt8Array, detections: Sequence[Detection]) -> list[FaceView]:

@@ -1,4 +1,4 @@
-"""Pores: skin where hair was gets fine detail like a cheek's.
+"""Pores: skin where hair or folds were gets fine detail like a cheek's.
 
 photo' = photo * exp(a (cheek - fine))      fine = L - blur(L, FINE) of the log colours L, without lips
 """

@@ -8,6 +8,7 @@ from made_up_face import bare_skin, face_texture, made_up_frame
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.shape.baring import Baring
 from aif.runtime.editing.shape.folds import MOST, nose_mask, unfold
+from aif.runtime.editing.shape.region import Regions
 
 FRAME, SIZE = made_up_frame(), 128
 LINE, CHEEK, OTHER = np.s_[78:92, 38:41], np.s_[80:90, 39:40], np.s_[80:90, 86:90]
@@ -65,9 +66,12 @@ def test_the_nose():
         ((0, 0.2), (0, 0.6), 0.5),
         ((0, 0.9), (0, 1.0), 1 / 3),  # of those who hardly have any
         ((0, 0.2), (0, 3.0), 1),
-        ((0, 0.8), (0, 0.0), None),
-        ((0.2, 0), (1, 0), None),
+        ((0, 0.8), (0, 0.0), 0),
+        ((0.2, 0), (1, 0), 0),
         ((0.8, 0), (0.4, 0), 0.5),
+        ((0.02, 0), (-0.5, 0), 0.02 / 0.3),  # below 0 there is nothing more to fade
+        ((0.9, 0.5), (0, 0), 0),  # age is asked for
+        ((0.9, 0.5), (0, 0.25), 0.5),
     ],
 )
 def test_how_far_folds_fade(source, target, fades):
@@ -75,14 +79,13 @@ def test_how_far_folds_fade(source, target, fades):
         AttributeInfo(name="Smiling", unfolds=0, group="expression"),
         AttributeInfo(name="Young", unfolds=1),
     ]
-    found = Baring.of(None, infos, FRAME, SIZE).fades(*(np.float32(each) for each in (source, target)))
-    if fades is None:
-        assert found is None
-        return
+    baring = Baring.of(None, infos, Regions.of(infos, FRAME, SIZE), FRAME)
+    found = baring.fading(*(np.float32(each) for each in (source, target)))
     assert found[101, 64] == pytest.approx(fades)
     assert found[30, 64] == pytest.approx(0 if source[0] else fades, abs=0.05)  # the forehead
 
 
 def test_a_calibrated_attribute_fades_all_at_1():
-    baring = Baring.of(None, [AttributeInfo(name="Young", unfolds=1, on=2.0)], FRAME, SIZE)
-    assert baring.fades(np.float32([0.2]), np.float32([0.2 + 2 * 0.8])).min() == pytest.approx(1)
+    infos = [AttributeInfo(name="Young", unfolds=1, on=2.0)]
+    baring = Baring.of(None, infos, Regions.of(infos, FRAME, SIZE), FRAME)
+    assert baring.fading(np.float32([0.2]), np.float32([0.2 + 2 * 0.8])).min() == pytest.approx(1)

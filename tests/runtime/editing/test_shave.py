@@ -17,6 +17,7 @@ from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask
 from aif.runtime.editing.shape.hairs import beard_area
 from aif.runtime.editing.shape.pores import cheeks_of, like
+from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.shave import shave
 from aif.runtime.editing.shape.warp import FacePlace, plan_warp
 from aif.runtime.errors import BundleError
@@ -64,6 +65,10 @@ def test_a_skin_is_stored():
     assert again.noise == pytest.approx(skin.noise)
 
 
+def baring_of(infos):
+    return Baring.of(None, infos, Regions.of(infos, FRAME, SIZE), FRAME)
+
+
 def stored(**changed):
     return replace(bare_skin(), **changed).stored()
 
@@ -91,9 +96,9 @@ def test_what_is_no_skin_is_refused(data):
         ((0.8, 0), (-0.5, 0), 1),  # beyond 0 there is no more to shave
         ((0.8, 0), (0.4, 0), 0.5),
         ((0.02, 0), (0, 0), 0.25),  # of those who hardly have one
-        ((0, 0), (1, 0), None),
+        ((0, 0), (1, 0), 0),
         ((0, 0.2), (0, 1), 1),  # as an attribute comes that is none
-        ((0, 1), (0, 0), None),
+        ((0, 1), (0, 0), 0),
     ],
 )
 def test_how_much_is_shaved(source, target, shaved):
@@ -101,27 +106,32 @@ def test_how_much_is_shaved(source, target, shaved):
         AttributeInfo(name="Mustache", bearded=1, region=("moustache",)),
         AttributeInfo(name="No_Beard", bearded=0),
     ]
-    found = Baring.of(None, infos, FRAME, SIZE).shaves(*(np.float32(each) for each in (source, target)))
-    assert found is None if shaved is None else found.max() == pytest.approx(shaved)
+    going, _ = baring_of(infos).going_and_coming(*(np.float32(each) for each in (source, target)))
+    assert going.max() == pytest.approx(shaved)
 
 
 @pytest.mark.parametrize("had", [0.2, 0.96])
-def test_a_beard_that_is_asked_for_is_not_shaved(had):
+def test_a_beard_that_is_asked_for_comes_and_sex_is_none(had):
     infos = [
         AttributeInfo(name="Male", bearded=1),
         AttributeInfo(name="Mustache", bearded=1, region=("moustache",)),
     ]
-    baring = Baring.of(None, infos, FRAME, SIZE)
-    found, there = baring.shaves(np.float32([1, had]), np.float32([0, 1])), baring.beards[1]
-    np.testing.assert_allclose(found, 1 - there, atol=1e-6)
-    assert there.max() > 0.95
+    baring = baring_of(infos)
+    going, coming = baring.going_and_coming(np.float32([1, had]), np.float32([0, 1]))
+    assert going.min() == 1
+    np.testing.assert_allclose(coming, baring.beards[1], atol=1e-6)
+    going, coming = baring.going_and_coming(np.float32([0.97, 0.9]), np.float32([1, 0]))
+    assert not coming.any()
+    np.testing.assert_allclose(going, baring.beards[1], atol=1e-6)
 
 
 def test_a_calibrated_attribute_is_shaved_to_the_end_at_0():
     info = AttributeInfo(name="Goatee", bearded=1, off=-0.5)
-    baring = Baring.of(None, [info], FRAME, SIZE)
-    shares = [baring.shaves(np.float32([0.8]), np.float32([0.8 - 1.5 * 0.8 * way])) for way in (0.5, 1)]
-    assert [share.max() for share in shares] == [pytest.approx(0.5), pytest.approx(1)]
+    baring = baring_of([info])
+    ways = [
+        baring.going_and_coming(np.float32([0.8]), np.float32([0.8 - 1.5 * 0.8 * way])) for way in (0.5, 1)
+    ]
+    assert [going.max() for going, _ in ways] == [pytest.approx(0.5), pytest.approx(1)]
 
 
 def test_pores_are_a_cheeks_without_its_folds():

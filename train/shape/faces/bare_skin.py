@@ -45,7 +45,7 @@ def fit_bare_skin(
         log(f"no beard will be shaved, no fold fade: {bare.sum()} faces without a beard, {LEAST} are needed")
         return None
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(bare))[:MOST]
-    log(f"skin of {len(rows)} faces without beards")
+    log(f"skin of {len(rows)} faces")
     outline = filled(faces.frame.mean[dense.FACE_OVAL] * np.float32(faces.size), faces.size)
     where = cv2.resize(outline, (SIDE, SIDE), interpolation=cv2.INTER_AREA) > COVERED
     skins = np.array([low_logs(f32(faces.images[row]) / np.float32(255))[where] for row in np.sort(rows)])
