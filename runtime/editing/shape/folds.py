@@ -4,7 +4,7 @@
     r = mean(d) - median        over the channels, and over all skin
     photo' = photo * exp(a (min(r, MOST) + COLOUR (d - mean(d))))       where r > 0
 
-a leaves out what is no skin, the nose, and what is too dark for a fold. Fine detail becomes a cheek's: `pores`.
+a leaves out what is no skin, the nose, and what is too dark for a fold. Fine detail is a cheek's: `pores`.
 """
 
 from __future__ import annotations
