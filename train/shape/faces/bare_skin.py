@@ -33,8 +33,9 @@ COVERED = 0.6
 def fit_bare_skin(
     faces: Textures, infos: Sequence[AttributeInfo], seed: int, log: Callable[[str], None] = print
 ) -> BareSkin | None:
-    """The skin of those without a beard, as `bearded` of the attributes says of their labels (with Male among
-    them, that of women; of all, where it says nothing). None where no edit bares skin, or there are too few."""
+    """The skin of those without a beard, as `bearded` of the attributes says of their labels: with Male among
+    them, that of women; of all, where it says nothing. None where no edit bares skin, or there are too few.
+    """
     bare = np.ones(len(faces), dtype=bool)
     for column, info in enumerate(infos):
         if info.bearded is not None:
