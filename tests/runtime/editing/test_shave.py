@@ -17,7 +17,7 @@ from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask
 from aif.runtime.editing.shape.hairs import beard_area
 from aif.runtime.editing.shape.pores import cheeks_of, like
-from aif.runtime.editing.shape.region import Regions
+from aif.runtime.editing.shape.region import Regions, Seen
 from aif.runtime.editing.shape.shave import shave
 from aif.runtime.editing.shape.warp import FacePlace, plan_warp
 from aif.runtime.errors import BundleError
@@ -40,6 +40,23 @@ def test_the_skin_under_a_beard(beard, light):
 
 def test_grey_beards_of_the_skins_own_brightness():
     assert shave(bare_skin(), face_texture(grey=True), FRAME).hair[BEARD].mean() > 0.75
+
+
+def test_what_hides_the_eyes_tells_nothing_of_the_skin():
+    texture = face_texture(0.8)
+    texture[:, 56:68, 36:92] *= 0.2  # dark glasses
+    shaved = shave(bare_skin(), texture, FRAME)
+    inside = cv2.erode(BEARD.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    np.testing.assert_allclose(shaved.gain[inside], 0.8, atol=0.15)
+
+
+def test_skin_under_a_beard_is_no_brighter_than_the_face_and_ends_at_the_chin():
+    skin = bare_skin()
+    low = cv2.resize(BEARD.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)[skin.where] > 0.5
+    glowing = replace(skin, mean=skin.mean + low[:, None] * np.float32(0.5))
+    shaved = shave(glowing, face_texture(0.8), FRAME)
+    assert shaved.gain[BEARD].max() < 0.95
+    assert shaved.hair[120:122, 60:68].min() > 0.7
 
 
 def test_a_grey_picture_stays_grey():
@@ -96,6 +113,7 @@ def test_what_is_no_skin_is_refused(data):
         ((0.8, 0), (-0.5, 0), 1),  # beyond 0 there is no more to shave
         ((0.8, 0), (0.4, 0), 0.5),
         ((0.02, 0), (0, 0), 0.25),  # of those who hardly have one
+        ((0.04, 0), (-1, 0), 0.5),
         ((0, 0), (1, 0), 0),
         ((0, 0.2), (0, 1), 1),  # as an attribute comes that is none
         ((0, 1), (0, 0), 0),
@@ -196,6 +214,21 @@ def test_hair_becomes_skin_and_lips_stay(scale):
     np.testing.assert_allclose(shaved[lips].astype(float), hairy[lips], atol=2)
 
 
+def test_smooth_skin_gets_pores_of_the_plainer_cheek():
+    points, rng = 2 * face_points(), np.random.default_rng(0)
+    photo = np.full((280, 280, 3), 150, np.float32)
+    photo[:190] += rng.normal(0, 6, (190, 280, 1))
+    photo[:190, 140:] += rng.normal(0, 30, (190, 140, 1))
+    photo = photo.clip(0, 255).astype(np.uint8)
+    nothing = np.zeros((dense.COUNT, 2), np.float32), np.zeros((SIZE, SIZE, 3), np.float32)
+    pores = np.ones((SIZE // 4, SIZE // 4), np.float32)
+    edit = ShapeEdit(*nothing, np.zeros((SIZE // 4, SIZE // 4, 3), np.float32), pores)
+    shaved = photo.copy()
+    apply_edit(shaved, FRAME, FacePlace.of(FRAME, points, photo.shape), edit)
+    assert photo[222:236, 110:170].std() == 0
+    assert 2 < shaved[222:236, 110:170].mean(axis=2).std() < 9
+
+
 def test_brows_that_come_draw_no_strands_on_a_beard_that_goes():
     points, nothing = 2 * face_points(), np.zeros((SIZE // 4, SIZE // 4, 3), np.float32)
     photo = face_picture(points, 280)
@@ -292,3 +325,38 @@ def test_folds_fade_and_a_beard_stays(edit_of):
     gain = (other.gain - one.gain).mean(axis=2)
     assert gain[20:22, 9:10].mean() > 0.05 and np.abs(gain[where]).max() < 0.06
     assert other.pores[5, 2] > 0.1 > one.pores.max() == 0
+
+
+MALE = AttributeInfo(name="Male", bearded=1)
+MUSTACHE = AttributeInfo(name="Mustache", bearded=1, region=("moustache",))
+YOUNG = AttributeInfo(name="Young", unfolds=1)
+
+
+def bared(source, target, seen=None):
+    """What changes in a bearded face with a fold on its left cheek, of the attributes above."""
+    infos = [MALE, MUSTACHE, YOUNG]
+    baring = Baring.of(bare_skin(), infos, Regions.of(infos, FRAME, SIZE), FRAME)
+    texture = face_texture(0.8)
+    texture[:, 74:94, 36:42] *= 0.75
+    there = np.ones((SIZE, SIZE), np.float32) if seen is None else seen
+    nothing = np.zeros((SIZE, SIZE, 3), np.float32)
+    values = (np.float32(each) for each in (source, target))
+    gain, pores = baring.apply(nothing, texture, tuple(values), Seen(there, np.ones(dense.COUNT, np.float32)))
+    return gain.mean(axis=2), pores, baring.beards[1]
+
+
+def test_a_beard_and_folds_go_where_they_are_seen_and_no_beard_is_asked_for():
+    fold, jaw = np.s_[80:88, 38:40], BEARD & (np.indices(BEARD.shape)[0] > 112)
+    jaw &= np.indices(BEARD.shape)[1] > 60
+    gain, pores, upper_lip = bared([1, 0.96, 0.2], [0, 0.96, 1])
+    assert gain[fold].mean() > 0.08 and gain[jaw].mean() > 0.5
+    assert pores[fold].mean() > 0.1 and pores[jaw].mean() > 0.8
+    right = np.ones((SIZE, SIZE), np.float32)
+    right[:, :56] = 0
+    hidden, hidden_pores, _ = bared([1, 0.96, 0.2], [0, 0.96, 1], right)
+    assert not hidden[:, :56].any() and not hidden_pores[:, :56].any() and hidden[jaw].mean() > 0.5
+    lip = (upper_lip > 0.6) & BEARD
+    assert gain[lip].mean() > 0.3
+    for source, target in (([1, 0.96, 0.2], [0, 1, 1]), ([1, 0.1, 0.2], [1, 1, 1])):  # asked for; comes
+        kept, kept_pores, _ = bared(source, target)
+        assert kept[lip].mean() < 0.4 * gain[lip].mean() and kept_pores[lip].mean() < 0.4 * pores[lip].mean()
