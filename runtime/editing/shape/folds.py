@@ -31,6 +31,9 @@ SKIN = Doubt(first=1.0, brighter=1.0, darker=0.15)
 # all, is none, but hair or a thick rim of glasses.
 MOST, DARKEST = 0.4, (0.45, 0.75)
 
+# Colours that differ by less than the first, in log units, are skin's, from the second on they are not.
+STRANGE = (0.2, 0.4)
+
 # From this depth on, in log units, a fold has fine detail of its own; so much of that goes.
 FOLDED, FINER = 0.1, 0.5
 
@@ -56,11 +59,12 @@ def unfold(skin: BareSkin, texture_chw: Float32Array, frame: Frame) -> Unfolded:
     smooth = blurred_beside(logs, lips_mask(frame, size), FINE * size / 128)
     away = skin.under(texture, mask, SKIN) - smooth
     rise = away.mean(axis=2)
-    colour = np.float32(COLOUR) * (away - rise[:, :, None])
+    colour = away - rise[:, :, None]
     rise -= np.median(rise[mask > 0.8])
-    where = mask * (1 - nose_mask(frame, size)) * (1 - smoothstep(rise, *DARKEST))
+    skin_like = (1 - smoothstep(rise, *DARKEST)) * (1 - smoothstep(np.linalg.norm(colour, axis=2), *STRANGE))
+    where = mask * (1 - nose_mask(frame, size)) * skin_like
     folded = np.clip(rise / FOLDED, 0, 1) * where
-    gain = f32(np.clip(rise, 0, MOST) * where)[:, :, None] + folded[:, :, None] * colour
+    gain = f32(np.clip(rise, 0, MOST) * where)[:, :, None] + np.float32(COLOUR) * folded[:, :, None] * colour
     lines = cv2.GaussianBlur(folded, (0, 0), SOFT * size / 128)
     return Unfolded(f32(gain), f32(FINER * lines))
 

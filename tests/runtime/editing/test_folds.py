@@ -48,6 +48,13 @@ def test_what_is_no_fold_stays(depth, where):
     assert np.abs(found.gain[inside]).mean() < 0.04 and found.lines[inside].mean() < 0.25
 
 
+def test_what_is_not_of_the_skins_colour_stays():
+    texture = face_texture()
+    texture[:, *LINE] = 0.33  # grey, no darker than a fold
+    found = unfold(bare_skin(), texture, FRAME)
+    assert np.abs(found.gain[80:90, 39:40]).max() < 0.08
+
+
 def test_a_grey_picture_stays_grey():
     grey = np.repeat(with_dark(0.3)[1:2], 3, axis=0)
     gain = unfold(bare_skin(), grey, FRAME).gain
