@@ -12,6 +12,7 @@ from aif.runtime.arrays import Float32Array, f32
 from aif.runtime.bundle.attributes import AttributeInfo, Part
 from aif.runtime.editing.shape.bare_skin import BareSkin
 from aif.runtime.editing.shape.folds import unfold
+from aif.runtime.editing.shape.hairs import beard_area
 from aif.runtime.editing.shape.region import Regions, Seen, region_share
 from aif.runtime.editing.shape.shave import shave
 from aif.runtime.geometry.frame import Frame
@@ -27,6 +28,9 @@ BEARDED, FOLDED = 0.08, 0.3
 
 # A value this near to that with a beard may still be asked to become it.
 ASKED = 1e-3
+
+# From this value on a face surely has a beard.
+SURE = 0.3
 
 _SIGNS = {0: -1, 1: 1, None: 0}
 
@@ -86,12 +90,12 @@ class Baring:
         going, coming = self.going_and_coming(*values)
         if self.skin is None or not (fading.any() or going.any()):
             return gain_hwc, pores
-        shaved = shave(self.skin, texture_chw, self.frame)
         if fading.any():  # not where a beard is or comes, which is darker than bare skin, too
             unfolded = unfold(self.skin, texture_chw, self.frame)
-            share = fading * seen.texture * (1 - shaved.strands) * (1 - coming)
+            share = fading * seen.texture * (1 - self._beard(values[0])) * (1 - coming)
             gain_hwc, pores = gain_hwc + share[:, :, None] * unfolded.gain, share * unfolded.lines
         if going.any():
+            shaved = shave(self.skin, texture_chw, self.frame)
             share = going * (1 - coming) * seen.texture
             gain_hwc = gain_hwc + (share * shaved.hair)[:, :, None] * (shaved.gain - gain_hwc)
             pores = np.maximum(pores, share * shaved.strands)
@@ -120,6 +124,14 @@ class Baring:
         comes = self.places * np.clip(steps / np.maximum(1 - had, ASKED), 0, 1)
         going, coming = ((self.beards * part[:, None, None]).max(axis=0) for part in (goes, comes))
         return f32(going), f32(coming)
+
+    def _beard(self, source: Float32Array) -> Float32Array:
+        """Where the values (A,) tell of a beard, and how surely: float32 (S, S) in [0, 1]."""
+        had = np.where(self.bearded > 0, source, 1 - source) * (self.bearded != 0) * self.places
+        share = np.clip(had / SURE, 0, 1)
+        return f32(
+            (self.beards * share[:, None, None]).max(axis=0) * beard_area(self.frame, self.around.shape[0])
+        )
 
     def _steps(self, source: Float32Array, target: Float32Array) -> Float32Array:
         """How far values (A,) were asked to change, before calibration."""

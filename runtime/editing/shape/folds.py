@@ -19,6 +19,7 @@ from aif.runtime.arrays import Float32Array, f32
 from aif.runtime.editing.shape.bare_skin import BareSkin, Doubt
 from aif.runtime.editing.shape.detail import detail_mask
 from aif.runtime.editing.shape.gain import EPSILON, filled, lips_mask
+from aif.runtime.editing.shape.hairs import beard_area
 from aif.runtime.editing.shape.pores import FINE, blurred_beside
 from aif.runtime.editing.shape.region import smoothstep
 from aif.runtime.geometry import points as dense
@@ -39,6 +40,9 @@ FOLDED, FINER = 0.1, 0.5
 
 # So much of bare skin's colour folds take, which are redder, or grey.
 COLOUR = 0.6
+
+# Where beards grow there is one if folds would be on the second share of that area, and none up to the first.
+BEARDED = (0.33, 0.5)
 
 # How soft the edges of that are, and of the nose, in pixels of a 128 px texture.
 SOFT = 1.5
@@ -63,7 +67,10 @@ def unfold(skin: BareSkin, texture_chw: Float32Array, frame: Frame) -> Unfolded:
     rise -= np.median(rise[mask > 0.8])
     skin_like = (1 - smoothstep(rise, *DARKEST)) * (1 - smoothstep(np.linalg.norm(colour, axis=2), *STRANGE))
     where = mask * (1 - nose_mask(frame, size)) * skin_like
-    folded = np.clip(rise / FOLDED, 0, 1) * where
+    beard, depth = beard_area(frame, size), np.clip(rise / FOLDED, 0, 1)
+    share = (depth * mask * beard).sum(keepdims=True).reshape(1) / (mask * beard).sum()
+    where = where * (1 - smoothstep(share, *BEARDED) * beard)
+    folded = depth * where
     gain = f32(np.clip(rise, 0, MOST) * where)[:, :, None] + np.float32(COLOUR) * folded[:, :, None] * colour
     lines = cv2.GaussianBlur(folded, (0, 0), SOFT * size / 128)
     return Unfolded(f32(gain), f32(FINER * lines))
