@@ -139,7 +139,5 @@ def without(model: ExportableModel, names: Sequence[str]) -> ExportableModel:
         columns=torch.eye(len(model.attributes))[kept],
         attributes=tuple(infos),
         hair=left(model.hair),
-        skin=model.skin
-        if any(info.bearded is not None or info.unfolds is not None for info in infos)
-        else None,
+        skin=model.skin if any(info.bares for info in infos) else None,
     )

@@ -122,16 +122,20 @@ class Baring:
         )
         goes = np.clip(np.minimum(-steps, had) / np.maximum(had, BEARDED), 0, 1)
         comes = self.places * np.clip(steps / np.maximum(1 - had, ASKED), 0, 1)
-        going, coming = ((self.beards * part[:, None, None]).max(axis=0) for part in (goes, comes))
-        return f32(going), f32(coming)
+        return self._where(goes), self._where(comes)
 
     def _beard(self, source: Float32Array) -> Float32Array:
         """Where the values (A,) tell of a beard, and how surely: float32 (S, S) in [0, 1]."""
         had = np.where(self.bearded > 0, source, 1 - source) * (self.bearded != 0) * self.places
         share = np.clip(had / SURE, 0, 1)
-        return f32(
-            (self.beards * share[:, None, None]).max(axis=0) * beard_area(self.frame, self.around.shape[0])
-        )
+        return self._where(share) * beard_area(self.frame, len(self.around))
+
+    def _where(self, shares: Float32Array) -> Float32Array:
+        """Where edits of attributes act at these shares (A,): float32 (S, S), the largest of them."""
+        which = np.flatnonzero(shares)
+        if not len(which):
+            return np.zeros_like(self.around)
+        return f32((self.beards[which] * shares[which, None, None]).max(axis=0))
 
     def _steps(self, source: Float32Array, target: Float32Array) -> Float32Array:
         """How far values (A,) were asked to change, before calibration."""
