@@ -33,7 +33,7 @@ OTHER, HARDLY = (0.3, 0.6), 0.05
 # Doubtful skin that is darker by more than this pulls no harder.
 PULL = 0.1
 
-ROUNDS = 4
+ROUNDS = 3
 
 # What is beyond the face's rim is blurred by so many low-resolution pixels.
 RIM = 1.5

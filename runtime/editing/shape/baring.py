@@ -93,7 +93,7 @@ class Baring:
         if fading.any():  # not where a beard is or comes, which is darker than bare skin, too
             unfolded = unfold(self.skin, texture_chw, self.frame)
             share = fading * seen.texture * (1 - self._beard(values[0])) * (1 - coming)
-            gain_hwc, pores = gain_hwc + share[:, :, None] * unfolded.gain, share * unfolded.lines
+            gain_hwc, pores = unfolded.apply(gain_hwc, share), share * unfolded.lines
         if going.any():
             shaved = shave(self.skin, texture_chw, self.frame)
             share = going * (1 - coming) * seen.texture

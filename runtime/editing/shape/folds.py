@@ -1,10 +1,13 @@
 """Folds that fade: wrinkles, lines beside the mouth and shadows under the eyes lighten towards bare skin.
 
-    d = K - blur(x)             of bare skin's and the photo's log colours K and x
-    r = mean(d) - median        over the channels, and over all skin
-    photo' = photo * exp(a (min(r, MOST) + COLOUR (d - mean(d))))       where r > 0
+    d = K - blur(x)                     of bare skin's and the photo's log colours K and x
+    r = mean(d) - median                over the channels, and over all skin
+    l = a s min(r, MOST)                where r > 0, for a share s
+    u = max(p, l, min(p + l, max(r, 0) + OVER))
 
-a leaves out what is no skin, the nose, and what is too dark for a fold. Fine detail is a cheek's: `pores`.
+p is what the edit brightens by itself, and becomes u: together they would make a bright line of a shallow
+fold. What brightens there also takes the colours of bare skin, for folds are redder, or grey. a leaves out
+what is no skin, the nose, and what is too dark for a fold. Fine detail is a cheek's: `pores`.
 """
 
 from __future__ import annotations
@@ -38,8 +41,11 @@ STRANGE = (0.2, 0.4)
 # From this depth on, in log units, a fold has fine detail of its own; so much of that goes.
 FOLDED, FINER = 0.1, 0.5
 
-# So much of bare skin's colour folds take, which are redder, or grey.
-COLOUR = 0.6
+# So much brighter than bare skin an edit and folds that fade may make a place together, in log units.
+OVER = 0.1
+
+# A fold of this depth that brightens by as much, in log units, takes the colours of bare skin in full.
+COLOURED = 0.1
 
 # Where beards grow there is one if folds would be on the second share of that area, and none up to the first.
 BEARDED = (0.33, 0.5)
@@ -49,11 +55,32 @@ SOFT = 1.5
 
 
 class Unfolded(NamedTuple):
-    """What fading the folds of a face does: float32 (S, S, 3) gain in log units, and (S, S), 0 to 1,
-    where fine detail goes."""
+    """What fading the folds of a face takes, in log units.
 
-    gain: Float32Array
+    Attributes:
+        lack: float32 (S, S) how much darker than bare skin the face is, at least 0.
+        lift: float32 (S, S) how much of that goes.
+        known: float32 (S, S) where colours are those of skin, 0 to 1.
+        colour: float32 (S, S, 3) what bare skin has more of each channel there, but for the light.
+        lines: float32 (S, S) where fine detail goes, 0 to 1.
+    """
+
+    lack: Float32Array
+    lift: Float32Array
+    known: Float32Array
+    colour: Float32Array
     lines: Float32Array
+
+    def apply(self, gain_hwc: Float32Array, share_hw: Float32Array) -> Float32Array:
+        """An edit's gain (S, S, 3) that fades folds, too, by a share (S, S) of 0 to 1."""
+        light = gain_hwc.mean(axis=2)
+        brighter, lift = np.maximum(light, 0), share_hw * self.lift
+        both = np.minimum(brighter + lift, self.lack + np.float32(OVER))
+        more = np.maximum(np.maximum(brighter, lift), both) - brighter
+        fold = np.minimum(light + more, self.lack)
+        coloured = share_hw * np.clip(fold / np.float32(COLOURED), 0, 1)
+        own = self.known[:, :, None] * (gain_hwc - light[:, :, None])
+        return f32(gain_hwc + more[:, :, None] + coloured[:, :, None] * (self.colour - own))
 
 
 def unfold(skin: BareSkin, texture_chw: Float32Array, frame: Frame) -> Unfolded:
@@ -65,15 +92,15 @@ def unfold(skin: BareSkin, texture_chw: Float32Array, frame: Frame) -> Unfolded:
     rise = away.mean(axis=2)
     colour = away - rise[:, :, None]
     rise -= np.median(rise[mask > 0.8])
-    skin_like = (1 - smoothstep(rise, *DARKEST)) * (1 - smoothstep(np.linalg.norm(colour, axis=2), *STRANGE))
-    where = mask * (1 - nose_mask(frame, size)) * skin_like
+    known = mask * (1 - smoothstep(np.linalg.norm(colour, axis=2), *STRANGE)) * (1 - nose_mask(frame, size))
+    where = mask * known * (1 - smoothstep(rise, *DARKEST))
     beard, depth = beard_area(frame, size), np.clip(rise / FOLDED, 0, 1)
     share = (depth * mask * beard).sum(keepdims=True).reshape(1) / (mask * beard).sum()
     where = where * (1 - smoothstep(share, *BEARDED) * beard)
-    folded = depth * where
-    gain = f32(np.clip(rise, 0, MOST) * where)[:, :, None] + np.float32(COLOUR) * folded[:, :, None] * colour
-    lines = cv2.GaussianBlur(folded, (0, 0), SOFT * size / 128)
-    return Unfolded(f32(gain), f32(FINER * lines))
+    lines = cv2.GaussianBlur(depth * where, (0, 0), SOFT * size / 128)
+    lack = f32(np.maximum(rise, 0))
+    lift = f32(np.minimum(lack, MOST) * where)
+    return Unfolded(lack, lift, f32(known), f32(known[:, :, None] * colour), f32(FINER * lines))
 
 
 @lru_cache(maxsize=8)

@@ -56,7 +56,9 @@ JAW, FOREHEAD, EDGE = 0.97, 0.8, 3.5
 
 def is_grey(image_chw: Float32Array) -> bool:
     """Whether a picture (3, H, W) RGB in [0, 1] has no colours; its edit should have none, either."""
-    return bool((image_chw.max(axis=0) - image_chw.min(axis=0)).mean() <= GREY_SPREAD)
+    red, green, blue = image_chw
+    most, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    return bool((most - least).mean() <= GREY_SPREAD)
 
 
 def greyed(images_nchw: Float32Array, which: npt.NDArray[np.bool_]) -> Float32Array:

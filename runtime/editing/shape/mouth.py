@@ -18,8 +18,9 @@ from aif.runtime.editing.shape.gain import EPSILON, GREY_SPREAD
 from aif.runtime.geometry import points as dense
 
 # Openings of the mouth in pixels of a 128 px crop. A mouth that closes by the first or more is shut in full;
-# shut is one nearer than the second, in full nearer than half of it.
-CLOSING, SHUT = 1.5, 1.2
+# shut is one nearer than the second. Up to the third what is left between lips that close is in their shade:
+# the photo's teeth would be pressed together there.
+CLOSING, SHUT, NARROW = 1.5, 1.2, 2.8
 
 # Where an edit opens a mouth, its inside is drawn from the first on, in full one pixel further; and less if
 # it was open by the second, not at all from the third: there the photo shows its own.
@@ -70,9 +71,10 @@ def parted(before: float, after: float) -> float:
 
 
 def closed(before: float, after: float) -> float:
-    """How much of the line between closed lips is drawn, likewise."""
+    """How much of the line between closed lips, or of the shade between narrow ones, is drawn, likewise."""
     closes = min(max((before - after) / CLOSING, 0.0), 1.0)
-    return closes * min(max(2 - 2 * after / SHUT, 0.0), 1.0)
+    wide = min(max((after - SHUT) / (NARROW - SHUT), 0.0), 1.0)
+    return closes * (1 - wide * wide * (3 - 2 * wide))
 
 
 def draw_mouth(
@@ -95,17 +97,18 @@ def draw_mouth(
     before = image_hwc_bgr[mouth.block].astype(np.float64)
     part = before.copy()
     if inside > 0:
-        between = np.clip(np.minimum(mouth.top, -mouth.bottom) / scale + 0.5, 0, 1)
-        cover = cv2.GaussianBlur(between, (0, 0), max(0.4 * scale, 0.3))
+        cover = mouth.between(0.5, scale)
         teeth, light, rest = _inside(mouth, points, scale)
         shown = skin * _without_colour(rest, grey)
         shown += teeth * (light * WHITER * (skin.mean() + TINGE * (skin - skin.mean())) - shown)
-        part += inside * cover[:, :, None] * (shown - part)
+        part += inside * cover * (shown - part)
     if line > 0:
+        ends = line * np.clip((1 - np.abs(mouth.side)) / ENDS, 0, 1)[:, :, None]
+        slit = ends * mouth.between(1.0, scale) * (openings[1] >= SHUT)
+        part += slit * (np.minimum(skin * _without_colour(BEHIND, grey), part) - part)
         away = (mouth.top + mouth.bottom) / (2 * scale)
-        ends = np.clip((1 - np.abs(mouth.side)) / ENDS, 0, 1)
-        dark = line * ends * np.interp(away, DISTANCES, PROFILE)
-        shade = np.exp(-dark[:, :, None] * _without_colour(DEPTH, grey))
+        dark = ends * (1 - slit) * np.interp(away, DISTANCES, PROFILE)[:, :, None]
+        shade = np.exp(-dark * _without_colour(DEPTH, grey))
         part = (part + 255 * EPSILON) * shade - 255 * EPSILON
     blur = scale * np.sqrt(max(blurred(image_hwc_bgr, points, scale) ** 2 - SHARP**2, 0))
     part -= before
@@ -171,6 +174,13 @@ class Mouth(NamedTuple):
         middle = axis @ (points[dense.UPPER_LIP[len(dense.UPPER_LIP) // 2]] - left)
         side = np.interp(along, (0, min(max(middle, 0.2 * length), 0.8 * length), length), (-1, 0, 1))
         return cls((slice(low[1], high[1]), slice(low[0], high[0])), side, *edges)
+
+    def between(self, margin: float, scale: float) -> Float64Array:
+        """How far pixels are between the lips, (h, w, 1), 0 to 1; the margin is in pixels of a 128 px
+        crop."""
+        inside = np.clip(np.minimum(self.top, -self.bottom) / scale + margin, 0, 1)
+        soft = cv2.GaussianBlur(inside, (0, 0), max(0.4 * scale, 0.3))
+        return np.asarray(soft, dtype=np.float64)[:, :, None]
 
 
 def _inside(mouth: Mouth, points: Float32Array, scale: float) -> tuple[Float64Array, ...]:

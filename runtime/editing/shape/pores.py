@@ -85,22 +85,21 @@ def like(cheek_hwc: Float32Array) -> Float32Array:
     side = 2 ** round(np.log2(np.clip(min(cheek_hwc.shape[:2]), *SIDES)))
     deepest = np.float32(DEEPEST * np.median(np.abs(cheek_hwc)))
     square = cv2.resize(np.clip(cheek_hwc, -deepest, deepest), (side, side), interpolation=cv2.INTER_LINEAR)
-    found, (noise, rings) = np.abs(np.fft.rfft2(square, axes=(0, 1))), _noise(side)
-    spectrum = np.empty_like(found)
-    for ring in rings:
-        spectrum[ring] = np.median(found[ring], axis=0)
+    found, (noise, rings, counts) = np.abs(np.fft.rfft2(square, axes=(0, 1))), _noise(side)
+    means = [np.bincount(rings.ravel(), channel.ravel()) / counts for channel in found.transpose(2, 0, 1)]
+    spectrum = np.stack(means, axis=1)[rings]
     return f32(np.fft.irfft2(noise[:, :, None] * spectrum, (side, side), (0, 1)))
 
 
 @lru_cache(maxsize=8)
-def _noise(side: int) -> tuple[npt.NDArray[np.complex128], list[tuple[npt.NDArray[np.intp], ...]]]:
-    """The spectrum of white noise of so many pixels a side, 1 its median amplitude; and where in it each
-    frequency is."""
+def _noise(side: int) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The spectrum of white noise of so many pixels a side, 1 its mean amplitude; where in it each frequency
+    is, and how often."""
     noise = np.fft.rfft2(np.random.default_rng(0).standard_normal((side, side)))
     frequencies = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]) * side
-    rings = frequencies.round().astype(int)
-    # The median of the amplitudes of noise is sqrt(log 2) of their root mean square.
-    return noise / (side * np.sqrt(np.log(2))), [np.nonzero(rings == ring) for ring in range(rings.max() + 1)]
+    rings = frequencies.round().astype(np.intp)
+    # The mean of the amplitudes of noise is sqrt(pi) / 2 of their root mean square.
+    return noise / (side * np.sqrt(np.pi) / 2), rings, np.bincount(rings.ravel())
 
 
 def cheeks_of(warp: Warp, shape: tuple[int, int]) -> list[Block]:

@@ -7,7 +7,7 @@ from made_up_face import bare_skin, face_texture, made_up_frame
 
 from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.shape.baring import Baring
-from aif.runtime.editing.shape.folds import MOST, nose_mask, unfold
+from aif.runtime.editing.shape.folds import MOST, OVER, nose_mask, unfold
 from aif.runtime.editing.shape.region import Regions
 
 FRAME, SIZE = made_up_frame(), 128
@@ -21,19 +21,56 @@ def with_dark(depth, where=LINE, **of):
     return (texture * np.exp(-cv2.GaussianBlur(dark, (0, 0), 0.7))).astype(np.float32)
 
 
+def faded(texture, edit=0.0, share=1.0):
+    """The gain (S, S, 3) that fades the folds of a texture, beside an edit of that gain, all over."""
+    own = np.broadcast_to(np.float32(edit), (SIZE, SIZE, 3))
+    return unfold(bare_skin(), texture, FRAME).apply(own, np.full((SIZE, SIZE), share, np.float32))
+
+
 @pytest.mark.parametrize("light", [0.0, 0.8])
 @pytest.mark.parametrize("depth", [0.3, 0.55])
 def test_a_fold_lightens_and_its_fine_detail_goes(light, depth):
-    found = unfold(bare_skin(), with_dark(depth, light=light), FRAME)
-    assert 0.08 < found.gain[CHEEK].mean() < MOST and found.lines[CHEEK].mean() > 0.4
-    assert np.abs(found.gain[OTHER]).max() < 0.04 and found.lines[OTHER].max() < 0.3
-    assert found.gain.max() <= MOST + 0.05
+    texture = with_dark(depth, light=light)
+    gain, lines = faded(texture), unfold(bare_skin(), texture, FRAME).lines
+    assert 0.08 < gain[CHEEK].mean() < MOST and lines[CHEEK].mean() > 0.4
+    assert np.abs(gain[OTHER]).max() < 0.04 and lines[OTHER].max() < 0.3
+    assert gain.max() <= MOST + 0.05
+
+
+def test_a_fold_does_not_lighten_twice():
+    texture = with_dark(0.3)
+    lack, alone = unfold(bare_skin(), texture, FRAME).lack[CHEEK], faded(texture)[CHEEK].mean(axis=2)
+    both = faded(texture, 0.15)[CHEEK].mean(axis=2)
+    assert (both > alone + 0.03).all() and both.mean() < (alone + 0.15).mean() - 0.02
+    np.testing.assert_array_less(both, np.maximum(lack + OVER, 0.15) + 1e-5)
+    np.testing.assert_allclose(faded(texture, 0.9)[CHEEK].mean(axis=2), 0.9, atol=1e-5)  # an edit's own stays
+
+
+def test_what_an_edit_darkens_stays_darkened():
+    texture = with_dark(0.3)
+    dark = faded(texture, -0.2).mean(axis=2)
+    np.testing.assert_allclose(dark, faded(texture).mean(axis=2) - np.float32(0.2), atol=1e-5)
+
+
+def test_an_edits_colours_stay_where_there_is_no_fold_and_without_fading():
+    texture, pale = with_dark(0.3), (0.02, 0.1, 0.18)
+    away = faded(texture, pale) - np.float32(pale)
+    assert np.abs(away[OTHER]).max() < 0.02
+    assert np.ptp(away[CHEEK], axis=2).mean() > 0.08  # a fold takes the colours of bare skin
+    np.testing.assert_array_equal(faded(texture, pale, share=0)[80], np.tile(np.float32(pale), (SIZE, 1)))
+
+
+def test_half_of_the_share_is_half_of_what_changes():
+    texture = with_dark(0.25)
+    texture[1:, *LINE] *= 0.85
+    np.testing.assert_allclose(faded(texture, share=0.5)[CHEEK], faded(texture)[CHEEK] / 2, rtol=0.4)
+    assert np.ptp(faded(texture, -0.3)[CHEEK], axis=2).max() < 0.03  # nothing brightens, no colour comes
 
 
 def test_a_red_fold_loses_red():
     texture = with_dark(0.25)
     texture[1:, *LINE] *= 0.85
-    gain = unfold(bare_skin(), texture, FRAME).gain[CHEEK].mean(axis=(0, 1))
+    gain = faded(texture)[CHEEK].mean(axis=(0, 1))
     assert gain[1] > gain[0] + 0.03 and gain[2] > gain[0] + 0.03
 
 
@@ -43,21 +80,21 @@ def test_a_red_fold_loses_red():
     ids=["hair", "nose", "eye"],
 )
 def test_what_is_no_fold_stays(depth, where):
-    found = unfold(bare_skin(), with_dark(depth, where), FRAME)
+    texture = with_dark(depth, where)
     inside = tuple(slice(part.start + 2, part.stop - 2) for part in where)
-    assert np.abs(found.gain[inside]).mean() < 0.04 and found.lines[inside].mean() < 0.25
+    assert np.abs(faded(texture)[inside]).mean() < 0.04
+    assert unfold(bare_skin(), texture, FRAME).lines[inside].mean() < 0.25
 
 
 def test_what_is_not_of_the_skins_colour_stays():
     texture = face_texture()
     texture[:, *LINE] = 0.33  # grey, no darker than a fold
-    found = unfold(bare_skin(), texture, FRAME)
-    assert np.abs(found.gain[80:90, 39:40]).max() < 0.08
+    assert np.abs(faded(texture)[80:90, 39:40]).max() < 0.08
 
 
 def test_a_grey_picture_stays_grey():
     grey = np.repeat(with_dark(0.3)[1:2], 3, axis=0)
-    gain = unfold(bare_skin(), grey, FRAME).gain
+    gain = faded(grey)
     assert gain[CHEEK].mean() > 0.05
     np.testing.assert_allclose(gain - gain[:, :, :1], 0, atol=1e-5)
 

@@ -6,7 +6,7 @@ import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
-from aif.runtime.editing.shape.mouth import blurred, closed, draw_mouth, parted
+from aif.runtime.editing.shape.mouth import Mouth, blurred, closed, draw_mouth, parted
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.geometry import points as dense
 
@@ -46,6 +46,33 @@ def test_lips_that_shut_meet_in_a_dark_red_line():
     assert 4 < darkest < 36 and line[darkest + 8].mean() > 1.2 * line[darkest].mean()
 
 
+def test_what_is_left_between_lips_that_close_is_dark_and_not_full_of_teeth(monkeypatch):
+    dark = edited(6.0, -3.8)
+    monkeypatch.setattr("aif.runtime.editing.shape.edit.draw_mouth", lambda *args: None)
+    teeth = edited(6.0, -3.8)
+    slit = teeth[ROW - 12 : ROW + 13, MIDDLE].astype(int).mean(axis=1).argmax() + ROW - 12
+    assert dark[slit, MIDDLE].mean() < 0.38 * teeth[slit, MIDDLE].mean()
+    aside = MIDDLE + round(30 * SCALE)
+    np.testing.assert_array_equal(dark[:, aside:], teeth[:, aside:])
+
+
+def test_what_is_dark_between_lips_does_not_lighten():
+    photo, points = scene(1.8)
+    between = slice(ROW - 1, ROW + 2), slice(MIDDLE - 3, MIDDLE + 4)
+    photo[ROW - 6 : ROW + 7, MIDDLE - 10 : MIDDLE + 11] = 12
+    draw_mouth(photo, points, SCALE, (8.0, 1.8))
+    assert photo[between].max() <= 12
+
+
+def test_where_pixels_of_a_mouth_are():
+    _, points = scene(4.0)
+    mouth = Mouth.of(points, 10, (320, 320))
+    rows, columns = mouth.block
+    column = MIDDLE - columns.start
+    between, at = mouth.between(0, SCALE)[:, column, 0], np.arange(rows.start, rows.stop)
+    assert between[abs(at - ROW) < 4].min() > 0.4 and between[abs(at - ROW) > 8].max() < 0.02
+
+
 @pytest.mark.parametrize(("opening", "move"), [(0.0, 0.0), (0.0, -2.0), (6.0, -2.0), (6.0, 0.0)])
 def test_a_mouth_that_was_shut_or_stays_open_gets_no_line_and_no_inside(opening, move, monkeypatch):
     drawn = edited(opening, move)
@@ -67,7 +94,7 @@ def test_lips_that_part_show_teeth_above_and_dark_below():
     assert light(photo, slice(ROW - 2, ROW + 2), aside) < 0.8 * teeth
 
 
-@pytest.mark.parametrize("openings", [(0.0, 8.0), (8.0, 0.0)])
+@pytest.mark.parametrize("openings", [(0.0, 8.0), (8.0, 0.0), (8.0, 1.8)])
 def test_a_grey_picture_stays_grey(openings):
     photo, points = scene(openings[1])
     photo[:] = photo.mean(axis=2, keepdims=True)

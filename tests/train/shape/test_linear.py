@@ -222,3 +222,22 @@ def test_components_that_hardly_vary_are_not_blown_up():
     images, points = tensors(still)
     moved = points + 1e-6 * torch.randn(points.shape, generator=torch.manual_seed(0))
     assert (encoder(images, moved).mean - encoder(images, points).mean).abs().max() < 0.05
+
+
+def test_what_lies_around_a_face_does_not_crowd_it_out():
+    faces, rng = made_up_faces(), np.random.default_rng(1)
+    outside = FRAME.mask(32, dense.FACE_OVAL, grow=1.2) < 0.01
+    patterns = rng.normal(0, 1, (2 * CONFIG.texture_components, int(outside.sum())))
+    images, marks = faces.images.astype(np.float32), rng.uniform(0.5, 1, (len(faces), 1, 1, 1))
+    images[:, 18:22, 8:12] *= marks  # of the person, on a cheek
+    images[:, outside] = 128 + 9 * (rng.normal(0, 1, (len(faces), len(patterns))) @ patterns)[:, :, None]
+    varied = replace(faces, images=images.clip(0, 255).astype(np.uint8))
+    encoder, decoder = fit_linear(varied, CONFIG)
+    code = encoder(*tensors(varied))
+    rebuilt = decoder(code.mean, code.y)[0].permute(0, 2, 3, 1).numpy()
+    here, other = np.s_[:, 19:21, 9:11], np.s_[:, 19:21, 21:23]
+    depths = [
+        np.log(each[here].mean(axis=(1, 2, 3)) / each[other].mean(axis=(1, 2, 3)))
+        for each in (rebuilt, varied.images.astype(np.float32))
+    ]
+    assert np.corrcoef(*depths)[0, 1] > 0.97

@@ -17,7 +17,7 @@ from aif.train.shape.faces.textures import Textures
 # Faces that are measured, at the most, and those that are needed.
 MOST, LEAST = 12_000, 300
 
-COMPONENTS = 100
+COMPONENTS = 60
 
 NOISE = 5.0
 """So many times the variance that the components leave counts as a pixel's noise: errors are alike in pixels

@@ -29,6 +29,9 @@ TONE_PLACES = ((45, 79, 9), (83, 79, 9), (64, 71, 5))
 FEATURES = 256
 """Random features, and units of each of the auxiliary network's hidden layers, where there is a game."""
 
+# What lies around the face counts this much in the components of the texture: it varies six times as much.
+AROUND = 0.15
+
 # Components that vary less are not stretched to unit variance: of landmarks, in units of the crop's side, it
 # is far below what can be seen, and float32 would add noise of the same size.
 LEAST_DEVIATION = 4e-3
@@ -41,7 +44,7 @@ class LinearConfig(Settings):
     shape_components: int = 40
     """Principal components of the landmarks."""
     texture_components: int = 96
-    """Principal components of the log texture at half its side."""
+    """Principal components of the log texture at half its side, of the face above all."""
     faces: int = 24_000
     """Training faces whose textures are used, at the most."""
     ridge: float = 1e-3
@@ -94,7 +97,7 @@ def fit_linear(
         batches = np.array_split(some, max(1, len(some) // 500))
         parts = [encoder.split(_images(faces, rows)) for rows in batches]
         coarse, tone = (torch.cat(each) for each in zip(*parts, strict=True))
-        _components(encoder.texture, coarse, config.texture_components)
+        _components(encoder.texture, coarse, config.texture_components, _face(faces))
         _standardise(encoder.tone, tone)
         codes = torch.cat([encoder.points(points), encoder.texture(coarse), encoder.tone(tone)], dim=1)
     log("attributes")
@@ -150,12 +153,21 @@ def _images(faces: Textures, rows: npt.NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(faces.images[rows]).permute(0, 3, 1, 2).float() / 255
 
 
-def _components(layer: nn.Linear, data: Tensor, count: int) -> None:
-    """Set `layer` to the standardised principal components of data (N, D)."""
+def _face(faces: Textures) -> Tensor:
+    """What each number of a coarse texture counts in its components, (3 * (S/2)^2,)."""
+    inside = torch.from_numpy(faces.frame.mask(faces.size // 2, dense.FACE_OVAL, blur=1.0))
+    return (AROUND + (1 - AROUND) * inside).flatten().repeat(3)
+
+
+def _components(layer: nn.Linear, data: Tensor, count: int, weights: Tensor | None = None) -> None:
+    """Set `layer` to the standardised principal components of data (N, D), weighted by (D,)."""
+    weights = torch.ones(data.shape[1]) if weights is None else weights
     mean = data.mean(0)
     torch.manual_seed(0)
-    _, scale, axes = torch.svd_lowrank(data - mean, q=min(count + 10, *data.shape), niter=3)
+    centred = (data - mean) * weights
+    _, scale, axes = torch.svd_lowrank(centred, q=min(count + 10, *data.shape), niter=3)
     axes = axes[:, :count] / (scale[:count] / len(data) ** 0.5).clamp(min=LEAST_DEVIATION)
+    axes = axes * weights[:, None]
     layer.weight.copy_(axes.T)
     layer.bias.copy_(-(mean @ axes))
 
