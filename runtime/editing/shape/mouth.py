@@ -1,9 +1,10 @@
 """The mouth that an edit shuts or opens: what the photo cannot show of it is drawn.
 
-Closed lips shade each other along a line. Between lips that part there are the upper teeth, and it is dark
-about them; a decoded texture, which is a mean of teeth and dark, is grey there. The line's depth and profile,
-and how light and colourful teeth are against the person's own skin, are medians of 95 closed and 253 open
-mouths (CelebA-HQ at 256 px); the dark about them and the teeth's shapes were chosen by eye.
+Closed lips shade each other along a line, lips that nearly close what is left between them. Between lips that
+part there are the upper teeth, and it is dark about them; a decoded texture, which is a mean of teeth and
+dark, is grey there. The line's depth and profile, and how light and colourful teeth are against the person's
+own skin, are medians of 95 closed and 253 open mouths (CelebA-HQ at 256 px); the dark about them, the shade
+between nearly closed lips and the teeth's shapes were chosen by eye.
 """
 
 from __future__ import annotations
