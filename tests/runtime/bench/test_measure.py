@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import mmap
 
-import numpy as np
 import pytest
 
 from aif.runtime.bench import measure
