@@ -99,17 +99,17 @@ def _bounded(gain_hwc: Float32Array, own_hw: Float32Array, mask_hw: Float32Array
     return f32(DARKER * np.tanh(total / np.float32(DARKER)))
 
 
-def dimmed(gain_hwc: Float32Array, light: float, frame: Frame) -> Float32Array:
-    """A gain (S, S, 3) whose broad light and colours stay at a share `light`, 0 to 1; lips keep theirs, and
+def dimmed(gain_hwc: Float32Array, light_hw: Float32Array, frame: Frame) -> Float32Array:
+    """A gain (S, S, 3) whose broad light and colours stay at a share (S, S), 0 to 1; lips keep theirs, and
     beyond `gain_mask` nothing comes."""
-    if light == 1:
+    if light_hw.min() == 1:
         return gain_hwc
     size = len(gain_hwc)
     small = cv2.resize(gain_hwc, (size // COARSE,) * 2, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), BROAD * size / 128 / COARSE)
     broad = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
     skin = gain_mask(frame, size) * (1 - lips_mask(frame, size))
-    return f32(gain_hwc - np.float32(1 - light) * skin[:, :, None] * broad)
+    return f32(gain_hwc - ((1 - light_hw) * skin)[:, :, None] * broad)
 
 
 def filled(ring: Float32Array, size: int) -> Float32Array:

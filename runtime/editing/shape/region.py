@@ -54,15 +54,15 @@ PART_SEEN = (0.6, 0.8)
 
 class Shares(NamedTuple):
     """How much of an edit acts, 0 to 1: float32 (S, S) of the texture, (221,) at the landmarks; how much of
-    what it darkens is hair; how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`);
-    how much of what it darkens where beards grow may be stubble, and how much is left out, (S, S), None for
-    nothing; and how much of it is make-up, below 0 where that goes, None where none changes.
+    what it darkens is hair; how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`),
+    (S, S); how much of what it darkens where beards grow may be stubble, and how much is left out, (S, S),
+    None for nothing; and how much of it is make-up, below 0 where that goes, None where none changes.
     """
 
     texture: Float32Array
     at_landmarks: Float32Array
     hairs: float
-    light: float
+    light: Float32Array
     stubble: float
     shaven: Float32Array | None
     makeup: float | None
@@ -109,15 +109,24 @@ class Regions:
         which = np.flatnonzero(weights)
         if not len(which):
             nowhere = np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0])
-            return Shares(*nowhere, hairs=0, light=0, stubble=0, shaven=None, makeup=None)
+            return Shares(*nowhere, 0, light=nowhere[0], stubble=0, shaven=None, makeup=None)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
         at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
         hairs = float((self.hairs * weights * (change > 0)).max())
         put = self.makeup * weights
         makeup = float((put * np.sign(change)).sum() / weights.sum()) if put.any() else None
-        light, stubble = (float((part * weights).max()) for part in (self.light, self.stubble))
-        bare = self._shaven(weights, change > 0)
-        return Shares(texture, at_landmarks, hairs, light, stubble, bare, makeup)
+        stubble, bare = float((self.stubble * weights).max()), self._shaven(weights, change > 0)
+        return Shares(texture, at_landmarks, hairs, self._light(weights, which), stubble, bare, makeup)
+
+    def _light(self, weights: Float32Array, which: npt.NDArray[np.intp]) -> Float32Array:
+        """How much of the broad light stays at each place, (S, S): what the edits that act there need.
+        Make-up is painted, so that it needs none beside others."""
+        parts = self.texture[which] * weights[which, None, None]
+        parts = (
+            parts / np.maximum(parts.max(axis=0), np.float32(1e-6)) * (self.makeup[which, None, None] == 0)
+        )
+        kept = (parts * self.light[which, None, None]).max(axis=0)
+        return f32(kept + (1 - parts.max(axis=0)) * (1 - kept))
 
     def _shaven(self, weights: Float32Array, rising: npt.NDArray[np.bool_]) -> Float32Array | None:
         """What edits that bring no beard leave out; less where others act, nothing where one grows hair."""

@@ -66,12 +66,12 @@ class OwnSkin(NamedTuple):
             *(f32(part) for part in (mask[:, :, None], colour, rarest, usual, above, shine[:, :, None]))
         )
 
-    def keeps_colours(self, gain_hwc: Float32Array, tone: float) -> Float32Array:
+    def keeps_colours(self, gain_hwc: Float32Array, tone_hw: Float32Array) -> Float32Array:
         """A gain (S, S, 3) that gives the skin no colour which it has nowhere: an expression that took the
         red of lips off the skin beside them would leave it green, and age, which brings grey beards to some,
-        a chin. What all of the skin changes by stays at the share `tone`, 0 to 1."""
+        a chin. What all of the skin changes by stays at the share `tone` (S, S), 0 to 1."""
         change = gain_hwc - gain_hwc.mean(axis=2, keepdims=True)
-        whole = np.float32(tone) * np.median(change[self.mask[:, :, 0] > 0.5], axis=0)
+        whole = tone_hw[:, :, None] * np.median(change[self.mask[:, :, 0] > 0.5], axis=0)
         low, high = np.minimum(self.rarest[0], self.colour), np.maximum(self.rarest[1], self.colour)
         limited = np.clip(self.colour + np.float32(COLOURS) * (change - whole), low, high) - self.colour
         limited += whole - limited.mean(axis=2, keepdims=True)

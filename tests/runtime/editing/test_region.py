@@ -105,18 +105,35 @@ def test_an_edit_that_is_no_beard_darkens_no_chin():
 def test_expressions_keep_the_light_of_the_photo():
     regions = Regions.of([about(group="expression"), about()], FRAME, 128)
     shares = [regions.shares(np.array(change, np.float32)).light for change in ((-1, 0), (0, 1), (1, 0.5))]
-    assert shares == [pytest.approx(0.2), 1, pytest.approx(0.5)]
+    for light, share in zip(shares, (0.2, 1, 0.5), strict=True):
+        np.testing.assert_allclose(light, share, rtol=1e-6)
     face = gain_mask(FRAME, 128)[:, :, None]
     gain = np.full((128, 128, 3), -0.3, np.float32)  # a face in the shade, with a fold beside its mouth
     gain[80:84, 40:44] -= 0.1
     gain *= face
     lips = lips_mask(FRAME, 128) > 0.98
-    assert lips.any() and np.array_equal(dimmed(gain, 1, FRAME), gain)
+    assert lips.any() and np.array_equal(dimmed(gain, np.ones((128, 128), np.float32), FRAME), gain)
     left = dimmed(gain, shares[0], FRAME)
     assert (np.abs(left[65, 64]) < 0.12).all()  # 0.06, but for the edge of the face
     assert not left[face[:, :, 0] == 0].any()
     assert left[81, 41].mean() - left[81, 30].mean() == pytest.approx(-0.1, abs=0.01)
     np.testing.assert_allclose(left[lips], gain[lips], atol=0.01)
+
+
+def test_light_is_that_of_the_edits_which_act_at_a_place():
+    makeup = about().model_copy(update={"makeup": MakeupInfo(on={}, off={})})
+    regions = Regions.of([about(group="expression"), about("brows"), makeup], FRAME, 128)
+
+    def light(*change):
+        return regions.shares(np.array(change, np.float32)).light
+
+    brow = tuple(np.round(FRAME.mean[dense.LEFT_BROW].mean(axis=0) * 128).astype(int)[::-1])
+    chin = 112, 64
+    both = light(-1, 1, 0)
+    assert both[chin] == pytest.approx(0.2) and both[brow] == pytest.approx(1, abs=0.01)
+    assert light(-1, 0, 1)[chin] == pytest.approx(0.2) and light(0, 0, 1).min() == 1
+    swept = np.array([light(share, 0, 1)[chin] for share in np.linspace(0, 1, 21)])
+    assert np.abs(np.diff(swept)).max() < 0.1 and (np.diff(swept) < 0).all()
 
 
 def test_an_expression_gives_skin_no_colour_of_its_own():
@@ -127,7 +144,7 @@ def test_an_expression_gives_skin_no_colour_of_its_own():
     own[1:, *reddish] *= 0.75  # a fold beside the mouth
     greener = np.zeros((128, 128, 3), np.float32) + np.float32([-0.15, 0.05, 0.1]) - np.float32(0.2)
     skin_of = OwnSkin.of(own, FRAME)
-    given = skin_of.keeps_colours(greener, 0)
+    given = skin_of.keeps_colours(greener, np.zeros((128, 128), np.float32))
 
     def red(gain, where):
         return float((gain[where][..., 0] - gain[where].mean(axis=-1)).mean())
@@ -136,7 +153,8 @@ def test_an_expression_gives_skin_no_colour_of_its_own():
     assert red(given, reddish) < -0.1  # it becomes what the rest of the skin is
     np.testing.assert_allclose(given[skin].mean(axis=-1), -0.2, atol=1e-5)
     np.testing.assert_allclose(given[lips > 0.99], greener[lips > 0.99], atol=0.01)
-    np.testing.assert_allclose(skin_of.keeps_colours(greener, 1)[skin], greener[skin], atol=1e-5)  # a tone
+    toned = skin_of.keeps_colours(greener, np.ones((128, 128), np.float32))
+    np.testing.assert_allclose(toned[skin], greener[skin], atol=1e-5)
 
 
 def test_a_highlight_that_is_darkened_shows_the_skin_under_it():

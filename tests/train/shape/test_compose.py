@@ -132,7 +132,9 @@ def test_an_edit_of_two_decodings_is_the_runtimes():
     np.testing.assert_allclose(narrow.gain[0], (bare * texture[:, :, None]).transpose(2, 0, 1), atol=2e-3)
     assert (bare - whole)[bearded > 0.9].max() > 0.1 and bare[bearded > 0.99].min() > -0.01
     expression = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), smile).gain[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(expression, dimmed(whole, 0.2, FRAME), atol=2e-3)
+    np.testing.assert_allclose(
+        expression, dimmed(whole, np.full((SIZE, SIZE), 0.2, np.float32), FRAME), atol=2e-3
+    )
     assert np.abs(expression - whole).max() > 0.02
     assert edit.gain.abs().max() > 0.2
     x, y = np.round(FRAME.mean[dense.LEFT_EYE].mean(axis=0) * SIZE).astype(int)
