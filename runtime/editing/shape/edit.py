@@ -12,13 +12,14 @@ All of it at the photo's own resolution and within the face's bounding box.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
 
 from aif.runtime.arrays import Float32Array, UInt8Array, f32
-from aif.runtime.editing.shape.detail import LOGS, SHARE, Detail, folds
+from aif.runtime.editing.shape.detail import DEEPEST, LOGS, SHARE, SOFTEST, Detail, folds
 from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.editing.shape.hairs import hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import draw_mouth
@@ -47,14 +48,15 @@ class ShapeEdit:
         gain: float32 (S, S, 3) RGB in log units, in the texture frame.
         detail: float32 (S/4, S/4, 3) what is added of each band of the photo's own detail, -0.75 to 0.15.
         pores: float32 (S/4, S/4) how much of the finest detail is replaced by a cheek's, 0 to 1.
-        hairs: how much of what darkens brows and the skin of a beard is hair that grows, 0 to 1.
+        hairs: how much of what darkens brows and the skin of a beard is hair that grows, 0 to 1; all over, or
+            float32 (S, S) where.
     """
 
     moves: Float32Array
     gain: Float32Array
     detail: Float32Array
     pores: Float32Array
-    hairs: float = 0.0
+    hairs: float | Float32Array = 0.0
 
     def times(self, strength: float) -> ShapeEdit:
         """The edit at a share of its strength, 0 to 1."""
@@ -88,6 +90,19 @@ class ShapeEdit:
         return bool(max(np.abs(part).max() for part in (self.gain, self.detail, self.pores)) >= NO_GAIN)
 
 
+def sum_of(parts: Sequence[ShapeEdit]) -> ShapeEdit:
+    """Several edits of a face at once: all that they move and tint; hair is what those with hairs darken."""
+    if len(parts) == 1:
+        return parts[0]
+    moves, gain, detail = (sum(getattr(part, name) for part in parts) for name in ("moves", "gain", "detail"))
+    detail = np.clip(detail, -SOFTEST, DEEPEST)
+    hairs: float | Float32Array = 0.0
+    if any(np.max(part.hairs) > 0 for part in parts):
+        dark = sum(part.hairs * np.maximum(-part.gain.mean(axis=2), 0) for part in parts)
+        hairs = f32(np.clip(dark / np.maximum(-gain.mean(axis=2), NO_GAIN), 0, 1))
+    return replace(parts[0], moves=moves, gain=gain, detail=detail, hairs=hairs)
+
+
 def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: ShapeEdit) -> None:
     """Edit one face of a photo uint8 (H, W, 3), in place."""
     left, top, right, bottom = place.box
@@ -111,9 +126,10 @@ def tint(box_bgr: UInt8Array, warp: Warp, edit: ShapeEdit, frame: Frame) -> None
     gain = warp.over_box(np.ascontiguousarray(edit.gain[:, :, ::-1]))
     detail = hairs = pores = None
     finer: list[Float32Array] = []
-    if edit.hairs > 0:
+    if np.max(edit.hairs) > 0:
         hairs = strands_at(frame, warp.place.scale)
-        dark = np.float32(edit.hairs) * np.maximum(-gain.mean(axis=2, keepdims=True), 0)
+        share = warp.over_box(edit.hairs)[:, :, None] if isinstance(edit.hairs, np.ndarray) else edit.hairs
+        dark = np.float32(share) * np.maximum(-gain.mean(axis=2, keepdims=True), 0)
     if np.abs(edit.detail).max() >= NO_GAIN:
         detail = Detail.of(box_bgr, warp.place.scale, warp.step, warp.over_box(edit.detail, SHARE))
         gain += detail.gain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from aif.runtime.editing.edit_path import EditPath, Encoded, FaceView
 from aif.runtime.editing.shape.bare_skin import BareSkin
 from aif.runtime.editing.shape.baring import Baring
 from aif.runtime.editing.shape.detail import amplified, detail_mask
-from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit, sum_of
 from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, log_gain
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, own_hair
 from aif.runtime.editing.shape.hairs import OwnHair, beard_area, shaven
@@ -117,36 +117,56 @@ class ShapePath(EditPath[FaceChange]):
         return FaceInputs(textures / np.float32(255), landmarks)
 
     def change(self, encoded: Encoded, source: Float32Array, target: Float32Array) -> list[FaceChange]:
-        before, after = self.model.decode_both(encoded.encoding, source, target)
-        assert before.landmarks is not None and after.landmarks is not None  # models with shape give these
-        assert before.detail is not None and after.detail is not None
         grey = np.array([is_grey(texture) for texture in encoded.inputs.images], dtype=bool)
-        source_images, target_images = (greyed(image, grey) for image in (before.image, after.image))
-        gain = log_gain(source_images, target_images, encoded.inputs.images, self.frame)
-        moves = after.landmarks - before.landmarks
-        detail = amplified(after.detail - before.detail).transpose(0, 2, 3, 1)
-        folds = detail_mask(self.frame, gain.shape[-1])
+        seen: list[Seen] = []
+        parts: list[list[ShapeEdit]] = [[] for _ in source]
+        for old, new in self.regions.steps(source, target):
+            before, after = self.model.decode_both(encoded.encoding, old, new)
+            assert (
+                before.landmarks is not None and after.landmarks is not None
+            )  # models with shape give these
+            assert before.detail is not None and after.detail is not None
+            images = [greyed(image, grey) for image in (before.image, after.image)]
+            seen = seen or [
+                Seen.of(*each, self.frame) for each in zip(encoded.inputs.images, images[0], strict=True)
+            ]
+            gain = log_gain(images[0], images[1], encoded.inputs.images, self.frame).transpose(0, 2, 3, 1)
+            moves = after.landmarks - before.landmarks
+            detail = amplified(after.detail - before.detail).transpose(0, 2, 3, 1)
+            for k, texture in enumerate(encoded.inputs.images):
+                given = ShapeEdit(moves[k], np.ascontiguousarray(gain[k]), detail[k], np.empty(0, np.float32))
+                parts[k].append(self._part(given, texture, (old[k], new[k]), seen[k]))
         found = []
         for k, texture in enumerate(encoded.inputs.images):
-            seen = Seen.of(texture, source_images[k], self.frame)
-            shares = self.regions.shares(target[k] - source[k])
-            where, hairs = shares.texture * seen.texture, 0.0
-            tint = np.ascontiguousarray(gain[k].transpose(1, 2, 0))
-            if where.any():  # else the hair alone changes
-                tint, hairs = self._tint(tint, texture, shares, (source[k], target[k]))
-            tint, bared = self.baring.apply(tint * where[:, :, None], texture, (source[k], target[k]), seen)
-            side = detail.shape[2:0:-1]
-            pores = cv2.resize(bared, side, interpolation=cv2.INTER_AREA)
-            shown = cv2.resize(folds * where, side, interpolation=cv2.INTER_AREA) * (1 - pores)
-            edit = ShapeEdit(
-                moves[k] * (shares.at_landmarks * seen.at_landmarks)[:, None],
-                tint,
-                f32(detail[k] * shown[:, :, None]),
-                f32(pores),
-                hairs,
-            )
-            found.append(FaceChange(edit, hair_change(self.model.manifest, source[k], target[k])))
+            values, whole = (source[k], target[k]), sum_of(parts[k])
+            tint, bared = self.baring.apply(whole.gain, texture, values, seen[k])
+            pores = cv2.resize(bared, whole.detail.shape[1::-1], interpolation=cv2.INTER_AREA)
+            detail_left = f32(whole.detail * (1 - pores)[:, :, None])
+            edit = replace(whole, gain=tint, detail=detail_left, pores=f32(pores))
+            found.append(FaceChange(edit, hair_change(self.model.manifest, *values)))
         return found
+
+    def _part(
+        self,
+        given: ShapeEdit,
+        texture_chw: Float32Array,
+        values: tuple[Float32Array, Float32Array],
+        seen: Seen,
+    ) -> ShapeEdit:
+        """What the decoder gave between attribute values (A,), twice, where it belongs and is seen."""
+        shares = self.regions.shares(values[1] - values[0])
+        where, tint, hairs = shares.texture * seen.texture, given.gain, 0.0
+        if where.any():  # else nothing of the face changes
+            tint, hairs = self._tint(tint, texture_chw, shares, values)
+        folds = detail_mask(self.frame, len(tint)) * where
+        shown = cv2.resize(folds, given.detail.shape[1::-1], interpolation=cv2.INTER_AREA)
+        return ShapeEdit(
+            given.moves * (shares.at_landmarks * seen.at_landmarks)[:, None],
+            f32(tint * where[:, :, None]),
+            f32(given.detail * shown[:, :, None]),
+            given.pores,
+            hairs,
+        )
 
     def _tint(
         self,

@@ -98,6 +98,17 @@ class Regions:
             texture * (1 - hairs[:, None, None] * lips), at, hairs, light, f32(stubble), shaven, makeup
         )
 
+    def steps(self, source: Float32Array, target: Float32Array) -> list[tuple[Float32Array, Float32Array]]:
+        """The way between attribute values (N, A) in steps that act on different parts: first those that are
+        about all of the face, or expressions, then the others, each from the values before to those after.
+        Decoded at once, brows that come would bring a beard wherever a smile acts. The colour of hair is no
+        part of it."""
+        acts = self.at_landmarks.any(axis=1)
+        wide = acts & ((self.at_landmarks.min(axis=1) == 1) | (self.light < 1))
+        middle, last = (f32(np.where(which, target, source)) for which in (wide, acts))
+        ways = [(source, middle), (middle, last)]
+        return [way for way in ways if not np.array_equal(*way)] or [(source, last)]
+
     def shares(self, change: Float32Array) -> Shares:
         """Of an edit that changes attribute values by `change` (A,).
 

@@ -151,3 +151,13 @@ def test_hair_that_a_cap_hides_is_said_not_to_be_coloured(editor):
     result = editor.edit(hopper, {"Blond_Hair": 1.0}, detections=face_at(HOPPER))
     assert result.faces[0].hidden == ("hair",) and np.array_equal(result.image_hwc_bgr, hopper)
     assert editor.edit(hopper, {"Smiling": 1.0}, detections=face_at(HOPPER)).faces[0].hidden == ()
+
+
+def test_a_moustache_beside_a_smile_that_goes_is_no_beard(editor, astronaut_bgr):
+    offered(editor, "Smiling", "Mustache", "Bushy_Eyebrows")
+    chin, lip = np.s_[160:175, 210:240], np.s_[130:137, 212:236]
+    grave = edited(editor, astronaut_bgr, {"Smiling": 0.0})
+    for name in ("Mustache", "Bushy_Eyebrows"):
+        both = edited(editor, astronaut_bgr, {"Smiling": 0.0, name: 1.0}).astype(int)
+        assert np.abs(both[chin] - grave[chin]).mean() < 2
+        assert (np.abs(both[lip] - grave[lip]).mean() > 10) == (name == "Mustache")

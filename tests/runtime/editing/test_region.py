@@ -120,6 +120,28 @@ def test_expressions_keep_the_light_of_the_photo():
     np.testing.assert_allclose(left[lips], gain[lips], atol=0.01)
 
 
+@pytest.mark.parametrize(
+    ("change", "steps"),
+    [
+        ((-1, 0.4, 0, 0), [(-1, 0.4, 0, 0)]),
+        ((0, 0, 1, 0), [(0, 0, 1, 0)]),
+        ((-1, 0, 1, 1), [(-1, 0, 0, 0), (0, 0, 1, 0)]),
+        ((0, 0, 0, 1), [(0, 0, 0, 0)]),  # the hair's colour alone
+        ((0, 0, 0, 0), [(0, 0, 0, 0)]),
+    ],
+)
+def test_parts_of_the_face_change_step_by_step(change, steps):
+    mouth = about("mouth", group="expression")
+    regions = Regions.of([about(group="expression"), mouth, about("brows"), about(group="hair")], FRAME, 32)
+    source = np.float32([[0.9, 0.5, 0.1, 0.2]])
+    found = regions.steps(source, source + np.float32(change))
+    np.testing.assert_array_equal(found[0][0], source)
+    assert all(one[1] is two[0] for one, two in pairwise(found))
+    np.testing.assert_allclose(
+        [after - before for before, after in found], np.float32(steps)[:, None], atol=1e-6
+    )
+
+
 def test_light_is_that_of_the_edits_which_act_at_a_place():
     makeup = about().model_copy(update={"makeup": MakeupInfo(on={}, off={})})
     regions = Regions.of([about(group="expression"), about("brows"), makeup], FRAME, 128)

@@ -1,5 +1,6 @@
 """One face's edit in the photo: movement, tint and detail."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 from made_up_face import face_picture, face_points, made_up_frame
 
-from aif.runtime.editing.shape.detail import amplified
-from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.detail import DEEPEST, amplified
+from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit, sum_of
 from aif.runtime.editing.shape.gain import BRIGHTER, DARKER, EPSILON, PALER, gain_mask, log_gain
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.geometry import points as dense
@@ -162,3 +163,21 @@ def test_light_held_back_leaves_no_stain():
 def test_amounts_of_detail():
     made = amplified(np.float32([-9, -0.7, 0, 0.01, 9]))
     np.testing.assert_allclose(made, [-0.75, -0.455, 0, 0.0097, 0.15], atol=1e-3)
+
+
+def test_several_edits_at_once_are_their_sum_and_hair_is_of_those_that_grow_it():
+    smile, brows = an_edit(0.01, -0.1, 0.1), replace(an_edit(0, -0.3, 0.1), hairs=0.5)
+    brows.gain[:40] = 0
+    both = sum_of([smile, brows])
+    assert sum_of([smile]) is smile
+    np.testing.assert_array_equal(both.moves, smile.moves)
+    np.testing.assert_allclose(both.gain, smile.gain + brows.gain)
+    assert both.detail.max() == pytest.approx(DEEPEST)
+    inside = gain_mask(FRAME, SIZE) > 0.9
+    assert not both.hairs[:40].any()
+    np.testing.assert_allclose(both.hairs[40:][inside[40:]], 0.5 * 0.3 / 0.4, rtol=1e-3)
+    photo, place = scene()
+    alone, one, two = (edited(photo, place, edit) for edit in (smile, both, replace(both, hairs=0.0)))
+    assert (one != two).any() and (alone != one).any()
+    half = both.towards(smile, 0.5).hairs
+    np.testing.assert_allclose(half, both.hairs / 2)
