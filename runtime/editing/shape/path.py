@@ -122,9 +122,8 @@ class ShapePath(EditPath[FaceChange]):
         parts: list[list[ShapeEdit]] = [[] for _ in source]
         for old, new in self.regions.steps(source, target):
             before, after = self.model.decode_both(encoded.encoding, old, new)
-            assert (
-                before.landmarks is not None and after.landmarks is not None
-            )  # models with shape give these
+            # Models with shape give these.
+            assert before.landmarks is not None and after.landmarks is not None
             assert before.detail is not None and after.detail is not None
             images = [greyed(image, grey) for image in (before.image, after.image)]
             seen = seen or [
@@ -134,7 +133,8 @@ class ShapePath(EditPath[FaceChange]):
             moves = after.landmarks - before.landmarks
             detail = amplified(after.detail - before.detail).transpose(0, 2, 3, 1)
             for k, texture in enumerate(encoded.inputs.images):
-                given = ShapeEdit(moves[k], np.ascontiguousarray(gain[k]), detail[k], np.empty(0, np.float32))
+                none = np.zeros(detail.shape[1:3], dtype=np.float32)
+                given = ShapeEdit(moves[k], np.ascontiguousarray(gain[k]), detail[k], pores=none)
                 parts[k].append(self._part(given, texture, (old[k], new[k]), seen[k]))
         found = []
         for k, texture in enumerate(encoded.inputs.images):

@@ -120,7 +120,7 @@ class Regions:
         which = np.flatnonzero(weights)
         if not len(which):
             nowhere = np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0])
-            return Shares(*nowhere, 0, light=nowhere[0], stubble=0, shaven=None, makeup=None)
+            return Shares(*nowhere, hairs=0, light=nowhere[0], stubble=0, shaven=None, makeup=None)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
         at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
         hairs = float((self.hairs * weights * (change > 0)).max())
@@ -133,9 +133,8 @@ class Regions:
         """How much of the broad light stays at each place, (S, S): what the edits that act there need.
         Make-up is painted, so that it needs none beside others."""
         parts = self.texture[which] * weights[which, None, None]
-        parts = (
-            parts / np.maximum(parts.max(axis=0), np.float32(1e-6)) * (self.makeup[which, None, None] == 0)
-        )
+        parts = parts / np.maximum(parts.max(axis=0), np.float32(1e-6))
+        parts = parts * (self.makeup[which, None, None] == 0)
         kept = (parts * self.light[which, None, None]).max(axis=0)
         return f32(kept + (1 - parts.max(axis=0)) * (1 - kept))
 
