@@ -5,7 +5,7 @@
     hairs       where a beard or brows darken, strand by strand: `aif.runtime.editing.shape.hairs`
     detail      photo' has its own bands amplified or softened: `aif.runtime.editing.shape.detail`
     pores       where a beard goes, or folds, the finest band is a cheek's: `aif.runtime.editing.shape.pores`
-    mouth       where lips shut or part: `aif.runtime.editing.shape.mouth`
+    mouth       where lips shut or part: `aif.runtime.editing.shape.mouth`; teeth stay: `.teeth`
 
 All of it at the photo's own resolution and within the face's bounding box.
 """
@@ -24,6 +24,7 @@ from aif.runtime.editing.shape.gain import EPSILON
 from aif.runtime.editing.shape.hairs import hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import draw_mouth
 from aif.runtime.editing.shape.pores import Pores
+from aif.runtime.editing.shape.teeth import keep_teeth
 from aif.runtime.editing.shape.warp import FacePlace, Warp, plan_warp
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.blocks import blocks, upsampled
@@ -116,8 +117,10 @@ def apply_edit(photo_hwc_bgr: UInt8Array, frame: Frame, place: FacePlace, edit: 
         box = warp.apply(photo_hwc_bgr)
     if edit.tints:
         tint(box, warp, edit, frame)
-    before = float(dense.mouth_opening(place.points)) / place.scale
-    draw_mouth(box, f32(warp.moved - (left, top)), place.scale, (before, warp.opening))
+    openings = float(dense.mouth_opening(place.points)) / place.scale, warp.opening
+    points, moved = (f32(each - (left, top)) for each in (place.points, warp.moved))
+    keep_teeth(box, photo_hwc_bgr[top:bottom, left:right], (points, moved), place.scale, openings)
+    draw_mouth(box, moved, place.scale, openings)
     photo_hwc_bgr[top:bottom, left:right] = box
 
 

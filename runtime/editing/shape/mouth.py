@@ -21,7 +21,7 @@ from aif.runtime.geometry import points as dense
 # Openings of the mouth in pixels of a 128 px crop. A mouth that closes by the first or more is shut in full;
 # shut is one nearer than the second. Up to the third what is left between lips that close is in their shade:
 # the photo's teeth would be pressed together there.
-CLOSING, SHUT, NARROW = 1.5, 1.2, 2.8
+CLOSING, SHUT, NARROW = 1.5, 1.2, 2.0
 
 # Where an edit opens a mouth, its inside is drawn from the first on, in full one pixel further; and less if
 # it was open by the second, not at all from the third: there the photo shows its own.
@@ -92,24 +92,22 @@ def draw_mouth(
     mouth = Mouth.of(points, -DISTANCES[0] * scale, image_hwc_bgr.shape)
     if mouth is None:
         return
-    at = np.round(points[dense.SKIN]).astype(int).clip(0, np.array(image_hwc_bgr.shape[1::-1]) - 1)
-    skin = np.median(image_hwc_bgr[at[:, 1], at[:, 0]], axis=0)
-    grey = float(np.ptp(skin)) <= 255 * GREY_SPREAD
+    skin, grey = own_skin(image_hwc_bgr, points)
     before = image_hwc_bgr[mouth.block].astype(np.float64)
     part = before.copy()
     if inside > 0:
         cover = mouth.between(0.5, scale)
         teeth, light, rest = _inside(mouth, points, scale)
-        shown = skin * _without_colour(rest, grey)
+        shown = skin * without_colour(rest, grey)
         shown += teeth * (light * WHITER * (skin.mean() + TINGE * (skin - skin.mean())) - shown)
         part += inside * cover * (shown - part)
     if line > 0:
         ends = line * np.clip((1 - np.abs(mouth.side)) / ENDS, 0, 1)[:, :, None]
         slit = ends * mouth.between(1.0, scale) * (openings[1] >= SHUT)
-        part += slit * (np.minimum(skin * _without_colour(BEHIND, grey), part) - part)
+        part += slit * (np.minimum(skin * without_colour(BEHIND, grey), part) - part)
         away = (mouth.top + mouth.bottom) / (2 * scale)
         dark = ends * (1 - slit) * np.interp(away, DISTANCES, PROFILE)[:, :, None]
-        shade = np.exp(-dark * _without_colour(DEPTH, grey))
+        shade = np.exp(-dark * without_colour(DEPTH, grey))
         part = (part + 255 * EPSILON) * shade - 255 * EPSILON
     blur = scale * np.sqrt(max(blurred(image_hwc_bgr, points, scale) ** 2 - SHARP**2, 0))
     part -= before
@@ -158,15 +156,23 @@ class Mouth(NamedTuple):
     def of(cls, points: Float32Array, margin: float, shape: tuple[int, ...]) -> Mouth | None:
         """Those as near as `margin` px to the inner lips of landmarks (221, 2); None where there are none."""
         lips = points[dense.INNER_LIP]
-        low = np.maximum(np.floor(lips.min(axis=0) - margin), 0).astype(int)
-        high = np.minimum(np.ceil(lips.max(axis=0) + margin) + 1, shape[1::-1]).astype(int)
+        low = np.maximum(np.floor(lips.min(axis=0) - margin), 0).astype(int).tolist()
+        high = np.minimum(np.ceil(lips.max(axis=0) + margin) + 1, shape[1::-1]).astype(int).tolist()
+        return cls.at(points, (slice(low[1], high[1]), slice(low[0], high[0])))
+
+    @classmethod
+    def at(cls, points: Float32Array, block: tuple[slice, slice]) -> Mouth | None:
+        """Those of a block, about landmarks (221, 2); None where there are none."""
+        rows, columns = block
         left, right = (points[corner].astype(np.float64) for corner in CORNERS)
         length = float(np.linalg.norm(right - left))
-        if (low >= high).any() or length < 1:
+        if rows.start >= rows.stop or columns.start >= columns.stop or length < 1:
             return None
         axis = (right - left) / length
         axes = np.stack([axis, [-axis[1], axis[0]]])
-        pixels = np.stack(np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1])))
+        pixels = np.stack(
+            np.meshgrid(np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop))
+        )
         along, across = np.tensordot(axes, pixels - left[:, None, None], axes=1)
         edges = []
         for lip in (dense.UPPER_LIP, dense.LOWER_LIP):
@@ -174,7 +180,7 @@ class Mouth(NamedTuple):
             edges.append(across - np.interp(along, np.maximum.accumulate(u), v))
         middle = axis @ (points[dense.UPPER_LIP[len(dense.UPPER_LIP) // 2]] - left)
         side = np.interp(along, (0, min(max(middle, 0.2 * length), 0.8 * length), length), (-1, 0, 1))
-        return cls((slice(low[1], high[1]), slice(low[0], high[0])), side, *edges)
+        return cls(block, side, *edges)
 
     def between(self, margin: float, scale: float) -> Float64Array:
         """How far pixels are between the lips, (h, w, 1), 0 to 1; the margin is in pixels of a 128 px
@@ -207,6 +213,13 @@ def _inside(mouth: Mouth, points: Float32Array, scale: float) -> tuple[Float64Ar
     return shown, light[..., None], rest
 
 
-def _without_colour(shares: Float64Array, grey: bool) -> Float64Array:
+def own_skin(image_hwc_bgr: UInt8Array, points: Float32Array) -> tuple[Float64Array, bool]:
+    """The skin's colour (3,) of a face with landmarks (221, 2), and whether the picture is grey."""
+    at = np.round(points[dense.SKIN]).astype(int).clip(0, np.array(image_hwc_bgr.shape[1::-1]) - 1)
+    skin = np.median(image_hwc_bgr[at[:, 1], at[:, 0]], axis=0)
+    return skin, float(np.ptp(skin)) <= 255 * GREY_SPREAD
+
+
+def without_colour(shares: Float64Array, grey: bool) -> Float64Array:
     """The mean of the channels (..., 3) in place of each, where a picture is grey."""
     return np.broadcast_to(shares.mean(axis=-1, keepdims=True), shares.shape) if grey else shares

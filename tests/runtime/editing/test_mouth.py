@@ -7,6 +7,7 @@ from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
 from aif.runtime.editing.shape.mouth import Mouth, blurred, closed, draw_mouth, parted
+from aif.runtime.editing.shape.teeth import keep_teeth
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.geometry import points as dense
 
@@ -21,9 +22,10 @@ def scene(opening):
     return face_picture(points, 320), points
 
 
-def edited(opening, move):
+def edited(opening, move, photo=None):
     """A mouth open by `opening` px of 128 whose lower lip is moved by `move` px of 128."""
-    photo, points = scene(opening)
+    made_up, points = scene(opening)
+    photo = made_up if photo is None else photo.copy()
     moves = np.zeros((dense.COUNT, 2), np.float32)
     moves[[*dense.LOWER_LIP, *range(46, 56)], 1] = move / 128
     nothing = np.zeros((64, 64, 3), np.float32), np.zeros((16, 16, 3), np.float32)
@@ -133,3 +135,56 @@ def test_what_is_drawn_is_as_blurred_as_the_face(blur):
         draw_mouth(image, points, SCALE, (8.0, 0.0))
         steepest.append(np.abs(np.diff(image - before, axis=0)).max())
     assert steepest[1] < 0.6 * steepest[0]
+
+
+def with_teeth(opening):
+    """The picture with teeth that reach down to 2 px above the middle of the mouth, dark below them."""
+    photo, points = scene(opening)
+    white = (photo > 200).all(axis=2)
+    photo[white & (np.arange(photo.shape[0]) >= ROW - 2)[:, None]] = 30
+    return photo, points
+
+
+def test_teeth_are_covered_by_a_mouth_that_closes_and_not_pressed():
+    photo, _ = with_teeth(8.0)
+    half = edited(8.0, -3.0, photo)
+    teeth, dark = (light(half, slice(ROW + at, ROW + at + 2)) for at in (-5, 0))
+    assert teeth > 170 and dark < 70
+    wider = edited(8.0, -0.5, photo)
+    about = slice(ROW - 8, ROW + 5), MIDDLE
+    assert np.abs(wider[about].astype(int) - photo[about]).mean() < 15
+
+
+def test_teeth_are_hidden_beside_the_corners_of_a_mouth_that_closes():
+    half = edited(8.0, -4.0)
+    middle, aside = (light(half, slice(ROW - 3, ROW), slice(at, at + 3)) for at in (MIDDLE, MIDDLE + 18))
+    assert aside < 0.75 * middle
+
+
+def test_where_the_photo_shows_lips_the_inside_of_a_mouth_is_dark():
+    photo, points = scene(8.0)
+    down = points + np.float32((0, 5 * SCALE))
+    image = photo.copy()
+    keep_teeth(image, photo, (points, down), SCALE, (8.0, 4.0))
+    was_lip = slice(ROW + 15, ROW + 20)
+    assert light(photo, was_lip) > 100 and light(image, was_lip) < 70
+
+
+@pytest.mark.parametrize("openings", [(4.0, 8.0), (8.0, 8.0), (8.0, 1.0)])
+def test_mouths_that_open_or_shut_keep_nothing(openings):
+    photo, points = with_teeth(8.0)
+    image = np.zeros_like(photo)
+    keep_teeth(image, photo, (points, points), SCALE, openings)
+    assert not image.any()
+
+
+def test_teeth_beyond_the_picture_or_of_no_width_are_let_be():
+    photo, points = with_teeth(8.0)
+    image = np.full_like(photo, 9)
+    flat = np.full_like(points, 100)
+    for own, moved in ((points, points + 1000), (points, flat), (flat, points)):
+        keep_teeth(image, photo, (own, moved), SCALE, (8.0, 4.0))
+    assert (image == 9).all()
+    half = np.float32((160, 0))
+    keep_teeth(image, photo, (points + half, points + half), SCALE, (8.0, 4.0))
+    assert (image != 9).any()

@@ -28,6 +28,7 @@ from aif.runtime.editing.shape.gain import EPSILON, gain_mask, lips_mask
 from aif.runtime.editing.shape.hairs import beard_area, hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import CLOSING, SHUT, draw_mouth
 from aif.runtime.editing.shape.region import Regions
+from aif.runtime.editing.shape.teeth import keep_teeth
 from aif.runtime.editing.shape.warp import HALF_OPEN, LEAST_SHARE, OPENING, PARTED, SLIT
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
@@ -149,7 +150,7 @@ class Composer:
         amounts = self._sample(detail, texture, "bilinear", "zeros")
         gain = gain + detail_gain(out, self.size / 128, amounts)
         out = ((out + EPSILON) * gain.exp() - EPSILON).clamp(0, 1)
-        return out + self._drawn(out, target, openings)
+        return out + self._drawn(crops, out, (source, target), openings)
 
     def _vertices(self, points: Tensor) -> Tensor:
         """(N, 257, 2) in pixels of the crop, whose centres stay where they are when it is resized."""
@@ -190,13 +191,19 @@ class Composer:
         return torch.from_numpy(np.stack(ids)).long().to(target.device)
 
     @torch.no_grad()
-    def _drawn(self, images: Tensor, target: Tensor, openings: Tensor) -> Tensor:
-        """What drawing the mouths adds to images (N, 3, S, S) in [0, 1]."""
-        photos = (images * 255).round().byte().permute(0, 2, 3, 1).flip(3).cpu().numpy()
-        drawn = photos.copy()
-        for photo, points, pair in zip(drawn, target.cpu().numpy(), openings.tolist(), strict=True):
-            draw_mouth(photo, points[: dense.COUNT], self.size / 128, (pair[0], pair[1]))
-        change = drawn.astype(np.float32) - photos
+    def _drawn(
+        self, crops: Tensor, images: Tensor, vertices: tuple[Tensor, Tensor], openings: Tensor
+    ) -> Tensor:
+        """What drawing the mouths adds to images (N, 3, S, S) in [0, 1] of edited crops."""
+        photos, before = (
+            (each * 255).round().byte().permute(0, 2, 3, 1).flip(3).cpu().numpy() for each in (crops, images)
+        )
+        drawn = before.copy()
+        own, moved = (each[:, : dense.COUNT].detach().cpu().numpy() for each in vertices)
+        for k, (start, end) in enumerate(openings.tolist()):
+            keep_teeth(drawn[k], photos[k], (own[k], moved[k]), self.size / 128, (start, end))
+            draw_mouth(drawn[k], moved[k], self.size / 128, (start, end))
+        change = drawn.astype(np.float32) - before
         return torch.from_numpy(change).flip(3).permute(0, 3, 1, 2).to(images.device) / 255
 
     @torch.no_grad()
