@@ -96,6 +96,18 @@ def test_lips_that_part_show_teeth_above_and_dark_below():
     assert light(photo, slice(ROW - 2, ROW + 2), aside) < 0.8 * teeth
 
 
+def test_teeth_beside_dark_skin_are_lighter_against_it():
+    photo, points = scene(8.0)
+    against = []
+    for share in (1.0, 0.5, 0.25):
+        image = (photo * share).astype(np.uint8)
+        skin = light(image, slice(ROW + 40, ROW + 50))
+        draw_mouth(image, points, SCALE, (0.0, 8.0))
+        against.append(light(image, slice(ROW - 6, ROW - 2)) / skin)
+    # Half the light of the skin: the teeth's falls to 0.5 ** 0.42 of what it was.
+    assert np.diff(np.log(against)) == pytest.approx(0.58 * np.log(2), abs=0.06)
+
+
 @pytest.mark.parametrize("openings", [(0.0, 8.0), (8.0, 0.0), (8.0, 1.8)])
 def test_a_grey_picture_stays_grey(openings):
     photo, points = scene(openings[1])
