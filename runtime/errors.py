@@ -80,9 +80,13 @@ class ImageTooLargeError(ImageError):
 
 
 class NoFaceError(AifError):
-    """No face was found in an image."""
+    """No face was found in an image; or `found` of them, but not the wanted one."""
 
     exit_code = 3
+
+    def __init__(self, message: str, fix: str | None = None, found: int = 0) -> None:
+        super().__init__(message, fix)
+        self.found = found
 
 
 class ProviderError(AifError):

@@ -263,5 +263,7 @@ def edit(
         )
     if option := options.first_given(context, _LIVE_ONLY):
         raise ConfigError(f"{option} is for live pictures.", "Add --webcam, or leave it out.")
+    if sweep is None and options.first_given(context, ("steps",)):
+        raise ConfigError("--steps is the number of pictures in a sweep.", "Add --sweep NAME.")
     show = Show(show_attributes, as_json, timings)
     raise typer.Exit(run.edit_here(files, look, output, video, machine, bundle, show))

@@ -113,6 +113,11 @@ def _check(files: Files, look: Look, show: Show) -> None:
         raise ConfigError(
             "There is nothing to do.", "Say what to change (--set Smiling=1), or add --show-attributes."
         )
+    if not look and files.out is not None:
+        raise ConfigError(
+            "--out has no picture to write: nothing is to be edited.",
+            "Say what to change (--set Smiling=1). What is printed goes to a file with > FILE.",
+        )
     look.check()
     if look and files.to_stdout and looks:
         raise ConfigError(

@@ -144,6 +144,7 @@ def _print_line(record: FileRecord, chosen: FaceChoice) -> None:
         said, video = said_of(record.faces, record.settings), record.video
         if video is not None:
             speed = f"{video.fps:.1f} a second"
-            said = f"{video.frames} frames, {video.with_faces} with faces, {speed}; at first {said}"
+            frames = "1 frame" if video.frames == 1 else f"{video.frames} frames"
+            said = f"{frames}, {video.with_faces} with faces, {speed}; at first {said}"
         odd = exceptions(record.faces, record.settings, record.found, chosen)
         console.say(f"{record.source} -> {place}: {'; '.join([said, *odd])}")

@@ -23,10 +23,12 @@ _RENAMED = {"decode": "decode_faces", "track": "detect"}
 
 @dataclass
 class VideoFigures:
-    """Of a video: `with_faces` frames had a wanted one; at `stopped_s` a signal ended it (else None)."""
+    """Of a video: `with_faces` frames had a wanted one, none had more than `most`; at `stopped_s` a signal
+    ended it (else None)."""
 
     frames: int = 0
     with_faces: int = 0
+    most: int = 0
     fps: float = 0.0
     stopped_s: float | None = None
 

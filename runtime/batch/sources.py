@@ -100,9 +100,18 @@ def _in_folder(folder: Path, recursive: bool) -> list[Source]:
 
 
 def _visible(folder: Path, recursive: bool) -> list[Path]:
-    """What lies in a folder, in order, without what is hidden."""
-    entries = sorted(folder.glob("**/*" if recursive else "*"))
-    return [e for e in entries if not any(part.startswith(".") for part in e.relative_to(folder).parts)]
+    """What lies in a folder, in order, without what is hidden; an ImageError where a folder is unreadable."""
+
+    def unreadable(error: OSError) -> None:
+        raise ImageError(f"Cannot read the folder {error.filename}: {error.strerror}.")
+
+    entries = []
+    for root, folders, files in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        entries += [Path(root, name) for name in (*folders, *files) if not name.startswith(".")]
+        if not recursive:
+            break
+    return sorted(entries)
 
 
 def _say_left_out(files: Sequence[Path]) -> None:

@@ -59,6 +59,7 @@ class FaceEdits:
         result, self.time_s = make(), time_s
         edited = [face for face in result.faces if face.weight > 0]
         self._figures.with_faces += bool(edited)
+        self._figures.most = max(self._figures.most, len(result.faces))
         if edited and not self._record.faces:
             self._record.faces = [self._analysis(face, result.y[face.id]) for face in edited]
         self._record.add_seconds(result.timings)
@@ -154,7 +155,7 @@ def _write(
             figures.stopped_s = edits.time_s - float(source.start)
         elif not figures.with_faces:
             if not plan.output.copy_unedited or _may_be_the_same_bytes(plan, source, target):
-                raise NoFaceError(f"No face was found in any of the {result.frames} frames.", VISIBLE)
+                raise _missed(figures, plan)
             record.status = "copied"
     if sink.path.name != target.resolve().name:
         record.target = str(sink.path)
@@ -183,8 +184,21 @@ def _look(
     """The faces of the first frame that has any wanted one."""
     for frame in source:
         figures.frames += 1
-        with contextlib.suppress(NoFaceError):
+        try:
             record.faces = editor.analyse(frame.image_hwc_bgr, plan.edit.faces)
+        except NoFaceError as error:
+            figures.most = max(figures.most, error.found)
+        else:
             figures.with_faces, record.status = 1, "analysed"
             return
-    raise NoFaceError(f"No face was found in any of the {figures.frames} frames.", VISIBLE)
+    raise _missed(figures, plan)
+
+
+def _missed(figures: VideoFigures, plan: EditPlan) -> NoFaceError:
+    """What to say of a video without any wanted face."""
+    wanted, frames = plan.edit.faces, figures.frames
+    if isinstance(wanted, int) and figures.most:
+        there = "1 face" if figures.most == 1 else f"{figures.most} faces"
+        message = f"There is no face number {wanted} in any of the {frames} frames: at most {there} at once."
+        return NoFaceError(message, "They are numbered from left to right, from 0 on.", figures.most)
+    return NoFaceError(f"No face was found in any of the {frames} frames.", VISIBLE)

@@ -41,6 +41,7 @@ def choose_faces(detections: Sequence[Detection], faces: FaceChoice) -> list[Det
         raise NoFaceError(
             f"There is no face number {faces}: there {count}.",
             f"They are numbered 0 to {len(detections) - 1} from left to right.",
+            len(detections),
         )
     return [detections[int(faces)]]
 

@@ -11,7 +11,7 @@ from typing import Annotated, cast
 
 import python_multipart  # noqa: F401 - without it FastAPI raises an error that names no module
 from anyio import from_thread
-from fastapi import APIRouter, FastAPI, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, Form, Request, Response, UploadFile
 from starlette.formparsers import MultiPartParser
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
@@ -21,7 +21,7 @@ from aif.runtime.editing.editor import Editor
 from aif.runtime.image.kinds import FORMATS
 from aif.runtime.serve import schemas
 from aif.runtime.serve.errors import PRIVATE, add_error_handlers
-from aif.runtime.serve.forms import EditForm, PhotoForm, edit_form
+from aif.runtime.serve.forms import EditForm, PhotoForm, each_once, edit_form
 from aif.runtime.serve.limits import PhotoRoute
 from aif.runtime.serve.photo import Edited, analyse_photo, edit_photo
 from aif.runtime.serve.service import Checkpoint, Metrics, Places, Service
@@ -118,7 +118,8 @@ def _add_status_routes(app: FastAPI, service: Service) -> None:
 
 def _photo_routes(service: Service) -> APIRouter:
     """The two addresses for the service's bundle."""
-    router, editor = APIRouter(route_class=PhotoRoute), service.editor
+    router = APIRouter(route_class=PhotoRoute, dependencies=[Depends(each_once)])
+    editor = service.editor
     known, limit = editor.model.manifest.attributes, service.settings.max_megapixels
     bundle_form = edit_form(editor.model.manifest, editor.path.modes)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import UploadFile
+from fastapi import Request, UploadFile
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -43,6 +43,15 @@ def _parse_format(text: str) -> Format:
     except ConfigError:
         known = ", ".join(name.lower() for name in FORMATS)
         raise ConfigError(f"There is no format {text[:40]!r}.", f"Known: {known}.") from None
+
+
+async def each_once(request: Request) -> None:
+    """Refuse a form that has a field twice: of two values one would be taken silently."""
+    seen: set[str] = set()
+    for name, _ in (await request.form()).multi_items():
+        if name.lower() in seen:
+            raise ConfigError(f"The form has the field {name[:40]!r} twice.", "Send every field once.")
+        seen.add(name.lower())
 
 
 class PhotoForm(BaseModel):

@@ -122,7 +122,7 @@ class VideoSink:
             what = "%s: %s needs even sides: %d x %d becomes %d x %d, the edge repeated."
             log.warning(what, self.path, encoding.codec, *size, wide, high)
         self._palette = Palette(wide, high, self._ticks) if encoding.codec == "gif" else None
-        if encoding.codec == "gif" and like.rate > 50:
+        if encoding.codec == "gif" and like.rate > 50 and like.estimated_frames != 1:
             log.warning("%s: GIF viewers show at most 50 frames a second.", self.path)
         self._stream.metadata.update(kept_texts(like.stream_metadata))
 

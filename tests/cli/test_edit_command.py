@@ -173,6 +173,8 @@ def test_attributes_and_timings_as_a_table_and_as_json(photo, aif_edit):
         (["--set", "Smiling", "--quality", "0"], 2, "1 to 100"),
         (["--set", "Smiling", "--compare", "--sweep", "Blond_Hair"], 2, "different sheets"),
         (["--show-attributes", "--compare"], 2, "nothing to compare"),
+        (["--show-attributes", "-o", "table.txt"], 2, "--out has no picture to write"),
+        (["--set", "Smiling", "--steps", "3"], 2, "Add --sweep"),
         (["--set", "Smiling", "-o", "-", "--json"], 2, "Standard output cannot carry"),
         (["--set", "Smiling", "--start", "1"], 2, "--start is for videos"),
         (["--set", "Smiling", "--workers", "2"], 2, "--workers is for --engine ray"),

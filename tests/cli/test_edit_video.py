@@ -158,6 +158,13 @@ def test_looking_at_a_video(clip, street, aif_edit):
     assert aif_edit(street, "--show-attributes").code == 3
 
 
+@pytest.mark.parametrize("words", [("--show-attributes",), ("--set", "Smiling")])
+def test_a_face_of_a_number_that_no_frame_has(clip, aif_edit, words):
+    done = aif_edit(clip, *words, "--faces", "3")
+    assert done.code == 3 and not clip.with_stem("walk_edited").exists()
+    assert "no face number 3 in any of the 8 frames: at most 1 face at once" in done.stderr
+
+
 def test_pictures_and_videos_in_one_folder(clip, street, tmp_path, portrait_rgb, aif_edit):
     cv2.imwrite(str(tmp_path / "photo.png"), portrait_rgb[:, :, ::-1])
     (tmp_path / "broken.mp4").write_bytes(b"not a video at all")

@@ -24,7 +24,7 @@ from aif.train.shape.faces.hair_colours import measure_hair
 from aif.train.shape.faces.known import attribute_infos, region_hint
 from aif.train.shape.faces.makeup_colours import with_makeup
 from aif.train.shape.faces.textures import make_textures
-from aif.train.shape.linear.files import SIDECAR, save_linear
+from aif.train.shape.linear.files import SIDECAR, already_there, save_linear
 from aif.train.shape.linear.fit import LinearConfig, fit_linear
 from aif.train.shape.shape_run import ShapeRun
 
@@ -94,15 +94,23 @@ def train_baseline(
     Args:
         dataset: aligned faces with labels.
         root: the dataset's folder, if it has one; the model remembers it.
-        out: folder to write; a model of this kind there is replaced.
+        out: folder to write; a model that is there already stays as it is.
         size: side of the textures in pixels.
         regions: parts of the face that attributes are about, where a user says so.
 
     Raises:
         ConfigError: `out` holds something else, or there are too few faces.
     """
-    if out.exists() and any(out.iterdir()) and not (out / SIDECAR).exists():
-        raise ConfigError(f"{out} is not empty and holds no such model.", "Choose another --out.")
+    asked = {
+        "settings": asdict(config),
+        "size": size,
+        "attributes": list(dataset.attributes),
+        "regions": {name: list(parts) for name, parts in sorted(regions.items())},
+        "data": dataset.fingerprint,
+    }
+    if already_there(out, asked):
+        log(f"{out} holds this model already.")
+        return
     if hint := region_hint(dataset.attributes, regions):
         log(hint)
     landmarks = dense_landmarks(dataset, log, faces=config.faces, seed=config.seed)
@@ -126,7 +134,7 @@ def train_baseline(
         hair=measure_hair(dataset, config.seed, log),
         skin=fit_bare_skin(faces, infos, config.seed, log),
     )
-    save_linear(out, run)
+    save_linear(out, run, asked)
     log(f"wrote {out / SIDECAR}")
 
 

@@ -26,6 +26,9 @@ FOLDING: tuple[Part, ...] = ("mouth", "jaw", "cheeks")
 # anybody has exactly none.
 BEARDED, FOLDED = 0.08, 0.3
 
+# With age a face's own folds deepen by this share of what they are darker than bare skin.
+DEEPER = 0.8
+
 # A value this near to that with a beard may still be asked to become it.
 ASKED = 1e-3
 
@@ -85,15 +88,17 @@ class Baring:
         seen: Seen,
     ) -> tuple[Float32Array, Float32Array]:
         """A gain (S, S, 3) that also takes off the beard that goes between attribute values (A,), twice, and
-        fades folds; and where the fine detail of these goes, (S, S) in [0, 1]."""
-        pores, fading = np.zeros_like(seen.texture), self.fading(*values)
+        fades folds, or with age deepens them; and where fine detail goes, (S, S) in [0, 1]."""
+        pores, fading, older = np.zeros_like(seen.texture), self.fading(*values), self.older(*values)
         going, coming = self.going_and_coming(*values)
-        if self.skin is None or not (fading.any() or going.any()):
+        if self.skin is None or not (fading.any() or older > 0 or going.any()):
             return gain_hwc, pores
-        if fading.any():  # not where a beard is or comes, which is darker than bare skin, too
+        if fading.any() or older > 0:  # not where a beard is or comes, which is darker than bare skin, too
             unfolded = unfold(self.skin, texture_chw, self.frame)
-            share = fading * seen.texture * (1 - self._beard(values[0])) * (1 - coming)
-            gain_hwc, pores = unfolded.apply(gain_hwc, share), share * unfolded.lines
+            share = seen.texture * (1 - self._beard(values[0])) * (1 - coming)
+            gain_hwc = unfolded.apply(gain_hwc, fading * share)
+            gain_hwc = gain_hwc - (np.float32(older * DEEPER) * share * unfolded.lift)[:, :, None]
+            pores = fading * share * unfolded.lines
         if going.any():
             shaved = shave(self.skin, texture_chw, self.frame)
             share = going * (1 - coming) * seen.texture
@@ -107,9 +112,15 @@ class Baring:
         steps = self.unfolds * self._steps(source, target)
         folded = np.where(self.unfolds > 0, 1 - source, source)
         share = np.clip(np.minimum(steps, folded) / np.maximum(folded, FOLDED), 0, 1)
-        older = np.clip(-steps / np.maximum(1 - folded, ASKED), 0, 1)[~self.expressions].max(initial=0)
         mouth, all_over = (share[which].max(initial=0) for which in (self.expressions, ~self.expressions))
-        return f32((1 - older) * np.maximum(mouth * self.around, all_over))
+        return f32((1 - self.older(source, target)) * np.maximum(mouth * self.around, all_over))
+
+    def older(self, source: Float32Array, target: Float32Array) -> float:
+        """How much of what age is asked for comes as attribute values (A,) change, 0 to 1."""
+        steps = self.unfolds * self._steps(source, target)
+        folded = np.where(self.unfolds > 0, 1 - source, source)
+        come = np.clip(-steps / np.maximum(1 - folded, ASKED), 0, 1)
+        return float(come[~self.expressions].max(initial=0))
 
     def going_and_coming(
         self, source: Float32Array, target: Float32Array

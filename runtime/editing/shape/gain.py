@@ -34,6 +34,9 @@ QUARTER = 0.25
 # Gains of light smaller than this, in log units, hold no colour back.
 COLOURED = 0.05
 
+# The most that age darkens by, in log units: a mean over folds of others, more of it is a bruise.
+AGED = 0.12
+
 # What a blur of so many pixels of a 128 px texture takes away is the fine part of a gain.
 FINE = 3.0
 
@@ -110,6 +113,13 @@ def dimmed(gain_hwc: Float32Array, light_hw: Float32Array, frame: Frame) -> Floa
     broad = cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)
     skin = gain_mask(frame, size) * (1 - lips_mask(frame, size))
     return f32(gain_hwc - ((1 - light_hw) * skin)[:, :, None] * broad)
+
+
+def shallow(gain_hwc: Float32Array, share_hw: Float32Array) -> Float32Array:
+    """A gain (S, S, 3) that darkens little, for a share (S, S) of 0 to 1."""
+    light = gain_hwc.mean(axis=2)
+    less = np.where(light < 0, AGED * np.tanh(light / np.float32(AGED)) / np.minimum(light, -1e-6), 1)
+    return f32(gain_hwc * (1 + share_hw * (less - 1))[:, :, None])
 
 
 def filled(ring: Float32Array, size: int) -> Float32Array:

@@ -15,7 +15,7 @@ from aif.runtime.editing.shape.bare_skin import BareSkin
 from aif.runtime.editing.shape.baring import Baring
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit, sum_of
-from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, log_gain
+from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, log_gain, shallow
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, own_hair
 from aif.runtime.editing.shape.hairs import OwnHair, beard_area, shaven
 from aif.runtime.editing.shape.makeup import makeup_gain, taken_off
@@ -180,6 +180,8 @@ class ShapePath(EditPath[FaceChange]):
         tint = dimmed(gain_hwc, shares.light, self.frame)
         if shares.shaven is not None:
             tint = shaven(tint, shares.shaven, self.frame)
+        if shares.ages > 0:
+            tint = shallow(tint, shares.ages * (1 - self.beard * np.float32(shares.hairs)))
         skin, tone = OwnSkin.of(texture_chw, self.frame), (shares.light - EXPRESSED) / (1 - EXPRESSED)
         mended = np.maximum(1 - tone, self.beard)[:, :, None]
         tint = tint + mended * (skin.keeps_colours(tint, tone) - tint)

@@ -56,7 +56,8 @@ class Shares(NamedTuple):
     """How much of an edit acts, 0 to 1: float32 (S, S) of the texture, (221,) at the landmarks; how much of
     what it darkens is hair; how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`),
     (S, S); how much of what it darkens where beards grow may be stubble, and how much is left out, (S, S),
-    None for nothing; and how much of it is make-up, below 0 where that goes, None where none changes.
+    None for nothing; how much of it is make-up, below 0 where that goes, None where none changes; and how
+    much of it is age that comes.
     """
 
     texture: Float32Array
@@ -66,6 +67,7 @@ class Shares(NamedTuple):
     stubble: float
     shaven: Float32Array | None
     makeup: float | None
+    ages: float
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Regions:
     stubble: Float32Array
     shaven: Float32Array
     makeup: Float32Array
+    ages: Float32Array
 
     @classmethod
     def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int) -> Regions:
@@ -94,9 +97,10 @@ class Regions:
         shaven = np.array([info.shaven for info in attributes], np.float32)
         stubble = (1 - shaven) * ~np.array(expressions)
         makeup = np.array([info.makeup is not None for info in attributes], np.float32)
-        return cls(
-            texture * (1 - hairs[:, None, None] * lips), at, hairs, light, f32(stubble), shaven, makeup
-        )
+        ages = np.array([{0: 1, 1: -1, None: 0}[info.unfolds] for info in attributes], np.float32)
+        ages *= ~np.array(expressions)
+        texture *= 1 - hairs[:, None, None] * lips
+        return cls(texture, at, hairs, light, f32(stubble), shaven, makeup, ages)
 
     def steps(self, source: Float32Array, target: Float32Array) -> list[tuple[Float32Array, Float32Array]]:
         """The way between attribute values (N, A) in steps that act on different parts: first those that are
@@ -120,14 +124,15 @@ class Regions:
         which = np.flatnonzero(weights)
         if not len(which):
             nowhere = np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0])
-            return Shares(*nowhere, hairs=0, light=nowhere[0], stubble=0, shaven=None, makeup=None)
+            return Shares(*nowhere, hairs=0, light=nowhere[0], stubble=0, shaven=None, makeup=None, ages=0)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
         at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
         hairs = float((self.hairs * weights * (change > 0)).max())
         put = self.makeup * weights
         makeup = float((put * np.sign(change)).sum() / weights.sum()) if put.any() else None
         stubble, bare = float((self.stubble * weights).max()), self._shaven(weights, change > 0)
-        return Shares(texture, at_landmarks, hairs, self._light(weights, which), stubble, bare, makeup)
+        ages = float((weights * (self.ages * change > 0)).max())
+        return Shares(texture, at_landmarks, hairs, self._light(weights, which), stubble, bare, makeup, ages)
 
     def _light(self, weights: Float32Array, which: npt.NDArray[np.intp]) -> Float32Array:
         """How much of the broad light stays at each place, (S, S): what the edits that act there need.

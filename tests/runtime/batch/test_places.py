@@ -86,6 +86,20 @@ def test_what_is_left_out_of_a_folder_is_said_with_its_reason(folder, caplog):
         assert said in caplog.text
 
 
+@pytest.mark.parametrize("locked", ["photos", "photos/in"])
+def test_a_folder_that_cannot_be_read_is_an_error(folder, monkeypatch, locked):
+    scandir = os.scandir
+
+    def refused(path):
+        if Path(path) == Path(locked):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(ImageError, match=f"Cannot read the folder {locked}: Permission denied"):
+        find_sources(["photos"], recursive=True)
+
+
 def test_a_folder_of_folders_says_how_to_look_into_them(folder):
     (folder / "upper").mkdir()
     (folder / "photos").rename(folder / "upper" / "photos")

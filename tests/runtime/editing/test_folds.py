@@ -6,9 +6,10 @@ import pytest
 from made_up_face import bare_skin, face_texture, made_up_frame
 
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.editing.shape.baring import Baring
+from aif.runtime.editing.shape.baring import DEEPER, Baring
 from aif.runtime.editing.shape.folds import MOST, OVER, nose_mask, unfold
-from aif.runtime.editing.shape.region import Regions
+from aif.runtime.editing.shape.gain import AGED, shallow
+from aif.runtime.editing.shape.region import Regions, Seen
 
 FRAME, SIZE = made_up_frame(), 128
 LINE, CHEEK, OTHER = np.s_[78:92, 38:41], np.s_[80:90, 39:40], np.s_[80:90, 86:90]
@@ -132,6 +133,42 @@ def test_how_far_folds_fade(source, target, fades):
     assert found[30, 64] == pytest.approx(
         0 if alone else fades if source[0] < 0.5 else 0, abs=0.05
     )  # the forehead
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_with_age_a_face_s_own_folds_deepen(smooth):
+    infos = [AttributeInfo(name="Young", unfolds=1)]
+    regions = Regions.of(infos, FRAME, SIZE)
+    baring = Baring.of(bare_skin(), infos, regions, FRAME)
+    texture = face_texture() if smooth else with_dark(0.3)
+    seen = Seen(np.ones((SIZE, SIZE), np.float32), np.ones(221, np.float32))
+    none = np.zeros((SIZE, SIZE, 3), np.float32)
+    values = [np.float32([each]) for each in (0.9, 0.0, 0.45)]
+    older, half = (baring.apply(none, texture, (values[0], to), seen)[0][CHEEK].mean() for to in values[1:])
+    lift = unfold(bare_skin(), texture, FRAME).lift[CHEEK].mean()
+    assert older == pytest.approx(-DEEPER * lift, abs=1e-4) and half == pytest.approx(older / 2, abs=1e-4)
+    assert older > -0.02 if smooth else older < -0.05
+
+
+def test_age_darkens_little_of_what_is_no_beard():
+    infos = [
+        AttributeInfo(name="Young", unfolds=1),
+        AttributeInfo(name="Smiling", unfolds=0, group="expression"),
+    ]
+    regions = Regions.of(infos, FRAME, SIZE)
+    shares = [regions.shares(np.float32(change)).ages for change in ((-1, 0), (1, 0), (0, 1), (-0.5, 1))]
+    assert shares == [1, 0, 0, 0.5]
+    gain = np.array(
+        [[[-0.3, -0.3, -0.3], [0.2, 0.1, 0.3], [-0.02, -0.02, -0.02], [-0.4, -0.2, -0.3]]], np.float32
+    )
+    bounded = shallow(gain, np.ones((1, 4), np.float32))
+    light = bounded.mean(axis=2)[0]
+    assert -AGED < light[0] < -0.9 * AGED and light[2] == pytest.approx(-0.02, rel=0.02)
+    np.testing.assert_array_equal(bounded[0, 1], gain[0, 1])
+    np.testing.assert_allclose(
+        bounded[0, 3] / bounded[0, 3].mean(), gain[0, 3] / gain[0, 3].mean(), rtol=1e-5
+    )
+    np.testing.assert_array_equal(shallow(gain, np.zeros((1, 4), np.float32)), gain)
 
 
 def test_a_calibrated_attribute_fades_all_at_1():

@@ -103,6 +103,15 @@ def test_refusals(service, photo):
     assert service.figure("aif_faces_edited_total") == before
 
 
+@pytest.mark.parametrize("again", ["Smiling", "smiling", "photo"])
+def test_a_field_that_comes_twice_is_refused(service, photo, again):
+    sent = [("photo", ("photo.png", photo)), ("Smiling", (None, "1"))]
+    sent.append((again, ("b.png", photo)) if again == "photo" else (again, (None, "0")))
+    for path in ("/edit", "/attributes"):
+        answer = service.client.post(path, files=sent)
+        assert answer.status_code == 422 and f"{again!r} twice" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [

@@ -9,14 +9,14 @@ from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.bundle.manifest import HairColour, HairInfo
 from aif.runtime.editing.shape.bare_skin import SIDE, BareSkin
-from aif.runtime.errors import CheckpointError
+from aif.runtime.errors import CheckpointError, ConfigError
 from aif.runtime.geometry import points as dense
 from aif.train.evaluators.probe import probe
 from aif.train.shape.faces.known import attribute_infos, region_hint
 from aif.train.shape.faces.mean_shape import aligned
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.effects import fit_detail
-from aif.train.shape.linear.files import save_linear
+from aif.train.shape.linear.files import already_there, save_linear
 from aif.train.shape.linear.fit import LinearConfig, clean, fit_linear
 from aif.train.shape.linear.networks import LinearDecoder
 from aif.train.shape.model import is_shape_run, load_shape_run
@@ -159,6 +159,19 @@ def test_z_has_no_linear_trace_of_y_and_a_saved_model_is_the_same_when_it_is_ope
     assert ((z - z.mean(0)).T @ (y - y.mean(0)) / len(z)).abs().max() < 1e-4
     assert (opened.attributes, opened.hair, opened.latent_size) == (run.attributes, run.hair, 23)
     np.testing.assert_allclose(opened.frame.mean, FRAME.mean, atol=1e-5)
+
+
+def test_a_model_is_there_already_and_no_other_takes_its_place(fitted, tmp_path):
+    asked = {"settings": {"seed": 0, "names": ("a", "b")}, "regions": {"Lipstick": ["mouth"]}}
+    out = tmp_path / "run"
+    assert not already_there(out, asked) and not already_there(tmp_path, asked)
+    save_linear(out, run_of(fitted), asked)
+    assert already_there(out, asked)
+    with pytest.raises(ConfigError, match=r"another model \(different: regions\)"):
+        already_there(out, asked | {"regions": {}})
+    (out / "linear.json").write_text("[]")
+    with pytest.raises(ConfigError, match="holds no such model"):
+        already_there(out, asked)
 
 
 @pytest.mark.parametrize("damaged", ["linear.json", "linear.safetensors", "attributes.json", "skin.npz"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from aif.runtime.errors import ConfigError
 from aif.runtime.files import replacing, write_text
 from aif.runtime.geometry.frame import Frame
 from aif.train.shape.linear.networks import LinearEncoder, unfitted
@@ -22,11 +24,37 @@ _APART = ("encoder", "decoder", "frame", "attributes", "hair", "skin")
 _PLAIN = tuple(each.name for each in fields(ShapeRun) if each.name not in _APART)
 
 
-def save_linear(folder: Path, run: ShapeRun) -> None:
-    """Write the linear baseline's folder; each file is written beside its place and renamed."""
+def already_there(folder: Path, asked: Mapping[str, Any]) -> bool:
+    """Whether the folder holds the model that was asked for, in JSON's terms; False where it is empty.
+
+    Raises:
+        ConfigError: it holds another one, or something else.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return False
+    try:
+        there = json.loads((folder / SIDECAR).read_text(encoding="utf-8")).get("asked")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{folder} is not empty and holds no such model.", "Choose another --out."
+        ) from error
+    wanted = json.loads(json.dumps(asked))
+    if there != wanted:
+        different = [name for name in wanted if (there or {}).get(name) != wanted[name]]
+        raise ConfigError(
+            f"{folder} holds another model (different: {', '.join(different)}).",
+            "Choose another --out, or remove that folder.",
+        )
+    return True
+
+
+def save_linear(folder: Path, run: ShapeRun, asked: Mapping[str, Any] | None = None) -> None:
+    """Write the linear baseline's folder, and what was asked for; each file is written beside its place and
+    renamed."""
     encoder = run.encoder
     assert isinstance(encoder, LinearEncoder)
     about: dict[str, Any] = {name: getattr(run, name) for name in _PLAIN}
+    about["asked"] = dict(asked or {})
     about["components"] = [encoder.points.out_features, encoder.texture.out_features]
     about["mean"] = run.frame.mean.astype(float).round(6).tolist()
     about["triangles"] = run.frame.triangles.tolist()
