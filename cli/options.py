@@ -72,7 +72,8 @@ Detector = Annotated[
     ),
 ]
 Yunet = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="YuNet's ONNX file, where it was not fetched.")
+    Path | None,
+    typer.Option(metavar="FILE", help="YuNet's ONNX file, if not fetched (or AIF_YUNET)."),
 ]
 Provider = Annotated[
     str,

@@ -31,7 +31,7 @@ def edit_picture(editor: Editor, plan: EditPlan, job: Job, record: FileRecord) -
     start = time.perf_counter()
     picture, data = read_source(job.source, plan.output.max_megapixels)
     record.size = (picture.width, picture.height)
-    record.seconds["decode"] = time.perf_counter() - start
+    record.seconds["read"] = time.perf_counter() - start
     if not plan.edit:
         record.faces, record.status = editor.analyse(picture.pixels_hwc_bgr, plan.edit.faces), "analysed"
         return

@@ -12,8 +12,8 @@ from aif.runtime.editing.attributes import already, changes, predicted
 from aif.runtime.editing.editor import FaceAnalysis, FaceEdit
 from aif.runtime.errors import AifError
 
-STAGES = ("decode", "detect", "align", "encode", "decode_faces", "composite", "write")
-"""The order in which times are shown; "decode" is reading the file."""
+STAGES = ("read", "detect", "align", "encode", "decode_faces", "composite", "write")
+"""The order in which times are shown."""
 
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 

@@ -149,7 +149,7 @@ def _write(
         result = run_pipeline(source, edits, sink, stop=stop, progress=done)
         source.close()  # a file that is open cannot be replaced on Windows
         record.status, figures.frames, figures.fps = "edited", result.frames, result.fps
-        record.seconds["decode"] = result.stage_seconds["decode"]
+        record.seconds["read"] = result.stage_seconds["decode"]
         record.seconds["write"] = result.stage_seconds["encode"]
         if result.stopped_early:
             figures.stopped_s = edits.time_s - float(source.start)

@@ -14,8 +14,8 @@ FaceChoice = Literal["all", "largest"] | int
 
 VISIBLE = (
     "Faces are missed, or left alone, where they are turned far away, hidden (a hand, a mask, dark glasses), "
-    "blurred or narrower than about 20 pixels. YuNet finds smaller ones (aif fetch yunet, once), --detector "
-    "chooses another one; docs/composition.md has more."
+    "blurred or narrower than about 20 pixels. Of the detectors YuNet finds the "
+    "smallest (aif fetch yunet, once); docs/composition.md has more."
 )
 """How to fix that no face was found."""
 

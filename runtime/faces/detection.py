@@ -52,7 +52,8 @@ def check_frame(frame: npt.NDArray[np.generic]) -> None:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
         raise ImageError(
             f"A frame must be uint8 (height, width, 3) in BGR order, not {frame.dtype} {frame.shape}.",
-            "Grey images: cv2.cvtColor(image, cv2.COLOR_GRAY2BGR). 16 bit: divide by 257 first.",
+            "Grey: cv2.cvtColor(image, cv2.COLOR_GRAY2BGR). Four channels: cv2.COLOR_BGRA2BGR. 16 bit: "
+            "divide by 257 first.",
         )
 
 

@@ -83,7 +83,8 @@ def sniff_format(data: bytes, name: str) -> Format:
         brands = head[8 : int.from_bytes(head[:4])]
         return "AVIF" if any(brand in brands for brand in _AVIF_BRANDS) else "HEIF"
     kind, fix = _foreign_kind(head)
-    raise UnsupportedImageError(f"{name} is {kind}, which aif does not read.", fix)
+    more = "" if "not a picture" in kind else ", which aif does not read"
+    raise UnsupportedImageError(f"{name} is {kind}{more}.", fix)
 
 
 def _foreign_kind(head: bytes) -> tuple[str, str]:
@@ -96,6 +97,8 @@ def _foreign_kind(head: bytes) -> tuple[str, str]:
         return "a web page, not a picture", "Download the picture itself, not the page that shows it."
     if text.startswith((b"<svg", b"<?xml")):
         return "an SVG or XML file", _CONVERT
+    if re.match(rb"P[1-7]\s", head):
+        return "a PNM picture", _CONVERT
     if not re.search(rb"[^\x09\x0a\x0d\x20-\x7e]", head):
         return "a text file, not a picture", SUPPORTED
     return "not a picture, or is damaged at its start", f"{SUPPORTED} Copy or download it again."

@@ -17,7 +17,7 @@ from aif.runtime.image.codecs import Extras, encode_samples
 from aif.runtime.image.io import read_image
 
 register_heif_opener()
-STAGES = ["decode", "detect", "align", "encode", "decode_faces", "composite", "write"]
+STAGES = ["read", "detect", "align", "encode", "decode_faces", "composite", "write"]
 
 
 def save(path, rgb, **options):

@@ -144,7 +144,7 @@ def test_json_and_timings(clip, aif_edit):
     assert (record["width"], record["height"]) == (200, 240)
     assert record["output"] == str(clip.with_stem("walk_edited"))
     assert len(record["faces"]) == 1 and set(record["faces"][0]["attributes"]) == {"Smiling", "Blond_Hair"}
-    stages = ["decode", "detect", "align", "encode", "decode_faces", "composite", "write"]
+    stages = ["read", "detect", "align", "encode", "decode_faces", "composite", "write"]
     assert list(record["seconds"]) == stages and record["fps"] > 0
     shown = aif_edit(clip, "--set", "Smiling=2", "--timings", "--overwrite", "-v")
     assert all(f" {stage} " in shown.stdout.decode() for stage in stages)

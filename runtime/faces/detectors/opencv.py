@@ -37,9 +37,10 @@ class YuNetDetector(CheckedDetector):
             none = np.empty(0, dtype=np.uint8)
             self._yunet = cv2.FaceDetectorYN.create("onnx", model, none, (256, 256), 0.6, 0.3, 5000)
         except (OSError, cv2.error) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is another file, or damaged"
             raise ConfigError(
-                f"YuNet cannot be loaded from {os.fspath(path)}: {error}",
-                "Fetch it with: aif fetch yunet, or choose another detector with --detector haar.",
+                f"YuNet cannot be loaded from {os.fspath(path)}: {reason}.",
+                "aif fetch yunet fetches it, once; then neither --yunet nor AIF_YUNET is needed.",
             ) from error
 
     def _glance(self, small: UInt8Array) -> list[Proposal]:
