@@ -50,7 +50,8 @@ def train(
         typer.Option(
             metavar="NAME=PART",
             help="Where an attribute's edits act (presets best, linear): brows, eyes, nose, cheeks, mouth, "
-            "jaw, moustache, beard; several: cheeks+nose. Default: by its name, else everywhere. Repeatable.",
+            "jaw, moustache, beard; several: cheeks+nose; mouth+colour: tint and move nothing. Default: by "
+            "its name, else everywhere. Repeatable.",
         ),
     ] = None,
     table: Table = None,

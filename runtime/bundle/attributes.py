@@ -52,9 +52,10 @@ class AttributeInfo(Frozen):
     names those that become 0 where this one becomes 1. All unless the user sets them.
 
     `region` names the parts of the face that the attribute is about; there alone its edit moves and tints
-    (brows, moustache and beard: hair by hair, without the lips).
-    Without any, all of it. `shaven`: as it comes, it darkens nothing where beards grow: young men's are dark,
-    but youth is no beard. `bearded`: the value at which faces have a beard; as it goes, they are shaved.
+    (brows, moustache and beard: hair by hair, without the lips). Without any, all of it. `still`: it tints
+    and moves nothing, as make-up does. `shaven`: as it comes, it darkens nothing where beards grow: young
+    men's are dark, but youth is no beard. `bearded`: the value at which faces have a beard; as it goes, they
+    are shaved.
     `unfolds`: the value towards which folds and shadows of the skin fade, of expressions around the mouth,
     else anywhere.
     `group` is for menus. `makeup`: that the attribute is make-up, and its colours.
@@ -70,6 +71,7 @@ class AttributeInfo(Frozen):
     takes_along_off: dict[Name, Share] = {}
     excludes: tuple[Name, ...] = ()
     region: tuple[Part, ...] = ()
+    still: bool = False
     shaven: bool = False
     bearded: Literal[0, 1] | None = None
     unfolds: Literal[0, 1] | None = None

@@ -21,14 +21,14 @@ from aif.train.shape.best.training import ShapeOptions
 from aif.train.shape.faces.bare_skin import fit_bare_skin
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import measure_hair
-from aif.train.shape.faces.known import attribute_infos, region_hint
+from aif.train.shape.faces.known import COLOUR, Place, attribute_infos, region_hint
 from aif.train.shape.faces.makeup_colours import with_makeup
 from aif.train.shape.faces.textures import make_textures
 from aif.train.shape.linear.files import SIDECAR, already_there, save_linear
 from aif.train.shape.linear.fit import LinearConfig, fit_linear
 from aif.train.shape.shape_run import ShapeRun
 
-Regions = dict[str, tuple[Part, ...]]
+Regions = dict[str, tuple[Place, ...]]
 
 
 def train_shape_command(
@@ -52,7 +52,7 @@ def train_shape_command(
 
     Args (the others are as `aif-train --help` has them):
         preset: best or linear.
-        regions: NAME=PART+PART, where the edits of an attribute act.
+        regions: NAME=PART+PART, where the edits of an attribute act; with +colour they move nothing.
         given: of steps, batch_size, learning_rate, image_size, width, precision and seed those that are.
         assignments: any other setting, such as effect.mixing=0.02.
         log: gets lines while it is under way.
@@ -86,7 +86,7 @@ def train_baseline(
     out: Path,
     size: int,
     config: LinearConfig,
-    regions: Mapping[str, tuple[Part, ...]],
+    regions: Mapping[str, tuple[Place, ...]],
     log: Callable[[str], None] = print,
 ) -> None:
     """Fit the linear baseline on a dataset and write its folder, in minutes of one core.
@@ -151,12 +151,13 @@ def parse_regions(texts: Sequence[str], attributes: Sequence[str]) -> Regions:
         if name not in attributes:
             raise UnknownAttributeError(name, attributes, "--attributes")
         parts = tuple(word.strip() for word in words.split("+"))
-        if wrong := [part for part in parts if part not in get_args(Part)]:
+        if wrong := [part for part in parts if part not in (*get_args(Part), COLOUR)]:
             raise ConfigError(
                 f"--region {text}: {wrong[0]!r} is no part of a face.",
-                f"Parts: {', '.join(get_args(Part))}; several: {name}=mouth+jaw. Left out: all of the face.",
+                f"Parts: {', '.join(get_args(Part))}; several: {name}=mouth+jaw. Left out: all of the face. "
+                f"Colours alone, without movement: {name}=mouth+{COLOUR}.",
             )
-        regions[name] = cast(tuple[Part, ...], parts)
+        regions[name] = cast(tuple[Place, ...], parts)
     return regions
 
 

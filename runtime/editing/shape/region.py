@@ -72,7 +72,10 @@ class Shares(NamedTuple):
 
 @dataclass(frozen=True)
 class Regions:
-    """The same for A attributes: float32 (A, S, S), (A, 221), and (A,) each of the others."""
+    """The same for A attributes: float32 (A, S, S), (A, 221), and (A,) each of the others.
+
+    `moving` has those at landmarks that are moved, (A, 221).
+    """
 
     texture: Float32Array
     at_landmarks: Float32Array
@@ -82,6 +85,7 @@ class Regions:
     shaven: Float32Array
     makeup: Float32Array
     ages: Float32Array
+    moving: Float32Array
 
     @classmethod
     def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int) -> Regions:
@@ -100,7 +104,8 @@ class Regions:
         ages = np.array([{0: 1, 1: -1, None: 0}[info.unfolds] for info in attributes], np.float32)
         ages *= ~np.array(expressions)
         texture *= 1 - hairs[:, None, None] * lips
-        return cls(texture, at, hairs, light, f32(stubble), shaven, makeup, ages)
+        moving = at * np.array([not info.still for info in attributes], np.float32)[:, None]
+        return cls(texture, at, hairs, light, f32(stubble), shaven, makeup, ages, moving)
 
     def steps(self, source: Float32Array, target: Float32Array) -> list[tuple[Float32Array, Float32Array]]:
         """The way between attribute values (N, A) in steps that act on different parts: first those that are
@@ -126,7 +131,7 @@ class Regions:
             nowhere = np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0])
             return Shares(*nowhere, hairs=0, light=nowhere[0], stubble=0, shaven=None, makeup=None, ages=0)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
-        at_landmarks = (self.at_landmarks[which] * weights[which, None]).max(axis=0)
+        at_landmarks = (self.moving[which] * weights[which, None]).max(axis=0)
         hairs = float((self.hairs * weights * (change > 0)).max())
         put = self.makeup * weights
         makeup = float((put * np.sign(change)).sum() / weights.sum()) if put.any() else None

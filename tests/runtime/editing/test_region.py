@@ -40,6 +40,16 @@ def test_an_edit_of_a_part_stays_there(parts, within, beyond):
         assert share[others].mean() < 0.1
 
 
+def test_what_is_put_on_the_skin_moves_nothing():
+    paint = AttributeInfo(name="Lipstick", region=("mouth",), still=True)
+    regions = Regions.of([paint, about("nose")], FRAME, 64)
+    alone, both = (regions.shares(np.float32(change)) for change in ((1, 0), (1, 1)))
+    assert not alone.at_landmarks.any() and alone.texture.max() == 1
+    assert both.at_landmarks[dense.NOSE_TIP] == 1 and both.at_landmarks[dense.LOWER_LIP].max() < 0.1
+    ((source, target),) = regions.steps(*np.float32([[[0, 0]], [[1, 0]]]))  # it is a step all the same
+    assert (source[0, 0], target[0, 0]) == (0, 1)
+
+
 def test_of_several_edits_each_acts_in_its_own_part():
     regions = Regions.of([about(), about("nose"), about("brows")], FRAME, 64)
     brow, nose = 115, dense.NOSE_TIP

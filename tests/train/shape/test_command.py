@@ -113,9 +113,26 @@ def test_an_edit_acts_where_the_user_says():
 
 
 @pytest.mark.parametrize(
+    ("name", "region", "parts", "still"),
+    [
+        ("Blush", "Blush=cheeks+nose+colour", ("cheeks", "nose"), True),
+        ("Tan", "Tan=colour", (), True),
+        ("Scar", "Scar=cheeks", ("cheeks",), False),
+        ("Wearing_Lipstick", "Wearing_Lipstick=mouth", ("mouth",), True),
+        ("Lipstick", None, ("mouth",), True),
+    ],
+)
+def test_attributes_that_tint_and_move_nothing(name, region, parts, still):
+    regions = parse_regions(() if region is None else (region,), (name,))
+    (info,) = attribute_infos((name,), regions=regions)
+    assert (info.region, info.still) == (parts, still)
+
+
+@pytest.mark.parametrize(
     ("names", "regions", "message"),
     [
         (("Smiling", "Black_Hair"), {"Smiling": ("jaw",)}, "was begun with another --region of Smiling"),
+        (("Smiling", "Black_Hair"), {"Smiling": ("colour",)}, "was begun with another --region of Smiling"),
         (("Smiling",), {}, "different: attributes"),
         (("Black_Hair", "Gray_Hair"), {}, "are not trained for effect"),
     ],

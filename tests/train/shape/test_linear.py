@@ -192,9 +192,9 @@ def test_a_damaged_model_is_an_error_that_says_so(fitted, tmp_path, damaged, con
     ("names", "regions", "said"),
     [
         (("Smiling", "Male", "Gray_Hair", "Pale_Skin", "Goatee"), (), None),
-        (("Smiling", "Lipstick"), (), "Edits of Lipstick act on all of the face"),
-        (("Smiling", "Lipstick", "Hat"), ("Lipstick",), "--region Hat=PART"),
-        (("Lipstick",), ("Lipstick",), None),
+        (("Smiling", "Blush"), (), "Edits of Blush act on all of the face"),
+        (("Smiling", "Blush", "Hat"), ("Blush",), "--region Hat=PART"),
+        (("Blush",), ("Blush",), None),
     ],
 )
 def test_attributes_whose_place_nobody_knows_are_told_of_regions(names, regions, said):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from aif.runtime.bundle.attributes import Part
 from aif.runtime.errors import ConfigError
 from aif.train.data.base import FaceDataset
 from aif.train.evaluators.evaluator import Evaluator
@@ -18,7 +17,7 @@ from aif.train.shape.best.verdict import logits_of, train_verdict
 from aif.train.shape.faces.bare_skin import fit_bare_skin
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import measure_hair
-from aif.train.shape.faces.known import attribute_infos, region_hint
+from aif.train.shape.faces.known import Place, attribute_infos, region_hint
 from aif.train.shape.faces.makeup_colours import with_makeup
 from aif.train.shape.faces.textures import embedded_frame, make_crops, make_textures
 from aif.train.shape.linear.files import SIDECAR
@@ -40,7 +39,7 @@ def train_best(
     out: Path,
     config: ShapeConfig,
     options: ShapeOptions,
-    regions: Mapping[str, tuple[Part, ...]],
+    regions: Mapping[str, tuple[Place, ...]],
     log: Callable[[str], None] = print,
 ) -> None:
     """Train the preset `best` into the folder `out`; a training that is already there is resumed.
@@ -91,7 +90,7 @@ def train_best(
 
 
 def _check_attributes(
-    out: Path, names: Sequence[str], regions: Mapping[str, tuple[Part, ...]], log: Callable[[str], None]
+    out: Path, names: Sequence[str], regions: Mapping[str, tuple[Place, ...]], log: Callable[[str], None]
 ) -> None:
     """A ConfigError where `out` holds another model, or a run that was begun with other attributes or, within
     which edits were trained, other regions. Of a new run, what to know of attributes without one."""
@@ -107,7 +106,9 @@ def _check_attributes(
             f"{out} holds another training (different: attributes).",
             "Choose another --out, or give the same options to resume that training.",
         )
-    if other := [info.name for info in infos if regions.get(info.name, info.region) != info.region]:
+    begun = {info.name: (info.region, info.still) for info in infos}
+    now = {info.name: (info.region, info.still) for info in attribute_infos(names, regions=regions)}
+    if other := [name for name in regions if now[name] != begun[name]]:
         raise ConfigError(
             f"The run in {out} was begun with another --region of {', '.join(other)}.",
             "Leave it out to go on with the run, or choose another --out.",

@@ -69,7 +69,7 @@ class Where(NamedTuple):
     def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int, device: torch.device) -> Where:
         """A row for each attribute."""
         found = Regions.of(attributes, frame, size)
-        parts = (found.texture[:, None], found.at_landmarks, found.hairs, found.light, found.shaven)
+        parts = (found.texture[:, None], found.moving, found.hairs, found.light, found.shaven)
         return cls(*(torch.from_numpy(part).to(device) for part in parts))
 
     def rows(self, numbers: Tensor, values: Tensor) -> Where:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from aif.runtime.bundle.attributes import AttributeInfo, Part
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
@@ -12,6 +12,14 @@ from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
 TONE_ATTRIBUTES = ("Pale_Skin",)
 
 EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
+
+COLOUR = "colour"
+"""Beside parts of the face: the edit tints and moves nothing."""
+
+Place = Part | Literal["colour"]
+
+LIPSTICK = ("Wearing_Lipstick", "Lipstick")
+"""Names of what is put on the lips alone: people who wear it smile more, which is none of it."""
 
 COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.6, 0.8)}}
 """What a person expects to change along, and by which share of its way towards 1, and towards 0: most people
@@ -22,7 +30,7 @@ NARROW_MOUTH, WIDE_MOUTH = (0.59, 0.21), 1.1
 one of 0.59 + 0.21 w when they do not (594 people of CelebA with three photos of each kind or more). Of
 smiling mouths one in twenty is wider than 1.1."""
 
-REGIONS: dict[str, tuple[Part, ...]] = {
+REGIONS: dict[str, tuple[Place, ...]] = {
     "Mouth_Slightly_Open": ("mouth", "jaw", "cheeks"),
     "Bushy_Eyebrows": ("brows",),
     "Arched_Eyebrows": ("brows", "eyes"),
@@ -36,7 +44,7 @@ REGIONS: dict[str, tuple[Part, ...]] = {
     "Bags_Under_Eyes": ("eyes", "cheeks"),
     "Eyeglasses": ("eyes",),
     "Big_Lips": ("mouth",),
-    "Wearing_Lipstick": ("mouth",),
+    **dict.fromkeys(LIPSTICK, ("mouth",)),
     "Rosy_Cheeks": ("cheeks", "nose"),
     "Chubby": ("cheeks", "jaw"),
     "Double_Chin": ("jaw",),
@@ -96,12 +104,17 @@ def region_hint(names: Iterable[str], regions: Iterable[str] = ()) -> str | None
     return (
         f"Edits of {', '.join(own)} act on all of the face, and change what goes along in these photos, too. "
         f"Where it belongs to a part of the face: --region {own[0]}=PART, one or more (cheeks+nose) of "
-        f"{', '.join(get_args(Part))}."
+        f"{', '.join(get_args(Part))}; with +{COLOUR} it moves nothing."
     )
 
 
+def parts_of(places: Iterable[Place]) -> tuple[Part, ...]:
+    """The parts of the face among the words of a region."""
+    return tuple(cast(Part, place) for place in places if place != COLOUR)
+
+
 def attribute_infos(
-    names: Sequence[str], trained: bool = False, regions: Mapping[str, tuple[Part, ...]] | None = None
+    names: Sequence[str], trained: bool = False, regions: Mapping[str, tuple[Place, ...]] | None = None
 ) -> tuple[AttributeInfo, ...]:
     """The attributes of a model, before calibration; `trained`: of one that is trained for effect; `regions`:
     parts of the face that are not as `REGIONS` has them.
@@ -124,7 +137,8 @@ def attribute_infos(
                 takes_along={other: share for other, (share, _) in along.items()},
                 takes_along_off={other: share for other, (_, share) in along.items()},
                 excludes=others,
-                region=places.get(name, ()),
+                region=parts_of(places.get(name, ())),
+                still=name in LIPSTICK or COLOUR in places.get(name, ()),
                 shaven=name in SHAVEN,
                 bearded=BEARDED.get(name),
                 unfolds=UNFOLDS.get(name),

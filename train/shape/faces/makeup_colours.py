@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from aif.runtime.bundle.attributes import AttributeInfo, MakeupInfo, MakeupPlace
 from aif.runtime.editing.shape.makeup import makeup_colours
+from aif.train.shape.faces.known import LIPSTICK
 from aif.train.shape.faces.textures import Textures
 
 MAKEUP_ATTRIBUTES: dict[str, tuple[MakeupPlace, ...]] = {
     "Heavy_Makeup": ("lips", "line", "lids"),
-    "Wearing_Lipstick": ("lips",),
+    **dict.fromkeys(LIPSTICK, ("lips",)),
 }
 """What is put where."""
 
