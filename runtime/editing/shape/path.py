@@ -21,6 +21,7 @@ from aif.runtime.editing.shape.hairs import OwnHair, beard_area, shaven
 from aif.runtime.editing.shape.makeup import makeup_gain, taken_off
 from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, Shares, hidden_parts, visible
 from aif.runtime.editing.shape.skin import OwnSkin
+from aif.runtime.editing.shape.smiles import kept_wide
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
@@ -64,6 +65,7 @@ class ShapePath(EditPath[FaceChange]):
         self.frame: Frame = frame
         self.net = LandmarkNet(model.bundle, threads)
         self.regions = Regions.of(model.manifest.attributes, frame, model.image_size)
+        self.expressions = np.array([info.group == "expression" for info in model.manifest.attributes])
         self.beard = beard_area(frame, model.image_size)
         skin = None if model.manifest.skin is None else BareSkin.read(model.bundle.skin_bytes())
         self.baring = Baring.of(skin, model.manifest.attributes, self.regions, frame)
@@ -117,6 +119,8 @@ class ShapePath(EditPath[FaceChange]):
         return FaceInputs(textures / np.float32(255), landmarks)
 
     def change(self, encoded: Encoded, source: Float32Array, target: Float32Array) -> list[FaceChange]:
+        points = encoded.inputs.landmarks
+        assert points is not None  # as `cut` gave them
         grey = np.array([is_grey(texture) for texture in encoded.inputs.images], dtype=bool)
         seen: list[Seen] = []
         parts: list[list[ShapeEdit]] = [[] for _ in source]
@@ -135,7 +139,10 @@ class ShapePath(EditPath[FaceChange]):
             for k, texture in enumerate(encoded.inputs.images):
                 none = np.zeros(detail.shape[1:3], dtype=np.float32)
                 given = ShapeEdit(moves[k], np.ascontiguousarray(gain[k]), detail[k], pores=none)
-                parts[k].append(self._part(given, texture, (old[k], new[k]), seen[k]))
+                part = self._part(given, texture, (old[k], new[k]), seen[k])
+                if (old[k] != new[k])[self.expressions].any():
+                    part = replace(part, moves=kept_wide(points[k], part.moves))
+                parts[k].append(part)
         found = []
         for k, texture in enumerate(encoded.inputs.images):
             values, whole = (source[k], target[k]), sum_of(parts[k])

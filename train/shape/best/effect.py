@@ -27,9 +27,6 @@ from aif.train.shape.faces.store import Faces
 MOUTH_PRICE = 8.0
 """What mixing Mouth_Slightly_Open into another edit costs, in shares of what others cost."""
 
-MOST_REACH = 2.0
-"""Edits in use go at most so many times as far as in training."""
-
 LEAST_GOAL = 0.5
 """Typical verdicts nearer to doubt than this logit are replaced by it."""
 
@@ -92,7 +89,6 @@ class Editing:
         self.every = Where.of(attributes, composer.frame, composer.texture_size, device)
         self.smiling = names.index("Smiling") if "Smiling" in names else -1
         self.mouth = names.index("Mouth_Slightly_Open") if "Mouth_Slightly_Open" in names else -1
-        self.strengths = torch.tensor([[1 - info.off, info.on] for info in attributes], device=device)
 
     def where(self, request: Request) -> Where:
         """Where the edits may act."""
@@ -106,13 +102,6 @@ class Editing:
         if self.mouth >= 0:
             y[:, self.mouth] += request.along * (request.value - y[:, self.mouth])
         return y
-
-    def reach(self, y: Tensor, request: Request) -> Tensor:
-        """How many times as far the edits go in use as they go in training, (N,), of faces with y (N, A)."""
-        own = y.gather(1, request.attribute[:, None])[:, 0]
-        trained = 0.5 + self.effect.strength * (2 * request.value - 1) / 2 - own
-        used = self.strengths[request.attribute, request.value.long()] * (request.value - own)
-        return (used / trained).clamp(1, MOST_REACH)
 
     def prices(self, request: Request) -> Tensor:
         """What mixing a bit of each attribute in costs, (N, A): 1, and less for the edited one.
@@ -147,11 +136,11 @@ def effect_step(
     logits = editing.verdict(composed.roll(request.shift, dims=(2, 3)))
     lacking, gone = verdict_terms(logits, before_logits, request, editing)
     at_rest, edited = (torch.stack(decoder.mixed(z, y), dim=1) for y in (code.y, asked))
-    price, reach = editing.prices(request)[:, None], editing.reach(code.y, request)
+    price = editing.prices(request)[:, None]
     terms = {
         "verdict": lacking,
         "others": gone,
-        "mouth": mouth_term(faces.points, faces.points + edit.moves * reach[:, None, None]),
+        "mouth": mouth_term(faces.points, faces.points + edit.moves),
         "mixing": ((edited - at_rest).square() * price).sum(dim=(1, 2)).mean(),
         "rest": at_rest.square().sum(dim=(1, 2)).mean(),
     }

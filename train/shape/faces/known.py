@@ -25,10 +25,10 @@ COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.6, 0.8)}}
 """What a person expects to change along, and by which share of its way towards 1, and towards 0: most people
 who smile show their teeth."""
 
-NARROW_MOUTH, WIDE_MOUTH = (0.59, 0.21), 1.1
+NARROW_MOUTH, WIDE_MOUTH = (0.56, 0.21), 1.1
 """Distances of the corners of the mouth in eye distances. People whose mouth is w wide when they smile have
-one of 0.59 + 0.21 w when they do not (594 people of CelebA with three photos of each kind or more). Of
-smiling mouths one in twenty is wider than 1.1."""
+one of 0.59 + 0.21 w when they do not (594 people of CelebA with three photos of each kind or more); what is
+narrower than 0.56 + 0.21 w looks pursed. Of smiling mouths one in twenty is wider than 1.1."""
 
 REGIONS: dict[str, tuple[Place, ...]] = {
     "Mouth_Slightly_Open": ("mouth", "jaw", "cheeks"),
