@@ -71,7 +71,7 @@ UNFOLDS: dict[str, Literal[0, 1]] = {"Young": 1, "Smiling": 0}
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (1.8, 1.95),
+    "Smiling": (1.9, 2.05),
     "Mouth_Slightly_Open": (1.3, 1.8),
     "Bushy_Eyebrows": (1.6, 1.8),
     "Heavy_Makeup": (2.4, 2.4),
