@@ -40,8 +40,9 @@ DEPTH = np.array([0.75, 0.72, 0.37])
 BEHIND, BELOW = np.array([0.3, 0.27, 0.42]), np.array([0.6, 0.5, 0.68])
 
 # Teeth have the light of the skin to this power, both as shares of white, and keep this share of its colour:
-# beside dark skin, and in the dark, they are much lighter than the skin, beside light skin a little.
-WHITER, TINGE = 0.42, 0.37
+# beside dark skin they are much lighter than the skin, beside light skin a little; but at most so many times,
+# as in the darkest tenth of photos: in the dark they would glow.
+WHITER, TINGE, LIGHTEST = 0.42, 0.37, 2.0
 
 # What is drawn is as sharp as the face: faces of sharp photos have a blur of the first, in pixels of a 128 px
 # crop. It is found on so many pixels to one of these, from the steepest of so many percent of the face.
@@ -217,7 +218,8 @@ def _inside(mouth: Mouth, points: Float32Array, scale: float) -> tuple[Float64Ar
 def _white(skin: Float64Array) -> Float64Array:
     """The colour (3,) of teeth beside skin of a colour."""
     mean = max(float(skin.mean()), 1.0)
-    teeth: Float64Array = 255 * (mean / 255) ** WHITER * (1 + TINGE * (skin / mean - 1))
+    light = min(255 * (mean / 255) ** WHITER, LIGHTEST * mean)
+    teeth: Float64Array = light * (1 + TINGE * (skin / mean - 1))
     return teeth
 
 
