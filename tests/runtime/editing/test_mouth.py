@@ -104,7 +104,7 @@ def test_teeth_beside_dark_skin_are_lighter_against_it():
         skin = light(image, slice(ROW + 40, ROW + 50))
         draw_mouth(image, points, SCALE, (0.0, 8.0))
         against.append(light(image, slice(ROW - 6, ROW - 2)) / skin)
-    # Half the light of the skin: the teeth's falls to 0.5 ** 0.42 of what it was; in the dark no more than it.
+    # Half the light of the skin: the teeth's falls to 0.5 ** 0.42 of what it was; in the dark as it does.
     assert np.diff(np.log(against[:2])) == pytest.approx(0.58 * np.log(2), abs=0.06)
     assert against[2] == pytest.approx(against[3], rel=0.06) and 1.6 < against[3] < LIGHTEST
 
