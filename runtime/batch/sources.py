@@ -6,7 +6,7 @@ import glob
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +88,9 @@ def _in_folder(folder: Path, recursive: bool) -> list[Source]:
     files = [entry for entry in entries if entry.is_file()]
     found = [file for file in files if file.suffix.lower() in _FOUND]
     if not found:
-        deeper = not recursive and any(file.suffix.lower() in _FOUND for file in _visible(folder, True))
+        deeper = not recursive and any(
+            file.suffix.lower() in _FOUND for file in _visible(folder, True, onerror=None)
+        )
         raise ImageError(
             f"There are no pictures in the folder {folder}.",
             "Its subfolders have some: add --recursive." if deeper else f"Looked for {', '.join(_FOUND)}.",
@@ -99,14 +101,16 @@ def _in_folder(folder: Path, recursive: bool) -> list[Source]:
     return [Source(str(file), file, file.relative_to(folder), listed=True) for file in found]
 
 
-def _visible(folder: Path, recursive: bool) -> list[Path]:
+def _unreadable(error: OSError) -> None:
+    raise ImageError(f"Cannot read the folder {error.filename}: {error.strerror}.")
+
+
+def _visible(
+    folder: Path, recursive: bool, onerror: Callable[[OSError], None] | None = _unreadable
+) -> list[Path]:
     """What lies in a folder, in order, without what is hidden; an ImageError where a folder is unreadable."""
-
-    def unreadable(error: OSError) -> None:
-        raise ImageError(f"Cannot read the folder {error.filename}: {error.strerror}.")
-
     entries = []
-    for root, folders, files in os.walk(folder, onerror=unreadable):
+    for root, folders, files in os.walk(folder, onerror=onerror):
         folders[:] = [name for name in folders if not name.startswith(".")]
         entries += [Path(root, name) for name in (*folders, *files) if not name.startswith(".")]
         if not recursive:

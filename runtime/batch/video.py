@@ -197,7 +197,7 @@ def _look(
 def _missed(figures: VideoFigures, plan: EditPlan) -> NoFaceError:
     """What to say of a video without any wanted face."""
     wanted, frames = plan.edit.faces, figures.frames
-    if isinstance(wanted, int) and figures.most:
+    if isinstance(wanted, int) and 0 < figures.most <= wanted:
         there = "1 face" if figures.most == 1 else f"{figures.most} faces"
         message = f"There is no face number {wanted} in any of the {frames} frames: at most {there} at once."
         return NoFaceError(message, "They are numbered from left to right, from 0 on.", figures.most)

@@ -105,7 +105,7 @@ def train_baseline(
         "settings": asdict(config),
         "size": size,
         "attributes": list(dataset.attributes),
-        "regions": {name: list(parts) for name, parts in sorted(regions.items())},
+        "regions": {name: sorted(parts) for name, parts in sorted(regions.items())},
         "data": dataset.fingerprint,
     }
     if already_there(out, asked):

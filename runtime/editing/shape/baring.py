@@ -89,7 +89,8 @@ class Baring:
     ) -> tuple[Float32Array, Float32Array]:
         """A gain (S, S, 3) that also takes off the beard that goes between attribute values (A,), twice, and
         fades folds, or with age deepens them; and where fine detail goes, (S, S) in [0, 1]."""
-        pores, fading, older = np.zeros_like(seen.texture), self.fading(*values), self.older(*values)
+        pores, fading = np.zeros_like(seen.texture), self.fading(*values)
+        older = self.older(*values, FOLDED)
         going, coming = self.going_and_coming(*values)
         if self.skin is None or not (fading.any() or older > 0 or going.any()):
             return gain_hwc, pores
@@ -113,13 +114,14 @@ class Baring:
         folded = np.where(self.unfolds > 0, 1 - source, source)
         share = np.clip(np.minimum(steps, folded) / np.maximum(folded, FOLDED), 0, 1)
         mouth, all_over = (share[which].max(initial=0) for which in (self.expressions, ~self.expressions))
-        return f32((1 - self.older(source, target)) * np.maximum(mouth * self.around, all_over))
+        return f32((1 - self.older(source, target, ASKED)) * np.maximum(mouth * self.around, all_over))
 
-    def older(self, source: Float32Array, target: Float32Array) -> float:
-        """How much of what age is asked for comes as attribute values (A,) change, 0 to 1."""
+    def older(self, source: Float32Array, target: Float32Array, least: float) -> float:
+        """How much of all age comes as attribute values (A,) change, 0 to 1: of what was left of youth, and
+        of `least` where that was less."""
         steps = self.unfolds * self._steps(source, target)
         folded = np.where(self.unfolds > 0, 1 - source, source)
-        come = np.clip(-steps / np.maximum(1 - folded, ASKED), 0, 1)
+        come = np.clip(-steps / np.maximum(1 - folded, least), 0, 1)
         return float(come[~self.expressions].max(initial=0))
 
     def going_and_coming(

@@ -118,7 +118,7 @@ def dimmed(gain_hwc: Float32Array, light_hw: Float32Array, frame: Frame) -> Floa
 def shallow(gain_hwc: Float32Array, share_hw: Float32Array) -> Float32Array:
     """A gain (S, S, 3) that darkens little, for a share (S, S) of 0 to 1."""
     light = gain_hwc.mean(axis=2)
-    less = np.where(light < 0, AGED * np.tanh(light / np.float32(AGED)) / np.minimum(light, -1e-6), 1)
+    less = np.where(light < -1e-6, AGED * np.tanh(light / np.float32(AGED)) / np.minimum(light, -1e-6), 1)
     return f32(gain_hwc * (1 + share_hw * (less - 1))[:, :, None])
 
 

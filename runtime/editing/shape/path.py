@@ -141,7 +141,8 @@ class ShapePath(EditPath[FaceChange]):
                 given = ShapeEdit(moves[k], np.ascontiguousarray(gain[k]), detail[k], pores=none)
                 part = self._part(given, texture, (old[k], new[k]), seen[k])
                 if (old[k] != new[k])[self.expressions].any():
-                    part = replace(part, moves=kept_wide(points[k], part.moves))
+                    given_back = kept_wide(points[k], part.moves) - part.moves
+                    part = replace(part, moves=part.moves + given_back * seen[k].at_landmarks[:, None])
                 parts[k].append(part)
         found = []
         for k, texture in enumerate(encoded.inputs.images):
@@ -187,8 +188,8 @@ class ShapePath(EditPath[FaceChange]):
         tint = dimmed(gain_hwc, shares.light, self.frame)
         if shares.shaven is not None:
             tint = shaven(tint, shares.shaven, self.frame)
-        if shares.ages > 0:
-            tint = shallow(tint, shares.ages * (1 - self.beard * np.float32(shares.hairs)))
+        if shares.ages is not None:
+            tint = shallow(tint, shares.ages)
         skin, tone = OwnSkin.of(texture_chw, self.frame), (shares.light - EXPRESSED) / (1 - EXPRESSED)
         mended = np.maximum(1 - tone, self.beard)[:, :, None]
         tint = tint + mended * (skin.keeps_colours(tint, tone) - tint)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
@@ -57,7 +58,7 @@ class Shares(NamedTuple):
     what it darkens is hair; how much of its broad light stays (`aif.runtime.editing.shape.gain.dimmed`),
     (S, S); how much of what it darkens where beards grow may be stubble, and how much is left out, (S, S),
     None for nothing; how much of it is make-up, below 0 where that goes, None where none changes; and how
-    much of it is age that comes.
+    much of it is age that comes, (S, S), None for none.
     """
 
     texture: Float32Array
@@ -67,15 +68,13 @@ class Shares(NamedTuple):
     stubble: float
     shaven: Float32Array | None
     makeup: float | None
-    ages: float
+    ages: Float32Array | None
 
 
 @dataclass(frozen=True)
 class Regions:
-    """The same for A attributes: float32 (A, S, S), (A, 221), and (A,) each of the others.
-
-    `moving` has those at landmarks that are moved, (A, 221).
-    """
+    """The same for A attributes: float32 (A, S, S), (A, 221), and (A,) each of the others; `ages` is 1 for
+    those as which come age comes, -1 for those as which go, and `moving` 0 for those that move nothing."""
 
     texture: Float32Array
     at_landmarks: Float32Array
@@ -104,19 +103,20 @@ class Regions:
         ages = np.array([{0: 1, 1: -1, None: 0}[info.unfolds] for info in attributes], np.float32)
         ages *= ~np.array(expressions)
         texture *= 1 - hairs[:, None, None] * lips
-        moving = at * np.array([not info.still for info in attributes], np.float32)[:, None]
+        moving = np.array([not info.still for info in attributes], np.float32)
         return cls(texture, at, hairs, light, f32(stubble), shaven, makeup, ages, moving)
 
     def steps(self, source: Float32Array, target: Float32Array) -> list[tuple[Float32Array, Float32Array]]:
         """The way between attribute values (N, A) in steps that act on different parts: first those that are
-        about all of the face, or expressions, then the others, each from the values before to those after.
-        Decoded at once, brows that come would bring a beard wherever a smile acts. The colour of hair is no
-        part of it."""
+        about all of the face, or expressions, then the others, last what moves nothing, each from the values
+        before to those after. Decoded at once, brows that come would bring a beard wherever a smile acts, and
+        lipstick a smile. The colour of hair is no part of it."""
         acts = self.at_landmarks.any(axis=1)
-        wide = acts & ((self.at_landmarks.min(axis=1) == 1) | (self.light < 1))
-        middle, last = (f32(np.where(which, target, source)) for which in (wide, acts))
-        ways = [(source, middle), (middle, last)]
-        return [way for way in ways if not np.array_equal(*way)] or [(source, last)]
+        moves = acts & (self.moving > 0)
+        wide = moves & ((self.at_landmarks.min(axis=1) == 1) | (self.light < 1))
+        places = [source, *(f32(np.where(which, target, source)) for which in (wide, moves, acts))]
+        ways = [way for way in pairwise(places) if not np.array_equal(*way)]
+        return ways or [(source, places[-1])]
 
     def shares(self, change: Float32Array) -> Shares:
         """Of an edit that changes attribute values by `change` (A,).
@@ -129,14 +129,15 @@ class Regions:
         which = np.flatnonzero(weights)
         if not len(which):
             nowhere = np.zeros_like(self.texture[0]), np.zeros_like(self.at_landmarks[0])
-            return Shares(*nowhere, hairs=0, light=nowhere[0], stubble=0, shaven=None, makeup=None, ages=0)
+            return Shares(*nowhere, hairs=0, light=nowhere[0], stubble=0, shaven=None, makeup=None, ages=None)
         texture = (self.texture[which] * weights[which, None, None]).max(axis=0)
-        at_landmarks = (self.moving[which] * weights[which, None]).max(axis=0)
+        at_landmarks = (self.at_landmarks[which] * (weights * self.moving)[which, None]).max(axis=0)
         hairs = float((self.hairs * weights * (change > 0)).max())
         put = self.makeup * weights
         makeup = float((put * np.sign(change)).sum() / weights.sum()) if put.any() else None
-        stubble, bare = float((self.stubble * weights).max()), self._shaven(weights, change > 0)
-        ages = float((weights * (self.ages * change > 0)).max())
+        stubble = float((self.stubble * weights).max())
+        bare = self._alone(weights, self.shaven * (change > 0), 1 - self.shaven, change > 0)
+        ages = self._alone(weights, f32(self.ages * change > 0), 1 - np.abs(self.ages), change > 0)
         return Shares(texture, at_landmarks, hairs, self._light(weights, which), stubble, bare, makeup, ages)
 
     def _light(self, weights: Float32Array, which: npt.NDArray[np.intp]) -> Float32Array:
@@ -148,16 +149,19 @@ class Regions:
         kept = (parts * self.light[which, None, None]).max(axis=0)
         return f32(kept + (1 - parts.max(axis=0)) * (1 - kept))
 
-    def _shaven(self, weights: Float32Array, rising: npt.NDArray[np.bool_]) -> Float32Array | None:
-        """What edits that bring no beard leave out; less where others act, nothing where one grows hair."""
-        if not (weights * rising * self.shaven).any():
+    def _alone(
+        self, weights: Float32Array, which: Float32Array, others: Float32Array, rising: npt.NDArray[np.bool_]
+    ) -> Float32Array | None:
+        """The share of some attributes (A,) in what happens at each place, (S, S): less where others act, 0
+        where one grows hair; None where none of them changes."""
+        if not (weights * which).any():
             return None
 
-        def most(which: Float32Array) -> Float32Array:
-            return f32((self.texture * (weights * which)[:, None, None]).max(axis=0))
+        def most(these: Float32Array) -> Float32Array:
+            return f32((self.texture * (weights * these)[:, None, None]).max(axis=0))
 
-        bare, other = most(self.shaven * rising), most((1 - self.shaven) * (self.makeup == 0))
-        return f32(bare * (1 - most(self.hairs * rising)) / np.maximum(bare + other, 1e-6))
+        own, other = most(which), most(others * (self.makeup == 0))
+        return f32(own * (1 - most(self.hairs * rising)) / np.maximum(own + other, 1e-6))
 
 
 def region_share(parts: Sequence[Part] | None, frame: Frame) -> Float32Array:

@@ -1,4 +1,4 @@
-"""Smiles that go leave a mouth as wide as people have without one.
+"""Expressions that narrow a mouth, as smiles that go, leave it as wide as people's without a smile.
 
 A movement that was learnt for effect narrows mouths further, which looks pursed. What it lacks in width is
 given back, in full on the lips and less and less around them.
@@ -21,8 +21,8 @@ LIPS, AROUND = 0.12, 0.18
 
 
 def kept_wide(points: Float32Array, moves: Float32Array) -> Float32Array:
-    """The movements (221, 2) of a smile that goes, with the mouth as wide as it should be; landmarks (221, 2)
-    before it in the same units."""
+    """The movements (221, 2) of an edit of an expression, with the mouth as wide as it should be; landmarks
+    (221, 2) before it in the same units."""
     left, right = (points[ring].mean(axis=0) for ring in (dense.LEFT_EYE, dense.RIGHT_EYE))
     eyes = float(np.linalg.norm(right - left))
     after = points + moves

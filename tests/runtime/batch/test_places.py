@@ -98,6 +98,12 @@ def test_a_folder_that_cannot_be_read_is_an_error(folder, monkeypatch, locked):
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(ImageError, match=f"Cannot read the folder {locked}: Permission denied"):
         find_sources(["photos"], recursive=True)
+    (folder / "empty" / "in").mkdir()
+    monkeypatch.setattr(
+        os, "scandir", lambda path: refused("photos/in") if str(path) == "empty/in" else scandir(path)
+    )
+    with pytest.raises(ImageError, match="no pictures in the folder"):
+        find_sources(["empty"], recursive=False)
 
 
 def test_a_folder_of_folders_says_how_to_look_into_them(folder):

@@ -1,5 +1,6 @@
 """The embedded bundle on a real face: what every edit has to keep to, whatever the model has learnt."""
 
+import dataclasses
 from itertools import pairwise
 
 import cv2
@@ -9,9 +10,12 @@ from staged_faces import Nobody
 
 from aif.runtime import Detection, Editor
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE
+from aif.runtime.editing.shape.gain import AGED
+from aif.runtime.editing.shape.smiles import kept_wide
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.errors import NoFaceError
 from aif.runtime.faces.landmarks import box_from_landmarks
+from aif.runtime.geometry import points as dense
 
 pytestmark = pytest.mark.skipif(not EMBEDDED_BUNDLE.exists(), reason="the embedded bundle is not here")
 
@@ -75,6 +79,33 @@ def test_several_edits_at_once(editor, astronaut_bgr):
     both = edited(editor, smile, {"Blond_Hair": 1.0})
     assert difference(once, both) < 0.4 * difference(once, astronaut_bgr)
     assert difference(once, both) < difference(once, smile)
+
+
+def changes(editor, frame, edits):
+    """What the path would do to the face of a frame, before it is applied, and its landmarks."""
+    (view,) = editor.path.look(frame, face_at(FIVE))
+    encoded = editor.path.encode(editor.path.cut(frame, [view]))
+    source = target = encoded.encoding.y
+    target = source.copy()
+    for name, value in edits.items():
+        target[:, editor.attributes.index(name)] = value
+    return editor.path.change(encoded, source, target)[0].edit, encoded.inputs.landmarks[0]
+
+
+def test_a_smile_that_goes_leaves_the_mouth_as_wide_as_peoples(editor, astronaut_bgr):
+    offered(editor, "Smiling")
+    edit, points = changes(editor, astronaut_bgr, {"Smiling": -1.0})
+    assert kept_wide(points, edit.moves) == pytest.approx(edit.moves, abs=2e-3)
+    monkeyed = edit.moves.copy()
+    monkeyed[dense.LEFT_MOUTH, 0] += 0.05
+    assert np.abs(kept_wide(points, monkeyed) - monkeyed).max() > 0.01  # it would be noticed
+
+
+def test_age_leaves_no_bruises(editor, astronaut_bgr, monkeypatch):
+    offered(editor, "Young")
+    monkeypatch.setattr(editor.path, "baring", dataclasses.replace(editor.path.baring, skin=None))
+    edit, _ = changes(editor, astronaut_bgr, {"Young": -1.0})
+    assert -AGED <= edit.gain.mean(axis=2).min() < -0.8 * AGED
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])

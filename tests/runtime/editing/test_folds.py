@@ -9,6 +9,7 @@ from aif.runtime.bundle.manifest import AttributeInfo
 from aif.runtime.editing.shape.baring import DEEPER, Baring
 from aif.runtime.editing.shape.folds import MOST, OVER, nose_mask, unfold
 from aif.runtime.editing.shape.gain import AGED, shallow
+from aif.runtime.editing.shape.hairs import beard_area
 from aif.runtime.editing.shape.region import Regions, Seen
 
 FRAME, SIZE = made_up_frame(), 128
@@ -150,25 +151,55 @@ def test_with_age_a_face_s_own_folds_deepen(smooth):
     assert older > -0.02 if smooth else older < -0.05
 
 
-def test_age_darkens_little_of_what_is_no_beard():
+def test_age_deepens_only_what_is_seen_and_no_beard_and_hardly_where_it_is_there_already():
     infos = [
         AttributeInfo(name="Young", unfolds=1),
-        AttributeInfo(name="Smiling", unfolds=0, group="expression"),
+        AttributeInfo(name="Goatee", bearded=1, region=("cheeks",)),
     ]
-    regions = Regions.of(infos, FRAME, SIZE)
-    shares = [regions.shares(np.float32(change)).ages for change in ((-1, 0), (1, 0), (0, 1), (-0.5, 1))]
-    assert shares == [1, 0, 0, 0.5]
-    gain = np.array(
-        [[[-0.3, -0.3, -0.3], [0.2, 0.1, 0.3], [-0.02, -0.02, -0.02], [-0.4, -0.2, -0.3]]], np.float32
+    baring = Baring.of(bare_skin(), infos, Regions.of(infos, FRAME, SIZE), FRAME)
+    texture, none = with_dark(0.3), np.zeros((SIZE, SIZE, 3), np.float32)
+
+    def deepened(source, target, seen=1.0):
+        shown = Seen(np.full((SIZE, SIZE), seen, np.float32), np.ones(221, np.float32))
+        return -baring.apply(none, texture, (np.float32(source), np.float32(target)), shown)[0][CHEEK].mean()
+
+    whole = deepened((0.9, 0), (0, 0))
+    assert whole > 0.05 and deepened((0.9, 0), (0, 0), seen=0.0) == 0
+    assert deepened((0.003, 0), (0, 0)) < 0.02 * whole  # or frames that say so would flicker
+    hairy = baring.apply(
+        none, texture, (np.float32([0.9, 0.9]), np.float32([0, 0.9])), Seen(none[:, :, 0] + 1, none)
     )
-    bounded = shallow(gain, np.ones((1, 4), np.float32))
+    beard = beard_area(FRAME, SIZE) > 0.9
+    assert np.abs(hairy[0][beard]).max() < 0.01
+
+
+def test_age_darkens_little_where_nothing_else_acts():
+    infos = [
+        AttributeInfo(name="Young", unfolds=1, region=("cheeks", "jaw")),
+        AttributeInfo(name="Smiling", unfolds=0, group="expression"),
+        AttributeInfo(name="Bushy_Eyebrows", region=("brows",)),
+        AttributeInfo(name="Goatee", region=("beard",)),
+    ]
+    regions, brow, jaw = Regions.of(infos, FRAME, SIZE), (52, 45), (112, 64)
+
+    def ages(*change):
+        return regions.shares(np.float32(change)).ages
+
+    assert ages(1, 0, 0, 0) is ages(0, 1, 0, 0) is None
+    assert ages(-1, 0, 0, 0)[jaw] == 1 == ages(-1, 0, 1, 0)[jaw]
+    assert ages(-1, 0, 1, 0)[brow] < 0.05 and ages(-1, 0, 0, 1)[jaw] < 0.1
+    assert ages(-1, 1, 0, 0)[jaw] == pytest.approx(0.5)
+
+
+def test_a_bounded_gain_darkens_little_and_keeps_its_hue():
+    gain = np.float32([[[-0.3] * 3, [0.2, 0.1, 0.3], [-0.02] * 3, [-0.4, -0.2, -0.3], [0.1, -0.1, -1e-7]]])
+    bounded = shallow(gain, np.ones((1, 5), np.float32))
     light = bounded.mean(axis=2)[0]
     assert -AGED < light[0] < -0.9 * AGED and light[2] == pytest.approx(-0.02, rel=0.02)
-    np.testing.assert_array_equal(bounded[0, 1], gain[0, 1])
-    np.testing.assert_allclose(
-        bounded[0, 3] / bounded[0, 3].mean(), gain[0, 3] / gain[0, 3].mean(), rtol=1e-5
-    )
-    np.testing.assert_array_equal(shallow(gain, np.zeros((1, 4), np.float32)), gain)
+    np.testing.assert_array_equal(bounded[0, [1, 4]], gain[0, [1, 4]])
+    hues = (each[0, 3] / each[0, 3].mean() for each in (bounded, gain))
+    np.testing.assert_allclose(*hues, rtol=1e-5)
+    np.testing.assert_array_equal(shallow(gain, np.zeros((1, 5), np.float32)), gain)
 
 
 def test_a_calibrated_attribute_fades_all_at_1():

@@ -88,6 +88,8 @@ def test_lips_that_part_show_teeth_above_and_dark_below():
     draw_mouth(photo, points, SCALE, (0.0, 8.0))
     teeth, behind, skin = light(photo, slice(ROW - 6, ROW - 2)), light(photo, slice(ROW + 5, ROW + 7)), 171
     assert 0.9 * skin < teeth < 1.3 * skin
+    blue, _, red = photo[ROW - 6 : ROW - 2, MIDDLE - 3 : MIDDLE + 4].mean(axis=(0, 1))
+    assert 0.05 < (red - blue) / teeth < 0.3  # skin, 0.4: a third of its colour
     assert behind < 0.6 * teeth
     outside = np.ones(photo.shape[:2], bool)
     outside[ROW - 16 : ROW + 17, MIDDLE - 50 : MIDDLE + 51] = False
@@ -162,7 +164,8 @@ def test_teeth_are_covered_by_a_mouth_that_closes_and_not_pressed():
     photo, _ = with_teeth(8.0)
     half = edited(8.0, -3.0, photo)
     teeth, dark = (light(half, slice(ROW + at, ROW + at + 2)) for at in (-5, 0))
-    assert teeth > 170 and dark < 70
+    own = light(photo, slice(ROW - 5, ROW - 3))
+    assert 170 < teeth < 0.97 * own and dark < 70  # in the shade of lips that are nearer
     wider = edited(8.0, -0.5, photo)
     about = slice(ROW - 8, ROW + 5), MIDDLE
     assert np.abs(wider[about].astype(int) - photo[about]).mean() < 15
@@ -181,6 +184,13 @@ def test_where_the_photo_shows_lips_the_inside_of_a_mouth_is_dark():
     keep_teeth(image, photo, (points, down), SCALE, (8.0, 4.0))
     was_lip = slice(ROW + 15, ROW + 20)
     assert light(photo, was_lip) > 100 and light(image, was_lip) < 70
+    black = np.full_like(photo, 5)
+    keep_teeth(black, photo, (points, down), SCALE, (8.0, 4.0))
+    assert light(black, was_lip) < 6
+    grey = np.repeat(photo.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    image = grey.copy()
+    keep_teeth(image, grey, (points, down), SCALE, (8.0, 4.0))
+    assert (image != grey).any() and np.ptp(image.astype(int), axis=2).max() == 0
 
 
 @pytest.mark.parametrize("openings", [(4.0, 8.0), (8.0, 8.0), (8.0, 1.0)])

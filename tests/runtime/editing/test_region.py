@@ -46,8 +46,10 @@ def test_what_is_put_on_the_skin_moves_nothing():
     alone, both = (regions.shares(np.float32(change)) for change in ((1, 0), (1, 1)))
     assert not alone.at_landmarks.any() and alone.texture.max() == 1
     assert both.at_landmarks[dense.NOSE_TIP] == 1 and both.at_landmarks[dense.LOWER_LIP].max() < 0.1
-    ((source, target),) = regions.steps(*np.float32([[[0, 0]], [[1, 0]]]))  # it is a step all the same
-    assert (source[0, 0], target[0, 0]) == (0, 1)
+    # A step of its own: decoded with others it would move them, or they less.
+    steps = regions.steps(*np.float32([[[0, 0]], [[2, 1]]]))
+    assert [(new - old).tolist() for old, new in steps] == [[[0, 1]], [[2, 0]]]
+    assert len(regions.steps(*np.float32([[[0, 0]], [[1, 0]]]))) == 1
 
 
 def test_of_several_edits_each_acts_in_its_own_part():

@@ -288,6 +288,10 @@ def test_a_gif_has_no_sound_and_says_so(tmp_path, make_clip, caplog):
     caplog.clear()
     rewrite(make_clip(tmp_path / "fast.mp4", rate=Fraction(60)), tmp_path / "fast.gif")
     assert "at most 50 frames" in caplog.text and len(times_of(tmp_path / "fast.gif")) == 12
+    caplog.clear()
+    Image.new("RGB", (32, 32)).save(tmp_path / "still.gif")
+    rewrite(tmp_path / "still.gif", tmp_path / "again.gif")
+    assert "frames a second" not in caplog.text
 
 
 def test_numbered_pictures_are_without_loss(tmp_path, make_clip, caplog):

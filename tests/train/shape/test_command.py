@@ -128,6 +128,15 @@ def test_attributes_that_tint_and_move_nothing(name, region, parts, still):
     assert (info.region, info.still) == (parts, still)
 
 
+def test_an_older_run_of_lipstick_goes_on(tmp_path):
+    """Which had moved the mouth: it was begun before that was left out."""
+    names = ("Smiling", "Lipstick")
+    smile, lipstick = attribute_infos(names, True)
+    save_attributes(tmp_path, (smile, lipstick.model_copy(update={"still": False})), {})
+    for region in ("Lipstick=mouth", "Lipstick=mouth+colour"):
+        best_command._check_attributes(tmp_path, names, parse_regions((region,), names), print)
+
+
 @pytest.mark.parametrize(
     ("names", "regions", "message"),
     [
@@ -314,6 +323,15 @@ def test_trainings_keep_the_skin_of_their_faces(tmp_path, monkeypatch, preset):
         monkeypatch.setattr(module, "fit_linear", lambda *_: unfitted(64, 4, 4, 2))
         module.train_baseline(dataset, None, tmp_path, 64, LinearConfig(), {})
         assert load_shape_run(tmp_path).skin is not None
+        # Once more it is there already, and no other model takes its place.
+        monkeypatch.setattr(module, "fit_linear", None)
+        module.train_baseline(dataset, None, tmp_path, 64, LinearConfig(), {})
+        for changed in ({"fingerprint": "1" * 64}, {"attributes": faces.attributes[:1]}):
+            other = SimpleNamespace(**(vars(dataset) | changed))
+            with pytest.raises(ConfigError, match="another model"):
+                module.train_baseline(other, None, tmp_path, 64, LinearConfig(), {})
+        with pytest.raises(ConfigError, match="different: size"):
+            module.train_baseline(dataset, None, tmp_path, 32, LinearConfig(), {})
     else:
 
         def stop(*_):

@@ -31,6 +31,8 @@ def moves(what):
         moved[46:56] += (0, 5 / 128)
     elif what == "part":
         moved[dense.LOWER_LIP] += (0, 3 / 128)
+    elif what == "half":
+        moved[dense.LOWER_LIP] -= (0, 4 / 128)
     elif what == "close":
         moved[dense.LOWER_LIP] -= (0, 8 / 128)
     elif what == "wide":
@@ -66,6 +68,7 @@ def as_batch(image_hwc):
         ("part", 0.2, 0.0, 0.0, 0),
         ("open", 0.2, 0.3, -0.5, 0),
         ("close", 8, 0.0, 0.0, 0),
+        ("half", 8, 0.0, 0.0, 0),
         ("close", 0.2, 0.1, 0.0, 0),
         ("fold", 6, 0.0, 0.0, 0),
     ],

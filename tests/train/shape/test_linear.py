@@ -169,6 +169,17 @@ def test_a_model_is_there_already_and_no_other_takes_its_place(fitted, tmp_path)
     assert already_there(out, asked)
     with pytest.raises(ConfigError, match=r"another model \(different: regions\)"):
         already_there(out, asked | {"regions": {}})
+    (out / "linear.safetensors").rename(out / "moved")
+    with pytest.raises(ConfigError, match="holds no such model"):
+        already_there(out, asked)
+    (out / "moved").rename(out / "linear.safetensors")
+    for damaged in ('{"asked": [1]}', "[]"):
+        (out / "linear.json").write_text(damaged)
+        with pytest.raises(ConfigError, match="holds no such model"):
+            already_there(out, asked)
+    (out / "linear.json").write_text('{"asked": null}')
+    with pytest.raises(ConfigError, match="different: settings, regions"):
+        already_there(out, asked)
     (out / "linear.json").write_text("[]")
     with pytest.raises(ConfigError, match="holds no such model"):
         already_there(out, asked)

@@ -109,10 +109,13 @@ def test_editing_moves_the_mixing_network_alone(small, verdict):
 
 
 def test_edits_are_trained_where_they_act(small, verdict):
-    infos = attribute_infos(small.faces.attributes, regions={small.faces.attributes[2]: ("nose",)})
-    _, trainer = editing(small, verdict, infos)
-    acts = trainer.editing.where(Request(torch.tensor([0, 2]), torch.ones(2), torch.zeros(2))).at_landmarks
+    names = small.faces.attributes
+    _, trainer = editing(small, verdict, attribute_infos(names, regions={names[2]: ("nose",)}))
+    request = Request(torch.tensor([0, 2]), torch.ones(2), torch.zeros(2))
+    acts = trainer.editing.where(request).at_landmarks
     assert acts[:, dense.NOSE_TIP].tolist() == [1, 1]
+    _, still = editing(small, verdict, attribute_infos(names, regions={names[2]: ("nose", "colour")}))
+    assert still.editing.where(request).at_landmarks[:, dense.NOSE_TIP].tolist() == [1, 0]
     assert acts[:, dense.LEFT_MOUTH].tolist() == [1, pytest.approx(0, abs=0.2)]
 
 

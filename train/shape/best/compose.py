@@ -6,8 +6,9 @@
 Which triangle covers a pixel is found without gradients; the coordinates within it are in closed form, so
 that the picture pulls at the landmarks. It follows `aif.runtime.editing.shape.edit.apply_edit` step by step,
 at the size of a crop; tests hold the two together. The mouth is drawn as there, without gradients. The
-runtime alone takes the colour of beards from the person's brows, keeps the skin within its own colours, and
-leaves out what is hidden or at the rim of a turned face.
+runtime alone takes the colour of beards from the person's brows, keeps the skin within its own colours and
+mouths as wide as people's, bounds what age darkens, takes off beards, fades and deepens folds, and leaves out
+what is hidden or at the rim of a turned face.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class Where(NamedTuple):
     def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int, device: torch.device) -> Where:
         """A row for each attribute."""
         found = Regions.of(attributes, frame, size)
-        parts = (found.texture[:, None], found.moving, found.hairs, found.light, found.shaven)
+        moved = found.at_landmarks * found.moving[:, None]
+        parts = (found.texture[:, None], moved, found.hairs, found.light, found.shaven)
         return cls(*(torch.from_numpy(part).to(device) for part in parts))
 
     def rows(self, numbers: Tensor, values: Tensor) -> Where:

@@ -33,14 +33,15 @@ def already_there(folder: Path, asked: Mapping[str, Any]) -> bool:
     if not folder.exists() or not any(folder.iterdir()):
         return False
     try:
-        there = json.loads((folder / SIDECAR).read_text(encoding="utf-8")).get("asked")
-    except (OSError, ValueError, AttributeError) as error:
+        there = dict(json.loads((folder / SIDECAR).read_text(encoding="utf-8")).get("asked") or {})
+        (folder / WEIGHTS).stat()
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ConfigError(
             f"{folder} is not empty and holds no such model.", "Choose another --out."
         ) from error
     wanted = json.loads(json.dumps(asked))
     if there != wanted:
-        different = [name for name in wanted if (there or {}).get(name) != wanted[name]]
+        different = [name for name in {**there, **wanted} if there.get(name) != wanted.get(name)]
         raise ConfigError(
             f"{folder} holds another model (different: {', '.join(different)}).",
             "Choose another --out, or remove that folder.",
