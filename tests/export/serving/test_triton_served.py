@@ -71,17 +71,27 @@ class Server:
     """A server in a process of its own, and a client of it."""
 
     def __init__(self, command, grpc, log, environment):
-        self.log = log
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **environment}
-            )
+        self.log, self.starts = log, 0
+        self.command, self.environment = command, {**os.environ, **environment}
+        self.start()
         self.url = f"127.0.0.1:{grpc}"
         self.client = triton.InferenceServerClient(self.url)
 
+    def start(self):
+        self.starts += 1
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                self.command, stdout=out, stderr=subprocess.STDOUT, env=self.environment
+            )
+
     def wait(self, models, seconds=300):
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self.process.poll() is None:
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                # Triton's Python backend now and then loses a lock of its own as it starts, and dies.
+                if self.starts > 1 or "boost::interprocess::lock_exception" not in self.log.read_text():
+                    break
+                self.start()
             try:
                 if all(self.client.is_model_ready(name) for name in models):
                     return self
