@@ -108,13 +108,14 @@ class Regions:
 
     def steps(self, source: Float32Array, target: Float32Array) -> list[tuple[Float32Array, Float32Array]]:
         """The way between attribute values (N, A) in steps that act on different parts: first those that are
-        about all of the face, or expressions, then the others, last what moves nothing, each from the values
-        before to those after. Decoded at once, brows that come would bring a beard wherever a smile acts, and
-        lipstick a smile. The colour of hair is no part of it."""
+        about all of the face, or expressions, then other skin, then hair, last what moves nothing, each from
+        the values before to those after. Decoded at once, brows that come would bring a beard wherever a
+        smile or age acts, and lipstick a smile. The colour of hair is no part of it."""
         acts = self.at_landmarks.any(axis=1)
         moves = acts & (self.moving > 0)
         wide = moves & ((self.at_landmarks.min(axis=1) == 1) | (self.light < 1))
-        places = [source, *(f32(np.where(which, target, source)) for which in (wide, moves, acts))]
+        skin = wide | moves & (self.hairs == 0)
+        places = [source, *(f32(np.where(which, target, source)) for which in (wide, skin, moves, acts))]
         ways = [way for way in pairwise(places) if not np.array_equal(*way)]
         return ways or [(source, places[-1])]
 

@@ -40,6 +40,14 @@ def test_an_edit_of_a_part_stays_there(parts, within, beyond):
         assert share[others].mean() < 0.1
 
 
+def test_hair_is_decoded_after_skin():
+    """At once, what age darkens would grow hair wherever brows come."""
+    young, brows, goatee = (about(*parts) for parts in (("cheeks", "jaw"), ("brows",), ("beard",)))
+    regions = Regions.of([brows, young, goatee, about(group="expression")], FRAME, 64)
+    steps = regions.steps(*np.float32([[[0, 0, 0, 0]], [[1, 2, 3, 4]]]))
+    assert [(new - old).tolist() for old, new in steps] == [[[0, 0, 0, 4]], [[0, 2, 0, 0]], [[1, 0, 3, 0]]]
+
+
 def test_what_is_put_on_the_skin_moves_nothing():
     paint = AttributeInfo(name="Lipstick", region=("mouth",), still=True)
     regions = Regions.of([paint, about("nose")], FRAME, 64)
@@ -148,7 +156,7 @@ def test_parts_of_the_face_change_step_by_step(change, steps):
     source = np.float32([[0.9, 0.5, 0.1, 0.2]])
     found = regions.steps(source, source + np.float32(change))
     np.testing.assert_array_equal(found[0][0], source)
-    assert all(one[1] is two[0] for one, two in pairwise(found))
+    assert all(np.array_equal(one[1], two[0]) for one, two in pairwise(found))
     np.testing.assert_allclose(
         [after - before for before, after in found], np.float32(steps)[:, None], atol=1e-6
     )
