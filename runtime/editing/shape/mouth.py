@@ -19,8 +19,7 @@ from aif.runtime.editing.shape.gain import EPSILON, GREY_SPREAD
 from aif.runtime.geometry import points as dense
 
 # Openings of the mouth in pixels of a 128 px crop. A mouth that closes by the first or more is shut in full;
-# shut is one nearer than the second. Up to the third what is left between lips that close is in their shade:
-# the photo's teeth would be pressed together there.
+# shut is one nearer than the second. Up to the third what is left between lips that close is in their shade.
 CLOSING, SHUT, NARROW = 1.5, 1.2, 2.0
 
 # Where an edit opens a mouth, its inside is drawn from the first on, in full one pixel further; and less if

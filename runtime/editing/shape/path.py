@@ -65,7 +65,6 @@ class ShapePath(EditPath[FaceChange]):
         self.frame: Frame = frame
         self.net = LandmarkNet(model.bundle, threads)
         self.regions = Regions.of(model.manifest.attributes, frame, model.image_size)
-        self.expressions = np.array([info.group == "expression" for info in model.manifest.attributes])
         self.beard = beard_area(frame, model.image_size)
         skin = None if model.manifest.skin is None else BareSkin.read(model.bundle.skin_bytes())
         self.baring = Baring.of(skin, model.manifest.attributes, self.regions, frame)
@@ -140,7 +139,7 @@ class ShapePath(EditPath[FaceChange]):
                 none = np.zeros(detail.shape[1:3], dtype=np.float32)
                 given = ShapeEdit(moves[k], np.ascontiguousarray(gain[k]), detail[k], pores=none)
                 part = self._part(given, texture, (old[k], new[k]), seen[k])
-                if (old[k] != new[k])[self.expressions].any():
+                if (old[k] != new[k])[self.baring.expressions].any():
                     given_back = kept_wide(points[k], part.moves) - part.moves
                     part = replace(part, moves=part.moves + given_back * seen[k].at_landmarks[:, None])
                 parts[k].append(part)

@@ -118,7 +118,8 @@ def test_an_edit_acts_where_the_user_says():
         ("Blush", "Blush=cheeks+nose+colour", ("cheeks", "nose"), True),
         ("Tan", "Tan=colour", (), True),
         ("Scar", "Scar=cheeks", ("cheeks",), False),
-        ("Wearing_Lipstick", "Wearing_Lipstick=mouth", ("mouth",), True),
+        ("Wearing_Lipstick", None, ("mouth",), True),
+        ("Wearing_Lipstick", "Wearing_Lipstick=mouth+jaw", ("mouth", "jaw"), False),
         ("Lipstick", None, ("mouth",), True),
     ],
 )
@@ -133,8 +134,12 @@ def test_an_older_run_of_lipstick_goes_on(tmp_path):
     names = ("Smiling", "Lipstick")
     smile, lipstick = attribute_infos(names, True)
     save_attributes(tmp_path, (smile, lipstick.model_copy(update={"still": False})), {})
-    for region in ("Lipstick=mouth", "Lipstick=mouth+colour"):
-        best_command._check_attributes(tmp_path, names, parse_regions((region,), names), print)
+    for regions in ((), ("Lipstick=mouth",)):
+        best_command._check_attributes(tmp_path, names, parse_regions(regions, names), print)
+    with pytest.raises(ConfigError, match="another --region of Lipstick"):
+        best_command._check_attributes(
+            tmp_path, names, parse_regions(("Lipstick=mouth+colour",), names), print
+        )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from aif.train.shape.best.verdict import logits_of, train_verdict
 from aif.train.shape.faces.bare_skin import fit_bare_skin
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import measure_hair
-from aif.train.shape.faces.known import COLOUR, LIPSTICK, Place, attribute_infos, parts_of, region_hint
+from aif.train.shape.faces.known import COLOUR, Place, attribute_infos, parts_of, region_hint
 from aif.train.shape.faces.makeup_colours import with_makeup
 from aif.train.shape.faces.textures import embedded_frame, make_crops, make_textures
 from aif.train.shape.linear.files import SIDECAR
@@ -106,8 +106,8 @@ def _check_attributes(
             f"{out} holds another training (different: attributes).",
             "Choose another --out, or give the same options to resume that training.",
         )
-    begun = {info.name: (info.region, info.still or info.name in LIPSTICK) for info in infos}
-    now = {name: (parts_of(it), COLOUR in it or name in LIPSTICK) for name, it in regions.items()}
+    begun = {info.name: (set(info.region), info.still) for info in infos}
+    now = {name: (set(parts_of(places)), COLOUR in places) for name, places in regions.items()}
     if other := [name for name in now if now[name] != begun[name]]:
         raise ConfigError(
             f"The run in {out} was begun with another --region of {', '.join(other)}.",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from aif.runtime.bundle.attributes import AttributeInfo, Part
+from aif.runtime.editing.shape.smiles import SLOPE, WIDTH
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
 
 # Attributes that are the skin's tone itself; the tone is held constant in edits of all others.
@@ -13,7 +14,7 @@ TONE_ATTRIBUTES = ("Pale_Skin",)
 
 EXPRESSIONS = ("Smiling", "Mouth_Slightly_Open")
 
-COLOUR = "colour"
+COLOUR: Literal["colour"] = "colour"
 """Beside parts of the face: the edit tints and moves nothing."""
 
 Place = Part | Literal["colour"]
@@ -25,10 +26,9 @@ COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.6, 0.8)}}
 """What a person expects to change along, and by which share of its way towards 1, and towards 0: most people
 who smile show their teeth."""
 
-NARROW_MOUTH, WIDE_MOUTH = (0.56, 0.21), 1.1
-"""Distances of the corners of the mouth in eye distances. People whose mouth is w wide when they smile have
-one of 0.59 + 0.21 w when they do not (594 people of CelebA with three photos of each kind or more); what is
-narrower than 0.56 + 0.21 w looks pursed. Of smiling mouths one in twenty is wider than 1.1."""
+NARROW_MOUTH, WIDE_MOUTH = (WIDTH - 0.03, SLOPE), 1.1
+"""Distances of the corners of the mouth in eye distances: what is so much narrower than people's mouths are
+without a smile looks pursed. Of smiling mouths one in twenty is wider than 1.1."""
 
 REGIONS: dict[str, tuple[Place, ...]] = {
     "Mouth_Slightly_Open": ("mouth", "jaw", "cheeks"),
@@ -44,7 +44,7 @@ REGIONS: dict[str, tuple[Place, ...]] = {
     "Bags_Under_Eyes": ("eyes", "cheeks"),
     "Eyeglasses": ("eyes",),
     "Big_Lips": ("mouth",),
-    **dict.fromkeys(LIPSTICK, ("mouth",)),
+    **dict.fromkeys(LIPSTICK, ("mouth", COLOUR)),
     "Rosy_Cheeks": ("cheeks", "nose"),
     "Chubby": ("cheeks", "jaw"),
     "Double_Chin": ("jaw",),
@@ -110,7 +110,7 @@ def region_hint(names: Iterable[str], regions: Iterable[str] = ()) -> str | None
 
 def parts_of(places: Iterable[Place]) -> tuple[Part, ...]:
     """The parts of the face among the words of a region."""
-    return tuple(cast(Part, place) for place in places if place != COLOUR)
+    return tuple(place for place in places if place != COLOUR)
 
 
 def attribute_infos(
@@ -138,7 +138,7 @@ def attribute_infos(
                 takes_along_off={other: share for other, (_, share) in along.items()},
                 excludes=others,
                 region=parts_of(places.get(name, ())),
-                still=name in LIPSTICK or COLOUR in places.get(name, ()),
+                still=COLOUR in places.get(name, ()),
                 shaven=name in SHAVEN,
                 bearded=BEARDED.get(name),
                 unfolds=UNFOLDS.get(name),
