@@ -159,7 +159,9 @@ class Regions:
             return None
 
         def most(these: Float32Array) -> Float32Array:
-            return f32((self.texture * (weights * these)[:, None, None]).max(axis=0))
+            rows = np.flatnonzero(weights * these)
+            shares = self.texture[rows] * (weights * these)[rows, None, None]
+            return f32(shares.max(axis=0, initial=0))
 
         own, other = most(which), most(others * (self.makeup == 0))
         return f32(own * (1 - most(self.hairs * rising)) / np.maximum(own + other, 1e-6))
