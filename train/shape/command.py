@@ -18,6 +18,7 @@ from aif.train.data.open import open_faces
 from aif.train.shape.best.command import SIZE, train_best
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.training import ShapeOptions
+from aif.train.shape.faces.age_folds import with_age_folds
 from aif.train.shape.faces.bare_skin import fit_bare_skin
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import measure_hair
@@ -117,6 +118,7 @@ def train_baseline(
     faces = make_textures(dataset, landmarks, size, config.faces, config.seed, log)
     encoder, decoder = fit_linear(faces, config, log)
     infos = attribute_infos(dataset.attributes, regions=regions)
+    skin = fit_bare_skin(faces, infos, config.seed, log)
     run = ShapeRun(
         encoder=encoder,
         decoder=decoder,
@@ -132,7 +134,7 @@ def train_baseline(
         data_fingerprint=dataset.fingerprint,
         data_path=None if root is None else str(root.resolve()),
         hair=measure_hair(dataset, config.seed, log),
-        skin=fit_bare_skin(faces, infos, config.seed, log),
+        skin=with_age_folds(skin, faces, infos, config.seed, log),
     )
     save_linear(out, run, asked)
     log(f"wrote {out / SIDECAR}")

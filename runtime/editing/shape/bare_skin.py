@@ -1,4 +1,4 @@
-"""Skin without beards and folds: what it would look like where a photo does not show it.
+"""Skin without beards and folds: what it would look like where a photo does not show it; and folds of age.
 
     K = m + B c,    c = argmin sum_i w_i (x_i - m_i - (B c)_i)^2 + v |c|^2
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -59,12 +59,16 @@ class BareSkin:
         mean: float32 (P, 3) RGB.
         components: float32 (P, 3, K), scaled by their standard deviations.
         noise: the variance of a pixel that they do not explain.
+        folds: float32 (S, S) in the texture frame: how much deeper than young people's the folds of those are
+            in whom age is plain to see, in log units, at least 0 (`aif.train.shape.faces.age_folds`); None
+            where it is not known.
     """
 
     where: npt.NDArray[np.bool_]
     mean: Float32Array
     components: Float32Array
     noise: float
+    folds: Float32Array | None = None
 
     @classmethod
     def read(cls, data: bytes) -> BareSkin:
@@ -74,11 +78,13 @@ class BareSkin:
                 where, mean, components, noise = (
                     file[name] for name in ("where", "mean", "components", "noise")
                 )
-            skin = cls(where.astype(bool), f32(mean), f32(components), float(noise))
+                folds = f32(file["folds"]) if "folds" in file else None
+            skin = cls(where.astype(bool), f32(mean), f32(components), float(noise), folds)
             fits = where.shape == (SIDE, SIDE) and mean.shape == (where.sum(), 3) == components.shape[:2]
-            if not (
-                fits and components.size and all(map(np.all, map(np.isfinite, (mean, components, noise))))
-            ):
+            if folds is not None:
+                fits &= folds.ndim == 2 and folds.shape[0] == folds.shape[1] > 0
+            numbers = (mean, components, noise, *([] if folds is None else [folds]))
+            if not (fits and components.size and all(np.isfinite(each).all() for each in numbers)):
                 raise ValueError("its arrays do not fit each other, or are not finite")
             return skin
         except (
@@ -94,8 +100,12 @@ class BareSkin:
 
     def stored(self) -> bytes:
         """As bytes of an .npz file."""
-        file, half = io.BytesIO(), (self.mean.astype(np.float16), self.components.astype(np.float16))
-        np.savez(file, where=self.where, mean=half[0], components=half[1], noise=np.float32(self.noise))
+        arrays: dict[str, Any] = {"where": self.where, "noise": np.float32(self.noise)}
+        for name in ("mean", "components", "folds"):
+            if (array := getattr(self, name)) is not None:
+                arrays[name] = array.astype(np.float16)
+        file = io.BytesIO()
+        np.savez(file, **arrays)
         return file.getvalue()
 
     def under(self, texture_hwc: Float32Array, doubtful: Float32Array, doubt: Doubt) -> Float32Array:

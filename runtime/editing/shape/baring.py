@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -26,9 +27,6 @@ FOLDING: tuple[Part, ...] = ("mouth", "jaw", "cheeks")
 # anybody has exactly none.
 BEARDED, FOLDED = 0.08, 0.3
 
-# With age a face's own folds deepen by this share of what they are darker than bare skin.
-DEEPER = 0.8
-
 # A value this near to that with a beard may still be asked to become it.
 ASKED = 1e-3
 
@@ -44,6 +42,7 @@ class Baring:
 
     Attributes:
         skin: what skin looks like without a beard; None where the bundle does not tell.
+        aged: float32 (S, S) folds of people in whom age is plain to see; 0 where the bundle does not tell.
         frame: of the textures.
         bearded: float32 (A,) 1 for beards, -1 for what says that there is none, 0 for others.
         beards: float32 (A, S, S) the shares of their edits.
@@ -54,6 +53,7 @@ class Baring:
     """
 
     skin: BareSkin | None
+    aged: Float32Array
     frame: Frame
     bearded: Float32Array
     beards: Float32Array
@@ -68,15 +68,19 @@ class Baring:
         cls, skin: BareSkin | None, attributes: Sequence[AttributeInfo], regions: Regions, frame: Frame
     ) -> Baring:
         """Of a manifest's attributes and their regions."""
+        size = regions.texture.shape[-1]
+        known = None if skin is None else skin.folds
+        aged = np.zeros((size, size), np.float32) if known is None else f32(cv2.resize(known, (size, size)))
         return cls(
             skin,
+            aged,
             frame,
             np.array([_SIGNS[info.bearded] for info in attributes], np.float32),
             regions.texture,
             np.array([bool(info.region) for info in attributes]),
             np.array([_SIGNS[info.unfolds] for info in attributes], np.float32),
             np.array([info.group == "expression" for info in attributes]),
-            frame.spread(region_share(FOLDING, frame), regions.texture.shape[-1]),
+            frame.spread(region_share(FOLDING, frame), size),
             np.array([(1 - info.off, info.on) for info in attributes], np.float32),
         )
 
@@ -98,7 +102,7 @@ class Baring:
             unfolded = unfold(self.skin, texture_chw, self.frame)
             share = seen.texture * (1 - self._beard(values[0])) * (1 - coming)
             gain_hwc = unfolded.apply(gain_hwc, fading * share)
-            gain_hwc = gain_hwc - (np.float32(older * DEEPER) * share * unfolded.lift)[:, :, None]
+            gain_hwc = unfolded.deepen(gain_hwc, np.float32(older) * share, self.aged)
             pores = fading * share * unfolded.lines
         if going.any():
             shaved = shave(self.skin, texture_chw, self.frame)

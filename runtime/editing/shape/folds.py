@@ -8,6 +8,11 @@
 p is what the edit brightens by itself, and becomes u: together they would make a bright line of a shallow
 fold. What brightens there also takes the colours of bare skin, for folds are redder, or grey. a leaves out
 what is no skin, the nose, and what is too dark for a fold. Fine detail is a cheek's: `pores`.
+
+With age they deepen: the face's own, and where people in whom age is plain to see have theirs (F), by what
+the face lacks of those:
+
+    g' = g - s (DEEPER a min(r, MOST) + max(0, COMMON F - OWN min(r, MOST)))
 """
 
 from __future__ import annotations
@@ -40,6 +45,10 @@ STRANGE = (0.2, 0.4)
 
 # From this depth on, in log units, a fold has fine detail of its own; so much of that goes.
 FOLDED, FINER = 0.1, 0.5
+
+# With age a face's own folds deepen by this share of what they are darker than bare skin; those that people
+# have count so many times, and less by this share of the face's own.
+DEEPER, COMMON, OWN = 0.8, 1.4, 0.5
 
 # So much brighter than bare skin an edit and folds that fade may make a place together, in log units.
 OVER = 0.1
@@ -82,16 +91,30 @@ class Unfolded(NamedTuple):
         own = self.known[:, :, None] * (gain_hwc - light[:, :, None])
         return f32(gain_hwc + more[:, :, None] + coloured[:, :, None] * (self.colour - own))
 
+    def deepen(self, gain_hwc: Float32Array, share_hw: Float32Array, aged_hw: Float32Array) -> Float32Array:
+        """An edit's gain (S, S, 3) that deepens folds, too, by a share (S, S) of 0 to 1; `aged` (S, S) are
+        those of people in whom age is plain to see, in log units."""
+        lacking = np.float32(COMMON) * aged_hw - np.float32(OWN) * np.minimum(self.lack, np.float32(MOST))
+        darker = np.float32(DEEPER) * self.lift + np.maximum(lacking, 0)
+        return f32(gain_hwc - (share_hw * darker)[:, :, None])
+
+
+def rise_over(skin: BareSkin, texture_hwc: Float32Array, frame: Frame) -> tuple[Float32Array, Float32Array]:
+    """How much darker than bare skin a face of texture (S, S, 3) in [0, 1] is, (S, S), 0 for most of it; and
+    what bare skin has more of each channel, but for the light, (S, S, 3). In log units."""
+    size, mask = len(texture_hwc), detail_mask(frame, len(texture_hwc))
+    smooth = blurred_beside(
+        np.log(texture_hwc + np.float32(EPSILON)), lips_mask(frame, size), FINE * size / 128
+    )
+    away = skin.under(texture_hwc, mask, SKIN) - smooth
+    rise = away.mean(axis=2)
+    return f32(rise - np.median(rise[mask > 0.8])), f32(away - rise[:, :, None])
+
 
 def unfold(skin: BareSkin, texture_chw: Float32Array, frame: Frame) -> Unfolded:
     """What it takes to fade the folds of a face of texture (3, S, S) RGB in [0, 1]."""
     texture, size = np.ascontiguousarray(texture_chw.transpose(1, 2, 0)), texture_chw.shape[-1]
-    logs, mask = np.log(texture + np.float32(EPSILON)), detail_mask(frame, size)
-    smooth = blurred_beside(logs, lips_mask(frame, size), FINE * size / 128)
-    away = skin.under(texture, mask, SKIN) - smooth
-    rise = away.mean(axis=2)
-    colour = away - rise[:, :, None]
-    rise -= np.median(rise[mask > 0.8])
+    mask, (rise, colour) = detail_mask(frame, size), rise_over(skin, texture, frame)
     known = mask * (1 - smoothstep(np.linalg.norm(colour, axis=2), *STRANGE)) * (1 - nose_mask(frame, size))
     where = mask * known * (1 - smoothstep(rise, *DARKEST))
     beard, depth = beard_area(frame, size), np.clip(rise / FOLDED, 0, 1)

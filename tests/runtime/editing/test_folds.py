@@ -1,16 +1,20 @@
 """Folds that fade, and what is no fold."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from made_up_face import bare_skin, face_texture, made_up_frame
 
 from aif.runtime.bundle.manifest import AttributeInfo
-from aif.runtime.editing.shape.baring import DEEPER, Baring
-from aif.runtime.editing.shape.folds import MOST, OVER, nose_mask, unfold
+from aif.runtime.editing.shape.bare_skin import BareSkin
+from aif.runtime.editing.shape.baring import Baring
+from aif.runtime.editing.shape.folds import COMMON, DEEPER, MOST, OVER, OWN, nose_mask, unfold
 from aif.runtime.editing.shape.gain import AGED, shallow
 from aif.runtime.editing.shape.hairs import beard_area
 from aif.runtime.editing.shape.region import Regions, Seen
+from aif.runtime.errors import BundleError
 
 FRAME, SIZE = made_up_frame(), 128
 LINE, CHEEK, OTHER = np.s_[78:92, 38:41], np.s_[80:90, 39:40], np.s_[80:90, 86:90]
@@ -206,3 +210,44 @@ def test_a_calibrated_attribute_fades_all_at_1():
     infos = [AttributeInfo(name="Young", unfolds=1, on=2.0)]
     baring = Baring.of(None, infos, Regions.of(infos, FRAME, SIZE), FRAME)
     assert baring.fading(np.float32([0.2]), np.float32([0.2 + 2 * 0.8])).min() == pytest.approx(1)
+
+
+def test_age_brings_the_folds_that_a_face_lacks():
+    infos = [AttributeInfo(name="Young", unfolds=1)]
+    regions = Regions.of(infos, FRAME, SIZE)
+    aged = np.zeros((SIZE, SIZE), np.float32)
+    aged[LINE] = aged[OTHER] = 0.1
+    seen = Seen(np.ones((SIZE, SIZE), np.float32), np.ones(221, np.float32))
+    none, texture = np.zeros((SIZE, SIZE, 3), np.float32), with_dark(0.12)
+    own = unfold(bare_skin(), texture, FRAME)
+
+    def gains(skin, after, before=0.9):
+        values = np.float32([before]), np.float32([after])
+        return Baring.of(skin, infos, regions, FRAME).apply(none, texture, values, seen)[0].mean(axis=2)
+
+    older = gains(replace(bare_skin(), folds=aged), 0.0)
+    # In full where skin is smooth; beside what deepens of its own, less where it is folded.
+    assert older[OTHER] == pytest.approx(-COMMON * 0.1, abs=0.01)
+    lack = own.lack[CHEEK]
+    assert lack.min() > 0.03
+    expected = -DEEPER * own.lift[CHEEK] - np.maximum(COMMON * 0.1 - OWN * lack, 0)
+    np.testing.assert_allclose(older[CHEEK], expected, atol=1e-3)
+    assert np.abs(older[:60]).max() < 0.02
+    np.testing.assert_allclose(gains(replace(bare_skin(), folds=aged), 0.45), older / 2, atol=1e-4)
+    # Youth that comes brings none; a bundle that tells of none deepens a face's own alone.
+    assert gains(replace(bare_skin(), folds=aged), 0.9, before=0.1)[OTHER].max() < 0.01
+    assert gains(replace(bare_skin(), folds=aged), 0.9, before=0.1)[OTHER].min() > -0.001
+    np.testing.assert_allclose(gains(bare_skin(), 0.0)[CHEEK], -DEEPER * own.lift[CHEEK], atol=1e-4)
+
+
+def test_folds_of_age_are_stored_with_the_skin():
+    folds = np.random.default_rng(0).random((64, 64), np.float32) / 8
+    read = BareSkin.read(replace(bare_skin(), folds=folds).stored())
+    np.testing.assert_allclose(read.folds, folds, atol=1e-4)
+    assert BareSkin.read(bare_skin().stored()).folds is None
+
+
+@pytest.mark.parametrize("folds", [np.zeros((4, 5)), np.zeros(4), np.full((4, 4), np.nan)])
+def test_damaged_folds_of_age_are_refused(folds):
+    with pytest.raises(BundleError, match=r"skin\.npz cannot be read"):
+        BareSkin.read(replace(bare_skin(), folds=folds.astype(np.float32)).stored())

@@ -8,6 +8,7 @@ from made_up_face import face_picture, face_points, made_up_frame
 
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit
+from aif.runtime.editing.shape.folds import COMMON
 from aif.runtime.editing.shape.gain import EPSILON, dimmed, log_gain
 from aif.runtime.editing.shape.hairs import beard_area, shaven
 from aif.runtime.editing.shape.region import Regions
@@ -124,7 +125,7 @@ def test_an_edit_of_two_decodings_is_the_runtimes():
     assert (everywhere.hairs, nose.hairs, beard.hairs) == (0, 0, 1)
     assert (everywhere.shaven, nose.shaven, beard.shaven) == (0, 1, 0)
     going = where.rows(torch.tensor([1, 2]), torch.zeros(2))
-    assert not going.hairs.any() and not going.shaven.any()
+    assert not going.hairs.any() and not going.shaven.any() and not going.aged.any()
     edit = Composer(FRAME, SIZE).edit(*decodings, as_batch(own), everywhere)
     images = [as_batch(image).numpy() for image in (before, after, own)]
     np.testing.assert_allclose(edit.gain.numpy(), log_gain(*images, FRAME), atol=2e-3)
@@ -145,3 +146,17 @@ def test_an_edit_of_two_decodings_is_the_runtimes():
     shown = cv2.resize(detail_mask(FRAME, SIZE), (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
     amounts = amplified(amplitudes[1] - amplitudes[0]) * shown
     np.testing.assert_allclose(edit.detail.numpy(), amounts, atol=1e-5)
+
+
+def test_age_comes_with_its_folds():
+    folds = np.zeros((SIZE, SIZE), np.float32)
+    folds[80:90, 86:90] = 0.1
+    where = Where.of(attribute_infos(["Young", "Smiling", "Male"]), FRAME, SIZE, "cpu")
+    decoding = Decoding(*(torch.zeros(5, *shape) for shape in ((3, SIZE, SIZE), (221, 2), (3, 32, 32))))
+    attributes, values = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([0.0, 1, 0, 1, 0])
+    composer = Composer(FRAME, SIZE, folds=folds)
+    gain = composer.edit(
+        decoding, decoding, torch.full((5, 3, SIZE, SIZE), 0.5), where.rows(attributes, values)
+    ).gain
+    np.testing.assert_allclose(gain[0], np.broadcast_to(-COMMON * folds, (3, SIZE, SIZE)), atol=1e-6)
+    assert not gain[1:].any()

@@ -19,7 +19,7 @@ from aif.train.algorithm.update import Optimisers
 from aif.train.shape.best import estimate as estimates
 from aif.train.shape.best import training
 from aif.train.shape.best.config import Algorithm1, Effect, ShapeConfig
-from aif.train.shape.best.effect import Request, mouth_term
+from aif.train.shape.best.effect import MOUTH_PRICE, Editing, Request, mouth_term
 from aif.train.shape.best.state import ShapeState
 from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.best.training import ShapeOptions, Trainer, train_shape
@@ -106,6 +106,21 @@ def test_editing_moves_the_mixing_network_alone(small, verdict):
     assert all(torch.isfinite(term) for term in terms.values())
     changed = {k for k, v in networks.state_dict().items() if not torch.equal(v, before[k])}
     assert changed and all(name.startswith("decoder.mixing.") for name in changed)
+
+
+def test_what_edits_mix_in_has_its_price(small, verdict):
+    names = ("Young", "Smiling", "Mouth_Slightly_Open")
+    _, trainer = editing(small, verdict)
+    whole = trainer.editing
+    effect = Effect(own=0.25, bones=3.0)
+    priced = Editing(whole.composer, verdict, whole.goals, attribute_infos(names), effect)
+    none = torch.zeros(2)
+    found = priced.prices(Request(torch.tensor([0, 1]), none, none))
+    # Of each the prices for the shape, where age is dearer, and for the texture.
+    age, smile = [0.25, 1, MOUTH_PRICE], [1, 0.25, MOUTH_PRICE]
+    expected = torch.tensor([[age, age], [smile, smile]])
+    expected[0, 0] *= 3
+    torch.testing.assert_close(found, expected)
 
 
 def test_edits_are_trained_where_they_act(small, verdict):

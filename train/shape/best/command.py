@@ -14,6 +14,7 @@ from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.estimate import estimate
 from aif.train.shape.best.training import ShapeOptions, train_shape
 from aif.train.shape.best.verdict import logits_of, train_verdict
+from aif.train.shape.faces.age_folds import with_age_folds
 from aif.train.shape.faces.bare_skin import fit_bare_skin
 from aif.train.shape.faces.dense_faces import dense_landmarks
 from aif.train.shape.faces.hair_colours import measure_hair
@@ -68,7 +69,8 @@ def train_best(
     if not (out / ATTRIBUTES_FILE).exists():  # which `aif calibrate` may have changed since
         hair = measure_hair(dataset, config.seed, log)
         infos = attribute_infos(names, trained=True, regions=regions)
-        save_skin(out, fit_bare_skin(faces, infos, config.seed, log))
+        skin = with_age_folds(fit_bare_skin(faces, infos, config.seed, log), faces, infos, config.seed, log)
+        save_skin(out, skin)
         save_attributes(out, with_makeup(infos, faces, config.seed, log), hair)
     verdict = None
     if config.effect_steps:

@@ -7,8 +7,8 @@ Which triangle covers a pixel is found without gradients; the coordinates within
 that the picture pulls at the landmarks. It follows `aif.runtime.editing.shape.edit.apply_edit` step by step,
 at the size of a crop; tests hold the two together. The mouth is drawn as there, without gradients. The
 runtime alone takes the colour of beards from the person's brows, keeps the skin within its own colours and
-mouths as wide as people's, bounds what age darkens, takes off beards, fades and deepens folds, and leaves out
-what is hidden or at the rim of a turned face.
+mouths as wide as people's, bounds what age darkens, takes off beards, fades folds, knows those that a face
+has already, and leaves out what is hidden or at the rim of a turned face.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from aif.runtime.arrays import Float32Array
 from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.editing.shape.detail import SHARE, detail_mask
+from aif.runtime.editing.shape.folds import COMMON
 from aif.runtime.editing.shape.gain import EPSILON, gain_mask, lips_mask
 from aif.runtime.editing.shape.hairs import beard_area, hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import CLOSING, SHUT, draw_mouth
@@ -57,28 +59,30 @@ class Edit:
 
 class Where(NamedTuple):
     """Shares of the edits of N faces: (N, 1, S, S) of the texture, (N, 221) at the landmarks; (N,) how much
-    of what darkens is hair; (N,) how much of their broad light stays; and (N,) how much of what darkens where
-    beards grow is left out."""
+    of what darkens is hair; (N,) how much of their broad light stays; (N,) how much of what darkens where
+    beards grow is left out; and (N,) how far folds of age come."""
 
     texture: Tensor
     at_landmarks: Tensor
     hairs: Tensor
     light: Tensor
     shaven: Tensor
+    aged: Tensor
 
     @classmethod
     def of(cls, attributes: Sequence[AttributeInfo], frame: Frame, size: int, device: torch.device) -> Where:
         """A row for each attribute."""
         found = Regions.of(attributes, frame, size)
         moved = found.at_landmarks * found.moving[:, None]
-        parts = (found.texture[:, None], moved, found.hairs, found.light, found.shaven)
+        parts = (found.texture[:, None], moved, found.hairs, found.light, found.shaven, found.ages)
         return cls(*(torch.from_numpy(part).to(device) for part in parts))
 
     def rows(self, numbers: Tensor, values: Tensor) -> Where:
         """Those of attributes int64 (N,) that become `values` (N,), 0 or 1: as one goes, no hair grows, and
-        none is left out."""
+        none is left out; age comes as one attribute does, and as another goes."""
         found = Where(*(part[numbers] for part in self))
-        return found._replace(hairs=found.hairs * values, shaven=found.shaven * values)
+        aged = F.relu(found.aged * (2 * values - 1))
+        return found._replace(hairs=found.hairs * values, shaven=found.shaven * values, aged=aged)
 
 
 class Composer:
@@ -88,10 +92,16 @@ class Composer:
         frame: mean shape and triangles.
         texture_size: side of textures, and of the crops that landmarks belong to, in pixels.
         size: side at which crops are composed; those given are of this size. None = the textures'.
+        folds: (S, S) those of age, at the textures' size (`BareSkin.folds`); None = age brings none.
     """
 
     def __init__(
-        self, frame: Frame, texture_size: int, size: int | None = None, device: torch.device | str = "cpu"
+        self,
+        frame: Frame,
+        texture_size: int,
+        size: int | None = None,
+        device: torch.device | str = "cpu",
+        folds: Float32Array | None = None,
     ) -> None:
         self.frame, self.size, self.texture_size = frame, size or texture_size, texture_size
         self.order = torch.tensor(frame.draw_order, dtype=torch.int64, device=device)
@@ -101,6 +111,8 @@ class Composer:
         self.dimmed = self.mask * (1 - torch.tensor(lips_mask(frame, texture_size), device=device))
         self.bearded = torch.tensor(beard_area(frame, texture_size), device=device)
         self.skin = torch.tensor(detail_mask(frame, texture_size), device=device)
+        none = np.zeros((texture_size, texture_size), np.float32)
+        self.folds = torch.tensor(COMMON * (none if folds is None else folds), device=device)
         pixels = np.stack(np.meshgrid(*[np.arange(texture_size, dtype=np.float32)] * 2), axis=-1)
         hairs = hairs_in(pixels / np.float32(texture_size), strands_at(frame, 1.0))
         self.strands = torch.from_numpy(hairs).to(device)
@@ -119,7 +131,8 @@ class Composer:
         gain = dimmed(gain, where.light[:, None, None, None], self.dimmed)
         gain = (gain + where.shaven[:, None, None, None] * self.bearded * F.relu(-gain)) * where.texture
         dark = F.relu(-gain.mean(dim=1, keepdim=True)) * where.hairs[:, None, None, None]
-        return Edit(moves, gain + dark * self.strands, detail)
+        folded = where.aged[:, None, None, None] * self.folds
+        return Edit(moves, gain + dark * self.strands - folded, detail)
 
     def __call__(self, crops: Tensor, points: Tensor, edit: Edit) -> Tensor:
         """The edited crops (N, 3, S, S) in [0, 1].
@@ -270,7 +283,7 @@ def sample_grid(encoder: ShapeEncoder, decoder: ShapeDecoder, store: FaceStore) 
     """
     rows = torch.arange(min(SAMPLES, len(store)))
     faces = store.batch(rows)
-    composer = Composer(store.frame, store.size, device=store.device)
+    composer = Composer(store.frame, store.size, device=store.device, folds=store.folds)
     where = Where.of(store.infos, store.frame, store.size, store.device)
     code = encoder(faces.texture, faces.points)
     before = decoder.decode(code.mean, code.y)

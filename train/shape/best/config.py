@@ -46,6 +46,8 @@ class Effect(Settings):
     """Weight of the squared changes of the other attributes' verdicts, in the same unit, summed over them."""
     broad: tuple[str, ...] = ("Male", "Young")
     """Attributes that are made of others: the weight of changes of others is a quarter for them."""
+    bones: float = 5.0
+    """How many times mixing for the shape costs in edits of these: with the age of others come their jaws."""
     mixing: float = 0.015
     """Weight of the squared attribute values that an edit mixes in."""
     own: float = 0.15

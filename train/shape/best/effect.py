@@ -85,7 +85,9 @@ class Editing:
     ) -> None:
         self.composer, self.verdict, self.goals, self.effect = composer, verdict, goals, effect
         names, device = [info.name for info in attributes], goals.absent.device
-        self.narrow = torch.tensor([0.25 if name in effect.broad else 1.0 for name in names], device=device)
+        broad = torch.tensor([name in effect.broad for name in names], device=device)
+        self.narrow = torch.where(broad, 0.25, 1.0)
+        self.bones = torch.where(broad, effect.bones, 1.0)
         self.every = Where.of(attributes, composer.frame, composer.texture_size, device)
         self.smiling = names.index("Smiling") if "Smiling" in names else -1
         self.mouth = names.index("Mouth_Slightly_Open") if "Mouth_Slightly_Open" in names else -1
@@ -104,7 +106,8 @@ class Editing:
         return y
 
     def prices(self, request: Request) -> Tensor:
-        """What mixing a bit of each attribute in costs, (N, A): 1, and less for the edited one.
+        """What mixing a bit of each attribute in costs, for the shape and for the texture, (N, 2, A): 1, and
+        less for the edited one.
 
         The mouth costs most: a shut one that opens shows teeth that the photo does not have.
         """
@@ -112,7 +115,7 @@ class Editing:
         if self.mouth >= 0:
             prices[:, self.mouth] = MOUTH_PRICE
         prices[torch.arange(len(prices), device=prices.device), request.attribute] = self.effect.own
-        return prices
+        return torch.stack([prices * self.bones[request.attribute][:, None], prices], dim=1)
 
 
 def effect_step(
@@ -136,12 +139,11 @@ def effect_step(
     logits = editing.verdict(composed.roll(request.shift, dims=(2, 3)))
     lacking, gone = verdict_terms(logits, before_logits, request, editing)
     at_rest, edited = (torch.stack(decoder.mixed(z, y), dim=1) for y in (code.y, asked))
-    price = editing.prices(request)[:, None]
     terms = {
         "verdict": lacking,
         "others": gone,
         "mouth": mouth_term(faces.points, faces.points + edit.moves),
-        "mixing": ((edited - at_rest).square() * price).sum(dim=(1, 2)).mean(),
+        "mixing": ((edited - at_rest).square() * editing.prices(request)).sum(dim=(1, 2)).mean(),
         "rest": at_rest.square().sum(dim=(1, 2)).mean(),
     }
     weighted = (getattr(editing.effect, name) * term for name, term in terms.items())

@@ -31,7 +31,7 @@ from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.faces.store import Faces, FaceStore
 from aif.train.shape.faces.textures import Textures
 from aif.train.shape.linear.fit import fit_linear
-from aif.train.shape.shape_run import load_attributes
+from aif.train.shape.shape_run import load_attributes, load_skin
 from aif.train.training.checkpoint import list_checkpoints, load_checkpoint
 from aif.train.training.logs import CHECKPOINT, FIRST_SAMPLE, STOPPING, RunLog, not_finite
 from aif.train.training.run import checkpoint_folder
@@ -69,7 +69,7 @@ def train_shape(
     SIGINT and SIGTERM end it after the step in hand, with a checkpoint, and between its stages at once.
 
     Args:
-        out: holds what the attributes are like (`save_attributes`).
+        out: holds what the attributes are like (`save_attributes`), and bare skin, if any edit bares it.
         faces: textures of the training split.
         crops: uint8 (N, S, S, 3) RGB crops of the same faces, as `make_crops` cuts them.
         verdict: crops (N, 3, S, S) -> logits (N, A) of the same attributes; None where effect_steps is 0.
@@ -82,7 +82,9 @@ def train_shape(
         KeyboardInterrupt: a signal came.
     """
     infos, _ = load_attributes(out)
-    store = FaceStore(faces, crops, torch.device(options.device), infos)
+    skin = load_skin(out)
+    folds = None if skin is None else skin.folds
+    store = FaceStore(faces, crops, torch.device(options.device), infos, folds)
     prepare_folder(out, config, store, data)
     checkpoints = checkpoint_folder(out)
     state = _begin(config, checkpoints, faces, store.device, log)
@@ -204,7 +206,7 @@ class Trainer:
     def _make_editing(self, goals: Goals) -> None:
         assert self.verdict is not None
         store, effect = self.store, self.config.effect
-        composer = Composer(store.frame, store.size, effect.size, store.device)
+        composer = Composer(store.frame, store.size, effect.size, store.device, store.folds)
         self.editing = Editing(composer, self.verdict, goals, store.infos, effect)
 
     def _batch(self, rows: Tensor, random: torch.Generator) -> Faces:

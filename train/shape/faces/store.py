@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from aif.runtime.arrays import Float32Array
 from aif.runtime.bundle.attributes import AttributeInfo
 from aif.runtime.geometry import points as dense
 from aif.train.shape.faces.known import attribute_infos
@@ -49,6 +50,7 @@ class FaceStore:
         crops: uint8 (N, S, S, 3) RGB crops of the same faces.
         device: where batches go.
         infos: what the attributes are about; None = what is known by their names.
+        folds: those of age (`BareSkin.folds`), if they are known.
     """
 
     def __init__(
@@ -57,10 +59,11 @@ class FaceStore:
         crops: npt.NDArray[np.uint8],
         device: torch.device,
         infos: tuple[AttributeInfo, ...] | None = None,
+        folds: Float32Array | None = None,
     ) -> None:
         self.attributes, self.frame, self.size = faces.attributes, faces.frame, faces.size
         self.people, self.infos = faces.people, infos or attribute_infos(faces.attributes)
-        self.device = device
+        self.device, self.folds = device, folds
         self._images, self._crops, self.points, self.y = (
             torch.from_numpy(each).to(device) for each in (faces.images, crops, faces.points, faces.labels)
         )
