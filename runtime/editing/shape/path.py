@@ -21,7 +21,7 @@ from aif.runtime.editing.shape.hairs import OwnHair, beard_area, shaven
 from aif.runtime.editing.shape.makeup import makeup_gain, taken_off
 from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, Shares, hidden_parts, visible
 from aif.runtime.editing.shape.skin import OwnSkin
-from aif.runtime.editing.shape.smiles import kept_wide
+from aif.runtime.editing.shape.smiles import naturally_wide
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
@@ -140,7 +140,7 @@ class ShapePath(EditPath[FaceChange]):
                 given = ShapeEdit(moves[k], np.ascontiguousarray(gain[k]), detail[k], pores=none)
                 part = self._part(given, texture, (old[k], new[k]), seen[k])
                 if (old[k] != new[k])[self.baring.expressions].any():
-                    given_back = kept_wide(points[k], part.moves) - part.moves
+                    given_back = naturally_wide(points[k], part.moves) - part.moves
                     part = replace(part, moves=part.moves + given_back * seen[k].at_landmarks[:, None])
                 parts[k].append(part)
         found = []

@@ -11,7 +11,7 @@ from staged_faces import Nobody
 from aif.runtime import Detection, Editor
 from aif.runtime.bundle.bundle import EMBEDDED_BUNDLE
 from aif.runtime.editing.shape.gain import AGED
-from aif.runtime.editing.shape.smiles import kept_wide
+from aif.runtime.editing.shape.smiles import naturally_wide
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.errors import NoFaceError
 from aif.runtime.faces.landmarks import box_from_landmarks
@@ -95,10 +95,10 @@ def changes(editor, frame, edits):
 def test_a_smile_that_goes_leaves_the_mouth_as_wide_as_peoples(editor, astronaut_bgr):
     offered(editor, "Smiling")
     edit, points = changes(editor, astronaut_bgr, {"Smiling": -1.0})
-    assert kept_wide(points, edit.moves) == pytest.approx(edit.moves, abs=2e-3)
+    assert naturally_wide(points, edit.moves) == pytest.approx(edit.moves, abs=2e-3)
     monkeyed = edit.moves.copy()
     monkeyed[dense.LEFT_MOUTH, 0] += 0.05
-    assert np.abs(kept_wide(points, monkeyed) - monkeyed).max() > 0.01  # it would be noticed
+    assert np.abs(naturally_wide(points, monkeyed) - monkeyed).max() > 0.01  # it would be noticed
 
 
 def test_age_leaves_no_bruises(editor, astronaut_bgr, monkeypatch):
