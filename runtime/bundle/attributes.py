@@ -57,7 +57,7 @@ class AttributeInfo(Frozen):
     men's are dark, but youth is no beard. `bearded`: the value at which faces have a beard; as it goes, they
     are shaved.
     `unfolds`: the value towards which folds and shadows of the skin fade, of expressions around the mouth,
-    else anywhere.
+    else anywhere; away from it, but for expressions, folds of age come.
     `group` is for menus. `makeup`: that the attribute is make-up, and its colours.
     """
 

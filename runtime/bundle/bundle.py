@@ -97,7 +97,7 @@ class Bundle:
         return self._read(self.manifest.detector, "face detector", "Use another one: --detector auto.")
 
     def skin_bytes(self) -> bytes:
-        """Skin without beards (`aif.runtime.editing.shape.bare_skin`); errors as `matte_bytes`."""
+        """Bare skin and folds of age (`aif.runtime.editing.shape.bare_skin`); errors as `matte_bytes`."""
         return self._read(self.manifest.skin, "skin without beards", "Export it anew: aif-export RUN -o OUT")
 
     def _read(self, info: FileInfo | None, what: str = "", fix: str = "") -> bytes:

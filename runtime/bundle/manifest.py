@@ -135,11 +135,12 @@ class Manifest(Frozen):
     crop, or textures on the mean shape of `shape` together with landmarks. `features` names the further
     tensors that go from encoder to decoder. `graphs` maps a precision ("fp32", "fp16", "int8") to its graphs.
     `landmarks`, `matte` and `detector` are the networks that find dense landmarks, hair and faces, `skin` is
-    what skin looks like without a beard. `compositing` is the default mode. `source_values` says which y the
-    decoder gets for an attribute nobody asked for: the encoder's prediction, or that prediction rounded to 0
-    or 1. `hair` has the colours of hair by attribute. `parity` is the largest error of the graphs against the
-    trained network by precision and batch size (z and features relative to their size, landmarks in units of
-    the crop's side). `variants` tells of every precision that was made from FP32.
+    what skin looks like without beard and folds, and where age brings folds. `compositing` is the default
+    mode. `source_values` says which y the decoder gets for an attribute nobody asked for: the encoder's
+    prediction, or that prediction rounded to 0 or 1. `hair` has the colours of hair by attribute. `parity` is
+    the largest error of the graphs against the trained network by precision and batch size (z and features
+    relative to their size, landmarks in units of the crop's side). `variants` tells of every precision that
+    was made from FP32.
     """
 
     schema_version: Literal[3] = 3

@@ -29,7 +29,7 @@ class ShapeRun:
         preset, steps, faces_seen, seed, data_name, data_fingerprint: where the weights came from.
         data_path: where the training faces lay; None = not known.
         hair: colours of hair by attribute.
-        skin: the skin of faces without beards; None where no edit bares it.
+        skin: the skin of faces without beards, and folds of age; None where no edit bares it.
     """
 
     encoder: nn.Module

@@ -82,7 +82,7 @@ class BareSkin:
             skin = cls(where.astype(bool), f32(mean), f32(components), float(noise), folds)
             fits = where.shape == (SIDE, SIDE) and mean.shape == (where.sum(), 3) == components.shape[:2]
             if folds is not None:
-                fits &= folds.ndim == 2 and folds.shape[0] == folds.shape[1] > 0
+                fits &= folds.ndim == 2 and folds.shape[0] == folds.shape[1] > 0 and folds.min() >= 0
             numbers = (mean, components, noise, *([] if folds is None else [folds]))
             if not (fits and components.size and all(np.isfinite(each).all() for each in numbers)):
                 raise ValueError("its arrays do not fit each other, or are not finite")

@@ -12,7 +12,7 @@ what is no skin, the nose, and what is too dark for a fold. Fine detail is a che
 With age they deepen: the face's own, and where people in whom age is plain to see have theirs (F), by what
 the face lacks of those:
 
-    g' = g - s (DEEPER a min(r, MOST) + max(0, COMMON F - OWN min(r, MOST)))
+    g' = g - s a (DEEPER min(r, MOST) + max(0, COMMON F - OWN min(r, MOST)))
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class Unfolded(NamedTuple):
         known: float32 (S, S) where colours are those of skin, 0 to 1.
         colour: float32 (S, S, 3) what bare skin has more of each channel there, but for the light.
         lines: float32 (S, S) where fine detail goes, 0 to 1.
+        where: float32 (S, S) where skin is seen that may be folded, 0 to 1.
     """
 
     lack: Float32Array
@@ -79,6 +80,7 @@ class Unfolded(NamedTuple):
     known: Float32Array
     colour: Float32Array
     lines: Float32Array
+    where: Float32Array
 
     def apply(self, gain_hwc: Float32Array, share_hw: Float32Array) -> Float32Array:
         """An edit's gain (S, S, 3) that fades folds, too, by a share (S, S) of 0 to 1."""
@@ -95,7 +97,7 @@ class Unfolded(NamedTuple):
         """An edit's gain (S, S, 3) that deepens folds, too, by a share (S, S) of 0 to 1; `aged` (S, S) are
         those of people in whom age is plain to see, in log units."""
         lacking = np.float32(COMMON) * aged_hw - np.float32(OWN) * np.minimum(self.lack, np.float32(MOST))
-        darker = np.float32(DEEPER) * self.lift + np.maximum(lacking, 0)
+        darker = np.float32(DEEPER) * self.lift + self.where * np.maximum(lacking, 0)
         return f32(gain_hwc - (share_hw * darker)[:, :, None])
 
 
@@ -123,7 +125,7 @@ def unfold(skin: BareSkin, texture_chw: Float32Array, frame: Frame) -> Unfolded:
     lines = cv2.GaussianBlur(depth * where, (0, 0), SOFT * size / 128)
     lack = f32(np.maximum(rise, 0))
     lift = f32(np.minimum(lack, MOST) * where)
-    return Unfolded(lack, lift, f32(known), f32(known[:, :, None] * colour), f32(FINER * lines))
+    return Unfolded(lack, lift, f32(known), f32(known[:, :, None] * colour), f32(FINER * lines), f32(where))
 
 
 @lru_cache(maxsize=8)

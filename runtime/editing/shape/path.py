@@ -21,7 +21,7 @@ from aif.runtime.editing.shape.hairs import OwnHair, beard_area, shaven
 from aif.runtime.editing.shape.makeup import makeup_gain, taken_off
 from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, Shares, hidden_parts, visible
 from aif.runtime.editing.shape.skin import OwnSkin
-from aif.runtime.editing.shape.smiles import naturally_wide
+from aif.runtime.editing.shape.smiles import CHANGED, naturally_wide
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
@@ -139,9 +139,11 @@ class ShapePath(EditPath[FaceChange]):
                 none = np.zeros(detail.shape[1:3], dtype=np.float32)
                 given = ShapeEdit(moves[k], np.ascontiguousarray(gain[k]), detail[k], pores=none)
                 part = self._part(given, texture, (old[k], new[k]), seen[k])
-                if (old[k] != new[k])[self.baring.expressions].any():
+                changed = np.abs(new[k] - old[k])[self.baring.expressions].max(initial=0)
+                if changed > 0:  # little of what other edits do to the mouth, where it changes little
                     given_back = naturally_wide(points[k], part.moves) - part.moves
-                    part = replace(part, moves=part.moves + given_back * seen[k].at_landmarks[:, None])
+                    share = seen[k].at_landmarks[:, None] * np.float32(min(changed / CHANGED, 1))
+                    part = replace(part, moves=part.moves + given_back * share)
                 parts[k].append(part)
         found = []
         for k, texture in enumerate(encoded.inputs.images):

@@ -24,6 +24,10 @@ SMILE, SMILE_SLOPE = 0.71 + 0.06, 0.31
 LIPS, AROUND = 0.12, 0.18
 
 
+# An expression that changes by this, as the decoder's values go, gives back what is too much in full.
+CHANGED = 0.3
+
+
 def naturally_wide(points: Float32Array, moves: Float32Array) -> Float32Array:
     """The movements (221, 2) of an edit of an expression, with the mouth as wide as it should be; landmarks
     (221, 2) before it in the same units."""

@@ -240,6 +240,17 @@ def test_age_brings_the_folds_that_a_face_lacks():
     np.testing.assert_allclose(gains(bare_skin(), 0.0)[CHEEK], -DEEPER * own.lift[CHEEK], atol=1e-4)
 
 
+def test_age_folds_skin_alone():
+    aged, all_over = np.full((SIZE, SIZE), 0.15, np.float32), np.ones((SIZE, SIZE), np.float32)
+    none, texture = np.zeros((SIZE, SIZE, 3), np.float32), face_texture()
+    texture[:, 80:90, 86:90] = np.float32([0.2, 0.5, 0.2])[:, None, None]  # paint
+    faces = (texture, face_texture(beard=0.4))
+    painted, beard = (unfold(bare_skin(), each, FRAME).deepen(none, all_over, aged) for each in faces)
+    assert painted[80:90, 38:41].max() < -0.15 and painted[82:88, 87:89].min() > -0.02
+    grows = beard_area(FRAME, SIZE) > 0.95
+    assert beard[grows].min() > -0.02 and beard[72:78, 38:41].max() < -0.1
+
+
 def test_folds_of_age_are_stored_with_the_skin():
     folds = np.random.default_rng(0).random((64, 64), np.float32) / 8
     read = BareSkin.read(replace(bare_skin(), folds=folds).stored())
@@ -247,7 +258,9 @@ def test_folds_of_age_are_stored_with_the_skin():
     assert BareSkin.read(bare_skin().stored()).folds is None
 
 
-@pytest.mark.parametrize("folds", [np.zeros((4, 5)), np.zeros(4), np.full((4, 4), np.nan)])
+@pytest.mark.parametrize(
+    "folds", [np.zeros((4, 5)), np.zeros(4), *(np.full((4, 4), bad) for bad in (np.nan, -0.1))]
+)
 def test_damaged_folds_of_age_are_refused(folds):
     with pytest.raises(BundleError, match=r"skin\.npz cannot be read"):
         BareSkin.read(replace(bare_skin(), folds=folds.astype(np.float32)).stored())

@@ -11,13 +11,15 @@ import torch
 from torch import nn
 
 from aif.runtime.editing.shape.bare_skin import SIDE, BareSkin
+from aif.runtime.editing.shape.folds import COMMON
 from aif.runtime.errors import CheckpointError, ConfigError
 from aif.runtime.geometry import points as dense
 from aif.runtime.signals import Terminated
 from aif.train.algorithm.factorize import Game
 from aif.train.algorithm.update import Optimisers
+from aif.train.shape.best import compose, training
 from aif.train.shape.best import estimate as estimates
-from aif.train.shape.best import training
+from aif.train.shape.best.compose import Composer
 from aif.train.shape.best.config import Algorithm1, Effect, ShapeConfig
 from aif.train.shape.best.effect import MOUTH_PRICE, Editing, Request, mouth_term
 from aif.train.shape.best.state import ShapeState
@@ -64,6 +66,26 @@ def test_a_run_has_its_skin(small, verdict, tmp_path):
     skin = BareSkin(np.eye(SIDE, dtype=bool), one[:, :, 0], one, 0.5)
     save_skin(tmp_path, skin)
     assert train(small, verdict, tmp_path).skin.stored() == skin.stored()
+
+
+def test_folds_of_age_are_what_edits_are_composed_with(small, verdict, tmp_path, monkeypatch):
+    one, size = np.ones((SIDE, 3, 1), np.float32), small.faces.size
+    folds = np.zeros((size, size), np.float32)
+    folds[size // 2] = 0.125
+    save_skin(tmp_path, BareSkin(np.eye(SIDE, dtype=bool), one[:, :, 0], one, 0.5, folds))
+    made = []
+
+    class Kept(Composer):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    monkeypatch.setattr(training, "Composer", Kept)
+    monkeypatch.setattr(compose, "Composer", Kept)
+    train(small, verdict, tmp_path, options=dataclasses.replace(OPTIONS, sample_every=1))
+    assert len(made) > 1  # that of the edits, and those of pictures
+    for composer in made:
+        np.testing.assert_allclose(composer.folds.numpy(), COMMON * folds, atol=1e-6)
 
 
 def weights(run):

@@ -290,7 +290,7 @@ def sample_grid(encoder: ShapeEncoder, decoder: ShapeDecoder, store: FaceStore) 
     columns = [faces.crop, before.texture]
     for number in range(len(store.attributes)):
         y = code.y.clone()
-        y[:, number] = 1 - y[:, number].round()
+        y[:, number] = 1 - y[:, number].round().clamp(0, 1)
         here = where.rows(torch.full((len(rows),), number), y[:, number])
         edit = composer.edit(before, decoder.decode(code.mean, y), faces.texture, here)
         columns.append(composer(faces.crop, faces.points, edit))

@@ -121,7 +121,7 @@ def signed_areas(vertices: Tensor, triangles: Tensor) -> Tensor:
 
 
 def mirrored(images: Tensor) -> Tensor:
-    """Images (N, 3, S, S) mirrored about the template's axis, x = S / 2 in pixels.
+    """Images (..., S, S) mirrored about the template's axis, x = S / 2 in pixels.
 
     The axis lies half a pixel right of the image's middle: the first column becomes a copy of the second.
     """
