@@ -65,6 +65,19 @@ class Frame:
         return np.asarray(inside[self.triangles].all(axis=1))
 
     @cached_property
+    def around(self) -> Float32Array:
+        """Each row times values at landmarks and anchors is their mean over a vertex's neighbours, float32
+        (257, 257); lips are no neighbours of each other."""
+        count = dense.COUNT + len(self.anchors)
+        near = np.zeros((count, count), dtype=np.float32)
+        for one in range(3):
+            for other in range(3):
+                near[self.triangles[~self.inner_mouth, one], self.triangles[~self.inner_mouth, other]] = (
+                    one != other
+                )
+        return f32(near / np.maximum(near.sum(axis=1, keepdims=True), 1))
+
+    @cached_property
     def draw_order(self) -> Int32Array:
         """The triangles, those between the lips first, so that lips cover them: int32 (T, 3)."""
         return np.concatenate([self.triangles[self.inner_mouth], self.triangles[~self.inner_mouth]])

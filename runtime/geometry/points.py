@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from aif.runtime.arrays import Float32Array
+from aif.runtime.arrays import Float32Array, f32
 
 COUNT = 221
 
@@ -23,7 +23,13 @@ NOSE, SKIN = slice(128, 160), slice(160, 221)
 UPPER_LIP = np.arange(57, 66)
 LOWER_LIP = np.arange(67, 76)[::-1]
 
+# Each landmark of the inner lips has its partner of the outer ones so many before it.
+INNER_TO_OUTER = INNER_LIP.start - OUTER_LIP.start
+
 NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH = 133, 36, 46
+
+# Left and right corner of the left eye, of the right one: no expression moves them.
+EYE_CORNERS = (76, 84, 92, 100)
 
 
 def _pairs(start: int, stop: int) -> list[int]:
@@ -54,6 +60,14 @@ def five_points(points: npt.ArrayLike) -> Float32Array:
     eyes = (p[..., LEFT_EYE, :].mean(axis=-2), p[..., RIGHT_EYE, :].mean(axis=-2))
     others = (p[..., number, :] for number in (NOSE_TIP, LEFT_MOUTH, RIGHT_MOUTH))
     return np.stack([*eyes, *others], axis=-2)
+
+
+def head_still(moves: Float32Array) -> Float32Array:
+    """Movements (..., 221, 2) without the head's own: the corners of the eyes stay, on average.
+
+    Landmarks are learnt in crops that are aligned by mouth and nose, too, where a smile shifts the eyes.
+    """
+    return f32(moves - moves[..., list(EYE_CORNERS), :].mean(axis=-2, keepdims=True))
 
 
 def mouth_opening(points: npt.ArrayLike) -> npt.NDArray[np.float64]:

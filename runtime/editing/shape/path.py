@@ -15,13 +15,13 @@ from aif.runtime.editing.shape.bare_skin import BareSkin
 from aif.runtime.editing.shape.baring import Baring
 from aif.runtime.editing.shape.detail import amplified, detail_mask
 from aif.runtime.editing.shape.edit import ShapeEdit, apply_edit, sum_of
+from aif.runtime.editing.shape.expressions import CHANGED, natural
 from aif.runtime.editing.shape.gain import dimmed, greyed, is_grey, log_gain, shallow
 from aif.runtime.editing.shape.hair import HairChange, apply_hair, hair_change, own_hair
 from aif.runtime.editing.shape.hairs import OwnHair, beard_area, shaven
 from aif.runtime.editing.shape.makeup import makeup_gain, taken_off
 from aif.runtime.editing.shape.region import EXPRESSED, Regions, Seen, Shares, hidden_parts, visible
 from aif.runtime.editing.shape.skin import OwnSkin
-from aif.runtime.editing.shape.smiles import CHANGED, naturally_wide
 from aif.runtime.editing.shape.warp import FacePlace
 from aif.runtime.faces.detect import Detection
 from aif.runtime.faces.landmarks import DenseFaces, LandmarkNet, box_from_landmarks
@@ -34,7 +34,7 @@ from aif.runtime.geometry.align import (
     yaw_fade,
 )
 from aif.runtime.geometry.frame import Frame
-from aif.runtime.geometry.points import COUNT, five_points
+from aif.runtime.geometry.points import COUNT, five_points, head_still
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import FaceModel
 
@@ -133,7 +133,7 @@ class ShapePath(EditPath[FaceChange]):
                 Seen.of(*each, self.frame) for each in zip(encoded.inputs.images, images[0], strict=True)
             ]
             gain = log_gain(images[0], images[1], encoded.inputs.images, self.frame).transpose(0, 2, 3, 1)
-            moves = after.landmarks - before.landmarks
+            moves = head_still(after.landmarks - before.landmarks)
             detail = amplified(after.detail - before.detail).transpose(0, 2, 3, 1)
             for k, texture in enumerate(encoded.inputs.images):
                 none = np.zeros(detail.shape[1:3], dtype=np.float32)
@@ -141,7 +141,7 @@ class ShapePath(EditPath[FaceChange]):
                 part = self._part(given, texture, (old[k], new[k]), seen[k])
                 changed = np.abs(new[k] - old[k])[self.baring.expressions].max(initial=0)
                 if changed > 0:  # little of what other edits do to the mouth, where it changes little
-                    given_back = naturally_wide(points[k], part.moves) - part.moves
+                    given_back = natural(points[k], part.moves) - part.moves
                     share = seen[k].at_landmarks[:, None] * np.float32(min(changed / CHANGED, 1))
                     part = replace(part, moves=part.moves + given_back * share)
                 parts[k].append(part)

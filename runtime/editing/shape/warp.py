@@ -39,7 +39,7 @@ OPENING = 0.3
 # so many (standard deviation).
 SEAM, SEAM_BLUR = 1.5, 0.8
 
-# No triangle becomes smaller than this share of its area by an edit: before, the movement is damped.
+# No triangle becomes smaller than this share of its area by an edit: before, the movement is smoothed.
 LEAST_SHARE = 0.15
 
 # A face of fewer photo pixels to a pixel of a 128 px crop has no detail to lose: it is resampled by Lanczos.
@@ -50,8 +50,9 @@ SMALL = 1.0
 # Offsets below this, in pixels, are none: what `cv2.remap` takes for none, too.
 NO_OFFSET = 1 / 64
 
-# So often at the most a movement is halved where it folds.
-DAMPINGS = 16
+# Where a movement folds it is brought nearer to its neighbours' so often at the most, then halved as often.
+SMOOTHINGS = 12
+HALVINGS = 16
 
 Box = tuple[int, int, int, int]
 
@@ -150,11 +151,11 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
     """How a face moves when its landmarks move by `moves`, float32 (221, 2) in units of the crop's side.
 
     Lips that meet or cross are joined, and so are those that would only just part; a movement that would fold
-    triangles is damped there.
+    triangles is smoothed there.
     """
     wanted = place.points + place.in_photo(moves)
     kept = kept_shut(*(float(dense.mouth_opening(p)) / place.scale for p in (place.points, wanted)))
-    wanted = joined_lips(wanted, np.where(dense.lip_gaps(wanted) < 0, 1, kept))
+    wanted = joined_lips(wanted, np.where(dense.lip_gaps(wanted) < 0, 1, kept), whole=True)
     moved = place.points + _unfolded(frame, place, wanted - place.points)
     before, after = (float(dense.mouth_opening(points)) / place.scale for points in (place.points, moved))
     shut = after < SHUT
@@ -235,30 +236,33 @@ def _ramp(opening: float, whole: float) -> float:
     return part * part * (3 - 2 * part)
 
 
-def joined_lips(points: Float32Array, share: npt.NDArray[np.float64]) -> Float32Array:
+def joined_lips(points: Float32Array, share: npt.NDArray[np.float64], whole: bool = False) -> Float32Array:
     """The landmarks with the pairs of inner lips brought together by a share (9,) of their distance each:
-    float32 (221, 2)."""
+    float32 (221, 2); or the `whole` lips, as thick as they were."""
     joined = points.copy()
     upper, lower = (points[lip] for lip in (dense.UPPER_LIP, dense.LOWER_LIP))
-    middle = (upper + lower) / 2
-    joined[dense.UPPER_LIP] = upper + share[:, None] * (middle - upper)
-    joined[dense.LOWER_LIP] = lower + share[:, None] * (middle - lower)
+    half = share[:, None] * (lower - upper) / 2
+    for lip, way in ((dense.UPPER_LIP, half), (dense.LOWER_LIP, -half)):
+        joined[lip] += way
+        if whole:
+            joined[lip - dense.INNER_TO_OUTER] += way
     return joined
 
 
 def _unfolded(frame: Frame, place: FacePlace, moves: Float32Array) -> Float32Array:
-    """The movements (221, 2) in photo pixels, damped at corners of triangles that would fold."""
+    """The movements (221, 2) in photo pixels, smoothed at corners of triangles that would fold."""
     triangles = frame.triangles[~frame.inner_mouth]
     before = np.concatenate([place.points, place.anchors]).astype(np.float64)
     area = signed_areas(before, triangles)
     usable = area * np.sign(np.median(area)) > 1e-3 * np.abs(area).mean()
-    damped = moves.astype(np.float64)
-    for _ in range(DAMPINGS):
-        after = before.copy()
-        after[: dense.COUNT] += damped
-        bad = usable & (signed_areas(after, triangles) / np.where(area == 0, 1, area) < LEAST_SHARE)
+    smooth = np.zeros_like(before)
+    smooth[: dense.COUNT] = moves
+    for attempt in range(SMOOTHINGS + HALVINGS):
+        bad = usable & (signed_areas(before + smooth, triangles) / np.where(area == 0, 1, area) < LEAST_SHARE)
         if not bad.any():
             break
         corners = np.unique(triangles[bad])
-        damped[corners[corners < dense.COUNT]] *= 0.5
-    return damped.astype(np.float32)
+        corners = corners[corners < dense.COUNT]
+        near = frame.around[corners] @ smooth if attempt < SMOOTHINGS else 0
+        smooth[corners] = (smooth[corners] + near) / 2
+    return smooth[: dense.COUNT].astype(np.float32)

@@ -90,6 +90,7 @@ def test_a_wild_movement_folds_nothing_and_leaves_no_crack():
     rng = np.random.default_rng(3)
     _, place = placed()
     moves = rng.normal(0, 0.06, STILL.shape).astype(np.float32)
+    moves[dense.LOWER_LIP] = moves[dense.UPPER_LIP]  # how lips meet is another matter
     warp = plan_warp(FRAME, place, moves)
     before = np.concatenate([place.points, place.anchors])
     after = np.concatenate([warp.moved, place.anchors])
@@ -168,3 +169,25 @@ def test_smooth_in_the_movement():
     pictures = [plan_warp(FRAME, place, moves * s).apply(photo).astype(float) for s in np.linspace(0, 1, 9)]
     steps = [np.abs(b - a).mean() for a, b in pairwise(pictures)]
     assert max(steps) < 3 * max(min(steps), 0.01)
+
+
+def test_lips_that_meet_stay_as_thick_as_they_are():
+    points = face_points(6)
+    moves = STILL.copy()
+    moves[dense.UPPER_LIP, 1], moves[dense.LOWER_LIP, 1] = 6 / 128, -6 / 128
+    for lip in (dense.UPPER_LIP, dense.LOWER_LIP):
+        moves[lip - dense.INNER_TO_OUTER] = moves[lip]
+    moved = plan_warp(FRAME, FacePlace.of(FRAME, points, (128, 128)), moves).moved
+    for lip in (dense.UPPER_LIP, dense.LOWER_LIP):
+        was, now = (p[lip] - p[lip - dense.INNER_TO_OUTER] for p in (points, moved))
+        np.testing.assert_allclose(now[1:-1], was[1:-1], atol=0.5)
+
+
+def test_what_would_fold_goes_along_with_what_is_beside_it():
+    _, place = placed()
+    moves = np.full_like(STILL, 0.02)
+    moves[37] = -0.03  # one point of a lip, near the corner of the mouth
+    moved, wanted = plan_warp(FRAME, place, moves).moved - place.points, place.in_photo(moves)
+    assert (moved[37] > 0).all()
+    others = np.delete(np.arange(dense.COUNT), 37)
+    assert (moved[others] > 0.7 * wanted[others]).all()  # halving would leave half

@@ -7,7 +7,7 @@ Which triangle covers a pixel is found without gradients; the coordinates within
 that the picture pulls at the landmarks. It follows `aif.runtime.editing.shape.edit.apply_edit` step by step,
 at the size of a crop; tests hold the two together. The mouth is drawn as there, without gradients. The
 runtime alone takes the colour of beards from the person's brows, keeps the skin within its own colours and
-mouths as wide as people's, bounds what age darkens, takes off beards, fades folds, knows those that a face
+expressions within people's, bounds what age darkens, takes off beards, fades folds, knows those that a face
 has already, and leaves out what is hidden or at the rim of a turned face.
 """
 
@@ -32,7 +32,7 @@ from aif.runtime.editing.shape.hairs import beard_area, hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import CLOSING, SHUT, draw_mouth
 from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.teeth import keep_teeth
-from aif.runtime.editing.shape.warp import HALF_OPEN, LEAST_SHARE, OPENING, PARTED, SLIT
+from aif.runtime.editing.shape.warp import HALF_OPEN, HALVINGS, LEAST_SHARE, OPENING, PARTED, SLIT, SMOOTHINGS
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import raster
@@ -106,6 +106,7 @@ class Composer:
         self.frame, self.size, self.texture_size = frame, size or texture_size, texture_size
         self.order = torch.tensor(frame.draw_order, dtype=torch.int64, device=device)
         self.anchors = torch.tensor(frame.anchors, device=device)
+        self.around = torch.tensor(frame.around, device=device)
         self.mean = torch.tensor(frame.vertices(frame.mean, 1.0), device=device)
         self.mask = torch.tensor(gain_mask(frame, texture_size), device=device)
         self.dimmed = self.mask * (1 - torch.tensor(lips_mask(frame, texture_size), device=device))
@@ -126,7 +127,9 @@ class Composer:
         low, high = float(np.log(EPSILON)), float(np.log(1 + EPSILON))
         gain = after.log_texture.clamp(low, high) - before.log_texture.clamp(low, high)
         detail = amplified(after.detail - before.detail) * F.avg_pool2d(self.skin * where.texture, SHARE)
-        moves = (after.points - before.points) * where.at_landmarks[:, :, None]
+        moves = after.points - before.points
+        moves = moves - moves[:, list(dense.EYE_CORNERS)].mean(dim=1, keepdim=True)
+        moves = moves * where.at_landmarks[:, :, None]
         gain = bounded(gain, own, self.mask) * self.mask
         gain = dimmed(gain, where.light[:, None, None, None], self.dimmed)
         gain = (gain + where.shaven[:, None, None, None] * self.bearded * F.relu(-gain)) * where.texture
@@ -144,8 +147,8 @@ class Composer:
         """
         wanted = points + edit.moves
         kept = self._kept_shut(self._opening(points) * 128, self._opening(wanted) * 128)
-        moves = self._joined(wanted, torch.where(self._gaps(wanted) < 0, 1.0, kept[:, None])) - points
-        q = points + moves * self._damping(points, moves)[:, :, None]
+        moves = self._joined(wanted, torch.where(self._gaps(wanted) < 0, 1.0, kept[:, None]), True) - points
+        q = points + self._unfolded(points, moves)
         openings = torch.stack([self._opening(points), self._opening(q)], dim=1).detach() * 128
         shut = openings[:, 1] < SHUT
         q = self._joined(q, shut[:, None].float())
@@ -221,26 +224,26 @@ class Composer:
         change = drawn.astype(np.float32) - before
         return torch.from_numpy(change).flip(3).permute(0, 3, 1, 2).to(images.device) / 255
 
-    @torch.no_grad()
-    def _damping(self, points: Tensor, moves: Tensor) -> Tensor:
-        """(N, 221) factors below 1 at corners of triangles that would fold."""
+    def _unfolded(self, points: Tensor, moves: Tensor) -> Tensor:
+        """The movements (N, 221, 2), smoothed at corners of triangles that would fold."""
         triangles = self.order[self.between :]
         before = self._vertices(points)
         area = signed_areas(before, triangles)
         sign = area.median(dim=1, keepdim=True).values.sign()
         usable = area * sign > 1e-3 * area.abs().mean(dim=1, keepdim=True)
-        factor = torch.ones_like(before[:, :, 0])
-        full = F.pad(moves * self.size, (0, 0, 0, len(self.anchors)))
-        for _ in range(4):
-            now = signed_areas(before + full * factor[:, :, None], triangles)
+        smooth = F.pad(moves * self.size, (0, 0, 0, len(self.anchors)))
+        for attempt in range(SMOOTHINGS + HALVINGS):
+            now = signed_areas(before + smooth.detach(), triangles)
             bad = usable & (now / torch.where(area == 0, 1.0, area) < LEAST_SHARE)
             if not bool(bad.any()):
                 break
-            hit = torch.zeros_like(factor).scatter_add_(
+            hit = torch.zeros_like(before[:, :, 0]).scatter_add_(
                 1, triangles.flatten().expand(len(points), -1), bad.float().repeat_interleave(3, dim=1)
             )
-            factor = torch.where(hit > 0, factor * 0.6, factor)
-        return factor[:, : dense.COUNT]
+            hit[:, dense.COUNT :] = 0
+            near = self.around @ smooth if attempt < SMOOTHINGS else 0
+            smooth = torch.where(hit[:, :, None] > 0, (smooth + near) / 2, smooth)
+        return smooth[:, : dense.COUNT] / self.size
 
     @staticmethod
     def _gaps(points: Tensor) -> Tensor:
@@ -266,12 +269,15 @@ class Composer:
         return torch.maximum(opens * was_shut * plainly, closes * again)
 
     @staticmethod
-    def _joined(points: Tensor, share: Tensor) -> Tensor:
-        """The landmarks with the pairs of inner lips brought together by a share, (N, 9) or (N, 1)."""
-        joined, lips = points.clone(), (dense.UPPER_LIP.tolist(), dense.LOWER_LIP.tolist())
-        middle = (points[:, lips[0]] + points[:, lips[1]]) / 2
-        for lip in lips:
-            joined[:, lip] = points[:, lip] + share[:, :, None] * (middle - points[:, lip])
+    def _joined(points: Tensor, share: Tensor, whole: bool = False) -> Tensor:
+        """The landmarks with the pairs of inner lips brought together by a share, (N, 9) or (N, 1); or the
+        `whole` lips."""
+        joined = points.clone()
+        upper, lower = (points[:, lip.tolist()] for lip in (dense.UPPER_LIP, dense.LOWER_LIP))
+        half = share[:, :, None] * (lower - upper) / 2
+        for lip, way in ((dense.UPPER_LIP, half), (dense.LOWER_LIP, -half)):
+            for edge in (lip, lip - dense.INNER_TO_OUTER)[: 2 if whole else 1]:
+                joined[:, edge.tolist()] = points[:, edge.tolist()] + way
         return joined
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 from aif.runtime.bundle.attributes import AttributeInfo, Part
-from aif.runtime.editing.shape.smiles import SLOPE, WIDTH
+from aif.runtime.editing.shape.expressions import SLOPE, WIDTH
 from aif.train.shape.faces.hair_colours import HAIR_ATTRIBUTES
 
 # Attributes that are the skin's tone itself; the tone is held constant in edits of all others.
