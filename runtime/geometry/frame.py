@@ -127,6 +127,14 @@ class Frame:
         sums = np.bincount(corners, shown.repeat(3), minlength=dense.COUNT)
         return np.where(counts > 0, sums / np.maximum(counts, 1), 1).astype(np.float32)
 
+    def smoothed(self, values: Float32Array, times: int) -> Float32Array:
+        """Values at the landmarks, (221,), brought nearer to their neighbours' mean so many times."""
+        near = self.around[: dense.COUNT, : dense.COUNT]
+        near = near / np.maximum(near.sum(axis=1, keepdims=True), 1e-6)
+        for _ in range(times):
+            values = f32((values + near @ values) / 2)
+        return values
+
     def _areas(self, points: npt.ArrayLike) -> Float64Array:
         """Each triangle's area at these landmarks as a share of its usual one; below 0 where it is folded."""
         return signed_areas(self.vertices(points, 1.0), self.triangles) / _usual_areas(self)

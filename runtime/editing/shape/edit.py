@@ -67,11 +67,12 @@ class ShapeEdit:
         pores = self.pores * s
         return replace(self, moves=self.moves * s, gain=self.gain * s, detail=self.detail * s, pores=pores)
 
-    def where(self, share: Float32Array, frame: Frame) -> ShapeEdit:
-        """The edit at a share of its strength at each landmark, (221,) in [0, 1]; between them linear."""
+    def where(self, share: Float32Array, frame: Frame, moved: Float32Array) -> ShapeEdit:
+        """The edit at a share of its strength at each landmark, (221,) in [0, 1]; between them linear; and
+        how much of its movements is left, likewise."""
         texture = frame.spread(share, len(self.gain))[:, :, None]
         coarse = cv2.resize(texture, self.detail.shape[1::-1], interpolation=cv2.INTER_AREA)
-        moves, detail = self.moves * share[:, None], self.detail * coarse[:, :, None]
+        moves, detail = self.moves * moved[:, None], self.detail * coarse[:, :, None]
         return replace(self, moves=moves, gain=self.gain * texture, detail=detail, pores=self.pores * coarse)
 
     def towards(self, other: ShapeEdit, share: float) -> ShapeEdit:

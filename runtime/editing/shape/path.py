@@ -38,6 +38,9 @@ from aif.runtime.geometry.points import COUNT, five_points, head_still
 from aif.runtime.model.codes import FaceInputs
 from aif.runtime.model.model import FaceModel
 
+# At the rim of a turned face movements fade over so many landmarks, or its outline would be jagged.
+SMOOTH = 3
+
 # The landmark network's probability of a face below which there is none.
 LEAST_CONFIDENCE = 0.5
 
@@ -225,9 +228,10 @@ class ShapePath(EditPath[FaceChange]):
             edit = change.edit.times(view.fade)
             parts = visible(self.frame, view.points, view.seen, image.shape)
             crop = transform_points(view.points, view.matrix) / np.float32(view.size)
-            share = np.prod([*parts.values()], axis=0) * self.frame.facing(crop)
-            if share.min() < 1:
-                edit = edit.where(share, self.frame)
+            shown, facing = np.prod([*parts.values()], axis=0), self.frame.facing(crop)
+            if min(shown.min(), facing.min()) < 1:
+                moved = np.minimum(facing, self.frame.smoothed(facing, SMOOTH))
+                edit = edit.where(shown * facing, self.frame, shown * moved)
             apply_edit(image, self.frame, place, edit)
         return image
 

@@ -129,3 +129,21 @@ def test_the_rim_of_a_turned_face_does_not_face_the_camera(side):
     shown = FRAME.facing(turned)
     assert shown[beyond > 0.1].max() < 0.05 and shown[beyond < -0.1].min() == 1
     assert FRAME.facing(turned + 0.2) == pytest.approx(shown, abs=1e-4)
+
+
+def test_smoothed_values_go_towards_their_neighbours():
+    values = np.zeros(dense.COUNT, np.float32)
+    values[170] = 1
+    once, often = FRAME.smoothed(values, 1), FRAME.smoothed(values, 40)
+    beside = np.flatnonzero(FRAME.around[170][: dense.COUNT])
+    assert once[170] == 0.5 and (once[beside] > 0).all()
+    assert np.count_nonzero(once) == 1 + len(beside)
+    assert np.ptp(often) < 0.1 * np.ptp(once)
+    np.testing.assert_allclose(FRAME.smoothed(np.ones(dense.COUNT, np.float32), 3), 1, rtol=1e-6)
+
+
+def test_lips_are_no_neighbours_of_each_other():
+    assert not FRAME.around[np.ix_(dense.UPPER_LIP, dense.LOWER_LIP)].any()
+    assert FRAME.around[dense.UPPER_LIP[4], dense.UPPER_LIP[4] - dense.INNER_TO_OUTER] > 0
+    np.testing.assert_allclose(FRAME.around.sum(axis=1), 1, rtol=1e-5)
+    assert (np.diagonal(FRAME.around) == 0).all()
