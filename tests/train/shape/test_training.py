@@ -225,7 +225,7 @@ def test_what_is_refused(small, tmp_path):
         load_shape_run(tmp_path)
     one = dataclasses.replace(CONFIG, reconstruct_steps=1, effect_steps=0)
     train(small, None, tmp_path, one)
-    with pytest.raises(ConfigError, match="another training"):
+    with pytest.raises(ConfigError, match=r"another training \(different: seed\)"):
         train(small, None, tmp_path, dataclasses.replace(one, seed=1))
     (tmp_path / "checkpoints" / "step-0000001" / "state.json").write_text("{}")
     with pytest.raises(CheckpointError):

@@ -49,11 +49,13 @@ def prepare_folder(out: Path, config: ShapeConfig, store: FaceStore, data: Mappi
         for each in (there, wanted):
             each["config"] = {k: v for k, v in each["config"].items() if not k.endswith("_steps")}
             each["data"].pop("path", None)
-        different = [key for key in wanted if there.get(key) != wanted[key]]
+        there, wanted = ({**each.pop("config"), **each} for each in (there, wanted))
+        different = [key for key in wanted if key not in there or there[key] != wanted[key]]
         if different:
             raise ConfigError(
                 f"{out} holds another training (different: {', '.join(different)}).",
-                "Choose another --out, or give the same options to resume that training.",
+                "Choose another --out, or give the same options to resume that training; one that another "
+                "version of aif began has to be begun anew.",
             )
     write_text(path, json.dumps(about))
 
