@@ -7,6 +7,7 @@ interpolated, but for a mouth that is shut, where it has to be exact: between li
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,9 +40,6 @@ OPENING = 0.3
 # so many (standard deviation).
 SEAM, SEAM_BLUR = 1.5, 0.8
 
-# No triangle becomes smaller than this share of its area by an edit: before, the movement is smoothed.
-LEAST_SHARE = 0.15
-
 # A face of fewer photo pixels to a pixel of a 128 px crop has no detail to lose: it is resampled by Lanczos.
 # Of 22 faces with 10 to 30 pixels between the eyes that begin to smile 0.91 to 0.96 of the Laplacian's energy
 # is kept, with a cubic 0.82 to 0.90.
@@ -50,9 +48,13 @@ SMALL = 1.0
 # Offsets below this, in pixels, are none: what `cv2.remap` takes for none, too.
 NO_OFFSET = 1 / 64
 
-# Where a movement folds it is brought nearer to its neighbours' so often at the most, then halved as often.
-SMOOTHINGS = 12
-HALVINGS = 16
+# What an edit leaves of a triangle's area: below the second share the movement of its corners is brought
+# nearer to their neighbours', below the first by half; so many times. What folds even so is damped likewise.
+UNFOLDING = [(0.15, 0.45, False)] * 16 + [(0.0, 0.1, True)] * 12
+
+# Both areas count with this share of the mean one added: thin triangles, as at the corners of lips, may fold,
+# which is not seen, and would let their corners jump.
+SLACK = 0.12
 
 Box = tuple[int, int, int, int]
 
@@ -155,12 +157,12 @@ def plan_warp(frame: Frame, place: FacePlace, moves: Float32Array) -> Warp:
     """
     wanted = place.points + place.in_photo(moves)
     kept = kept_shut(*(float(dense.mouth_opening(p)) / place.scale for p in (place.points, wanted)))
-    wanted = joined_lips(wanted, np.where(dense.lip_gaps(wanted) < 0, 1, kept), whole=True)
+    wanted = joined_lips(uncrossed_lips(wanted), kept, whole=True)
     moved = place.points + _unfolded(frame, place, wanted - place.points)
     before, after = (float(dense.mouth_opening(points)) / place.scale for points in (place.points, moved))
     shut = after < SHUT
     if shut:
-        moved = joined_lips(moved, np.ones(len(dense.UPPER_LIP)))
+        moved = joined_lips(moved, 1.0)
     left, top, right, bottom = place.box
     origin = lips_inset(place.points, before, after)
     source = np.concatenate([origin, place.anchors]).astype(np.float64) - (left, top)
@@ -236,33 +238,49 @@ def _ramp(opening: float, whole: float) -> float:
     return part * part * (3 - 2 * part)
 
 
-def joined_lips(points: Float32Array, share: npt.NDArray[np.float64], whole: bool = False) -> Float32Array:
-    """The landmarks with the pairs of inner lips brought together by a share (9,) of their distance each:
-    float32 (221, 2); or the `whole` lips, as thick as they were."""
-    joined = points.copy()
+def joined_lips(
+    points: Float32Array, share: npt.NDArray[np.float64] | float, whole: bool = False
+) -> Float32Array:
+    """The landmarks with the pairs of inner lips brought together by a share of their distance each, (9,) or
+    one: float32 (221, 2); or the `whole` lips, as thick as they were."""
     upper, lower = (points[lip] for lip in (dense.UPPER_LIP, dense.LOWER_LIP))
-    half = share[:, None] * (lower - upper) / 2
-    for lip, way in ((dense.UPPER_LIP, half), (dense.LOWER_LIP, -half)):
-        joined[lip] += way
+    return _nearer(points, np.asarray(share)[..., None] * (lower - upper), whole)
+
+
+def uncrossed_lips(points: Float32Array) -> Float32Array:
+    """The landmarks with lips that cross no longer crossing, as thick as they were: float32 (221, 2)."""
+    across = points[dense.RIGHT_MOUTH] - points[dense.LEFT_MOUTH]
+    down = np.array([-across[1], across[0]]) / max(float(np.linalg.norm(across)), 1e-6)
+    return _nearer(points, np.minimum(dense.lip_gaps(points), 0)[:, None] * down, whole=True)
+
+
+def _nearer(points: Float32Array, ways: npt.NDArray[Any], whole: bool) -> Float32Array:
+    """The upper lip moved by half of `ways` (9, 2), the lower one back by the other half."""
+    moved = points.copy()
+    for lip, way in ((dense.UPPER_LIP, ways / 2), (dense.LOWER_LIP, -ways / 2)):
+        moved[lip] += way
         if whole:
-            joined[lip - dense.INNER_TO_OUTER] += way
-    return joined
+            moved[lip - dense.INNER_TO_OUTER] += way
+    return moved
 
 
 def _unfolded(frame: Frame, place: FacePlace, moves: Float32Array) -> Float32Array:
-    """The movements (221, 2) in photo pixels, smoothed at corners of triangles that would fold."""
+    """The movements (221, 2) in photo pixels, smoothed where triangles would fold, and damped where that is
+    not enough; continuous in the movements."""
     triangles = frame.triangles[~frame.inner_mouth]
     before = np.concatenate([place.points, place.anchors]).astype(np.float64)
     area = signed_areas(before, triangles)
-    usable = area * np.sign(np.median(area)) > 1e-3 * np.abs(area).mean()
+    sign, slack = np.sign(np.median(area)), SLACK * np.abs(area).mean()
+    usable = area * sign > 1e-3 * np.abs(area).mean()
     smooth = np.zeros_like(before)
     smooth[: dense.COUNT] = moves
-    for attempt in range(SMOOTHINGS + HALVINGS):
-        bad = usable & (signed_areas(before + smooth, triangles) / np.where(area == 0, 1, area) < LEAST_SHARE)
-        if not bad.any():
+    for low, high, dampen in UNFOLDING:
+        share = (sign * signed_areas(before + smooth, triangles) + slack) / (sign * area + slack)
+        folds = usable * np.clip((high - share) / (high - low), 0, 1)
+        if not folds.any():
             break
-        corners = np.unique(triangles[bad])
-        corners = corners[corners < dense.COUNT]
-        near = frame.around[corners] @ smooth if attempt < SMOOTHINGS else 0
-        smooth[corners] = (smooth[corners] + near) / 2
+        weight = np.zeros(len(before))
+        np.maximum.at(weight, triangles, folds[:, None])
+        weight[dense.COUNT :] = 0
+        smooth += weight[:, None] / 2 * ((0 if dampen else frame.around @ smooth) - smooth)
     return smooth[: dense.COUNT].astype(np.float32)

@@ -216,7 +216,7 @@ def test_attributes_whose_place_nobody_knows_are_told_of_regions(names, regions,
 def test_companions_and_opposites():
     names = ("Smiling", "Mouth_Slightly_Open", "Black_Hair", "Blond_Hair")
     smile, mouth, black, blond = attribute_infos(names)
-    assert smile.takes_along == {"Mouth_Slightly_Open": 0.6}
+    assert smile.takes_along == {"Mouth_Slightly_Open": 0.75}
     assert smile.takes_along_off == {"Mouth_Slightly_Open": 0.8}
     assert mouth.takes_along == {}
     assert (black.excludes, blond.excludes) == (("Blond_Hair",), ("Black_Hair",))

@@ -32,7 +32,7 @@ from aif.runtime.editing.shape.hairs import beard_area, hairs_in, strands_at
 from aif.runtime.editing.shape.mouth import CLOSING, SHUT, draw_mouth
 from aif.runtime.editing.shape.region import Regions
 from aif.runtime.editing.shape.teeth import keep_teeth
-from aif.runtime.editing.shape.warp import HALF_OPEN, HALVINGS, LEAST_SHARE, OPENING, PARTED, SLIT, SMOOTHINGS
+from aif.runtime.editing.shape.warp import HALF_OPEN, OPENING, PARTED, SLACK, SLIT, UNFOLDING
 from aif.runtime.geometry import points as dense
 from aif.runtime.geometry.frame import Frame
 from aif.runtime.geometry.mesh import raster
@@ -147,11 +147,11 @@ class Composer:
         """
         wanted = points + edit.moves
         kept = self._kept_shut(self._opening(points) * 128, self._opening(wanted) * 128)
-        moves = self._joined(wanted, torch.where(self._gaps(wanted) < 0, 1.0, kept[:, None]), True) - points
+        moves = self._joined(self._uncrossed(wanted), kept, edges=2) - points
         q = points + self._unfolded(points, moves)
         openings = torch.stack([self._opening(points), self._opening(q)], dim=1).detach() * 128
         shut = openings[:, 1] < SHUT
-        q = self._joined(q, shut[:, None].float())
+        q = self._joined(q, shut.float(), edges=1)
         source, target = self._vertices(points), self._vertices(q)
         ids = self._raster(target.detach(), shut)
         fields = self._fields(target, source - target)
@@ -225,24 +225,27 @@ class Composer:
         return torch.from_numpy(change).flip(3).permute(0, 3, 1, 2).to(images.device) / 255
 
     def _unfolded(self, points: Tensor, moves: Tensor) -> Tensor:
-        """The movements (N, 221, 2), smoothed at corners of triangles that would fold."""
+        """The movements (N, 221, 2), smoothed where triangles would fold, and damped where that is not
+        enough."""
         triangles = self.order[self.between :]
         before = self._vertices(points)
         area = signed_areas(before, triangles)
         sign = area.median(dim=1, keepdim=True).values.sign()
-        usable = area * sign > 1e-3 * area.abs().mean(dim=1, keepdim=True)
+        mean = area.abs().mean(dim=1, keepdim=True)
+        usable, slack = area * sign > 1e-3 * mean, SLACK * mean
+        corners = triangles.flatten().expand(len(points), -1)
         smooth = F.pad(moves * self.size, (0, 0, 0, len(self.anchors)))
-        for attempt in range(SMOOTHINGS + HALVINGS):
+        for low, high, dampen in UNFOLDING:
             now = signed_areas(before + smooth.detach(), triangles)
-            bad = usable & (now / torch.where(area == 0, 1.0, area) < LEAST_SHARE)
-            if not bool(bad.any()):
+            share = (sign * now + slack) / (sign * area + slack)
+            folds = usable * ((high - share) / (high - low)).clamp(0, 1)
+            if not bool(folds.any()):
                 break
-            hit = torch.zeros_like(before[:, :, 0]).scatter_add_(
-                1, triangles.flatten().expand(len(points), -1), bad.float().repeat_interleave(3, dim=1)
-            )
-            hit[:, dense.COUNT :] = 0
-            near = self.around @ smooth if attempt < SMOOTHINGS else 0
-            smooth = torch.where(hit[:, :, None] > 0, (smooth + near) / 2, smooth)
+            weight = torch.zeros_like(before[:, :, 0])
+            weight.scatter_reduce_(1, corners, folds.repeat_interleave(3, dim=1), "amax")
+            weight[:, dense.COUNT :] = 0
+            near = 0 if dampen else self.around @ smooth
+            smooth = smooth + weight[:, :, None] / 2 * (near - smooth)
         return smooth[:, : dense.COUNT] / self.size
 
     @staticmethod
@@ -269,16 +272,27 @@ class Composer:
         return torch.maximum(opens * was_shut * plainly, closes * again)
 
     @staticmethod
-    def _joined(points: Tensor, share: Tensor, whole: bool = False) -> Tensor:
-        """The landmarks with the pairs of inner lips brought together by a share, (N, 9) or (N, 1); or the
-        `whole` lips."""
-        joined = points.clone()
+    def _joined(points: Tensor, share: Tensor, edges: int) -> Tensor:
+        """The landmarks with the pairs of inner lips brought together by a share of their distance, (N,); of
+        the lips' `edges` as `_nearer`."""
         upper, lower = (points[:, lip.tolist()] for lip in (dense.UPPER_LIP, dense.LOWER_LIP))
-        half = share[:, :, None] * (lower - upper) / 2
-        for lip, way in ((dense.UPPER_LIP, half), (dense.LOWER_LIP, -half)):
-            for edge in (lip, lip - dense.INNER_TO_OUTER)[: 2 if whole else 1]:
-                joined[:, edge.tolist()] = points[:, edge.tolist()] + way
-        return joined
+        return _nearer(points, share[:, None, None] * (lower - upper), edges)
+
+    def _uncrossed(self, points: Tensor) -> Tensor:
+        """The landmarks with lips that cross no longer crossing."""
+        across = F.normalize(points[:, dense.RIGHT_MOUTH] - points[:, dense.LEFT_MOUTH], dim=1)
+        down = torch.stack([-across[:, 1], across[:, 0]], dim=1)
+        return _nearer(points, self._gaps(points).clamp(max=0)[:, :, None] * down[:, None], edges=2)
+
+
+def _nearer(points: Tensor, ways: Tensor, edges: int) -> Tensor:
+    """The upper lip moved by half of `ways` (N, 9, 2), the lower one back by the other half: inner edges
+    alone, or the outer ones, too."""
+    moved = points.clone()
+    for lip, way in ((dense.UPPER_LIP, ways / 2), (dense.LOWER_LIP, -ways / 2)):
+        for edge in (lip, lip - dense.INNER_TO_OUTER)[:edges]:
+            moved[:, edge.tolist()] = points[:, edge.tolist()] + way
+    return moved
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ Place = Part | Literal["colour"]
 LIPSTICK = ("Wearing_Lipstick", "Lipstick")
 """Names of what is put on the lips alone: people who wear it smile more, which is none of it."""
 
-COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.6, 0.8)}}
+COMPANIONS = {"Smiling": {"Mouth_Slightly_Open": (0.75, 0.8)}}
 """What a person expects to change along, and by which share of its way towards 1, and towards 0: most people
 who smile show their teeth."""
 
@@ -71,7 +71,7 @@ UNFOLDS: dict[str, Literal[0, 1]] = {"Young": 1, "Smiling": 0}
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (2.2, 2.35),
+    "Smiling": (2.2, 2.2),
     "Mouth_Slightly_Open": (1.3, 1.8),
     "Bushy_Eyebrows": (1.6, 1.4),
     "Heavy_Makeup": (2.4, 2.4),
