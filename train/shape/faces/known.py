@@ -71,7 +71,7 @@ UNFOLDS: dict[str, Literal[0, 1]] = {"Young": 1, "Smiling": 0}
 STRENGTH = 1.5
 
 TRAINED_STRENGTHS = {
-    "Smiling": (2.2, 2.2),
+    "Smiling": (2.2, 2.0),
     "Mouth_Slightly_Open": (1.3, 1.8),
     "Bushy_Eyebrows": (1.6, 1.4),
     "Heavy_Makeup": (2.4, 2.4),
