@@ -17,8 +17,8 @@ from aif.runtime.geometry import points as dense
 from aif.runtime.signals import Terminated
 from aif.train.algorithm.factorize import Game
 from aif.train.algorithm.update import Optimisers
-from aif.train.shape.best import compose, training
 from aif.train.shape.best import estimate as estimates
+from aif.train.shape.best import samples, training
 from aif.train.shape.best.compose import Composer
 from aif.train.shape.best.config import Algorithm1, Effect, ShapeConfig
 from aif.train.shape.best.effect import MOUTH_PRICE, Editing, Request, mouth_term
@@ -81,7 +81,7 @@ def test_folds_of_age_are_what_edits_are_composed_with(small, verdict, tmp_path,
             made.append(self)
 
     monkeypatch.setattr(training, "Composer", Kept)
-    monkeypatch.setattr(compose, "Composer", Kept)
+    monkeypatch.setattr(samples, "Composer", Kept)
     train(small, verdict, tmp_path, options=dataclasses.replace(OPTIONS, sample_every=1))
     assert len(made) > 1  # that of the edits, and those of pictures
     for composer in made:

@@ -20,12 +20,13 @@ from aif.train.algorithm.factorize import factorize
 from aif.train.algorithm.update import Optimisers
 from aif.train.evaluators.evaluator import resize_area
 from aif.train.progress import EVERY, FIRST, counted, lasting
-from aif.train.shape.best.compose import Composer, sample_grid
+from aif.train.shape.best.compose import Composer
 from aif.train.shape.best.config import ShapeConfig
 from aif.train.shape.best.effect import Editing, Goals, Request, effect_step
 from aif.train.shape.best.networks import ShapeDecoder, ShapeEncoder
 from aif.train.shape.best.refit import refit
 from aif.train.shape.best.run import prepare_folder, unfitted_of
+from aif.train.shape.best.samples import sample_grid
 from aif.train.shape.best.state import ShapeState
 from aif.train.shape.best.step import algorithm1_step
 from aif.train.shape.faces.store import Faces, FaceStore
