@@ -129,11 +129,15 @@ class Frame:
 
     def smoothed(self, values: Float32Array, times: int) -> Float32Array:
         """Values at the landmarks, (221,), brought nearer to their neighbours' mean so many times."""
-        near = self.around[: dense.COUNT, : dense.COUNT]
-        near = near / np.maximum(near.sum(axis=1, keepdims=True), 1e-6)
         for _ in range(times):
-            values = f32((values + near @ values) / 2)
+            values = f32((values + self._landmarks_around @ values) / 2)
         return values
+
+    @cached_property
+    def _landmarks_around(self) -> Float32Array:
+        """`around` of landmarks alone, (221, 221)."""
+        near = self.around[: dense.COUNT, : dense.COUNT]
+        return f32(near / np.maximum(near.sum(axis=1, keepdims=True), 1e-6))
 
     def _areas(self, points: npt.ArrayLike) -> Float64Array:
         """Each triangle's area at these landmarks as a share of its usual one; below 0 where it is folded."""

@@ -53,7 +53,7 @@ NO_OFFSET = 1 / 64
 UNFOLDING = [(0.15, 0.45, False)] * 16 + [(0.0, 0.1, True)] * 12
 
 # Both areas count with this share of the mean one added: thin triangles, as at the corners of lips, may fold,
-# which is not seen, and would let their corners jump.
+# which hardly shows; else their corners would jump.
 SLACK = 0.12
 
 Box = tuple[int, int, int, int]
@@ -238,13 +238,11 @@ def _ramp(opening: float, whole: float) -> float:
     return part * part * (3 - 2 * part)
 
 
-def joined_lips(
-    points: Float32Array, share: npt.NDArray[np.float64] | float, whole: bool = False
-) -> Float32Array:
-    """The landmarks with the pairs of inner lips brought together by a share of their distance each, (9,) or
-    one: float32 (221, 2); or the `whole` lips, as thick as they were."""
+def joined_lips(points: Float32Array, share: float, whole: bool = False) -> Float32Array:
+    """The landmarks with the pairs of inner lips brought together by a share of their distance each: float32
+    (221, 2); or the `whole` lips, as thick as they were."""
     upper, lower = (points[lip] for lip in (dense.UPPER_LIP, dense.LOWER_LIP))
-    return _nearer(points, np.asarray(share)[..., None] * (lower - upper), whole)
+    return _nearer(points, share * (lower - upper), whole)
 
 
 def uncrossed_lips(points: Float32Array) -> Float32Array:
